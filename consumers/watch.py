@@ -30,9 +30,9 @@ from services.operations.watch.sightings import (
     COUNTED,
     CommandObservation,
     ObservationResult,
+    observation_of_acknowledgement,
+    observation_of_command,
     observe,
-    of_answer,
-    of_command,
 )
 from services.operations.watch.summary import (
     WINDOW,
@@ -118,12 +118,17 @@ class WatchApp:
     def sources(self) -> dict[str, WatchedTopic]:
         """What is watched, by the topic's name."""
         told = [
-            WatchedTopic(topic=topic, system=system, verifier=self.commander, sighting=of_command)
+            WatchedTopic(
+                topic=topic, system=system, verifier=self.commander, sighting=observation_of_command
+            )
             for system, topic in self.commands.items()
         ]
         answered = [
             WatchedTopic(
-                topic=topic, system=system, verifier=self.verifiers[system], sighting=of_answer
+                topic=topic,
+                system=system,
+                verifier=self.verifiers[system],
+                sighting=observation_of_acknowledgement,
             )
             for system, topic in self.answers.items()
         ]

@@ -17,22 +17,21 @@ from services.app.settings import GROUPS
 from services.policy import loader
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_EXCLUSIVE_MAX = Path("schemas")
-_MAX = 2**16
+_DIRECTORY = Path("schemas")
+_PORT_BOUND = 2**16
 """What no port is, and every other number may be."""
 
 
 def files() -> Mapping[Path, str]:
     """Every schema, by its path below the directory that they are written to."""
-    found = {
+    schemas = {
         "policy": loader.json_schema(),
         "settings": settings_schema(),
         "agent": config.json_schema(),
     }
     return {
-        _EXCLUSIVE_MAX / f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False)
-        + "\n"
-        for name, schema in found.items()
+        _DIRECTORY / f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
     }
 
 
@@ -49,7 +48,9 @@ def settings_schema() -> dict[str, Any]:
                 "description": (group.__doc__ or "").strip(),
                 "additionalProperties": False,
                 "properties": {
-                    one.name: _setting(one) for one in fields(group) if one.metadata["in_file"]
+                    setting.name: _property(setting)
+                    for setting in fields(group)
+                    if setting.metadata["in_file"]
                 },
             }
             for name, group in GROUPS.items()
@@ -57,26 +58,26 @@ def settings_schema() -> dict[str, Any]:
     }
 
 
-def _setting(one: Field[Any]) -> dict[str, Any]:
-    parse, kind = one.metadata["parse"], str(one.type)
-    said: dict[str, Any] = {
-        "description": f"{one.metadata['meaning']} In the environment {one.metadata['variable']}."
+def _property(setting: Field[Any]) -> dict[str, Any]:
+    parse, kind = setting.metadata["parse"], str(setting.type)
+    annotations: dict[str, Any] = {
+        "description": f"{setting.metadata['meaning']} In the environment {setting.metadata['variable']}."
     }
-    if isinstance(one.default, str | int | float):
-        said["default"] = one.default
+    if isinstance(setting.default, str | int | float):
+        annotations["default"] = setting.default
     if kind == "int":
-        least = next(value for value in (-1, 0, 1) if _takes(parse, value))
-        most = {} if _takes(parse, _MAX) else {"maximum": _MAX - 1}
-        return {"type": "integer", "minimum": least, **most, **said}
+        minimum = next(value for value in (-1, 0, 1) if _accepts(parse, value))
+        maximum = {} if _accepts(parse, _PORT_BOUND) else {"maximum": _PORT_BOUND - 1}
+        return {"type": "integer", "minimum": minimum, **maximum, **annotations}
     if kind == "float":
-        bound = "minimum" if _takes(parse, 0) else "exclusiveMinimum"
-        return {"type": "number", bound: 0, **said}
+        bound = "minimum" if _accepts(parse, 0) else "exclusiveMinimum"
+        return {"type": "number", bound: 0, **annotations}
     if kind.startswith("tuple"):
-        return {"type": "array", "items": {"type": "string"}, **said}
-    return {"type": "string", **said}
+        return {"type": "array", "items": {"type": "string"}, **annotations}
+    return {"type": "string", **annotations}
 
 
-def _takes(parse: Callable[[str], Any], value: int) -> bool:
+def _accepts(parse: Callable[[str], Any], value: int) -> bool:
     try:
         parse(str(value))
     except ValueError:

@@ -35,13 +35,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 @cache
-def _libc() -> ctypes.CDLL:
+def _load_libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
 
 def _end_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent dies, however it dies."""
-    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _load_libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class ProcessTree:
         """Start `termijn ROLE ARGUMENTS` as a child."""
         log = self._logs / f"{role}.log"
         output = open(log, "ab", opener=private_files.opener)  # noqa: SIM115  # `Path` takes none
-        _libc()  # loaded here: between fork and exec is no place for it
+        _load_libc()  # loaded here: between fork and exec is no place for it
         process = subprocess.Popen(
             [sys.executable, "-m", "services.app.cli", role, *arguments],
             env=self._environment,

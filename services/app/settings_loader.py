@@ -126,8 +126,8 @@ def _parse_value(setting: Field[Any], raw: Any, where: str, key: str) -> Any:
     except ValueError as cause:
         if setting.metadata["secret"] or setting.metadata["parse"] is shown_url:
             raise InvalidSetting(where, key, f"{cause} (the value is not shown)") from cause
-        shown = text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
-        raise InvalidSetting(where, key, f"{cause}, got {shown!r}") from cause
+        excerpt = text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
+        raise InvalidSetting(where, key, f"{cause}, got {excerpt!r}") from cause
 
 
 def _display(value: Any) -> str:

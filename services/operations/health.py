@@ -59,25 +59,25 @@ class Health:
 
     def add_loop(self, name: str) -> LoopHealth:
         """Add a loop of the role, which counts as alive from now on."""
-        part = LoopStatus(name=name, last_heartbeat=self.monotonic_seconds())
-        self._loops.append(part)
-        return LoopHealth(health=self, status=part)
+        status = LoopStatus(name=name, last_heartbeat=self.monotonic_seconds())
+        self._loops.append(status)
+        return LoopHealth(health=self, status=status)
 
     def stalled_loops(self) -> Mapping[str, str]:
         """Return the stalled loops with their description; empty while the role is alive."""
         now = self.monotonic_seconds()
         return {
-            part.name: f"no heartbeat for {now - part.last_heartbeat:.0f} s"
-            for part in self._loops
-            if now - part.last_heartbeat > self.timeout_seconds
+            loop.name: f"no heartbeat for {now - loop.last_heartbeat:.0f} s"
+            for loop in self._loops
+            if now - loop.last_heartbeat > self.timeout_seconds
         }
 
     def not_ready_reasons(self) -> Mapping[str, str]:
         """Return why each loop is not ready; empty while the role is ready."""
-        hindered = {
-            part.name: part.not_ready_reason for part in self._loops if part.not_ready_reason
+        reasons = {
+            loop.name: loop.not_ready_reason for loop in self._loops if loop.not_ready_reason
         }
-        return {**hindered, **self.stalled_loops()}
+        return {**reasons, **self.stalled_loops()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,27 +143,27 @@ def _application(
     registry: CollectorRegistry, health: Health, extra_page: ExtraPage
 ) -> WSGIApplication:
     metrics = make_wsgi_app(registry)
-    looks = {"/livez": health.stalled_loops, "/readyz": health.not_ready_reasons}
+    checks = {"/livez": health.stalled_loops, "/readyz": health.not_ready_reasons}
 
-    def answer(environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+    def respond(environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
-            found: Iterable[bytes] = metrics(environ, start)
-            return found
-        if path not in looks:
-            if (shown := extra_page(path)) is not None:
-                return _render(start, shown)
+            response: Iterable[bytes] = metrics(environ, start)
+            return response
+        if path not in checks:
+            if (page := extra_page(path)) is not None:
+                return _render(start, page)
             return _status_text(
                 start, "404 Not Found", "not found; the pages are /metrics, /livez and /readyz"
             )
-        wrong = looks[path]()
-        if not wrong:
+        problems = checks[path]()
+        if not problems:
             return _status_text(start, "200 OK", "ok")
         return _status_text(
-            start, "503 Service Unavailable", "\n".join(f"{k}: {v}" for k, v in wrong.items())
+            start, "503 Service Unavailable", "\n".join(f"{k}: {v}" for k, v in problems.items())
         )
 
-    return answer
+    return respond
 
 
 def _status_text(start: StartResponse, status: str, text: str) -> Iterable[bytes]:

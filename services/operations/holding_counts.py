@@ -65,7 +65,7 @@ class HoldingCounter:
         rows = connection.execute(
             select(tables.record).where(column > self._cursor).order_by(column).limit(self.chunk)
         ).all()
-        self._counts.update(_keys(connection, rows, self.policy, now))
+        self._counts.update(_holding_keys(connection, rows, self.policy, now))
         if len(rows) < self.chunk:
             self._complete = dict(self._counts)
             self._counts = Counter()
@@ -80,24 +80,24 @@ class HoldingCounter:
         )
 
 
-def _keys(
+def _holding_keys(
     connection: Connection, rows: Sequence[Row[Any]], policy: Policy, now: datetime
 ) -> Iterator[Key]:
     events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
     facts = _facts(connection, rows, events, policy)
-    done = _erasure_progress(connection, {row.record_id for row in rows})
+    progress = _erasure_progress(connection, {row.record_id for row in rows})
     for row in rows:
         tagged = events[row.event_id]
-        own = facts.standing(row.subject)
+        subject = facts.standing(row.subject)
         for holding in tagged.holdings:
             if holding.subject != row.subject:
                 continue
-            view = window(holding, tagged.time, facts, policy)
-            if own.holds:
-                view = apply_legal_holds(view, tagged.id, own, policy)
-            state = state_of(view, tagged.id, own, now)
-            for system in view.holding.systems:
-                yield view.holding.rule, system, done.get((row.record_id, system), state)
+            retention = window(holding, tagged.time, facts, policy)
+            if subject.holds:
+                retention = apply_legal_holds(retention, tagged.id, subject, policy)
+            state = state_of(retention, tagged.id, subject, now)
+            for system in retention.holding.systems:
+                yield retention.holding.rule, system, progress.get((row.record_id, system), state)
 
 
 def _facts(
@@ -111,8 +111,8 @@ def _facts(
         for row in rows
         for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
     }
-    found = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in found.items()}
+    states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
+    anchors = {identity: clock.anchor for identity, clock in states.items()}
     return load_facts(connection, anchors, {row.subject for row in rows}, policy)
 
 
@@ -126,5 +126,5 @@ def _erasure_progress(
         .join(tables.command, command.command_id == member.command_id)
         .where(member.live, member.step == "erase", command.state.in_(CARRIED_OUT))
     )
-    found = select_in(connection, query, member.record_id, records)
-    return {(row.record_id, row.system): row.state for row in found}
+    rows = select_in(connection, query, member.record_id, records)
+    return {(row.record_id, row.system): row.state for row in rows}

@@ -11,19 +11,19 @@ import structlog
 from services.kafka.trace_context import trace_of_command
 
 
-def configure(form: Literal["auto", "console", "json"] | str) -> None:
+def configure(log_format: Literal["auto", "console", "json"] | str) -> None:
     """Send this process's logs to stderr, in one of the two forms; `auto` is what stderr is for."""
-    if form == "auto":
-        form = "console" if sys.stderr.isatty() else "json"
+    if log_format == "auto":
+        log_format = "console" if sys.stderr.isatty() else "json"
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
-        if form == "json"
+        if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            _with_trace,
+            _add_trace_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
@@ -60,11 +60,13 @@ class _StructlogHandler(logging.Handler):
         )
 
 
-def _with_trace(_: object, __: str, said: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _add_trace_id(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     """What is said of a command leads to its trace, in whatever role."""
-    if "command" in said:
-        said["trace"] = trace_of_command(said["command"]).trace_id
-    return said
+    if "command" in event:
+        event["trace"] = trace_of_command(event["command"]).trace_id
+    return event
 
 
 def logger(role: str) -> structlog.typing.FilteringBoundLogger:

@@ -21,11 +21,32 @@ PORTS: Mapping[str, int] = {
 }
 """The port of each role's `/metrics`, unless a setting says another."""
 
-LATENESS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
+LATENESS_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
 """The bounds of how late a command leaves, in seconds."""
-_ANSWER = (1.0, 15.0, 60.0, 300.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 259_200.0, 604_800.0)
-_PROOF = (60.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 604_800.0, 1_209_600.0, 2_592_000.0)
-_BATCH = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+_ACKNOWLEDGEMENT_BUCKETS = (
+    1.0,
+    15.0,
+    60.0,
+    300.0,
+    3_600.0,
+    21_600.0,
+    86_400.0,
+    172_800.0,
+    259_200.0,
+    604_800.0,
+)
+_PROOF_BUCKETS = (
+    60.0,
+    900.0,
+    3_600.0,
+    21_600.0,
+    86_400.0,
+    172_800.0,
+    604_800.0,
+    1_209_600.0,
+    2_592_000.0,
+)
+_BATCH_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +144,7 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="histogram",
         help="Seconds from polling a batch to its last write, by role.",
         labels=("role",),
-        buckets=_BATCH,
+        buckets=_BATCH_BUCKETS,
     ),
     Metric(
         name="termijn_batches_tried_again_total",
@@ -168,7 +189,7 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="histogram",
         help="Seconds from the due instant to Kafka's acknowledgement of the command, by system.",
         labels=("system",),
-        buckets=LATENESS,
+        buckets=LATENESS_BUCKETS,
     ),
     Metric(
         name="termijn_commands_sent_total",
@@ -205,14 +226,14 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="histogram",
         help="Seconds from the first attempt of a command to its final acknowledgement, by system.",
         labels=("system",),
-        buckets=_ANSWER,
+        buckets=_ACKNOWLEDGEMENT_BUCKETS,
     ),
     Metric(
         name="termijn_proof_seconds",
         kind="histogram",
         help="Seconds from the command to the verification that the data is gone, by system.",
         labels=("system",),
-        buckets=_PROOF,
+        buckets=_PROOF_BUCKETS,
     ),
     Metric(
         name="termijn_acknowledgements_suspicious_total",
@@ -314,7 +335,7 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="histogram",
         help="Seconds from the issue of a command's last attempt to its acknowledgement, by action.",
         labels=("action",),
-        buckets=LATENESS,
+        buckets=LATENESS_BUCKETS,
     ),
     Metric(
         name="termijn_agent_tries_failed_total",
@@ -368,7 +389,7 @@ CATALOGUE: tuple[Metric, ...] = (
         kind="histogram",
         help="Seconds from the first sending of a command to its acknowledgement, as the watch sees it.",
         labels=("system",),
-        buckets=_ANSWER,
+        buckets=_ACKNOWLEDGEMENT_BUCKETS,
     ),
     Metric(
         name="termijn_watch_unreadable_total",
@@ -407,7 +428,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._known: dict[str, Any] = {one.name: self._made(one) for one in CATALOGUE}
+        self._collectors: dict[str, Any] = {
+            metric.name: self._make_collector(metric) for metric in CATALOGUE
+        }
 
     def init(self, name: str, **labels: str) -> None:
         """Show a counter or histogram at zero: of one that begins later the first step is not seen."""
@@ -437,7 +460,7 @@ class Metrics:
         | Mapping[tuple[str, str, str], float],
     ) -> None:
         """Set a labelled gauge to exactly these values; what is not among them is gone."""
-        gauge = self._known[name]
+        gauge = self._collectors[name]
         gauge.clear()
         for labels, value in values.items():
             gauge.labels(*labels).set(value)
@@ -447,17 +470,17 @@ class Metrics:
         return generate_latest(self.registry).decode()
 
     def _labelled(self, name: str, labels: Mapping[str, str]) -> Any:
-        metric = self._known[name]
+        metric = self._collectors[name]
         return metric.labels(**labels) if labels else metric
 
-    def _made(self, one: Metric) -> Any:
-        name, labels = one.name, one.labels
-        match one.kind:
+    def _make_collector(self, metric: Metric) -> Any:
+        name, labels = metric.name, metric.labels
+        match metric.kind:
             case "counter":
-                return Counter(name, one.help, labels, registry=self.registry)
+                return Counter(name, metric.help, labels, registry=self.registry)
             case "gauge":
-                return Gauge(name, one.help, labels, registry=self.registry)
+                return Gauge(name, metric.help, labels, registry=self.registry)
             case "histogram":
                 return Histogram(
-                    name, one.help, labels, registry=self.registry, buckets=one.buckets
+                    name, metric.help, labels, registry=self.registry, buckets=metric.buckets
                 )

@@ -24,9 +24,9 @@ from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in
 from services.storage.database import Database
 
-_AT_ONCE = 500
-_EVENTS_AT_ONCE = 5_000
-Why = Literal["unrecorded", "unheld", "outlived"]
+_PAGE_SIZE = 500
+_EVENT_PAGE_SIZE = 5_000
+OrphanReason = Literal["unrecorded", "unheld", "outlived"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class OrphanedKey:
     """One such key."""
 
     key: ActiveKey
-    why: Why
+    why: OrphanReason
     """`unrecorded`: the ledger does not know the event; replay its dead letter, or destroy the key.
     `unheld`: the policy has no holding of the event in that system; bring it back, or destroy the key.
     `outlived`: its erasure is proven, and it came back; `termijn commands resend` destroys it again."""
@@ -46,71 +46,73 @@ def find_orphaned_keys(
     """The strays among the keys made before an instant, UTC: younger events may be on their way."""
     after = None
     unknown: dict[UUID, list[OrphanedKey]] = defaultdict(list)
-    while part := keys.active_keys(after, before, _AT_ONCE):
-        after = part[-1]
+    while page := keys.active_keys(after, before, _PAGE_SIZE):
+        after = page[-1]
         with ledger.transaction() as connection:
-            found = _orphaned_among(connection, part, policy)
-        for one in found:
-            if one.why == "unrecorded" and is_old(one.key.event_id):
-                unknown[one.key.event_id].append(one)
+            orphans = _find_orphaned(connection, page, policy)
+        for orphan in orphans:
+            if orphan.why == "unrecorded" and is_old(orphan.key.event_id):
+                unknown[orphan.key.event_id].append(orphan)
             else:
-                yield one
-    anew = _recorded_again(ledger, unknown) if unknown else {}
-    for identity, those in unknown.items():
+                yield orphan
+    renamed = _find_current_ids(ledger, unknown) if unknown else {}
+    for identity, unrecorded in unknown.items():
         with ledger.transaction() as connection:
-            yield from _of_any(connection, those, anew.get(identity, ()), policy)
+            yield from _orphaned_under_each(
+                connection, unrecorded, renamed.get(identity, ()), policy
+            )
 
 
-def _of_any(
-    connection: Connection, those: Sequence[OrphanedKey], events: Collection[UUID], policy: Policy
+def _orphaned_under_each(
+    connection: Connection, orphans: Sequence[OrphanedKey], events: Collection[UUID], policy: Policy
 ) -> list[OrphanedKey]:
     """Those of an old identity's strays that are strays of each of the events that it may be of."""
     for event in events:
-        living = [replace(one.key, event_id=event) for one in those]
-        those = _orphaned_among(connection, living, policy) if living else ()
-    return list(those)
+        living = [replace(orphan.key, event_id=event) for orphan in orphans]
+        orphans = _find_orphaned(connection, living, policy) if living else ()
+    return list(orphans)
 
 
-def _recorded_again(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
+def _find_current_ids(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
     """The events that had these identities, and are recorded under those that events have now.
 
     A publisher that still counts over all topics makes such keys. No index leads from them to their events.
     """
-    found: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    current_ids: defaultdict[UUID, list[UUID]] = defaultdict(list)
     column = tables.event.c
     query = select(column.event_id, column.source, column.id).order_by(column.event_id)
     after = UUID(int=0)
     while True:
         with ledger.transaction() as connection:
             rows = connection.execute(
-                query.where(column.event_id > after).limit(_EVENTS_AT_ONCE)
+                query.where(column.event_id > after).limit(_EVENT_PAGE_SIZE)
             ).all()
         if not rows:
-            return found
+            return current_ids
         after = rows[-1].event_id
         for row in rows:
             if (identity := old_event_id(row.source, row.id)) in old:
-                found[identity].append(row.event_id)
+                current_ids[identity].append(row.event_id)
 
 
-def _orphaned_among(
-    connection: Connection, part: Sequence[ActiveKey], policy: Policy
+def _find_orphaned(
+    connection: Connection, keys: Sequence[ActiveKey], policy: Policy
 ) -> list[OrphanedKey]:
-    events = load_tagged_events(connection, {one.event_id for one in part}, policy)
+    events = load_tagged_events(connection, {key.event_id for key in keys}, policy)
     erased = _erased_records(connection, events)
-    found = []
-    for one in part:
-        tagged = events.get(one.event_id)
-        why: Why | None = None
+    orphans = []
+    for key in keys:
+        tagged = events.get(key.event_id)
+        why: OrphanReason | None = None
         if tagged is None:
             why = "unrecorded"
-        elif not any(one.system in holding.systems for holding in tagged.holdings):
+        elif not any(key.system in holding.systems for holding in tagged.holdings):
             why = "unheld"
-        elif (one.event_id, one.system) in erased:
+        elif (key.event_id, key.system) in erased:
             why = "outlived"
         if why:
-            found.append(OrphanedKey(key=one, why=why))
-    return found
+            orphans.append(OrphanedKey(key=key, why=why))
+    return orphans
 
 
 def _erased_records(
@@ -118,9 +120,9 @@ def _erased_records(
 ) -> set[tuple[UUID, str]]:
     """The events whose erasure from a system is proven."""
     records = {
-        record_id(event, one.source, one.id, one.subject): event
-        for event, one in events.items()
-        if one.subject
+        record_id(event_id, event.source, event.id, event.subject): event_id
+        for event_id, event in events.items()
+        if event.subject
     }
     member, command = tables.member.c, tables.command.c
     query = (

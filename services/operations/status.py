@@ -210,15 +210,15 @@ def _is_actionable() -> ColumnElement[bool]:
 
 def _open_too_long(connection: Connection, policy: Policy, now: datetime) -> dict[str, int]:
     clock = tables.clock.c
-    found = {}
+    counts = {}
     for name, spec in policy.clocks.items():
         if spec.max_open is None:
             continue
         longest = parse_period(spec.max_open)
         latest = now - timedelta(days=longest.days) - longest.exact
-        found[name] = connection.execute(
+        counts[name] = connection.execute(
             select(func.count()).where(
                 clock.clock == name, clock.anchor_at.is_(None), clock.opened_at < latest
             )
         ).scalar_one()
-    return found
+    return counts

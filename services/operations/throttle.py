@@ -23,9 +23,9 @@ class Throttled:
 
     def run_if_due(self) -> None:
         """Run the work if it is due."""
-        begun = self.monotonic_seconds()
-        if begun < self._next_run_at:
+        started_at = self.monotonic_seconds()
+        if started_at < self._next_run_at:
             return
         self.run()
-        took = self.monotonic_seconds() - begun
-        self._next_run_at = begun + max(self.interval_seconds, _MAX_TIME_SHARE * took)
+        duration = self.monotonic_seconds() - started_at
+        self._next_run_at = started_at + max(self.interval_seconds, _MAX_TIME_SHARE * duration)

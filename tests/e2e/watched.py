@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from services.operations.monitoring.files import files, write
+from services.operations.monitoring.files import files, write_files
 from services.operations.monitoring.time_scale import TimeScale
 from tests.e2e.running import ROLES, Running, write_events
 from tests.patience import Patience
@@ -133,7 +133,7 @@ def commands(alert: str) -> list[str]:
 
 def configuration(directory: Path, ports: Mapping[str, int]) -> Path:
     """What the repository has for Prometheus, hastened, and scraping these ports every second."""
-    write(directory, files(TimeScale(divisor=HASTEN), lag=0))
+    write_files(directory, files(TimeScale(divisor=HASTEN), lag=0))
     path = directory / "prometheus" / "prometheus.yml"
     document = yaml.safe_load(path.read_text("utf-8"))
     document["global"] = {

@@ -103,7 +103,7 @@ def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
     """No role runs, so nothing is recorded, and `publish --wait` must not say that it is."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_broker.bootstrap)
     monkeypatch.setenv("TERMIJN_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(publishing, "_PATIENCE", timedelta(seconds=3))
+    monkeypatch.setattr(publishing, "_CATCH_UP_TIMEOUT", timedelta(seconds=3))
     run = CliRunner().invoke
     assert run(termijn, ["ledger", "migrate"]).exit_code == 0
     events = write_events(tmp_path / "e.jsonl", [HOLD])

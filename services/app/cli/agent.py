@@ -112,7 +112,7 @@ def status(config: Path, as_json: bool) -> None:
             },
             "oldest": format_instant(inbox.oldest_open()),
             "parked": dict(inbox.parked()),
-            "gaps": [f"{one.log.topic} {one.log.partition}" for one in inbox.gaps()],
+            "gaps": [f"{gap.log.topic} {gap.log.partition}" for gap in inbox.gaps()],
         }
     show([row], as_json=as_json, title="Inbox", columns=list(row))
 

@@ -34,8 +34,8 @@ def show_forecast(backfill: str, *, as_json: bool) -> None:
         with the_ledger.transaction() as connection:
             lines = forecast_backfill(connection, backfill, the_policy, database_now(connection))
     rows = (
-        {"system": one.system, "rule": one.rule, "action": one.action, "records": one.records}
-        for one in lines
+        {"system": line.system, "rule": line.rule, "action": line.action, "records": line.records}
+        for line in lines
     )
     title = f"{backfill}: sent on release"
     show(rows, as_json=as_json, title=title, columns=("system", "rule", "action", "records"))

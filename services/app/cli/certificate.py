@@ -48,13 +48,13 @@ def certificate(about: str, directory: Path, language: Language) -> None:
             now = database_now(connection)
             case = _case(connection, about, policy)
             subject = case.subject if case else about
-            found = build_certificate(connection, subject, policy, references, now, case)
-    write_new_directory(directory, certificate_files(found, language))
-    erased = sum(one.records for one in found.erased)
-    owed = sum(one.records for one in found.outstanding)
-    click.echo(f"{directory}: {erased} records proven in {len(found.recipients)} systems")
-    if owed:
-        click.echo(f"{owed} records are outstanding and not certified", err=True)
+            document = build_certificate(connection, subject, policy, references, now, case)
+    write_new_directory(directory, certificate_files(document, language))
+    erased = sum(item.records for item in document.erased)
+    outstanding = sum(item.records for item in document.outstanding)
+    click.echo(f"{directory}: {erased} records proven in {len(document.recipients)} systems")
+    if outstanding:
+        click.echo(f"{outstanding} records are outstanding and not certified", err=True)
 
 
 def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
@@ -63,13 +63,13 @@ def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
     query = select(column.record_id).where(column.subject == about).limit(1)
     if connection.execute(query).first() is not None:
         return None
-    found = [
-        one
-        for one in cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy)
-        if one.request == about and one.right == "erasure"
+    matching = [
+        case
+        for case in cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy)
+        if case.request == about and case.right == "erasure"
     ]
-    if len({one.subject for one in found}) > 1:
+    if len({case.subject for case in matching}) > 1:
         raise click.UsageError(f"{about}: several subjects have a request of that name")
-    if not found:
+    if not matching:
         raise SubjectNotFound(about)
-    return found[0]
+    return matching[0]

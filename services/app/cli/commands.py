@@ -42,11 +42,11 @@ def commands() -> None:
 def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) -> None:
     """List the open commands, or those in the given states, oldest first."""
     column = tables.command.c
-    wanted = states or (*OUTSTANDING, "refused")
-    query = select(tables.command).where(column.state.in_(wanted)).order_by(column.due_at)
+    shown_states = states or (*OUTSTANDING, "refused")
+    query = select(tables.command).where(column.state.in_(shown_states)).order_by(column.due_at)
     if system:
         query = query.where(column.system == system)
-    found = run_in_transaction(lambda connection, _: connection.execute(query).all())
+    command_rows = run_in_transaction(lambda connection, _: connection.execute(query).all())
     rows = (
         {
             "command": str(row.command_id),
@@ -60,7 +60,7 @@ def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) ->
             "outcome": row.outcome,
             "escalated_at": format_instant(row.escalated_at),
         }
-        for row in found
+        for row in command_rows
     )
     columns = (
         "command",

@@ -42,17 +42,17 @@ def list_conflicts(all_: bool, as_json: bool) -> None:
         open_resources() as opened,
         opened.ledger().transaction() as connection,
     ):
-        found = keys.list_conflicts(connection, decided=all_)
+        listed = keys.list_conflicts(connection, decided=all_)
     rows = (
         {
-            "key": one.key,
+            "key": conflict.key,
             "subject": subject,
             "events": events,
-            "state": _claim_state(one, subject),
-            "found_at": format_instant(one.found_at),
+            "state": _claim_state(conflict, subject),
+            "found_at": format_instant(conflict.found_at),
         }
-        for one in found
-        for subject, events in one.claimants.items()
+        for conflict in listed
+        for subject, events in conflict.claimants.items()
     )
     columns = ("key", "subject", "events", "state", "found_at")
     show(rows, as_json=as_json, title="Key conflicts", columns=columns)
@@ -114,7 +114,7 @@ def _decide(
         return ledger.run_in_transaction(work)
 
 
-def _claim_state(one: Conflict, subject: str) -> str:
-    if one.owner is None:
+def _claim_state(conflict: Conflict, subject: str) -> str:
+    if conflict.owner is None:
         return "key-conflict"
-    return "owner" if subject == one.owner else "other"
+    return "owner" if subject == conflict.owner else "other"

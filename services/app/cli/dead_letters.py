@@ -40,8 +40,8 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
     with open_resources() as opened:
         the_ledger, policy = opened.ledger(), opened.policy()
         with the_ledger.transaction() as connection:
-            found = dead_letters.list_parked(connection, reason=reason)
-            keeps = blind_spots.reach_by_dead_letter(connection, policy)
+            letters = dead_letters.list_parked(connection, reason=reason)
+            reaches = blind_spots.reach_by_dead_letter(connection, policy)
     rows = (
         {
             "id": str(letter.dead_letter_id),
@@ -52,9 +52,9 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
             "partition": letter.partition,
             "offset": letter.offset,
             "at": format_instant(letter.at),
-            "keeps_back": keeps.get(letter.dead_letter_id),
+            "keeps_back": reaches.get(letter.dead_letter_id),
         }
-        for letter in found
+        for letter in letters
     )
     columns = ("id", "reason", "detail", "topic", "partition", "offset", "at", "keeps_back")
     show(rows, as_json=as_json, title="Parked dead letters", columns=columns)

@@ -18,7 +18,7 @@ from services.app.wiring.required_topics import RequiredTopics, required_topics
 from services.kafka.access import deployment_access
 from services.operations.manifests import asyncapi, kubernetes, strimzi
 from services.operations.manifests.asyncapi import Channel
-from services.operations.monitoring.files import write as write_files
+from services.operations.monitoring.files import write_files
 
 
 @click.group()
@@ -48,60 +48,60 @@ def write(context: click.Context, directory: Path, pages: Path | None) -> None:
     log = [*needed.all, *topics.watch_topics(f"{group}-watch")]
     users = deployment_access(policy, group)
     schemas = load_schemas(*chosen.storage.schemas)
-    found = {
+    documents = {
         **strimzi.files(log, users),
         **asyncapi.files(_channels(needed), schemas, version("termijn")),
         **json_schemas.files(),
         **kubernetes.files(version("termijn"), group, policy.systems),
     }
-    write_files(directory, found)
+    write_files(directory, documents)
     program = context.find_root().command
     if pages is not None and isinstance(program, click.Group):
         write_files(pages, filled_pages(pages, reference_tables(program)))
-    click.echo(f"{directory}: {len(found)} files, {len(log)} topics, {len(users)} users")
+    click.echo(f"{directory}: {len(documents)} files, {len(log)} topics, {len(users)} users")
 
 
 def _channels(needed: RequiredTopics) -> Iterator[Channel]:
     for topic in needed.business.values():
-        both = topic.schema in OWN_EVENTS
+        is_own = topic.schema in OWN_EVENTS
         yield Channel(
             topic=topic,
-            actions=("receive", "send") if both else ("receive",),
-            about="Termijn publishes and reads these."
-            if both
+            actions=("receive", "send") if is_own else ("receive",),
+            description="Termijn publishes and reads these."
+            if is_own
             else "A service publishes its events.",
             headers="event",
         )
     systems = tuple(needed.commands)
-    for make, action, about in (
+    for make, action, description in (
         (topics.command_topic, "send", "Commands to a system."),
         (topics.acknowledgement_topic, "receive", "Acknowledgements of a system."),
     ):
         yield Channel(
             topic=make("{system}"),
             actions=("send",) if action == "send" else ("receive",),
-            about=about,
+            description=description,
             systems=systems,
             headers="signed",
         )
     yield Channel(
         topic=topics.TAGGED,
         actions=("send", "receive"),
-        about="Tagged events: without their bodies, with purposes and windows.",
+        description="Tagged events: without their bodies, with purposes and windows.",
     )
     yield Channel(
         topic=topics.DEAD_LETTERS,
         actions=("send", "receive"),
-        about="Messages that could not be processed, encrypted.",
+        description="Messages that could not be processed, encrypted.",
     )
     yield Channel(
         topic=topics.EVIDENCE_HEADS,
         actions=("send",),
-        about="Signed heads of the evidence log, to be stored elsewhere.",
+        description="Signed heads of the evidence log, to be stored elsewhere.",
         headers="signed",
     )
     yield Channel(
         topic=SIGHTINGS,
         actions=("send", "receive"),
-        about="Observations of commands by the watch.",
+        description="Observations of commands by the watch.",
     )

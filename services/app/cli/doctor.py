@@ -26,10 +26,10 @@ from services.operations.doctor.acls import check_acls, check_own_acls
 from services.operations.doctor.cluster import check_topics, describe_acls, describe_own_access
 from services.operations.doctor.findings import HEADS, Finding, error, ok, skipped
 from services.operations.doctor.keys import (
-    SealFiles,
+    EncryptionKeyFiles,
+    check_key_files,
     check_keys,
     check_requests,
-    check_seals,
 )
 from services.operations.doctor.ledger import check_ledger
 from services.operations.doctor.registry import check_registry
@@ -60,13 +60,13 @@ def doctor(as_json: bool, faults: bool) -> None:
     Each error comes with the command that fixes it. Nothing is changed. Fails if a check failed.
     """
     with open_resources() as opened:
-        found = list(_examine(opened))
-    shown = [one for one in found if not faults or one.state in ("fault", "warning")]
+        findings = list(_examine(opened))
+    shown = [finding for finding in findings if not faults or finding.state in ("fault", "warning")]
     rows = (finding.to_row() for finding in shown)
     show(rows, as_json=as_json, title="Checks", columns=_COLUMNS, heads=HEADS)
-    wrong = sum(1 for one in found if one.state == "fault")
-    if wrong:
-        raise _Unwell(f"{wrong} checks failed")
+    failed = sum(1 for finding in findings if finding.state == "fault")
+    if failed:
+        raise _Unwell(f"{failed} checks failed")
 
 
 def _examine(opened: Resources) -> Iterator[Finding]:
@@ -118,25 +118,27 @@ def _brokers(opened: Resources, policy: Policy | None, security: Security) -> It
         yield skipped("topics", "needs a valid policy, which lists the topics")
         yield skipped("acls", "needs a valid policy, which lists the users")
         return
-    found = describe_acls(bus.admin)
-    users = {one.user: one for one in deployment_access(policy, opened.settings.kafka.group)}
-    if found.rules is None and (use := users.get(security.username)):
-        yield skipped("topics", f"{use.user} may not read their retention settings")
-        yield from check_own_acls(describe_own_access(bus.admin, use), use)
+    acls = describe_acls(bus.admin)
+    users = {
+        access.user: access for access in deployment_access(policy, opened.settings.kafka.group)
+    }
+    if acls.rules is None and (own_access := users.get(security.username)):
+        yield skipped("topics", f"{own_access.user} may not read their retention settings")
+        yield from check_own_acls(describe_own_access(bus.admin, own_access), own_access)
         return
     needed = required_topics(policy).all
     try:
-        there = TopicAdmin(admin=bus.admin).found([topic.name for topic in needed])
+        states = TopicAdmin(admin=bus.admin).found([topic.name for topic in needed])
     except KafkaUnavailable as cause:
-        if found.rules is not None:
+        if acls.rules is not None:
             raise
         yield skipped("topics", str(cause))
     else:
-        promised = retention_requirements(policy, needed, opened.plaintext_fields(policy))
-        yield from check_topics(promised, there)
+        requirements = retention_requirements(policy, needed, opened.plaintext_fields(policy))
+        yield from check_topics(requirements, states)
     roles = {opened.kafka_access(role, policy).user for role in _ROLES}
     deleter = opened.kafka_access("deleter", policy).user
-    yield from check_acls(found, list(users.values()), users.keys() - roles, deleter)
+    yield from check_acls(acls, list(users.values()), users.keys() - roles, deleter)
 
 
 def _registry(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
@@ -161,9 +163,9 @@ def _ledger(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     )  # not `Resources.ledger`: the doctor creates nothing
     opened.stack.callback(ledger.close)
     tolerance = timedelta(seconds=opened.settings.deleting.clock_tolerance_seconds)
-    found = list(check_ledger(ledger, policy, utc_now, tolerance))
-    yield from found
-    if any(one.check == "migrations" and one.state == "sound" for one in found):
+    findings = list(check_ledger(ledger, policy, utc_now, tolerance))
+    yield from findings
+    if any(finding.check == "migrations" and finding.state == "sound" for finding in findings):
         yield from check_requests(ledger, _seal_files(opened))
 
 
@@ -175,12 +177,12 @@ def _keys(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
         utc_now(),
         required=chosen.signing.mode == "required",
     )
-    yield from check_seals(_seal_files(opened))
+    yield from check_key_files(_seal_files(opened))
 
 
-def _seal_files(opened: Resources) -> SealFiles:
+def _seal_files(opened: Resources) -> EncryptionKeyFiles:
     chosen = opened.settings
-    return SealFiles(
+    return EncryptionKeyFiles(
         dead_letters=chosen.key_file,
         dead_letters_named=chosen.storage.key_file is not None,
         requests=chosen.request_key_file,

@@ -58,29 +58,29 @@ def export(file: Path) -> None:
 )
 @click.option(
     "--head",
-    "elsewhere",
+    "saved",
     type=_FILE,
     help="A head that `termijn evidence head` printed earlier; the log must contain it.",
 )
-def verify(file: Path | None, keys: Path | None, elsewhere: Path | None) -> None:
+def verify(file: Path | None, keys: Path | None, saved: Path | None) -> None:
     """Verify the exported log in FILE, or without FILE the ledger's own.
 
     `-` is standard input. The first invalid line is reported, and the exit code is 1.
     """
     trusted = KeyDirectory(path=keys).public()() if keys else None
     head = None
-    if elsewhere is not None:
-        with open_bytes(elsewhere) as from_:
+    if saved is not None:
+        with open_bytes(saved) as from_:
             head = parse_saved_head(from_.read().decode("utf-8", "replace"))
     if file is not None:
         with open_bytes(file) as from_:
-            found = verify_lines(from_, trusted, head)
+            verified = verify_lines(from_, trusted, head)
     else:
         with open_resources() as opened:
-            found = check_ledger(opened.ledger(), trusted, head)
+            verified = check_ledger(opened.ledger(), trusted, head)
     click.echo(
-        f"{found.entries} entries are valid, up to {format_instant(found.last.at)}:"
-        f" {found.heads} heads are signed, the last by {found.key_id}"
+        f"{verified.entries} entries are valid, up to {format_instant(verified.last.at)}:"
+        f" {verified.heads} heads are signed, the last by {verified.key_id}"
     )
     if trusted is None and head is None:
         click.echo(

@@ -49,8 +49,10 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     """
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
-    tagged = [one for _, one in read_tagged_events(events, the_policy)]
-    rows = (_holding_row(one, the_policy) for one in explain_events(tagged, the_policy, now))
+    tagged = [event for _, event in read_tagged_events(events, the_policy)]
+    rows = (
+        _holding_row(holding, the_policy) for holding in explain_events(tagged, the_policy, now)
+    )
     columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
     show(rows, as_json=as_json, title="Holdings", columns=columns)
     _warn_of_held_back_events(settings, as_json=as_json)
@@ -75,8 +77,8 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
     def rows() -> Iterator[dict[str, Any]]:
         with closing(open_database("sqlite://")) as ledger:
             migrate.create_schema(ledger)
-            for one in simulate_events(ledger, tagged, the_policy, until):
-                yield _command_row(one)
+            for command in simulate_events(ledger, tagged, the_policy, until):
+                yield _command_row(command)
             with ledger.transaction() as connection:
                 waiting = key_conflicts.count_undecided(connection)
         if waiting:
@@ -98,35 +100,37 @@ def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
         )
 
 
-def _holding_row(one: Explained, policy: Policy) -> dict[str, Any]:
-    rule = policy.rules[one.holding.rule]
+def _holding_row(explained: Explained, policy: Policy) -> dict[str, Any]:
+    rule = policy.rules[explained.holding.rule]
     return {
-        "event": one.event.id,
-        "type": one.event.type,
-        "subject": one.holding.subject,
-        "purpose": one.holding.purpose,
-        "basis": one.holding.basis,
-        "rule": one.holding.rule,
+        "event": explained.event.id,
+        "type": explained.event.type,
+        "subject": explained.holding.subject,
+        "purpose": explained.holding.purpose,
+        "basis": explained.holding.basis,
+        "rule": explained.holding.rule,
         "stated": rule.stated,
-        "systems": list(one.holding.systems),
+        "systems": list(explained.holding.systems),
         "anchor": str(rule.anchor),
-        "anchor_at": format_instant(one.window.anchor_at),
-        "not_before": format_instant(one.window.not_before),
-        "erase_by": format_instant(one.window.erase_by),
-        "due_at": {system: format_instant(at) for system, at in sorted(one.window.due_at.items())},
-        "state": one.state,
+        "anchor_at": format_instant(explained.window.anchor_at),
+        "not_before": format_instant(explained.window.not_before),
+        "erase_by": format_instant(explained.window.erase_by),
+        "due_at": {
+            system: format_instant(at) for system, at in sorted(explained.window.due_at.items())
+        },
+        "state": explained.state,
     }
 
 
-def _command_row(one: SimulatedCommand) -> dict[str, Any]:
+def _command_row(command: SimulatedCommand) -> dict[str, Any]:
     return {
-        "issued_at": format_instant(one.issued_at),
-        "system": one.system,
-        "subject": one.subject,
-        "action": one.action,
-        "records": list(one.records),
-        "rules": list(one.rules),
-        "purposes": list(one.purposes),
-        "erase_by": format_instant(one.erase_by),
-        "reason": one.reason,
+        "issued_at": format_instant(command.issued_at),
+        "system": command.system,
+        "subject": command.subject,
+        "action": command.action,
+        "records": list(command.records),
+        "rules": list(command.rules),
+        "purposes": list(command.purposes),
+        "erase_by": format_instant(command.erase_by),
+        "reason": command.reason,
     }

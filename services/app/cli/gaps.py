@@ -23,7 +23,7 @@ def gaps() -> None:
 @json_option
 def list_gaps(as_json: bool) -> None:
     """List the gaps that are not accepted yet."""
-    found = run_in_transaction(lambda connection, _: offsets.open_gaps(connection))
+    open_gaps = run_in_transaction(lambda connection, _: offsets.open_gaps(connection))
     rows = (
         {
             "role": gap.role,
@@ -33,7 +33,7 @@ def list_gaps(as_json: bool) -> None:
             "low": gap.low,
             "high": gap.high,
         }
-        for gap in found
+        for gap in open_gaps
     )
     columns = ("role", "topic", "partition", "expected", "low", "high")
     show(rows, as_json=as_json, title="Gaps", columns=columns)

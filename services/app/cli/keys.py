@@ -107,10 +107,10 @@ def rotate(owner: str, after: timedelta, overlap: timedelta) -> None:
     """
     directory = _directory()
     begins = utc_now() + after
-    made = directory.rotate(owner, begins, begins + overlap)
+    new_key = directory.rotate(owner, begins, begins + overlap)
     say(
-        f"{owner}: {made.key_id} signs from {format_instant(made.not_before)}; the others are valid until"
-        f" {format_instant((begins + overlap).replace(microsecond=0))} at most"
+        f"{owner}: {new_key.key_id} signs from {format_instant(new_key.not_before)};"
+        f" the others are valid until {format_instant((begins + overlap).replace(microsecond=0))} at most"
     )
     say(f"distribute {directory.public(owner).path}")
 

@@ -39,6 +39,6 @@ def monitoring() -> None:
 )
 def write(directory: Path, runbooks: str, lag: int, hasten: float) -> None:
     """Write scrape configuration, rules and dashboards below a directory."""
-    found = files.files(TimeScale(divisor=hasten), lag=lag, runbooks=runbooks)
-    files.write(directory, found)
-    click.echo(f"{directory}: {len(found)} files")
+    documents = files.files(TimeScale(divisor=hasten), lag=lag, runbooks=runbooks)
+    files.write_files(directory, documents)
+    click.echo(f"{directory}: {len(documents)} files")

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, invisible and turning marks, halves, line ends
+_INVISIBLE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories of controls, format marks, halves of a pair, and ends of lines and paragraphs."""
 _PLAIN_WIDTH = 160
 
 
@@ -27,7 +28,9 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(json.dumps(one)[1:-1] if _is_invisible(one) else one for one in text)
+    return "".join(
+        json.dumps(character)[1:-1] if _is_invisible(character) else character for character in text
+    )
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -66,14 +69,14 @@ def console(*, err: bool = False) -> Console:
 
 def table(title: str, columns: Iterable[str], *, right: Iterable[str] = ()) -> Table:
     """An empty table; the columns named in `right` are numbers."""
-    made = Table(title=Text(visible(title), style="table.title"), title_justify="left")
+    empty = Table(title=Text(visible(title), style="table.title"), title_justify="left")
     for column in columns:
-        made.add_column(
+        empty.add_column(
             Text(visible(column.replace("_", " "))),
             overflow="fold",
             justify="right" if column in right else "left",
         )
-    return made
+    return empty
 
 
 def cell(value: Any) -> Text:
@@ -88,13 +91,13 @@ def _format_value(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case list() | tuple():
-            return ", ".join(_format_value(one) for one in value)
+            return ", ".join(_format_value(item) for item in value)
         case dict():
             return "\n".join(
-                f"{visible(str(key))} {_format_value(one)}" for key, one in value.items()
+                f"{visible(str(key))} {_format_value(item)}" for key, item in value.items()
             )
     return visible(str(value))
 
 
-def _is_invisible(one: str) -> bool:
-    return unicodedata.category(one) in _UNSEEN
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE_CATEGORIES

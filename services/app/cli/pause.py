@@ -17,8 +17,8 @@ def _pause_command(name: str, state: control.State, meaning: str) -> click.Comma
     def run(scope: str, operator: str, reason: str) -> None:
         with open_resources() as opened:
             systems = {f"system:{name}" for name in opened.policy().systems}
-        known = systems | ({"deleter"} if state == "drained" else set(PORTS))
-        if state != "running" and scope not in known:
+        scopes = systems | ({"deleter"} if state == "drained" else set(PORTS))
+        if state != "running" and scope not in scopes:
             raise click.UsageError(f"{scope!r} is not a role or system that can be {state}")
         run_in_transaction(
             lambda connection, now: control.set_pause_state(

@@ -28,7 +28,7 @@ from services.ledger.blind_spots import parked_offsets
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage.database import Database
 
-_PATIENCE = timedelta(minutes=10)
+_CATCH_UP_TIMEOUT = timedelta(minutes=10)
 
 
 class _NotRecorded(click.ClickException):
@@ -96,16 +96,16 @@ def publish(
         raise click.UsageError("--json needs --dry-run")
     if wait and dry_run:
         raise click.UsageError("--wait cannot be used with --dry-run, which sends nothing")
-    called = (name or f"backfill-{utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
+    import_name = (name or f"backfill-{utc_now():%Y%m%dT%H%M%SZ}") if backfill else None
     with open_resources() as opened:
         if dry_run:
-            _dry_run(opened, events, called, leave_out=leave_out, as_json=as_json)
+            _dry_run(opened, events, import_name, leave_out=leave_out, as_json=as_json)
             return
-        count = _send(opened, events, called, wait=wait or backfill, leave_out=leave_out)
+        count = _send(opened, events, import_name, wait=wait or backfill, leave_out=leave_out)
     say(f"published {count} events")
-    if called:
-        show_forecast(called, as_json=False)
-        say(f"held back; release it with: termijn release {called} --operator NAME")
+    if import_name:
+        show_forecast(import_name, as_json=False)
+        say(f"held back; release it with: termijn release {import_name} --operator NAME")
 
 
 def _dry_run(
@@ -113,53 +113,59 @@ def _dry_run(
 ) -> None:
     schemas = load_schemas(*opened.settings.storage.schemas)
     bound = opened.settings.tagging.bound
-    rehearsal = DryRun(opened.policy(), schemas, utc_now(), bound)
+    dry_run = DryRun(opened.policy(), schemas, utc_now(), bound)
     failed: list[str] = []
-    odd: list[str] = []
-    count = loose = 0
+    unknown_fields: list[str] = []
+    count = with_unknown_fields = 0
 
     def rows(source: Source) -> Iterator[dict[str, Any]]:
-        nonlocal count, loose
-        for one in rehearsal.run_file(source, backfill):
+        nonlocal count, with_unknown_fields
+        for result in dry_run.run_file(source, backfill):
             count += 1
-            loose += bool(one.left_out)
-            if one.event is not None:
-                of = (
-                    f"is no field of {one.event.type}, and is left out"
+            with_unknown_fields += bool(result.left_out)
+            if result.event is not None:
+                problem = (
+                    f"is no field of {result.event.type}, and is left out"
                     if leave_out
-                    else unknown_field_problem(one.event.type)
+                    else unknown_field_problem(result.event.type)
                 )
-                odd.extend(f"{events}:{one.line}: {path}: {of}" for path in one.left_out)
-            if one.is_rejected:
-                failed.append(f"{events}:{one.line}: {one.key}: {one.why} ({one.reason})")
-            if as_json or not one.is_rejected:
-                yield _json_row(one) if as_json else _table_row(one)
+                unknown_fields.extend(
+                    f"{events}:{result.line}: {path}: {problem}" for path in result.left_out
+                )
+            if result.is_rejected:
+                failed.append(
+                    f"{events}:{result.line}: {result.key}: {result.why} ({result.reason})"
+                )
+            if as_json or not result.is_rejected:
+                yield _json_row(result) if as_json else _table_row(result)
 
     columns = ("line", "event", "type", "subject", "outcome", "held_back", "purposes")
     with open_rereadable(events) as source:
         show(rows(source), as_json=as_json, title="What would be recorded", columns=columns)
-    for line in (*odd, *failed):
+    for line in (*unknown_fields, *failed):
         say(line, err=True)
     if failed:
         raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
-    if loose and not leave_out:
-        raise _WouldNotBe(f"{loose} of {count} events have fields that the schema does not have")
+    if with_unknown_fields and not leave_out:
+        raise _WouldNotBe(
+            f"{with_unknown_fields} of {count} events have fields that the schema does not have"
+        )
 
 
-def _json_row(one: DryRunResult) -> dict[str, Any]:
-    event = one.event
+def _json_row(result: DryRunResult) -> dict[str, Any]:
+    event = result.event
     return {
-        "line": one.line,
+        "line": result.line,
         "event": event.id if event else None,
         "source": event.source if event else None,
         "type": event.type if event else None,
-        "subject": one.subject,
-        "outcome": one.outcome,
-        "held_back": one.held_back,
-        "reason": one.reason or None,
-        "key": one.key or None,
-        "why": one.why or None,
-        "left_out": list(one.left_out),
+        "subject": result.subject,
+        "outcome": result.outcome,
+        "held_back": result.held_back,
+        "reason": result.reason or None,
+        "key": result.key or None,
+        "why": result.why or None,
+        "left_out": list(result.left_out),
         "holdings": [
             {
                 **holding,
@@ -169,18 +175,20 @@ def _json_row(one: DryRunResult) -> dict[str, Any]:
                 },
                 "due_at": {system: format_instant(at) for system, at in holding["due_at"].items()},
             }
-            for holding in one.holdings
+            for holding in result.holdings
         ],
     }
 
 
-def _table_row(one: DryRunResult) -> dict[str, Any]:
+def _table_row(result: DryRunResult) -> dict[str, Any]:
     def until(holding: Mapping[str, Any]) -> str:
         by = holding["erase_by"]
         return f"gone by {by:%Y-%m-%d}" if by else "open"
 
-    purposes = [f"{held['purpose']} ({held['rule']}, {until(held)})" for held in one.holdings]
-    return {**_json_row(one), "purposes": purposes}
+    purposes = [
+        f"{holding['purpose']} ({holding['rule']}, {until(holding)})" for holding in result.holdings
+    ]
+    return {**_json_row(result), "purposes": purposes}
 
 
 def _send(
@@ -188,13 +196,13 @@ def _send(
 ) -> int:
     bus, policy = opened.kafka_client(), opened.policy()
     needed = required_topics(policy)
-    sight: KafkaCatchUpCheck | None = None
+    check: KafkaCatchUpCheck | None = None
     if wait or bus.is_embedded:
-        sight = catch_up_check(bus, opened.ledger(), needed, _PATIENCE)
+        check = catch_up_check(bus, opened.ledger(), needed, _CATCH_UP_TIMEOUT)
     ends: dict[Partition, int] = {}
 
     def hold_back() -> None:
-        if sight is not None and (spots := sight.lagging_partitions(ends)):
+        if check is not None and (spots := check.lagging_partitions(ends)):
             raise _NotRecorded(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
 
     sender = OffsetRecorder(sender=bus.sender())
@@ -216,12 +224,14 @@ def _send(
         terminal = console(err=True)
         with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
             task = progress.add_task("publishing", total=total)
-            for taken in publisher.send_batches(publisher.messages_from_file(source, backfill)):
-                for one in taken:
-                    place = (one.topic, one.partition)
-                    ends[place] = max(ends.get(place, 0), one.offset + 1)
-                sent += len(taken)
-                progress.update(task, advance=len(taken))
+            for acknowledged in publisher.send_batches(
+                publisher.messages_from_file(source, backfill)
+            ):
+                for message in acknowledged:
+                    place = (message.topic, message.partition)
+                    ends[place] = max(ends.get(place, 0), message.offset + 1)
+                sent += len(acknowledged)
+                progress.update(task, advance=len(acknowledged))
     if sent != total:
         raise _PublishedDifferently(
             f"{events}: changed while it was read: {total} events checked, {sent} sent"
@@ -235,7 +245,7 @@ def _send(
 def _raise_if_parked(ledger: Database, sender: OffsetRecorder, sent: int) -> None:
     """Raise if some of the published events were parked instead of recorded."""
     with ledger.transaction() as connection:
-        parked = sum(sender.contains(*one) for one in parked_offsets(connection, sender.topics))
+        parked = sum(sender.contains(*place) for place in parked_offsets(connection, sender.topics))
     if parked:
         raise _NotRecorded(
             f"{parked} of {sent} events were parked, not recorded: see `termijn dead-letters list`"

@@ -56,28 +56,28 @@ def list_requests(all_: bool, as_json: bool) -> None:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
-            found = [
-                case_progress(connection, one, policy, now)
-                for one in cases(
+            listed = [
+                case_progress(connection, case, policy, now)
+                for case in cases(
                     load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy
                 )
-                if all_ or one.is_open
+                if all_ or case.is_open
             ]
     rows = (
         {
-            "request": one.request,
-            "subject": one.subject,
-            "right": one.right,
-            "state": one.state,
-            "received_at": format_instant(one.received_at),
-            "verified_at": format_instant(one.verified_at),
-            "extended": one.extended,
-            "answer_by": format_instant(one.answer_by),
-            "days_left": (one.answer_by - now).days if one.is_open else None,
-            "closed_at": format_instant(one.closed_at),
-            "joined_to": one.joined_to,
+            "request": case.request,
+            "subject": case.subject,
+            "right": case.right,
+            "state": case.state,
+            "received_at": format_instant(case.received_at),
+            "verified_at": format_instant(case.verified_at),
+            "extended": case.extended,
+            "answer_by": format_instant(case.answer_by),
+            "days_left": (case.answer_by - now).days if case.is_open else None,
+            "closed_at": format_instant(case.closed_at),
+            "joined_to": case.joined_to,
         }
-        for one in found
+        for case in listed
     )
     columns = ("request", "subject", "right", "state", "received_at", "answer_by", "days_left")
     show(rows, as_json=as_json, title="Requests", columns=columns)
@@ -97,8 +97,8 @@ def letter(subject: str, request: str, language: Language) -> None:
                 raise PackageIncomplete(
                     request, "its requester is not verified, so there is no answer to print"
                 )
-            found = build_report(connection, case, policy, database_now(connection))
-    say(letters.render_letter(found, language))
+            report = build_report(connection, case, policy, database_now(connection))
+    say(letters.render_letter(report, language))
 
 
 @requests.command()
@@ -115,8 +115,8 @@ def notice(kind: Notice, subject: str, reference: str, language: Language) -> No
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             received_at = received(connection, subject, reference, policy)
-            asked = [one for one in load_cases(connection, subject, policy) if one.is_open]
-    limits = {one.request: one.answer_by for one in asked}
+            open_cases = [case for case in load_cases(connection, subject, policy) if case.is_open]
+    limits = {case.request: case.answer_by for case in open_cases}
     say(
         letters.render_notice(
             policy,
@@ -148,17 +148,17 @@ def deliver(
     """
     chosen = settings_loader.load()
     with resources.open_resources(chosen) as opened:
-        delivering = PackageDelivery(
+        package_delivery = PackageDelivery(
             ledger=opened.ledger(), policy=opened.policy(), keys=opened.request_keys()
         )
         schemas = load_schemas(*chosen.storage.schemas)
-        found = delivering.deliver(
+        delivered = package_delivery.deliver(
             subject,
             request,
             lambda report: write_new_directory(directory, build_package(report, language, schemas)),
             incomplete=incomplete,
         )
-    say(f"{directory}: {len(found.disclosed)} records of {len(found.parts)} systems' parts")
+    say(f"{directory}: {len(delivered.disclosed)} records of {len(delivered.parts)} systems' parts")
 
 
 @click.group()
@@ -174,9 +174,9 @@ def list_holds(as_json: bool) -> None:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
             by_subject = defaultdict(list)
-            for act in load_privacy_events(connection, ("hold",), policy):
-                by_subject[act.subject].append(act)
-            found = [
+            for event in load_privacy_events(connection, ("hold",), policy):
+                by_subject[event.subject].append(event)
+            listed = [
                 (subject, hold, _systems_already_erased(connection, subject))
                 for subject, acts in sorted(by_subject.items())
                 for hold in subject_state(acts, policy).holds
@@ -189,7 +189,7 @@ def list_holds(as_json: bool) -> None:
             "records": list(hold.records) if hold.records is not None else None,
             "too_late_for": too_late,
         }
-        for subject, hold, too_late in found
+        for subject, hold, too_late in listed
     )
     columns = ("subject", "since", "records", "too_late_for")
     show(rows, as_json=as_json, title="Holds", columns=columns)

@@ -47,12 +47,12 @@ def check(as_json: bool) -> None:
     """
     with open_resources() as opened:
         needed = required_schemas(opened, opened.policy())
-        found = list(check_registry(_registry(opened), needed))
+        findings = list(check_registry(_registry(opened), needed))
     columns = ("target", "state", "what", "mend")
-    rows = (finding.to_row() for finding in found)
+    rows = (finding.to_row() for finding in findings)
     show(rows, as_json=as_json, title="Schema registry", columns=columns, heads=HEADS)
-    if wrong := [finding for finding in found if finding.state != "sound"]:
-        raise _Differs(f"{len(wrong)} differences")
+    if differences := [finding for finding in findings if finding.state != "sound"]:
+        raise _Differs(f"{len(differences)} differences")
 
 
 def _registry(opened: Resources) -> Registry:

@@ -17,13 +17,13 @@ def settings_(as_json: bool) -> None:
     """List every setting with its value, its source and its meaning."""
     rows = (
         {
-            "variable": one.variable,
-            "key": one.key,
-            "value": one.value,
-            "from": one.source,
-            "meaning": one.meaning,
+            "variable": setting.variable,
+            "key": setting.key,
+            "value": setting.value,
+            "from": setting.source,
+            "meaning": setting.meaning,
         }
-        for one in settings_loader.list_settings()
+        for setting in settings_loader.list_settings()
     )
     columns = ("variable", "key", "value", "from", "meaning")
     show(rows, as_json=as_json, title="Settings", columns=columns)

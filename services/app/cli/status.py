@@ -25,69 +25,69 @@ def status(as_json: bool) -> None:
     with open_resources() as opened:
         ledger, policy = opened.ledger(), opened.policy()
         with ledger.transaction() as connection:
-            seen = read_status(connection, policy, database_now(connection))
+            ledger_status = read_status(connection, policy, database_now(connection))
     rows: list[dict[str, Any]] = [
-        {"what": "policy", "which": "", "value": seen.policy},
-        {"what": "events recorded", "which": "", "value": seen.events},
+        {"what": "policy", "which": "", "value": ledger_status.policy},
+        {"what": "events recorded", "which": "", "value": ledger_status.events},
         {
             "what": "due and not claimed",
-            "which": _format_since(seen.oldest_due_at),
-            "value": seen.due,
+            "which": _format_since(ledger_status.oldest_due_at),
+            "value": ledger_status.due,
         },
         {
             "what": "past erase_by and not carried out",
-            "which": _format_since(min(seen.overdue_by.values(), default=None)),
-            "value": seen.overdue,
+            "which": _format_since(min(ledger_status.overdue_by.values(), default=None)),
+            "value": ledger_status.overdue,
         },
         {
             "what": "answered that nothing was held",
             "which": "",
-            "value": seen.unexpected_acknowledgements,
+            "value": ledger_status.unexpected_acknowledgements,
         },
     ]
-    for (system, state), count in sorted(seen.commands.items()):
+    for (system, state), count in sorted(ledger_status.commands.items()):
         rows.append({"what": f"commands {state}", "which": system, "value": count})
-    for system, count in sorted(seen.escalated.items()):
+    for system, count in sorted(ledger_status.escalated.items()):
         rows.append({"what": "commands escalated", "which": system, "value": count})
-    for system, count in sorted(seen.undeliverable.items()):
+    for system, count in sorted(ledger_status.undeliverable.items()):
         rows.append({"what": "commands undeliverable", "which": system, "value": count})
-    for reason, count in sorted(seen.dead_letters.items()):
+    for reason, count in sorted(ledger_status.dead_letters.items()):
         rows.append({"what": "dead letters parked", "which": reason, "value": count})
-    for reach, count in sorted(seen.kept_back.items()):
+    for reach, count in sorted(ledger_status.kept_back.items()):
         what = "parked events that keep erasures back"
         rows.append({"what": what, "which": reach, "value": count})
-    for gap in seen.gaps:
+    for gap in ledger_status.gaps:
         place = f"{gap.log.topic}[{gap.log.partition}]"
         rows.append({"what": f"gap of the {gap.role}", "which": place, "value": gap.expected})
-    for stop in seen.pauses:
-        who = f"{stop.operator}: {stop.reason}"
+    for pause in ledger_status.pauses:
+        ordered_by = f"{pause.operator}: {pause.reason}"
         rows.append(
             {
-                "what": f"{stop.state} since {format_instant(stop.at)}",
-                "which": stop.scope,
-                "value": who,
+                "what": f"{pause.state} since {format_instant(pause.at)}",
+                "which": pause.scope,
+                "value": ordered_by,
             }
         )
-    rows += map(_backfill_row, seen.backfills)
-    if seen.key_conflicts:
-        rows.append({"what": "key-conflict", "which": "", "value": seen.key_conflicts})
-    for clock, count in sorted(seen.open_too_long.items()):
+    rows += map(_backfill_row, ledger_status.backfills)
+    if ledger_status.key_conflicts:
+        rows.append({"what": "key-conflict", "which": "", "value": ledger_status.key_conflicts})
+    for clock, count in sorted(ledger_status.open_too_long.items()):
         if count:
             rows.append({"what": "clocks open too long", "which": clock, "value": count})
     show(
         rows,
         as_json=as_json,
-        title=f"At {format_instant(seen.at)}",
+        title=f"At {format_instant(ledger_status.at)}",
         columns=("what", "which", "value"),
     )
 
 
-def _backfill_row(one: backfills.PendingBackfill) -> dict[str, Any]:
+def _backfill_row(pending: backfills.PendingBackfill) -> dict[str, Any]:
     """Return the row of an import that is not released yet."""
-    if not one.is_history:
-        return {"what": "backfill waits", "which": one.backfill, "value": one.records}
-    held = one.records + one.clocks  # most ends of clocks make no record
-    return {"what": "history waits", "which": one.backfill, "value": held}
+    if not pending.is_history:
+        return {"what": "backfill waits", "which": pending.backfill, "value": pending.records}
+    waiting = pending.records + pending.clocks  # most ends of clocks make no record
+    return {"what": "history waits", "which": pending.backfill, "value": waiting}
 
 
 def _format_since(at: datetime | None) -> str:

@@ -52,12 +52,12 @@ def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
 
 
 def _preview_rows(connection: Connection, policy: Policy, at: datetime) -> Iterator[dict[str, Any]]:
-    found: list[UUID] = []
+    command_ids: list[UUID] = []
     while (claimed := claim_due(connection, policy, at, limit=5_000)).looked_at:
-        found.extend(claimed.commands)
+        command_ids.extend(claimed.commands)
     column = tables.command.c
     members = tables.member.c
-    for command_id in found:
+    for command_id in command_ids:
         row = connection.execute(
             select(tables.command).where(column.command_id == command_id)
         ).one()

@@ -41,17 +41,24 @@ def check(as_json: bool, strict: bool) -> None:
     Fails if a topic is missing or keeps data for longer than required.
     """
     with open_resources() as opened:
-        judged = _check_topics(opened, TopicAdmin(admin=_kafka_client(opened).admin))
+        checks = _check_topics(opened, TopicAdmin(admin=_kafka_client(opened).admin))
     columns = ("topic", "promised", "lives", "findings", "remarks", "do")
-    show((_topic_row(one) for one in judged), as_json=as_json, title="Topics", columns=columns)
-    found = sum(1 for one in judged if one.findings)
-    encryption = sum(1 for one in judged if one.promise.in_clear and one.promise.at_once)
-    if found:
+    show(
+        (_topic_row(topic_check) for topic_check in checks),
+        as_json=as_json,
+        title="Topics",
+        columns=columns,
+    )
+    violating = sum(1 for topic_check in checks if topic_check.findings)
+    unencrypted = sum(
+        1 for topic_check in checks if topic_check.promise.in_clear and topic_check.promise.at_once
+    )
+    if violating:
         raise _Unfit(
-            f"{found} topics violate their retention requirement; run `termijn topics apply`"
+            f"{violating} topics violate their retention requirement; run `termijn topics apply`"
         )
-    if strict and encryption:
-        raise _Unfit(f"{encryption} topics need field encryption")
+    if strict and unencrypted:
+        raise _Unfit(f"{unencrypted} topics need field encryption")
 
 
 @topics.command()
@@ -64,36 +71,42 @@ def apply(dry_run: bool) -> None:
     done = "would have" if dry_run else "has"
     with open_resources() as opened:
         bus = _kafka_client(opened)
-        brokers = TopicAdmin(admin=bus.admin)
+        admin = TopicAdmin(admin=bus.admin)
         watched = bus.missing(catalogue.watch_topics(opened.watch_group))
         if not dry_run:
             bus.ensure(watched)
         for topic in watched:
             click.echo(f"{topic.name} {done} {topic.partitions} new partitions, for the watch")
-        judged = _check_topics(opened, brokers)
-        missing = [one for one in judged if one.found is None]
+        checks = _check_topics(opened, admin)
+        missing = [topic_check for topic_check in checks if topic_check.found is None]
         if missing and not dry_run:
-            bus.make(_creating(one) for one in missing)
-            judged = _check_topics(opened, brokers)  # a role may have made one of them its own way
-        changed = [one for one in judged if one.found is not None and one.changes]
-        for one in missing:
-            made = f"{one.promise.topic.partitions} new partitions"
-            click.echo(f"{one.promise.topic.name} {done} {made}, {_describe(one)}")
-        for one in changed:
+            bus.make(_new_topic(topic_check) for topic_check in missing)
+            checks = _check_topics(opened, admin)  # a role may have made one of them its own way
+        changed = [
+            topic_check
+            for topic_check in checks
+            if topic_check.found is not None and topic_check.changes
+        ]
+        for topic_check in missing:
+            partitions = f"{topic_check.promise.topic.partitions} new partitions"
+            click.echo(
+                f"{topic_check.promise.topic.name} {done} {partitions}, {_describe_changes(topic_check)}"
+            )
+        for topic_check in changed:
             if not dry_run:
-                brokers.change(one.promise.topic.name, one.changes)
-            click.echo(f"{one.promise.topic.name} {done} {_describe(one)}")
+                admin.change(topic_check.promise.topic.name, topic_check.changes)
+            click.echo(f"{topic_check.promise.topic.name} {done} {_describe_changes(topic_check)}")
     if not missing and not changed and not watched:
         click.echo("nothing to do")
 
 
-def _creating(judged: TopicCheck) -> Making:
-    topic = judged.promise.topic
-    return Making(name=topic.name, partitions=topic.partitions, settings=judged.changes)
+def _new_topic(topic_check: TopicCheck) -> Making:
+    topic = topic_check.promise.topic
+    return Making(name=topic.name, partitions=topic.partitions, settings=topic_check.changes)
 
 
-def _describe(judged: TopicCheck) -> str:
-    return ", ".join(f"{name}={value}" for name, value in judged.changes.items())
+def _describe_changes(topic_check: TopicCheck) -> str:
+    return ", ".join(f"{name}={value}" for name, value in topic_check.changes.items())
 
 
 def _kafka_client(opened: Resources) -> KafkaClient:
@@ -105,38 +118,40 @@ def _kafka_client(opened: Resources) -> KafkaClient:
     return bus
 
 
-def _check_topics(opened: Resources, brokers: TopicAdmin) -> Sequence[TopicCheck]:
+def _check_topics(opened: Resources, admin: TopicAdmin) -> Sequence[TopicCheck]:
     policy = opened.policy()
     needed = required_topics(policy).all
-    found = brokers.found([topic.name for topic in needed])
-    promised = retention_requirements(policy, needed, opened.plaintext_fields(policy))
-    return [check_topic(one, found.get(one.topic.name)) for one in promised]
+    states = admin.found([topic.name for topic in needed])
+    requirements = retention_requirements(policy, needed, opened.plaintext_fields(policy))
+    return [
+        check_topic(requirement, states.get(requirement.topic.name)) for requirement in requirements
+    ]
 
 
-def _topic_row(one: TopicCheck) -> dict[str, Any]:
-    promise, found = one.promise, one.found
+def _topic_row(topic_check: TopicCheck) -> dict[str, Any]:
+    requirement, state = topic_check.promise, topic_check.found
     return {
-        "topic": promise.topic.name,
-        "kind": promise.kind,
-        "promised": _describe_requirement(one),
-        "window_ms": promise.window_ms,
-        "rule": promise.rule,
-        "at_once": list(promise.at_once),
-        "needs_encryption": list(promise.in_clear) if promise.at_once else [],
-        "there": found is not None,
-        "partitions": found.partitions if found else None,
-        "settings": dict(found.settings) if found else {},
-        "lives": format_duration(one.life_ms) if found else None,
-        "life_ms": one.life_ms,
-        "findings": list(one.findings),
-        "remarks": list(one.remarks),
-        "do": dict(one.changes),
+        "topic": requirement.topic.name,
+        "kind": requirement.kind,
+        "promised": _describe_requirement(topic_check),
+        "window_ms": requirement.window_ms,
+        "rule": requirement.rule,
+        "at_once": list(requirement.at_once),
+        "needs_encryption": list(requirement.in_clear) if requirement.at_once else [],
+        "there": state is not None,
+        "partitions": state.partitions if state else None,
+        "settings": dict(state.settings) if state else {},
+        "lives": format_duration(topic_check.life_ms) if state else None,
+        "life_ms": topic_check.life_ms,
+        "findings": list(topic_check.findings),
+        "remarks": list(topic_check.remarks),
+        "do": dict(topic_check.changes),
     }
 
 
-def _describe_requirement(one: TopicCheck) -> str:
-    promise = one.promise
-    own = f"catalogue: {format_duration(promise.topic.retention_ms)}"
-    if promise.window_ms is None:
-        return own
-    return f"{promise.rule}: {format_duration(promise.window_ms)}; {own}"
+def _describe_requirement(topic_check: TopicCheck) -> str:
+    requirement = topic_check.promise
+    catalogued = f"catalogue: {format_duration(requirement.topic.retention_ms)}"
+    if requirement.window_ms is None:
+        return catalogued
+    return f"{requirement.rule}: {format_duration(requirement.window_ms)}; {catalogued}"

@@ -35,16 +35,16 @@ from services.storage.database import Database, database_now
 from services.storage.operator_log import log_operator_action
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
-_SHOW_SECONDS = 1.0
-_PLAIN_SECONDS = 10.0
+_SCREEN_INTERVAL = 1.0
+_LINE_INTERVAL = 10.0
 _RECENT_COMMANDS = 8
 _SAMPLE_INTERVAL = 5.0
-_PATIENCE = timedelta(minutes=2)
-_GLANCE = timedelta(seconds=1)
+_CATCH_UP_TIMEOUT = timedelta(minutes=2)
+_GLANCE_TIMEOUT = timedelta(seconds=1)
 _SAMPLE_RETRY_SECONDS = "5"
-_SAMPLE = "sample-"
+_SAMPLE_PREFIX = "sample-"
 """The prefix of the names of imports with sample events."""
-_WHO = "termijn up --sample"
+_OPERATOR = "termijn up --sample"
 
 
 @click.command()
@@ -103,11 +103,11 @@ def _run_screen(
 ) -> None:
     terminal = console()
     systems = simulated_systems(opened.settings, policy) if sample else None
-    held: Callable[[], Mapping[str, StoreCounts]] = systems.count_rows if systems else dict
-    feed = _publish_sample(opened, ledger, policy) if sample else iter(())
-    where = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
+    count_rows: Callable[[], Mapping[str, StoreCounts]] = systems.count_rows if systems else dict
+    sample_feed = _publish_sample(opened, ledger, policy) if sample else iter(())
+    url = ledger.engine.url.set(query={}).render_as_string(hide_password=True)
     terminal.print(
-        f"termijn up: {', '.join(tree.roles())}; ledger {where};"
+        f"termijn up: {', '.join(tree.roles())}; ledger {url};"
         f" logs {opened.settings.storage.data / 'logs'}; Ctrl-C ends it\n"
         "other commands reach it with"
         f" KAFKA_BOOTSTRAP_SERVERS={opened.settings.kafka.bootstrap_servers}"
@@ -115,34 +115,34 @@ def _run_screen(
         soft_wrap=True,
     )
 
-    def seen() -> tuple[LedgerStatus, Sequence[RecentCommand]]:
+    def read_state() -> tuple[LedgerStatus, Sequence[RecentCommand]]:
         with ledger.transaction() as connection:
             status = read_status(connection, policy, database_now(connection))
             return status, latest_commands(connection, _RECENT_COMMANDS)
 
     if terminal.is_terminal:
         with Live(console=terminal, refresh_per_second=2) as live:
-            while not stop.wait(_SHOW_SECONDS):
+            while not stop.wait(_SCREEN_INTERVAL):
                 tree.check()
-                next(feed, None)
-                live.update(render_screen(*seen(), held(), policy))
+                next(sample_feed, None)
+                live.update(render_screen(*read_state(), count_rows(), policy))
         return
-    said = float("-inf")
-    while not stop.wait(_SHOW_SECONDS):
+    printed_at = float("-inf")
+    while not stop.wait(_SCREEN_INTERVAL):
         tree.check()
-        next(feed, None)
-        if monotonic() - said >= _PLAIN_SECONDS:
-            terminal.print(visible(_status_line(seen()[0], held())), soft_wrap=True)
-            said = monotonic()
+        next(sample_feed, None)
+        if monotonic() - printed_at >= _LINE_INTERVAL:
+            terminal.print(visible(_status_line(read_state()[0], count_rows())), soft_wrap=True)
+            printed_at = monotonic()
 
 
 def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iterator[int]:
     """Publish the sample history where the ledger is empty, then a little more now and then."""
     bus = opened.kafka_client()
-    sight = catch_up_check(bus, ledger, required_topics(policy), _PATIENCE)
+    check = catch_up_check(bus, ledger, required_topics(policy), _CATCH_UP_TIMEOUT)
 
     def hold_back() -> None:
-        sight.lagging_partitions()  # waits; what is still unread then is far below what the broker keeps
+        check.lagging_partitions()  # waits; what is still unread then is far below what the broker keeps
 
     publisher = Publisher(
         policy=policy,
@@ -155,27 +155,32 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
         started = read_status(connection, policy, database_now(connection)).events > 0
     if not started:
         yield from _publish_events(publisher, policy, utc_now(), companies=12)
-    waits = True  # what the last run did not come to release
-    last = monotonic()
-    seen = catch_up_check(bus, ledger, required_topics(policy), _GLANCE)
+    unreleased = True  # what the last run did not come to release
+    published_at = monotonic()
+    glance = catch_up_check(bus, ledger, required_topics(policy), _GLANCE_TIMEOUT)
     while True:
-        if waits and not seen.lagging_partitions():
+        if unreleased and not glance.lagging_partitions():
             ledger.run_in_transaction(_release_history)
-            waits = False
-        if monotonic() - last >= _SAMPLE_INTERVAL:
+            unreleased = False
+        if monotonic() - published_at >= _SAMPLE_INTERVAL:
             yield from _publish_events(publisher, policy, utc_now(), companies=1)
-            waits, last = True, monotonic()
+            unreleased, published_at = True, monotonic()
         yield 0
 
 
 def _release_history(connection: Connection) -> None:
     """Let go the samples that are recorded: each is an import, since most of it is years old."""
     now = database_now(connection)
-    for one in backfills.pending_backfills(connection):
-        if one.backfill.startswith(_SAMPLE):
-            backfills.release(connection, one.backfill, _WHO, now)
+    for backfill in backfills.pending_backfills(connection):
+        if backfill.backfill.startswith(_SAMPLE_PREFIX):
+            backfills.release(connection, backfill.backfill, _OPERATOR, now)
             log_operator_action(
-                connection, "release", one.backfill, operator=_WHO, reason="it is a sample", now=now
+                connection,
+                "release",
+                backfill.backfill,
+                operator=_OPERATOR,
+                reason="it is a sample",
+                now=now,
             )
 
 
@@ -184,30 +189,30 @@ def _publish_events(
 ) -> Iterator[int]:
     seed = int(now.timestamp())
     events = sample_events(policy, now, seed=seed, companies=companies)
-    name = f"{_SAMPLE}{seed}"
-    for taken in publisher.send_batches(
+    name = f"{_SAMPLE_PREFIX}{seed}"
+    for acknowledged in publisher.send_batches(
         publisher.build_message(replace(event, backfill=name)) for event in events
     ):
-        yield len(taken)
+        yield len(acknowledged)
 
 
 def render_screen(
     status: LedgerStatus,
     recent: Sequence[RecentCommand],
-    held: Mapping[str, StoreCounts],
+    stores: Mapping[str, StoreCounts],
     policy: Policy,
 ) -> Group:
     """What a terminal shows: each system, and the latest commands."""
     numbers = ("holds", "restricted", "waits", "answered", "proven", "refused", "escalated")
     systems = table("Systems", ("system", "role", *numbers), right=numbers)
     for name, system in policy.systems.items():
-        store = held.get(name, StoreCounts(rows=0, restricted=0))
+        store = stores.get(name, StoreCounts(rows=0, restricted=0))
         waits = sum(status.commands.get((name, state), 0) for state in OUTSTANDING)
         row = (
             name,
             system.role,
-            store.rows if held else None,
-            store.restricted if held else None,
+            store.rows if stores else None,
+            store.restricted if stores else None,
             waits,
             sum(status.commands.get((name, state), 0) for state in CARRIED_OUT),
             status.commands.get((name, "erased"), 0),
@@ -215,27 +220,35 @@ def render_screen(
             status.escalated.get(name, 0),
         )
         systems.add_row(*map(cell, row))
-    stops = "; ".join(f"{stop.scope} {stop.state}: {stop.reason}" for stop in status.pauses)
+    pauses = "; ".join(f"{pause.scope} {pause.state}: {pause.reason}" for pause in status.pauses)
     columns = ("at", "system", "action", "rules", "records", "attempt", "state")
-    told = table("Latest commands", columns)
-    for one in recent:
-        at = f"{one.created_at:%H:%M:%S}"
-        shown = (at, one.system, one.action, one.rules, one.records, one.attempt, one.state)
-        told.add_row(*map(cell, shown))
-    stopped = f"stopped: {stops}" if stops else ""
-    return Group(cell(_summary(status)), systems, told, cell(stopped))
+    latest = table("Latest commands", columns)
+    for command in recent:
+        at = f"{command.created_at:%H:%M:%S}"
+        cells = (
+            at,
+            command.system,
+            command.action,
+            command.rules,
+            command.records,
+            command.attempt,
+            command.state,
+        )
+        latest.add_row(*map(cell, cells))
+    stopped = f"stopped: {pauses}" if pauses else ""
+    return Group(cell(_summary(status)), systems, latest, cell(stopped))
 
 
-def _status_line(status: LedgerStatus, held: Mapping[str, StoreCounts]) -> str:
-    rows = sum(one.rows for one in held.values())
+def _status_line(status: LedgerStatus, stores: Mapping[str, StoreCounts]) -> str:
+    rows = sum(store.rows for store in stores.values())
     return f"{status.at:%H:%M:%S} {_summary(status)}; rows held by systems {rows}"
 
 
 def _summary(status: LedgerStatus) -> str:
-    told = sum(status.commands.values())
+    commands = sum(status.commands.values())
     answered = sum(n for (_, state), n in status.commands.items() if state in CARRIED_OUT)
     parked = sum(status.dead_letters.values())
     return (
-        f"events recorded {status.events}; due now {status.due}; commands {told},"
+        f"events recorded {status.events}; due now {status.due}; commands {commands},"
         f" answered {answered}; overdue {status.overdue}; dead letters {parked}"
     )

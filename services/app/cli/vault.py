@@ -61,11 +61,11 @@ def rotate() -> None:
     """Create a new master key and wrap every key with it instead of the older ones."""
     with open_resources() as opened:
         masters, keys = opened.master_keys(), opened.vault()
-        made, wrapped = rotation.rotate(keys, masters)
-        older = [one.version for one in rotation.master_key_statuses(keys, masters)[:-1]]
-    click.echo(f"{made.path.name}: {made.master} wraps {wrapped} keys")
-    for one in older:
-        click.echo(f"back up the vault, then run: termijn vault destroy {one.master}")
+        new_key, wrapped = rotation.rotate(keys, masters)
+        older = [status.version for status in rotation.master_key_statuses(keys, masters)[:-1]]
+    click.echo(f"{new_key.path.name}: {new_key.master} wraps {wrapped} keys")
+    for version in older:
+        click.echo(f"back up the vault, then run: termijn vault destroy {version.master}")
 
 
 @vault.command()
@@ -100,20 +100,20 @@ def check(older_than: timedelta, as_json: bool) -> None:
     with open_resources() as opened:
         ledger = opened.ledger()
         policy = opened.wait_for_active_policy(ledger)
-        found = list(find_orphaned_keys(opened.vault(), ledger, policy, utc_now() - older_than))
+        orphans = list(find_orphaned_keys(opened.vault(), ledger, policy, utc_now() - older_than))
     rows = [
         {
-            "key": one.key.key_id,
-            "system": one.key.system,
-            "made_at": format_instant(one.key.made_at.replace(microsecond=0)),
-            "why": one.why,
+            "key": orphan.key.key_id,
+            "system": orphan.key.system,
+            "made_at": format_instant(orphan.key.made_at.replace(microsecond=0)),
+            "why": orphan.why,
         }
-        for one in found
+        for orphan in orphans
     ]
     columns = ("key", "system", "made_at", "why")
     show(rows, as_json=as_json, title="Keys that no command will destroy", columns=columns)
-    if found:
-        raise click.ClickException(f"{len(found)} keys have no term")
+    if orphans:
+        raise click.ClickException(f"{len(orphans)} keys have no term")
 
 
 @vault.command(context_settings=ACCEPTS_DASH_VALUES)
@@ -125,48 +125,50 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
     with open_resources() as opened:
         ledger, data_keys = opened.ledger(), opened.vault()
         shredder = Shredder(data_keys.database)
-        found = shredder.by_id(keys)
-        if missing := sorted(set(keys) - {one.key_id for one in found}):
+        active_keys = shredder.by_id(keys)
+        if missing := sorted(set(keys) - {key.key_id for key in active_keys}):
             raise click.ClickException(
                 f"{missing[0]}: there is no key with this id; nothing was destroyed"
             )
 
-        def noted(connection: Connection) -> None:
-            for one in found:
-                target = f"{one.system} {one.key_id}"
+        def log_shredding(connection: Connection) -> None:
+            for key in active_keys:
+                target = f"{key.system} {key.key_id}"
                 at = database_now(connection)
                 log_operator_action(
                     connection, "shred", target, operator=operator, reason=reason, now=at
                 )
 
         ledger.run_in_transaction(
-            noted
+            log_shredding
         )  # first: a key must not be destroyed without a record of it
-        for one in found:
-            shredder.destroy([one.event_id], one.system, utc_now())
-    click.echo(f"destroyed {len(found)} keys")
+        for key in active_keys:
+            shredder.destroy([key.event_id], key.system, utc_now())
+    click.echo(f"destroyed {len(active_keys)} keys")
 
 
 def _master_key_rows(
     keys: DataKeyStore, masters: FileMasterKeys, at: datetime
 ) -> Iterator[dict[str, Any]]:
-    for one in rotation.master_key_statuses(keys, masters):
-        retired = "overdue" if one.is_overdue(at) else "to be destroyed"
+    for status in rotation.master_key_statuses(keys, masters):
+        replaced_state = "overdue" if status.is_overdue(at) else "to be destroyed"
         yield {
             "kind": "master key",
-            "name": one.version.master,
-            "state": "wraps" if one.retired_at is None else retired,
-            "keys": one.keys,
-            "since": format_instant((one.retired_at or one.version.made_at).replace(microsecond=0)),
+            "name": status.version.master,
+            "state": "wraps" if status.retired_at is None else replaced_state,
+            "keys": status.keys,
+            "since": format_instant(
+                (status.retired_at or status.version.made_at).replace(microsecond=0)
+            ),
         }
 
 
 def _system_rows(keys: DataKeyStore) -> Iterator[dict[str, Any]]:
-    for one in keys.count_by_master():
+    for count in keys.count_by_master():
         yield {
             "kind": "keys",
-            "name": one.system,
-            "state": f"under {one.master}" if one.master else "destroyed",
-            "keys": one.keys,
-            "since": format_instant(one.oldest.replace(microsecond=0)),
+            "name": count.system,
+            "state": f"under {count.master}" if count.master else "destroyed",
+            "keys": count.keys,
+            "since": format_instant(count.oldest.replace(microsecond=0)),
         }

@@ -44,7 +44,7 @@ from services.operations.observers.agent import AgentObserver
 from services.storage.database import Database, open_database
 from services.storage.single_instance import inbox_lock
 
-_LOOK_SECONDS = 5.0
+_MEASURE_INTERVAL = 5.0
 _HEARTBEAT_TIMEOUT = timedelta(minutes=2)
 """A loop that has not gone round for longer is not alive."""
 _BATCH = 200
@@ -69,8 +69,12 @@ class AgentResources:
         bus = self.loaded.configuration.bus
         if not bus.schema_registry_url:
             return None
-        named = bus.schema_registry_login
-        login = self.loaded.text(named, "bus", "schema_registry_login") if named else None
+        login_reference = bus.schema_registry_login
+        login = (
+            self.loaded.text(login_reference, "bus", "schema_registry_login")
+            if login_reference
+            else None
+        )
         ca = self.loaded.path(bus.schema_registry_ca) if bus.schema_registry_ca else None
         try:
             return Registry(open_client(bus.schema_registry_url, login, ca))
@@ -90,7 +94,7 @@ class AgentResources:
             event.listen(
                 database.engine,
                 "connect",
-                lambda one, _: one.execute("PRAGMA secure_delete=ON").close(),
+                lambda connection, _: connection.execute("PRAGMA secure_delete=ON").close(),
             )
         self.stack.callback(database.close)
         return database
@@ -101,9 +105,9 @@ class AgentResources:
         answers = AcknowledgementBuilder(
             system=configuration.system, codec=codec, max_bytes=configuration.limits.answer_bytes
         )
-        found = Inbox(database, seal, answers)
-        found.create_tables()
-        return found
+        opened = Inbox(database, seal, answers)
+        opened.create_tables()
+        return opened
 
     def keys(self) -> KeyDirectory:
         """The system's own keys, and the controller's public ones."""
@@ -128,17 +132,17 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
     limits, system = configuration.limits, configuration.system
     with agent(loaded) as opened:
         database = opened.database()
-        check = opened.stack.enter_context(inbox_lock(database))
+        assert_locked = opened.stack.enter_context(inbox_lock(database))
         codec, seal, keys = opened.codec(), opened.inbox_cipher(), opened.keys()
         inbox = opened.inbox(database, codec, seal)
         signer, verifier = keys.signer(system), keys.verifier(DELETER)
         adapter = opened.adapter(inbox)
         observer = _observer(opened, log_format)
-        part = configuration.bus
-        bus = KafkaClient(part.bootstrap_servers, part.cluster_id, loaded.security())
+        kafka = configuration.bus
+        bus = KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, loaded.security())
         topic = topics.command_topic(system)
-        bus.ensure(agent_access(system, part.group).topics)
-        obeying = CommandExecutor(
+        bus.ensure(agent_access(system, kafka.group).topics)
+        executor = CommandExecutor(
             inbox=inbox,
             adapter=adapter,
             publisher=KafkaAcknowledgementPublisher(
@@ -151,7 +155,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
                 base=timedelta(seconds=limits.retry_seconds),
                 cap=timedelta(seconds=limits.retry_cap_seconds),
             ),
-            decryption_keys=_own_keys(keys.private(system)),
+            decryption_keys=_decryption_keys(keys.private(system)),
             now=now,
             concurrency=limits.at_once,
             spans=open_tracer(configuration.tracing, ROLE, opened.stack),
@@ -164,7 +168,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
                     callback.host,
                     callback.port,
                     _callback_tokens(inbox),
-                    obeying.complete_from_json,
+                    executor.complete_from_json,
                 )
             )
         pipeline = ConsumerLoop(
@@ -183,13 +187,13 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
         )
         keep = timedelta(days=configuration.inbox.keep_days)
 
-        def look(stopped: Event) -> None:
+        def measure(stopped: Event) -> None:
             while not stopped.is_set():
-                check()
+                assert_locked()
                 _measure(inbox, observer, keep, now())
-                stopped.wait(_LOOK_SECONDS)
+                stopped.wait(_MEASURE_INTERVAL)
 
-        run_threads(stop, pipeline.run, obeying.run, look)
+        run_threads(stop, pipeline.run, executor.run, measure)
 
 
 def _measure(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime) -> None:
@@ -206,7 +210,7 @@ def _callback_tokens(inbox: Inbox) -> Callable[[str], str]:
     return lambda command_id: inbox.keyed_hash("callback", command_id.encode())
 
 
-def _own_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:
+def _decryption_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:
     """The private keys that receive corrections; one that was replaced may still be written to."""
     return lambda at: [json.dumps(key.as_jwk()) for key in file() if key.use == "enc"]
 
@@ -216,16 +220,16 @@ def _observer(opened: AgentResources, log_format: str) -> AgentObserver:
     metrics = Metrics()
     health = Health(timeout_seconds=_HEARTBEAT_TIMEOUT.total_seconds())
     loop = health.add_loop(ROLE)
-    asked = opened.loaded.configuration
-    where = Address(host=asked.metrics_host, port=asked.metrics_port)
+    configuration = opened.loaded.configuration
+    address = Address(host=configuration.metrics_host, port=configuration.metrics_port)
     url = opened.stack.enter_context(
-        serve_http_on_free_port(metrics.registry, health, where, PORTS[ROLE])
+        serve_http_on_free_port(metrics.registry, health, address, PORTS[ROLE])
     )
     log = logs.logger(ROLE)
     log.info(
         "started",
         metrics=url,
-        system=asked.system,
+        system=configuration.system,
     )
     opened.stack.callback(log.info, "stopped")
     return AgentObserver(role=ROLE, metrics=metrics, log=log, loop=loop)

@@ -24,9 +24,9 @@ from services.requests.command_attachments import RequestAttachments
 from services.storage.database import database_now
 
 _CATCH_UP_TIMEOUT = timedelta(seconds=2)
-_SEAL_SECONDS = 1.0
+_SEAL_INTERVAL = 1.0
 """Between two runs of sealing while there is erasing to do."""
-_PURGE_SECONDS = 1.0
+_PURGE_INTERVAL = 1.0
 """Between two runs of the purge."""
 
 
@@ -39,21 +39,21 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         bus, codec = opened.kafka_client(), opened.codec()
         observer = open_observer(DeleterObserver, opened, ROLE, policy)
         observer.not_sealed_since(utc_now())  # the alert waits a day from now
-        needed = required_topics(policy)
+        topics = required_topics(policy)
         bus.ensure(opened.kafka_access(ROLE, policy).topics)
         deleting, signatures = settings.deleting, opened.signing()
         observer.signing_disabled(not signatures.required)
-        kept = opened.tombstone_cipher(ledger, policy)
+        tombstone_cipher = opened.tombstone_cipher(ledger, policy)
         deleter = Deleter(
             ledger=ledger,
             outlet=KafkaCommandPublisher(
                 sender=bus.sender(),
                 codec=codec,
-                topics=needed.commands,
+                topics=topics.commands,
                 signer=signatures.signer(),
                 spans=opened.tracer(ROLE),
             ),
-            sight=catch_up_check(bus, ledger, needed, _CATCH_UP_TIMEOUT),
+            sight=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
             policy=policy,
             observer=observer,
             now=utc_now,
@@ -67,48 +67,48 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 keys=opened.request_keys(),
                 key_of=lambda system: signatures.encryption_key(system, utc_now()),
             ),
-            remains=kept,
+            remains=tombstone_cipher,
             patience=RetryPolicy(
                 base=timedelta(seconds=deleting.retry_seconds),
                 cap=timedelta(seconds=deleting.retry_cap_seconds),
                 validity=timedelta(seconds=deleting.validity_seconds),
             ),
         )
-        keeping = EvidenceSealer(
+        sealer = EvidenceSealer(
             ledger=ledger,
             references=opened.pseudonymizer(),
             ring=signatures.keys.private() if signatures.required else None,
             publisher=KafkaHeadPublisher(sender=bus.sender(PATIENCE_SECONDS), codec=codec),
             unpublished=observer.heads_not_published,
         )
-        forgetting = Purger(
+        purger = Purger(
             ledger=ledger,
             policy=policy,
-            remains=kept,
-            sight=catch_up_check(bus, ledger, needed, _CATCH_UP_TIMEOUT),
+            remains=tombstone_cipher,
+            sight=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
             observer=observer,
         )
-        census, recheck = HoldingCounter(policy=policy), ChainSelfCheck()
+        counter, self_check = HoldingCounter(policy=policy), ChainSelfCheck()
 
         def measure() -> None:
             with ledger.transaction() as connection:
                 at = database_now(connection)
                 observer.clock_skewed((utc_now() - at).total_seconds())
                 observer.status_measured(read_status(connection, policy, at, history=False))
-                observer.holdings_counted(census.advance(connection, at))
-                observer.audit_log_checked(recheck.check_next(connection))
+                observer.holdings_counted(counter.advance(connection, at))
+                observer.audit_log_checked(self_check.check_next(connection))
 
-        measuring = Throttled(
+        measurement = Throttled(
             run=measure, interval_seconds=settings.operating.metrics_interval_seconds
         )
-        sealing = Throttled(run=keeping.run_once, interval_seconds=_SEAL_SECONDS)
-        forgetful = Throttled(run=forgetting.run_once, interval_seconds=_PURGE_SECONDS)
+        throttled_sealing = Throttled(run=sealer.run_once, interval_seconds=_SEAL_INTERVAL)
+        throttled_purge = Throttled(run=purger.run_once, interval_seconds=_PURGE_INTERVAL)
         DeleterWorker(
             erase=deleter.run_once,
-            seal=keeping.run_once,
-            seal_if_due=sealing.run_if_due,
-            purge_if_due=forgetful.run_if_due,
-            measure_if_due=measuring.run_if_due,
+            seal=sealer.run_once,
+            seal_if_due=throttled_sealing.run_if_due,
+            purge_if_due=throttled_purge.run_if_due,
+            measure_if_due=measurement.run_if_due,
             observer=observer,
             idle_seconds=deleting.idle_seconds,
         ).run(stop)

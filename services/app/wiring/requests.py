@@ -32,7 +32,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
         bus, codec = opened.kafka_client(), opened.codec()
         seconds = settings.answering.interval_seconds
         observer = open_observer(RequestsObserver, opened, ROLE, policy, idle_seconds=seconds)
-        needed = required_topics(policy)
+        topics = required_topics(policy)
         bus.ensure(opened.kafka_access(ROLE, policy).topics)
         publisher = Publisher(
             policy=policy,
@@ -45,17 +45,17 @@ def run_rights(settings: Settings, stop: Event) -> None:
             for _ in publisher.send_batches(publisher.build_message(event) for event in events):
                 pass
 
-        answering = RequestResponder(
+        responder = RequestResponder(
             ledger=ledger,
             policy=policy,
-            sight=catch_up_check(bus, ledger, needed, _CATCH_UP_TIMEOUT),
+            sight=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
             publish=publish,
             observer=observer,
             margin=timedelta(seconds=settings.answering.margin_seconds),
         )
-        asked = {
+        request_topics = {
             topic.name: topic
-            for topic in needed.business.values()
+            for topic in topics.business.values()
             if policy.events[topic.schema].act == "request-received"
         }
 
@@ -65,13 +65,13 @@ def run_rights(settings: Settings, stop: Event) -> None:
                     count_requests(connection, policy, database_now(connection))
                 )
 
-        measuring = Throttled(
+        measurement = Throttled(
             run=measure, interval_seconds=settings.operating.metrics_interval_seconds
         )
 
         def answer() -> float:
-            answering.run_once()
-            measuring.run_if_due()
+            responder.run_once()
+            measurement.run_if_due()
             return seconds
 
         corrections = consumer_loop(
@@ -79,21 +79,21 @@ def run_rights(settings: Settings, stop: Event) -> None:
             ROLE,
             bus,
             ledger,
-            list(asked),
+            list(request_topics),
             CorrectionHandler(
                 codec=codec,
-                topics=asked,
+                topics=request_topics,
                 ledger=ledger,
                 keys=opened.request_keys(),
                 seal=opened.dead_letter_cipher(),
                 observer=observer,
                 now=utc_now,
             ),
-            observer.for_loop("reading") if asked else observer,
+            observer.for_loop("reading") if request_topics else observer,
         )
         run_side_by_side(
             lambda: run_loop(answer, observer, stop),
-            lambda: corrections.run(stop) if asked else _wait(stop),
+            lambda: corrections.run(stop) if request_topics else _wait(stop),
             stop,
         )
 

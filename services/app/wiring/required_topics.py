@@ -21,10 +21,10 @@ class RequiredTopics:
     @property
     def all(self) -> Sequence[Topic]:
         """Every topic."""
-        mine = (catalogue.TAGGED, catalogue.DEAD_LETTERS, catalogue.EVIDENCE_HEADS)
+        internal = (catalogue.TAGGED, catalogue.DEAD_LETTERS, catalogue.EVIDENCE_HEADS)
         return [
             *self.business.values(),
-            *mine,
+            *internal,
             *self.commands.values(),
             *self.acknowledgements.values(),
         ]

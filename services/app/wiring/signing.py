@@ -67,7 +67,7 @@ class SigningConfig:
         """Return the systems without a valid key: their acknowledgements cannot be verified."""
         if not self.required:
             return []
-        return [one for one in systems if not self._has_key(one, now)]
+        return [system for system in systems if not self._has_key(system, now)]
 
     def _has_key(self, system: str, now: datetime) -> bool:
         try:

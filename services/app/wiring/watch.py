@@ -27,17 +27,17 @@ def run_watch(settings: Settings, stop: Event) -> None:
     """Run the watch until `stop` is set."""
     with open_resources(settings) as opened:
         policy = opened.policy()
-        needed = required_topics(policy)
+        topics = required_topics(policy)
         signatures = opened.signing()
         watch = WatchApp(
             group=f"{settings.kafka.group}-{ROLE}",
             bootstrap=settings.kafka.bootstrap_servers,
             security=kafka_security(settings.kafka),
             data=settings.storage.data / _DIRECTORY,
-            commands=needed.commands,
-            answers=needed.acknowledgements,
+            commands=topics.commands,
+            answers=topics.acknowledgements,
             commander=signatures.command_verifier(),
-            verifiers=signatures.acknowledgement_verifiers(needed.acknowledgements),
+            verifiers=signatures.acknowledgement_verifiers(topics.acknowledgements),
             codec=opened.codec(),
             observer=_observer(opened, policy),
             now=utc_now,
@@ -60,9 +60,9 @@ def _observer(opened: Resources, policy: Policy) -> WatchObserver:
     log = logs.logger(ROLE)
     observer = WatchObserver(metrics=metrics, log=log, loop=loop)
     observer.started(policy.systems)
-    where = Address(host=settings.metrics_host, port=settings.metrics_port)
+    address = Address(host=settings.metrics_host, port=settings.metrics_port)
     url = opened.stack.enter_context(
-        serve_http_on_free_port(metrics.registry, health, where, PORTS[ROLE], observer.page)
+        serve_http_on_free_port(metrics.registry, health, address, PORTS[ROLE], observer.page)
     )
     log.info("started", metrics=url, policy=policy.version)
     opened.stack.callback(log.info, "stopped")

@@ -13,8 +13,8 @@ from typing import Final
 from services.kafka.access import AclEntry, KafkaAccess
 from services.operations.doctor.findings import Finding, error, ok, skipped, warning
 
-_EVERYBODY: Final = "User:*"
-_EVERY: Final = "*"
+_ANY_PRINCIPAL: Final = "User:*"
+_ANY: Final = "*"
 _ALL: Final = "All"
 _INCLUDED: Final = {
     "Describe": frozenset({"Read", "Write", "Delete", "Alter"}),
@@ -35,13 +35,13 @@ class AclRule:
     prefixed: bool = False
     """Whether `name` is a prefix of names."""
     allows: bool = True
-    host: str = _EVERY
+    host: str = _ANY
 
     def matches(self, kind: str, name: str) -> bool:
         """Whether the rule applies to this resource."""
         if self.kind != kind:
             return False
-        return name.startswith(self.name) if self.prefixed else self.name in (name, _EVERY)
+        return name.startswith(self.name) if self.prefixed else self.name in (name, _ANY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,108 +57,108 @@ class AclRules:
     open_by_default: bool = False
     """Whether every user may do everything with a resource that no rule names."""
 
-    def allows(self, user: str, right: AclEntry) -> bool:
+    def allows(self, user: str, entry: AclEntry) -> bool:
         """Whether a user has this access."""
-        principals = [one for one in self._principals() if _is_principal(one, user)] or [
-            f"User:{user}"
-        ]
-        if any(one in self.superusers for one in principals):
+        principals = [
+            principal for principal in self._principals() if _is_principal(principal, user)
+        ] or [f"User:{user}"]
+        if any(principal in self.superusers for principal in principals):
             return True
-        about = [one for one in self.rules or () if one.matches(right.kind, right.name)]
-        if not about:
+        matching = [rule for rule in self.rules or () if rule.matches(entry.kind, entry.name)]
+        if not matching:
             return self.open_by_default
-        mine = [one for one in about if one.principal in (*principals, _EVERYBODY)]
+        own_rules = [rule for rule in matching if rule.principal in (*principals, _ANY_PRINCIPAL)]
         if any(
-            not one.allows and one.host == _EVERY and one.operation in (right.operation, _ALL)
-            for one in mine
+            not rule.allows and rule.host == _ANY and rule.operation in (entry.operation, _ALL)
+            for rule in own_rules
         ):
             return False
-        enough = {right.operation, _ALL} | _INCLUDED.get(right.operation, frozenset())
-        return any(one.allows and one.operation in enough for one in mine)
+        sufficient = {entry.operation, _ALL} | _INCLUDED.get(entry.operation, frozenset())
+        return any(rule.allows and rule.operation in sufficient for rule in own_rules)
 
     def mentions(self, user: str) -> bool:
         """Whether any rule names a user."""
-        return any(_is_principal(one, user) for one in self._principals())
+        return any(_is_principal(principal, user) for principal in self._principals())
 
     def other_command_writers(self, topic: str, deleter: str) -> list[str]:
         """Return the principals other than the deleter that may write to a command topic."""
         return sorted(
             {
-                one.principal
-                for one in self.rules or ()
-                if one.allows
-                and one.operation in ("Write", _ALL)
-                and one.matches("topic", topic)
-                and not _is_principal(one.principal, deleter)
-                and one.principal not in self.superusers
+                rule.principal
+                for rule in self.rules or ()
+                if rule.allows
+                and rule.operation in ("Write", _ALL)
+                and rule.matches("topic", topic)
+                and not _is_principal(rule.principal, deleter)
+                and rule.principal not in self.superusers
             }
         )
 
     def _principals(self) -> set[str]:
-        return {one.principal for one in self.rules or ()} | set(self.superusers)
+        return {rule.principal for rule in self.rules or ()} | set(self.superusers)
 
 
 def check_acls(
-    found: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str], deleter: str
+    acls: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str], deleter: str
 ) -> Iterator[Finding]:
     """Check each user's access and who may write commands; `optional` users may not exist at all."""
-    if not found.enforced:
+    if not acls.enforced:
         yield warning(
             "acls",
             "the brokers have no authorizer: every client may read and write everything",
             f"set `authorizer.class.name` on the brokers, and apply the ACLs of {_FILE}",
         )
         return
-    if found.rules is None:
+    if acls.rules is None:
         yield skipped("acls", "this user may not list ACLs")
         return
-    if not found.rules and not found.open_by_default:
+    if not acls.rules and not acls.open_by_default:
         yield error(
             "acls",
             "the brokers have an authorizer but no ACLs: no role can do anything",
             f"apply the ACLs of {_FILE}",
         )
         return
-    wrong = 0
+    problems = 0
     for finding in (
-        *_missing_acls(found, needed, optional),
-        *_check_command_writers(found, needed, deleter),
+        *_missing_acls(acls, needed, optional),
+        *_check_command_writers(acls, needed, deleter),
     ):
-        wrong += 1
+        problems += 1
         yield finding
-    if not wrong:
-        yield ok("acls", f"{len(found.rules)} ACLs: {len(needed)} users have what they need")
+    if not problems:
+        yield ok("acls", f"{len(acls.rules)} ACLs: {len(needed)} users have what they need")
 
 
-def check_own_acls(found: AclRules, use: KafkaAccess) -> Iterator[Finding]:
+def check_own_acls(acls: AclRules, access: KafkaAccess) -> Iterator[Finding]:
     """Check the access of the user who runs the doctor, as far as it may see it."""
-    lacks = [one for one in use.rights if not found.allows(use.user, one)]
-    for right in lacks:
-        yield _missing_acl(use.user, right)
-    if not lacks:
-        yield ok("acls", f"{use.user} has what it needs; it may not see the ACLs of other users")
+    missing = [entry for entry in access.rights if not acls.allows(access.user, entry)]
+    for entry in missing:
+        yield _missing_acl(access.user, entry)
+    if not missing:
+        yield ok("acls", f"{access.user} has what it needs; it may not see the ACLs of other users")
 
 
 def _missing_acls(
-    found: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str]
+    acls: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str]
 ) -> Iterator[Finding]:
-    for use in needed:
-        lacks = [one for one in use.rights if not found.allows(use.user, one)]
-        if lacks and not found.mentions(use.user):
-            say = warning if use.user in optional else error
-            what = f"no ACL names this user: {len(lacks)} of {len(use.rights)} are missing"
-            yield say("acls", what, f"apply its ACLs of {_FILE}", f"user {use.user}")
+    for access in needed:
+        missing = [entry for entry in access.rights if not acls.allows(access.user, entry)]
+        if missing and not acls.mentions(access.user):
+            make_finding = warning if access.user in optional else error
+            problem = f"no ACL names this user: {len(missing)} of {len(access.rights)} are missing"
+            yield make_finding("acls", problem, f"apply its ACLs of {_FILE}", f"user {access.user}")
             continue
-        for right in lacks:
-            yield _missing_acl(use.user, right)
+        for entry in missing:
+            yield _missing_acl(access.user, entry)
 
 
 def _check_command_writers(
-    found: AclRules, needed: Sequence[KafkaAccess], deleter: str
+    acls: AclRules, needed: Sequence[KafkaAccess], deleter: str
 ) -> Iterator[Finding]:
-    [commander] = [one for one in needed if one.user == deleter]
+    [commander] = [access for access in needed if access.user == deleter]
     for topic in commander.writes:
-        for principal in found.other_command_writers(topic.name, deleter):
+        for principal in acls.other_command_writers(topic.name, deleter):
             yield warning(
                 "acls",
                 f"{principal} may write to it, but only {deleter} should",
@@ -167,14 +167,14 @@ def _check_command_writers(
             )
 
 
-def _missing_acl(user: str, right: AclEntry) -> Finding:
-    thing = "--cluster" if right.kind == "cluster" else f"--{right.kind} {right.name}"
-    mend = (
-        f"`kafka-acls --add --allow-principal User:{user} --operation {right.operation} {thing}`,"
+def _missing_acl(user: str, entry: AclEntry) -> Finding:
+    resource = "--cluster" if entry.kind == "cluster" else f"--{entry.kind} {entry.name}"
+    fix = (
+        f"`kafka-acls --add --allow-principal User:{user} --operation {entry.operation} {resource}`,"
         f" or apply {_FILE}"
     )
-    what = f"{user} may not {right.operation}"
-    return error("acls", what, mend, f"{right.kind} {right.name}")
+    problem = f"{user} may not {entry.operation}"
+    return error("acls", problem, fix, f"{entry.kind} {entry.name}")
 
 
 def _is_principal(principal: str, user: str) -> bool:

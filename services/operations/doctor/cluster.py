@@ -44,9 +44,9 @@ def describe_acls(admin: AdminClient) -> AclRules:
     # Brokers without an authorizer respond as if they had no ACLs; their setting shows which it is.
     listed = admin.list_topics(timeout=_CALL_SECONDS)
     broker = ConfigResource(ResourceType.BROKER, str(min(listed.brokers)))
-    asked = admin.describe_configs([broker], request_timeout=_CALL_SECONDS)[broker]
+    config = admin.describe_configs([broker], request_timeout=_CALL_SECONDS)[broker]
     try:
-        settings = asked.result(_CALL_SECONDS)
+        settings = config.result(_CALL_SECONDS)
         if not _value(settings, _AUTHORIZER):
             return AclRules(enforced=False)
         every = AclBindingFilter(
@@ -65,86 +65,89 @@ def describe_acls(admin: AdminClient) -> AclRules:
         raise
     return AclRules(
         enforced=True,
-        rules=[_rule(one) for one in rules],
+        rules=[_rule(binding) for binding in rules],
         superusers=frozenset(filter(None, _value(settings, _SUPERUSERS).split(";"))),
         open_by_default=_value(settings, _OPEN) == "true",
     )
 
 
-def describe_own_access(admin: AdminClient, use: KafkaAccess) -> AclRules:
+def describe_own_access(admin: AdminClient, access: KafkaAccess) -> AclRules:
     """Read what the current user may do with the topics and groups it needs, where ACLs are hidden.
 
     Raises:
         KafkaException: the brokers did not respond.
     """
-    topics, groups = [one.name for one in use.topics], list(use.groups)
+    topics, groups = [topic.name for topic in access.topics], list(access.groups)
     described = admin.describe_topics(
         TopicCollection(topics), include_authorized_operations=True, request_timeout=_CALL_SECONDS
     )
-    allowed = [("topic", name, _operations(one)) for name, one in described.items()]
+    allowed = [("topic", name, _operations(description)) for name, description in described.items()]
     if groups:
-        asked = admin.describe_consumer_groups(
+        group_descriptions = admin.describe_consumer_groups(
             groups, include_authorized_operations=True, request_timeout=_CALL_SECONDS
         )
-        allowed += [("group", name, _operations(one)) for name, one in asked.items()]
+        allowed += [
+            ("group", name, _operations(description))
+            for name, description in group_descriptions.items()
+        ]
     rules = [
-        AclRule(principal=f"User:{use.user}", kind=kind, name=name, operation=operation)
+        AclRule(principal=f"User:{access.user}", kind=kind, name=name, operation=operation)
         for kind, name, operations in allowed
         for operation in operations
     ]
     return AclRules(enforced=True, rules=rules)
 
 
-def _operations(asked: Future[Any]) -> list[str]:
+def _operations(description: Future[Any]) -> list[str]:
     try:
-        found = asked.result(_CALL_SECONDS).authorized_operations
+        operations = description.result(_CALL_SECONDS).authorized_operations
     except KafkaException as cause:
         if cause.args[0].code() in _HIDDEN:
             return []
         raise
-    return [_operation(one) for one in found or ()]
+    return [_operation_name(operation) for operation in operations or ()]
 
 
-def _operation(one: AclOperation) -> str:
-    return one.name.title().replace("_", "")
+def _operation_name(operation: AclOperation) -> str:
+    return operation.name.title().replace("_", "")
 
 
 def _value(settings: Mapping[str, ConfigEntry], name: str) -> str:
     return str(settings[name].value or "") if name in settings else ""
 
 
-def _rule(one: AclBinding) -> AclRule:
-    kind, operation = ResourceType(one.restype), AclOperation(one.operation)
+def _rule(binding: AclBinding) -> AclRule:
+    kind, operation = ResourceType(binding.restype), AclOperation(binding.operation)
     return AclRule(
-        principal=one.principal,
+        principal=binding.principal,
         kind="cluster" if kind is ResourceType.BROKER else kind.name.lower(),
-        name=one.name,
-        operation=_operation(operation),
-        prefixed=one.resource_pattern_type is ResourcePatternType.PREFIXED,
-        allows=one.permission_type is AclPermissionType.ALLOW,
-        host=one.host,
+        name=binding.name,
+        operation=_operation_name(operation),
+        prefixed=binding.resource_pattern_type is ResourcePatternType.PREFIXED,
+        allows=binding.permission_type is AclPermissionType.ALLOW,
+        host=binding.host,
     )
 
 
 def check_topics(
-    promised: Sequence[RetentionRequirement], found: Mapping[str, TopicState]
+    requirements: Sequence[RetentionRequirement], states: Mapping[str, TopicState]
 ) -> Iterator[Finding]:
     """Check each topic against the catalogue and the policy."""
-    wrong = 0
-    for promise in promised:
-        topic, there = promise.topic, found.get(promise.topic.name)
-        judged = check_topic(promise, there)
-        for what in judged.findings:
-            wrong += 1
-            yield error("topics", what, _APPLY, topic.name)
-        if there is not None and there.partitions != topic.partitions:
-            wrong += 1
+    problems = 0
+    for requirement in requirements:
+        topic, state = requirement.topic, states.get(requirement.topic.name)
+        topic_check = check_topic(requirement, state)
+        for violation in topic_check.findings:
+            problems += 1
+            yield error("topics", violation, _APPLY, topic.name)
+        if state is not None and state.partitions != topic.partitions:
+            problems += 1
             yield warning(
                 "topics",
-                f"has {there.partitions} partitions, but the catalogue has {topic.partitions}",
+                f"has {state.partitions} partitions, but the catalogue has {topic.partitions}",
                 "keep it while it has data, since its keys would move to other partitions;"
                 f" delete it only when empty, and create it again with {_APPLY}",
                 topic.name,
             )
-    if not wrong:
-        yield ok("topics", f"{len(promised)} exist as in the catalogue")
+    if not problems:
+        yield ok("topics", f"{len(requirements)} exist as in the catalogue")

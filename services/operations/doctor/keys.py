@@ -14,7 +14,7 @@ from services.crypto.envelope import InvalidKeyFile, read_key
 from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
 from services.crypto.keyring import Keyring
 from services.operations.doctor.findings import Finding, error, ok, warning
-from services.operations.doctor.logins import not_readable
+from services.operations.doctor.logins import not_permitted
 from services.requests.request_keys import MEND, sealed_with
 from services.storage.database import Database, lacks_privilege
 
@@ -23,7 +23,7 @@ EXPIRY_WARNING = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SealFiles:
+class EncryptionKeyFiles:
     """The files of the keys that encrypt at rest; one that no setting names is created at first use."""
 
     dead_letters: Path
@@ -48,10 +48,12 @@ def check_keys(
         yield from _check_system_key(directory, system, now)
 
 
-def check_seals(files: SealFiles) -> Iterator[Finding]:
+def check_key_files(files: EncryptionKeyFiles) -> Iterator[Finding]:
     """Check the key that encrypts dead letters and the key that encrypts the keys of requests."""
-    makes = not files.dead_letters_named
-    yield _seal("dead-letter key", files.dead_letters, "TERMIJN_KEY_FILE", makes=makes)
+    is_created = not files.dead_letters_named
+    yield _check_key_file(
+        "dead-letter key", files.dead_letters, "TERMIJN_KEY_FILE", is_created=is_created
+    )
     if files.dead_letters_named and not files.requests_named:
         yield error(
             "request key",
@@ -59,9 +61,11 @@ def check_seals(files: SealFiles) -> Iterator[Finding]:
             "create one file for all roles of the ledger: `openssl rand -base64 32`, mode 0600",
         )
         return
-    path, makes = files.requests, not files.requests_named
-    found = _seal("request key", path, "TERMIJN_REQUEST_KEY_FILE", makes=makes)
-    if found.state == "sound" and _ids((path,)) & _ids((files.dead_letters,)):
+    path, is_created = files.requests, not files.requests_named
+    finding = _check_key_file(
+        "request key", path, "TERMIJN_REQUEST_KEY_FILE", is_created=is_created
+    )
+    if finding.state == "sound" and _key_ids((path,)) & _key_ids((files.dead_letters,)):
         yield warning(
             "request key",
             "is also the key of dead letters: a role that opens dead letters can open requests",
@@ -69,55 +73,55 @@ def check_seals(files: SealFiles) -> Iterator[Finding]:
             str(path),
         )
         return
-    yield found
+    yield finding
 
 
-def check_requests(ledger: Database, files: SealFiles) -> Iterator[Finding]:
+def check_requests(ledger: Database, files: EncryptionKeyFiles) -> Iterator[Finding]:
     """Check that the keys are configured which encrypt the keys of requests in the ledger."""
-    known = _ids((files.requests, files.dead_letters))
+    configured = _key_ids((files.requests, files.dead_letters))
     try:
         with ledger.transaction() as connection:
-            found = sealed_with(connection)
+            counts = sealed_with(connection)
     except ProgrammingError as cause:
         if not lacks_privilege(cause):
             raise
-        yield not_readable("requests")
+        yield not_permitted("requests")
         return
-    for key_id in sorted(found.keys() - known):
+    for key_id in sorted(counts.keys() - configured):
         yield error(
             "requests",
-            f"{found[key_id]} keys are encrypted with key {key_id}, which is not configured",
+            f"{counts[key_id]} keys are encrypted with key {key_id}, which is not configured",
             MEND,
         )
-    if found.keys() <= known:
-        yield ok("requests", f"{sum(found.values())} keys can be opened")
+    if counts.keys() <= configured:
+        yield ok("requests", f"{sum(counts.values())} keys can be opened")
 
 
-def _seal(check: str, path: Path, variable: str, *, makes: bool) -> Finding:
-    if makes and not path.exists():
+def _check_key_file(check: str, path: Path, variable: str, *, is_created: bool) -> Finding:
+    if is_created and not path.exists():
         return ok(check, "is created at first use", str(path))
     try:
         read_key(path)
     except (InvalidKeyFile, OSError) as cause:
-        mend = f"restore the file from its backup, or fix {variable}"
-        return error(check, str(cause), mend, str(path))
+        fix = f"restore the file from its backup, or fix {variable}"
+        return error(check, str(cause), fix, str(path))
     return ok(check, "can be read", str(path))
 
 
-def _ids(paths: Iterable[Path]) -> set[str]:
-    found = set()
+def _key_ids(paths: Iterable[Path]) -> set[str]:
+    key_ids = set()
     for path in paths:
         with suppress(InvalidKeyFile, OSError):
-            found.add(read_key(path).key_id)
-    return found
+            key_ids.add(read_key(path).key_id)
+    return key_ids
 
 
 def _check_own_key(directory: KeyDirectory, now: datetime) -> Iterator[Finding]:
     try:
         ring = directory.private()()
     except InvalidKeyring as cause:
-        mend = "`termijn keys make`, or restore the file with mode 0600"
-        yield error("keys", str(cause), mend, DELETER)
+        fix = "`termijn keys make`, or restore the file with mode 0600"
+        yield error("keys", str(cause), fix, DELETER)
         return
     yield from _check_expiry(
         ring, DELETER, now, "`termijn keys rotate`, and distribute the new deleter.jwks"
@@ -125,27 +129,25 @@ def _check_own_key(directory: KeyDirectory, now: datetime) -> Iterator[Finding]:
 
 
 def _check_system_key(directory: KeyDirectory, system: str, now: datetime) -> Iterator[Finding]:
-    mend = f"ask its team for {system}.jwks, then `termijn keys trust {system} {system}.jwks`"
+    fix = f"ask its team for {system}.jwks, then `termijn keys trust {system} {system}.jwks`"
     try:
         ring = directory.system(system)()
     except InvalidKeyring as cause:
-        yield error("keys", str(cause), mend, system)
+        yield error("keys", str(cause), fix, system)
         return
-    yield from _check_expiry(ring, system, now, mend)
+    yield from _check_expiry(ring, system, now, fix)
 
 
-def _check_expiry(ring: Keyring, owner: str, now: datetime, mend: str) -> Iterator[Finding]:
+def _check_expiry(ring: Keyring, owner: str, now: datetime, fix: str) -> Iterator[Finding]:
     signing = [key for key in ring if key.use == "sig"]
     if not signing:
-        yield error(
-            "keys", "has no signing key: nothing that it sends can be verified", mend, owner
-        )
+        yield error("keys", "has no signing key: nothing that it sends can be verified", fix, owner)
         return
     if not any(key.is_valid_at(now) for key in signing):
-        yield error("keys", "no key is valid now", mend, owner)
+        yield error("keys", "no key is valid now", fix, owner)
         return
     if not any(key.is_valid_at(now + EXPIRY_WARNING) for key in signing):
         ends = max(key.expires_at for key in signing if key.expires_at is not None)
-        yield warning("keys", f"the last key expires at {ends:%Y-%m-%dT%H:%M:%SZ}", mend, owner)
+        yield warning("keys", f"the last key expires at {ends:%Y-%m-%dT%H:%M:%SZ}", fix, owner)
         return
     yield ok("keys", f"{len(signing)} keys", owner)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from services.ledger import active_policy, blind_spots, migrate
 from services.operations.doctor.findings import Finding, error, ok, skipped, warning
-from services.operations.doctor.logins import check_login, not_readable, unreadable
+from services.operations.doctor.logins import check_login, login_error, not_permitted
 from services.policy.model import Policy
 from services.storage.database import Database, database_now, describe_error
 
@@ -21,31 +21,31 @@ def check_ledger(
     ledger: Database, policy: Policy | None, now: Callable[[], datetime], tolerance: timedelta
 ) -> Iterator[Finding]:
     """Check the database, and all else if it responds; `now` is this machine's clock, UTC."""
-    where = ledger.engine.url.render_as_string(hide_password=True)
+    url = ledger.engine.url.render_as_string(hide_password=True)
     if ledger.is_sqlite and not _database_exists(ledger):
-        yield error("database", "the ledger does not exist yet", _MIGRATE, where)
+        yield error("database", "the ledger does not exist yet", _MIGRATE, url)
         return
     try:
         with ledger.transaction() as connection:
-            off = now() - database_now(connection)
+            offset = now() - database_now(connection)
     except SQLAlchemyError as cause:
         yield error(
             "database",
             f"does not respond: {describe_error(cause)}",
             "start it, or fix TERMIJN_LEDGER_URL",
-            where,
+            url,
         )
         return
-    yield ok("database", "responds", where)
-    yield check_clock(off, tolerance)
+    yield ok("database", "responds", url)
+    yield check_clock(offset, tolerance)
     try:
         migrate.check_schema_version(ledger)
     except migrate.SchemaMismatch as cause:
-        wanted = f"schema is at {cause.found or 'no revision'}, this version needs {cause.wanted}"
-        yield error("migrations", wanted, _MIGRATE)
+        problem = f"schema is at {cause.found or 'no revision'}, this version needs {cause.wanted}"
+        yield error("migrations", problem, _MIGRATE)
         return
     except ProgrammingError as cause:
-        yield unreadable(ledger.engine.url.username or "", describe_error(cause))
+        yield login_error(ledger.engine.url.username or "", describe_error(cause))
         return
     yield ok("migrations", "the schema is up to date")
     with ledger.transaction() as connection:
@@ -53,7 +53,7 @@ def check_ledger(
     if policy is None:
         yield skipped("active policy", "no valid policy is configured")
     else:
-        for check, about in (
+        for check, subject in (
             (check_active_policy, "active policy"),
             (check_parked, "parked events"),
         ):
@@ -62,13 +62,13 @@ def check_ledger(
             except (
                 ProgrammingError
             ):  # the schema is up to date, so that only a privilege is missing
-                yield not_readable(about)
+                yield not_permitted(subject)
 
 
-def check_clock(off: timedelta, tolerance: timedelta) -> Finding:
+def check_clock(offset: timedelta, tolerance: timedelta) -> Finding:
     """Check how far this machine's clock is from the database's, which decides (ruling: database time)."""
-    seconds = off.total_seconds()
-    if abs(off) > tolerance:
+    seconds = offset.total_seconds()
+    if abs(offset) > tolerance:
         return error(
             "clock",
             f"this machine is {seconds:+.1f} s off the database: the deleter would send no command",
@@ -81,7 +81,7 @@ def check_active_policy(ledger: Database, policy: Policy) -> Finding:
     """Check that the configured policy is the ledger's active one."""
     with ledger.transaction() as connection:
         try:
-            there = active_policy.is_active(connection, policy)
+            is_active = active_policy.is_active(connection, policy)
         except active_policy.PolicyMismatch as cause:
             return error(
                 "active policy",
@@ -89,7 +89,7 @@ def check_active_policy(ledger: Database, policy: Policy) -> Finding:
                 "set TERMIJN_POLICY to the active one, or"
                 " `termijn policy activate --operator NAME --reason TEXT`",
             )
-    if not there:
+    if not is_active:
         return warning(
             "active policy",
             "the ledger has none yet",
@@ -101,12 +101,12 @@ def check_active_policy(ledger: Database, policy: Policy) -> Finding:
 def check_parked(ledger: Database, policy: Policy) -> Finding:
     """Check that no erasure waits for a parked event, which could forbid it and is not recorded."""
     with ledger.transaction() as connection:
-        kept_back = blind_spots.count_by_reach(connection, policy)
-    if kept_back:
-        found = ", ".join(f"{count} {reach}" for reach, count in sorted(kept_back.items()))
+        events_by_reach = blind_spots.count_by_reach(connection, policy)
+    if events_by_reach:
+        counts = ", ".join(f"{count} {reach}" for reach, count in sorted(events_by_reach.items()))
         return error(
             "parked events",
-            f"hold erasures back ({found})",
+            f"hold erasures back ({counts})",
             "`termijn dead-letters list`, then replay or discard them",
         )
     return ok("parked events", "none holds an erasure back")

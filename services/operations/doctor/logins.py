@@ -12,7 +12,7 @@ from services.operations.doctor.findings import Finding, error, ok, skipped, war
 from services.storage.database_roles import Role, group_name
 
 CHECK = "database login"
-_SHOWN = 3
+_MAX_LISTED = 3
 
 
 def check_login(connection: Connection) -> Iterator[Finding]:
@@ -20,26 +20,26 @@ def check_login(connection: Connection) -> Iterator[Finding]:
     if connection.dialect.name == "sqlite":
         return
     login = granting.current_role(connection)
-    there = granting.existing_groups(connection)
+    groups = granting.existing_groups(connection)
     for role in GRANTS:
-        if role not in there:
+        if role not in groups:
             yield warning(
                 "database roles",
                 "does not exist: every login may do what any role may",
                 "`termijn ledger migrate`, or have a superuser run what `termijn ledger grants` prints",
                 group_name(role),
             )
-        elif lacks := needed_privileges(role) - granting.held_privileges(
+        elif missing := needed_privileges(role) - granting.held_privileges(
             connection, group_name(role)
         ):
             yield error(
                 "database roles",
-                f"has no privilege for {_some(lacks)}",
+                f"has no privilege for {_list_first(missing)}",
                 "`termijn ledger migrate`",
                 group_name(role),
             )
     may_all = granting.is_owner(connection)
-    yield judged(
+    yield check_privileges(
         login,
         granting.joined_groups(connection),
         granting.held_privileges(connection, login),
@@ -47,9 +47,11 @@ def check_login(connection: Connection) -> Iterator[Finding]:
     )
 
 
-def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_all: bool) -> Finding:
-    """Judge a login that belongs to the groups of these roles and has the privileges `held`."""
-    mine = sorted(roles)
+def check_privileges(
+    login: str, roles: Iterable[Role], privileges: frozenset[Privilege], may_all: bool
+) -> Finding:
+    """Judge a login that belongs to the groups of these roles and has these `privileges`."""
+    own_roles = sorted(roles)
     if may_all:
         return warning(
             CHECK,
@@ -57,39 +59,39 @@ def judged(login: str, roles: Iterable[Role], held: frozenset[Privilege], may_al
             "create a login for each role: see Database roles in deploy/README.md",
             login,
         )
-    if not mine:
-        return unreadable(login, "it is in no role's group")
-    granted = frozenset[Privilege]().union(*map(needed_privileges, mine))
-    if beyond := held - granted:
+    if not own_roles:
+        return login_error(login, "it is in no role's group")
+    granted = frozenset[Privilege]().union(*map(needed_privileges, own_roles))
+    if beyond := privileges - granted:
         return warning(
             CHECK,
-            f"may do more than the {' and the '.join(mine)}: {_some(beyond)}",
+            f"may do more than the {' and the '.join(own_roles)}: {_list_first(beyond)}",
             f"have an administrator REVOKE that from {login}",
             login,
         )
-    if len(mine) > 1:
+    if len(own_roles) > 1:
         return warning(
             CHECK,
-            f"is one login for several roles: {', '.join(mine)}",
+            f"is one login for several roles: {', '.join(own_roles)}",
             "create a login for each role",
             login,
         )
-    return ok(CHECK, f"has the privileges of the {mine[0]} and no more", login)
+    return ok(CHECK, f"has the privileges of the {own_roles[0]} and no more", login)
 
 
-def unreadable(login: str, why: str) -> Finding:
+def login_error(login: str, why: str) -> Finding:
     """Make the result for a login that may not read the ledger at all."""
-    mend = f"`termijn ledger migrate`, and have an administrator GRANT the group of its role TO {login}"
-    return error(CHECK, f"has no privilege to read the ledger: {why}", mend, login)
+    fix = f"`termijn ledger migrate`, and have an administrator GRANT the group of its role TO {login}"
+    return error(CHECK, f"has no privilege to read the ledger: {why}", fix, login)
 
 
-def not_readable(check: str) -> Finding:
+def not_permitted(check: str) -> Finding:
     """Make the result for what the login may not read, which its role need not."""
     return skipped(check, "the database login has no privilege to read it, and its role needs none")
 
 
-def _some(privileges: Iterable[Privilege]) -> str:
+def _list_first(privileges: Iterable[Privilege]) -> str:
     """The first few, by table."""
-    found = sorted(privileges)
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(map(str, found[:_SHOWN])) + more
+    ordered = sorted(privileges)
+    more = f" and {len(ordered) - _MAX_LISTED} more" if len(ordered) > _MAX_LISTED else ""
+    return ", ".join(map(str, ordered[:_MAX_LISTED])) + more

@@ -38,12 +38,12 @@ def check_registry(
 
     A missing version and one that cannot be read are errors; other differences are warnings.
     """
-    wrong = 0
+    problems = 0
     try:
         for topic, versions in needed:
-            for found in _check_topic(registry, topic, versions):
-                wrong += 1
-                yield found
+            for finding in _check_topic(registry, topic, versions):
+                problems += 1
+                yield finding
     except RegistryUnavailable as cause:
         yield error(
             "registry",
@@ -51,44 +51,52 @@ def check_registry(
             "start it, or fix SCHEMA_REGISTRY_URL (empty: no registry is used)",
         )
         return
-    if not wrong:
+    if not problems:
         yield ok(
             "registry", f"{len(needed)} topics are registered with their schemas, {COMPATIBILITY}"
         )
 
 
 def _check_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -> Iterator[Finding]:
-    ours: set[int] = set()
+    known_ids: set[int] = set()
     for schema in versions:
         try:
-            ours.add(registry.find_id(topic.name, schema.text))
+            known_ids.add(registry.find_id(topic.name, schema.text))
         except UnknownSchema:
             yield error("registry", f"{schema.file} is not registered", _REGISTER, topic.name)
-    for one in registry.list_versions(topic.name):
-        if one.id not in ours:
-            yield _unknown_version(one, topic, versions[-1])
-    if ours and (level := registry.get_compatibility(topic.name)) != COMPATIBILITY:
-        what = f"compatibility is {level} but must be {COMPATIBILITY}: a change could break readers"
-        yield warning("registry", what, _REGISTER, topic.name)
+    for version in registry.list_versions(topic.name):
+        if version.id not in known_ids:
+            yield _unknown_version(version, topic, versions[-1])
+    if known_ids and (level := registry.get_compatibility(topic.name)) != COMPATIBILITY:
+        problem = (
+            f"compatibility is {level} but must be {COMPATIBILITY}: a change could break readers"
+        )
+        yield warning("registry", problem, _REGISTER, topic.name)
 
 
-def _unknown_version(one: RegisteredSchema, topic: Topic, newest: Schema) -> Finding:
+def _unknown_version(version: RegisteredSchema, topic: Topic, newest: Schema) -> Finding:
     """Judge a version that no schema file has: a publisher is ahead, or it is a mistake."""
-    named = f"version {one.version} (id {one.id}) has no schema file"
+    description = f"version {version.version} (id {version.id}) has no schema file"
     try:
-        both = {0: json.loads(one.text), newest.version: newest.definition}
-        unread = [found for found in find_incompatibilities(both) if found.writer == 0]
+        definitions = {0: json.loads(version.text), newest.version: newest.definition}
+        incompatible = [
+            incompatibility
+            for incompatibility in find_incompatibilities(definitions)
+            if incompatibility.writer == 0
+        ]
     except (
         Exception
     ) as cause:  # text from outside makes a parser raise whatever Python's types raise
         return error(
             "registry",
-            f"{named} and is not a valid schema: {type(cause).__name__}",
+            f"{description} and is not a valid schema: {type(cause).__name__}",
             _UNKNOWN_VERSION,
             topic.name,
         )
-    if unread:
-        first = unread[0]
-        what = f"{named}; events written with it are parked: {first.path or '.'}: {first.why}"
-        return error("registry", what, _UNKNOWN_VERSION, topic.name)
-    return warning("registry", f"{named} but can be read", _UNKNOWN_VERSION, topic.name)
+    if incompatible:
+        first = incompatible[0]
+        problem = (
+            f"{description}; events written with it are parked: {first.path or '.'}: {first.why}"
+        )
+        return error("registry", problem, _UNKNOWN_VERSION, topic.name)
+    return warning("registry", f"{description} but can be read", _UNKNOWN_VERSION, topic.name)

@@ -24,57 +24,59 @@ _SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 def check_security(security: Security, servers: str, now: datetime) -> Iterator[Finding]:
     """Check that the connection is encrypted and that certificates are valid; `now` is UTC."""
     names = security.names
-    elsewhere = unencrypted_hosts(servers)
+    remote_hosts = unencrypted_hosts(servers)
     if security.is_encrypted:
         yield ok("tls", f"brokers are reached by {security.protocol}")
-    elif elsewhere:
+    elif remote_hosts:
         yield warning(
             "tls",
             f"brokers on other machines are reached by {security.protocol}: everything"
             f"{', and the password,' if security.is_named else ''} can be read and changed on the way",
             f"configure a TLS listener on the brokers, and set {names.protocol}=SASL_SSL",
-            ",".join(elsewhere),
+            ",".join(remote_hosts),
         )
     else:
         yield ok("tls", "brokers are on this machine and reached unencrypted")
     if security.ca_file:
-        mend = f"get the new CA from the team that runs the brokers, and fix {names.ca_file}"
-        yield _check_expiry(security.ca_file, now, mend)
+        fix = f"get the new CA from the team that runs the brokers, and fix {names.ca_file}"
+        yield _check_expiry(security.ca_file, now, fix)
     if security.certificate_file and security.key_file:
-        mend = f"request a new certificate, and fix {names.certificate_file}"
-        yield _check_expiry(security.certificate_file, now, mend)
-        yield from _key_matches_certificate(
-            security.certificate_file, security.key_file, names.key_file
-        )
+        fix = f"request a new certificate, and fix {names.certificate_file}"
+        yield _check_expiry(security.certificate_file, now, fix)
+        yield from _check_key(security.certificate_file, security.key_file, names.key_file)
 
 
-def _check_expiry(file: Path, now: datetime, mend: str) -> Finding:
+def _check_expiry(file: Path, now: datetime, fix: str) -> Finding:
     """Check a file's certificate: the first of a chain, or of several CAs the last to expire."""
     try:
-        found = x509.load_pem_x509_certificates(file.read_bytes())
+        certificates = x509.load_pem_x509_certificates(file.read_bytes())
     except (ValueError, OSError):
-        return error("certificates", "contains no readable certificate (PEM)", mend, str(file))
-    authorities = all(one.issuer == one.subject for one in found)
-    one = max(found, key=lambda one: one.not_valid_after_utc) if authorities else found[0]
-    ends = f"{one.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
-    if one.not_valid_after_utc <= now:
-        return error("certificates", f"expired at {ends}", mend, str(file))
-    if one.not_valid_before_utc > now:
-        begins = f"{one.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
-        return error("certificates", f"is valid only from {begins}", mend, str(file))
-    if one.not_valid_after_utc <= now + EXPIRY_WARNING:
-        return warning("certificates", f"expires at {ends}", mend, str(file))
-    return ok("certificates", f"is valid until {ends}", str(file))
+        return error("certificates", "contains no readable certificate (PEM)", fix, str(file))
+    authorities = all(certificate.issuer == certificate.subject for certificate in certificates)
+    certificate = (
+        max(certificates, key=lambda certificate: certificate.not_valid_after_utc)
+        if authorities
+        else certificates[0]
+    )
+    expires_at = f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    if certificate.not_valid_after_utc <= now:
+        return error("certificates", f"expired at {expires_at}", fix, str(file))
+    if certificate.not_valid_before_utc > now:
+        valid_from = f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
+        return error("certificates", f"is valid only from {valid_from}", fix, str(file))
+    if certificate.not_valid_after_utc <= now + EXPIRY_WARNING:
+        return warning("certificates", f"expires at {expires_at}", fix, str(file))
+    return ok("certificates", f"is valid until {expires_at}", str(file))
 
 
-def _key_matches_certificate(certificate: Path, key: Path, name: str) -> Iterator[Finding]:
+def _check_key(certificate: Path, key: Path, name: str) -> Iterator[Finding]:
     """Check that the key belongs to the certificate."""
-    mend = f"fix {name}: it must be the certificate's private key, PEM, not encrypted"
+    fix = f"fix {name}: it must be the certificate's private key, PEM, not encrypted"
     try:
         private = load_pem_private_key(key.read_bytes(), password=None)
-        vouched = x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_key()
+        public = x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm, OSError):
-        yield error("certificates", "contains no usable key", mend, str(key))
+        yield error("certificates", "contains no usable key", fix, str(key))
         return
-    if private.public_key().public_bytes(*_SPKI) != vouched.public_bytes(*_SPKI):
-        yield error("certificates", f"is not the key of {certificate}", mend, str(key))
+    if private.public_key().public_bytes(*_SPKI) != public.public_bytes(*_SPKI):
+        yield error("certificates", f"is not the key of {certificate}", fix, str(key))

@@ -32,7 +32,7 @@ class Channel:
 
     topic: Topic
     actions: tuple[Action, ...]
-    about: str
+    description: str
     systems: tuple[str, ...] = ()
     """The systems that have a topic of their own each; nothing for a single topic."""
     headers: Literal["event", "signed", "none"] = "none"
@@ -48,8 +48,8 @@ def asyncapi_document(
     channels: Sequence[Channel], schemas: SchemaSet, version: str
 ) -> dict[str, Any]:
     """The document."""
-    names = sorted({one.topic.schema for one in channels})
-    headers = {one.topic.schema: one.headers for one in channels}
+    names = sorted({channel.topic.schema for channel in channels})
+    headers = {channel.topic.schema: channel.headers for channel in channels}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -61,11 +61,11 @@ def asyncapi_document(
             "license": {"name": "Apache 2.0"},
         },
         "defaultContentType": CONTENT_TYPE.decode(),
-        "channels": {one.topic.name: _channel(one) for one in channels},
+        "channels": {channel.topic.name: _channel(channel) for channel in channels},
         "operations": {
-            f"{action}.{one.topic.name}".replace(_SYSTEM, "system"): _operation(action, one)
-            for one in channels
-            for action in one.actions
+            f"{action}.{channel.topic.name}".replace(_SYSTEM, "system"): _operation(action, channel)
+            for channel in channels
+            for action in channel.actions
         },
         "components": {
             "messages": {
@@ -83,25 +83,28 @@ def asyncapi_document(
     }
 
 
-def _channel(one: Channel) -> dict[str, Any]:
-    name = one.topic.schema
-    found: dict[str, Any] = {
-        "address": one.topic.name,
-        "description": f"{one.about} Key: {one.topic.key}.",
+def _channel(channel: Channel) -> dict[str, Any]:
+    name = channel.topic.schema
+    document: dict[str, Any] = {
+        "address": channel.topic.name,
+        "description": f"{channel.description} Key: {channel.topic.key}.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"}},
     }
-    if one.systems:
-        found["parameters"] = {
-            "system": {"enum": list(one.systems), "description": "The system's name in the policy."}
+    if channel.systems:
+        document["parameters"] = {
+            "system": {
+                "enum": list(channel.systems),
+                "description": "The system's name in the policy.",
+            }
         }
-    found["bindings"] = {
+    document["bindings"] = {
         "kafka": {
-            "partitions": one.topic.partitions,
-            "topicConfiguration": dict(_configuration(one.topic)),
+            "partitions": channel.topic.partitions,
+            "topicConfiguration": dict(_configuration(channel.topic)),
             "bindingVersion": "0.5.0",
         }
     }
-    return found
+    return document
 
 
 def _configuration(topic: Topic) -> Iterator[tuple[str, Any]]:
@@ -109,11 +112,11 @@ def _configuration(topic: Topic) -> Iterator[tuple[str, Any]]:
     yield "retention.ms", -1 if topic.retention_ms is None else topic.retention_ms
 
 
-def _operation(action: Action, one: Channel) -> dict[str, Any]:
+def _operation(action: Action, channel: Channel) -> dict[str, Any]:
     return {
         "action": action,
-        "channel": {"$ref": f"#/channels/{one.topic.name}"},
-        "summary": one.about,
+        "channel": {"$ref": f"#/channels/{channel.topic.name}"},
+        "summary": channel.description,
     }
 
 
@@ -135,10 +138,10 @@ def _headers(kind: str) -> dict[str, Any]:
                 "description": "When it happened, RFC 3339.",
             },
         }
-        further = {"ce_termijnbackfill": {"type": "string", "description": "An import's name."}}
+        optional = {"ce_termijnbackfill": {"type": "string", "description": "An import's name."}}
         return {
             "type": "object",
-            "properties": {**attributes, **further, **trace},
+            "properties": {**attributes, **optional, **trace},
             "required": list(attributes),
         }
     if kind == "signed":

@@ -23,9 +23,9 @@ from services.operations.manifests.kubernetes_policies import (
 from services.operations.manifests.kubernetes_roles import (
     BROKERS,
     DATABASE,
+    DEAD_LETTERS,
     REQUESTS,
     ROLES,
-    SEAL,
     RoleManifest,
     labels,
 )
@@ -47,28 +47,28 @@ _LONGEST_BATCH_SECONDS = 60
 
 def files(version: str, group: str, systems: Iterable[str]) -> Mapping[Path, str]:
     """Every file, by its path below the directory that they are written to."""
-    known, scaled = sorted(systems), [role for role in ROLES if role.scaled_by]
-    found = {
+    system_names, scaled = sorted(systems), [role for role in ROLES if role.scaled_by]
+    resources = {
         f"{role.name}.yaml": [
-            _deployment(role, version, group, known),
+            _deployment(role, version, group, system_names),
             disruption_budget(role),
             network_policy(role),
         ]
         for role in ROLES
     }
-    found["migrate.yaml"] = [_migration(version), egress_ports("migrate", [DATABASE])]
-    found["common.yaml"] = [_account(), deny_all()]
+    resources["migrate.yaml"] = [_migration(version), egress_ports("migrate", [DATABASE])]
+    resources["common.yaml"] = [_account(), deny_all()]
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "labels": [{"pairs": {"app.kubernetes.io/part-of": "termijn"}}],
-        "resources": sorted(found),
+        "resources": sorted(resources),
     }
     return {
         BASE / "kustomization.yaml": _text([kustomization]),
-        **{BASE / name: _text(documents) for name, documents in found.items()},
+        **{BASE / name: _text(documents) for name, documents in resources.items()},
         **_component(
-            SCALING, "scaling.yaml", [scaling(one) for one in scaled], _omit_replicas(scaled)
+            SCALING, "scaling.yaml", [scaling(role) for role in scaled], _omit_replicas(scaled)
         ),
         **_component(WATCHING, "pods.yaml", [pod_monitor()]),
     }
@@ -117,7 +117,7 @@ def _deployment(
         "env": [
             {"name": "TERMIJN_LOG", "value": "json"},
             {"name": "TERMIJN_KEYS", "value": _KEYS},
-            {"name": "TERMIJN_KEY_FILE", "value": f"{_KEYS}/{SEAL}"},
+            {"name": "TERMIJN_KEY_FILE", "value": f"{_KEYS}/{DEAD_LETTERS}"},
             *(
                 [{"name": "TERMIJN_REQUEST_KEY_FILE", "value": f"{_KEYS}/{REQUESTS}"}]
                 if REQUESTS in role.keys
@@ -137,9 +137,9 @@ def _deployment(
         ],
         "envFrom": [{"configMapRef": {"name": "termijn-settings", "optional": True}}],
         "ports": [{"name": "metrics", "containerPort": PORTS[role.name]}],
-        "startupProbe": {**_asked("/livez"), "periodSeconds": 2, "failureThreshold": 60},
-        "livenessProbe": {**_asked("/livez"), **probe, "failureThreshold": 3},
-        "readinessProbe": {**_asked("/readyz"), **probe, "failureThreshold": 3},
+        "startupProbe": {**_http_get("/livez"), "periodSeconds": 2, "failureThreshold": 60},
+        "livenessProbe": {**_http_get("/livez"), **probe, "failureThreshold": 3},
+        "readinessProbe": {**_http_get("/readyz"), **probe, "failureThreshold": 3},
         "resources": {
             "requests": {"cpu": "250m", "memory": "256Mi"},
             "limits": {"memory": "512Mi"},
@@ -262,7 +262,7 @@ def _pod() -> dict[str, Any]:
 def _keys(role: RoleManifest, systems: Sequence[str]) -> dict[str, Any]:
     """The keys that the role sees, in one directory; of systems those that are trusted so far."""
     own = [{"key": name, "path": name} for name in role.keys]
-    public = [{"key": f"{one}.jwks", "path": f"systems/{one}.jwks"} for one in systems]
+    public = [{"key": f"{system}.jwks", "path": f"systems/{system}.jwks"} for system in systems]
     sources: list[dict[str, Any]] = [{"secret": {"name": "termijn-keys", "items": own}}]
     if role.systems:
         trusted = {"name": "termijn-systems", "items": public, "optional": True}
@@ -275,7 +275,7 @@ def _ledger_url(secret_name: str) -> dict[str, Any]:
     return {"name": "TERMIJN_LEDGER_URL", "valueFrom": {"secretKeyRef": secret}}
 
 
-def _asked(path: str) -> dict[str, Any]:
+def _http_get(path: str) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "metrics"}}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from services.operations.manifests.kubernetes_roles import (
     BROKERS,
     DATABASE,
+    DNS,
     MONITORING,
-    NAMES,
     REGISTRY,
     SYSTEM,
     RoleManifest,
@@ -58,7 +58,7 @@ def egress_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
 
     Policies add up: an overlay has one more for what lies elsewhere, and says where.
     """
-    names = [{"protocol": one, "port": NAMES} for one in ("UDP", "TCP")]
+    dns = [{"protocol": protocol, "port": DNS} for protocol in ("UDP", "TCP")]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -67,7 +67,7 @@ def egress_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
             "podSelector": {"matchLabels": labels(name)},
             "policyTypes": ["Egress"],
             "egress": [
-                {"to": [_namespace(SYSTEM)], "ports": names},
+                {"to": [_namespace(SYSTEM)], "ports": dns},
                 {"to": [{"podSelector": {}}], "ports": _tcp(ports)},
             ],
         },
@@ -84,7 +84,7 @@ def _namespace(name: str) -> dict[str, Any]:
 
 def scaling(role: RoleManifest) -> dict[str, Any]:
     """By what Prometheus says is to be done: positions are in the ledger, and not in Kafka."""
-    query, each = role.scaled_by or ("", 1)
+    query, per_process = role.scaled_by or ("", 1)
     address = f"http://prometheus-operated.{MONITORING}.svc:9090"
     return {
         "apiVersion": "keda.sh/v1alpha1",
@@ -93,7 +93,7 @@ def scaling(role: RoleManifest) -> dict[str, Any]:
         "spec": {
             "scaleTargetRef": {"name": role.name},
             "minReplicaCount": 2,
-            "maxReplicaCount": role.most,
+            "maxReplicaCount": role.max_replicas,
             "cooldownPeriod": 300,
             "fallback": {"failureThreshold": 3, "replicas": 2},
             "triggers": [
@@ -102,7 +102,7 @@ def scaling(role: RoleManifest) -> dict[str, Any]:
                     "metadata": {
                         "serverAddress": address,
                         "query": query,
-                        "threshold": str(each),
+                        "threshold": str(per_process),
                     },
                 }
             ],

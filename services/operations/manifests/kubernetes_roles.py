@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-BROKERS, DATABASE, REGISTRY, NAMES = 9093, 5432, 8080, 53
+BROKERS, DATABASE, REGISTRY, DNS = 9093, 5432, 8080, 53
 """The ports of what is reached."""
 MONITORING: Final = "monitoring"
 """The namespace of Prometheus."""
@@ -29,12 +29,12 @@ class RoleManifest:
     """Whether it verifies or encrypts for systems, and sees their public keys."""
     scaled_by: tuple[str, int] | None = None
     """What Prometheus is asked for how much there is to do, and how much of it one process takes."""
-    most: int = 8
+    max_replicas: int = 8
     """How many processes there may be; more than partitions would rest."""
 
 
 _LAG = 'sum(max by (topic, partition) (termijn_lag_messages{{role="{}"}}))'
-SEAL, REQUESTS, SIGNS, EVIDENCE, REMAINS = (
+DEAD_LETTERS, REQUESTS, SIGNING, EVIDENCE, TOMBSTONES = (
     "dead-letters.key",
     "requests.key",
     "deleter.private.jwks",
@@ -42,29 +42,31 @@ SEAL, REQUESTS, SIGNS, EVIDENCE, REMAINS = (
     "remains.key",
 )
 ROLES: Sequence[RoleManifest] = (
-    RoleManifest(name="tagger", keys=(SEAL,), scaled_by=(_LAG.format("tagger"), 20_000)),
+    RoleManifest(name="tagger", keys=(DEAD_LETTERS,), scaled_by=(_LAG.format("tagger"), 20_000)),
     RoleManifest(
-        name="recorder", keys=(SEAL, REMAINS), scaled_by=(_LAG.format("recorder"), 10_000)
+        name="recorder",
+        keys=(DEAD_LETTERS, TOMBSTONES),
+        scaled_by=(_LAG.format("recorder"), 10_000),
     ),
     RoleManifest(
         name="deleter",
         keys=(
-            SEAL,
+            DEAD_LETTERS,
             REQUESTS,
-            SIGNS,
+            SIGNING,
             EVIDENCE,
-            REMAINS,
+            TOMBSTONES,
         ),  # the first, for what it sealed of requests
         systems=True,
         scaled_by=("max(termijn_due_backlog)", 50_000),
     ),
     RoleManifest(
         name="acknowledgements",
-        keys=(SEAL,),
+        keys=(DEAD_LETTERS,),
         systems=True,
         scaled_by=(_LAG.format("acknowledgements"), 10_000),
     ),
-    RoleManifest(name="rights", keys=(SEAL, REQUESTS)),
+    RoleManifest(name="rights", keys=(DEAD_LETTERS, REQUESTS)),
     RoleManifest(name="watch", database=False, keys=("deleter.jwks",), systems=True),
 )
 

@@ -22,7 +22,7 @@ CLUSTER = "kafka"
 """The name of the `Kafka` resource that the topics belong to."""
 TOPICS = Path("kafka") / "topics.yaml"
 USERS = Path("kafka") / "users.yaml"
-_FOR_EVER = -1
+_UNLIMITED = -1
 _HEADER = "# Written by `termijn deploy write` from schemas/topics.py.\n"
 _USERS_HEADER = (
     "# Written by `termijn deploy write` from services/kafka/access.py and schemas/topics.py.\n"
@@ -31,9 +31,13 @@ _USERS_HEADER = (
 
 def files(topics: Iterable[Topic], users: Iterable[KafkaAccess]) -> Mapping[Path, str]:
     """Every file, by its path below the directory that they are written to."""
-    made = [topic_document(one) for one in sorted(topics, key=lambda one: one.name)]
-    known = [user_document(one) for one in sorted(users, key=lambda one: one.user)]
-    return {TOPICS: _HEADER + _text(made), USERS: _USERS_HEADER + _text(known)}
+    topic_documents = [
+        topic_document(topic) for topic in sorted(topics, key=lambda topic: topic.name)
+    ]
+    user_documents = [
+        user_document(access) for access in sorted(users, key=lambda access: access.user)
+    ]
+    return {TOPICS: _HEADER + _text(topic_documents), USERS: _USERS_HEADER + _text(user_documents)}
 
 
 def _text(documents: Iterable[Mapping[str, Any]]) -> str:
@@ -42,7 +46,7 @@ def _text(documents: Iterable[Mapping[str, Any]]) -> str:
 
 def topic_document(topic: Topic) -> dict[str, Any]:
     """One topic, as Strimzi's topic operator reads it."""
-    kept = _FOR_EVER if topic.retention_ms is None else topic.retention_ms
+    retention_ms = _UNLIMITED if topic.retention_ms is None else topic.retention_ms
     return {
         "apiVersion": "kafka.strimzi.io/v1beta2",
         "kind": "KafkaTopic",
@@ -52,8 +56,8 @@ def topic_document(topic: Topic) -> dict[str, Any]:
             "replicas": REPLICAS,
             "config": {
                 "cleanup.policy": topic.cleanup,
-                "retention.ms": kept,
-                "retention.bytes": _FOR_EVER,
+                "retention.ms": retention_ms,
+                "retention.bytes": _UNLIMITED,
                 "segment.ms": topic.segment_ms,
                 "min.insync.replicas": IN_SYNC,
                 **topic.timestamps,
@@ -62,18 +66,18 @@ def topic_document(topic: Topic) -> dict[str, Any]:
     }
 
 
-def user_document(use: KafkaAccess) -> dict[str, Any]:
+def user_document(access: KafkaAccess) -> dict[str, Any]:
     """One user, as Strimzi's user operator reads it; it makes the password, as a secret of that name."""
-    by_thing = groupby(use.rights, key=lambda one: (one.kind, one.name))
+    by_resource = groupby(access.rights, key=lambda entry: (entry.kind, entry.name))
     return {
         "apiVersion": "kafka.strimzi.io/v1beta2",
         "kind": "KafkaUser",
-        "metadata": {"name": use.user, "labels": {"strimzi.io/cluster": CLUSTER}},
+        "metadata": {"name": access.user, "labels": {"strimzi.io/cluster": CLUSTER}},
         "spec": {
             "authentication": {"type": "scram-sha-512"},
             "authorization": {
                 "type": "simple",
-                "acls": [_rule(list(rights)) for _, rights in by_thing],
+                "acls": [_rule(list(rights)) for _, rights in by_resource],
             },
         },
     }
@@ -81,7 +85,7 @@ def user_document(use: KafkaAccess) -> dict[str, Any]:
 
 def _rule(rights: list[AclEntry]) -> dict[str, Any]:
     first = rights[0]
-    thing: dict[str, Any] = {"type": first.kind}
+    resource: dict[str, Any] = {"type": first.kind}
     if first.kind != "cluster":  # there is only one, and Strimzi lets it have no name
-        thing |= {"name": first.name, "patternType": "literal"}
-    return {"resource": thing, "operations": [one.operation for one in rights]}
+        resource |= {"name": first.name, "patternType": "literal"}
+    return {"resource": resource, "operations": [entry.operation for entry in rights]}

@@ -37,9 +37,9 @@ def files(
     }
 
 
-def write(directory: Path, found: Mapping[Path, str]) -> None:
+def write_files(directory: Path, documents: Mapping[Path, str]) -> None:
     """Write the files below a directory, over those that are there."""
-    for path, text in found.items():
+    for path, text in documents.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")

@@ -17,7 +17,7 @@ Severity = Literal["critical", "warning"]
 _METRIC = re.compile(r"\btermijn_[a-z0-9_]+")
 _RECORDED = re.compile(r"\btermijn:[a-z0-9_:]+")
 _OF_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
-_HISTOGRAMS = {one.name for one in CATALOGUE if one.kind == "histogram"}
+_HISTOGRAM_NAMES = {metric.name for metric in CATALOGUE if metric.kind == "histogram"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Alert:
 def metrics_of(expr: str) -> set[str]:
     """The names of the catalogue's metrics in an expression, whether they exist or not."""
     return {
-        base if (base := _OF_HISTOGRAM.sub("", name)) in _HISTOGRAMS and base != name else name
+        base if (base := _OF_HISTOGRAM.sub("", name)) in _HISTOGRAM_NAMES and base != name else name
         for name in _METRIC.findall(expr)
     }
 
@@ -65,7 +65,7 @@ def recording_file(groups: Mapping[str, Sequence[Recording]]) -> str:
     """A file of recording rules, as YAML."""
     return _file(
         {
-            name: [{"record": one.record, "expr": one.expr} for one in rules]
+            name: [{"record": rule.record, "expr": rule.expr} for rule in rules]
             for name, rules in groups.items()
         }
     )
@@ -74,26 +74,28 @@ def recording_file(groups: Mapping[str, Sequence[Recording]]) -> str:
 def alert_file(groups: Mapping[str, Sequence[Alert]], runbooks: str) -> str:
     """A file of alerts, as YAML; `runbooks` is the address of the page that their sections are on."""
     return _file(
-        {name: [_alert(one, runbooks) for one in alerts] for name, alerts in groups.items()}
+        {name: [_alert(alert, runbooks) for alert in alerts] for name, alerts in groups.items()}
     )
 
 
-def _alert(one: Alert, runbooks: str) -> dict[str, Any]:
+def _alert(alert: Alert, runbooks: str) -> dict[str, Any]:
     return {
-        "alert": one.name,
-        "expr": one.expr,
-        "for": one.for_,
-        "labels": {"severity": one.severity},
+        "alert": alert.name,
+        "expr": alert.expr,
+        "for": alert.for_,
+        "labels": {"severity": alert.severity},
         "annotations": {
-            "summary": one.summary,
-            "description": one.description,
-            "runbook_url": f"{runbooks}#{one.section}",
+            "summary": alert.summary,
+            "description": alert.description,
+            "runbook_url": f"{runbooks}#{alert.section}",
         },
     }
 
 
-def _file(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    document = {"groups": [{"name": name, "rules": list(those)} for name, those in groups.items()]}
+def _file(rule_groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    document = {
+        "groups": [{"name": name, "rules": list(rules)} for name, rules in rule_groups.items()]
+    }
     return "# Written by `termijn monitoring write`.\n" + str(
         yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.operations.metrics import LATENESS
+from services.operations.metrics import LATENESS_BUCKETS
 from services.operations.monitoring.rules import Alert, Recording
 from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, PRODUCTION, TimeScale
 
@@ -73,7 +73,7 @@ def _name(window: float) -> str:
 
 def _late_share(window: float, scale: TimeScale) -> Recording:
     bound = scale.seconds(IN_TIME_SECONDS)
-    bucket = min(one for one in LATENESS if one >= bound)
+    bucket = min(bucket for bucket in LATENESS_BUCKETS if bucket >= bound)
     over = scale.range_window(window)
     in_time = f'sum(rate(termijn_lateness_seconds_bucket{{le="{bucket}"}}[{over}]))'
     return Recording(

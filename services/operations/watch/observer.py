@@ -36,32 +36,32 @@ class WatchObserver:
         """A message that cannot be decoded, or that is not its sender's, was left out."""
         self.metrics.count("termijn_watch_unreadable_total", system=system, reason=reason)
 
-    def observed(self, system: str, met: ObservationResult) -> None:
+    def observed(self, system: str, result: ObservationResult) -> None:
         """Something was seen for the first time."""
-        if "sent" in met.counted:
+        if "sent" in result.counted:
             self.metrics.count("termijn_watch_commands_total", system=system)
-        if "answered" in met.counted:
-            status = str(met.watched.status)
+        if "answered" in result.counted:
+            status = str(result.watched.status)
             self.metrics.count("termijn_watch_answers_total", system=system, status=status)
-        if met.took_seconds is not None:
-            self.metrics.observe("termijn_watch_answer_seconds", met.took_seconds, system=system)
+        if result.took_seconds is not None:
+            self.metrics.observe("termijn_watch_answer_seconds", result.took_seconds, system=system)
 
-    def summarized(self, outlook: WatchSummary) -> None:
+    def summarized(self, summary: WatchSummary) -> None:
         """How the systems fare now."""
-        self._summary = outlook
-        self.metrics.set("termijn_watch_partitions", len(outlook.partitions))
+        self._summary = summary
+        self.metrics.set("termijn_watch_partitions", len(summary.partitions))
         for name, value in (
             (
                 "termijn_watch_outstanding",
-                {(k,): float(sum(v.outstanding.values())) for k, v in outlook.systems.items()},
+                {(k,): float(sum(v.outstanding.values())) for k, v in summary.systems.items()},
             ),
             (
                 "termijn_watch_failing",
-                {(k,): float(v.failing) for k, v in outlook.systems.items()},
+                {(k,): float(v.failing) for k, v in summary.systems.items()},
             ),
             (
                 "termijn_watch_oldest_outstanding_seconds",
-                {(k,): v.oldest_seconds for k, v in outlook.systems.items()},
+                {(k,): v.oldest_seconds for k, v in summary.systems.items()},
             ),
         ):
             self.metrics.replace_labels(name, value)
@@ -86,8 +86,8 @@ class WatchObserver:
         root, _, name = path.removeprefix("/").partition("/")
         if f"/{root}" != _SYSTEMS or self._summary is None:
             return None
-        told = self._summary.as_json()
+        summary = self._summary.as_json()
         if not name:
-            return told
-        system = told["systems"].get(name)
-        return None if system is None else {**told, "systems": {name: system}}
+            return summary
+        system = summary["systems"].get(name)
+        return None if system is None else {**summary, "systems": {name: system}}

@@ -10,9 +10,9 @@ from typing import Any, Literal
 Counted = Literal["sent", "answered", "refused", "failed"]
 COUNTED: tuple[Counted, ...] = ("sent", "answered", "refused", "failed")
 
-_SETTLES = ("done", "nothing_held", "refused", "recalled", "already_done")
-_TAKEN_BACK = ("recalled", "already_done")
-_TROUBLES = ("failed", "partial")
+_FINAL_STATUSES = ("done", "nothing_held", "refused", "recalled", "already_done")
+_RECALLED_STATUSES = ("recalled", "already_done")
+_FAILURE_STATUSES = ("failed", "partial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class ObservationResult:
     """What follows for another command: a recall that was answered settles what it takes back."""
 
 
-def of_command(command: Mapping[str, Any]) -> CommandObservation:
+def observation_of_command(command: Mapping[str, Any]) -> CommandObservation:
     """The sighting of a command, from the fields of its schema."""
     recalls = command["action"] == "recall"
     return CommandObservation(
@@ -78,7 +78,7 @@ def of_command(command: Mapping[str, Any]) -> CommandObservation:
     )
 
 
-def of_answer(answer: Mapping[str, Any]) -> CommandObservation:
+def observation_of_acknowledgement(answer: Mapping[str, Any]) -> CommandObservation:
     """The sighting of an answer, from the fields of its schema."""
     return CommandObservation(
         command_id=answer["command_id"],
@@ -89,14 +89,16 @@ def of_answer(answer: Mapping[str, Any]) -> CommandObservation:
     )
 
 
-def observe(previous: WatchedCommand | None, sighting: CommandObservation) -> ObservationResult:
+def observe(previous: WatchedCommand | None, observation: CommandObservation) -> ObservationResult:
     """What is known of a command after one more sighting.
 
     What is known does not depend on the order of sightings, and a sighting that comes again changes and
     counts nothing.
     """
-    previous = previous or WatchedCommand(system=sighting.system)
-    after = (_sent if sighting.what == "sent" else _answered)(previous, sighting)
+    previous = previous or WatchedCommand(system=observation.system)
+    after = (_with_sending if observation.what == "sent" else _with_acknowledgement)(
+        previous, observation
+    )
     counted: list[Counted] = []
     if previous.sent_at is None and after.sent_at is not None:
         counted.append("sent")
@@ -109,28 +111,32 @@ def observe(previous: WatchedCommand | None, sighting: CommandObservation) -> Ob
     return ObservationResult(
         watched=after,
         counted=tuple(counted),
-        took_seconds=_took(after) if _took(previous) is None else None,
+        took_seconds=_response_seconds(after) if _response_seconds(previous) is None else None,
         follow_up=_follow_up(after) if _follow_up(previous) is None else None,
     )
 
 
-def _sent(known: WatchedCommand, sighting: CommandObservation) -> WatchedCommand:
-    first = min(known.sent_at or sighting.at, sighting.at)
-    return replace(known, action=sighting.action, takes_back=sighting.takes_back, sent_at=first)
+def _with_sending(command: WatchedCommand, observation: CommandObservation) -> WatchedCommand:
+    first = min(command.sent_at or observation.at, observation.at)
+    return replace(
+        command, action=observation.action, takes_back=observation.takes_back, sent_at=first
+    )
 
 
-def _answered(known: WatchedCommand, sighting: CommandObservation) -> WatchedCommand:
-    if sighting.status in _TROUBLES:
-        return replace(known, failed_at=max(known.failed_at or sighting.at, sighting.at))
-    if sighting.status not in _SETTLES:
-        return known
-    settled = (known.answered_at, known.status)
-    if known.answered_at is None or (sighting.at, sighting.status) < settled:
-        return replace(known, answered_at=sighting.at, status=sighting.status)
-    return known
+def _with_acknowledgement(
+    command: WatchedCommand, observation: CommandObservation
+) -> WatchedCommand:
+    if observation.status in _FAILURE_STATUSES:
+        return replace(command, failed_at=max(command.failed_at or observation.at, observation.at))
+    if observation.status not in _FINAL_STATUSES:
+        return command
+    settled = (command.answered_at, command.status)
+    if command.answered_at is None or (observation.at, observation.status) < settled:
+        return replace(command, answered_at=observation.at, status=observation.status)
+    return command
 
 
-def _took(watched: WatchedCommand) -> float | None:
+def _response_seconds(watched: WatchedCommand) -> float | None:
     if watched.sent_at is None or watched.answered_at is None:
         return None
     return max(0.0, (watched.answered_at - watched.sent_at).total_seconds())
@@ -140,7 +146,7 @@ def _follow_up(watched: WatchedCommand) -> CommandObservation | None:
     """What an answered recall says of the command that it takes back."""
     if watched.takes_back is None or watched.answered_at is None:
         return None
-    if watched.status not in _TAKEN_BACK:
+    if watched.status not in _RECALLED_STATUSES:
         return None
     return CommandObservation(
         command_id=watched.takes_back,

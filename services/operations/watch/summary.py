@@ -78,7 +78,7 @@ class WatchSummary:
             "partitions": list(self.partitions),
             "of_partitions": self.partition_count,
             "window_seconds": WINDOW.total_seconds(),
-            "systems": {name: one.as_json() for name, one in sorted(self.systems.items())},
+            "systems": {name: system.as_json() for name, system in sorted(self.systems.items())},
         }
 
 
@@ -90,9 +90,9 @@ def summarize(
 ) -> dict[str, SystemSummary]:
     """How each of the systems fares now, UTC, from what is known of commands."""
     outstanding: defaultdict[str, list[WatchedCommand]] = defaultdict(list)
-    for one in watched:
-        if one.outstanding:
-            outstanding[one.system].append(one)
+    for command in watched:
+        if command.outstanding:
+            outstanding[command.system].append(command)
     return {
         name: _system(outstanding[name], recent.get(name, RecentCounts()), now) for name in names
     }
@@ -102,12 +102,12 @@ def _system(
     outstanding: list[WatchedCommand], recent: RecentCounts, now: datetime
 ) -> SystemSummary:
     by_action: defaultdict[str, int] = defaultdict(int)
-    for one in outstanding:
-        by_action[str(one.action)] += 1
-    oldest = min((one.sent_at for one in outstanding if one.sent_at), default=now)
+    for command in outstanding:
+        by_action[str(command.action)] += 1
+    oldest = min((command.sent_at for command in outstanding if command.sent_at), default=now)
     return SystemSummary(
         outstanding=dict(by_action),
-        failing=sum(one.failed_at is not None for one in outstanding),
+        failing=sum(command.failed_at is not None for command in outstanding),
         oldest_seconds=max(0.0, (now - oldest).total_seconds()),
         recent=recent,
     )

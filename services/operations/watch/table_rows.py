@@ -27,11 +27,11 @@ def to_row(watched: WatchedCommand, partition: int) -> TableRow:
 
 def from_row(value: TableRow) -> WatchedCommand:
     """What was kept."""
-    found = {one.name: value[one.name] for one in fields(WatchedCommand)}
+    values = {field.name: value[field.name] for field in fields(WatchedCommand)}
     for name in _INSTANTS:
-        if found[name] is not None:
-            found[name] = _EPOCH + found[name] * _MICROSECOND
-    return WatchedCommand(**found)
+        if values[name] is not None:
+            values[name] = _EPOCH + values[name] * _MICROSECOND
+    return WatchedCommand(**values)
 
 
 def parse_place(value: TableRow) -> int:
@@ -42,4 +42,6 @@ def parse_place(value: TableRow) -> int:
 
 def parse_observation(value: Mapping[str, Any]) -> CommandObservation:
     """A sighting from the fields of its schema."""
-    return CommandObservation(**{one.name: value[one.name] for one in fields(CommandObservation)})
+    return CommandObservation(
+        **{field.name: value[field.name] for field in fields(CommandObservation)}
+    )

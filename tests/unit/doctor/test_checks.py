@@ -17,7 +17,12 @@ from services.kafka.topic_retention import RetentionRequirement
 from services.ledger import migrate
 from services.operations.doctor.cluster import check_topics
 from services.operations.doctor.findings import Finding
-from services.operations.doctor.keys import SealFiles, check_keys, check_requests, check_seals
+from services.operations.doctor.keys import (
+    EncryptionKeyFiles,
+    check_key_files,
+    check_keys,
+    check_requests,
+)
 from services.operations.doctor.ledger import check_clock
 from services.requests.request_keys import RequestKeys, destroy_request_key
 from services.storage.database import open_database
@@ -145,13 +150,13 @@ def test_no_signatures_are_a_warning(tmp_path: Path) -> None:
 
 def seals(tmp_path: Path, **variables: Path) -> dict[str, Finding]:
     """What is found of both seals, by their check."""
-    return {one.check: one for one in check_seals(seal_files(tmp_path, **variables))}
+    return {one.check: one for one in check_key_files(seal_files(tmp_path, **variables))}
 
 
-def seal_files(data: Path, **variables: Path) -> SealFiles:
+def seal_files(data: Path, **variables: Path) -> EncryptionKeyFiles:
     """The files of both seals, where those variables are set."""
     given, of_requests = (variables.get(f"TERMIJN_{one}KEY_FILE") for one in ("", "REQUEST_"))
-    return SealFiles(
+    return EncryptionKeyFiles(
         dead_letters=given or data / "dead-letters.key",
         dead_letters_named=given is not None,
         requests=of_requests or data / "requests.key",

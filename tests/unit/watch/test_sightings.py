@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from services.operations.watch.sightings import (
     CommandObservation,
     WatchedCommand,
+    observation_of_acknowledgement,
+    observation_of_command,
     observe,
-    of_answer,
-    of_command,
 )
 from services.operations.watch.table_rows import from_row, parse_place, to_row
 
@@ -111,11 +111,14 @@ def test_a_recall_that_failed_settles_nothing() -> None:
 def test_a_command_and_an_answer_become_sightings_without_their_subject() -> None:
     """Only what is needed is taken over."""
     fields = {"command_id": "c1", "system": "crm", "subject": "customer:C1", "supersedes": "c0"}
-    told = of_command({**fields, "action": "recall", "issued_at": at(0)})
+    told = observation_of_command({**fields, "action": "recall", "issued_at": at(0)})
     assert told == sent(0, "recall", "c0")
-    assert of_command({**fields, "action": "verify", "issued_at": at(0)}).takes_back is None
+    assert (
+        observation_of_command({**fields, "action": "verify", "issued_at": at(0)}).takes_back
+        is None
+    )
     answer = {"command_id": "c1", "system": "crm", "status": "done", "at": at(5), "ground": "x"}
-    assert of_answer(answer) == answered(5)
+    assert observation_of_acknowledgement(answer) == answered(5)
 
 
 STATUSES = ("done", "nothing_held", "refused", "failed", "partial", "recalled")
