@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
 
 from services.operations.monitoring import alerts, files
 from services.operations.monitoring.time_scale import TimeScale
+
+
+def _require_finite(_: click.Context, __: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):  # `FloatRange` lets NaN and infinity through
+        raise click.BadParameter(f"must be a finite number, got {value}")
+    return value
 
 
 @click.group()
@@ -35,6 +42,7 @@ def monitoring() -> None:
     type=click.FloatRange(min=1),
     default=1.0,
     show_default=True,
+    callback=_require_finite,
     help="Divide every duration of the rules by this, to try them out.",
 )
 def write(directory: Path, runbooks: str, lag: int, hasten: float) -> None:

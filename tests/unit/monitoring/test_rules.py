@@ -257,3 +257,12 @@ def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:
     assert text.replace(page, "runbooks.md") == (DEPLOY / "prometheus" / "alerts.yml").read_text(
         "utf-8"
     )
+
+
+@pytest.mark.parametrize("divisor", ["nan", "inf"])
+def test_a_divisor_that_is_not_finite_is_refused(tmp_path: Path, divisor: str) -> None:
+    """It would leave no bucket to count late commands by; nothing is written."""
+    done = CliRunner().invoke(termijn, ["monitoring", "write", str(tmp_path), "--hasten", divisor])
+    assert done.exit_code == 2
+    assert "must be a finite number" in done.stderr
+    assert list(tmp_path.iterdir()) == []
