@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from services.policy.model import Policy
-from tests.contract.arrivals import Event
+from tests.contract.event_builders import Event
 from tests.contract.ledgers import POLICY
 
 DAY = timedelta(days=1)

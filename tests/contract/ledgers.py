@@ -33,7 +33,7 @@ from services.policy import loader
 from services.policy.model import Policy
 from services.storage.database import Database, open_database
 from services.storage.database_roles import ALEMBIC, Role, group_name
-from tests.contract.arrivals import Event, arrival
+from tests.contract.event_builders import Event, arrival
 
 T = TypeVar("T")
 POLICY = loader.load()

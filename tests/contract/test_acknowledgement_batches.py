@@ -26,7 +26,7 @@ from services.deleter.settlement import (
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.storage.database import Database
-from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
+from tests.contract.event_builders import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
     Aborted,

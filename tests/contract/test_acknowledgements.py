@@ -21,7 +21,7 @@ from services.deleter.settlement import (
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     feedback,
     order,
 )

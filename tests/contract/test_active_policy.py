@@ -13,7 +13,7 @@ from services.ledger.recording import record
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.storage.database import Database
-from tests.contract.arrivals import arrival, event, feedback, signed_up, ticket
+from tests.contract.event_builders import arrival, event, feedback, signed_up, ticket
 from tests.contract.ledgers import claim_all, record_events, select_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

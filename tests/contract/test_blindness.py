@@ -35,7 +35,7 @@ from services.policy.model import Policy
 from services.storage import dead_letters, pause
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from tests.contract.arrivals import event, feedback, signed_up, terminated
+from tests.contract.event_builders import event, feedback, signed_up, terminated
 from tests.contract.ledgers import POLICY, FakeBus, record_events, roll_back, select_rows
 
 OLD = "2020-03-15T13:00:00Z"

@@ -15,10 +15,10 @@ from services.deleter.dispatch import CommandMessage, RecordMetadata
 from services.ledger import tables
 from services.storage import pause
 from services.storage.database import Database
-from tests.contract.arrivals import event
+from tests.contract.concurrency import worker_threads
+from tests.contract.event_builders import event
 from tests.contract.ledgers import POLICY, FakeBus, record_events, select_rows
-from tests.contract.others import worker_threads
-from tests.contract.silent import NullObserver
+from tests.contract.null_observer import NullObserver
 
 LONG_AGO = "2020-01-01T12:00:00Z"
 

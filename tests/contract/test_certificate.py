@@ -30,7 +30,7 @@ from services.policy.model import Policy
 from services.policy.request_cases import Case
 from services.requests.responder import load_cases
 from services.storage.database import Database
-from tests.contract.arrivals import event, feedback, invoice, order, signed_up, terminated
+from tests.contract.event_builders import event, feedback, invoice, order, signed_up, terminated
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

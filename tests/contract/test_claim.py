@@ -12,7 +12,8 @@ from services.deleter.claim import claim_due
 from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
 from services.ledger import tables
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.deleter_invariants import find_missing
+from tests.contract.event_builders import (
     Event,
     feedback,
     invoice,
@@ -34,7 +35,6 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.promises import find_missing
 
 JOINED = "2020-01-01T12:00:00Z"
 ENDED = "2020-06-01T12:00:00Z"

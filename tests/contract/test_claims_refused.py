@@ -18,9 +18,9 @@ from services.deleter.deleter import Deleter
 from services.kafka.errors import RETRYABLE_ERRORS, verdict
 from services.ledger import tables
 from services.storage.database import Database
-from tests.contract.arrivals import event
+from tests.contract.event_builders import event
 from tests.contract.ledgers import POLICY, FakeBus, record_events, select_rows
-from tests.contract.silent import NullObserver
+from tests.contract.null_observer import NullObserver
 
 GIVEN = "2020-03-15T13:00:00Z"
 

@@ -18,7 +18,13 @@ from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.ledger import backfills, tables
 from services.ledger.recording import record
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.concurrency import (
+    PATIENCE_SECONDS,
+    is_lock_awaited,
+    wait_for_lock,
+    worker_threads,
+)
+from tests.contract.event_builders import (
     Event,
     arrival,
     contact_changed,
@@ -45,7 +51,6 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.others import PATIENCE_SECONDS, is_lock_awaited, wait_for_lock, worker_threads
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"
 DUE = "2022-05-31T12:00:00Z"

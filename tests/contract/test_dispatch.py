@@ -22,7 +22,7 @@ from services.deleter.dispatch import (
 )
 from services.ledger import tables
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     feedback,
     invoice,
     order,

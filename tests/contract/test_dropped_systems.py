@@ -15,9 +15,9 @@ from services.ledger.recording import record
 from services.policy.loader import load
 from services.policy.model import HoldingRule, Policy
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, event, feedback, ticket
+from tests.contract.concurrency import PATIENCE_SECONDS, wait_for_lock, worker_threads
+from tests.contract.event_builders import Event, arrival, event, feedback, ticket
 from tests.contract.ledgers import claim_all, list_commands, select_rows
-from tests.contract.others import PATIENCE_SECONDS, wait_for_lock, worker_threads
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD = "2019-01-01T12:00:00Z"

@@ -31,7 +31,15 @@ from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage import pause
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, event, feedback, invoice, reinstated, terminated
+from tests.contract.event_builders import (
+    Event,
+    arrival,
+    event,
+    feedback,
+    invoice,
+    reinstated,
+    terminated,
+)
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,
@@ -45,7 +53,7 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.silent import NullObserver
+from tests.contract.null_observer import NullObserver
 
 INVOICED = "2024-03-15T13:00:00Z"
 RIGHT = POLICY

@@ -50,7 +50,6 @@ from services.policy.untaggable_events import glimpse
 from services.storage import dead_letters, pause
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from tests.contract.arrivals import Event, arrival, event, feedback, invoice, reinstated, terminated
 from tests.contract.emission_oracle import (
     CUSTOMER,
     DAY,
@@ -61,8 +60,17 @@ from tests.contract.emission_oracle import (
     Oracle,
     years_after,
 )
+from tests.contract.event_builders import (
+    Event,
+    arrival,
+    event,
+    feedback,
+    invoice,
+    reinstated,
+    terminated,
+)
 from tests.contract.ledgers import FakeBus, acknowledge, empty_database, select_rows
-from tests.contract.silent import NullObserver
+from tests.contract.null_observer import NullObserver
 from tests.effort import play
 
 START = datetime(2020, 1, 10, 12, tzinfo=UTC)

@@ -20,7 +20,7 @@ from services.policy.model import Policy
 from services.storage.database import Database
 from tests import oracle
 from tests.contract import ledgers
-from tests.contract.arrivals import Event, order, tag_distinct
+from tests.contract.event_builders import Event, order, tag_distinct
 from tests.contract.ledgers import (
     FakeBus,
     acknowledge,
@@ -31,7 +31,7 @@ from tests.contract.ledgers import (
     record_events,
     send_due,
 )
-from tests.contract.said import command_lines
+from tests.contract.oracle_lines import command_lines
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights

@@ -37,8 +37,8 @@ from services.requests.decisions import decide
 from services.requests.responder import load_cases
 from services.storage import audit_outbox, operator_log
 from services.storage.database import Database
-from tests.contract.arrivals import event as event_of
-from tests.contract.arrivals import feedback, invoice, reinstated, signed_up, terminated
+from tests.contract.event_builders import event as event_of
+from tests.contract.event_builders import feedback, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.arrivals import Event
-from tests.contract.said import expected_lines, explain_events
+from tests.contract.event_builders import Event
+from tests.contract.oracle_lines import expected_lines, explain_events
 from tests.effort import examples
 from tests.oracle.strategies import event_sets, instants_about
 

@@ -18,7 +18,7 @@ from services.events.ingestion_plan import TaggedEventRow
 from services.ledger import tables
 from services.ledger.recording import record
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     Event,
     arrival,
     contact_changed,

@@ -9,7 +9,7 @@ from services.operations.status import read_status
 from services.policy.model import Policy
 from services.requests import counts
 from services.storage.database import Database
-from tests.contract.arrivals import event, order, signed_up, ticket
+from tests.contract.event_builders import event, order, signed_up, ticket
 from tests.contract.ledgers import (
     FakeBus,
     acknowledge,

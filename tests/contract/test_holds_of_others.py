@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.storage.database import Database
-from tests.contract.arrivals import event, terminated, ticket, ticket_resolved
+from tests.contract.event_builders import event, terminated, ticket, ticket_resolved
 from tests.contract.ledgers import FakeBus, claim_all, record_events, send_due
 
 OPENED = "2012-01-01T09:00:00Z"

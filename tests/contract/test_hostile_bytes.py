@@ -35,7 +35,7 @@ from services.ledger.recording import RecordingResult
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
-from tests.contract.arrivals import feedback
+from tests.contract.event_builders import feedback
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

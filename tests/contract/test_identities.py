@@ -13,7 +13,7 @@ import pytest
 
 from services.ledger import tables
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     Event,
     event,
     feedback,
@@ -25,7 +25,7 @@ from tests.contract.arrivals import (
     ticket,
     ticket_resolved,
 )
-from tests.contract.forgetful import LedgerLife
+from tests.contract.ledger_life import LedgerLife
 from tests.contract.ledgers import (
     FakeBus,
     claim_all,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from services.ledger import backfills, tables
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.deleter_invariants import find_missing
+from tests.contract.event_builders import (
     engaged,
     feedback,
     invoice,
@@ -25,7 +26,6 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.promises import find_missing
 
 JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"
 FAR = "2060-01-01T00:00:00Z"

@@ -18,7 +18,14 @@ from services.policy import loader
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, event, parse_event, ticket, ticket_resolved
+from tests.contract.event_builders import (
+    Event,
+    arrival,
+    event,
+    parse_event,
+    ticket,
+    ticket_resolved,
+)
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

@@ -22,7 +22,7 @@ from services.deleter.dispatch import PausedSystems, lease
 from services.ledger import key_conflicts, tables
 from services.ledger.recording import record
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, event
+from tests.contract.event_builders import Event, arrival, event
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

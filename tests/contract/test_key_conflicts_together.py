@@ -8,7 +8,8 @@ from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, leas
 from services.ledger import key_conflicts
 from services.ledger.recording import record
 from services.storage.database import Database
-from tests.contract.arrivals import arrival
+from tests.contract.concurrency import PATIENCE_SECONDS, wait_for_lock, worker_threads
+from tests.contract.event_builders import arrival
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,
@@ -18,7 +19,6 @@ from tests.contract.ledgers import (
     list_commands,
     record_events,
 )
-from tests.contract.others import PATIENCE_SECONDS, wait_for_lock, worker_threads
 from tests.contract.test_key_conflicts import (
     LONG_AGO,
     NOBODY,

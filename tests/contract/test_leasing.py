@@ -14,7 +14,7 @@ from services.ledger import tables
 from services.ledger.outbox import LeaseRequest
 from services.storage.bulk import update_each
 from services.storage.database import Database
-from tests.contract.arrivals import feedback, order
+from tests.contract.event_builders import feedback, order
 from tests.contract.ledgers import POLICY, FakeBus, claim_all, instant, record_events, select_rows
 
 JOINED = "2020-01-01T12:00:00Z"

@@ -12,7 +12,8 @@ from services.ledger import backfills, tables
 from services.ledger.backfills import BackfillNotFound
 from services.ledger.recording import RecordingResult, record
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.deleter_invariants import find_missing, find_too_early
+from tests.contract.event_builders import (
     Event,
     arrival,
     engaged,
@@ -34,7 +35,6 @@ from tests.contract.ledgers import (
     roll_back,
     select_rows,
 )
-from tests.contract.promises import find_missing, find_too_early
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets
 

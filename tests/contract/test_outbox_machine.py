@@ -34,7 +34,8 @@ from services.ledger import backfills, tables
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival
+from tests.contract.deleter_invariants import find_missing, find_too_early, find_unlogged
+from tests.contract.event_builders import Event, arrival
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,
@@ -46,7 +47,6 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.promises import find_missing, find_too_early, find_unlogged
 from tests.effort import play
 from tests.oracle.strategies import event_sets
 

@@ -9,7 +9,7 @@ import pytest
 from services.deleter.dispatch import LEASE, PausedSystems, RetryPolicy, dispatch, lease
 from services.storage import pause
 from services.storage.database import Database
-from tests.contract.arrivals import event, feedback
+from tests.contract.event_builders import event, feedback
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

@@ -11,9 +11,9 @@ from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.dispatch import SentCommand
 from services.storage import pause
 from services.storage.database import Database
-from tests.contract.arrivals import order
+from tests.contract.event_builders import order
 from tests.contract.ledgers import POLICY, FakeBus, record_events
-from tests.contract.silent import NullObserver
+from tests.contract.null_observer import NullObserver
 
 LONG_AGO = "2022-02-01T00:00:00Z"
 

@@ -27,7 +27,7 @@ from services.policy.untaggable_events import Glimpse
 from services.storage import dead_letters
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     Event,
     arrival,
     event,
@@ -36,7 +36,7 @@ from tests.contract.arrivals import (
     signed_up,
     terminated,
 )
-from tests.contract.forgetful import LedgerLife
+from tests.contract.ledger_life import LedgerLife
 from tests.contract.ledgers import (
     POLICY,
     acknowledge,

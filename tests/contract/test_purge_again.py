@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.storage.database import Database
-from tests.contract.arrivals import event
-from tests.contract.forgetful import LedgerLife
+from tests.contract.event_builders import event
+from tests.contract.ledger_life import LedgerLife
 from tests.contract.test_purge import ENDED, JOINED, lead
 
 

@@ -25,9 +25,9 @@ from services.ledger.active_policy import PolicyMismatch
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, event, feedback
+from tests.contract.concurrency import ConcurrentTransaction, worker_threads
+from tests.contract.event_builders import Event, arrival, event, feedback
 from tests.contract.ledgers import POLICY, empty_database, instant, new_ledger, select_rows
-from tests.contract.others import ConcurrentTransaction, worker_threads
 from tests.effort import play
 
 PLACED, SAID, NOW = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", instant("2024-02-11T12:00:00Z")

@@ -15,7 +15,21 @@ from services.ledger.active_policy import PolicyMismatch
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, event, feedback, invoice, order, terminated
+from tests.contract.concurrency import (
+    PATIENCE_SECONDS,
+    ConcurrentTransaction,
+    wait_for_lock,
+    worker_threads,
+)
+from tests.contract.event_builders import (
+    Event,
+    arrival,
+    event,
+    feedback,
+    invoice,
+    order,
+    terminated,
+)
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,
@@ -26,12 +40,6 @@ from tests.contract.ledgers import (
     record_events,
     select_rows,
     send_due,
-)
-from tests.contract.others import (
-    PATIENCE_SECONDS,
-    ConcurrentTransaction,
-    wait_for_lock,
-    worker_threads,
 )
 
 PLACED, SAID, LATER = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", "2024-02-11T12:00:00Z"

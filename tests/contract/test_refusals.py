@@ -20,7 +20,8 @@ from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.operations.status import read_status
 from services.storage.database import Database
-from tests.contract.arrivals import feedback, invoice, order, reinstated, terminated
+from tests.contract.deleter_invariants import find_unlogged
+from tests.contract.event_builders import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,
@@ -33,7 +34,6 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.promises import find_unlogged
 from tests.contract.test_emission import hold, hold_released
 
 JOINED, ENDED, BACK = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2021-01-01T12:00:00Z"

@@ -13,7 +13,8 @@ import pytest
 from services.deleter.claim import claim_due
 from services.ledger import tables
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.deleter_invariants import find_missing, find_too_early
+from tests.contract.event_builders import (
     Event,
     contact_changed,
     engaged,
@@ -37,7 +38,6 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.promises import find_missing, find_too_early
 
 JOINED = "2020-01-01T12:00:00Z"
 ENDED = "2020-06-01T12:00:00Z"

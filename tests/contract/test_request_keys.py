@@ -18,9 +18,9 @@ from services.requests import disclosures
 from services.requests.command_attachments import RequestAttachments
 from services.requests.request_keys import RequestKeys, sealed_with
 from services.storage.database import Database
-from tests.contract.arrivals import Event, event
+from tests.contract.event_builders import Event, event
 from tests.contract.ledgers import POLICY, FakeBus, record_events, select_rows
-from tests.contract.silent import NullObserver
+from tests.contract.null_observer import NullObserver
 
 OLD, NEW = AeadCipher(b"o" * 32), AeadCipher(b"n" * 32)
 NOW = datetime(2026, 4, 4, 9, tzinfo=UTC)

@@ -26,7 +26,7 @@ from services.requests.report import Report, RetainedData, SystemOutcome
 from services.requests.request_keys import KeyDestroyed, RequestKeys
 from services.requests.responder import RequestResponder, load_cases
 from services.storage.database import Database
-from tests.contract.arrivals import Event
+from tests.contract.event_builders import Event
 from tests.contract.ledgers import POLICY, FakeBus, claim_all, instant, record_events, select_rows
 
 ORDERED = "2026-03-15T13:00:00Z"

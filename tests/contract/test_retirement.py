@@ -15,9 +15,9 @@ from services.ledger.recording import record
 from services.ledger.retirement import RetiredTooEarly
 from services.policy.model import Policy
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival, feedback, order, ticket
+from tests.contract.event_builders import Event, arrival, feedback, order, ticket
 from tests.contract.ledgers import list_commands, select_rows
-from tests.contract.retiring import SHIPPED, policy_retiring
+from tests.contract.retiring_policy import SHIPPED, policy_retiring
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 LATER = datetime(2029, 1, 1, tzinfo=UTC)

@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 
 from services.storage.database import Database
 from tests import oracle
-from tests.contract.arrivals import Event
+from tests.contract.event_builders import Event
 from tests.contract.ledgers import new_ledger
-from tests.contract.retiring import policy_retiring
-from tests.contract.said import command_lines, expected_lines, explain_events, simulate_events
+from tests.contract.oracle_lines import (
+    command_lines,
+    expected_lines,
+    explain_events,
+    simulate_events,
+)
+from tests.contract.retiring_policy import policy_retiring
 from tests.oracle.strategies import event_sets
 
 FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")

@@ -6,7 +6,7 @@ import pytest
 
 from tests import oracle
 from tests.contract.ledgers import new_ledger
-from tests.contract.said import command_lines, explain_events, simulate_events
+from tests.contract.oracle_lines import command_lines, explain_events, simulate_events
 from tests.oracle.examples import EXAMPLES, Example
 from tests.oracle.examples.forms import full
 

@@ -45,7 +45,7 @@ from services.requests.assessment import assess_request
 from services.requests.responder import PRIVACY_EVENT_PREFIXES
 from services.storage.database import Database
 from tests import oracle
-from tests.contract.arrivals import Event, arrival
+from tests.contract.event_builders import Event, arrival
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

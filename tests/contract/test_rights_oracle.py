@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 
 from services.storage.database import Database
 from tests import oracle
-from tests.contract.arrivals import Event
+from tests.contract.event_builders import Event
 from tests.contract.ledgers import new_ledger
-from tests.contract.said import command_lines, expected_lines, explain_events, simulate_events
+from tests.contract.oracle_lines import (
+    command_lines,
+    expected_lines,
+    explain_events,
+    simulate_events,
+)
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import instants_about
 from tests.oracle.strategies_rights import event_sets_with_rights

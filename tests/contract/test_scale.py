@@ -17,7 +17,7 @@ from services.deleter.dispatch import PausedSystems, lease
 from services.ledger import tables
 from services.ledger.recording import record
 from services.storage.database import Database
-from tests.contract.arrivals import arrival, invoice, reinstated, signed_up, terminated
+from tests.contract.event_builders import arrival, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import POLICY, instant, new_ledger, record_events
 
 JOINED, ENDED, DUE = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z", "2022-05-31T12:00:00Z"

@@ -25,7 +25,7 @@ from services.ledger import tables
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
-from tests.contract.arrivals import feedback
+from tests.contract.event_builders import feedback
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from services.storage.database import Database
 from tests import oracle
-from tests.contract.arrivals import Event
+from tests.contract.event_builders import Event
 from tests.contract.ledgers import new_ledger
-from tests.contract.said import command_lines, simulate_events
+from tests.contract.oracle_lines import command_lines, simulate_events
 from tests.effort import SLOW, examples
 from tests.oracle.strategies import event_sets, instants_about
 

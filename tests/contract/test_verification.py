@@ -30,7 +30,7 @@ from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.policy.model import Policy
 from services.storage.database import Database
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     Event,
     event,
     feedback,
@@ -54,7 +54,7 @@ from tests.contract.ledgers import (
     select_rows,
     send_due,
 )
-from tests.contract.silent import NullObserver
+from tests.contract.null_observer import NullObserver
 from tests.effort import examples
 
 JOINED = "2020-01-01T12:00:00Z"

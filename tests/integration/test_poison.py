@@ -34,7 +34,7 @@ from services.ledger.recording import record
 from services.policy import ids as keys
 from services.requests.request_keys import RequestKeys
 from services.storage.dead_letters import DeadLetter
-from tests.contract.arrivals import arrival, feedback
+from tests.contract.event_builders import arrival, feedback
 from tests.contract.ledgers import instant, record_events, select_rows
 from tests.integration.pipelines import position, running, until
 from tests.integration.test_roles import (

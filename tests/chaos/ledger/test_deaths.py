@@ -26,7 +26,7 @@ from services.ledger import migrate, tables
 from services.ledger.recording import record
 from services.storage.database import Database, open_database
 from tests.chaos.ledger.victim import STEPS, Death, run, told
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     Event,
     arrival,
     contact_changed,

@@ -36,7 +36,7 @@ from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage.database import Database, open_database
-from tests.contract.arrivals import arrival
+from tests.contract.event_builders import arrival
 
 T = TypeVar("T")
 

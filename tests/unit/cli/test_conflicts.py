@@ -8,7 +8,7 @@ import pytest
 
 from services.policy.ids import key_id
 from services.storage.database import Database
-from tests.contract.arrivals import event, order
+from tests.contract.event_builders import event, order
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.cli.test_operating import BY_ME, actions, ledger, recorded
 

@@ -18,7 +18,7 @@ from services.events.event_file import InvalidEventLine
 from services.events.publisher import Publisher
 from services.kafka.client import OutgoingMessage, RecordMetadata
 from services.policy import loader
-from tests.contract.arrivals import event, feedback
+from tests.contract.event_builders import event, feedback
 from tests.unit.cli.conftest import Call, Outcome, Write
 
 ORDER = event(

@@ -16,7 +16,7 @@ from services.ledger import active_policy
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage.database import Database, open_database
-from tests.contract.arrivals import arrival, event, feedback
+from tests.contract.event_builders import arrival, event, feedback
 from tests.unit.cli.conftest import Call
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.policy import loader
-from tests.contract.arrivals import (
+from tests.contract.event_builders import (
     contact_changed,
     engaged,
     event,

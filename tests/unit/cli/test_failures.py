@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.arrivals import event, feedback
+from tests.contract.event_builders import event, feedback
 from tests.unit.cli.conftest import Call, Outcome, Write
 
 GOOD = feedback("f1", "2024-03-15T13:00:00Z")

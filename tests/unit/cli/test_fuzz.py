@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from services.app import settings_loader
 from services.app.cli.main import termijn as whole
 from services.app.settings import GROUPS
-from tests.contract.arrivals import event, feedback, signed_up, terminated
+from tests.contract.event_builders import event, feedback, signed_up, terminated
 from tests.unit.cli.conftest import Call, Outcome
 from tests.unit.policy.small import SMALL
 

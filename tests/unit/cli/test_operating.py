@@ -20,7 +20,7 @@ from services.policy import loader
 from services.storage import offsets
 from services.storage.database import Database, open_database
 from services.storage.offsets import OffsetGap, PartitionId
-from tests.contract.arrivals import arrival, feedback, invoice, signed_up, terminated
+from tests.contract.event_builders import arrival, feedback, invoice, signed_up, terminated
 from tests.contract.ledgers import FakeBus
 from tests.unit.cli.conftest import Call, Write
 

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from services.events.publisher import Publisher
 from services.kafka.embedded_broker import PARTITIONS, EmbeddedBroker
-from tests.contract.arrivals import feedback
+from tests.contract.event_builders import feedback
 from tests.unit.cli.conftest import Call, Write
 
 THREE = [feedback(f"f{number}", "2024-03-15T13:00:00Z") for number in range(3)]

@@ -14,7 +14,7 @@ import pytest
 from services.deleter.settlement import Status
 from services.ledger import active_policy, tables
 from services.storage.database import Database, open_database
-from tests.contract.arrivals import invoice, order, reinstated, terminated
+from tests.contract.event_builders import invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

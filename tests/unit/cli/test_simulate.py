@@ -7,7 +7,14 @@ from itertools import permutations
 
 import pytest
 
-from tests.contract.arrivals import event, feedback, invoice, reinstated, signed_up, terminated
+from tests.contract.event_builders import (
+    event,
+    feedback,
+    invoice,
+    reinstated,
+    signed_up,
+    terminated,
+)
 from tests.unit.cli.conftest import Call, Write
 
 KEYS = [

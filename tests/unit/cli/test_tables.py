@@ -20,7 +20,7 @@ from services.policy import loader
 from services.storage import dead_letters
 from services.storage.database import Database, open_database
 from services.storage.dead_letters import DeadLetter
-from tests.contract.arrivals import event, feedback
+from tests.contract.event_builders import event, feedback
 from tests.unit.cli.conftest import Call, Write
 from tests.unit.cli.test_operating import NOW, recorded
 from tests.unit.operations.test_observers import EMPTY

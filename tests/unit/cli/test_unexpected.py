@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.app.cli import explain
-from tests.contract.arrivals import feedback
+from tests.contract.event_builders import feedback
 from tests.unit.cli.conftest import Call, Write
 
 SECRET = "visitor:jane"

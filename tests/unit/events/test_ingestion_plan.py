@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from services.events.ingestion_plan import IngestionPlanner, TaggedEventRow, build_plan
 from services.policy import loader
 from services.policy.tagging import TaggingFailed
-from tests.contract.arrivals import arrival as plain_arrival
-from tests.contract.arrivals import event
-from tests.contract.retiring import policy_retiring
+from tests.contract.event_builders import arrival as plain_arrival
+from tests.contract.event_builders import event
+from tests.contract.retiring_policy import policy_retiring
 from tests.effort import SLOW
 from tests.oracle.clocks import Event
 from tests.oracle.strategies import event_sets

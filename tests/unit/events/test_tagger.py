@@ -21,7 +21,7 @@ from services.events.templates import encode_long, encode_string
 from services.policy.loader import load as load_policy
 from services.policy.model import Field
 from services.policy.tagging import TaggingFailed
-from tests.contract.retiring import policy_retiring
+from tests.contract.retiring_policy import policy_retiring
 
 POLICY = load_policy()
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from services.policy.loader import InvalidPolicy, digest, load, load_text
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS
 from services.policy.tagging import TaggedEvent, TaggingFailed, tag
-from tests.contract.retiring import policy_retiring
+from tests.contract.retiring_policy import policy_retiring
 from tests.unit.policy.small import SMALL, joined, line_of, replaced, small
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from services.policy.explain import Explained, explain
 from services.policy.model import Policy
 from services.storage.database import Database
 from tests import oracle
-from tests.contract.arrivals import Event, tag_distinct
+from tests.contract.event_builders import Event, tag_distinct
 from tests.contract.ledgers import empty_database
 from tests.oracle.catalogue import NOTHING
 from tests.oracle.commands import in_order

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from services.ledger import tables
 from services.storage.database import Database
-from tests.contract.arrivals import Event
+from tests.contract.event_builders import Event
 from tests.oracle import commands as oracle
 from tests.oracle.catalogue import holdings_of
 from tests.oracle.windows import Holding

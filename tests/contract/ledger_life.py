@@ -22,7 +22,7 @@ from services.ledger.recording import RecordingResult, record_planned
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy, Proof
 from services.storage.database import Database
-from tests.contract.arrivals import Event, arrival
+from tests.contract.event_builders import Event, arrival
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,
