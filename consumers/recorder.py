@@ -28,7 +28,7 @@ from services.ledger.recording import RecordingResult, record_planned
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy
 from services.policy.tagging import TaggingFailed
-from services.policy.untaggable_events import Glimpse, glimpse
+from services.policy.untaggable_events import VisibleParts, read_visible_parts
 from services.storage import dead_letters, offsets
 from services.storage.database import Database, database_now
 from services.storage.dead_letters import DeadLetter
@@ -139,22 +139,28 @@ class RecorderHandler:
         with suppress(DecodingFailed, DecryptionFailed, UnknownSchema):
             original = self.seal.decrypt(letter.sealed, letter.place, letter.key_id)
             data = self.codec.decode(topic, original.value)
-        return _parked(letter, letter, glimpse(topic.schema, data, self.policy))
+        return _parked(letter, letter, read_visible_parts(topic.schema, data, self.policy))
 
     def _seen_of_tagged(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """What can be seen of a tagged event that cannot be recorded."""
         with suppress(DecodingFailed):
             arrival = self._arrivals.read_row(to_bytes(message.value()))
-            return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
-        return _parked(letter, letter, Glimpse(event_type=None))
+            return _parked(
+                letter,
+                arrival,
+                read_visible_parts(arrival.type, arrival.decision_fields, self.policy),
+            )
+        return _parked(letter, letter, VisibleParts(event_type=None))
 
     def _seen_of_conflict(self, letter: DeadLetter, arrival: TaggedEventRow) -> ParkedEvent:
         """What can be seen of an event whose identity was taken."""
-        return _parked(letter, arrival, glimpse(arrival.type, arrival.deciding, self.policy))
+        return _parked(
+            letter, arrival, read_visible_parts(arrival.type, arrival.decision_fields, self.policy)
+        )
 
     def _seen_of_poison(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """What can be seen of a message that no attempt could record, whatever it failed of."""
-        seen = Glimpse(event_type=None)
+        seen = VisibleParts(event_type=None)
         with suppress(Exception):  # it may fail of the same here
             if message.topic() == DEAD_LETTERS.name:
                 found = self._seen(self._letter(message)).glimpse
@@ -170,7 +176,9 @@ class RecorderHandler:
         return build_dead_letter(ROLE, message, cause, self.seal, self.now())
 
 
-def _parked(letter: DeadLetter, stood: DeadLetter | TaggedEventRow, seen: Glimpse) -> ParkedEvent:
+def _parked(
+    letter: DeadLetter, stood: DeadLetter | TaggedEventRow, seen: VisibleParts
+) -> ParkedEvent:
     return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,
         topic=stood.topic,

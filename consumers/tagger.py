@@ -31,7 +31,7 @@ from services.kafka.trace_context import Trace, extract
 from services.ledger import blind_spots
 from services.ledger.blind_spots import ParkedEvent
 from services.policy.tagging import TaggingFailed
-from services.policy.untaggable_events import Glimpse
+from services.policy.untaggable_events import VisibleParts
 from services.storage import dead_letters, offsets
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
@@ -158,5 +158,5 @@ def _seen(letter: DeadLetter) -> ParkedEvent:
         topic=letter.topic,
         partition=letter.partition,
         offset=letter.offset,
-        glimpse=Glimpse(event_type=event_type_from_topic(letter.topic)),
+        glimpse=VisibleParts(event_type=event_type_from_topic(letter.topic)),
     )

@@ -20,13 +20,13 @@ from services.agent.adapters.sql.config import ColumnChange, Strict, TableConfig
 from services.kafka.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
 from services.kafka.security import Mechanism, Protocol, Security, SettingNames
 from services.kafka.security import validate as problems_of_reaching
-from services.policy.pydantic_errors import problems_of
+from services.policy.pydantic_errors import translate_errors
 from services.policy.yaml_source import (
+    DocumentPath,
     InvalidYaml,
-    Lines,
-    Path_,
     PolicyProblem,
-    decoded,
+    SourceLines,
+    decode_utf8,
     parse_yaml,
     validation_path,
 )
@@ -224,7 +224,7 @@ class LoadedConfig:
     base: Path
     """The file's directory, to which paths in it are relative."""
     environment: Mapping[str, str] = field(repr=False)
-    lines: Lines = field(repr=False)
+    lines: SourceLines = field(repr=False)
 
     def path(self, written: str) -> Path:
         """A path in the file."""
@@ -286,9 +286,11 @@ class LoadedConfig:
                 raise self.invalid([(("bus", name), why)]) from cause
         return security
 
-    def invalid(self, problems: Iterable[tuple[Path_, str]]) -> InvalidConfiguration:
+    def invalid(self, problems: Iterable[tuple[DocumentPath, str]]) -> InvalidConfiguration:
         """The error that names these problems, in place."""
-        return InvalidConfiguration(tuple(self.lines.problem(path, why) for path, why in problems))
+        return InvalidConfiguration(
+            tuple(self.lines.problem_at(path, why) for path, why in problems)
+        )
 
 
 _ADAPTER = TypeAdapter(AgentConfig)
@@ -307,7 +309,7 @@ def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
         InvalidConfiguration: naming every problem that was found.
     """
     try:
-        document, lines = parse_yaml(decoded(path.read_bytes(), str(path)), str(path))
+        document, lines = parse_yaml(decode_utf8(path.read_bytes(), str(path)), str(path))
     except InvalidYaml as cause:
         raise InvalidConfiguration((cause.problem,)) from cause
     except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
@@ -318,7 +320,7 @@ def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
     try:
         configuration = _ADAPTER.validate_python(document)
     except ValidationError as cause:
-        raise InvalidConfiguration(tuple(problems_of(cause, lines, _place))) from cause
+        raise InvalidConfiguration(tuple(translate_errors(cause, lines, _place))) from cause
     loaded = LoadedConfig(
         configuration=configuration,
         base=path.resolve().parent,
@@ -330,7 +332,7 @@ def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
     return loaded
 
 
-def _check(config: AgentConfig) -> Iterator[tuple[Path_, str]]:
+def _check(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
     """What a schema cannot say."""
     adapter = config.adapter
     kinds = ("hook", "webhook", "sql", "vault")
@@ -367,7 +369,7 @@ def _check(config: AgentConfig) -> Iterator[tuple[Path_, str]]:
         yield from _check_vault(adapter.vault)
 
 
-def _bounded(config: AgentConfig) -> Iterator[tuple[Path_, float, float]]:
+def _bounded(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]:
     """Every number that must be above 0, and the most that it may be."""
     limits, adapter = config.limits, config.adapter
     yield ("limits", "at_once"), limits.at_once, 1_000
@@ -381,14 +383,14 @@ def _bounded(config: AgentConfig) -> Iterator[tuple[Path_, float, float]]:
     if adapter.hook:
         yield ("adapter", "hook", "timeout_seconds"), adapter.hook.timeout_seconds, _DAY
     if adapter.webhook:
-        where: Path_ = ("adapter", "webhook")
+        where: DocumentPath = ("adapter", "webhook")
         yield (*where, "timeout_seconds"), adapter.webhook.timeout_seconds, _DAY
         if callback := adapter.webhook.callback:
             yield (*where, "callback", "ask_again_hours"), callback.ask_again_hours, 8_784
 
 
-def _check_webhook(webhook: Webhook) -> Iterator[tuple[Path_, str]]:
-    where: Path_ = ("adapter", "webhook")
+def _check_webhook(webhook: Webhook) -> Iterator[tuple[DocumentPath, str]]:
+    where: DocumentPath = ("adapter", "webhook")
     yield from _check_reference((*where, "hmac"), webhook.hmac)
     if why := why_no_web_address(webhook.url, insecure=webhook.insecure):
         yield (*where, "url"), why
@@ -399,7 +401,7 @@ def _check_webhook(webhook: Webhook) -> Iterator[tuple[Path_, str]]:
             yield (*where, "callback", "port"), "is no port"
 
 
-def _check_bus(bus: KafkaConfig) -> Iterator[tuple[Path_, str]]:
+def _check_bus(bus: KafkaConfig) -> Iterator[tuple[DocumentPath, str]]:
     yield from _check_reference(("bus", "sasl_password"), bus.sasl_password)
     for name, why in problems_of_reaching(_security(bus, "given" if bus.sasl_password else "")):
         key: str = getattr(_BUS_NAMES, name)
@@ -422,7 +424,7 @@ def _security(bus: KafkaConfig, password: str, base: Path = Path()) -> Security:
     )
 
 
-def _check_sql(sql: SqlConfig) -> Iterator[tuple[Path_, str]]:
+def _check_sql(sql: SqlConfig) -> Iterator[tuple[DocumentPath, str]]:
     yield from _check_url(("adapter", "sql", "url"), sql.url)
     yield from _check_reference(("adapter", "sql", "pseudonym_key"), sql.pseudonym_key)
     if not sql.tables:
@@ -444,7 +446,7 @@ def _check_sql(sql: SqlConfig) -> Iterator[tuple[Path_, str]]:
             yield where, f"{kind} is said to have no rows here"
 
 
-def _check_vault(vault: VaultConfig) -> Iterator[tuple[Path_, str]]:
+def _check_vault(vault: VaultConfig) -> Iterator[tuple[DocumentPath, str]]:
     yield from _check_url(("adapter", "vault", "url"), vault.url)
     since = vault.encrypted_since
     if since is not None and since.tzinfo is None:
@@ -453,8 +455,8 @@ def _check_vault(vault: VaultConfig) -> Iterator[tuple[Path_, str]]:
 
 
 def _check_url(
-    path: Path_, url: str | SecretRef, *, secret: bool = False
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, url: str | SecretRef, *, secret: bool = False
+) -> Iterator[tuple[DocumentPath, str]]:
     if isinstance(url, SecretRef):
         yield from _check_reference(path, url)
         return
@@ -463,12 +465,14 @@ def _check_url(
         yield path, f"{why}: {_BY_REFERENCE}" if why == HIDDEN else why
 
 
-def _check_reference(path: Path_, reference: SecretRef | None) -> Iterator[tuple[Path_, str]]:
+def _check_reference(
+    path: DocumentPath, reference: SecretRef | None
+) -> Iterator[tuple[DocumentPath, str]]:
     if reference is not None and (reference.env is None) == (reference.file is None):
         yield path, "names not exactly one of env and file"
 
 
-def _place(loc: tuple[int | str, ...]) -> Path_:
+def _place(loc: tuple[int | str, ...]) -> DocumentPath:
     """Where it is in the file: what pydantic says about which alternative it tried is left out."""
     return tuple(
         part

@@ -181,7 +181,7 @@ def plan_obligations(
         event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
     }
     live = outbox.active_obligations(connection, {row.record_id for row in rows})
-    spoken_of = {row.record_id for row in rows if facts.standing(row.subject)}
+    spoken_of = {row.record_id for row in rows if facts.subject_state(row.subject)}
     unsent = outbox.unsent_erasures(connection, spoken_of & live.keys())
     judged = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
     planner = Planner(facts, policy, now)

@@ -24,12 +24,12 @@ from services.ledger import outbox, tables
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
-from services.policy.reasons import ARTICLES, CHECKS
+from services.policy.reasons import ARTICLES, VERIFICATION_REASONS
 from services.policy.retry import backoff
 from services.policy.tagging import TaggedEvent, business_keys
 from services.storage.bulk import insert, select_in
 
-_VERIFIED_ACTIONS = {reason: action for action, reason in CHECKS.items()}
+_VERIFIED_ACTIONS = {reason: action for action, reason in VERIFICATION_REASONS.items()}
 _AT_ONCE = 10_000
 """Records that are put together and sent before the next are."""
 SCOPE: Final = "deleter"
@@ -326,8 +326,8 @@ def _outgoing(
                     one,
                     policy,
                     row.subject,
-                    named=row.names_subject,
-                    without=asked.left_out(row, one),
+                    names_subject=row.names_subject,
+                    excluded=asked.left_out(row, one),
                 ),
             }
             for one in tagged

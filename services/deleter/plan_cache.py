@@ -45,7 +45,7 @@ class Planner:
             return None  # what they say would be looked at anew for each of its subjects
         said = []
         for holding in tagged.holdings:
-            if self._facts.standing(holding.subject):
+            if self._facts.subject_state(holding.subject):
                 return None  # what was said counts from an instant on, and may name single records
             start = None if holding.clock else self._start(holding, tagged.time)
             if start == tagged.time:
@@ -71,7 +71,7 @@ class Planner:
         rule = policy.rules[holding.rule]
         anchor_at = event_anchor(rule, event_time, policy)
         first = min(
-            command_time(rule, anchor_at, policy.systems[one].lead, policy)
+            command_time(rule, anchor_at, policy.systems[one].lead_time_period, policy)
             for one in holding.systems
         )
         return anchor_at if first <= self._now else None
@@ -79,5 +79,5 @@ class Planner:
     def _keeps_person(self, holding: Holding) -> bool:
         policy = self._policy
         return not (
-            policy.bases[holding.basis].statutory or policy.rules[holding.rule].pseudonymise
+            policy.bases[holding.basis].is_statutory or policy.rules[holding.rule].pseudonymise
         )

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.policy import obligations, rights_effects
 from services.policy.model import Policy
-from services.policy.obligations import KEYLESS, Obligation
+from services.policy.obligations import KEYLESS_SUFFIX, Obligation
 from services.policy.retention_windows import Facts
 from services.policy.tagging import TaggedEvent
 
@@ -25,7 +25,7 @@ def due_obligations(
         for step in obligations.obligations_of(tagged, subject, facts, policy)
         if step.due <= now
     ]
-    standing = facts.standing(subject)
+    standing = facts.subject_state(subject)
     if standing.holds and rights_effects.is_under_legal_hold(now, tagged.id, standing):
         return [step for step in due if step.action not in ("erase", "pseudonymise")]
     return due
@@ -103,5 +103,7 @@ def _is_applicable(
         return (step.system, step.cause) not in lifted
     if step.action == "lift":
         restricted = f"restrict {step.cause}"
-        return any((step.system, one) in done for one in (restricted, f"{restricted}{KEYLESS}"))
+        return any(
+            (step.system, one) in done for one in (restricted, f"{restricted}{KEYLESS_SUFFIX}")
+        )
     return True

@@ -25,7 +25,7 @@ from services.ledger.command_state import (
 )
 from services.policy.calendar import parse_period
 from services.policy.model import Policy
-from services.policy.reasons import CHECKS
+from services.policy.reasons import VERIFICATION_REASONS
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert, select_in, update_each
@@ -277,7 +277,10 @@ class _AcknowledgementBatch:
 
     def _followed(self, left: _Command) -> _Command:
         """The command with what has to follow on its answer: a check, a repetition, or no more."""
-        if left.action not in CHECKS or left.state == self._commands[left.command_id].state:
+        if (
+            left.action not in VERIFICATION_REASONS
+            or left.state == self._commands[left.command_id].state
+        ):
             return left
         if left.state == "reopened":
             return replace(left, follow_up_at=self._now)
@@ -286,9 +289,9 @@ class _AcknowledgementBatch:
         system = self._policy.systems[left.system]
         if system.role != "controller" and system.reread == "attested":
             return left.happened("attest", self._now)
-        if system.proof_after is None:
+        if system.verify_delay is None:
             return left
-        return replace(left, follow_up_at=self._now + system.proof_after)
+        return replace(left, follow_up_at=self._now + system.verify_delay)
 
     def _read(self, ids: Collection[UUID]) -> dict[UUID, _Command]:
         """The commands, with the recalls of those that are recalled, and what others recall or check."""

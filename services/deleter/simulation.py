@@ -171,7 +171,7 @@ def _arrival(event: CloudEvent, tagged: TaggedEvent) -> TaggedEventRow:
         type=event.type,
         time=event.time,
         content_hash=hash_event(event),
-        deciding=tagged.deciding,
+        decision_fields=tagged.decision_fields,
         topic="simulation",
         partition=0,
         offset=0,

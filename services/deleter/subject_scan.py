@@ -77,7 +77,7 @@ def advance_scans(
     """Note how far each look has come; the subjects are locked. One that began anew stays due."""
     column = tables.subject.c
     for look in looks:
-        later = [at for at in facts.standing(look.subject).instants if at > now]
+        later = [at for at in facts.subject_state(look.subject).change_times if at > now]
         due = look.due if look.passed else min(later, default=None)
         connection.execute(
             update(tables.subject)

@@ -22,7 +22,7 @@ from services.ledger.command_state import CARRIED_OUT
 from services.ledger.outbox import CommandDraft
 from services.policy.actions import CHANGING
 from services.policy.model import Policy
-from services.policy.reasons import CHECKS, RESTORED, STILL_PRESENT
+from services.policy.reasons import BACKUP_RESTORED, STILL_PRESENT, VERIFICATION_REASONS
 from services.policy.tagging import ClockKey
 from services.storage.bulk import select_in, update_in
 
@@ -174,7 +174,7 @@ def _verify_draft(row: Row[Any]) -> CommandDraft:
         step="verify",
         rules=tuple(json.loads(row.rules)),
         purposes=tuple(json.loads(row.purposes)),
-        reason=CHECKS[row.action],
+        reason=VERIFICATION_REASONS[row.action],
         due_at=row.follow_up_at,
         not_before=None,
         erase_by=None,
@@ -194,7 +194,7 @@ def _repeat_draft(
         step=members[0].step,
         rules=tuple(json.loads(row.rules)),
         purposes=tuple(json.loads(row.purposes)),
-        reason=RESTORED if row.outcome == _RESTORE_STATES else STILL_PRESENT,
+        reason=BACKUP_RESTORED if row.outcome == _RESTORE_STATES else STILL_PRESENT,
         due_at=now,
         not_before=row.not_before,
         erase_by=row.erase_by,

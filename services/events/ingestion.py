@@ -13,7 +13,7 @@ from schemas.errors import DecodingFailed
 from schemas.topics import TAGGED, Topic
 from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, TaggedEventRow
 from services.policy.sources import check_source
-from services.policy.tagging import Value
+from services.policy.tagging import DecisionValue
 
 # What stands behind it in a tagged event is informative: windows follow from the active policy alone.
 _LAST_DECODED_FIELD = "deciding"
@@ -55,7 +55,7 @@ class TaggedEventReader:
             type=value["type"],
             time=value["time"],
             content_hash=value["content_hash"],
-            deciding=_parse_decision_fields(value["deciding"]),
+            decision_fields=_parse_decision_fields(value["deciding"]),
             topic=value["topic"],
             partition=value["partition"],
             offset=value["offset"],
@@ -81,7 +81,7 @@ def _check_texts(value: Mapping[str, Any], topic: Topic) -> None:
             raise DecodingFailed(why=f"{name} holds a null character", topic=topic.name)
 
 
-def _parse_decision_fields(text: str) -> dict[str, Value]:
+def _parse_decision_fields(text: str) -> dict[str, DecisionValue]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as cause:

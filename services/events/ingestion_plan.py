@@ -19,7 +19,14 @@ from services.policy.ids import ClockRef, clock_ref, event_id, record_id
 from services.policy.model import Policy
 from services.policy.obligations import EventTerm
 from services.policy.subject_state import PrivacyEvent
-from services.policy.tagging import EARLIEST, LATEST, ClockKey, TaggedEvent, Value, tag
+from services.policy.tagging import (
+    MAX_EVENT_TIME,
+    MIN_EVENT_TIME,
+    ClockKey,
+    DecisionValue,
+    TaggedEvent,
+    tag,
+)
 
 _MAX_TEMPLATES = 1_000
 _JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -34,7 +41,7 @@ class TaggedEventRow:
     type: str
     time: datetime
     content_hash: bytes
-    deciding: Mapping[str, Value]
+    decision_fields: Mapping[str, DecisionValue]
     topic: str
     partition: int
     offset: int
@@ -44,9 +51,9 @@ class TaggedEventRow:
     """The group of live history that it is of, by the tagger's word."""
 
     @property
-    def data(self) -> Mapping[str, Value]:
+    def data(self) -> Mapping[str, DecisionValue]:
         """The deciding fields: all that tagging looks at."""
-        return self.deciding
+        return self.decision_fields
 
 
 class PlannedRecord(NamedTuple):
@@ -100,7 +107,7 @@ class IngestionPlanner:
     """By event type, shape and era; nothing for a shape that has no template."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_retiring", retiring.instants(self.policy))
+        object.__setattr__(self, "_retiring", retiring.retirement_times(self.policy))
 
     def plan_event(self, arrival: TaggedEventRow) -> IngestionPlan:
         """The plan of an arrival; the same as `plan` makes.
@@ -109,11 +116,11 @@ class IngestionPlanner:
             TaggingFailed: its deciding fields do not fit the policy.
         """
         shapes = self._shapes.get(arrival.type) or self._load_shapes(arrival.type)
-        found = shapes.find(arrival.deciding) if shapes else None
-        if found is None or not EARLIEST <= arrival.time < LATEST:
+        found = shapes.find(arrival.decision_fields) if shapes else None
+        if found is None or not MIN_EVENT_TIME <= arrival.time < MAX_EVENT_TIME:
             return build_plan(arrival, self.policy)
         shape, values = found
-        key = (arrival.type, shape, retiring.era(arrival.time, self._retiring))
+        key = (arrival.type, shape, retiring.retirement_era(arrival.time, self._retiring))
         template = self._templates.get(key)
         if template is not None:
             return template.fill(arrival, values)
@@ -136,7 +143,7 @@ class IngestionPlanner:
     ) -> _PlanTemplate | None:
         if planned.privacy_event:
             return None  # what is said is made of more than identifiers, and is rare
-        stood = replace(arrival, deciding=shapes.with_placeholders(arrival.deciding))
+        stood = replace(arrival, decision_fields=shapes.with_placeholders(arrival.decision_fields))
         template = _PlanTemplate(tag(stood, self.policy), self.policy)
         return template if template.fill(arrival, values) == planned else None
 
@@ -153,7 +160,7 @@ def build_plan(arrival: TaggedEventRow, policy: Policy) -> IngestionPlan:
     return IngestionPlan(
         event=arrival,
         event_id=event,
-        decision_json=encode_decision_fields(tagged.deciding),
+        decision_json=encode_decision_fields(tagged.decision_fields),
         subject=tagged.subject,
         records=[
             PlannedRecord(
@@ -164,17 +171,19 @@ def build_plan(arrival: TaggedEventRow, policy: Policy) -> IngestionPlan:
             )
             for subject in tagged.subjects
         ],
-        clock_changes=[PlannedClockChange(_clock_ref(one.clock), one.move) for one in tagged.moves],
-        privacy_event=tagged.act,
+        clock_changes=[
+            PlannedClockChange(_clock_ref(one.clock), one.move) for one in tagged.clock_changes
+        ],
+        privacy_event=tagged.privacy_event,
     )
 
 
-def encode_decision_fields(deciding: Mapping[str, Value]) -> str:
+def encode_decision_fields(deciding: Mapping[str, DecisionValue]) -> str:
     """The deciding fields as canonical JSON."""
     return _JSON.encode(deciding)
 
 
-def decode_decision_fields(text: str) -> dict[str, Value]:
+def decode_decision_fields(text: str) -> dict[str, DecisionValue]:
     """The deciding fields from their JSON."""
     fields = json.loads(text)
     return {k: tuple(v) if v.__class__ is list else v for k, v in fields.items()}
@@ -187,7 +196,7 @@ class _PlanTemplate:
 
     def __init__(self, tagged: TaggedEvent, policy: Policy) -> None:
         self._policy = policy
-        self._deciding = TextTemplate(encode_decision_fields(tagged.deciding))
+        self._deciding = TextTemplate(encode_decision_fields(tagged.decision_fields))
         self._subject = TextTemplate(tagged.subject) if tagged.subject else None
         clocks: dict[ClockKey, int] = {}
         self._records = [
@@ -202,7 +211,7 @@ class _PlanTemplate:
             for subject in tagged.subjects
         ]
         self._moves = [
-            (clocks.setdefault(one.clock, len(clocks)), one.move) for one in tagged.moves
+            (clocks.setdefault(one.clock, len(clocks)), one.move) for one in tagged.clock_changes
         ]
         self._clocks = [
             (
@@ -230,7 +239,10 @@ class _PlanTemplate:
                     record_id(event, source, id, subject),
                     subject,
                     [clocks[one] for one in hangs_on],
-                    min([one.runs_out(arrival.time, self._policy) for one in terms], default=None),
+                    min(
+                        [one.command_time(arrival.time, self._policy) for one in terms],
+                        default=None,
+                    ),
                 )
             )
         return IngestionPlan(
@@ -253,7 +265,7 @@ def _clock_ref(clock: ClockKey) -> ClockRef:
 def _earliest_ending_terms(terms: frozenset[EventTerm], policy: Policy) -> Sequence[EventTerm]:
     """Those of the terms of which one runs out first, whenever the event was."""
     by_rule: dict[str | None, EventTerm] = {}
-    for one in sorted(terms, key=lambda one: policy.systems[one.system].lead.exact):
+    for one in sorted(terms, key=lambda one: policy.systems[one.system].lead_time_period.exact):
         by_rule[one.rule] = one  # the longest lead leaves first
     return [
         one
@@ -280,4 +292,4 @@ def _lower_bound(term: EventTerm, policy: Policy) -> timedelta:
         return timedelta(0)
     period = policy.rules[term.rule].period
     kept = timedelta(days=28 * period.months + period.days - 2) + period.exact
-    return kept - policy.systems[term.system].lead.exact
+    return kept - policy.systems[term.system].lead_time_period.exact

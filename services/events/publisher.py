@@ -64,7 +64,7 @@ class Publisher:
         check_source(event, self.policy)
         message = OutgoingMessage(
             topic=topic.name,
-            key=tag(event, self.policy).key.encode(),
+            key=tag(event, self.policy).message_key.encode(),
             value=self.codec.encode(topic, event.data),
             headers=to_headers(event),
         )

@@ -219,7 +219,7 @@ class _Story:
         ahead = (
             _SOON * self._random.random() if soon else timedelta(days=self._random.randint(2, 25))
         )
-        lead = max(system.lead.exact for system in self._policy.systems.values())
+        lead = max(system.lead_time_period.exact for system in self._policy.systems.values())
         leaves = self._now + ahead + lead
         back = spec.period
         guess = leaves - timedelta(days=round(back.months * 30.44) + back.days) - back.exact

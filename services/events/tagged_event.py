@@ -18,7 +18,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED
 from services.policy.model import Policy
-from services.policy.retention_windows import NO_FACTS, Window, window
+from services.policy.retention_windows import NO_FACTS, Window, compute_window
 from services.policy.tagging import Holding, TaggedEvent, tag
 
 _DECIDING = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -86,11 +86,11 @@ class TaggedEventBuilder:
                 key="data", why="its deciding fields are too large for one message"
             )
         rules = tuple(holding.rule for holding in tagged.holdings)
-        return TaggedMessage(event.type, tagged.key.encode(), encoded, rules)
+        return TaggedMessage(event.type, tagged.message_key.encode(), encoded, rules)
 
     def window_dates(self, time: datetime) -> WindowOf:
         """The windows of an event of that time."""
-        return lambda holding: window(holding, time, NO_FACTS, self.policy)
+        return lambda holding: compute_window(holding, time, NO_FACTS, self.policy)
 
     def value(
         self,
@@ -119,7 +119,7 @@ class TaggedEventBuilder:
             "records": self._records(tagged, view),
             "moves": [
                 {"clock": move.clock.clock, "key": move.clock.key, "move": move.move}
-                for move in tagged.moves
+                for move in tagged.clock_changes
             ],
         }
 
@@ -146,4 +146,4 @@ class TaggedEventBuilder:
 
 def deciding_json(tagged: TaggedEvent) -> str:
     """The deciding fields as canonical JSON."""
-    return _DECIDING.encode(tagged.deciding)
+    return _DECIDING.encode(tagged.decision_fields)

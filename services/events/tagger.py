@@ -30,8 +30,8 @@ from services.events.templates import FastPathMessage, Shapes, TaggedEventTempla
 from services.policy import retiring
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, event_anchor
-from services.policy.sources import admits, check_source
-from services.policy.tagging import EARLIEST, LATEST, Holding, TaggingFailed, tag
+from services.policy.sources import admits_source, check_source
+from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, Holding, TaggingFailed, tag
 
 _MAX_CLOCK_SKEW = timedelta(days=1)
 _MAX_TEMPLATES = 1_000
@@ -118,7 +118,7 @@ class _TypeTemplates:
         kind = policy.events.get(type)
         self._shapes = Shapes.from_policy(kind, policy) if kind else None
         self._restricted_kind = kind if kind and kind.sources else None
-        self._retiring = retiring.instants(policy)
+        self._retiring = retiring.retirement_times(policy)
         rules = [policy.rules[one.rule] for one in kind.holdings] if kind else []
         self._book_year = next((one for one in rules if one.anchor.kind == "book-year"), None)
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
@@ -140,7 +140,7 @@ class _TypeTemplates:
             or given.get("ce_specversion") != b"1.0"
             or not (id and source and at)
             or not (_is_plain_ascii(id) and _is_plain_ascii(source) and _parse_plain_time(at))
-            or (self._restricted_kind and not admits(self._restricted_kind, source.decode()))
+            or (self._restricted_kind and not admits_source(self._restricted_kind, source.decode()))
         ):
             return None
         found = self._shapes.find(data)
@@ -151,12 +151,12 @@ class _TypeTemplates:
             time = datetime.fromisoformat(written)
         except ValueError:
             return None
-        if not EARLIEST <= time < LATEST or time > arrived + _MAX_CLOCK_SKEW:
+        if not MIN_EVENT_TIME <= time < MAX_EVENT_TIME or time > arrived + _MAX_CLOCK_SKEW:
             return None
         shape, values = found
         year = self._book_year_end(time) if self._book_year else None
         history = history_group(self._type, time, taken, bound)
-        era = retiring.era(time, self._retiring)
+        era = retiring.retirement_era(time, self._retiring)
         key = (shape, given.get("ce_termijnbackfill"), year, history, era)
         return FastPathMessage(source, id, written, time, key, values)
 
@@ -227,9 +227,9 @@ class _TypeTemplates:
         value = self.passing.value(stood, place, tagged, unsaid, view, history)
         template = TaggedEventTemplate(
             self.passing.codec.encode(TAGGED, value, trusted=True),
-            key=tagged.key,
+            key=tagged.message_key,
             deciding=deciding_json(tagged),
-            texts=[*tagged.subjects, *(move.clock.key for move in tagged.moves)],
+            texts=[*tagged.subjects, *(move.clock.key for move in tagged.clock_changes)],
         )
         rules = tuple(holding.rule for holding in tagged.holdings)
         return _CachedTemplate(template, [holding for holding, _ in fixed.values()], rules)

@@ -34,7 +34,7 @@ from services.policy.actions import VERIFIED
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES
 from services.policy.request_cases import Case
-from services.policy.retention_windows import Window, window
+from services.policy.retention_windows import Window, compute_window
 from services.policy.tagging import TaggedEvent
 from services.requests.assessment import (
     CommandSummary,
@@ -151,13 +151,13 @@ class _CertificateBuilder:
         """Add one record with what commands did to it."""
         self.records += 1
         windows = [
-            window(holding, tagged.time, facts, self.policy)
+            compute_window(holding, tagged.time, facts, self.policy)
             for holding in tagged.holdings
             if holding.subject == self.subject
         ]
         planned = obligations.obligations_of(tagged, self.subject, facts, self.policy)
         due = {step.system for step in planned if step.action == "erase" and step.due <= self.now}
-        standing = facts.standing(self.subject)
+        standing = facts.subject_state(self.subject)
         under_hold = bool(standing.holds) and rights_effects.is_under_legal_hold(
             self.now, tagged.id, standing
         )

@@ -125,7 +125,7 @@ def _rights(event: EventType, policy: Policy) -> Iterator[str]:
         yield "consent withdrawn"
     if any(policy.purposes[one.purpose].objection != "restrict" for one in free):
         yield "objection"
-    if any(not policy.bases[one.basis].statutory for one in free):
+    if any(not policy.bases[one.basis].is_statutory for one in free):
         yield "erasure request"
 
 

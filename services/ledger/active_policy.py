@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from schemas.errors import TermijnError
 from services.ledger import clocks, key_conflicts, policy_references, retirement, tables
 from services.policy import placement
-from services.policy.loader import digest, structure_hashes
+from services.policy.loader import hash_policy, structure_hashes
 from services.policy.model import Policy
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
@@ -92,7 +92,7 @@ def is_active(connection: Connection, policy: Policy) -> bool:
     active = _read_active(connection)
     if active is None:
         return False
-    if active.digest != digest(policy):
+    if active.digest != hash_policy(policy):
         raise PolicyMismatch(
             f"{active.policy} {active.version}", f"{policy.policy} {policy.version}"
         )
@@ -178,7 +178,7 @@ def _insert(connection: Connection, policy: Policy, now: datetime) -> None:
     row = {
         "policy": policy.policy,
         "version": policy.version,
-        "digest": digest(policy),
+        "digest": hash_policy(policy),
         "shapes": json.dumps(
             {
                 **structure_hashes(policy),

@@ -21,9 +21,9 @@ from sqlalchemy import Column, Connection, Row, func, or_, select, update
 from services.crypto.tombstones import TombstoneCipher
 from services.ledger import tables
 from services.policy.model import Policy
-from services.policy.sources import FORBIDDING
+from services.policy.sources import HOLD_EVENTS
 from services.policy.tagging import ClockKey
-from services.policy.untaggable_events import Glimpse, forbids
+from services.policy.untaggable_events import VisibleParts, can_forbid_erasure
 from services.storage.bulk import insert_or_ignore, select_in, update_in
 
 Reach = Literal["everything", "clocks", "narrow"]
@@ -40,7 +40,7 @@ class ParkedEvent:
     topic: str
     partition: int
     offset: int
-    glimpse: Glimpse
+    glimpse: VisibleParts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ def _forbidding_rows(
 ) -> list[Row[Any]]:
     """Those of a type that could forbid an erasure, or of none that is known; like ones are one row."""
     column = tables.parked_event.c
-    types = [name for name, event in policy.events.items() if forbids(event)]
+    types = [name for name, event in policy.events.items() if can_forbid_erasure(event)]
     if not types:
         return []
     alike = (column.event_type, column.key_id, column.subject, column.clocks, *extra_columns)
@@ -212,8 +212,8 @@ def _row_blind_spots(
     clocks = json.loads(row.clocks) if readable else {}
     kinds = {move.clock for move in event.moves}
     return BlindSpots(
-        everything=event.act in FORBIDDING and subject is None,
-        subjects=frozenset([subject] if event.act in FORBIDDING and subject else []),
+        everything=event.act in HOLD_EVENTS and subject is None,
+        subjects=frozenset([subject] if event.act in HOLD_EVENTS and subject else []),
         clocks=frozenset(bytes.fromhex(one) for kind in kinds for one in clocks.get(kind, ())),
         clock_kinds=frozenset(kinds - clocks.keys()),
     )

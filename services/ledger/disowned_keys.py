@@ -73,7 +73,9 @@ def load_clock_owners(
         key_id(name, value): (name, value)
         for one in plans
         if one.clock_changes
-        for name, value in identifying_keys(one.event.type, one.event.deciding, policy).items()
+        for name, value in identifying_keys(
+            one.event.type, one.event.decision_fields, policy
+        ).items()
     }
     column = tables.key_conflict.c
     query = select(column.key_id, column.owner).where(column.owner.is_not(None))

@@ -16,7 +16,7 @@ from services.ledger import tables
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
-from services.policy.tagging import ClockKey, TaggedEvent, Value, tag
+from services.policy.tagging import ClockKey, DecisionValue, TaggedEvent, tag
 from services.storage.bulk import select_in
 
 
@@ -33,7 +33,7 @@ class LedgerFacts:
         """Where a shared clock stands."""
         return self.anchors.get(clock_id(clock))
 
-    def standing(self, subject: str) -> SubjectState:
+    def subject_state(self, subject: str) -> SubjectState:
         """Where a data subject stands."""
         return self.standings.get(subject, EMPTY_STATE)
 
@@ -63,7 +63,7 @@ def load_privacy_events(
     if subject is not None:
         query = query.where(tables.act.c.subject == subject)
     tagged = (tag(_event_from_row(row), policy, recorded=True) for row in connection.execute(query))
-    return [one.act for one in tagged if one.act]
+    return [one.privacy_event for one in tagged if one.privacy_event]
 
 
 def load_facts(
@@ -83,7 +83,7 @@ def load_facts(
         tables.act, tables.act.c.event_id == tables.event.c.event_id
     )
     for row in select_in(connection, query, tables.act.c.subject, counts):
-        said = tag(_event_from_row(row), policy, recorded=True).act
+        said = tag(_event_from_row(row), policy, recorded=True).privacy_event
         if said and (row.backfill is None or said.kind == "hold-placed"):
             acts[said.subject].append(said)
     return LedgerFacts(
@@ -100,7 +100,7 @@ class _StoredEvent(NamedTuple):
     id: str
     type: str
     time: datetime
-    data: Mapping[str, Value]
+    data: Mapping[str, DecisionValue]
 
 
 _EVENT_COLUMNS = tuple(

@@ -111,7 +111,7 @@ def load_conflicted_keys(
     column = tables.key_conflict.c
     keyed: defaultdict[UUID, list[tuple[TaggedEvent, str]]] = defaultdict(list)
     for one in events:
-        for name, value in identifying_keys(one.type, one.deciding, policy).items():
+        for name, value in identifying_keys(one.type, one.decision_fields, policy).items():
             keyed[key_id(name, value)].append((one, name))
     contested: defaultdict[EventIdentity, set[str]] = defaultdict(set)
     without: defaultdict[EventIdentity, set[str]] = defaultdict(set)
@@ -133,7 +133,8 @@ def record_keys(
     The caller has them looked at (`look_again`) once it has its clocks.
     """
     claims = (
-        (one.subject, identifying_keys(one.event.type, one.event.deciding, policy)) for one in plans
+        (one.subject, identifying_keys(one.event.type, one.event.decision_fields, policy))
+        for one in plans
     )
     return _record_claims(connection, claims, now)
 
@@ -292,7 +293,9 @@ _Claims = Iterable[tuple[str | None, Mapping[str, str]]]
 
 
 def _claims(events: Iterable[TaggedEvent], policy: Policy) -> _Claims:
-    return ((one.subject, identifying_keys(one.type, one.deciding, policy)) for one in events)
+    return (
+        (one.subject, identifying_keys(one.type, one.decision_fields, policy)) for one in events
+    )
 
 
 def _count_claims(claims: _Claims) -> tuple[dict[UUID, Counter[str]], dict[UUID, tuple[str, str]]]:

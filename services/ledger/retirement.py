@@ -53,7 +53,7 @@ def retirements(policy: Policy) -> Retirements:
     """What a policy retires, to be compared with the next one."""
     return {
         section: {name: at.isoformat() for name, at in named.items()}
-        for section, named in retiring.retired(policy).items()
+        for section, named in retiring.list_retirements(policy).items()
     }
 
 
@@ -69,7 +69,7 @@ def check_retirements(
         RetiredTooEarly: something does; each retirement is named.
     """
     found = []
-    for section, named in retiring.retired(policy).items():
+    for section, named in retiring.list_retirements(policy).items():
         for name, at in sorted(named.items()):
             known = before.get(section, {}).get(name)
             until = datetime.fromisoformat(known) if known else None

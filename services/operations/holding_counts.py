@@ -21,10 +21,10 @@ from services.ledger import clocks, tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
 from services.policy import obligations
-from services.policy.explain import state_of
+from services.policy.explain import holding_state
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.retention_windows import apply_legal_holds, window
+from services.policy.retention_windows import apply_legal_holds, compute_window
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in
 
@@ -88,14 +88,14 @@ def _holding_keys(
     progress = _erasure_progress(connection, {row.record_id for row in rows})
     for row in rows:
         tagged = events[row.event_id]
-        subject = facts.standing(row.subject)
+        subject = facts.subject_state(row.subject)
         for holding in tagged.holdings:
             if holding.subject != row.subject:
                 continue
-            retention = window(holding, tagged.time, facts, policy)
+            retention = compute_window(holding, tagged.time, facts, policy)
             if subject.holds:
                 retention = apply_legal_holds(retention, tagged.id, subject, policy)
-            state = state_of(retention, tagged.id, subject, now)
+            state = holding_state(retention, tagged.id, subject, now)
             for system in retention.holding.systems:
                 yield retention.holding.rule, system, progress.get((row.record_id, system), state)
 

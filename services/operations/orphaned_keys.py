@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from services.crypto.data_keys import ActiveKey, DataKeyStore
 from services.ledger import tables
 from services.ledger.facts import load_tagged_events
-from services.policy.ids import is_old, old_event_id, record_id
+from services.policy.ids import is_old_event_id, old_event_id, record_id
 from services.policy.model import Policy
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in
@@ -51,7 +51,7 @@ def find_orphaned_keys(
         with ledger.transaction() as connection:
             orphans = _find_orphaned(connection, page, policy)
         for orphan in orphans:
-            if orphan.why == "unrecorded" and is_old(orphan.key.event_id):
+            if orphan.why == "unrecorded" and is_old_event_id(orphan.key.event_id):
                 unknown[orphan.key.event_id].append(orphan)
             else:
                 yield orphan

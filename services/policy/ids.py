@@ -12,7 +12,7 @@ from services.policy.tagging import ClockKey
 _EVENT = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c01").bytes
 _RECORD = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c02").bytes
 _CLOCK = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c03").bytes
-_OLD = 5
+_OLD_VERSION = 5
 """The version of identities that count over all topics."""
 _REQUEST = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05").bytes
 _KEY = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c06").bytes
@@ -23,7 +23,7 @@ def event_id(type: str, source: str, id: str) -> UUID:
 
     It counts per topic: who may publish on one takes no identity from another.
     """
-    return _version_8(_EVENT, f"{type}\0{source}\0{id}")
+    return _uuid8(_EVENT, f"{type}\0{source}\0{id}")
 
 
 def old_event_id(source: str, id: str) -> UUID:
@@ -31,14 +31,14 @@ def old_event_id(source: str, id: str) -> UUID:
     return _fast_uuid5(_EVENT, f"{source}\0{id}")
 
 
-def is_old(event: UUID) -> bool:
+def is_old_event_id(event: UUID) -> bool:
     """Whether an event's identity is one that counts over all topics."""
-    return event.version == _OLD
+    return event.version == _OLD_VERSION
 
 
 def record_id(event: UUID, source: str, id: str, subject: str) -> UUID:
     """The identity of a record: an event's data on one subject; also of an event with an old identity."""
-    if is_old(event):
+    if is_old_event_id(event):
         return _fast_uuid5(_RECORD, f"{source}\0{id}\0{subject}")
     return _fast_uuid5(event.bytes, subject)
 
@@ -74,7 +74,7 @@ def clock_ref(clock: str, key: str, parent: str | None, parent_key: str) -> Cloc
     return ClockRef(clock_id(found), found)
 
 
-def _version_8(namespace: bytes, name: str) -> UUID:
+def _uuid8(namespace: bytes, name: str) -> UUID:
     """Likewise, with the version that is everybody's own: it tells new identities from old."""
     digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80

@@ -9,26 +9,26 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from pydantic_core import PydanticCustomError
 
-_written = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", re.ASCII).match
+_starts_like_rfc3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", re.ASCII).match
 
 
-def _as_written(value: object) -> object:
+def _require_rfc3339(value: object) -> object:
     """A number is no instant: it would be taken for seconds since 1970, and `true` for the first."""
-    if isinstance(value, datetime) or (isinstance(value, str) and _written(value)):
+    if isinstance(value, datetime) or (isinstance(value, str) and _starts_like_rfc3339(value)):
         return value
-    raise _no_instant()
+    raise _not_an_instant()
 
 
-def _in_utc(value: datetime) -> datetime:
+def _to_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError as cause:
-        raise _no_instant() from cause
+        raise _not_an_instant() from cause
 
 
-def _no_instant() -> PydanticCustomError:
+def _not_an_instant() -> PydanticCustomError:
     return PydanticCustomError("datetime_type", "is no instant")
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_in_utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_to_utc)]
 """An instant, UTC."""

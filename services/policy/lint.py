@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from services.policy.calendar import DAY, Period
 from services.policy.model import Policy
-from services.policy.retiring import retired
-from services.policy.sources import wants_sources
+from services.policy.retiring import list_retirements
+from services.policy.sources import needs_sources
 
-_NOT_CARRIED = (
+_KEY_NOT_SENT = (
     "is carried by no command, since it neither names the subject nor identifies;"
     " `identifies: true` where its value names one person's rows"
 )
@@ -22,7 +22,7 @@ class LintWarning:
     """One thing to look at."""
 
     key: str
-    what: str
+    message: str
 
 
 def lint(policy: Policy) -> Iterator[LintWarning]:
@@ -35,58 +35,60 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
         ]
         if derived:
             what = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
-            yield LintWarning(key=f"rules.{name}", what=what)
+            yield LintWarning(key=f"rules.{name}", message=what)
     if policy.proof and policy.proof.term_from == "derived":
         what = f"term derived, to be confirmed: {policy.proof.rationale}"
-        yield LintWarning(key="proof", what=what)
+        yield LintWarning(key="proof", message=what)
     for name, event in policy.events.items():
         naming = {subject.field for subject in event.subject}
         for key, one in event.fields.items():
             if event.holdings and one.business_key and not one.identifies and key not in naming:
-                yield LintWarning(key=f"events.{name}.fields.{key}", what=_NOT_CARRIED)
-    yield from _retired(policy)
-    yield from _unlikely(policy)
-    for section, name in _unused(policy):
-        yield LintWarning(key=f"{section}.{name}", what="is defined and never used")
+                yield LintWarning(key=f"events.{name}.fields.{key}", message=_KEY_NOT_SENT)
+    yield from _warn_of_retirements(policy)
+    yield from _warn_of_unlikely_terms(policy)
+    for section, name in _unused_names(policy):
+        yield LintWarning(key=f"{section}.{name}", message="is defined and never used")
     for name, clock in policy.clocks.items():
         if clock.max_open is None and not _is_open_by_nature(name, policy):
-            yield LintWarning(key=f"clocks.{name}", what="may stay open for ever without an alarm")
+            yield LintWarning(
+                key=f"clocks.{name}", message="may stay open for ever without an alarm"
+            )
     for name, event in policy.events.items():
-        if wants_sources(event):
+        if needs_sources(event):
             what = "can forbid or cause an erasure, and names no `sources`: whoever publishes it counts"
-            yield LintWarning(key=f"events.{name}", what=what)
+            yield LintWarning(key=f"events.{name}", message=what)
 
 
-def _retired(policy: Policy) -> Iterator[LintWarning]:
+def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:
     words = {"systems": "gets nothing of what happens", "purposes": "has nothing held for it"}
-    for section, named in retired(policy).items():
+    for section, named in list_retirements(policy).items():
         for name, at in named.items():
             what = f"{words[section]} from {at.isoformat().replace('+00:00', 'Z')} on"
-            yield LintWarning(key=f"{section}.{name}.retired", what=what)
+            yield LintWarning(key=f"{section}.{name}.retired", message=what)
 
 
-def _unlikely(policy: Policy) -> Iterator[LintWarning]:
+def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
     """What is most likely not what was meant."""
     for name, rule in policy.rules.items():
         term = rule.period
         if term.is_exact and not term.is_zero and term.exact < DAY:
             what = f"lasts less than a day ({rule.term}): after T, M is minutes, not months"
-            yield LintWarning(key=f"rules.{name}", what=what)
-    for system, name in sorted(_served(policy)):
+            yield LintWarning(key=f"rules.{name}", message=what)
+    for system, name in sorted(_rules_by_system(policy)):
         rule, lead_time = policy.rules[name], policy.systems[system].lead_time
         if (
             rule.kind == "at_most"
             and not rule.period.is_zero
-            and _at_least(rule.period) < policy.systems[system].lead.exact
+            and _shortest_length(rule.period) < policy.systems[system].lead_time_period.exact
         ):
             what = (
                 f"{lead_time} is longer than the term of {name} ({rule.term}):"
                 " its commands leave at once, and nothing may go wrong"
             )
-            yield LintWarning(key=f"systems.{system}.lead_time", what=what)
+            yield LintWarning(key=f"systems.{system}.lead_time", message=what)
 
 
-def _served(policy: Policy) -> set[tuple[str, str]]:
+def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
     """Each system with each rule of what it may hold."""
     found = set()
     for event in policy.events.values():
@@ -95,16 +97,16 @@ def _served(policy: Policy) -> set[tuple[str, str]]:
             rules |= {
                 one.rule for one in (holding.on_withdrawal, holding.on_consent) if one is not None
             }
-            found |= {(system, rule) for system in holding.served for rule in rules}
+            found |= {(system, rule) for system in holding.declared_systems for rule in rules}
     return found
 
 
-def _at_least(period: Period) -> timedelta:
+def _shortest_length(period: Period) -> timedelta:
     """How long a period lasts where it is shortest: each month has 28 days."""
     return timedelta(days=28 * period.months + period.days) + period.exact
 
 
-def _unused(policy: Policy) -> Iterator[tuple[str, str]]:
+def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
     holdings = [holding for event in policy.events.values() for holding in event.holdings]
     clocks = {rule.anchor.clock for rule in policy.rules.values()}
     clocks |= {clock.parent for clock in policy.clocks.values()}

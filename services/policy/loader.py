@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import TermijnError
 from services.policy.model import Policy
-from services.policy.pydantic_errors import problems_of
+from services.policy.pydantic_errors import translate_errors
 from services.policy.validation import validate_policy
 from services.policy.yaml_source import (
     InvalidYaml,
     PolicyProblem,
-    decoded,
+    decode_utf8,
     parse_yaml,
     validation_path,
 )
@@ -50,7 +50,7 @@ def load(path: Path | None = None) -> Policy:
         return load_bytes(path.read_bytes(), str(path))
     except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
         why = getattr(cause, "strerror", None) or str(cause)
-        raise _invalid(str(path), 0, "", f"cannot be read: {why}") from cause
+        raise _unreadable(str(path), 0, "", f"cannot be read: {why}") from cause
 
 
 def load_bytes(raw: bytes, name: str) -> Policy:
@@ -60,7 +60,7 @@ def load_bytes(raw: bytes, name: str) -> Policy:
         InvalidPolicy: naming every problem that was found.
     """
     try:
-        text = decoded(raw, name)
+        text = decode_utf8(raw, name)
     except InvalidYaml as cause:
         raise InvalidPolicy((cause.problem,)) from cause
     return load_text(text, name)
@@ -79,14 +79,14 @@ def load_text(text: str, name: str) -> Policy:
     try:
         policy = _ADAPTER.validate_python(document)
     except ValidationError as cause:
-        raise InvalidPolicy(tuple(problems_of(cause, lines, validation_path))) from cause
-    problems = tuple(lines.problem(path, why) for path, why in validate_policy(policy))
+        raise InvalidPolicy(tuple(translate_errors(cause, lines, validation_path))) from cause
+    problems = tuple(lines.problem_at(path, why) for path, why in validate_policy(policy))
     if problems:
         raise InvalidPolicy(problems)
     return policy
 
 
-def digest(policy: Policy) -> str:
+def hash_policy(policy: Policy) -> str:
     """What tells one policy from another: a hash of all that it says.
 
     What came later and is absent stays out: a policy that did not change has the hash that it had.
@@ -124,7 +124,7 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
                 holding.on_withdrawal,
                 policy.rules[holding.rule].anchor,
                 policy.rules[holding.rule].pseudonymise,
-                policy.bases[holding.basis].statutory,
+                policy.bases[holding.basis].is_statutory,
             )
             for holding in event.holdings
         ]
@@ -140,5 +140,5 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _invalid(file: str, line: int, key: str, why: str) -> InvalidPolicy:
+def _unreadable(file: str, line: int, key: str, why: str) -> InvalidPolicy:
     return InvalidPolicy((PolicyProblem(file=file, line=line, key=key, why=why),))

@@ -18,7 +18,7 @@ from services.policy.instants import Instant
 Right = Literal["access", "rectification", "erasure", "portability", "restriction"]
 """A right of the data subject that is exercised by a request (GDPR 15-18, 20)."""
 
-ActKind = Literal[
+PrivacyEventKind = Literal[
     "consent-given",
     "consent-withdrawn",
     "objection-raised",
@@ -38,7 +38,7 @@ Provenance = Literal["stated", "statute", "derived"]
 """Where a term or an anchor comes from: the company's own statement, a law, or our reading of either."""
 
 
-class Strict:
+class StrictModel:
     """Base of everything in a policy file: a key that is not known is an error, not a comment."""
 
     __slots__ = ()
@@ -49,7 +49,7 @@ class Strict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Controller(Strict):
+class Controller(StrictModel):
     """The company that answers for the processing (GDPR art. 4(7))."""
 
     name: str
@@ -79,7 +79,7 @@ class Controller(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Purpose(Strict):
+class Purpose(StrictModel):
     """Why data is processed (GDPR art. 5(1)(b))."""
 
     title: str
@@ -94,7 +94,7 @@ class Purpose(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LegalBasis(Strict):
+class LegalBasis(StrictModel):
     """On what ground (GDPR art. 6(1))."""
 
     title: str
@@ -112,13 +112,13 @@ class LegalBasis(Strict):
     """Which of the six it is; it decides what consent, objection and requests do to a holding."""
 
     @property
-    def statutory(self) -> bool:
+    def is_statutory(self) -> bool:
         """Whether a law demands it: then no objection and no other purpose's end touches it."""
         return self.ground == "legal_obligation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Category(Strict):
+class Category(StrictModel):
     """A kind of personal data."""
 
     title: str
@@ -127,7 +127,7 @@ class Category(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectKind(Strict):
+class SubjectKind(StrictModel):
     """A kind of data subject; subjects are written `kind:id`."""
 
     title: str
@@ -136,7 +136,7 @@ class SubjectKind(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class System(Strict):
+class System(StrictModel):
     """A place that holds data and obeys commands: one of our own, a processor's, or a controller's."""
 
     title: str
@@ -161,12 +161,12 @@ class System(Strict):
     """From when on, by the events' own time, it holds nothing new; what it held before is carried out."""
 
     @property
-    def lead(self) -> Period:
+    def lead_time_period(self) -> Period:
         """The lead time."""
         return parse_period(self.lead_time)
 
     @property
-    def proof_after(self) -> timedelta | None:
+    def verify_delay(self) -> timedelta | None:
         """When what it has carried out is read again; None: never, it attests, or is a controller."""
         if self.role == "controller" or self.reread == "attested":
             return None
@@ -174,7 +174,7 @@ class System(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor(Strict):
+class Anchor(StrictModel):
     """When a term's clock starts: at the event, at its book year's end, or when a shared clock stops."""
 
     kind: Literal["event", "book-year", "clock"]
@@ -186,7 +186,7 @@ class Anchor(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule(Strict):
+class Rule(StrictModel):
     """How long: a promise of a maximum (`at_most`) or a duty of a minimum (`at_least`)."""
 
     title: str
@@ -209,13 +209,13 @@ class Rule(Strict):
         return parse_period(self.term)
 
     @property
-    def stated(self) -> bool:
+    def is_in_statement(self) -> bool:
         """Whether the statement, or the law it refers to, gives the term."""
         return self.term_from != "derived"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock(Strict):
+class Clock(StrictModel):
     """An anchor that many records share, such as the end of a customer relationship.
 
     The last writer by (event time, source, id) decides whether it has ended; with a parent, the earlier
@@ -232,7 +232,7 @@ class Clock(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field(Strict):
+class Field(StrictModel):
     """A field of an event that decides something: the only data of it that Termijn keeps."""
 
     type: Literal["string", "boolean", "strings"] = "string"
@@ -249,7 +249,7 @@ class Field(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectField(Strict):
+class SubjectField(StrictModel):
     """Where an event names its data subject: the first field that is present decides."""
 
     field: str
@@ -260,7 +260,7 @@ class SubjectField(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative(Strict):
+class Alternative(StrictModel):
     """The basis and the rule that a holding changes to; its anchor is the same."""
 
     basis: str
@@ -268,7 +268,7 @@ class Alternative(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoldingRule(Strict):
+class HoldingRule(StrictModel):
     """One holding that an event makes: a purpose, its basis and rule, and the systems that serve it."""
 
     purpose: str
@@ -295,14 +295,14 @@ class HoldingRule(Strict):
     """What it changes to when consent is given for what is already there."""
 
     @property
-    def served(self) -> frozenset[str]:
+    def declared_systems(self) -> frozenset[str]:
         """Every system that may hold it, but for those that an event itself names."""
         by_value = (one for values in self.systems_when.values() for one in values.values())
         return frozenset(self.systems).union(*by_value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveRule(Strict):
+class MoveRule(StrictModel):
     """How an event moves a clock: it ends it, or starts it (again)."""
 
     clock: str
@@ -312,7 +312,7 @@ class MoveRule(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventType(Strict):
+class EventType(StrictModel):
     """What one type of business event means for the data it carries."""
 
     process: str
@@ -322,7 +322,7 @@ class EventType(Strict):
     categories: tuple[str, ...] = ()
     holdings: tuple[HoldingRule, ...] = ()
     moves: tuple[MoveRule, ...] = ()
-    act: ActKind | None = None
+    act: PrivacyEventKind | None = None
     """What it does to where its data subject stands."""
     sources: tuple[str, ...] = ()
     """The CloudEvents sources that may publish it, each whole, or with `*` at its end as a prefix.
@@ -335,7 +335,7 @@ class EventType(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof(Strict):
+class Proof(StrictModel):
     """How long the ledger itself keeps who it was about, after the last of a person's data is proven gone.
 
     Past it the ledger forgets the person (GDPR 5(1)(e)); the evidence, which names nobody, stays.
@@ -356,7 +356,7 @@ class Proof(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy(Strict):
+class Policy(StrictModel):
     """A whole policy file."""
 
     policy: str

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.policy.yaml_source import Lines, Path_, PolicyProblem
+from services.policy.yaml_source import DocumentPath, PolicyProblem, SourceLines
 
-_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+_KIND_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (type(None), "nothing"),
     (bool, "true or false"),
     (int, "a whole number"),
@@ -18,7 +18,7 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Mapping, "a map"),
     ((list, tuple), "a list"),
 )
-_WORDS: Mapping[str, str] = {
+_MESSAGES: Mapping[str, str] = {
     "string_type": "is not text; write it in quotes",
     "tuple_type": "is not a list",
     "list_type": "is not a list",
@@ -43,7 +43,7 @@ _WORDS: Mapping[str, str] = {
     "string_unicode": "holds a character that is none",
     "recursion_loop": "holds itself",
 }
-_BARE: Mapping[str, str] = {
+_MESSAGES_WITHOUT_VALUE: Mapping[str, str] = {
     "missing": "is missing",
     "missing_keyword_only_argument": "is missing",
     "unexpected_keyword_argument": "is no key that is known here",
@@ -51,23 +51,25 @@ _BARE: Mapping[str, str] = {
 }
 
 
-def problems_of(
-    cause: ValidationError, lines: Lines, place: Callable[[tuple[int | str, ...]], Path_]
+def translate_errors(
+    cause: ValidationError,
+    lines: SourceLines,
+    place: Callable[[tuple[int | str, ...]], DocumentPath],
 ) -> Iterator[PolicyProblem]:
     """Each problem in its place. A value is never repeated, only its kind: it may be a secret."""
     for error in cause.errors(include_url=False):
-        yield lines.problem(place(error["loc"]), _sentence(error))
+        yield lines.problem_at(place(error["loc"]), _message(error))
 
 
-def _sentence(error: Any) -> str:
+def _message(error: Any) -> str:
     kind = error["type"]
-    if kind in _BARE:
-        return _BARE[kind]
+    if kind in _MESSAGES_WITHOUT_VALUE:
+        return _MESSAGES_WITHOUT_VALUE[kind]
     if kind == "literal_error":
         known = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         return f"is none of {known}"
-    return f"{_WORDS.get(kind, 'cannot be used here')}, got {_kind(error['input'])}"
+    return f"{_MESSAGES.get(kind, 'cannot be used here')}, got {_kind_name(error['input'])}"
 
 
-def _kind(value: Any) -> str:
-    return next((name for known, name in _KINDS if isinstance(value, known)), "something else")
+def _kind_name(value: Any) -> str:
+    return next((name for known, name in _KIND_NAMES if isinstance(value, known)), "something else")

@@ -17,18 +17,18 @@ from services.policy.calendar import latest_erasure, parse_period
 from services.policy.model import Policy, Right
 from services.policy.subject_state import CLOSING_EVENTS, PrivacyEvent, merged_requests
 
-State = Literal["received", "verified", "in_progress", "ready", "answered", "refused"]
+CaseState = Literal["received", "verified", "in_progress", "ready", "answered", "refused"]
 RequestEvent = Literal[
     "identity-verified", "commanded", "done", "request-answered", "request-refused"
 ]
 
-OPEN: tuple[State, ...] = ("received", "verified", "in_progress", "ready")
+OPEN_STATES: tuple[CaseState, ...] = ("received", "verified", "in_progress", "ready")
 """States in which an answer is owed."""
 
-_ANSWER = parse_period("P1M")
-_EXTENDED = parse_period("P3M")
+_ANSWER_TERM = parse_period("P1M")
+_EXTENDED_TERM = parse_period("P3M")
 
-_AFTER: Mapping[State, Mapping[RequestEvent, State]] = {
+_TRANSITIONS: Mapping[CaseState, Mapping[RequestEvent, CaseState]] = {
     "received": {"identity-verified": "verified"},
     "verified": {"commanded": "in_progress", "done": "ready"},
     "in_progress": {"done": "ready"},
@@ -36,18 +36,18 @@ _AFTER: Mapping[State, Mapping[RequestEvent, State]] = {
 }
 
 
-def next_state(state: State, happening: RequestEvent) -> State:
+def next_state(state: CaseState, event: RequestEvent) -> CaseState:
     """The state after something happened; it never moves backwards, and what is closed stays as it is.
 
     Whoever answers for the controller may answer or refuse at any time: such an event is a fact.
     """
-    if state not in OPEN:
+    if state not in OPEN_STATES:
         return state
-    if happening == "request-answered":
+    if event == "request-answered":
         return "answered"
-    if happening == "request-refused":
+    if event == "request-refused":
         return "refused"
-    return _AFTER[state].get(happening, state)
+    return _TRANSITIONS[state].get(event, state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,26 +63,26 @@ class Case:
     extended: bool
     closed_at: datetime | None
     """When it was answered or refused."""
-    state: State
+    state: CaseState
     answer_by: datetime
     """The statutory limit."""
-    joined_to: str | None = None
+    merged_into: str | None = None
     """The earlier request that asks the same and is not answered: its clock counts for both."""
 
     @property
     def is_open(self) -> bool:
         """Whether an answer is still owed."""
-        return self.state in OPEN
+        return self.state in OPEN_STATES
 
-    def happened(self, happening: RequestEvent) -> Case:
+    def apply(self, event: RequestEvent) -> Case:
         """The case after something happened to it."""
-        return replace(self, state=next_state(self.state, happening))
+        return replace(self, state=next_state(self.state, event))
 
 
-def cases(acts: Iterable[PrivacyEvent], policy: Policy) -> list[Case]:
+def list_cases(acts: Iterable[PrivacyEvent], policy: Policy) -> list[Case]:
     """Every request among the acts, the one that must be answered first coming first."""
     about: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
-    for act in sorted(acts, key=lambda act: (act.rank, act.kind)):
+    for act in sorted(acts, key=lambda act: (act.sort_key, act.kind)):
         about[act.subject].append(act)
     found = (case for those in about.values() for case in _cases_of_subject(those, policy))
     return sorted(
@@ -102,29 +102,31 @@ def _cases_of_subject(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case
         about[leader] += [act for act in about[name] if act.kind == "identity-verified"]
     for name, those in about.items():
         if name not in leaders:
-            yield from _case(sorted(those, key=lambda act: (act.rank, act.kind)), policy)
+            yield from _build_case(sorted(those, key=lambda act: (act.sort_key, act.kind)), policy)
     for name, leader in leaders.items():
-        for own in _case(about[name], policy):
-            for first in _case(sorted(about[leader], key=lambda act: (act.rank, act.kind)), policy):
+        for own in _build_case(about[name], policy):
+            for first in _build_case(
+                sorted(about[leader], key=lambda act: (act.sort_key, act.kind)), policy
+            ):
                 yield _merge(own, first)
 
 
 def _merge(own: Case, first: Case) -> Case:
     return replace(
         own,
-        joined_to=first.request,
+        merged_into=first.request,
         answer_by=min(own.answer_by, first.answer_by),
         verified_at=first.verified_at,
         state=own.state if not own.is_open or not first.is_open else first.state,
     )
 
 
-def _case(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
+def _build_case(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
     received = _first(acts, "request-received")
     if received is None or received.right is None:
         return
     zone = policy.controller.zone
-    within = latest_erasure(received.time, _ANSWER, zone)
+    within = latest_erasure(received.time, _ANSWER_TERM, zone)
     extension = _first(acts, "request-extended")
     extended = extension is not None and extension.time <= within
     verified = _first(acts, "identity-verified")
@@ -138,12 +140,12 @@ def _case(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
         extended=extended,
         closed_at=closed.time if closed else None,
         state="received",
-        answer_by=latest_erasure(received.time, _EXTENDED, zone) if extended else within,
+        answer_by=latest_erasure(received.time, _EXTENDED_TERM, zone) if extended else within,
     )
     if verified:
-        case = case.happened("identity-verified")
+        case = case.apply("identity-verified")
     if closed:
-        case = case.happened(
+        case = case.apply(
             "request-answered" if closed.kind == "request-answered" else "request-refused"
         )
     yield case

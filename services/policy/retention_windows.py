@@ -25,7 +25,7 @@ class Facts(Protocol):
     def anchor(self, clock: ClockKey) -> datetime | None:
         """Where a shared clock stands: the instant of its end, or nothing while it is open."""
 
-    def standing(self, subject: str) -> SubjectState:
+    def subject_state(self, subject: str) -> SubjectState:
         """Where a data subject stands."""
 
 
@@ -36,7 +36,7 @@ class NoFacts:
         """No clock has ended."""
         return None
 
-    def standing(self, subject: str) -> SubjectState:
+    def subject_state(self, subject: str) -> SubjectState:
         """Nobody has said anything."""
         return EMPTY_STATE
 
@@ -52,28 +52,28 @@ class Term:
     """As consent given or withdrawn since leaves it."""
     rule: Rule
     anchor_at: datetime | None
-    floor: datetime | None
+    not_due_before: datetime | None
     """It is not due before this: what held until then was another, longer term."""
-    cut: EarlyEnd | None
+    early_end: EarlyEnd | None
     """It is due here at the latest, whatever the rule says."""
-    runs_out_at: datetime | None
+    rule_ends_at: datetime | None
     """When the rule alone has its maximum reached or its minimum over."""
 
-    def due(self, lead: Period, policy: Policy) -> datetime | None:
+    def command_time(self, lead: Period, policy: Policy) -> datetime | None:
         """When the command for a system with this lead time leaves; nothing while that is open."""
-        at = self.runs_out_at
+        at = self.rule_ends_at
         if at and self.anchor_at and self.rule.kind == "at_most":
             at = max(self.anchor_at, at - lead.exact)
-        if at and self.floor:
-            at = max(at, self.floor)
-        return min(at or self.cut.at, self.cut.at) if self.cut else at
+        if at and self.not_due_before:
+            at = max(at, self.not_due_before)
+        return min(at or self.early_end.at, self.early_end.at) if self.early_end else at
 
     def ends_at(self, policy: Policy) -> datetime | None:
         """When the maximum is reached or the minimum is over; nothing while that is open."""
-        at = self.runs_out_at
-        if at and self.floor:
-            at = max(at, self.floor)
-        return min(at or self.cut.at, self.cut.at) if self.cut else at
+        at = self.rule_ends_at
+        if at and self.not_due_before:
+            at = max(at, self.not_due_before)
+        return min(at or self.early_end.at, self.early_end.at) if self.early_end else at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Window:
     not_before: datetime | None
     erase_by: datetime | None
     due_at: Mapping[str, datetime | None]
-    cut: EarlyEnd | None = None
+    early_end: EarlyEnd | None = None
     """What the person said or did that ends it before its term."""
 
     @property
@@ -96,66 +96,66 @@ class Window:
         return max(instants) if len(instants) == len(self.due_at) else None
 
 
-def term(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Term:
+def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Term:
     """How long a holding lasts under the facts."""
-    standing = facts.standing(holding.subject)
-    floor = None
-    if standing:
-        holding, floor = rights_effects.apply_consent_change(holding, event_time, standing)
+    state = facts.subject_state(holding.subject)
+    not_due_before = None
+    if state:
+        holding, not_due_before = rights_effects.apply_consent_change(holding, event_time, state)
     rule = policy.rules[holding.rule]
     clock = holding.clock
     anchor_at = facts.anchor(clock) if clock else event_anchor(rule, event_time, policy)
-    cut = None
-    if standing and rule.kind == "at_most":  # a duty of a minimum stands, whatever its basis
-        cut = rights_effects.early_end(holding, event_time, anchor_at, standing, policy)
+    early_end = None
+    if state and rule.kind == "at_most":  # a duty of a minimum stands, whatever its basis
+        early_end = rights_effects.find_early_end(holding, event_time, anchor_at, state, policy)
     return Term(
         holding=holding,
         rule=rule,
         anchor_at=anchor_at,
-        floor=floor,
-        cut=cut,
-        runs_out_at=_ends_at(rule, anchor_at, policy) if anchor_at else None,
+        not_due_before=not_due_before,
+        early_end=early_end,
+        rule_ends_at=_ends_at(rule, anchor_at, policy) if anchor_at else None,
     )
 
 
-def window(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Window:
+def compute_window(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Window:
     """The window of a holding as far as the facts tell.
 
     A command leaves at `erase_by` minus the system's lead time, but never before the anchor itself: a
     term shorter than the lead time, P0D above all, is due at its own instant, and so is a cut.
     """
-    found = term(holding, event_time, facts, policy)
-    leads = {system: policy.systems[system].lead for system in found.holding.systems}
-    due_at = {system: found.due(lead, policy) for system, lead in leads.items()}
+    term = compute_term(holding, event_time, facts, policy)
+    leads = {system: policy.systems[system].lead_time_period for system in term.holding.systems}
+    due_at = {system: term.command_time(lead, policy) for system, lead in leads.items()}
     not_before = None
-    erase_by = found.ends_at(policy)
-    if found.rule.kind == "at_least" and erase_by:
+    erase_by = term.ends_at(policy)
+    if term.rule.kind == "at_least" and erase_by:
         not_before = erase_by
         erase_by = not_before + max(lead.exact for lead in leads.values())
     return Window(
-        holding=found.holding,
-        anchor_at=found.anchor_at,
+        holding=term.holding,
+        anchor_at=term.anchor_at,
         not_before=not_before,
         erase_by=erase_by,
         due_at=due_at,
-        cut=found.cut,
+        early_end=term.early_end,
     )
 
 
-def apply_legal_holds(view: Window, event: str, standing: SubjectState, policy: Policy) -> Window:
+def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: Policy) -> Window:
     """The window as the holds on this event leave it: what they kept leaves at their release.
 
     A system for which a hold is still open keeps the instant that its command would have had.
     """
     moved = {
         system: free
-        for system, at in view.due_at.items()
-        if at and (free := rights_effects.released_at(at, event, standing)) and free != at
+        for system, at in window.due_at.items()
+        if at and (free := rights_effects.released_at(at, event, state)) and free != at
     }
-    if not moved or view.erase_by is None:
-        return view
-    latest = max(at + policy.systems[system].lead.exact for system, at in moved.items())
-    return replace(view, due_at={**view.due_at, **moved}, erase_by=max(view.erase_by, latest))
+    if not moved or window.erase_by is None:
+        return window
+    latest = max(at + policy.systems[system].lead_time_period.exact for system, at in moved.items())
+    return replace(window, due_at={**window.due_at, **moved}, erase_by=max(window.erase_by, latest))
 
 
 def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
@@ -175,7 +175,7 @@ def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) 
 
 def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[datetime, ...]:
     """Every instant at which something that hangs on an ended clock of this kind can become due."""
-    leads = {system.lead for system in policy.systems.values()}
+    leads = {system.lead_time_period for system in policy.systems.values()}
     rules: Iterable[Rule] = (r for r in policy.rules.values() if r.anchor.clock == clock)
     return tuple(
         sorted({command_time(rule, anchor_at, lead, policy) for rule in rules for lead in leads})

@@ -13,25 +13,27 @@ from datetime import datetime
 
 from services.policy.model import Policy
 
-Retired = Mapping[str, Mapping[str, datetime]]
+Retirements = Mapping[str, Mapping[str, datetime]]
 """By section (`systems`, `purposes`) and name, from when on each is retired, UTC."""
 
 
-def retired(policy: Policy) -> Retired:
+def list_retirements(policy: Policy) -> Retirements:
     """What the policy retires."""
     systems = {name: one.retired for name, one in policy.systems.items() if one.retired}
     purposes = {name: one.retired for name, one in policy.purposes.items() if one.retired}
     return {"systems": systems, "purposes": purposes}
 
 
-def instants(policy: Policy) -> tuple[datetime, ...]:
+def retirement_times(policy: Policy) -> tuple[datetime, ...]:
     """The instants, UTC, at which something is retired, in order."""
-    return tuple(sorted({at for named in retired(policy).values() for at in named.values()}))
+    return tuple(
+        sorted({at for named in list_retirements(policy).values() for at in named.values()})
+    )
 
 
-def era(time: datetime, instants: tuple[datetime, ...]) -> int:
+def retirement_era(time: datetime, times: tuple[datetime, ...]) -> int:
     """How many of these instants an event is not before: events of one era are treated alike."""
-    return bisect_right(instants, time) if instants else 0
+    return bisect_right(times, time) if times else 0
 
 
 def is_retired(system: str, time: datetime, policy: Policy) -> bool:
@@ -40,8 +42,8 @@ def is_retired(system: str, time: datetime, policy: Policy) -> bool:
     return at is not None and at <= time
 
 
-def left(
-    purpose: str, systems: tuple[str, ...], time: datetime, policy: Policy, kept: Collection[str]
+def remaining_systems(
+    purpose: str, systems: tuple[str, ...], time: datetime, policy: Policy, exempt: Collection[str]
 ) -> tuple[str, ...]:
     """Those of the systems that hold something of an event of that time for the purpose.
 
@@ -50,4 +52,4 @@ def left(
     at = policy.purposes[purpose].retired
     if at is not None and at <= time:
         return ()
-    return tuple(one for one in systems if one in kept or not is_retired(one, time, policy))
+    return tuple(one for one in systems if one in exempt or not is_retired(one, time, policy))

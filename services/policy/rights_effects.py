@@ -12,14 +12,14 @@ from datetime import datetime
 
 from services.policy.model import Policy
 from services.policy.reasons import (
-    ERASURE_ASKED,
-    OBJECTED,
-    REJECTED,
-    RESTRICTION_ASKED,
+    CONSENT_WITHDRAWN,
+    ERASURE_REQUESTED,
+    OBJECTION_RAISED,
+    OBJECTION_REJECTED,
+    OBJECTION_UNDECIDED,
+    OBJECTION_UPHELD,
     RESTRICTION_LIFTED,
-    UNDECIDED,
-    UPHELD,
-    WITHDRAWN,
+    RESTRICTION_REQUESTED,
 )
 from services.policy.subject_state import LegalHold, SubjectState
 from services.policy.tagging import Holding, HoldingChange
@@ -44,14 +44,14 @@ class Restriction:
 
     cause: str
     reason: str
-    lifted: str
+    lifted_reason: str
     """The reason for its end."""
     start: datetime
     end: datetime | None
 
 
 def apply_consent_change(
-    holding: Holding, event_time: datetime, standing: SubjectState
+    holding: Holding, event_time: datetime, state: SubjectState
 ) -> tuple[Holding, datetime | None]:
     """The holding as consent given or withdrawn since leaves it, and before when it is not due.
 
@@ -61,8 +61,8 @@ def apply_consent_change(
     other = holding.alternative
     if other is None:
         return holding, None
-    words = [(one.rank, one.given) for one in standing.consents.get(holding.purpose, ())]
-    words += [(one.rank, False) for one in standing.requests if one.right == "erasure"]
+    words = [(one.sort_key, one.given) for one in state.consents.get(holding.purpose, ())]
+    words += [(one.sort_key, False) for one in state.requests if one.right == "erasure"]
     since = sorted(word for word in words if word[0][0] >= event_time)
     if not since:
         return holding, None
@@ -75,11 +75,11 @@ def apply_consent_change(
     return holding, since[given_last + 1][0][0] if given_last >= 0 else None
 
 
-def early_end(
+def find_early_end(
     holding: Holding,
     event_time: datetime,
     anchor_at: datetime | None,
-    standing: SubjectState,
+    state: SubjectState,
     policy: Policy,
 ) -> EarlyEnd | None:
     """The earliest end that the person's own acts give a holding, if any.
@@ -87,48 +87,48 @@ def early_end(
     `anchor_at` is where its clock stands: a contract whose clock is open when erasure is asked for goes
     on being performed (GDPR 17(3) does not apply; 17(1)(a) is not fulfilled).
     """
-    if policy.bases[holding.basis].statutory:
+    if policy.bases[holding.basis].is_statutory:
         return None
     return min(
-        _early_ends(holding, event_time, anchor_at, standing, policy),
+        _early_ends(holding, event_time, anchor_at, state, policy),
         key=lambda one: one.at,
         default=None,
     )
 
 
-def restrictions(
-    holding: Holding, event_time: datetime, standing: SubjectState, policy: Policy
+def list_restrictions(
+    holding: Holding, event_time: datetime, state: SubjectState, policy: Policy
 ) -> Iterator[Restriction]:
     """The times in which a holding is restricted: objections until decided, and requests for it."""
     basis = policy.bases[holding.basis]
     if basis.ground in BASES_OPEN_TO_OBJECTION:
-        for objection in standing.objections.get(holding.purpose, ()):
+        for objection in state.objections.get(holding.purpose, ()):
             decided = objection.decided_at
             start = max(objection.at, event_time)
             if decided and start >= decided:
                 continue  # nothing was left undecided: the purpose has ended, or goes on
             yield Restriction(
                 cause=f"objection {objection.id}",
-                reason=UNDECIDED,
-                lifted=REJECTED,
+                reason=OBJECTION_UNDECIDED,
+                lifted_reason=OBJECTION_REJECTED,
                 start=start,
                 end=None if objection.upheld else decided,
             )
-    if not basis.statutory:
-        for request in standing.requests:
+    if not basis.is_statutory:
+        for request in state.requests:
             if request.right == "restriction" and event_time <= request.at:
                 yield Restriction(
                     cause=f"request {request.id}",
-                    reason=RESTRICTION_ASKED,
-                    lifted=RESTRICTION_LIFTED,
+                    reason=RESTRICTION_REQUESTED,
+                    lifted_reason=RESTRICTION_LIFTED,
                     start=request.at,
                     end=request.lifted_at,
                 )
 
 
-def released_at(at: datetime, event: str, standing: SubjectState) -> datetime | None:
+def released_at(at: datetime, event: str, state: SubjectState) -> datetime | None:
     """When what is due at an instant may leave under the holds on this event; nothing while one is open."""
-    holds = [one for one in standing.holds if one.records is None or event in one.records]
+    holds = [one for one in state.holds if one.records is None or event in one.records]
     while holds:
         covering = [one for one in holds if _hold_applies(one, at)]
         if not covering:
@@ -140,12 +140,10 @@ def released_at(at: datetime, event: str, standing: SubjectState) -> datetime | 
     return at
 
 
-def is_under_legal_hold(at: datetime, event: str, standing: SubjectState) -> bool:
+def is_under_legal_hold(at: datetime, event: str, state: SubjectState) -> bool:
     """Whether a hold on this event is open at an instant."""
     return any(
-        _hold_applies(one, at)
-        for one in standing.holds
-        if one.records is None or event in one.records
+        _hold_applies(one, at) for one in state.holds if one.records is None or event in one.records
     )
 
 
@@ -176,35 +174,35 @@ def _early_ends(
     holding: Holding,
     event_time: datetime,
     anchor_at: datetime | None,
-    standing: SubjectState,
+    state: SubjectState,
     policy: Policy,
 ) -> Iterator[EarlyEnd]:
     ground = policy.bases[holding.basis].ground
     purpose = policy.purposes[holding.purpose]
     if ground == "consent" and holding.alternative is None:
-        consents = standing.consents.get(holding.purpose, ())
+        consents = state.consents.get(holding.purpose, ())
         after = [one for one in consents if one.at >= event_time and not one.given]
         before = [one for one in consents if one.at < event_time]
         if after:
-            yield EarlyEnd(at=after[0].at, reason=WITHDRAWN)
+            yield EarlyEnd(at=after[0].at, reason=CONSENT_WITHDRAWN)
         if before and not before[-1].given and not holding.own_consent:
-            yield EarlyEnd(at=event_time, reason=WITHDRAWN)
-    refusals = standing.refusals.get(holding.purpose, ())
+            yield EarlyEnd(at=event_time, reason=CONSENT_WITHDRAWN)
+    refusals = state.final_objections.get(holding.purpose, ())
     if refusals and (
         ground in BASES_OPEN_TO_OBJECTION or (ground, purpose.objection) == ("consent", "absolute")
     ):
         later = [at for at in refusals if at >= event_time]
         if later:
-            yield EarlyEnd(at=later[0], reason=OBJECTED)
+            yield EarlyEnd(at=later[0], reason=OBJECTION_RAISED)
         if purpose.objection == "absolute" and refusals[0] < event_time:
-            yield EarlyEnd(at=event_time, reason=OBJECTED)
+            yield EarlyEnd(at=event_time, reason=OBJECTION_RAISED)
     if ground in BASES_OPEN_TO_OBJECTION:
-        for objection in standing.objections.get(holding.purpose, ()):
+        for objection in state.objections.get(holding.purpose, ()):
             if objection.upheld and objection.decided_at and event_time <= objection.decided_at:
-                yield EarlyEnd(at=objection.decided_at, reason=UPHELD)
-    for request in standing.requests:
+                yield EarlyEnd(at=objection.decided_at, reason=OBJECTION_UPHELD)
+    for request in state.requests:
         if request.right != "erasure" or event_time > request.at:
             continue
         running = holding.clock and (anchor_at is None or anchor_at > request.at)
         if not (running and _performs_contract(holding, policy)):
-            yield EarlyEnd(at=request.at, reason=ERASURE_ASKED)
+            yield EarlyEnd(at=request.at, reason=ERASURE_REQUESTED)

@@ -11,18 +11,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.policy.model import ActKind, Policy, Right
+from services.policy.model import Policy, PrivacyEventKind, Right
 
-CLOSING_EVENTS: tuple[ActKind, ...] = ("request-answered", "request-refused")
+CLOSING_EVENTS: tuple[PrivacyEventKind, ...] = ("request-answered", "request-refused")
 """What ends a request."""
-_DISCLOSING: tuple[Right, ...] = ("access", "portability")
+_DISCLOSURE_RIGHTS: tuple[Right, ...] = ("access", "portability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacyEvent:
     """One thing that a data subject, the controller or a court did: a `privacy.*` event; `time` is UTC."""
 
-    kind: ActKind
+    kind: PrivacyEventKind
     subject: str
     time: datetime
     source: str
@@ -39,7 +39,7 @@ class PrivacyEvent:
     """For a hold on some records only: event ids."""
 
     @property
-    def rank(self) -> tuple[datetime, str, str]:
+    def sort_key(self) -> tuple[datetime, str, str]:
         """What orders acts: event time, source, id."""
         return (self.time, self.source, self.id)
 
@@ -48,13 +48,13 @@ class PrivacyEvent:
 class Consent:
     """Consent for a purpose was given, or withdrawn (GDPR 7(3))."""
 
-    rank: tuple[datetime, str, str]
+    sort_key: tuple[datetime, str, str]
     given: bool
 
     @property
     def at(self) -> datetime:
         """When."""
-        return self.rank[0]
+        return self.sort_key[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +73,14 @@ class VerifiedRequest:
 
     id: str
     right: Right
-    rank: tuple[datetime, str, str]
+    sort_key: tuple[datetime, str, str]
     lifted_at: datetime | None = None
     """For a restriction: when it was lifted."""
 
     @property
     def at(self) -> datetime:
         """When identity was verified."""
-        return self.rank[0]
+        return self.sort_key[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +99,17 @@ class SubjectState:
 
     consents: Mapping[str, tuple[Consent, ...]] = field(default_factory=dict)
     """By purpose; an objection that counts as withdrawal is among them."""
-    refusals: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)
+    final_objections: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)
     """By purpose: objections that need no decision."""
     objections: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)
     """By purpose: objections that restrict until they are decided."""
     requests: tuple[VerifiedRequest, ...] = ()
     holds: tuple[LegalHold, ...] = ()
-    instants: tuple[datetime, ...] = ()
+    change_times: tuple[datetime, ...] = ()
     """Every instant at which any of this changes."""
 
     def __bool__(self) -> bool:
-        return bool(self.instants)
+        return bool(self.change_times)
 
 
 EMPTY_STATE = SubjectState()
@@ -120,18 +120,20 @@ def subject_state(acts: Collection[PrivacyEvent], policy: Policy) -> SubjectStat
     """The standing of the one subject that all these acts are about."""
     if not acts:
         return EMPTY_STATE
-    ordered = sorted(acts, key=lambda act: (act.rank, act.kind))  # of topics apart, of one identity
+    ordered = sorted(
+        acts, key=lambda act: (act.sort_key, act.kind)
+    )  # of topics apart, of one identity
     return SubjectState(
         consents=_consents(ordered, policy),
-        refusals=_refusals(ordered, policy),
+        final_objections=_final_objections(ordered, policy),
         objections=_objections(ordered, policy),
         requests=tuple(_requests(ordered)),
         holds=tuple(_holds(ordered)),
-        instants=tuple(sorted({act.time for act in ordered})),
+        change_times=tuple(sorted({act.time for act in ordered})),
     )
 
 
-def _request_mode(purpose: str | None, policy: Policy) -> str:
+def _objection_effect(purpose: str | None, policy: Policy) -> str:
     return policy.purposes[purpose].objection if purpose else "restrict"
 
 
@@ -139,17 +141,22 @@ def _consents(acts: Iterable[PrivacyEvent], policy: Policy) -> dict[str, tuple[C
     found: defaultdict[str, list[Consent]] = defaultdict(list)
     for act in acts:
         withdrawn = act.kind == "consent-withdrawn" or (
-            act.kind == "objection-raised" and _request_mode(act.purpose, policy) == "withdrawal"
+            act.kind == "objection-raised"
+            and _objection_effect(act.purpose, policy) == "withdrawal"
         )
         if act.purpose and (withdrawn or act.kind == "consent-given"):
-            found[act.purpose].append(Consent(rank=act.rank, given=not withdrawn))
+            found[act.purpose].append(Consent(sort_key=act.sort_key, given=not withdrawn))
     return {purpose: tuple(those) for purpose, those in found.items()}
 
 
-def _refusals(acts: Iterable[PrivacyEvent], policy: Policy) -> dict[str, tuple[datetime, ...]]:
+def _final_objections(
+    acts: Iterable[PrivacyEvent], policy: Policy
+) -> dict[str, tuple[datetime, ...]]:
     found: defaultdict[str, list[datetime]] = defaultdict(list)
     for act in acts:
-        final = act.kind == "objection-raised" and _request_mode(act.purpose, policy) != "restrict"
+        final = (
+            act.kind == "objection-raised" and _objection_effect(act.purpose, policy) != "restrict"
+        )
         if final and act.purpose:
             found[act.purpose].append(act.time)
     return {purpose: tuple(those) for purpose, those in found.items()}
@@ -159,7 +166,7 @@ def _objections(acts: Collection[PrivacyEvent], policy: Policy) -> dict[str, tup
     raised = [
         act
         for act in acts
-        if act.kind == "objection-raised" and _request_mode(act.purpose, policy) == "restrict"
+        if act.kind == "objection-raised" and _objection_effect(act.purpose, policy) == "restrict"
     ]
     decisions: dict[PrivacyEvent, PrivacyEvent] = {}
     for act in acts:
@@ -230,7 +237,7 @@ def _requests(acts: Collection[PrivacyEvent]) -> Iterator[VerifiedRequest]:
         if act.kind == "request-received" and act.reference and act.right:
             rights.setdefault(act.reference, act.right)
     leaders = {
-        name: to for name, to in merged_requests(acts).items() if rights[name] in _DISCLOSING
+        name: to for name, to in merged_requests(acts).items() if rights[name] in _DISCLOSURE_RIGHTS
     }
     lifts = [act for act in acts if act.kind == "restriction-lifted"]
     seen: set[str] = set()
@@ -242,7 +249,7 @@ def _requests(acts: Collection[PrivacyEvent]) -> Iterator[VerifiedRequest]:
         seen.add(name)
         ends = (one.time for one in lifts if one.time >= act.time and one.reference in (None, name))
         lifted_at = min(ends, default=None) if right == "restriction" else None
-        yield VerifiedRequest(id=name, right=right, rank=act.rank, lifted_at=lifted_at)
+        yield VerifiedRequest(id=name, right=right, sort_key=act.sort_key, lifted_at=lifted_at)
 
 
 def _holds(acts: Iterable[PrivacyEvent]) -> Iterator[LegalHold]:

@@ -19,12 +19,12 @@ from services.policy import retiring
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
 from services.policy.subject_state import PrivacyEvent
 
-EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+MIN_EVENT_TIME = datetime(1900, 1, 1, tzinfo=UTC)
 """No event is older: an earlier time is a broken clock, not a fact."""
-LATEST = datetime(9500, 1, 1, tzinfo=UTC)
+MAX_EVENT_TIME = datetime(9500, 1, 1, tzinfo=UTC)
 """No event is later: its windows, a term and a lead time of 200 years each, would end past 9999."""
 
-Reason = Literal[
+RejectionReason = Literal[
     "unknown-type",
     "unknown-source",
     "unknown-subject",
@@ -33,8 +33,8 @@ Reason = Literal[
     "impossible-time",
     "identity-conflict",
 ]
-Value = str | bool | tuple[str, ...]
-_REFERENCES = ("request_id", "objection_id", "hold_id")
+DecisionValue = str | bool | tuple[str, ...]
+_REFERENCE_FIELDS = ("request_id", "objection_id", "hold_id")
 
 
 class TaggingFailed(TermijnError):
@@ -43,9 +43,9 @@ class TaggingFailed(TermijnError):
     The operator mends the publisher or the policy and replays it, or discards it with a reason.
     """
 
-    def __init__(self, reason: Reason, key: str, why: str) -> None:
+    def __init__(self, reason: RejectionReason, key: str, why: str) -> None:
         super().__init__(f"{key}: {why}")
-        self.reason: Reason = reason
+        self.reason: RejectionReason = reason
         self.key = key
         self.why = why
 
@@ -119,14 +119,14 @@ class TaggedEvent:
     source: str
     type: str
     time: datetime
-    deciding: Mapping[str, Value]
+    decision_fields: Mapping[str, DecisionValue]
     subject: str | None
     """The event's own subject; absent only for a type that names none."""
     holdings: tuple[Holding, ...]
-    moves: tuple[ClockChange, ...]
-    act: PrivacyEvent | None = None
+    clock_changes: tuple[ClockChange, ...]
+    privacy_event: PrivacyEvent | None = None
     """What it does to where its subject stands."""
-    retired: tuple[Holding, ...] = ()
+    retired_holdings: tuple[Holding, ...] = ()
     """What it would hold were its purposes and systems not retired: it asks for nothing."""
     _by_subject: dict[str, tuple[Holding, ...]] = attribute(
         default_factory=dict, init=False, repr=False, compare=False
@@ -139,14 +139,14 @@ class TaggedEvent:
     def by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
         """The holdings of each subject, in order; looked up once, however many subjects there are."""
         if not self._by_subject:
-            self._by_subject.update(_grouped(self.holdings))
+            self._by_subject.update(_group_by_subject(self.holdings))
         return self._by_subject
 
     @property
     def retired_by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
         """The retired holdings of each subject, likewise."""
-        if self.retired and not self._retired_by_subject:
-            self._retired_by_subject.update(_grouped(self.retired))
+        if self.retired_holdings and not self._retired_by_subject:
+            self._retired_by_subject.update(_group_by_subject(self.retired_holdings))
         return self._retired_by_subject
 
     @property
@@ -155,17 +155,17 @@ class TaggedEvent:
 
         Those of whom it would hold something are among them, so that a record is there if it is to.
         """
-        if not self.retired:
+        if not self.retired_holdings:
             return tuple(self.by_subject)
         return tuple(dict.fromkeys((*self.by_subject, *self.retired_by_subject)))
 
     @property
-    def key(self) -> str:
+    def message_key(self) -> str:
         """What it is partitioned by on the bus: its subject, or the clock that it moves."""
-        return self.subject or str(self.moves[0].clock)
+        return self.subject or str(self.clock_changes[0].clock)
 
 
-def _grouped(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[Holding, ...]]]:
+def _group_by_subject(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[Holding, ...]]]:
     grouped: dict[str, list[Holding]] = {}
     for holding in holdings:
         grouped.setdefault(holding.subject, []).append(holding)
@@ -184,37 +184,39 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
         raise TaggingFailed(
             "unknown-type", "type", f"the policy knows no event type {event.type!r}"
         )
-    if not EARLIEST <= event.time < LATEST:
+    if not MIN_EVENT_TIME <= event.time < MAX_EVENT_TIME:
         raise TaggingFailed("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
-    deciding = dict(_deciding(kind, event.data))
+    deciding = dict(_read_decision_fields(kind, event.data))
     if not recorded:
         _check_limits(deciding)
-    subject = subject_of(kind, deciding, policy)
+    subject = find_subject(kind, deciding, policy)
     for name, field in kind.fields.items():
         if field.required and name not in deciding:
             raise TaggingFailed("missing-field", name, "is missing")
-    holdings, retired = _holdings(kind, deciding, subject, event.time, policy, recorded)
+    holdings, retired = _build_holdings(kind, deciding, subject, event.time, policy, recorded)
     return TaggedEvent(
         id=event.id,
         source=event.source,
         type=event.type,
         time=event.time,
-        deciding=deciding,
+        decision_fields=deciding,
         subject=subject,
         holdings=holdings,
-        retired=retired,
-        moves=tuple(
+        retired_holdings=retired,
+        clock_changes=tuple(
             ClockChange(clock=clock_key(move.clock, deciding, policy, move.key), move=move.move)
             for move in kind.moves
-            if _moves(move, deciding, policy)
+            if _has_clock_key(move, deciding, policy)
         ),
-        act=_act(kind, event, deciding, subject, policy) if kind.act else None,
+        privacy_event=_build_privacy_event(kind, event, deciding, subject, policy)
+        if kind.act
+        else None,
     )
 
 
 def clock_key(
     clock: str,
-    deciding: Mapping[str, Value],
+    fields: Mapping[str, DecisionValue],
     policy: Policy,
     renamed: Mapping[str, str] | None = None,
 ) -> ClockKey:
@@ -227,22 +229,22 @@ def clock_key(
     parts = []
     for name in spec.key:
         field = (renamed or {}).get(name, name)
-        value = deciding.get(field)
+        value = fields.get(field)
         if not isinstance(value, str):
             raise TaggingFailed("missing-field", field, "is missing")
         parts.append(quote(value, safe=""))
-    parent = clock_key(spec.parent, deciding, policy, renamed) if spec.parent else None
+    parent = clock_key(spec.parent, fields, policy, renamed) if spec.parent else None
     return ClockKey(clock=clock, key="/".join(parts), parent=parent)
 
 
 def identifying_keys(
-    event_type: str, deciding: Mapping[str, Value], policy: Policy
+    event_type: str, fields: Mapping[str, DecisionValue], policy: Policy
 ) -> dict[str, str]:
     """The fields of an event whose values name one person's rows."""
     return {
         name: value
         for name, field in policy.events[event_type].fields.items()
-        if field.identifies and isinstance(value := deciding.get(name), str)
+        if field.identifies and isinstance(value := fields.get(name), str)
     }
 
 
@@ -251,8 +253,8 @@ def business_keys(
     policy: Policy,
     subject: str,
     *,
-    named: bool = True,
-    without: Collection[str] = (),
+    names_subject: bool = True,
+    excluded: Collection[str] = (),
 ) -> dict[str, str]:
     """The fields by which a system finds an event's rows of a subject; `named` unless it is a pseudonym.
 
@@ -262,23 +264,25 @@ def business_keys(
     """
     if subject != tagged.subject:
         return {}
-    event, deciding = policy.events[tagged.type], tagged.deciding
+    event, deciding = policy.events[tagged.type], tagged.decision_fields
     keys = identifying_keys(tagged.type, deciding, policy)
-    found = {name: value for name, value in keys.items() if name not in without}
-    naming = _naming(event, deciding)
-    if named and naming and event.fields[naming].business_key:
+    found = {name: value for name, value in keys.items() if name not in excluded}
+    naming = _naming_field(event, deciding)
+    if names_subject and naming and event.fields[naming].business_key:
         found[naming] = str(deciding[naming])
     return found
 
 
-def _deciding(kind: EventType, data: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+def _read_decision_fields(
+    kind: EventType, data: Mapping[str, Any]
+) -> Iterator[tuple[str, DecisionValue]]:
     for name, field in kind.fields.items():
         value = read_field(name, field, data)
         if value is not None:
             yield name, value
 
 
-def read_field(name: str, field: Field, data: Mapping[str, Any]) -> Value | None:
+def read_field(name: str, field: Field, data: Mapping[str, Any]) -> DecisionValue | None:
     """What an event's data says in a deciding field, or its default.
 
     Raises:
@@ -287,10 +291,10 @@ def read_field(name: str, field: Field, data: Mapping[str, Any]) -> Value | None
     value = data.get(name)
     if value is None or value == "":
         return field.default
-    return _value(name, field, value)
+    return _parse_value(name, field, value)
 
 
-def _check_limits(deciding: Mapping[str, Value]) -> None:
+def _check_limits(deciding: Mapping[str, DecisionValue]) -> None:
     for name, value in deciding.items():
         texts = value if isinstance(value, tuple) else (value,)
         why = limits.count_problem(texts, limits.MAX_LIST)
@@ -299,7 +303,7 @@ def _check_limits(deciding: Mapping[str, Value]) -> None:
             raise TaggingFailed("invalid-field", name, why)
 
 
-def _value(name: str, field: Field, value: Any) -> Value:
+def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
     match field.type, value:
         case "string", str():
             if field.one_of and value not in field.one_of:
@@ -315,7 +319,9 @@ def _value(name: str, field: Field, value: Any) -> Value:
     raise TaggingFailed("invalid-field", name, f"is not a value of type {field.type}")
 
 
-def subject_of(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -> str | None:
+def find_subject(
+    kind: EventType, deciding: Mapping[str, DecisionValue], policy: Policy
+) -> str | None:
     """The data subject that an event names, if its type names any.
 
     Raises:
@@ -324,13 +330,13 @@ def subject_of(kind: EventType, deciding: Mapping[str, Value], policy: Policy) -
     if not kind.subject:
         return None
     for candidate in kind.subject:
-        for subject in _subjects(candidate, deciding):
+        for subject in _subjects_in(candidate, deciding):
             return _parse_subject(candidate, subject, policy)
     fields = " or ".join(candidate.field for candidate in kind.subject)
     raise TaggingFailed("unknown-subject", fields, "is missing: the event names no data subject")
 
 
-def _subjects(field: SubjectField, deciding: Mapping[str, Value]) -> Iterator[str]:
+def _subjects_in(field: SubjectField, deciding: Mapping[str, DecisionValue]) -> Iterator[str]:
     value = deciding.get(field.field)
     values = value if isinstance(value, tuple) else (value,)
     for one in values:
@@ -338,7 +344,7 @@ def _subjects(field: SubjectField, deciding: Mapping[str, Value]) -> Iterator[st
             yield f"{field.kind}:{one}" if field.kind else one
 
 
-def _naming(kind: EventType, deciding: Mapping[str, Value]) -> str | None:
+def _naming_field(kind: EventType, deciding: Mapping[str, DecisionValue]) -> str | None:
     """The field that names the event's own subject: the first that is present."""
     named = (one.field for one in kind.subject if isinstance(deciding.get(one.field), str))
     return next(named, None)
@@ -355,14 +361,14 @@ def _parse_subject(field: SubjectField, subject: str, policy: Policy) -> str:
     return subject
 
 
-def _act(
+def _build_privacy_event(
     kind: EventType,
     event: Event,
-    deciding: Mapping[str, Value],
+    deciding: Mapping[str, DecisionValue],
     subject: str | None,
     policy: Policy,
 ) -> PrivacyEvent:
-    purpose = _text(deciding, "purpose")
+    purpose = _text_field(deciding, "purpose")
     if purpose is not None and purpose not in policy.purposes:
         raise TaggingFailed("invalid-field", "purpose", "is no purpose of the policy")
     records = deciding.get("records")
@@ -374,22 +380,27 @@ def _act(
         id=event.id,
         purpose=purpose,
         reference=next(
-            (found for name in _REFERENCES if (found := _text(deciding, name)) is not None), None
+            (
+                found
+                for name in _REFERENCE_FIELDS
+                if (found := _text_field(deciding, name)) is not None
+            ),
+            None,
         ),
-        right=_text(deciding, "right"),  # type: ignore[arg-type]  # the policy's one_of has checked it
-        outcome=_text(deciding, "outcome"),
+        right=_text_field(deciding, "right"),  # type: ignore[arg-type]  # the policy's one_of has checked it
+        outcome=_text_field(deciding, "outcome"),
         records=records if isinstance(records, tuple) else None,
     )
 
 
-def _text(deciding: Mapping[str, Value], name: str) -> str | None:
+def _text_field(deciding: Mapping[str, DecisionValue], name: str) -> str | None:
     value = deciding.get(name)
     return value if isinstance(value, str) else None
 
 
-def _holdings(
+def _build_holdings(
     kind: EventType,
-    deciding: Mapping[str, Value],
+    deciding: Mapping[str, DecisionValue],
     subject: str | None,
     time: datetime,
     policy: Policy,
@@ -401,13 +412,13 @@ def _holdings(
     for spec in kind.holdings:
         if any(deciding.get(name) not in values for name, values in spec.when.items()):
             continue
-        systems, named = _systems(spec, deciding, policy)
+        systems, named = _resolve_systems(spec, deciding, policy)
         if not recorded and any(retiring.is_retired(one, time, policy) for one in named):
             raise TaggingFailed("invalid-field", str(spec.systems_from), "names a retired system")
-        live = retiring.left(spec.purpose, systems, time, policy, kept=named)
+        live = retiring.remaining_systems(spec.purpose, systems, time, policy, exempt=named)
         anchor = policy.rules[spec.rule].anchor
         subjects = (
-            _subjects(spec.subject, deciding)
+            _subjects_in(spec.subject, deciding)
             if spec.subject
             else iter([subject] if subject else [])
         )
@@ -425,13 +436,13 @@ def _holdings(
                     if anchor.clock
                     else None,
                     own_consent=spec.own_consent,
-                    alternative=_change(spec),
+                    alternative=_holding_change(spec),
                 )
             )
     return tuple(holdings), tuple(retired)
 
 
-def _change(spec: HoldingRule) -> HoldingChange | None:
+def _holding_change(spec: HoldingRule) -> HoldingChange | None:
     if spec.on_withdrawal:
         return HoldingChange(
             when="withdrawn", basis=spec.on_withdrawal.basis, rule=spec.on_withdrawal.rule
@@ -441,8 +452,8 @@ def _change(spec: HoldingRule) -> HoldingChange | None:
     return None
 
 
-def _systems(
-    spec: HoldingRule, deciding: Mapping[str, Value], policy: Policy
+def _resolve_systems(
+    spec: HoldingRule, deciding: Mapping[str, DecisionValue], policy: Policy
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """The systems of a holding, in order, and those of them that the event itself names."""
     systems = set(spec.systems)
@@ -457,7 +468,7 @@ def _systems(
     return tuple(sorted(systems | named)), frozenset(named)
 
 
-def _moves(move: MoveRule, deciding: Mapping[str, Value], policy: Policy) -> bool:
+def _has_clock_key(move: MoveRule, deciding: Mapping[str, DecisionValue], policy: Policy) -> bool:
     """Whether the event has the clock's key at all: a lead's optional key moves nothing."""
     renamed = move.key
     return all(renamed.get(name, name) in deciding for name in policy.clocks[move.clock].key)

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.policy.model import EventType, Policy
-from services.policy.sources import FORBIDDING
+from services.policy.sources import HOLD_EVENTS
 from services.policy.tagging import (
     ClockKey,
+    DecisionValue,
     TaggingFailed,
-    Value,
     clock_key,
+    find_subject,
     read_field,
-    subject_of,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glimpse:
+class VisibleParts:
     """As much of an event as can be seen."""
 
     event_type: str | None
@@ -34,17 +34,19 @@ class Glimpse:
     """By kind, those that it would move; a kind that is missing may be moved anywhere."""
 
 
-def glimpse(event_type: str | None, data: Mapping[str, Any], policy: Policy) -> Glimpse:
+def read_visible_parts(
+    event_type: str | None, data: Mapping[str, Any], policy: Policy
+) -> VisibleParts:
     """What can be seen of an event of a type by its data, whatever is wrong with the rest of it."""
     kind = policy.events.get(event_type or "")
     if kind is None:
-        return Glimpse(event_type=event_type)
-    deciding: dict[str, Value] = {}
-    wrong = {name for name in kind.fields if not _read(name, kind, data, deciding)}
+        return VisibleParts(event_type=event_type)
+    deciding: dict[str, DecisionValue] = {}
+    wrong = {name for name in kind.fields if not _read_into(name, kind, data, deciding)}
     subject: str | None = None
     if wrong.isdisjoint(one.field for one in kind.subject):
         with suppress(TaggingFailed):
-            subject = subject_of(kind, deciding, policy)
+            subject = find_subject(kind, deciding, policy)
     clocks: dict[str, tuple[ClockKey, ...]] = {}
     unseen: set[str] = set()
     for move in kind.moves:
@@ -57,18 +59,20 @@ def glimpse(event_type: str | None, data: Mapping[str, Any], policy: Policy) -> 
         else:  # an optional key that is absent moves nothing
             clocks.setdefault(move.clock, ())
     seen = {name: those for name, those in clocks.items() if name not in unseen}
-    return Glimpse(event_type=event_type, subject=subject, clocks=seen)
+    return VisibleParts(event_type=event_type, subject=subject, clocks=seen)
 
 
-def forbids(event: EventType) -> bool:
+def can_forbid_erasure(event: EventType) -> bool:
     """Whether its events could forbid an erasure: by a hold, or by moving a clock.
 
     An end forbids as well: one that comes after another moves what is due to later.
     """
-    return event.act in FORBIDDING or bool(event.moves)
+    return event.act in HOLD_EVENTS or bool(event.moves)
 
 
-def _read(name: str, kind: EventType, data: Mapping[str, Any], deciding: dict[str, Value]) -> bool:
+def _read_into(
+    name: str, kind: EventType, data: Mapping[str, Any], deciding: dict[str, DecisionValue]
+) -> bool:
     """Read a deciding field, if it can be; whether it says what an event of the type says there."""
     spec = kind.fields[name]
     try:

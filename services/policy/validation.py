@@ -8,22 +8,22 @@ from zoneinfo import ZoneInfo
 
 from services.policy.calendar import parse_period
 from services.policy.model import (
-    ActKind,
     Alternative,
     EventType,
     Field,
     HoldingRule,
     MoveRule,
     Policy,
+    PrivacyEventKind,
     Right,
     SubjectField,
 )
 from services.policy.names import check_names
-from services.policy.sources import OWN, admits
+from services.policy.sources import OWN_SOURCE, admits_source
 from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.validation_encryption import check_encryption
 
-_TITLED = ("purposes", "bases", "categories", "subjects", "systems", "rules")
+_TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "rules")
 """The sections whose titles people read in answers."""
 Path_ = tuple[str | int, ...]
 """Where something stands in a policy file."""
@@ -49,7 +49,9 @@ def validate_policy(policy: Policy) -> Iterator[tuple[Path_, str]]:
 
 
 def _check_titles(policy: Policy) -> Iterator[tuple[Path_, str]]:
-    known = {f"{section}.{name}" for section in _TITLED for name in getattr(policy, section)}
+    known = {
+        f"{section}.{name}" for section in _TITLED_SECTIONS for name in getattr(policy, section)
+    }
     for language, titles in policy.titles.items():
         for key in titles:
             if key not in known:
@@ -126,8 +128,8 @@ def _check_sources(event: EventType) -> Iterator[tuple[Path_, str]]:
     for index, source in enumerate(event.sources):
         if not source.removesuffix("*") or "*" in source[:-1]:
             yield ("sources", index), "is a source, or the beginning of some with `*` after it"
-    if event.act in CLOSING_EVENTS and not admits(event, OWN):
-        yield ("sources",), f"leaves out {OWN}, from where Termijn itself publishes it"
+    if event.act in CLOSING_EVENTS and not admits_source(event, OWN_SOURCE):
+        yield ("sources",), f"leaves out {OWN_SOURCE}, from where Termijn itself publishes it"
 
 
 def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[tuple[Path_, str]]:
@@ -202,7 +204,7 @@ def _check_term(
         if clock is None or name not in clock.key:
             yield (*path, "key", name), f"{name!r} is no key of the rule's clock"
     basis = policy.bases.get(holding.basis)
-    if rule and basis and basis.statutory and rule.kind == "at_most" and rule.stated:
+    if rule and basis and basis.is_statutory and rule.kind == "at_most" and rule.is_in_statement:
         yield (*path, "rule"), "a statute's duty is an at_least rule, unless its term is derived"
 
 
@@ -226,7 +228,7 @@ def _check_alternatives(
         yield (*path, "on_consent"), "cannot stand beside on_withdrawal"
 
 
-_ACT_FIELDS: Mapping[ActKind, tuple[str, ...]] = {
+_ACT_FIELDS: Mapping[PrivacyEventKind, tuple[str, ...]] = {
     "consent-given": ("purpose",),
     "consent-withdrawn": ("purpose",),
     "objection-raised": ("purpose",),

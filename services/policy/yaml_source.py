@@ -9,7 +9,7 @@ import yaml
 
 from schemas.errors import TermijnError
 
-Path_ = tuple[str | int, ...]
+DocumentPath = tuple[str | int, ...]
 """Where something stands in a file."""
 
 
@@ -35,7 +35,7 @@ class InvalidYaml(TermijnError):
         self.problem = problem
 
 
-def decoded(raw: bytes, name: str) -> str:
+def decode_utf8(raw: bytes, name: str) -> str:
     """The text of a file in UTF-8, with or without the mark that Windows puts before it.
 
     Raises:
@@ -49,7 +49,7 @@ def decoded(raw: bytes, name: str) -> str:
         raise InvalidYaml(PolicyProblem(file=name, line=line, key="", why=why)) from cause
 
 
-def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
+def parse_yaml(text: str, name: str) -> tuple[Any, SourceLines]:
     """What a text says, and where; `name` is what errors call the file.
 
     Raises:
@@ -60,16 +60,16 @@ def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
         document = yaml.load(text, Loader=_StrictLoader)
     except yaml.reader.ReaderError as cause:
         line = text.count("\n", 0, cause.position) + 1
-        raise _not_yaml(name, line, "a control character is not allowed") from cause
+        raise _invalid_yaml(name, line, "a control character is not allowed") from cause
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
-        raise _not_yaml(name, mark.line + 1 if mark else 0, _first_line(cause)) from cause
+        raise _invalid_yaml(name, mark.line + 1 if mark else 0, _first_line(cause)) from cause
     except RecursionError as cause:
-        raise _not_yaml(name, 0, "it is nested too deeply") from cause
-    return document, Lines(name, node)
+        raise _invalid_yaml(name, 0, "it is nested too deeply") from cause
+    return document, SourceLines(name, node)
 
 
-def _not_yaml(name: str, line: int, why: str) -> InvalidYaml:
+def _invalid_yaml(name: str, line: int, why: str) -> InvalidYaml:
     return InvalidYaml(PolicyProblem(file=name, line=line, key="", why=f"is not YAML: {why}"))
 
 
@@ -77,7 +77,7 @@ def _first_line(cause: yaml.YAMLError) -> str:
     return str(getattr(cause, "problem", None) or cause).partition("\n")[0]
 
 
-def validation_path(loc: tuple[int | str, ...]) -> Path_:
+def validation_path(loc: tuple[int | str, ...]) -> DocumentPath:
     """The path of what a validation found, as the file has it."""
     return tuple(part for part in loc if part != "[key]")
 
@@ -108,14 +108,14 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-class Lines:
+class SourceLines:
     """Where each key of a YAML file stands."""
 
     def __init__(self, file: str, root: yaml.Node | None) -> None:
         self._file = file
         self._root = root
 
-    def problem(self, path: Path_, why: str) -> PolicyProblem:
+    def problem_at(self, path: DocumentPath, why: str) -> PolicyProblem:
         """A problem at the deepest part of the path that is in the file."""
         node, line = self._root, 1
         for part in path:

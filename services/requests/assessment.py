@@ -23,7 +23,7 @@ from services.policy.ids import clock_id
 from services.policy.model import Policy, Right
 from services.policy.obligations import Obligation
 from services.policy.request_cases import Case
-from services.policy.retention_windows import Window, window
+from services.policy.retention_windows import Window, compute_window
 from services.policy.tagging import TaggedEvent
 from services.requests.report import Outcome, ProcessingSummary, RetainedData, SystemOutcome
 from services.storage.bulk import select_in
@@ -142,7 +142,7 @@ class _AssessmentBuilder:
     ) -> None:
         """Add one record with what commands did to it."""
         windows = [
-            window(holding, tagged.time, facts, self.policy)
+            compute_window(holding, tagged.time, facts, self.policy)
             for holding in tagged.holdings
             if holding.subject == self.case.subject
         ]
@@ -203,7 +203,7 @@ class _AssessmentBuilder:
         commands: Mapping[tuple[str, str], CommandSummary],
     ) -> None:
         due = {step.system: step for step in planned if step.action == "erase"}
-        standing = facts.standing(self.case.subject)
+        standing = facts.subject_state(self.case.subject)
         under_hold = bool(standing.holds) and rights_effects.is_under_legal_hold(
             self.now, tagged.id, standing
         )
@@ -233,8 +233,8 @@ class _AssessmentBuilder:
                 RetainedData(
                     system=system,
                     purpose=view.holding.purpose,
-                    why="legal_obligation" if basis.statutory else "contract",
-                    article="GDPR 17(3)(b)" if basis.statutory else "GDPR 17(1)(a)",
+                    why="legal_obligation" if basis.is_statutory else "contract",
+                    article="GDPR 17(3)(b)" if basis.is_statutory else "GDPR 17(1)(a)",
                     until=view.not_before or view.due_at[system],
                     records=0,
                 )
@@ -275,7 +275,7 @@ class _AssessmentBuilder:
             spread.records += 1
 
     def _awaits_verification(self, system: str) -> bool:
-        return self.case.right == "erasure" and self.policy.systems[system].proof_after is not None
+        return self.case.right == "erasure" and self.policy.systems[system].verify_delay is not None
 
     def _count(self, system: str, command: CommandSummary | None) -> None:
         outcome, at = _outcome(command)

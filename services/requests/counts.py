@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from services.ledger.facts import load_privacy_events
 from services.policy.model import Policy
-from services.policy.request_cases import cases
+from services.policy.request_cases import list_cases
 from services.policy.subject_state import PrivacyEvent, subject_state
 from services.requests.delivery import case_progress
 from services.requests.responder import PRIVACY_EVENT_PREFIXES
@@ -34,7 +34,9 @@ def count(connection: Connection, policy: Policy, now: datetime) -> RequestCount
     """Count what is open at `now`, UTC; one that joins another counts as well."""
     open_cases = [
         case_progress(connection, case, policy, now)
-        for case in cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy)
+        for case in list_cases(
+            load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy
+        )
         if case.is_open
     ]
     time_left: dict[str, timedelta] = {}

@@ -15,7 +15,7 @@ from services.ledger.command_state import OUTSTANDING
 from services.policy.ids import request_id
 from services.policy.model import Policy
 from services.policy.request_cases import Case
-from services.policy.sources import OWN
+from services.policy.sources import OWN_SOURCE
 from services.requests import request_keys
 from services.requests.report import Refusal, Report
 from services.storage import audit_outbox
@@ -141,7 +141,7 @@ def _event_data(report: Report) -> dict[str, object]:
 def _event(row: Row[tuple[object, ...]]) -> CloudEvent:
     return CloudEvent(
         id=str(row.request_id),
-        source=OWN,
+        source=OWN_SOURCE,
         type=row.event_type,
         time=row.decided_at,
         data=json.loads(row.data),

@@ -85,7 +85,9 @@ class PackageDelivery:
         def close(connection: Connection) -> None:
             outbox.lock_subjects(connection, [subject], "say")
             open_cases = load_cases(connection, subject, self.policy)
-            joined = [other for other in open_cases if other.joined_to == request and other.is_open]
+            joined = [
+                other for other in open_cases if other.merged_into == request and other.is_open
+            ]
             at = database_now(connection)
             decisions.decide(connection, [case, *joined], report, at)
             decisions.erase_collected(connection, case, self.policy, at)
@@ -96,9 +98,9 @@ class PackageDelivery:
     def _check(
         self, connection: Connection, case: Case, now: datetime, *, incomplete: bool
     ) -> None:
-        if case.joined_to:
+        if case.merged_into:
             raise PackageIncomplete(
-                case.request, f"is answered with {case.joined_to}, which it joined"
+                case.request, f"is answered with {case.merged_into}, which it joined"
             )
         if case.right not in ("access", "portability"):
             raise PackageIncomplete(
@@ -143,7 +145,7 @@ def received_at(connection: Connection, subject: str, reference: str, policy: Po
     times = [
         event.time
         for event in events.values()
-        if reference in (event.id, *(event.deciding.get(field) for field in _NAMES))
+        if reference in (event.id, *(event.decision_fields.get(field) for field in _NAMES))
     ]
     if not times:
         raise RequestNotFound(subject, reference)
@@ -152,6 +154,6 @@ def received_at(connection: Connection, subject: str, reference: str, policy: Po
 
 def case_progress(connection: Connection, case: Case, policy: Policy, now: datetime) -> Case:
     """An open case as far as the systems are with it."""
-    if not case.is_open or case.verified_at is None or case.joined_to:
+    if not case.is_open or case.verified_at is None or case.merged_into:
         return case
     return with_progress(case, assess_request(connection, case, policy, now), policy)

@@ -16,7 +16,7 @@ from services.ledger import active_policy, outbox, tables
 from services.ledger.facts import load_privacy_events
 from services.policy.ids import request_id
 from services.policy.model import Policy
-from services.policy.request_cases import Case, cases
+from services.policy.request_cases import Case, list_cases
 from services.requests import decisions
 from services.requests.assessment import Assessment, assess_request
 from services.requests.build_report import build_report
@@ -61,7 +61,7 @@ class RequestResponder:
             return 0
         with self.ledger.transaction() as connection:
             now = database_now(connection)
-            all_cases = cases(
+            all_cases = list_cases(
                 load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, self.policy), self.policy
             )
             decided = set(connection.execute(select(tables.answer.c.request_id)).scalars())
@@ -76,7 +76,7 @@ class RequestResponder:
             identity = request_id(case.subject, case.request)
             if not case.is_open and identity in keys_left:
                 self._clean_up(case)
-            if not case.is_open or case.joined_to or identity in decided:
+            if not case.is_open or case.merged_into or identity in decided:
                 continue
             if self._not_before.get(identity, now) <= now:
                 concluded += self._process(case, identity)
@@ -92,7 +92,7 @@ class RequestResponder:
             current = next(
                 (other for other in subject_cases if other.request == case.request), None
             )
-            if current is None or not current.is_open or current.joined_to:
+            if current is None or not current.is_open or current.merged_into:
                 return timedelta()
             if _is_held_back(connection, current):
                 return timedelta()
@@ -125,7 +125,7 @@ class RequestResponder:
             return None
         report = build_report(connection, case, self.policy, now)
         joined = [
-            other for other in subject_cases if other.joined_to == case.request and other.is_open
+            other for other in subject_cases if other.merged_into == case.request and other.is_open
         ]
         decisions.decide(connection, [case, *joined], report, now)
         return report.verdict
@@ -173,11 +173,13 @@ def _is_held_back(connection: Connection, case: Case) -> bool:
 
 def load_cases(connection: Connection, subject: str, policy: Policy) -> list[Case]:
     """The cases of one subject."""
-    return cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy, subject), policy)
+    return list_cases(
+        load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy, subject), policy
+    )
 
 
 def with_progress(case: Case, weighed: Assessment, policy: Policy) -> Case:
     """A case as far as the systems are with it."""
     if weighed.has_commands:
-        case = case.happened("commanded")
-    return case if weighed.waiting_for(policy) else case.happened("done")
+        case = case.apply("commanded")
+    return case if weighed.waiting_for(policy) else case.apply("done")

@@ -119,7 +119,7 @@ def arrival_of(event: CloudEvent, policy: Policy) -> TaggedEventRow:
         type=event.type,
         time=event.time,
         content_hash=hash_event(event),
-        deciding=tag(event, policy).deciding,
+        decision_fields=tag(event, policy).decision_fields,
         topic=business_topic(event.type).name,
         partition=0,
         offset=0,

@@ -146,7 +146,7 @@ class LedgerStore:
             type=kind,
             time=at,
             content_hash=sha256(id_.encode()).digest(),
-            deciding=deciding,
+            decision_fields=deciding,
             topic=f"{kind}.v1",
             partition=0,
             offset=0,

@@ -163,7 +163,7 @@ def _take(
         type=event_type,
         time=at,
         content_hash=sha256(event_type.encode()).digest(),
-        deciding={"customer_id": customer},
+        decision_fields={"customer_id": customer},
         topic=f"{event_type}.v1",
         partition=0,
         offset=0,

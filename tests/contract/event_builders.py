@@ -123,7 +123,7 @@ def arrival(
         type=cloud_event.type,
         time=cloud_event.time,
         content_hash=hash_event(cloud_event),
-        deciding=tag(cloud_event, policy).deciding,
+        decision_fields=tag(cloud_event, policy).decision_fields,
         topic=f"{cloud_event.type}.v1",
         partition=0,
         offset=0,

@@ -8,8 +8,8 @@ from typing import Any
 
 from schemas.cloudevents import format_rfc3339
 from services.deleter.simulation import SimulatedCommand, simulate
-from services.policy import loader
-from services.policy.explain import Explained, explain
+from services.policy import explain, loader
+from services.policy.explain import ExplainedHolding
 from services.policy.model import Policy
 from services.storage.database import Database
 from tests import oracle
@@ -25,10 +25,10 @@ def explain_events(
     events: list[Event], now: datetime | None = None, policy: Policy = POLICY
 ) -> list[dict[str, Any]]:
     tagged = [one for _, one in tag_distinct(events, policy)]
-    return [_line(one) for one in explain(tagged, policy, now)]
+    return [_line(one) for one in explain.explain_events(tagged, policy, now)]
 
 
-def _line(explained: Explained) -> dict[str, Any]:
+def _line(explained: ExplainedHolding) -> dict[str, Any]:
     return {
         "event": explained.event.id,
         "type": explained.event.type,
@@ -36,7 +36,7 @@ def _line(explained: Explained) -> dict[str, Any]:
         "purpose": explained.holding.purpose,
         "basis": explained.holding.basis,
         "rule": explained.holding.rule,
-        "stated": POLICY.rules[explained.holding.rule].stated,
+        "stated": POLICY.rules[explained.holding.rule].is_in_statement,
         "systems": list(explained.holding.systems),
         "anchor_at": _format(explained.window.anchor_at),
         "not_before": _format(explained.window.not_before),

@@ -304,7 +304,7 @@ def test_a_hold_that_no_attempt_can_record_stops_its_subject(
     environment.run_deleter()
     assert environment.subjects() == ALL - {"visitor:1"}
     assert environment.reach() == {"narrow": 1}
-    monkeypatch.setattr("consumers.recorder.glimpse", event_id)
+    monkeypatch.setattr("consumers.recorder.read_visible_parts", event_id)
     environment.offset += 1
     apply(environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None)
     assert environment.reach() == {"narrow": 1, "everything": 1}

@@ -46,7 +46,7 @@ from services.ledger.blind_spots import NO_BLIND_SPOTS, ParkedEvent
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
 from services.policy.tagging import TaggingFailed
-from services.policy.untaggable_events import glimpse
+from services.policy.untaggable_events import read_visible_parts
 from services.storage import dead_letters, pause
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
@@ -304,7 +304,9 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             topic=letter.topic,
             partition=0,
             offset=self.number,
-            glimpse=glimpse(one["type"], one["data"] if readable else {}, self.oracle.policy),
+            glimpse=read_visible_parts(
+                one["type"], one["data"] if readable else {}, self.oracle.policy
+            ),
         )
         with self.ledger.transaction() as connection:
             dead_letters.store(connection, [letter])

@@ -23,7 +23,7 @@ from services.ledger import blind_spots, tables
 from services.ledger.blind_spots import ParkedEvent
 from services.ledger.recording import record_planned
 from services.ledger.tombstones import TombstoneKeyMismatch, bind_key, restore_tombstones
-from services.policy.untaggable_events import Glimpse
+from services.policy.untaggable_events import VisibleParts
 from services.storage import dead_letters
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
@@ -195,16 +195,16 @@ def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
 @pytest.mark.parametrize(
     ("seen", "kept"),
     [
-        (Glimpse(event_type="privacy.hold-placed", subject="customer:K-77"), True),
-        (Glimpse(event_type="privacy.hold-placed"), True),
-        (Glimpse(event_type="customers.customer-reinstated"), True),
-        (Glimpse(event_type=None), True),
-        (Glimpse(event_type="privacy.hold-placed", subject="customer:other"), False),
+        (VisibleParts(event_type="privacy.hold-placed", subject="customer:K-77"), True),
+        (VisibleParts(event_type="privacy.hold-placed"), True),
+        (VisibleParts(event_type="customers.customer-reinstated"), True),
+        (VisibleParts(event_type=None), True),
+        (VisibleParts(event_type="privacy.hold-placed", subject="customer:other"), False),
     ],
     ids=["theirs", "of nobody that can be seen", "of some clock", "of no type", "another's"],
 )
 def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
-    life: LedgerLife, seen: Glimpse, kept: bool
+    life: LedgerLife, seen: VisibleParts, kept: bool
 ) -> None:
     """Until it is settled: replayed, it would be about somebody of whom nothing is known any more."""
     end_customer(life)

@@ -40,7 +40,7 @@ from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.ledger.facts import load_privacy_events
 from services.ledger.recording import record
-from services.policy.request_cases import cases
+from services.policy.request_cases import list_cases
 from services.requests.assessment import assess_request
 from services.requests.responder import PRIVACY_EVENT_PREFIXES
 from services.storage.database import Database
@@ -271,11 +271,13 @@ class RightsMachine(RuleBasedStateMachine):
     def an_answer_names_every_system_rightly(self) -> None:
         """Done only where it was said to be done; and no system that had data is left out of an erasure."""
         with self.ledger.transaction() as connection:
-            found = cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, POLICY), POLICY)
+            found = list_cases(
+                load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, POLICY), POLICY
+            )
             weighed = [
                 (case, assess_request(connection, case, POLICY, self.now))
                 for case in found
-                if case.verified_at and not case.joined_to
+                if case.verified_at and not case.merged_into
             ]
         said = {command for command, status in self.answered if status in CARRIED_OUT}
         carried_out = {

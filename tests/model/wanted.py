@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from schemas.cloudevents import CloudEvent
-from services.policy.model import ActKind, Policy
+from services.policy.model import Policy, PrivacyEventKind
 from services.policy.obligations import obligations_of
 from services.policy.subject_state import PrivacyEvent, SubjectState, subject_state
 from services.policy.tagging import ClockKey, tag
@@ -36,7 +36,7 @@ _SAID = {
     "release": _at(2020, 11),
 }
 """What can happen to a person, and when it happened."""
-_ACTS: dict[str, ActKind] = {"hold": "hold-placed", "release": "hold-released"}
+_ACTS: dict[str, PrivacyEventKind] = {"hold": "hold-placed", "release": "hold-released"}
 
 
 class _Published:
@@ -47,7 +47,7 @@ class _Published:
         moved = [name for name in ("gone again", "back", "gone") if name in self._facts]
         return _SAID[moved[0]] if moved and moved[0] != "back" else None
 
-    def standing(self, subject: str) -> SubjectState:
+    def subject_state(self, subject: str) -> SubjectState:
         acts = [
             PrivacyEvent(
                 kind=kind, subject=subject, time=_SAID[name], source="/law", id=name, reference="h"

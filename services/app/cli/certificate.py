@@ -13,7 +13,7 @@ from services.evidence.certificate_pdf import certificate_files
 from services.ledger import tables
 from services.ledger.facts import load_privacy_events
 from services.policy.model import Policy
-from services.policy.request_cases import Case, cases
+from services.policy.request_cases import Case, list_cases
 from services.requests.package_files import write_new_directory
 from services.requests.responder import PRIVACY_EVENT_PREFIXES
 from services.requests.wording import LANGUAGES, Language
@@ -65,7 +65,9 @@ def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
         return None
     matching = [
         case
-        for case in cases(load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy)
+        for case in list_cases(
+            load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy
+        )
         if case.request == about and case.right == "erasure"
     ]
     if len({case.subject for case in matching}) > 1:

@@ -18,8 +18,7 @@ from services.deleter.simulation import simulate as simulate_events
 from services.events.event_file import read_tagged_events
 from services.events.history import format_bound
 from services.ledger import key_conflicts, migrate
-from services.policy.explain import Explained
-from services.policy.explain import explain as explain_events
+from services.policy.explain import ExplainedHolding, explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.storage.database import open_database
@@ -100,7 +99,7 @@ def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
         )
 
 
-def _holding_row(explained: Explained, policy: Policy) -> dict[str, Any]:
+def _holding_row(explained: ExplainedHolding, policy: Policy) -> dict[str, Any]:
     rule = policy.rules[explained.holding.rule]
     return {
         "event": explained.event.id,
@@ -109,7 +108,7 @@ def _holding_row(explained: Explained, policy: Policy) -> dict[str, Any]:
         "purpose": explained.holding.purpose,
         "basis": explained.holding.basis,
         "rule": explained.holding.rule,
-        "stated": rule.stated,
+        "stated": rule.is_in_statement,
         "systems": list(explained.holding.systems),
         "anchor": str(rule.anchor),
         "anchor_at": format_instant(explained.window.anchor_at),

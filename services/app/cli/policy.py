@@ -36,7 +36,7 @@ def lint(file: Path | None, as_json: bool) -> None:
     `-` is standard input.
     """
     the_policy = _policy_from_stdin() if str(file) == "-" else load(file or _configured_policy())
-    rows = ({"key": remark.key, "what": remark.what} for remark in lint_policy(the_policy))
+    rows = ({"key": remark.key, "what": remark.message} for remark in lint_policy(the_policy))
     title = f"{the_policy.policy} {the_policy.version}: valid, with warnings"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))
 

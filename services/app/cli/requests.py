@@ -18,7 +18,7 @@ from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_privacy_events
 from services.policy.actions import VERIFIED
-from services.policy.request_cases import cases
+from services.policy.request_cases import list_cases
 from services.policy.subject_state import subject_state
 from services.requests import letters
 from services.requests.build_report import build_report
@@ -58,7 +58,7 @@ def list_requests(all_: bool, as_json: bool) -> None:
             now = database_now(connection)
             listed = [
                 case_progress(connection, case, policy, now)
-                for case in cases(
+                for case in list_cases(
                     load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy
                 )
                 if all_ or case.is_open
@@ -75,7 +75,7 @@ def list_requests(all_: bool, as_json: bool) -> None:
             "answer_by": format_instant(case.answer_by),
             "days_left": (case.answer_by - now).days if case.is_open else None,
             "closed_at": format_instant(case.closed_at),
-            "joined_to": case.joined_to,
+            "joined_to": case.merged_into,
         }
         for case in listed
     )

@@ -18,7 +18,7 @@ from services.ledger.facts import LedgerFacts, load_facts
 from services.policy import obligations, rights_effects
 from services.policy.ids import clock_id, record_id
 from services.policy.model import Policy
-from services.policy.retention_windows import window
+from services.policy.retention_windows import compute_window
 from services.policy.tagging import TaggedEvent
 from services.requests.assessment import CommandSummary, load_commands
 from services.requests.responder import load_cases
@@ -94,14 +94,14 @@ def _settled_since(
     now: datetime,
 ) -> datetime | None:
     """When the last thing was settled of a record that is spent; nothing where it is not."""
-    standing = facts.standing(subject)
+    standing = facts.subject_state(subject)
     if standing.holds and rights_effects.is_under_legal_hold(now, tagged.id, standing):
         return None
     settled = [tagged.time]
     for holding in tagged.holdings:
         if holding.subject != subject:
             continue
-        due_at = window(holding, tagged.time, facts, policy).due_at
+        due_at = compute_window(holding, tagged.time, facts, policy).due_at
         for system, due in due_at.items():
             proven = _proven_commands(commands.get((system, "erase")), policy.systems[system].role)
             if due is None or due > now or proven is None:

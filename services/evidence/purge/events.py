@@ -57,20 +57,22 @@ class EventPurge:
             if terms.is_over(row.time)
         ]
         tagged = load_tagged_events(connection, old, terms.policy)
-        plain = {identity: event for identity, event in tagged.items() if event.act is None}
+        plain = {
+            identity: event for identity, event in tagged.items() if event.privacy_event is None
+        }
         since = fully_erased_events(connection, plain, terms.policy, terms.now)
         moving = {
             clock_id(move.clock)
             for event in plain.values()
             if not event.subjects
-            for move in event.moves
+            for move in event.clock_changes
         }
         clock = tables.clock.c.clock_id
         standing = set(existing_ids(connection, clock, moving))
         eligible = []
         for identity, one in plain.items():
             settled = since.get(identity) if one.subjects else one.time
-            moves = () if one.subjects else one.moves
+            moves = () if one.subjects else one.clock_changes
             if settled is None or not terms.is_over(settled) or _may_be_spoken_of(one, terms):
                 continue
             if not any(clock_id(move.clock) in standing for move in moves):
@@ -102,7 +104,7 @@ def _may_be_spoken_of(event: TaggedEvent, terms: ProofTerm) -> bool:
         for subject in event.subjects
         for key in obligations.clocks_of(event, subject, terms.policy)
     }
-    return terms.parked.covers(event.subjects, hung | {move.clock for move in event.moves})
+    return terms.parked.covers(event.subjects, hung | {move.clock for move in event.clock_changes})
 
 
 def write_tombstones(connection: Connection, ids: Sequence[UUID], remains: TombstoneCipher) -> None:

@@ -22,7 +22,7 @@ from services.ledger import tables
 from services.ledger.facts import load_tagged_events
 from services.ledger.tombstones import RowsByTable, rows_to_dicts, rows_to_json
 from services.policy.ids import record_id, request_id
-from services.policy.request_cases import cases
+from services.policy.request_cases import list_cases
 from services.policy.subject_state import PrivacyEvent, subject_state
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import delete_in, insert, select_in
@@ -120,7 +120,9 @@ class SubjectPurge:
             terms.is_over(event.time) for event in tagged_events.values()
         ):
             return None
-        privacy_events = [event.act for event in tagged_events.values() if event.act]
+        privacy_events = [
+            event.privacy_event for event in tagged_events.values() if event.privacy_event
+        ]
         since = fully_erased_events(connection, tagged_events, terms.policy, terms.now)
         events_by_record = {
             record_id(event, tagged.source, tagged.id, name): event
@@ -167,7 +169,7 @@ def _is_pending(acts: Sequence[PrivacyEvent], terms: ProofTerm) -> bool:
     """Whether a hold stands, or a request is not answered."""
     holds = subject_state(acts, terms.policy).holds
     under_hold = any(hold.end is None or hold.end > terms.now for hold in holds)
-    return under_hold or any(case.is_open for case in cases(acts, terms.policy))
+    return under_hold or any(case.is_open for case in list_cases(acts, terms.policy))
 
 
 def _rows(

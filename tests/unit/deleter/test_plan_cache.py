@@ -29,7 +29,7 @@ class _Facts:
     def anchor(self, clock: ClockKey) -> datetime | None:
         return self.ended.get(str(clock))
 
-    def standing(self, subject: str) -> SubjectState:
+    def subject_state(self, subject: str) -> SubjectState:
         return EMPTY_STATE
 
 

@@ -29,8 +29,8 @@ calm = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 def arrival(one: dict[str, Any]) -> TaggedEventRow:
     """As it comes off the bus: its deciding fields are what JSON makes of them."""
     found = plain_arrival(one, POLICY)
-    deciding = json.loads(json.dumps(found.deciding))
-    return replace(found, deciding=deciding)
+    deciding = json.loads(json.dumps(found.decision_fields))
+    return replace(found, decision_fields=deciding)
 
 
 @calm
@@ -64,7 +64,7 @@ def test_what_is_retired_is_planned_as_by_itself(events: list[Event], data: st.D
 def order(consumer: Any) -> TaggedEventRow:
     names = {"order_id": "o", "customer_id": "c", "consumer_id": "k"}
     found = arrival(event("o1", "orders.order-placed", "2024-01-01T00:00:00Z", **names))
-    return replace(found, deciding={**found.deciding, "consumer_id": consumer})
+    return replace(found, decision_fields={**found.decision_fields, "consumer_id": consumer})
 
 
 @pytest.mark.parametrize("consumer", ["", 7, "k" * 513, "a\0b", None, ["k"]])

@@ -13,7 +13,7 @@ from schemas.codec import load as load_schemas
 from schemas.topics import business_topic
 from services.events.sample_events import sample_events
 from services.policy import loader
-from services.policy.explain import explain
+from services.policy.explain import explain_events
 from services.policy.tagging import tag
 
 POLICY = loader.load()
@@ -28,7 +28,7 @@ def test_every_event_type_of_the_policy_is_there() -> None:
 
 def test_all_can_be_tagged_and_have_their_partition() -> None:
     """None becomes a dead letter."""
-    assert all(tag(event, POLICY).key for event in EVENTS)
+    assert all(tag(event, POLICY).message_key for event in EVENTS)
 
 
 def test_all_fit_their_schemas_and_come_back() -> None:
@@ -40,7 +40,7 @@ def test_all_fit_their_schemas_and_come_back() -> None:
         back = CloudEvent(
             id=event.id, source=event.source, type=event.type, time=event.time, data=data
         )
-        assert tag(back, POLICY).deciding == tag(event, POLICY).deciding
+        assert tag(back, POLICY).decision_fields == tag(event, POLICY).decision_fields
 
 
 def test_none_is_later_than_now_and_they_come_in_order() -> None:
@@ -69,7 +69,7 @@ def test_the_same_seed_tells_the_same_history() -> None:
 def test_some_of_it_falls_due_within_two_minutes() -> None:
     """Some of it stays, so that a trial shows both."""
     states: Counter[str] = Counter()
-    for one in explain([tag(event, POLICY) for event in EVENTS], POLICY, NOW):
+    for one in explain_events([tag(event, POLICY) for event in EVENTS], POLICY, NOW):
         ends = one.window.ends_at
         soon = ends is not None and NOW < ends <= NOW + timedelta(minutes=2)
         states["soon" if soon else one.state] += 1
@@ -86,4 +86,4 @@ def test_it_can_be_told_on_any_day(now: str) -> None:
         f'{{"id": "1", "source": "s", "type": "t", "time": "{now}", "data": {{}}}}'
     ).time
     events = list(sample_events(POLICY, at, seed=1, companies=4))
-    assert all(tag(event, POLICY).key and event.time <= at for event in events)
+    assert all(tag(event, POLICY).message_key and event.time <= at for event in events)

@@ -9,7 +9,7 @@ import pytest
 
 from services.policy import actions
 from services.policy.actions import ACTIONS
-from services.policy.reasons import CHECKS
+from services.policy.reasons import VERIFICATION_REASONS
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_nothing_that_protects_may_break_a_promise() -> None:
 
 def test_every_check_has_its_reason() -> None:
     """Only checks have such a reason."""
-    assert set(CHECKS) == set(actions.VERIFIED)
+    assert set(VERIFICATION_REASONS) == set(actions.VERIFIED)
 
 
 def test_the_schema_names_the_same_actions() -> None:

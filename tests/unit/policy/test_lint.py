@@ -11,9 +11,9 @@ from tests.unit.policy.small import SMALL, replaced
 
 def remarks(old: str, new: str) -> list[str]:
     """What is remarked on the small policy after one change."""
-    before = {(one.key, one.what) for one in lint(load_text(SMALL, "small.yaml"))}
+    before = {(one.key, one.message) for one in lint(load_text(SMALL, "small.yaml"))}
     after = lint(load_text(replaced(SMALL, old, new), "small.yaml"))
-    return [f"{one.key}: {one.what}" for one in after if (one.key, one.what) not in before]
+    return [f"{one.key}: {one.message}" for one in after if (one.key, one.message) not in before]
 
 
 @pytest.mark.parametrize("term", ["PT6M", "PT23H59M59S", "PT1S"])
@@ -32,7 +32,7 @@ def test_a_term_of_a_day_is_not(term: str) -> None:
 def test_a_term_of_nothing_is_not() -> None:
     """P0D is due at its own instant: the small policy has one."""
     assert not [
-        one for one in lint(load_text(SMALL, "small.yaml")) if "less than a day" in one.what
+        one for one in lint(load_text(SMALL, "small.yaml")) if "less than a day" in one.message
     ]
 
 
@@ -50,5 +50,5 @@ def test_a_lead_time_that_is_longer_than_a_term_is_remarked() -> None:
 
 
 def test_nothing_of_it_is_remarked_on_the_shipped_policy() -> None:
-    told = [one.what for one in lint(load())]
+    told = [one.message for one in lint(load())]
     assert not [one for one in told if "less than a day" in one or "is longer than the term" in one]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.policy.lint import lint
-from services.policy.loader import InvalidPolicy, digest, load, load_text, structure_hashes
+from services.policy.loader import InvalidPolicy, hash_policy, load, load_text, structure_hashes
 from services.policy.yaml_source import PolicyProblem
 from tests.unit.policy.small import SMALL, line_of, replaced
 
@@ -439,8 +439,8 @@ def test_a_policy_that_says_nothing_of_it_is_the_policy_that_it_was() -> None:
     before = load_text(SMALL, "small.yaml")
     after = load_text(replaced(SMALL, stay, f"{stay}, identifies: true"), "small.yaml")
     said_no = load_text(replaced(SMALL, stay, f"{stay}, identifies: false"), "small.yaml")
-    assert digest(before) == digest(said_no) == DIGEST
-    assert digest(after) != DIGEST
+    assert hash_policy(before) == hash_policy(said_no) == DIGEST
+    assert hash_policy(after) != DIGEST
     assert structure_hashes(after) == structure_hashes(before)
 
 

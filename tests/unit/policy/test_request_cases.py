@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import pytest
 
 from services.policy.loader import load
-from services.policy.model import ActKind
-from services.policy.request_cases import Case, RequestEvent, State, cases, next_state
+from services.policy.model import PrivacyEventKind
+from services.policy.request_cases import Case, CaseState, RequestEvent, list_cases, next_state
 from services.policy.subject_state import PrivacyEvent
 
 POLICY = load()
 
 
-def act(kind: ActKind, time: str, request: str = "Q1") -> PrivacyEvent:
+def act(kind: PrivacyEventKind, time: str, request: str = "Q1") -> PrivacyEvent:
     return PrivacyEvent(
         kind=kind,
         subject="customer:1",
@@ -28,7 +28,7 @@ def act(kind: ActKind, time: str, request: str = "Q1") -> PrivacyEvent:
 
 
 def only(*acts: PrivacyEvent) -> Case:
-    (case,) = cases(acts, POLICY)
+    (case,) = list_cases(acts, POLICY)
     return case
 
 
@@ -71,7 +71,7 @@ def test_an_extension_counts_only_where_it_was_told_within_the_month(
         pytest.param(["request-refused"], "refused", id="never-verified"),
     ],
 )
-def test_a_case_is_as_far_as_its_acts(further: list[ActKind], state: str) -> None:
+def test_a_case_is_as_far_as_its_acts(further: list[PrivacyEventKind], state: str) -> None:
     """In whatever order they are known."""
     acts = [
         act("request-received", "2026-01-15T10:00:00+01:00"),
@@ -82,7 +82,7 @@ def test_a_case_is_as_far_as_its_acts(further: list[ActKind], state: str) -> Non
 
 def test_open_cases_come_first_by_their_limit() -> None:
     """What is owed soonest is on top."""
-    found = cases(
+    found = list_cases(
         [
             act("request-received", "2026-03-01T10:00:00Z", "late"),
             act("request-received", "2026-01-01T10:00:00Z", "done"),
@@ -97,12 +97,12 @@ def test_open_cases_come_first_by_their_limit() -> None:
 
 def test_what_was_never_received_is_no_case() -> None:
     """A verification that came first waits for its request."""
-    assert cases([act("identity-verified", "2026-01-02T10:00:00Z")], POLICY) == []
+    assert list_cases([act("identity-verified", "2026-01-02T10:00:00Z")], POLICY) == []
 
 
 def test_a_second_request_for_the_same_joins_the_first() -> None:
     """The first one's clock counts, and who is verified for the second is for the first."""
-    found = cases(
+    found = list_cases(
         [
             act("request-received", "2026-01-15T10:00:00+01:00", "Q1"),
             act("request-received", "2026-01-20T10:00:00+01:00", "Q2"),
@@ -112,7 +112,7 @@ def test_a_second_request_for_the_same_joins_the_first() -> None:
     )
     verified = datetime.fromisoformat("2026-01-21T10:00:00+01:00")
     limit = datetime.fromisoformat("2026-02-15T10:00:00+01:00")
-    assert [(one.request, one.joined_to, one.state) for one in found] == [
+    assert [(one.request, one.merged_into, one.state) for one in found] == [
         ("Q1", None, "verified"),
         ("Q2", "Q1", "verified"),
     ]
@@ -121,7 +121,7 @@ def test_a_second_request_for_the_same_joins_the_first() -> None:
 
 def test_a_request_after_the_answer_is_a_case_of_its_own() -> None:
     """The first was answered on the 18th, so that the second has its own month."""
-    found = cases(
+    found = list_cases(
         [
             act("request-received", "2026-01-15T10:00:00+01:00", "Q1"),
             act("request-answered", "2026-01-18T10:00:00+01:00", "Q1"),
@@ -129,7 +129,7 @@ def test_a_request_after_the_answer_is_a_case_of_its_own() -> None:
         ],
         POLICY,
     )
-    assert [(one.request, one.joined_to, one.state) for one in found] == [
+    assert [(one.request, one.merged_into, one.state) for one in found] == [
         ("Q2", None, "received"),
         ("Q1", None, "answered"),
     ]
@@ -141,7 +141,7 @@ def test_corrections_are_never_joined() -> None:
         replace(act("request-received", "2026-01-15T10:00:00+01:00", name), right="rectification")
         for name in ("Q1", "Q2")
     ]
-    assert [one.joined_to for one in cases(received, POLICY)] == [None, None]
+    assert [one.merged_into for one in list_cases(received, POLICY)] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +162,8 @@ def test_corrections_are_never_joined() -> None:
         ("answered", "identity-verified", "answered"),
     ],
 )
-def test_a_case_moves_forwards_only(state: State, happening: RequestEvent, then: State) -> None:
+def test_a_case_moves_forwards_only(
+    state: CaseState, happening: RequestEvent, then: CaseState
+) -> None:
     """What is closed stays as it is."""
     assert next_state(state, happening) == then

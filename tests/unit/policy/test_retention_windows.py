@@ -9,7 +9,7 @@ import pytest
 from schemas.cloudevents import CloudEvent
 from services.policy import loader
 from services.policy.model import Policy
-from services.policy.retention_windows import Window, check_times, window
+from services.policy.retention_windows import Window, check_times, compute_window
 from services.policy.tagging import tag
 from tests.unit.policy.small import Ended, joined, small
 
@@ -29,7 +29,7 @@ def view(
     )
     holding = tag(event, policy).holdings[0]
     ended = {clock: instant(anchor) for clock in policy.clocks} if anchor else {}
-    return window(holding, event.time, Ended(ended), policy)
+    return compute_window(holding, event.time, Ended(ended), policy)
 
 
 def only(rule: str, systems: str = "app") -> Policy:

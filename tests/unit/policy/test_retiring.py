@@ -9,7 +9,7 @@ import pytest
 from schemas.cloudevents import CloudEvent
 from services.policy import obligations
 from services.policy.lint import lint
-from services.policy.loader import InvalidPolicy, digest, load, load_text
+from services.policy.loader import InvalidPolicy, hash_policy, load, load_text
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS
 from services.policy.tagging import TaggedEvent, TaggingFailed, tag
@@ -83,9 +83,9 @@ def test_the_same_instant_is_the_same_policy_in_whatever_zone() -> None:
     same = small(changed={BOOKS: f"{BOOKS}, retired: '2026-01-01T02:00:00+02:00'"})
     other = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:01Z"})
     none = small(changed={BOOKS: f"{BOOKS}, retired: null"})
-    assert digest(one) == digest(same)
-    assert len({digest(one), digest(other), digest(small())}) == 3
-    assert digest(none) == digest(small())
+    assert hash_policy(one) == hash_policy(same)
+    assert len({hash_policy(one), hash_policy(other), hash_policy(small())}) == 3
+    assert hash_policy(none) == hash_policy(small())
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_lint_says_what_is_retired() -> None:
         {"lease": "2026-01-01T00:00:00Z", "acquisition": "2027-01-01T00:00:00Z"}
     )
     before = list(lint(load()))
-    assert [(one.key, one.what) for one in lint(policy) if one not in before] == [
+    assert [(one.key, one.message) for one in lint(policy) if one not in before] == [
         ("systems.lease.retired", "gets nothing of what happens from 2026-01-01T00:00:00Z on"),
         ("purposes.acquisition.retired", "has nothing held for it from 2027-01-01T00:00:00Z on"),
     ]

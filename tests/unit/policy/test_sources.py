@@ -20,7 +20,7 @@ from services.events.ingestion_plan import IngestionPlanner
 from services.events.tagged_event import RecordMetadata
 from services.events.tagger import EventTagger
 from services.policy.lint import lint
-from services.policy.loader import DEFAULT_POLICY, InvalidPolicy, digest, load_text
+from services.policy.loader import DEFAULT_POLICY, InvalidPolicy, hash_policy, load_text
 from services.policy.model import Policy
 from services.policy.tagging import TaggingFailed
 
@@ -120,7 +120,7 @@ def test_termijn_may_publish_its_own_answers() -> None:
 
 def test_lint_names_the_types_that_forbid_or_cause_an_erasure() -> None:
     """Until their sources are named."""
-    names = {one.key for one in lint(policy()) if "`sources`" in one.what}
+    names = {one.key for one in lint(policy()) if "`sources`" in one.message}
     assert {f"events.{HOLD}", "events.customers.customer-terminated"} <= names
     assert f"events.{FEEDBACK}" not in names
     assert f"events.{HOLD}" not in {one.key for one in lint(policy({HOLD: ["/legal"]}))}
@@ -128,7 +128,9 @@ def test_lint_names_the_types_that_forbid_or_cause_an_erasure() -> None:
 
 def test_a_policy_that_names_none_is_the_policy_that_it_was() -> None:
     """A ledger of before goes on under it: the digest is written down."""
-    assert digest(load_text(TEXT, DEFAULT_POLICY)) == (
+    assert hash_policy(load_text(TEXT, DEFAULT_POLICY)) == (
         "f064f9fc283775276cfed684773e20ae398a796ee9a8e625470336214f784a9e"
     )
-    assert digest(policy({FEEDBACK: ["/website"]})) != digest(policy({FEEDBACK: ["/shop"]}))
+    assert hash_policy(policy({FEEDBACK: ["/website"]})) != hash_policy(
+        policy({FEEDBACK: ["/shop"]})
+    )

@@ -35,7 +35,7 @@ def holdings(found: TaggedEvent) -> set[Line]:
 
 
 def moves(found: TaggedEvent) -> list[tuple[str, str]]:
-    return [(str(move.clock), move.move) for move in found.moves]
+    return [(str(move.clock), move.move) for move in found.clock_changes]
 
 
 @pytest.mark.parametrize(
@@ -488,15 +488,15 @@ def test_the_first_and_last_possible_times_have_windows(time: datetime) -> None:
 def test_unknown_fields_are_ignored() -> None:
     """A body may grow; it never reaches the ledger."""
     found = tagged("customers.customer-signed-up", customer_id="c1", iban="X", nested={"a": 1})
-    assert found.deciding == {"customer_id": "c1"}
+    assert found.decision_fields == {"customer_id": "c1"}
 
 
 def test_only_what_names_the_subjects_rows_goes_with_a_command() -> None:
     """The company of a consumer's order stays; a pseudonymised record names no person."""
     found = tagged("orders.order-placed", order_id="o1", customer_id="c1", consumer_id="k1")
     assert business_keys(found, SHIPPED, "consumer:k1") == {"order_id": "o1", "consumer_id": "k1"}
-    assert business_keys(found, SHIPPED, "consumer:k1", named=False) == {"order_id": "o1"}
-    assert business_keys(found, SHIPPED, "consumer:k1", without=["order_id"]) == {
+    assert business_keys(found, SHIPPED, "consumer:k1", names_subject=False) == {"order_id": "o1"}
+    assert business_keys(found, SHIPPED, "consumer:k1", excluded=["order_id"]) == {
         "consumer_id": "k1"
     }
 
@@ -528,8 +528,8 @@ def test_keys_that_contain_separators_are_different_clocks() -> None:
     """Supplier `a/b` with contact `c` is not supplier `a` with contact `b/c`."""
     one = tagged("suppliers.supplier-engaged", supplier_id="a/b", contact_id="c")
     other = tagged("suppliers.supplier-engaged", supplier_id="a", contact_id="b/c")
-    assert {str(move.clock) for move in one.moves}.isdisjoint(
-        str(move.clock) for move in other.moves
+    assert {str(move.clock) for move in one.clock_changes}.isdisjoint(
+        str(move.clock) for move in other.clock_changes
     )
 
 
@@ -544,7 +544,7 @@ def test_a_ticket_has_a_record_for_each_person_in_it() -> None:
 
 def test_a_type_that_names_no_person_is_partitioned_by_the_clock_that_it_moves() -> None:
     """The supplier's end goes where the supplier's other events go."""
-    assert tagged("suppliers.supplier-ended", supplier_id="s1").key == "supplier:s1"
+    assert tagged("suppliers.supplier-ended", supplier_id="s1").message_key == "supplier:s1"
 
 
 NAMES = st.text(alphabet="a/: é", max_size=3)
@@ -561,5 +561,5 @@ def test_any_data_is_tagged_or_refused_with_a_key(type_: str, data: dict[str, An
         event(refused.reason)
         return
     assert found == tagged(type_, **data)
-    assert found.holdings or found.moves
+    assert found.holdings or found.clock_changes
     assert all(":" in holding.subject and holding.systems for holding in found.holdings)
