@@ -20,6 +20,7 @@ from services.agent.adapters.sql.adapter import SqlAdapter
 from services.agent.command import Command, parse_command
 from services.agent.config import LoadedConfig
 from services.app import settings_loader
+from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import (
     format_instant,
     json_option,
@@ -93,7 +94,7 @@ def plan(config: Path, file: Any, as_json: bool) -> None:
         for step in adapter.steps(command):
             _print_statement(step, adapter, as_json=as_json)
         if problems := adapter.validate(command):
-            raise click.ClickException("; ".join(problems))
+            raise CheckFailed("; ".join(problems))
 
 
 @agent.command()
@@ -182,7 +183,7 @@ def _parse_command_file(text: bytes, name: str, loaded: LoadedConfig) -> Command
         try:
             return parse_command(codec.decode(topic, codec.encode(topic, json.loads(text))))
         except (ValueError, RecursionError, EncodingFailed, DecodingFailed) as cause:
-            raise click.ClickException(f"{name}: {cause}") from cause
+            raise CheckFailed(f"{name}: {cause}") from cause
 
 
 def _print_statement(step: Executable, adapter: SqlAdapter, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from confluent_kafka import KafkaException
 
 from schemas.errors import TermijnError
+from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
 from services.app.kafka_settings import kafka_security
@@ -47,10 +48,6 @@ _SETTINGS_TO_FIX = re.compile(r"[:;] (?:mend|fix|check) ")
 """Separates the cause from the settings in a connection error."""
 
 
-class _Unwell(click.ClickException):
-    """A check failed: no role should start yet."""
-
-
 @click.command()
 @json_option
 @click.option("--faults", is_flag=True, help="Only errors and warnings.")
@@ -66,7 +63,7 @@ def doctor(as_json: bool, faults: bool) -> None:
     show(rows, as_json=as_json, title="Checks", columns=_COLUMNS, heads=HEADS)
     failed = sum(1 for finding in findings if finding.state == "fault")
     if failed:
-        raise _Unwell(f"{failed} checks failed")
+        raise CheckFailed(f"{failed} checks failed")
 
 
 def _examine(opened: Resources) -> Iterator[Finding]:

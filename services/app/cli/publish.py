@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from schemas.codec import load as load_schemas
 from services.app.cli.backfill import show_forecast
+from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import format_instant, show
 from services.app.cli.output import console, say
 from services.app.cli.session import open_resources
@@ -29,18 +30,6 @@ from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage.database import Database
 
 _CATCH_UP_TIMEOUT = timedelta(minutes=10)
-
-
-class _NotRecorded(click.ClickException):
-    """The events were published, but the ledger did not record all of them in time."""
-
-
-class _PublishedDifferently(click.ClickException):
-    """The file changed between the check and the sending."""
-
-
-class _WouldNotBe(click.ClickException):
-    """A dry run found events that would not be recorded."""
 
 
 @click.command()
@@ -145,9 +134,9 @@ def _dry_run(
     for line in (*unknown_fields, *failed):
         say(line, err=True)
     if failed:
-        raise _WouldNotBe(f"{len(failed)} of {count} events would not be recorded")
+        raise CheckFailed(f"{len(failed)} of {count} events would not be recorded")
     if with_unknown_fields and not leave_out:
-        raise _WouldNotBe(
+        raise CheckFailed(
             f"{with_unknown_fields} of {count} events have fields that the schema does not have"
         )
 
@@ -203,7 +192,7 @@ def _send(
 
     def hold_back() -> None:
         if check is not None and (spots := check.lagging_partitions(ends)):
-            raise _NotRecorded(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
+            raise CheckFailed(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
 
     sender = OffsetRecorder(sender=bus.sender())
     publisher = Publisher(
@@ -233,7 +222,7 @@ def _send(
                 sent += len(acknowledged)
                 progress.update(task, advance=len(acknowledged))
     if sent != total:
-        raise _PublishedDifferently(
+        raise CheckFailed(
             f"{events}: changed while it was read: {total} events checked, {sent} sent"
         )
     if wait:
@@ -247,6 +236,6 @@ def _raise_if_parked(ledger: Database, sender: OffsetRecorder, sent: int) -> Non
     with ledger.transaction() as connection:
         parked = sum(sender.contains(*place) for place in parked_offsets(connection, sender.topics))
     if parked:
-        raise _NotRecorded(
+        raise CheckFailed(
             f"{parked} of {sent} events were parked, not recorded: see `termijn dead-letters list`"
         )

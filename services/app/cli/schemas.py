@@ -5,16 +5,13 @@ from __future__ import annotations
 import click
 
 from schemas.registry import Registry
+from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
 from services.app.wiring.resources import Resources, required_schemas
 from services.kafka import schema_registration
 from services.operations.doctor.findings import HEADS
 from services.operations.doctor.registry import check_registry
-
-
-class _Differs(click.ClickException):
-    """The registry differs from the schema files."""
 
 
 @click.group()
@@ -52,11 +49,11 @@ def check(as_json: bool) -> None:
     rows = (finding.to_row() for finding in findings)
     show(rows, as_json=as_json, title="Schema registry", columns=columns, heads=HEADS)
     if differences := [finding for finding in findings if finding.state != "sound"]:
-        raise _Differs(f"{len(differences)} differences")
+        raise CheckFailed(f"{len(differences)} differences")
 
 
 def _registry(opened: Resources) -> Registry:
     registry = opened.registry()
     if registry is None:
-        raise _Differs("no schema registry is configured; set SCHEMA_REGISTRY_URL")
+        raise CheckFailed("no schema registry is configured; set SCHEMA_REGISTRY_URL")
     return registry

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from schemas import topics as catalogue
+from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
 from services.app.wiring.required_topics import required_topics
@@ -17,10 +18,6 @@ from services.kafka.topic_admin import TopicAdmin
 from services.kafka.topic_checks import TopicCheck, check_topic, format_duration
 from services.kafka.topic_retention import retention_requirements
 from services.kafka.topic_state import Making
-
-
-class _Unfit(click.ClickException):
-    """A topic violates its retention requirement, or the broker has no topic settings."""
 
 
 @click.group()
@@ -54,11 +51,11 @@ def check(as_json: bool, strict: bool) -> None:
         1 for topic_check in checks if topic_check.promise.in_clear and topic_check.promise.at_once
     )
     if violating:
-        raise _Unfit(
+        raise CheckFailed(
             f"{violating} topics violate their retention requirement; run `termijn topics apply`"
         )
     if strict and unencrypted:
-        raise _Unfit(f"{unencrypted} topics need field encryption")
+        raise CheckFailed(f"{unencrypted} topics need field encryption")
 
 
 @topics.command()
@@ -112,7 +109,7 @@ def _describe_changes(topic_check: TopicCheck) -> str:
 def _kafka_client(opened: Resources) -> KafkaClient:
     bus = opened.kafka_client()
     if bus.is_embedded:
-        raise _Unfit(
+        raise CheckFailed(
             "the embedded broker has no topic settings; set KAFKA_BOOTSTRAP_SERVERS to Kafka brokers"
         )
     return bus

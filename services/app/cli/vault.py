@@ -9,6 +9,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import (
     ACCEPTS_DASH_VALUES,
     format_instant,
@@ -53,7 +54,7 @@ def status(as_json: bool) -> None:
     show(rows, as_json=as_json, title="The vault", columns=columns)
     overdue = [row["name"] for row in rows if row["state"] == "overdue"]
     if overdue:
-        raise click.ClickException(f"`termijn vault destroy {overdue[0]}` is overdue")
+        raise CheckFailed(f"`termijn vault destroy {overdue[0]}` is overdue")
 
 
 @vault.command()
@@ -113,7 +114,7 @@ def check(older_than: timedelta, as_json: bool) -> None:
     columns = ("key", "system", "made_at", "why")
     show(rows, as_json=as_json, title="Keys that no command will destroy", columns=columns)
     if orphans:
-        raise click.ClickException(f"{len(orphans)} keys have no term")
+        raise CheckFailed(f"{len(orphans)} keys have no term")
 
 
 @vault.command(context_settings=ACCEPTS_DASH_VALUES)
@@ -127,9 +128,7 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
         shredder = Shredder(data_keys.database)
         active_keys = shredder.by_id(keys)
         if missing := sorted(set(keys) - {key.key_id for key in active_keys}):
-            raise click.ClickException(
-                f"{missing[0]}: there is no key with this id; nothing was destroyed"
-            )
+            raise CheckFailed(f"{missing[0]}: there is no key with this id; nothing was destroyed")
 
         def log_shredding(connection: Connection) -> None:
             for key in active_keys:
