@@ -1,10 +1,11 @@
-"""Building the adapter that a file names. Only the composition root calls it."""
+"""Build the adapter that the agent's file names. Only `services/app/wiring/agent.py` calls it."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from shutil import which
 
@@ -153,19 +154,42 @@ def vault_adapter(loaded: LoadedConfig, stack: ExitStack) -> VaultAdapter:
     )
 
 
-def build(
-    loaded: LoadedConfig, token: Callable[[str], str], signer: SignerProtocol, stack: ExitStack
-) -> Adapter:
-    """The adapter that the file names; `token` is a command's, for callbacks.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterContext:
+    """What an adapter is built from."""
+
+    loaded: LoadedConfig
+    callback_token: Callable[[str], str]
+    """Returns the token that a callback about a command must carry, by the command's id."""
+    signer: SignerProtocol
+    """Signs requests to a webhook as the system."""
+    stack: ExitStack
+    """Closes the adapter's connections."""
+
+
+def _build_sql(context: AdapterContext) -> Adapter:
+    sql = context.loaded.configuration.adapter.sql
+    assert sql is not None
+    return sql_adapter(context.loaded, sql, context.stack)
+
+
+ADAPTERS: Mapping[str, Callable[[AdapterContext], Adapter]] = {
+    "hook": lambda context: hook_adapter(context.loaded),
+    "webhook": lambda context: webhook_adapter(
+        context.loaded, context.callback_token, context.signer
+    ),
+    "sql": _build_sql,
+    "vault": lambda context: vault_adapter(context.loaded, context.stack),
+}
+"""What builds each adapter, by the name of its section in the agent's file (`AdapterConfig`)."""
+
+
+def build_adapter(context: AdapterContext) -> Adapter:
+    """Build the adapter that the agent's file names.
 
     Raises:
         InvalidConfiguration: it cannot work as it is declared.
     """
-    named = loaded.configuration.adapter
-    if named.sql is not None:
-        return sql_adapter(loaded, named.sql, stack)
-    if named.webhook is not None:
-        return webhook_adapter(loaded, token, signer)
-    if named.vault is not None:
-        return vault_adapter(loaded, stack)
-    return hook_adapter(loaded)
+    sections = context.loaded.configuration.adapter  # checked to name exactly one
+    [name] = [name for name in ADAPTERS if getattr(sections, name) is not None]
+    return ADAPTERS[name](context)

@@ -24,7 +24,7 @@ from schemas.registry import Registry
 from schemas.registry_client import open_client
 from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.adapters.base import Adapter
-from services.agent.adapters.factory import build
+from services.agent.adapters.factory import AdapterContext, build_adapter
 from services.agent.callback_server import serve_callbacks
 from services.agent.config import LoadedConfig
 from services.agent.executor import CommandExecutor
@@ -39,8 +39,9 @@ from services.kafka.client import KafkaClient
 from services.kafka.tracer import open_tracer
 from services.operations import logs
 from services.operations.health import Address, Health, serve_http_on_free_port
-from services.operations.metrics import PORTS, Metrics
+from services.operations.metrics import Metrics
 from services.operations.observers.agent import AgentObserver
+from services.operations.ports import PORTS
 from services.storage.database import Database, open_database
 from services.storage.single_instance import inbox_lock
 
@@ -114,9 +115,15 @@ class AgentResources:
         return KeyDirectory(path=self.loaded.path(self.loaded.configuration.keys))
 
     def adapter(self, inbox: Inbox) -> Adapter:
-        """The way to the system."""
-        signer = self.keys().signer(self.loaded.configuration.system)
-        return build(self.loaded, _callback_tokens(inbox), signer, self.stack)
+        """Build the adapter through which commands reach the system."""
+        return build_adapter(
+            AdapterContext(
+                loaded=self.loaded,
+                callback_token=_callback_tokens(inbox),
+                signer=self.keys().signer(self.loaded.configuration.system),
+                stack=self.stack,
+            )
+        )
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from services.agent import config
-from services.agent.adapters.factory import hook_adapter, sql_adapter, webhook_adapter
-from services.agent.config import InvalidConfiguration, load
+from services.agent.adapters.factory import ADAPTERS, hook_adapter, sql_adapter, webhook_adapter
+from services.agent.config import AdapterConfig, InvalidConfiguration, load
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer
 
@@ -398,3 +399,8 @@ def test_a_hook_that_cannot_be_run_is_named_at_the_start(tmp_path: Path, program
         hook_adapter(loaded)
     loaded = load(written(tmp_path, text.replace(program, "sh")), {"PATH": "/usr/bin:/bin"})
     assert hook_adapter(loaded).command == ("sh",)
+
+
+def test_every_section_of_the_file_has_an_adapter() -> None:
+    """A section without a builder would be accepted, and fail when the agent starts."""
+    assert set(ADAPTERS) == {field.name for field in fields(AdapterConfig)}
