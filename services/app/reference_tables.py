@@ -14,7 +14,7 @@ import click
 
 from schemas.errors import TermijnError
 from services.app.settings_loader import list_settings
-from services.operations.metrics import CATALOGUE
+from services.operations.metric_catalogue import CATALOGUE
 
 PAGES = (Path("services/app/README.md"), Path("services/operations/README.md"))
 """The pages that have such tables, below the root of the source tree."""

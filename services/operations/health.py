@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from services.operations.metrics import HOST
+from services.operations.ports import HOST
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication

@@ -22,7 +22,8 @@ from schemas.codec import load as load_schemas
 from services.app import reference_tables, settings_loader
 from services.app.cli.main import termijn
 from services.ledger.grants import GRANTS
-from services.operations.metrics import CATALOGUE, PORTS
+from services.operations.metric_catalogue import CATALOGUE
+from services.operations.ports import PORTS
 from services.storage.database_roles import group_name
 
 ROOT = Path(__file__).parents[2]

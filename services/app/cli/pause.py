@@ -9,7 +9,7 @@ from services.app.cli.options import (
     reason_option,
 )
 from services.app.cli.session import open_resources, run_in_transaction
-from services.operations.metrics import PORTS
+from services.operations.ports import PORTS
 from services.storage import pause as control
 
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 from services.app.wiring.resources import Resources
 from services.operations import logs
 from services.operations.health import Address, Health, serve_http_on_free_port
-from services.operations.metrics import PORTS, Metrics
+from services.operations.metrics import Metrics
 from services.operations.observers.base import RoleObserver
+from services.operations.ports import PORTS
 from services.policy.model import Policy
 
 T = TypeVar("T", bound=RoleObserver)

@@ -16,7 +16,8 @@ from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import Resources, open_resources, utc_now
 from services.operations import logs
 from services.operations.health import Address, Health, serve_http_on_free_port
-from services.operations.metrics import PORTS, Metrics
+from services.operations.metrics import Metrics
+from services.operations.ports import PORTS
 from services.operations.watch.observer import WatchObserver
 from services.policy.model import Policy
 

@@ -30,7 +30,7 @@ from services.operations.manifests.kubernetes_roles import (
     labels,
 )
 from services.operations.manifests.strimzi import CLUSTER
-from services.operations.metrics import PORTS
+from services.operations.ports import PORTS
 
 BASE: Final = Path("kubernetes") / "base"
 SCALING: Final = Path("kubernetes") / "components" / "autoscaling"

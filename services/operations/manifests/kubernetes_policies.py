@@ -16,7 +16,7 @@ from services.operations.manifests.kubernetes_roles import (
     labels,
 )
 from services.operations.manifests.strimzi import CLUSTER
-from services.operations.metrics import PORTS
+from services.operations.ports import PORTS
 
 
 def disruption_budget(role: RoleManifest) -> dict[str, Any]:

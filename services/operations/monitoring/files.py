@@ -7,7 +7,6 @@ from pathlib import Path
 
 import yaml
 
-from services.operations.metrics import HOST, PORTS
 from services.operations.monitoring import alerts, recordings
 from services.operations.monitoring.dashboard_flow import FLOW
 from services.operations.monitoring.dashboard_promises import PROMISES
@@ -15,6 +14,7 @@ from services.operations.monitoring.dashboard_systems import SYSTEMS
 from services.operations.monitoring.dashboards import dashboard_json
 from services.operations.monitoring.rules import alert_file, recording_file
 from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
+from services.operations.ports import HOST, PORTS
 
 BOARDS = (PROMISES, SYSTEMS, FLOW)
 RUNBOOKS = "runbooks.md"

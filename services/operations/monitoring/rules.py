@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
-from services.operations.metrics import CATALOGUE
+from services.operations.metric_catalogue import CATALOGUE
 
 Severity = Literal["critical", "warning"]
 """Critical: a promise or a duty is broken, or will be within hours. Warning: it will be if nobody looks."""

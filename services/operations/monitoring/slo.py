@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.operations.metrics import LATENESS_BUCKETS
+from services.operations.metric_catalogue import LATENESS_BUCKETS
 from services.operations.monitoring.rules import Alert, Recording
 from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, PRODUCTION, TimeScale
 

@@ -15,8 +15,8 @@ from jsonschema import Draft202012Validator
 
 from services.app.cli.main import termijn
 from services.app.settings_loader import FILE, list_settings
-from services.operations.metrics import PORTS
 from services.operations.monitoring.files import CONTAINED
+from services.operations.ports import PORTS
 from tests.unit.manifests.needed import ROOT, cached
 
 DEPLOY = ROOT / "deploy"

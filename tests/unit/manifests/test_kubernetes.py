@@ -15,7 +15,8 @@ from services.app.cli.main import termijn
 from services.app.settings_loader import list_settings
 from services.ledger.grants import GRANTS
 from services.operations.manifests.kubernetes_roles import ROLES
-from services.operations.metrics import CATALOGUE, PORTS
+from services.operations.metric_catalogue import CATALOGUE
+from services.operations.ports import PORTS
 from tests.unit.manifests.crds import strict
 from tests.unit.manifests.needed import ROOT, cached
 

@@ -15,12 +15,13 @@ import yaml
 from click.testing import CliRunner
 
 from services.app.cli.main import termijn
-from services.operations.metrics import CATALOGUE, PORTS
+from services.operations.metric_catalogue import CATALOGUE
 from services.operations.monitoring import alerts, recordings, slo
 from services.operations.monitoring.dashboards import Board, Panel
 from services.operations.monitoring.files import BOARDS, files
 from services.operations.monitoring.rules import Alert, Recording, metrics_of, recorded_of
 from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
+from services.operations.ports import PORTS
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.operations.metrics import CATALOGUE, PORTS, Metrics
+from services.operations.metric_catalogue import CATALOGUE
+from services.operations.metrics import Metrics
+from services.operations.ports import PORTS
 
 BASE_UNITS = ("_seconds", "_ratio", "_total", "_info")
 # Counts of things that are there now have no unit; each is named here, so that a new one is a choice.
