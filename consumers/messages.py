@@ -13,7 +13,11 @@ from schemas.errors import DecodingFailed, MalformedEvent, TermijnError
 from services.agent.command import CommandMisaddressed
 from services.crypto.envelope import AeadCipher, OriginalMessage
 from services.crypto.signing import SignatureInvalid
-from services.deleter.settlement import ReusedAcknowledgement, UnknownCommand, Unusable
+from services.deleter.settlement import (
+    ReusedAcknowledgement,
+    UnknownCommand,
+    UnusableAcknowledgement,
+)
 from services.events.dead_letter_replay import first_arrival
 from services.events.refusals import TaggingError, rejection_reason
 from services.events.tagged_event import Headers
@@ -43,7 +47,7 @@ class Unprocessed(TermijnError):
 
 
 UnprocessableMessage = (
-    TaggingError | SignatureInvalid | CommandMisaddressed | Unusable | Unprocessed
+    TaggingError | SignatureInvalid | CommandMisaddressed | UnusableAcknowledgement | Unprocessed
 )
 
 

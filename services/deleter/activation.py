@@ -8,13 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.deleter.emission import withdraw
+from services.deleter.emission import cancel_unwanted
 from services.ledger import active_policy, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.policy_references import Drop
 from services.policy.model import Policy
 
-_AT_ONCE = 500
+_CHUNK_SIZE = 500
 """Commands that are looked at together."""
 
 
@@ -36,9 +36,9 @@ def activate(
     """
     active_policy.activate(connection, policy, now, drops)
     column = tables.command.c
-    query = select(column.command_id).order_by(column.command_id).limit(_AT_ONCE)
+    query = select(column.command_id).order_by(column.command_id).limit(_CHUNK_SIZE)
     query = query.where(column.state.in_(NOT_CARRIED_OUT))
     after = UUID(int=0)
     while found := connection.execute(query.where(column.command_id > after)).scalars().all():
-        withdraw(connection, found, policy, now)
+        cancel_unwanted(connection, found, policy, now)
         after = found[-1]

@@ -17,9 +17,14 @@ from sqlalchemy import Connection, Row, or_, select
 
 from schemas import limits
 from services.deleter import subject_scan
-from services.deleter.command_size import chunks, size
-from services.deleter.plan_cache import Planner
-from services.deleter.planning import obsolete, outstanding, restricting, without_contested_keys
+from services.deleter.command_size import record_size, split_by_size
+from services.deleter.plan_cache import CachingPlanner
+from services.deleter.planning import (
+    needed_restrictions,
+    obsolete,
+    outstanding,
+    without_contested_keys,
+)
 from services.deleter.subject_scan import SubjectScanChunk
 from services.deleter.withheld import is_withheld
 from services.ledger import clocks, key_conflicts, outbox, tables
@@ -56,7 +61,7 @@ class ClaimResult:
     """Of these, the commands that are to be relayed at once."""
     events: Mapping[UUID, TaggedEvent]
     """The events of the records that were looked at, by id."""
-    looked_at: int
+    scanned: int
     """Records and clocks that were due for a look."""
     more: bool
     """Whether there may be more that is due by the same instant."""
@@ -68,7 +73,7 @@ class PlannedObligation:
 
     record_id: UUID
     subject: str
-    step: Obligation
+    obligation: Obligation
     epochs: tuple[tuple[str, UUID, int], ...]
     names_subject: bool
     acts: int
@@ -94,57 +99,57 @@ def claim_due(
     """
     records = _due_records(connection, now, limit)
     members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
-    walked: list[ClockState] = []
+    advanced: list[ClockState] = []
     for walk in _due_clocks(connection, now, limit):
-        if walked and len(members) >= limit:
+        if advanced and len(members) >= limit:
             break  # the others keep their turn
         chunk = _clock_chunk(connection, walk)
         members.update((row.record_id, row) for row in chunk if row.backfill is None)
         cursor = chunk[-1].record_id if len(chunk) == MAX_RECORDS_PER_COMMAND else None
-        walked.append(walk.with_scan_advanced(now, cursor, policy))
-    clocks.update_clocks(connection, walked)
-    looks = subject_scan.due_scans(
+        advanced.append(walk.with_scan_advanced(now, cursor, policy))
+    clocks.update_clocks(connection, advanced)
+    scans = subject_scan.due_scans(
         connection,
         now,
         limit=max(1, limit // _CLOCKS_PER_RECORD),
-        most=limit,
+        max_records=limit,
         chunk=MAX_RECORDS_PER_COMMAND,
     )
-    members.update((row.record_id, row) for look in looks for row in look.records)
+    members.update((row.record_id, row) for look in scans for row in look.records)
     events = load_tagged_events(connection, {row.event_id for row in members.values()}, policy)
-    siblings = subject_scan.co_subject_records(connection, looks, events)
-    members.update((row.record_id, row) for row in siblings)
+    co_subject_records = subject_scan.co_subject_records(connection, scans, events)
+    members.update((row.record_id, row) for row in co_subject_records)
 
     def waits(step: Obligation, tagged: TaggedEvent, subject: str) -> bool:
         return is_withheld(blindness, step.action, subject, tagged, policy)
 
     rows = list(members.values())
-    found = plan_obligations(connection, rows, events, policy, now, looks, waits)
+    planned = plan_obligations(connection, rows, events, policy, now, scans, waits)
     written = outbox.insert_commands(
-        connection, group_into_commands(found.wanted), policy.version, now, lease
+        connection, group_into_commands(planned.obligations), policy.version, now, lease
     )
     _schedule_next_check(connection, records, events, policy, now)
-    schedule_record_check(connection, found.withheld | found.outdone.keys(), now)
-    subject_scan.advance_scans(connection, looks, found.facts, now)
-    subject_scan.look_later(connection, set(found.outdone.values()), now + RESCAN_DELAY)
+    schedule_record_check(connection, planned.withheld | planned.superseded.keys(), now)
+    subject_scan.advance_scans(connection, scans, planned.facts, now)
+    subject_scan.postpone_scans(connection, set(planned.superseded.values()), now + RESCAN_DELAY)
     return ClaimResult(
         commands=written.commands,
         leased=written.leased,
         events=events,
-        looked_at=len(records) + len(walked) + len(looks),
-        more=len(records) >= limit or bool(walked) or bool(looks),
+        scanned=len(records) + len(advanced) + len(scans),
+        more=len(records) >= limit or bool(advanced) or bool(scans),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class PlanningResult:
     """What a look at records came to."""
 
-    wanted: Sequence[PlannedObligation]
+    obligations: Sequence[PlannedObligation]
     """What is due and no command does yet."""
     withheld: Set[UUID]
     """Records of which something has to wait."""
-    outdone: Mapping[UUID, str]
+    superseded: Mapping[UUID, str]
     """Records, with their subject, of which an erasure makes a restriction needless, once it leaves."""
     facts: LedgerFacts
 
@@ -155,9 +160,9 @@ def plan_obligations(
     events: Mapping[UUID, TaggedEvent],
     policy: Policy,
     now: datetime,
-    looks: Collection[SubjectScanChunk],
-    waits: Callable[[Obligation, TaggedEvent, str], bool],
-) -> Found:
+    scans: Collection[SubjectScanChunk],
+    is_postponed: Callable[[Obligation, TaggedEvent, str], bool],
+) -> PlanningResult:
     """Every step that is due for these records and that no command does yet, but for what `waits`.
 
     What erases and waits, here or in the outbox, is no reason to restrict nothing meanwhile.
@@ -171,7 +176,7 @@ def plan_obligations(
         for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
     }
     locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
-    own = {row.subject for row in rows} | {look.subject for look in looks}
+    own = {row.subject for row in rows} | {look.subject for look in scans}
     outbox.lock_subjects(connection, own, "command")
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
@@ -180,62 +185,64 @@ def plan_obligations(
     said = {
         event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
     }
-    live = outbox.active_obligations(connection, {row.record_id for row in rows})
+    active = outbox.active_obligations(connection, {row.record_id for row in rows})
     spoken_of = {row.record_id for row in rows if facts.subject_state(row.subject)}
-    unsent = outbox.unsent_erasures(connection, spoken_of & live.keys())
-    judged = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
-    planner = Planner(facts, policy, now)
-    found: list[PlannedObligation] = []
+    unsent = outbox.unsent_erasures(connection, spoken_of & active.keys())
+    conflicted_keys = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
+    planner = CachingPlanner(facts, policy, now)
+    planned: list[PlannedObligation] = []
     withheld: set[UUID] = set()
-    outdone: dict[UUID, str] = {}
+    superseded: dict[UUID, str] = {}
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
-        done = live.get(row.record_id, frozenset())
+        done = active.get(row.record_id, frozenset())
         tagged = events[row.event_id]
-        due = planner.due(tagged, row.subject)
-        if judged.blocks(tagged):
+        due = planner.due_obligations(tagged, row.subject)
+        if conflicted_keys.blocks(tagged):
             due = without_contested_keys(due)
         acts = said[row.event_id]
         forbidden += [(row.record_id, *one) for one in obsolete(due, done)]
         unmet_steps = outstanding(due, done)
-        restricted = [one for one in restricting(due, done) if one not in unmet_steps]
+        restricted = [one for one in needed_restrictions(due, done) if one not in unmet_steps]
         lying = set(unsent.get(row.record_id, ())) if restricted else set()
-        if any(waits(step, tagged, row.subject) for step in unmet_steps):
+        if any(is_postponed(step, tagged, row.subject) for step in unmet_steps):
             withheld.add(row.record_id)
-            unmet_steps = [one for one in unmet_steps if not waits(one, tagged, row.subject)]
+            unmet_steps = [one for one in unmet_steps if not is_postponed(one, tagged, row.subject)]
             lying |= {one.system for one in restricted if (one.system, "erase") not in done}
         elif any((one.system, "erase") not in done for one in restricted):
-            outdone[row.record_id] = row.subject
+            superseded[row.record_id] = row.subject
         unmet_steps += [one for one in restricted if one.system in lying]
         for step in unmet_steps:
             epochs = tuple(
                 (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
             )
-            found.append(
+            planned.append(
                 PlannedObligation(
                     record_id=row.record_id,
                     subject=row.subject,
-                    step=step,
+                    obligation=step,
                     epochs=epochs,
                     names_subject=step.action != "erase"
                     or (step.system, "pseudonymise") not in done,
                     acts=acts,
-                    size=size(tagged, policy),
+                    size=record_size(tagged, policy),
                 )
             )
     if forbidden:
         stale = outbox.commands_for_obligations(connection, forbidden)
         for command in outbox.cancel_or_recall(connection, stale, policy, now):
             outbox.schedule_rescan(connection, command, now)
-    return Found(wanted=found, withheld=withheld, outdone=outdone, facts=facts)
+    return PlanningResult(
+        obligations=planned, withheld=withheld, superseded=superseded, facts=facts
+    )
 
 
-def group_into_commands(wanted: Iterable[PlannedObligation]) -> list[CommandDraft]:
+def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDraft]:
     """Group wanted steps into commands of so many records, alike in all they say, as the bus takes."""
     groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
     firsts: dict[tuple[Any, ...], PlannedObligation] = {}
-    for one in wanted:
-        step = one.step
+    for one in planned:
+        step = one.obligation
         alike = (
             step.due,
             step.system,
@@ -256,8 +263,8 @@ def group_into_commands(wanted: Iterable[PlannedObligation]) -> list[CommandDraf
     drafts = []
     for alike, records in groups.items():
         one = firsts[alike]
-        step = one.step
-        for chunk in chunks(sorted(records)):
+        step = one.obligation
+        for chunk in split_by_size(sorted(records)):
             drafts.append(
                 CommandDraft(
                     system=step.system,

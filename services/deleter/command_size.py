@@ -15,17 +15,17 @@ _PAIR = 6
 """And to a pair of them."""
 
 
-def size(tagged: TaggedEvent, policy: Policy) -> int:
+def record_size(tagged: TaggedEvent, policy: Policy) -> int:
     """At most so many bytes one record takes in a command."""
     size = _FRAME + sum(_bytes(text) for text in (tagged.source, tagged.id, tagged.type))
     keys = business_keys(tagged, policy, tagged.subject or "")
     return size + sum(_PAIR + _bytes(name) + _bytes(value) for name, value in keys.items())
 
 
-def chunks(
+def split_by_size(
     records: Iterable[tuple[UUID, int]],
-    most: int = limits.MAX_COMMAND_RECORDS,
-    most_bytes: int = limits.MAX_COMMAND,
+    max_records: int = limits.MAX_COMMAND_RECORDS,
+    max_bytes: int = limits.MAX_COMMAND,
 ) -> Iterator[tuple[UUID, ...]]:
     """Records, each with its size, in chunks that one command can name; none is left out.
 
@@ -34,7 +34,7 @@ def chunks(
     chunk: list[UUID] = []
     taken = 0
     for record, its in records:
-        if chunk and (len(chunk) == most or taken + its > most_bytes):
+        if chunk and (len(chunk) == max_records or taken + its > max_bytes):
             yield tuple(chunk)
             chunk, taken = [], 0
         chunk.append(record)

@@ -25,14 +25,14 @@ from services.deleter.dispatch import (
     NO_ATTACHMENTS,
     SCOPE,
     CommandAttachments,
-    Outlet,
+    CommandPublisher,
     PausedSystems,
     RetryPolicy,
     SentCommand,
     dispatch,
     lease,
 )
-from services.deleter.protection import Passed, protect
+from services.deleter.protection import ScanPosition, protect
 from services.deleter.settlement import escalate
 from services.deleter.undeliverable import set_aside
 from services.deleter.verification import VerificationResult, verify_commands
@@ -51,9 +51,9 @@ from services.storage.gc_pause import gc_paused
 T = TypeVar("T")
 ROLE = SCOPE
 _ESCALATE = timedelta(seconds=5)
-_NO_STOPS = PausedSystems()
+_NOTHING_PAUSED = PausedSystems()
 _AGAIN_SECONDS = 0.2
-_RECORDS = 20_000
+_MAX_RECORDS = 20_000
 """What one relay names at most: it must be out long before its lease is over."""
 
 
@@ -75,7 +75,7 @@ class CatchUpCheck(Protocol):
         """The partitions not recorded up to the end that they had when this was called."""
 
 
-class Observer(Protocol):
+class DeleterRunObserver(Protocol):
     """Who wants to know what a round did: metrics and logs."""
 
     def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
@@ -100,8 +100,8 @@ class Observer(Protocol):
 class DeleterLimits:
     """How much one round does, and how much all rounds of an hour may do."""
 
-    claim: int = 5_000
-    relay: int = 1_000
+    records_per_claim: int = 5_000
+    commands_per_dispatch: int = 1_000
     commands_per_hour: int = 100_000
     """First sends within an hour; 0 is no cap."""
     clock_tolerance: timedelta = timedelta(seconds=1)
@@ -132,10 +132,10 @@ class _LastEmptyClaim:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Protection:
+class _ProtectionScan:
     """How far the looks have come that go on while nothing is claimed."""
 
-    passed: Passed = field(default_factory=Passed)
+    position: ScanPosition = field(default_factory=ScanPosition)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,23 +143,25 @@ class Deleter:
     """The deleter of one process; `now` is this machine's clock, UTC."""
 
     ledger: Database
-    outlet: Outlet
-    sight: CatchUpCheck
+    publisher: CommandPublisher
+    catch_up_check: CatchUpCheck
     policy: Policy
-    observer: Observer
+    observer: DeleterRunObserver
     now: Callable[[], datetime]
     limits: DeleterLimits = field(default_factory=DeleterLimits)
-    patience: RetryPolicy = field(default_factory=RetryPolicy)
-    enclosures: CommandAttachments = NO_ATTACHMENTS
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    attachments: CommandAttachments = NO_ATTACHMENTS
     """What goes along with commands that serve a request."""
-    remains: TombstoneCipher | None = None
+    tombstone_cipher: TombstoneCipher | None = None
     """What compares parked events with whom they are about; without it all that they could forbid waits."""
-    rest: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
+    wait_before_retry: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
     """Between two tries of what fails by itself."""
-    _escalated: _Throttle = field(default_factory=lambda: _Throttle(every=_ESCALATE), init=False)
-    _sweep: _LastEmptyClaim = field(default_factory=_LastEmptyClaim, init=False)
+    _escalation_throttle: _Throttle = field(
+        default_factory=lambda: _Throttle(every=_ESCALATE), init=False
+    )
+    _last_empty_claim: _LastEmptyClaim = field(default_factory=_LastEmptyClaim, init=False)
     _protected: _Throttle = field(init=False)
-    _protection: _Protection = field(default_factory=_Protection, init=False)
+    _protection_scan: _ProtectionScan = field(default_factory=_ProtectionScan, init=False)
 
     def __post_init__(self) -> None:
         """Pace the looks as the limits say."""
@@ -173,34 +175,34 @@ class Deleter:
             PolicyMismatch: another policy has become the active one.
         """
         with self.ledger.transaction() as connection:
-            now = self._agreed_now(connection)
+            now = self._checked_now(connection)
             # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
-            parked = blind_spots.load_blind_spots(connection, self.policy, self.remains)
+            parked = blind_spots.load_blind_spots(connection, self.policy, self.tombstone_cipher)
             state = pause.pause_state(connection, ROLE)
-            stops = PausedSystems.read(connection)
+            stops = PausedSystems.load(connection)
         with gc_paused():
-            handled = self._send(self._lease(_NO_STOPS, PROTECTIVE))
-            sees = state != "paused" and self._sees()
+            handled = self._send(self._lease_outbox(_NOTHING_PAUSED, PROTECTIVE))
+            sees = state != "paused" and self._is_caught_up()
             if state == "running" and sees:
-                nothing_due_at = self._sweep.nothing_due_at
+                nothing_due_at = self._last_empty_claim.nothing_due_at
                 try:
                     claimed = self._claim(stops, parked)
                 except Exception:  # whatever refuses a claim does not refuse what protects
-                    self._protect_meanwhile(now)
+                    self._protect_if_due(now)
                     raise
                 self._send(claimed.leased, parked, claimed.events, nothing_due_at)
-                handled += claimed.looked_at + self._prove().looked_at
+                handled += claimed.scanned + self._verify().handled
             else:
-                handled += self._protect_meanwhile(now)
+                handled += self._protect_if_due(now)
             if state != "paused":
-                handled += self._send(self._lease(stops, None if sees else HARMLESS), parked)
-        if state != "paused" and self._escalated.is_due(now):
+                handled += self._send(self._lease_outbox(stops, None if sees else HARMLESS), parked)
+        if state != "paused" and self._escalation_throttle.is_due(now):
             self._escalate(now)
         return handled
 
-    def _sees(self) -> bool:
+    def _is_caught_up(self) -> bool:
         """Whether nothing that could forbid an erasure may lie unread."""
-        spots = self.sight.lagging_partitions()
+        spots = self.catch_up_check.lagging_partitions()
         self.observer.waiting_for_catch_up(spots)
         return not spots
 
@@ -214,59 +216,63 @@ class Deleter:
                 connection,
                 self.policy,
                 now,
-                limit=self.limits.claim,
+                limit=self.limits.records_per_claim,
                 lease=lease,
-                blindness=self._blindness(connection, parked),
+                blindness=self._blind_spots_now(connection, parked),
             )
             return claimed, now
 
-        claimed, at = self._write_in_room(work)
-        if not claimed.looked_at:
-            self._sweep.nothing_due_at = at
+        claimed, at = self._run_under_cap(work)
+        if not claimed.scanned:
+            self._last_empty_claim.nothing_due_at = at
         return claimed
 
-    def _prove(self) -> VerificationResult:
+    def _verify(self) -> VerificationResult:
         """In a transaction of its own: a claim takes its clocks before any subject."""
-        return self._write(
+        return self._run_under_policy(
             lambda connection, now: verify_commands(
-                connection, self.policy, now, limit=self.limits.relay
+                connection, self.policy, now, limit=self.limits.commands_per_dispatch
             )
         )
 
-    def _protect_meanwhile(self, now: datetime) -> int:
+    def _protect_if_due(self, now: datetime) -> int:
         """Where nothing is claimed, now and then: what protects is written, and leaves; how much."""
         if not self._protected.is_due(now):
             return 0
-        self._protect()
-        return self._send(self._lease(_NO_STOPS, PROTECTIVE))
+        self._write_protection()
+        return self._send(self._lease_outbox(_NOTHING_PAUSED, PROTECTIVE))
 
-    def _protect(self) -> None:
+    def _write_protection(self) -> None:
         """Look at some of those of whom something was said, although nothing is claimed."""
         looked = 0
-        while looked < self.limits.relay:
-            before = self._protection.passed
-            passed = self._write(
+        while looked < self.limits.commands_per_dispatch:
+            before = self._protection_scan.position
+            passed = self._run_under_policy(
                 lambda connection, now, before=before: protect(  # type: ignore[misc]
                     connection, self.policy, now, before
                 )
             )
-            self._protection.passed = passed or Passed()
+            self._protection_scan.position = passed or ScanPosition()
             if passed is None:
                 return
-            looked += 1 + passed.records
+            looked += 1 + passed.records_scanned
 
-    def _lease(self, stops: PausedSystems, actions: Collection[str] | None) -> Sequence[UUID]:
+    def _lease_outbox(
+        self, stops: PausedSystems, actions: Collection[str] | None
+    ) -> Sequence[UUID]:
         """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
 
         def work(connection: Connection, room: int) -> Sequence[UUID]:
-            limit, now = min(self.limits.relay, room), database_now(connection)
+            limit, now = min(self.limits.commands_per_dispatch, room), database_now(connection)
             if limit == 0:
                 return ()
-            return lease(connection, now, stops, limit=limit, records=_RECORDS, actions=actions)
+            return lease(connection, now, stops, limit=limit, records=_MAX_RECORDS, actions=actions)
 
         if actions is PROTECTIVE:
-            return self._write(lambda connection, _: work(connection, self.limits.relay))
-        return self._write_in_room(work)
+            return self._run_under_policy(
+                lambda connection, _: work(connection, self.limits.commands_per_dispatch)
+            )
+        return self._run_under_cap(work)
 
     def _send(
         self,
@@ -282,26 +288,26 @@ class Deleter:
 
         def some(commands: Sequence[UUID]) -> None:
             sent.extend(
-                self._write(
+                self._run_under_policy(
                     lambda connection, now: dispatch(
                         connection,
                         commands,
-                        self.outlet,
+                        self.publisher,
                         self.policy,
                         now,
-                        self.patience,
+                        self.retry_policy,
                         claimed,
-                        self.enclosures,
-                        self._blindness(connection, parked),
+                        self.attachments,
+                        self._blind_spots_now(connection, parked),
                     )
                 )
             )
 
-        Halving(rest=self.rest).each(list(leased), some, self._set_aside)
+        Halving(rest=self.wait_before_retry).each(list(leased), some, self._set_aside)
         self.observer.commands_sent(sent, nothing_due_at)
         return len(leased)
 
-    def _write(self, work: Callable[[Connection, datetime], T]) -> T:
+    def _run_under_policy(self, work: Callable[[Connection, datetime], T]) -> T:
         """Do `work` in one transaction in which the policy is the active one and stays so.
 
         Raises:
@@ -315,28 +321,28 @@ class Deleter:
 
         return self.ledger.run_in_transaction(begun)
 
-    def _write_in_room(self, work: Callable[[Connection, int], T]) -> T:
+    def _run_under_cap(self, work: Callable[[Connection, int], T]) -> T:
         """Do `work` in one transaction, with how many commands it may lease under the hourly cap."""
         most = self.limits.commands_per_hour
 
         def within(connection: Connection, _: datetime) -> tuple[T, bool]:
-            room = rate_cap.take(connection, most, ROLE)
-            return work(connection, room.left), room.reached
+            room = rate_cap.take_capacity(connection, most, ROLE)
+            return work(connection, room.commands), room.reached
 
-        done, reached = self._write(within)
+        done, reached = self._run_under_policy(within)
         if reached:
             self.observer.rate_cap_reached(most)
         return done
 
-    def _blindness(self, connection: Connection, parked: BlindSpots) -> BlindSpots:
+    def _blind_spots_now(self, connection: Connection, parked: BlindSpots) -> BlindSpots:
         """What was parked when the round began, and what is now."""
         return parked.combined_with(
-            blind_spots.load_blind_spots(connection, self.policy, self.remains)
+            blind_spots.load_blind_spots(connection, self.policy, self.tombstone_cipher)
         )
 
     def _set_aside(self, command: UUID, cause: Exception) -> None:
         """Escalate a command that the bus takes at no attempt, so that the others go out."""
-        why, again = words(cause), self.patience.cap
+        why, again = words(cause), self.retry_policy.cap
         system = self.ledger.run_in_transaction(
             lambda connection: set_aside(connection, command, why, database_now(connection), again)
         )
@@ -350,7 +356,7 @@ class Deleter:
         if silent:
             self.observer.commands_escalated(silent)
 
-    def _agreed_now(self, connection: Connection) -> datetime:
+    def _checked_now(self, connection: Connection) -> datetime:
         now = database_now(connection)
         off = self.now() - now
         if abs(off) > self.limits.clock_tolerance:

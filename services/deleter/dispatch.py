@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, and_, func, not_, select
 
-from services.deleter.emission import Asked, asked_for, covers
+from services.deleter.emission import WantedCommands, referenced_command, wanted_commands
 from services.deleter.withheld import is_withheld
 from services.ledger import outbox, tables
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
@@ -30,7 +30,7 @@ from services.policy.tagging import TaggedEvent, business_keys
 from services.storage.bulk import insert, select_in
 
 _VERIFIED_ACTIONS = {reason: action for action, reason in VERIFICATION_REASONS.items()}
-_AT_ONCE = 10_000
+_MAX_RECORDS = 10_000
 """Records that are put together and sent before the next are."""
 SCOPE: Final = "deleter"
 """What is paused where nothing is to leave at all."""
@@ -49,7 +49,7 @@ class PausedSystems:
     """Whether the deleter itself is paused."""
 
     @classmethod
-    def read(cls, connection: Connection) -> PausedSystems:
+    def load(cls, connection: Connection) -> PausedSystems:
         """What is paused and drained by now."""
         found = {row.scope: row.state for row in connection.execute(select(tables.control))}
         systems = {
@@ -63,7 +63,7 @@ class PausedSystems:
             everything=found.get(SCOPE) == "paused",
         )
 
-    def hold_back(self, command: Row[Any]) -> bool:
+    def holds_back(self, command: Row[Any]) -> bool:
         """Whether a command that is leased waits for a pause; one that is drained has begun."""
         if command.action in PROTECTIVE:
             return False
@@ -92,7 +92,7 @@ class RecordMetadata:
 class CommandAttachments(Protocol):
     """What goes along with commands that serve a request, beside their records."""
 
-    def of(
+    def for_commands(
         self, connection: Connection, rows: Sequence[Row[Any]]
     ) -> Mapping[UUID, Mapping[str, Any] | None]:
         """Further fields of the `command` schema by command; None where a command has to wait for them."""
@@ -101,7 +101,7 @@ class CommandAttachments(Protocol):
 class NoAttachments:
     """Nothing goes along."""
 
-    def of(
+    def for_commands(
         self, connection: Connection, rows: Sequence[Row[Any]]
     ) -> Mapping[UUID, Mapping[str, Any] | None]:
         """No further field."""
@@ -111,7 +111,7 @@ class NoAttachments:
 NO_ATTACHMENTS = NoAttachments()
 
 
-class Outlet(Protocol):
+class CommandPublisher(Protocol):
     """Where commands go."""
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
@@ -126,7 +126,7 @@ class RetryPolicy:
     cap: timedelta = timedelta(hours=6)
     validity: timedelta = timedelta(days=7)
 
-    def wait(self, attempt: int) -> timedelta:
+    def delay_after(self, attempt: int) -> timedelta:
         """How long after an attempt, counted from 1, the next follows."""
         return backoff(self.base, self.cap, attempt)
 
@@ -146,7 +146,7 @@ class SentCommand:
 def lease(
     connection: Connection,
     now: datetime,
-    stops: PausedSystems,
+    paused: PausedSystems,
     *,
     limit: int,
     records: int | None = None,
@@ -161,8 +161,8 @@ def lease(
     query = (
         select(column.command_id, column.state, column.action, column.supersedes)
         .where(column.next_attempt_at <= now, column.next_attempt_at.is_not(None))
-        .where(column.system.not_in(stops.paused))
-        .where(not_(and_(column.system.in_(stops.drained), column.state == "unsent")))
+        .where(column.system.not_in(paused.paused))
+        .where(not_(and_(column.system.in_(paused.drained), column.state == "unsent")))
         .order_by(column.next_attempt_at, column.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -171,7 +171,7 @@ def lease(
         query = query.where(column.action.in_(sorted(actions)))
     taken: Sequence[Any] = connection.execute(query).all()
     if records is not None:
-        taken = next(_chunks_by_records(taken, _sizes(connection, taken), records), [])
+        taken = next(_chunks_by_records(taken, _count_records(connection, taken), records), [])
     outbox.transition(connection, taken, "sending", now, next_attempt_at=now + LEASE)
     return [row.command_id for row in taken]
 
@@ -179,13 +179,13 @@ def lease(
 def dispatch(
     connection: Connection,
     leased: Collection[UUID],
-    outlet: Outlet,
+    publisher: CommandPublisher,
     policy: Policy,
     now: datetime,
-    patience: RetryPolicy,
-    claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
-    enclosures: CommandAttachments = NO_ATTACHMENTS,
-    blindness: BlindSpots = NO_BLIND_SPOTS,
+    retry_policy: RetryPolicy,
+    known_events: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
+    attachments: CommandAttachments = NO_ATTACHMENTS,
+    blind_spots: BlindSpots = NO_BLIND_SPOTS,
 ) -> list[SentCommand]:
     """Send leased commands that are still asked for, and mark them sent once they are delivered.
 
@@ -193,27 +193,31 @@ def dispatch(
     for its enclosure, or is withheld by `blindness`, is tried again after its lease; so is what somebody
     has paused since it was leased.
     """
-    asked = asked_for(connection, leased, policy, now, claimed)
-    stops = PausedSystems.read(connection)  # under the locks: waiting for them takes its time
+    wanted = wanted_commands(connection, leased, policy, now, known_events)
+    paused = PausedSystems.load(connection)  # under the locks: waiting for them takes its time
     rows = [
         row
-        for row in asked.commands
-        if not stops.hold_back(row)
+        for row in wanted.commands
+        if not paused.holds_back(row)
         and not any(
-            is_withheld(blindness, row.action, row.subject, one, policy)
-            for one in (asked.events_of(row) if blindness else ())
+            is_withheld(blind_spots, row.action, row.subject, one, policy)
+            for one in (wanted.events_of(row) if blind_spots else ())
         )
     ]
-    enclosed = enclosures.of(connection, [row for row in rows if row.request is not None])
-    rows = [row for row in rows if enclosed.get(row.command_id, {}) is not None]
+    attached = attachments.for_commands(
+        connection, [row for row in rows if row.request is not None]
+    )
+    rows = [row for row in rows if attached.get(row.command_id, {}) is not None]
     if not rows:
         return []
     deliveries = [
         delivery
-        for part in _chunks_by_records(rows, asked.sizes, _AT_ONCE)
-        for delivery in outlet.send(build_messages(part, asked, policy, now, patience, enclosed))
+        for part in _chunks_by_records(rows, wanted.record_counts, _MAX_RECORDS)
+        for delivery in publisher.send(
+            build_messages(part, wanted, policy, now, retry_policy, attached)
+        )
     ]
-    _mark_sent(connection, rows, now, patience)
+    _mark_sent(connection, rows, now, retry_policy)
     insert(
         connection,
         tables.attempt,
@@ -243,14 +247,14 @@ def dispatch(
 
 
 def _mark_sent(
-    connection: Connection, rows: Sequence[Row[Any]], now: datetime, patience: RetryPolicy
+    connection: Connection, rows: Sequence[Row[Any]], now: datetime, retry_policy: RetryPolicy
 ) -> None:
     """Mark the attempt of each; those of the same number are marked together."""
     by_attempt: defaultdict[int, list[Row[Any]]] = defaultdict(list)
     for row in rows:
         by_attempt[row.attempt + 1].append(row)
     for attempt, group in by_attempt.items():
-        changes = {"attempt": attempt, "next_attempt_at": now + patience.wait(attempt)}
+        changes = {"attempt": attempt, "next_attempt_at": now + retry_policy.delay_after(attempt)}
         if attempt == 1:
             changes["first_sent_at"] = now
         outbox.transition(connection, group, "sent", now, **changes)
@@ -258,31 +262,31 @@ def _mark_sent(
 
 def build_messages(
     rows: Sequence[Row[Any]],
-    asked: Asked,
+    wanted: WantedCommands,
     policy: Policy,
     now: datetime,
-    patience: RetryPolicy,
-    enclosed: Mapping[UUID, Mapping[str, Any] | None] = MappingProxyType({}),
+    retry_policy: RetryPolicy,
+    attached: Mapping[UUID, Mapping[str, Any] | None] = MappingProxyType({}),
 ) -> list[CommandMessage]:
     """The commands as they go onto the bus: records by event and business keys, never a body."""
     return [
-        _outgoing(
+        _build_message(
             row,
-            asked,
+            wanted,
             policy,
             now,
-            patience,
-            enclosed.get(row.command_id) or {},
+            retry_policy,
+            attached.get(row.command_id) or {},
         )
         for row in rows
     ]
 
 
-def _sizes(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[UUID, int]:
+def _count_records(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[UUID, int]:
     """How many records each command names, by the command whose records they are."""
     column = tables.member.c.command_id
     query = select(column, func.count().label("records")).group_by(column)
-    found = select_in(connection, query, column, {covers(row) for row in rows})
+    found = select_in(connection, query, column, {referenced_command(row) for row in rows})
     return {row.command_id: row.records for row in found}
 
 
@@ -294,7 +298,7 @@ def _chunks_by_records(
     size = 0
     for row in rows:
         part.append(row)
-        size += sizes.get(covers(row), 0)
+        size += sizes.get(referenced_command(row), 0)
         if size >= at_once:
             yield part
             part, size = [], 0
@@ -302,15 +306,15 @@ def _chunks_by_records(
         yield part
 
 
-def _outgoing(
+def _build_message(
     row: Row[Any],
-    asked: Asked,
+    wanted: WantedCommands,
     policy: Policy,
     now: datetime,
-    patience: RetryPolicy,
-    enclosed: Mapping[str, Any],
+    retry_policy: RetryPolicy,
+    attached: Mapping[str, Any],
 ) -> CommandMessage:
-    tagged = asked.events_of(row)
+    tagged = wanted.events_of(row)
     value = {
         "command_id": str(row.command_id),
         "system": row.system,
@@ -327,7 +331,7 @@ def _outgoing(
                     policy,
                     row.subject,
                     names_subject=row.names_subject,
-                    excluded=asked.left_out(row, one),
+                    excluded=wanted.keys_left_out(row, one),
                 ),
             }
             for one in tagged
@@ -340,7 +344,7 @@ def _outgoing(
         "reason": row.reason,
         "not_before": row.not_before,
         "erase_by": row.erase_by,
-        "valid_until": now + patience.validity,
+        "valid_until": now + retry_policy.validity,
         "epoch": row.epoch,
         "seq": row.seq,
         "attempt": row.attempt + 1,
@@ -348,7 +352,7 @@ def _outgoing(
         "supersedes": str(row.supersedes) if row.supersedes else None,
         "request": row.request,
         "verifies": _VERIFIED_ACTIONS.get(row.reason),
-        **enclosed,
+        **attached,
     }
     key = row.subject if row.names_subject else tagged[0].id
     return CommandMessage(system=row.system, key=key, value=value)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, or_, select
 
-from services.deleter.plan_cache import Planner
+from services.deleter.plan_cache import CachingPlanner
 from services.deleter.planning import without_contested_keys
 from services.ledger import clocks, key_conflicts, outbox, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
@@ -31,7 +31,7 @@ from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in
 
 _ABOUT_TO_LEAVE = ("sending", "sent")
-_COMMAND = tuple(
+_COMMAND_COLUMNS = tuple(
     tables.command.c[name]
     for name in (
         *("command_id", "system", "subject", "names_subject", "action", "rules", "purposes"),
@@ -43,75 +43,75 @@ _COMMAND = tuple(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class WantedCommands:
     """Commands, locked, that are asked for."""
 
     commands: Sequence[Row[Any]]
     events: Mapping[UUID, Sequence[TaggedEvent]]
     """By the command whose records they are, the events of these, in the order of the records."""
 
-    without: Mapping[EventIdentity, Collection[str]]
+    disowned: Mapping[EventIdentity, Collection[str]]
     """The keys of events that are another's: no command carries them."""
     contested: Mapping[EventIdentity, Collection[str]]
     """The keys of events of which nobody knows yet whose they are: no restriction carries them."""
 
-    def left_out(self, command: Row[Any], event: TaggedEvent) -> Collection[str]:
+    def keys_left_out(self, command: Row[Any], event: TaggedEvent) -> Collection[str]:
         """The keys of an event that a command does not carry."""
         identity = (event.source, event.id)
         contested = self.contested.get(identity, ()) if command.action == "restrict" else ()
-        return {*self.without.get(identity, ()), *contested}
+        return {*self.disowned.get(identity, ()), *contested}
 
     def events_of(self, command: Row[Any]) -> Sequence[TaggedEvent]:
         """The events of the records that a command is about."""
-        return self.events[covers(command)]
+        return self.events[referenced_command(command)]
 
     @property
-    def sizes(self) -> Mapping[UUID, int]:
+    def record_counts(self) -> Mapping[UUID, int]:
         """How many records each command names."""
         return {command: len(events) for command, events in self.events.items()}
 
 
-def covers(command: Row[Any]) -> UUID:
+def referenced_command(command: Row[Any]) -> UUID:
     """The command whose records this one is about: those of what it takes back, or checks."""
     about: UUID = command.supersedes if command.action in ABOUT_COMMANDS else command.command_id
     return about
 
 
-def asked_for(
+def wanted_commands(
     connection: Connection,
     commands: Collection[UUID],
     policy: Policy,
     now: datetime,
-    tagged: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
-) -> Asked:
+    known_events: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
+) -> WantedCommands:
     """Those of the commands that may leave by `now`, UTC; what is not asked for any more is taken back.
 
     Takes the locks of all that decides, and holds them until the transaction ends: the clocks, then every
     subject that an event of theirs names, then the commands themselves. `tagged` are events, by id, that
     were tagged under this policy before.
     """
-    return _judged(connection, commands, policy, now, _ABOUT_TO_LEAVE, tagged)
+    return _drop_unwanted(connection, commands, policy, now, _ABOUT_TO_LEAVE, known_events)
 
 
-def withdraw(
+def cancel_unwanted(
     connection: Connection, commands: Collection[UUID], policy: Policy, now: datetime
 ) -> None:
     """Take back what the facts, under this policy, do not ask for and what is not carried out yet."""
-    _judged(connection, commands, policy, now, NOT_CARRIED_OUT, {})
+    _drop_unwanted(connection, commands, policy, now, NOT_CARRIED_OUT, {})
 
 
-def _judged(
+def _drop_unwanted(
     connection: Connection,
     commands: Collection[UUID],
     policy: Policy,
     now: datetime,
     states: Collection[str],
     tagged: Mapping[UUID, TaggedEvent],
-) -> Asked:
+) -> WantedCommands:
     column = tables.command.c
-    query = select(*_COMMAND).order_by(column.subject, column.seq)
+    query = select(*_COMMAND_COLUMNS).order_by(column.subject, column.seq)
     found = list(select_in(connection, query, column.command_id, commands))
-    members = _members(connection, {covers(row) for row in found})
+    members = _load_records(connection, {referenced_command(row) for row in found})
     ids = {one.event_id for those in members.values() for one in those}
     events = {**tagged, **load_tagged_events(connection, ids - tagged.keys(), policy)}
     doing = [row.command_id for row in found if row.action not in ABOUT_COMMANDS]
@@ -131,18 +131,18 @@ def _judged(
         if row.state in states
     ]
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
-    planner = Planner(load_facts(connection, anchors, subjects, policy), policy, now)
+    planner = CachingPlanner(load_facts(connection, anchors, subjects, policy), policy, now)
     judged = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
     contested = {one for one in ids if judged.blocks(events[one])}
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for one in done_to:
         if one.record_id not in planned:
             is_held = one.backfill is not None
-            due = [] if is_held else planner.due(events[one.event_id], one.subject)
+            due = [] if is_held else planner.due_obligations(events[one.event_id], one.subject)
             if one.event_id in contested:
                 due = without_contested_keys(due)
             planned[one.record_id] = frozenset((step.system, step.key) for step in due)
-    moved = _of_moved_clocks(connection, {row.command_id for row in rows})
+    moved = _with_changed_clocks(connection, {row.command_id for row in rows})
     not_asked = [
         row
         for row in rows
@@ -161,9 +161,10 @@ def _judged(
     left_out |= {  # a check would count another's rows: it waits until it is decided whose they are
         row.command_id
         for row in rows
-        if row.action == "verify" and any(one.event_id in contested for one in members[covers(row)])
+        if row.action == "verify"
+        and any(one.event_id in contested for one in members[referenced_command(row)])
     }
-    return Asked(
+    return WantedCommands(
         commands=[
             row
             for row in rows
@@ -172,12 +173,14 @@ def _judged(
         events={
             command: [events[one.event_id] for one in those] for command, those in members.items()
         },
-        without=judged.disowned,
+        disowned=judged.disowned,
         contested=judged.contested,
     )
 
 
-def _members(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, list[Row[Any]]]:
+def _load_records(
+    connection: Connection, commands: Collection[UUID]
+) -> Mapping[UUID, list[Row[Any]]]:
     member, record = tables.member.c, tables.record.c
     query = (
         select(
@@ -193,7 +196,7 @@ def _members(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID
     return found
 
 
-def _of_moved_clocks(connection: Connection, commands: Collection[UUID]) -> set[UUID]:
+def _with_changed_clocks(connection: Connection, commands: Collection[UUID]) -> set[UUID]:
     """The commands that depend on a clock which has moved since, or is held back with an import."""
     column = tables.command_clock.c
     query = (

@@ -19,7 +19,7 @@ from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.storage.bulk import select_in
 
-_AT_ONCE = 5_000
+_CHUNK_SIZE = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -75,7 +75,7 @@ def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequenc
         select(tables.record)
         .where(or_(tables.record.c.backfill == backfill, hangs))
         .order_by(tables.record.c.record_id)
-        .limit(_AT_ONCE)
+        .limit(_CHUNK_SIZE)
     )
     after = UUID(int=0)
     while rows := connection.execute(query.where(tables.record.c.record_id > after)).all():

@@ -13,7 +13,7 @@ from services.ledger import tables
 from services.ledger.command_state import State
 from services.policy.model import Policy
 
-_RETRIED: tuple[State, ...] = ("sent", "refused")
+_RETRYABLE_STATES: tuple[State, ...] = ("sent", "refused")
 
 
 class FinalRefusal(TermijnError):
@@ -33,7 +33,7 @@ class UnknownSystem(TermijnError):
         self.system = system
 
 
-class NotOut(TermijnError):
+class CommandNotRetryable(TermijnError):
     """A command does not wait to be told again: it has not left yet, or is settled; nothing was done."""
 
     def __init__(self, command_id: UUID, state: State) -> None:
@@ -48,18 +48,18 @@ def retry(connection: Connection, command_id: UUID, policy: Policy, now: datetim
     Raises:
         UnknownCommand: there is no such command.
         FinalRefusal: a controller refused it.
-        NotOut: it has not left, is being taken back, or is settled.
+        CommandNotRetryable: it has not left, is being taken back, or is settled.
     """
     column = tables.command.c
     query = select(tables.command).where(column.command_id == command_id).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
         raise UnknownCommand(command_id)
-    if row.state not in _RETRIED:
-        raise NotOut(command_id, row.state)
+    if row.state not in _RETRYABLE_STATES:
+        raise CommandNotRetryable(command_id, row.state)
     if row.state == "refused" and policy.systems[row.system].role == "controller":
         raise FinalRefusal(command_id, row.system)
-    _due(connection, column.command_id == command_id, now)
+    _make_due(connection, column.command_id == command_id, now)
 
 
 def retry_all(connection: Connection, system: str, policy: Policy, now: datetime) -> int:
@@ -74,10 +74,10 @@ def retry_all(connection: Connection, system: str, policy: Policy, now: datetime
         raise UnknownSystem(system)
     column = tables.command.c
     final = policy.systems[system].role == "controller"
-    states = [one for one in _RETRIED if not (final and one == "refused")]
-    return _due(connection, and_(column.system == system, column.state.in_(states)), now)
+    states = [one for one in _RETRYABLE_STATES if not (final and one == "refused")]
+    return _make_due(connection, and_(column.system == system, column.state.in_(states)), now)
 
 
-def _due(connection: Connection, which: ColumnElement[bool], now: datetime) -> int:
+def _make_due(connection: Connection, which: ColumnElement[bool], now: datetime) -> int:
     changed = connection.execute(update(tables.command).where(which).values(next_attempt_at=now))
     return int(changed.rowcount)

@@ -16,10 +16,10 @@ from services.policy.obligations import Obligation
 from services.policy.retention_windows import Facts, command_time, event_anchor
 from services.policy.tagging import Holding, TaggedEvent
 
-_MOST_HOLDINGS = 50
+_MAX_HOLDINGS = 50
 
 
-class Planner:
+class CachingPlanner:
     """The due steps of many records, under facts that stay as they are, at one instant (UTC)."""
 
     def __init__(self, facts: Facts, policy: Policy, now: datetime) -> None:
@@ -28,9 +28,9 @@ class Planner:
         self._now = now
         self._known: dict[Hashable, list[Obligation]] = {}
 
-    def due(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
+    def due_obligations(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
         """The steps of a record that are due by now; a list that other records may share."""
-        alike = self._alike(tagged, subject)
+        alike = self._cache_key(tagged, subject)
         if alike is None:
             return due_obligations(tagged, subject, self._facts, self._policy, self._now)
         if alike not in self._known:
@@ -39,15 +39,15 @@ class Planner:
             )
         return self._known[alike]
 
-    def _alike(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
+    def _cache_key(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
         """What records that are planned alike have in common; nothing where each is its own case."""
-        if len(tagged.holdings) > _MOST_HOLDINGS:
+        if len(tagged.holdings) > _MAX_HOLDINGS:
             return None  # what they say would be looked at anew for each of its subjects
         said = []
         for holding in tagged.holdings:
             if self._facts.subject_state(holding.subject):
                 return None  # what was said counts from an instant on, and may name single records
-            start = None if holding.clock else self._start(holding, tagged.time)
+            start = None if holding.clock else self._term_start(holding, tagged.time)
             if start == tagged.time:
                 return None  # hardly another record has the same
             said.append(
@@ -61,11 +61,11 @@ class Planner:
                     start,
                 )
             )
-        if not any(self._keeps_person(holding) for holding in tagged.holdings):
+        if not any(self._depends_on_subject(holding) for holding in tagged.holdings):
             return None  # research alone is pseudonymised from the event's own instant on
         return tuple(said)
 
-    def _start(self, holding: Holding, event_time: datetime) -> datetime | None:
+    def _term_start(self, holding: Holding, event_time: datetime) -> datetime | None:
         """When the holding's term starts; nothing as long as all that follows from it lies ahead."""
         policy = self._policy
         rule = policy.rules[holding.rule]
@@ -76,7 +76,7 @@ class Planner:
         )
         return anchor_at if first <= self._now else None
 
-    def _keeps_person(self, holding: Holding) -> bool:
+    def _depends_on_subject(self, holding: Holding) -> bool:
         policy = self._policy
         return not (
             policy.bases[holding.basis].is_statutory or policy.rules[holding.rule].pseudonymise

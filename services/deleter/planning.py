@@ -52,7 +52,9 @@ def outstanding(due: Iterable[Obligation], done: ActiveObligations) -> list[Obli
     ]
 
 
-def restricting(due: Collection[Obligation], done: Set[tuple[str, str]]) -> list[Obligation]:
+def needed_restrictions(
+    due: Collection[Obligation], done: Set[tuple[str, str]]
+) -> list[Obligation]:
     """The restrictions that a person asked for and no command does, whatever erasure is due or commanded.
 
     For where that erasure has to wait: it makes them needless only once it leaves.

@@ -22,41 +22,47 @@ from services.policy.tagging import TaggedEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passed:
+class ScanPosition:
     """How far the looks have come: a subject, and the last record of it if some are left."""
 
     subject: str = ""
     record: UUID | None = None
-    records: int = 0
+    records_scanned: int = 0
     """How many records the last look saw."""
 
 
-def protect(connection: Connection, policy: Policy, now: datetime, passed: Passed) -> Passed | None:
+def protect(
+    connection: Connection, policy: Policy, now: datetime, position: ScanPosition
+) -> ScanPosition | None:
     """Look at one more chunk of records of those of whom something was said; nothing after the last.
 
     Takes back what is not asked for any more, and writes what protects. It moves nothing on in the ledger:
     whoever claims later looks at all of them again. `now` is UTC, by the database's clock.
     """
-    subject = passed.subject if passed.record else _next(connection, passed.subject, now)
+    subject = (
+        position.subject if position.record else _next_subject(connection, position.subject, now)
+    )
     if subject is None:
         return None
     record = tables.record.c
     query = select(tables.record).where(record.subject == subject, record.backfill.is_(None))
-    if passed.record is not None:
-        query = query.where(record.record_id > passed.record)
+    if position.record is not None:
+        query = query.where(record.record_id > position.record)
     rows = connection.execute(query.order_by(record.record_id).limit(MAX_RECORDS_PER_COMMAND)).all()
     events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
-    found = plan_obligations(connection, rows, events, policy, now, (), _waits)
-    outbox.insert_commands(connection, group_into_commands(found.wanted), policy.version, now)
+    found = plan_obligations(connection, rows, events, policy, now, (), _is_postponed)
+    outbox.insert_commands(connection, group_into_commands(found.obligations), policy.version, now)
     more = len(rows) == MAX_RECORDS_PER_COMMAND
-    return Passed(subject=subject, record=rows[-1].record_id if more else None, records=len(rows))
+    return ScanPosition(
+        subject=subject, record=rows[-1].record_id if more else None, records_scanned=len(rows)
+    )
 
 
-def _waits(step: Obligation, _: TaggedEvent, __: str) -> bool:
+def _is_postponed(step: Obligation, _: TaggedEvent, __: str) -> bool:
     return step.action not in PROTECTIVE
 
 
-def _next(connection: Connection, subject: str, now: datetime) -> str | None:
+def _next_subject(connection: Connection, subject: str, now: datetime) -> str | None:
     column = tables.subject.c
     query = (
         select(column.subject)

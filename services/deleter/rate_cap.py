@@ -25,18 +25,18 @@ _LOCK = 0x7E_3A_11_19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class RemainingCapacity:
     """How many commands may be leased now, for as long as the transaction lasts that took it."""
 
-    left: int
+    commands: int
     reached: bool = False
     """Whether the cap was reached while something waits: the deleters have stopped."""
 
 
-UNBOUNDED = Room(left=sys.maxsize)
+UNBOUNDED = RemainingCapacity(commands=sys.maxsize)
 
 
-def take(connection: Connection, cap: int, scope: str) -> Room:
+def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapacity:
     """What there is room for; no other deleter has any until this transaction ends.
 
     `cap` 0 is none. At the cap the `scope` is paused, until an operator resumes it.
@@ -47,8 +47,8 @@ def take(connection: Connection, cap: int, scope: str) -> Room:
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     now = database_now(connection)
     since = max(now - _WINDOW, pause.resumed_at(connection, scope) or now - _WINDOW)
-    left = cap - first_sent_since(connection, since)
-    reached = left <= 0 and _waiting(connection)
+    left = cap - count_first_sent(connection, since)
+    reached = left <= 0 and _has_outbox(connection)
     if reached:
         pause.set_pause_state(
             connection,
@@ -58,16 +58,18 @@ def take(connection: Connection, cap: int, scope: str) -> Room:
             reason=f"the cap of {cap} commands an hour was reached",
             now=now,
         )
-    return Room(left=max(0, left - _on_the_way(connection, now)), reached=reached)
+    return RemainingCapacity(
+        commands=max(0, left - _count_leased(connection, now)), reached=reached
+    )
 
 
-def first_sent_since(connection: Connection, since: datetime) -> int:
+def count_first_sent(connection: Connection, since: datetime) -> int:
     """How many commands went out for the first time since an instant, but for what destroys nothing."""
-    query = select(func.count()).where(tables.command.c.first_sent_at > since, *_counted())
+    query = select(func.count()).where(tables.command.c.first_sent_at > since, *_is_counted())
     return int(connection.execute(query).scalar_one())
 
 
-def _on_the_way(connection: Connection, now: datetime) -> int:
+def _count_leased(connection: Connection, now: datetime) -> int:
     """How many are leased for their first attempt, by whichever deleter, and may be out at any moment."""
     column = tables.command.c
     query = select(func.count()).where(
@@ -75,16 +77,16 @@ def _on_the_way(connection: Connection, now: datetime) -> int:
         column.next_attempt_at <= now + LEASE,
         column.state == "sending",
         column.first_sent_at.is_(None),
-        *_counted(),
+        *_is_counted(),
     )
     return int(connection.execute(query).scalar_one())
 
 
-def _counted() -> list[ColumnElement[bool]]:
+def _is_counted() -> list[ColumnElement[bool]]:
     return [tables.command.c.action != literal_column(f"'{one}'") for one in UNCAPPED]
 
 
-def _waiting(connection: Connection) -> bool:
+def _has_outbox(connection: Connection) -> bool:
     column = tables.command.c
     query = select(column.command_id).where(column.state == "unsent").limit(1)
     return connection.execute(query).first() is not None

@@ -31,9 +31,9 @@ from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert, select_in, update_each
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
-REFUSED_AGAIN = timedelta(days=1)
+RETRY_AFTER_REFUSAL = timedelta(days=1)
 """How long after a refusal by whoever may not refuse it is told again."""
-_OF_RECALLS: Mapping[Status, CommandEvent] = {
+_RECALL_EVENTS: Mapping[Status, CommandEvent] = {
     "recalled": "done",
     "done": "done",
     "already_done": "already_done",
@@ -86,7 +86,7 @@ class ReusedAcknowledgement(TermijnError):
         self.system = system
 
 
-Unusable = UnknownCommand | ReusedAcknowledgement | IllegalTransition
+UnusableAcknowledgement = UnknownCommand | ReusedAcknowledgement | IllegalTransition
 """Why an answer cannot be taken."""
 
 
@@ -95,15 +95,15 @@ class AcknowledgementResult:
     """What an answer came to."""
 
     state: State
-    suspicious: bool
+    is_unexpected: bool
     """The system says that it held nothing, where the ledger knows records."""
     repeated: bool
     """The same acknowledgement was here before."""
     reopened: bool = False
     """What was said to be erased was still there: it is commanded again."""
-    took: timedelta | None = None
+    duration: timedelta | None = None
     """For the answer that settled the command: the time since it first went out."""
-    proof: timedelta | None = None
+    verified_after: timedelta | None = None
     """For the answer that proves an erasure: the time since that was commanded."""
 
 
@@ -125,17 +125,17 @@ def apply_acknowledgement(
 
 def apply_acknowledgements(
     connection: Connection, answers: Sequence[Acknowledgement], policy: Policy, now: datetime
-) -> list[AcknowledgementResult | Unusable]:
+) -> list[AcknowledgementResult | UnusableAcknowledgement]:
     """Take answers into the journal, one after the other; each comes to what it would alone.
 
     The commands are read and locked once, and written once as they stand after the last answer. An
     answer that cannot be taken is named in its place and changes nothing.
     """
     batch = _AcknowledgementBatch(connection, answers, policy, now)
-    found: list[AcknowledgementResult | Unusable] = []
+    found: list[AcknowledgementResult | UnusableAcknowledgement] = []
     for answer in answers:
         try:
-            found.append(batch.settle(answer))
+            found.append(batch.apply(answer))
         except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
             found.append(cause)
     batch.write()
@@ -155,7 +155,7 @@ class _AcknowledgementBatch:
         self._connection = connection
         self._policy = policy
         self._now = now
-        self._before = self._read({answer.command_id for answer in answers})
+        self._before = self._load_commands({answer.command_id for answer in answers})
         self._commands = dict(self._before)
         self._recalls: defaultdict[UUID, list[UUID]] = defaultdict(list)
         for one in self._before.values():
@@ -163,72 +163,72 @@ class _AcknowledgementBatch:
                 self._recalls[one.supersedes].append(one.command_id)
         column = tables.acknowledgement.c.acknowledgement_id
         names = {answer.acknowledgement_id for answer in answers}
-        self._known = {
+        self._known_content = {
             (row.system, row.acknowledgement_id): _content(row, json.loads(row.counts))
             for row in select_in(connection, select(tables.acknowledgement), column, names)
         }
-        self._kept: list[dict[str, object]] = []
-        self._happened: list[AuditEntry] = []
+        self._acknowledgement_rows: list[dict[str, object]] = []
+        self._audit_entries: list[AuditEntry] = []
 
-    def settle(self, answer: Acknowledgement) -> AcknowledgementResult:
+    def apply(self, answer: Acknowledgement) -> AcknowledgementResult:
         """What one answer comes to; raises, and then leaves everything as it was."""
         command = self._commands.get(answer.command_id)
         if command is None or command.system != answer.system:
             raise UnknownCommand(answer.command_id, answer.system)
         identity, content = (answer.system, answer.acknowledgement_id), _content(answer)
-        if identity in self._known:
-            if self._known[identity] != content:
+        if identity in self._known_content:
+            if self._known_content[identity] != content:
                 raise ReusedAcknowledgement(answer.system)
-            return AcknowledgementResult(state=command.state, suspicious=False, repeated=True)
+            return AcknowledgementResult(state=command.state, is_unexpected=False, repeated=True)
         happening: CommandEvent = answer.status
         if command.action == "recall":
-            happening = _OF_RECALLS.get(answer.status, "failed")
+            happening = _RECALL_EVENTS.get(answer.status, "failed")
         if command.action == "verify":
-            happening = _checked(command, answer)
-        left = command.happened(happening, self._now, outcome=answer.status)
+            happening = _verification_event(command, answer)
+        left = command.after(happening, self._now, outcome=answer.status)
         if left.state == "refused" != command.state:
-            left = self._refused(left)
+            left = self._apply_refusal(left)
         changed = [left]
         if command.state == "recalling" and left.state != "recalling":
-            changed += self._recalls_ended(command.command_id)
+            changed += self._end_recalls(command.command_id)
         if command.action == "recall" and command.supersedes:
-            changed = self._recall_answered(left, command.supersedes, answer)
+            changed = self._apply_recall(left, command.supersedes, answer)
         reopened, proof = False, None
         if command.action == "verify" and command.supersedes and left.state == "acknowledged":
-            original = self._proved(command, answer)
+            original = self._apply_verification(command, answer)
             reopened = original.state == "reopened" != self._commands[original.command_id].state
             changed.append(original)
             if original.state == "erased" != self._commands[original.command_id].state:
                 proof = self._now - original.created_at
-        changed = [self._followed(one) for one in changed]
+        changed = [self._schedule_follow_up(one) for one in changed]
         left, *others = changed
-        self._happened.append(_evidence_body(answer, left.state, self._now))
-        self._happened += [
+        self._audit_entries.append(_evidence_body(answer, left.state, self._now))
+        self._audit_entries += [
             AuditEntry(self._now, "state", one.command_id, {"state": one.state})
             for one in others
             if one.state != self._commands[one.command_id].state
         ]
         self._commands.update((one.command_id, one) for one in changed)
-        self._known[identity] = content
-        self._kept.append(_row(answer, self._now))
+        self._known_content[identity] = content
+        self._acknowledgement_rows.append(_row(answer, self._now))
         suspicious = answer.status == "nothing_held" and command.action != "verify"
         settled = left.settled_at is not None and command.settled_at is None
         took = self._now - left.first_sent_at if settled and left.first_sent_at else None
         return AcknowledgementResult(
             state=left.state,
-            suspicious=suspicious,
+            is_unexpected=suspicious,
             repeated=False,
             reopened=reopened,
-            took=took,
-            proof=proof,
+            duration=took,
+            verified_after=proof,
         )
 
     def write(self) -> None:
         """Write what has changed."""
-        insert(self._connection, tables.acknowledgement, self._kept)
-        audit_outbox.enqueue(self._connection, self._happened)
+        insert(self._connection, tables.acknowledgement, self._acknowledgement_rows)
+        audit_outbox.enqueue(self._connection, self._audit_entries)
         pairs = [(one, self._commands[id]) for id, one in sorted(self._before.items())]
-        written = [left.changes() for before, left in pairs if left != before]
+        written = [left.changed_columns() for before, left in pairs if left != before]
         update_each(self._connection, tables.command, written)
         freed = [
             left
@@ -240,42 +240,42 @@ class _AcknowledgementBatch:
             if one.state == "recalled":
                 outbox.schedule_rescan(self._connection, one.command_id, self._now)
 
-    def _recalls_ended(self, original: UUID) -> list[_Command]:
+    def _end_recalls(self, original: UUID) -> list[_Command]:
         """The command itself was answered: its recall has nothing left to take back."""
         recalls = [self._commands[one] for one in self._recalls[original]]
         return [
-            one.happened("stale" if one.state == "unsent" else "done", self._now) for one in recalls
+            one.after("stale" if one.state == "unsent" else "done", self._now) for one in recalls
         ]
 
-    def _refused(self, left: _Command) -> _Command:
+    def _apply_refusal(self, left: _Command) -> _Command:
         """A controller's refusal is final; whoever else refuses has to do it, and is told again."""
         if self._policy.systems[left.system].role == "controller":
             return left
-        again = self._now + REFUSED_AGAIN
+        again = self._now + RETRY_AFTER_REFUSAL
         return replace(left, escalated_at=self._now, settled_at=None, next_attempt_at=again)
 
-    def _recall_answered(
+    def _apply_recall(
         self, recall: _Command, original: UUID, answer: Acknowledgement
     ) -> list[_Command]:
         """A recall with what it takes back; a refusal takes nothing back, and is somebody's business."""
         about = self._commands[original]
-        if answer.status in _OF_RECALLS:
+        if answer.status in _RECALL_EVENTS:
             happening: CommandEvent = (
                 "already_done" if answer.status == "already_done" else "recalled"
             )
-            return [recall, about.happened(happening, self._now, outcome=happening)]
+            return [recall, about.after(happening, self._now, outcome=happening)]
         if answer.status != "refused" or about.state != "recalling":
             return [recall]
         return [replace(one, escalated_at=one.escalated_at or self._now) for one in (recall, about)]
 
-    def _proved(self, check: _Command, answer: Acknowledgement) -> _Command:
+    def _apply_verification(self, check: _Command, answer: Acknowledgement) -> _Command:
         """What a check says about the command that it checks; what it said first stands."""
         assert check.supersedes is not None
         original = self._commands[check.supersedes]
         found = answer.status == "done" and any(answer.counts.values())
-        return original.happened("found" if found else "proven", self._now)
+        return original.after("found" if found else "proven", self._now)
 
-    def _followed(self, left: _Command) -> _Command:
+    def _schedule_follow_up(self, left: _Command) -> _Command:
         """The command with what has to follow on its answer: a check, a repetition, or no more."""
         if (
             left.action not in VERIFICATION_REASONS
@@ -288,25 +288,25 @@ class _AcknowledgementBatch:
             return left
         system = self._policy.systems[left.system]
         if system.role != "controller" and system.reread == "attested":
-            return left.happened("attest", self._now)
+            return left.after("attest", self._now)
         if system.verify_delay is None:
             return left
         return replace(left, follow_up_at=self._now + system.verify_delay)
 
-    def _read(self, ids: Collection[UUID]) -> dict[UUID, _Command]:
+    def _load_commands(self, ids: Collection[UUID]) -> dict[UUID, _Command]:
         """The commands, with the recalls of those that are recalled, and what others recall or check."""
         column = tables.command.c
         query = select(*_COLUMNS).order_by(column.command_id).with_for_update()
-        found = self._fetched(query, column.command_id, ids)
+        found = self._select_commands(query, column.command_id, ids)
         recalling = {one.command_id for one in found.values() if one.state == "recalling"}
         about = {one.supersedes for one in found.values() if one.action in ("recall", "verify")}
         originals = {one for one in about if one and one not in found}
-        found |= self._fetched(query, column.command_id, originals)
+        found |= self._select_commands(query, column.command_id, originals)
         recalling |= {one for one in originals if found[one].state == "recalling"}
         recalls = query.where(column.action == "recall")
-        return found | self._fetched(recalls, column.supersedes, recalling)
+        return found | self._select_commands(recalls, column.supersedes, recalling)
 
-    def _fetched(
+    def _select_commands(
         self, query: Select[Any], column: Column[Any], values: Collection[UUID]
     ) -> dict[UUID, _Command]:
         rows = select_in(self._connection, query, column, values)
@@ -330,9 +330,7 @@ class _Command:
     outcome: str | None
     follow_up_at: datetime | None
 
-    def happened(
-        self, happening: CommandEvent, now: datetime, outcome: str | None = None
-    ) -> _Command:
+    def after(self, happening: CommandEvent, now: datetime, outcome: str | None = None) -> _Command:
         """The command after something happened to it; what is settled stands.
 
         Raises:
@@ -344,7 +342,7 @@ class _Command:
         said: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
         return replace(self, **outbox.columns_for_state(state, now), **said)
 
-    def changes(self) -> dict[str, Any]:
+    def changed_columns(self) -> dict[str, Any]:
         """Its key, with all that answers change."""
         return {name: getattr(self, name) for name in ("command_id", *_CHANGED)}
 
@@ -399,7 +397,7 @@ def close_command(connection: Connection, command_id: UUID, now: datetime) -> St
     return state
 
 
-def _checked(command: _Command, answer: Acknowledgement) -> CommandEvent:
+def _verification_event(command: _Command, answer: Acknowledgement) -> CommandEvent:
     """What an answer to a check is: one that counts nothing proves nothing, and is asked again.
 
     Raises:

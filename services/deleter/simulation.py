@@ -34,7 +34,7 @@ from services.policy.model import Policy
 from services.policy.tagging import TaggedEvent
 from services.storage.database import Database
 
-_AT_ONCE = 10_000
+_CLAIM_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +66,14 @@ def simulate(
     known = [pair for pair in events if pair[0].time <= until]
     known.sort(key=lambda pair: (pair[0].time, pair[0].source, pair[0].id))
     for time, group in groupby(known, key=lambda pair: pair[0].time):
-        yield from _run(ledger, policy, before=time)
+        yield from _run_clock(ledger, policy, before=time)
         arrivals = [_arrival(event, tagged) for event, tagged in group]
         ledger.run_in_transaction(partial(record, arrivals=arrivals, policy=policy, now=time))
-        yield from _sweep(ledger, policy, time)
-    yield from _run(ledger, policy, until=until)
+        yield from _issue_due(ledger, policy, time)
+    yield from _run_clock(ledger, policy, until=until)
 
 
-def _run(
+def _run_clock(
     ledger: Database,
     policy: Policy,
     *,
@@ -86,7 +86,7 @@ def _run(
             due = next_wakeup(connection)
         if due is None or (before and due >= before) or (until and due > until):
             return
-        yield from _sweep(ledger, policy, due)
+        yield from _issue_due(ledger, policy, due)
 
 
 def next_wakeup(connection: Connection) -> datetime | None:
@@ -100,20 +100,20 @@ def next_wakeup(connection: Connection) -> datetime | None:
     return min((due for due in found if due is not None), default=None)
 
 
-def _sweep(ledger: Database, policy: Policy, now: datetime) -> Iterator[SimulatedCommand]:
+def _issue_due(ledger: Database, policy: Policy, now: datetime) -> Iterator[SimulatedCommand]:
     issued: list[SimulatedCommand] = []
     outlet = _AlwaysAcknowledges()
     more = True
     while more:
         with ledger.transaction() as connection:
-            claimed = claim_due(connection, policy, now, limit=_AT_ONCE)
+            claimed = claim_due(connection, policy, now, limit=_CLAIM_LIMIT)
             more = claimed.more
             if not claimed.commands:
                 continue
             leased = lease(connection, now, PausedSystems(), limit=len(claimed.commands))
             for sent in dispatch(connection, leased, outlet, policy, now, RetryPolicy()):
                 apply_acknowledgement(connection, outlet.answer(sent.command_id, now), policy, now)
-                issued.append(_issued(connection, sent.command_id, now))
+                issued.append(_simulated_command(connection, sent.command_id, now))
     yield from sorted(issued, key=lambda one: (one.system, one.subject, one.action, one.records))
 
 
@@ -141,7 +141,7 @@ class _AlwaysAcknowledges:
         )
 
 
-def _issued(connection: Connection, command: UUID, now: datetime) -> SimulatedCommand:
+def _simulated_command(connection: Connection, command: UUID, now: datetime) -> SimulatedCommand:
     row = connection.execute(
         select(tables.command).where(tables.command.c.command_id == command)
     ).one()

@@ -27,12 +27,12 @@ class SubjectScanChunk:
     """The last record that the look had passed before."""
     records: tuple[Row[Any], ...]
     """Without those that an import holds back."""
-    passed: UUID | None
+    last_record: UUID | None
     """The last record of the chunk; nothing when the look is over."""
 
 
 def due_scans(
-    connection: Connection, now: datetime, *, limit: int, most: int, chunk: int
+    connection: Connection, now: datetime, *, limit: int, max_records: int, chunk: int
 ) -> list[SubjectScanChunk]:
     """A chunk of each of the looks that are due: at most `limit` subjects, and hardly over `most` records.
 
@@ -49,9 +49,9 @@ def due_scans(
     found: list[SubjectScanChunk] = []
     records = 0
     for row in connection.execute(query).all():
-        if records >= most:
+        if records >= max_records:
             break  # the others keep their turn
-        found.append(_look(connection, row, chunk))
+        found.append(_scan_chunk(connection, row, chunk))
         records += len(found[-1].records)
     return found
 
@@ -78,7 +78,7 @@ def advance_scans(
     column = tables.subject.c
     for look in looks:
         later = [at for at in facts.subject_state(look.subject).change_times if at > now]
-        due = look.due if look.passed else min(later, default=None)
+        due = look.due if look.last_record else min(later, default=None)
         connection.execute(
             update(tables.subject)
             .where(
@@ -86,11 +86,11 @@ def advance_scans(
                 column.next_due == look.due,
                 column.cursor.is_not_distinct_from(look.cursor),
             )
-            .values(next_due=due, cursor=look.passed)
+            .values(next_due=due, cursor=look.last_record)
         )
 
 
-def look_later(connection: Connection, subjects: Collection[str], at: datetime) -> None:
+def postpone_scans(connection: Connection, subjects: Collection[str], at: datetime) -> None:
     """Look at these subjects' records again at an instant, UTC, or sooner; they are locked."""
     column = tables.subject.c
     later = or_(column.next_due.is_(None), column.next_due > at)
@@ -98,7 +98,7 @@ def look_later(connection: Connection, subjects: Collection[str], at: datetime) 
     update_in(connection, looking, column.subject, sorted(subjects))
 
 
-def _look(connection: Connection, row: Row[Any], chunk: int) -> SubjectScanChunk:
+def _scan_chunk(connection: Connection, row: Row[Any], chunk: int) -> SubjectScanChunk:
     record = tables.record.c
     query = select(tables.record).where(record.subject == row.subject)
     if row.cursor is not None:
@@ -111,5 +111,5 @@ def _look(connection: Connection, row: Row[Any], chunk: int) -> SubjectScanChunk
         due=row.next_due,
         cursor=row.cursor,
         records=tuple(one for one in found if one.backfill is None),
-        passed=found[-1].record_id if len(found) == chunk else None,
+        last_record=found[-1].record_id if len(found) == chunk else None,
     )

@@ -18,8 +18,8 @@ from services.storage.operator_log import log_operator_action
 
 UNDELIVERABLE: Final = "undeliverable"
 """The outcome of a command that the bus does not take; an answer replaces it."""
-_BY = "termijn"
-_TO_BE_SENT: Final[tuple[State, ...]] = ("unsent", "sending", "sent")
+_OPERATOR = "termijn"
+_UNSETTLED_STATES: Final[tuple[State, ...]] = ("unsent", "sending", "sent")
 
 
 def set_aside(
@@ -32,7 +32,9 @@ def set_aside(
     column = tables.command.c
     query = select(column.system, column.outcome, column.escalated_at)
     row = connection.execute(
-        query.where(column.command_id == command, column.state.in_(_TO_BE_SENT)).with_for_update()
+        query.where(
+            column.command_id == command, column.state.in_(_UNSETTLED_STATES)
+        ).with_for_update()
     ).one_or_none()
     if row is None:
         return None
@@ -46,6 +48,6 @@ def set_aside(
     if row.outcome != UNDELIVERABLE:  # on record once, however often it is tried
         target = f"{command} {row.system}"
         log_operator_action(
-            connection, "commands set aside", target, operator=_BY, reason=why, now=now
+            connection, "commands set aside", target, operator=_OPERATOR, reason=why, now=now
         )
     return str(row.system)

@@ -26,9 +26,9 @@ from services.policy.reasons import BACKUP_RESTORED, STILL_PRESENT, VERIFICATION
 from services.policy.tagging import ClockKey
 from services.storage.bulk import select_in, update_in
 
-_RESTORE_STATES = "restored"
+_RESTORED_OUTCOME = "restored"
 """What a system that was restored has to do anew."""
-_Epochs = Mapping[UUID, Sequence[tuple[str, UUID, int]]]
+_EpochsByCommand = Mapping[UUID, Sequence[tuple[str, UUID, int]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,10 @@ class VerificationResult:
     """Commands that have a system read again what it has erased or pseudonymised."""
     repeated: tuple[UUID, ...]
     """Commands that repeat one whose records were still there."""
-    looked_at: int
+    handled: int
 
 
-NO_RESULT = VerificationResult(verifies=(), repeated=(), looked_at=0)
+NO_RESULT = VerificationResult(verifies=(), repeated=(), handled=0)
 """What a look comes to when nothing has to follow."""
 
 
@@ -75,13 +75,13 @@ def verify_commands(
         return NO_RESULT
     done = [row for row in rows if row.state == "acknowledged"]
     found = [row for row in rows if row.state == "reopened"]
-    epochs, moved = _epochs(connection, {row.command_id for row in found})
+    epochs, moved = _load_epochs(connection, {row.command_id for row in found})
     again = [row for row in found if row.command_id not in moved]
     outbox.release_records(connection, [row.command_id for row in found])
     for row in found:
         if row.command_id in moved:
             outbox.schedule_rescan(connection, row.command_id, now)
-    records = _records(connection, {row.command_id for row in again})
+    records = _load_records(connection, {row.command_id for row in again})
     checks = [_verify_draft(row) for row in done]
     repetitions = [_repeat_draft(row, records, epochs, now) for row in again]
     written = outbox.insert_commands(
@@ -93,7 +93,7 @@ def verify_commands(
     return VerificationResult(
         verifies=written[: len(checks)],
         repeated=written[len(checks) :],
-        looked_at=len(rows),
+        handled=len(rows),
     )
 
 
@@ -119,7 +119,9 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
         .with_for_update()
     )
     rows = connection.execute(query).all()
-    outbox.transition(connection, rows, "restored", now, outcome=_RESTORE_STATES, follow_up_at=now)
+    outbox.transition(
+        connection, rows, "restored", now, outcome=_RESTORED_OUTCOME, follow_up_at=now
+    )
     return len(rows)
 
 
@@ -141,7 +143,9 @@ def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) ->
     return list(select_in(connection, query, column.command_id, {row.command_id for row in seen}))
 
 
-def _epochs(connection: Connection, commands: Collection[UUID]) -> tuple[_Epochs, set[UUID]]:
+def _load_epochs(
+    connection: Connection, commands: Collection[UUID]
+) -> tuple[_EpochsByCommand, set[UUID]]:
     """The clocks that commands depended on, and those commands whose clocks have moved since."""
     column, clock = tables.command_clock.c, tables.clock.c
     query = select(tables.command_clock, clock.clock, clock.key, clock.epoch.label("current")).join(
@@ -157,7 +161,9 @@ def _epochs(connection: Connection, commands: Collection[UUID]) -> tuple[_Epochs
     return epochs, moved
 
 
-def _records(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, list[Row[Any]]]:
+def _load_records(
+    connection: Connection, commands: Collection[UUID]
+) -> Mapping[UUID, list[Row[Any]]]:
     member = tables.member.c
     query = select(member.command_id, member.record_id, member.step).order_by(member.record_id)
     found: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
@@ -184,7 +190,7 @@ def _verify_draft(row: Row[Any]) -> CommandDraft:
 
 
 def _repeat_draft(
-    row: Row[Any], records: Mapping[UUID, list[Row[Any]]], epochs: _Epochs, now: datetime
+    row: Row[Any], records: Mapping[UUID, list[Row[Any]]], epochs: _EpochsByCommand, now: datetime
 ) -> CommandDraft:
     members = records[row.command_id]
     return CommandDraft(
@@ -194,7 +200,7 @@ def _repeat_draft(
         step=members[0].step,
         rules=tuple(json.loads(row.rules)),
         purposes=tuple(json.loads(row.purposes)),
-        reason=BACKUP_RESTORED if row.outcome == _RESTORE_STATES else STILL_PRESENT,
+        reason=BACKUP_RESTORED if row.outcome == _RESTORED_OUTCOME else STILL_PRESENT,
         due_at=now,
         not_before=row.not_before,
         erase_by=row.erase_by,

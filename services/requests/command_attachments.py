@@ -30,7 +30,7 @@ class RequestAttachments:
     key_of: Callable[[str], str | None]
     """The public encryption key of a system, as JWK text, if it has one."""
 
-    def of(
+    def for_commands(
         self, connection: Connection, rows: Sequence[Row[Any]]
     ) -> Mapping[UUID, Mapping[str, Any] | None]:
         """What each command carries; one for corrections waits until these are known."""

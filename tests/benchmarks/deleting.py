@@ -102,7 +102,7 @@ def _against_statements(
             seen = Seen()
             ours.append(sweeping.drained(sweeping.deleter(stage, ledger, bus, seen, _LIMITS)))
             batches = statements.prepared(
-                ledger, records=_LIMITS.claim, by_clock=load.kind.clock is not None
+                ledger, records=_LIMITS.records_per_claim, by_clock=load.kind.clock is not None
             )
             _due(bare, load, due, stage)
             alone.append(statements.executed(bare, batches))

@@ -86,13 +86,13 @@ def deleter(
     """A deleter as `termijn deleter` runs it, without the hourly cap."""
     return Deleter(
         ledger=ledger,
-        outlet=KafkaCommandPublisher(
+        publisher=KafkaCommandPublisher(
             sender=bus.sender(),
             codec=stage.codec,
             topics={system: topics.command_topic(system) for system in stage.policy.systems},
             signer=signer(stage),
         ),
-        sight=KafkaCatchUpCheck(
+        catch_up_check=KafkaCatchUpCheck(
             ledger=ledger,
             bus=bus,
             cluster_id=bus.cluster_id,
@@ -104,7 +104,7 @@ def deleter(
         observer=seen,
         now=this_now,
         limits=limits,
-        patience=_NO_REPETITION,
+        retry_policy=_NO_REPETITION,
     )
 
 

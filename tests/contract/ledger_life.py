@@ -66,7 +66,7 @@ class LedgerLife:
             checks = self.ledger.run_in_transaction(
                 lambda c: verify_commands(c, POLICY, at, limit=999)
             )
-            if not send_due(self.ledger, self.bus, at) and not checks.looked_at:
+            if not send_due(self.ledger, self.bus, at) and not checks.handled:
                 self.seal_evidence(at)
                 return
             for row in select_rows(self.ledger, tables.command, state="sent"):

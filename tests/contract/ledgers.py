@@ -137,7 +137,7 @@ def claim_all(ledger: Database, now: datetime | str, limit: int = 500) -> list[U
             ledger, "deleter", lambda connection: claim_due(connection, POLICY, at, limit=limit)
         )
         command_ids.extend(claimed.commands)
-        if not claimed.looked_at:
+        if not claimed.scanned:
             return command_ids
 
 

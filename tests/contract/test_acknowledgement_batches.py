@@ -164,12 +164,12 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
     assert rest == [
         AcknowledgementResult(
             state="acknowledged",
-            suspicious=False,
+            is_unexpected=False,
             repeated=False,
-            took=instant(FAR) - instant(DUE),
+            duration=instant(FAR) - instant(DUE),
         ),
-        AcknowledgementResult(state="acknowledged", suspicious=False, repeated=True),
-        AcknowledgementResult(state="acknowledged", suspicious=False, repeated=False),
+        AcknowledgementResult(state="acknowledged", is_unexpected=False, repeated=True),
+        AcknowledgementResult(state="acknowledged", is_unexpected=False, repeated=False),
     ]
     kept = select_rows(ledger, tables.acknowledgement)
     assert [row.acknowledgement_id for row in kept] == ["c", "d"]

@@ -77,7 +77,7 @@ class TestAnswers:
         """`nothing_held` is suspicious, where the ledger knows records."""
         found = acknowledge(ledger, erasure, status, FAR)  # type: ignore[arg-type]
         assert (found.state, found.repeated) == (state, False)
-        assert found.suspicious is (status == "nothing_held")
+        assert found.is_unexpected is (status == "nothing_held")
         (row,) = select_rows(ledger, tables.command)
         assert (row.state, row.outcome) == (state, status)
 
@@ -85,11 +85,11 @@ class TestAnswers:
         self, ledger: Database, erasure: UUID
     ) -> None:
         """From the first sending; one that settles nothing, or comes after, says nothing."""
-        assert acknowledge(ledger, erasure, "partial", later(FAR, seconds=30)).took is None
-        assert acknowledge(ledger, erasure, "done", later(FAR, seconds=90)).took == timedelta(
+        assert acknowledge(ledger, erasure, "partial", later(FAR, seconds=30)).duration is None
+        assert acknowledge(ledger, erasure, "done", later(FAR, seconds=90)).duration == timedelta(
             seconds=90
         )
-        assert acknowledge(ledger, erasure, "done", later(FAR, seconds=95)).took is None
+        assert acknowledge(ledger, erasure, "done", later(FAR, seconds=95)).duration is None
 
     def test_a_repeated_answer_changes_nothing(self, ledger: Database, erasure: UUID) -> None:
         """It is known by its id."""

@@ -178,12 +178,12 @@ class Environment:
         before = len(self.bus.sent)
         parts: dict[str, Any] = {
             "ledger": self.ledger,
-            "outlet": self.bus,
-            "sight": seeing or CatchUpCheck(),
+            "publisher": self.bus,
+            "catch_up_check": seeing or CatchUpCheck(),
             "policy": self.policy,
             "observer": NullRoleObserver(),
             "now": now,
-            "remains": self.remains,
+            "tombstone_cipher": self.remains,
         }
         deleter = Deleter(**{**parts, **other})
         for _ in range(rounds):
@@ -431,7 +431,7 @@ def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(
 
 @pytest.mark.parametrize(
     "other",
-    [{"remains": TombstoneCipher(bytes(32))}, {"remains": None}],
+    [{"tombstone_cipher": TombstoneCipher(bytes(32))}, {"tombstone_cipher": None}],
     ids=["another-key", "no-key"],
 )
 def test_a_deleter_with_another_key_lets_nothing_go(
@@ -458,7 +458,7 @@ def test_what_lies_in_the_outbox_waits_as_well(environment: Environment) -> None
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        environment.run_deleter(outlet=Away())
+        environment.run_deleter(publisher=Away())
     with environment.ledger.transaction() as connection:
         connection.execute(tables.command.update().values(next_attempt_at=now()))
     environment.publish(HOLD, BAD_HOLD)

@@ -52,12 +52,12 @@ def build_deleter(
 ) -> Deleter:
     return Deleter(
         ledger=ledger,
-        outlet=watched,
-        sight=watched,
+        publisher=watched,
+        catch_up_check=watched,
         policy=POLICY,
         observer=watched,
         now=lambda: datetime.now(UTC),
-        limits=DeleterLimits(commands_per_hour=cap, claim=claim),
+        limits=DeleterLimits(commands_per_hour=cap, records_per_claim=claim),
     )
 
 

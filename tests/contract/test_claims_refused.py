@@ -49,8 +49,8 @@ def refusing_commands(ledger: Database, subject: str) -> Iterator[None]:
 def build_deleter(ledger: Database, bus: FakeBus) -> Deleter:
     return Deleter(
         ledger=ledger,
-        outlet=bus,
-        sight=NullObserver(),
+        publisher=bus,
+        catch_up_check=NullObserver(),
         policy=POLICY,
         observer=NullObserver(),
         now=lambda: datetime.now(UTC),

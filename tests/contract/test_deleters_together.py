@@ -240,7 +240,7 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
         while idle < 2:
             looked = ledger.run_in_transaction(
                 lambda c: claim_due(c, POLICY, FAR, limit=40)
-            ).looked_at
+            ).scanned
             sent = send_due(ledger, bus, FAR, limit=40)
             for one in sent:
                 _answered(ledger, one.command_id, one.system)

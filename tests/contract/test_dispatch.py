@@ -142,7 +142,7 @@ class TestRelaying:
             PausedSystems(drained=frozenset({"website"})),
         )
         for stops in (paused, drained):
-            leased = partial(lease, now=instant(FAR), stops=stops, limit=9)
+            leased = partial(lease, now=instant(FAR), paused=stops, limit=9)
             assert ledger.run_in_transaction(leased) == []
         send_due(ledger, FakeBus(), FAR)
         at = later(FAR, days=1)

@@ -23,7 +23,7 @@ from services.deleter.dispatch import (
     dispatch,
     lease,
 )
-from services.deleter.emission import withdraw
+from services.deleter.emission import cancel_unwanted
 from services.deleter.settlement import close_command
 from services.ledger import active_policy, tables
 from services.ledger.active_policy import PolicyMismatch
@@ -105,13 +105,13 @@ class Environment(NullObserver):
         """A deleter with this policy takes over."""
         self.deleter = Deleter(
             ledger=self.ledger,
-            outlet=self.bus,
-            sight=self,
+            publisher=self.bus,
+            catch_up_check=self,
             policy=policy,
             observer=self,
             now=utc_now,
             limits=DeleterLimits(commands_per_hour=cap, protect_every=timedelta()),
-            patience=RetryPolicy(base=timedelta(), cap=timedelta()),
+            retry_policy=RetryPolicy(base=timedelta(), cap=timedelta()),
         )
 
     def record_events(self, events: Sequence[Event], policy: Policy = RIGHT) -> None:
@@ -209,13 +209,13 @@ class TestACorrectedPolicy:
         environment.run_rounds()
         environment.set_pause("system:accounting", "running")
         old = environment.deleter
-        leased = old._lease(PausedSystems(), None)
+        leased = old._lease_outbox(PausedSystems(), None)
         assert len(leased) == 1
         environment.activate(RIGHT)
         with pytest.raises(PolicyMismatch):
             old._send(leased)
         with pytest.raises(PolicyMismatch):
-            old._lease(PausedSystems(), None)
+            old._lease_outbox(PausedSystems(), None)
         assert environment.bus.sent == []
 
     def test_what_the_old_policy_asked_for_can_be_asked_for_again(
@@ -436,7 +436,7 @@ class TestWhatIsDropped:
         with ledger.transaction() as connection:
             connection.execute(update(tables.command_clock).values(epoch=0))
         ledger.run_in_transaction(
-            lambda connection: withdraw(connection, [crm], POLICY, instant(FAR))
+            lambda connection: cancel_unwanted(connection, [crm], POLICY, instant(FAR))
         )
         claim_all(ledger, FAR)
         assert list_commands(ledger, system="crm") == [

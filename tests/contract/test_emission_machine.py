@@ -37,7 +37,7 @@ from services.deleter.dispatch import (
     RecordMetadata,
     RetryPolicy,
 )
-from services.deleter.manual_retry import NotOut, retry
+from services.deleter.manual_retry import CommandNotRetryable, retry
 from services.deleter.settlement import Status, close_command
 from services.ledger import active_policy, tables
 from services.ledger import blind_spots as ledger_blindness
@@ -115,14 +115,16 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
     def started(self) -> Deleter:
         return Deleter(
             ledger=self.ledger,
-            outlet=self,
-            sight=self,
+            publisher=self,
+            catch_up_check=self,
             policy=self.oracle.policy,
             observer=self,
             now=lambda: self.clock,
-            limits=DeleterLimits(claim=8, relay=8, protect_every=timedelta()),
-            patience=RetryPolicy(base=timedelta(hours=1), cap=timedelta(days=1)),
-            remains=REMAINS,
+            limits=DeleterLimits(
+                records_per_claim=8, commands_per_dispatch=8, protect_every=timedelta()
+            ),
+            retry_policy=RetryPolicy(base=timedelta(hours=1), cap=timedelta(days=1)),
+            tombstone_cipher=REMAINS,
         )
 
     # What the deleter is given.
@@ -417,7 +419,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         try:
             stops = PausedSystems(paused=frozenset(self.stopped))
             claimed = self.deleters[which]._claim(stops, NO_BLIND_SPOTS).leased
-            leased = [*claimed, *self.deleters[which]._lease(stops, None)]
+            leased = [*claimed, *self.deleters[which]._lease_outbox(stops, None)]
         except PolicyMismatch:
             self.deleters[which] = self.started()
             return False
@@ -547,7 +549,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             return
         one = data.draw(st.sampled_from(found))
         policy = self.oracle.policy
-        with contextlib.suppress(NotOut):  # no system of these has the last word
+        with contextlib.suppress(CommandNotRetryable):  # no system of these has the last word
             self.ledger.run_in_transaction(
                 lambda connection: retry(connection, one, policy, self.clock)
             )

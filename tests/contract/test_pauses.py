@@ -44,7 +44,7 @@ def systems_commanded(
     ledger: Database, at: datetime, scope: str, state: pause.State
 ) -> set[tuple[str, str]]:
     """Who is told what, where an operator comes between the lease of all that is due and its relay."""
-    taken = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems.read(c), limit=100))
+    taken = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems.load(c), limit=100))
     set_pause(ledger, scope, state, at)
     sent = ledger.run_in_transaction(
         lambda c: dispatch(c, taken, FakeBus(), POLICY, at, RetryPolicy())

@@ -44,8 +44,8 @@ def deleter(ledger: Database, observer: RecordingObserver) -> Deleter:
     """One that has just started."""
     return Deleter(
         ledger=ledger,
-        outlet=FakeBus(),
-        sight=observer,
+        publisher=FakeBus(),
+        catch_up_check=observer,
         policy=POLICY,
         observer=observer,
         now=this_now,
@@ -90,12 +90,12 @@ def test_a_round_that_leaves_some_behind_excuses_nothing(
     """A backlog that takes two rounds was due before the first."""
     deleter = Deleter(
         ledger=ledger,
-        outlet=FakeBus(),
-        sight=observer,
+        publisher=FakeBus(),
+        catch_up_check=observer,
         policy=POLICY,
         observer=observer,
         now=this_now,
-        limits=DeleterLimits(claim=1),
+        limits=DeleterLimits(records_per_claim=1),
     )
     record_events(ledger, [order("one", LONG_AGO, "1"), order("two", LONG_AGO, "2")], this_now())
     deleter.run_once()

@@ -168,7 +168,7 @@ def record_one(connection: Connection, one: Event, policy: Policy) -> None:
 def claim_all(connection: Connection, policy: Policy) -> int:
     """Claim as the role does; how much there was to look at."""
     active_policy.require_active(connection, policy, NOW)
-    return claim_due(connection, policy, NOW, limit=100).looked_at
+    return claim_due(connection, policy, NOW, limit=100).scanned
 
 
 def wait_until_over(task: ConcurrentTransaction, *, wait: bool = False) -> bool:

@@ -231,8 +231,8 @@ class TestRefusals:
         assert escalated("2022-01-03T12:00:00Z") == {"orders": 1}
         found = acknowledge(ledger, erasures["orders"], "done", "2022-01-03T13:00:00Z")
         assert escalated("2022-01-03T13:00:00Z") == {}
-        assert found.took is not None
-        assert found.took.total_seconds() == 49 * 3600
+        assert found.duration is not None
+        assert found.duration.total_seconds() == 49 * 3600
 
     def test_a_controllers_refusal_is_no_alarm_however_long_it_was_silent(
         self, ledger: Database, erasures: dict[str, UUID]
@@ -252,7 +252,7 @@ class TestRefusals:
         took = [
             acknowledge(ledger, one, "refused", "2022-01-02T12:00:00Z") for one in erasures.values()
         ]
-        assert [one.took is None for one in took] == [True, False]
+        assert [one.duration is None for one in took] == [True, False]
         assert command_row(ledger, erasures["orders"]).settled_at is None
 
     def test_a_late_refusal_does_not_put_off_the_next_attempt(

@@ -139,15 +139,15 @@ def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -
     heard, bus = RecordingObserver(), FakeBus()
     deleter = Deleter(
         ledger=ledger,
-        outlet=bus,
-        sight=heard,
+        publisher=bus,
+        catch_up_check=heard,
         policy=POLICY,
         observer=heard,
         now=lambda: datetime.now(UTC),
-        enclosures=RequestAttachments(
+        attachments=RequestAttachments(
             keys=WITHOUT, key_of=lambda name: to_public(SYSTEM_KEY) if name == "psp" else None
         ),
-        rest=lambda: None,
+        wait_before_retry=lambda: None,
     )
     for _ in range(3):
         deleter.run_once()

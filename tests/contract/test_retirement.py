@@ -41,7 +41,7 @@ def claimed_erasures(
     """The system and subject of every erasure that was commanded by then."""
     while ledger.run_in_transaction(
         lambda connection: claim_due(connection, policy, now, limit=500)
-    ).looked_at:
+    ).scanned:
         pass
     found = select_rows(ledger, tables.command, action="erase")
     return sorted((row.system, row.subject) for row in found)

@@ -327,7 +327,7 @@ class RightsMachine(RuleBasedStateMachine):
     def _sweep(self, limit: int) -> None:
         while self.ledger.run_in_transaction(
             lambda c: claim_due(c, POLICY, self.now, limit=limit)
-        ).looked_at:
+        ).scanned:
             pass
 
     def _send(self, limit: int) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
-from services.deleter.rate_cap import first_sent_since
+from services.deleter.rate_cap import count_first_sent
 from services.deleter.settlement import close_command
 from services.deleter.verification import (
     NO_RESULT,
@@ -145,7 +145,8 @@ class TestChecks:
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
-        assert acknowledge(ledger, identity, status, FAR).suspicious is (status == "nothing_held")  # type: ignore[arg-type]
+        result = acknowledge(ledger, identity, status, FAR)  # type: ignore[arg-type]
+        assert result.is_unexpected is (status == "nothing_held")
         assert len(verify(ledger).verifies) == 1
 
     @pytest.mark.parametrize("status", ["partial", "failed", "refused"])
@@ -255,7 +256,7 @@ class TestChecks:
         """They destroy nothing."""
         send_check(ledger, FakeBus())
         with ledger.transaction() as connection:
-            assert first_sent_since(connection, instant(JOINED)) == 1
+            assert count_first_sent(connection, instant(JOINED)) == 1
 
     def test_many_are_written_at_once_and_no_more_than_asked(self, ledger: Database) -> None:
         """The oldest first; the rest at the next look."""
@@ -269,7 +270,7 @@ class TestChecks:
         for identity in identities:
             acknowledge(ledger, identity, "done", FAR)
         looks = [verify(ledger, limit=2) for _ in range(4)]
-        assert [one.looked_at for one in looks] == [2, 2, 1, 0]
+        assert [one.handled for one in looks] == [2, 2, 1, 0]
         assert len({check for one in looks for check in one.verifies}) == 5
 
 
@@ -297,8 +298,8 @@ class TestRounds:
         seeing = RecordingObserver()
         deleter = Deleter(
             ledger=ledger,
-            outlet=FakeBus(),
-            sight=seeing,
+            publisher=FakeBus(),
+            catch_up_check=seeing,
             policy=POLICY,
             observer=seeing,
             now=lambda: datetime.now(UTC),
@@ -328,8 +329,10 @@ class TestProof:
         """The erasure is `erased`, and that is not suspicious."""
         erasure, check = send_check(ledger, FakeBus())
         found = acknowledge(ledger, check, status, FAR, counts=counts)  # type: ignore[arg-type]
-        assert (found.state, found.suspicious, found.reopened) == ("acknowledged", False, False)
-        assert found.proof == timedelta()  # commanded, carried out and checked at one instant
+        assert (found.state, found.is_unexpected, found.reopened) == ("acknowledged", False, False)
+        assert (
+            found.verified_after == timedelta()
+        )  # commanded, carried out and checked at one instant
         assert (command_state(ledger, erasure), command_state(ledger, check)) == (
             "erased",
             "acknowledged",

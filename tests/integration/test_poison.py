@@ -239,13 +239,13 @@ def deleting(environment: Environment, told: RecordingDeleterObserver) -> Delete
     }
     return Deleter(
         ledger=environment.ledger,
-        outlet=KafkaCommandPublisher(
+        publisher=KafkaCommandPublisher(
             sender=environment.sender,
             codec=CODEC,
             topics=needed,
             signer=Signer(lambda: Keyring((SIGNING,))),
         ),
-        sight=CaughtUp(),
+        catch_up_check=CaughtUp(),
         policy=POLICY,
         observer=told,
         now=now,

@@ -53,7 +53,7 @@ def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
 
 def _preview_rows(connection: Connection, policy: Policy, at: datetime) -> Iterator[dict[str, Any]]:
     command_ids: list[UUID] = []
-    while (claimed := claim_due(connection, policy, at, limit=5_000)).looked_at:
+    while (claimed := claim_due(connection, policy, at, limit=5_000)).scanned:
         command_ids.extend(claimed.commands)
     column = tables.command.c
     members = tables.member.c

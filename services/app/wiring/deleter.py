@@ -46,29 +46,29 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         tombstone_cipher = opened.tombstone_cipher(ledger, policy)
         deleter = Deleter(
             ledger=ledger,
-            outlet=KafkaCommandPublisher(
+            publisher=KafkaCommandPublisher(
                 sender=bus.sender(),
                 codec=codec,
                 topics=topics.commands,
                 signer=signatures.signer(),
                 spans=opened.tracer(ROLE),
             ),
-            sight=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
+            catch_up_check=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
             policy=policy,
             observer=observer,
             now=utc_now,
             limits=DeleterLimits(
-                claim=deleting.claim_records,
-                relay=deleting.dispatch_batch,
+                records_per_claim=deleting.claim_records,
+                commands_per_dispatch=deleting.dispatch_batch,
                 commands_per_hour=deleting.commands_per_hour,
                 clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
             ),
-            enclosures=RequestAttachments(
+            attachments=RequestAttachments(
                 keys=opened.request_keys(),
                 key_of=lambda system: signatures.encryption_key(system, utc_now()),
             ),
-            remains=tombstone_cipher,
-            patience=RetryPolicy(
+            tombstone_cipher=tombstone_cipher,
+            retry_policy=RetryPolicy(
                 base=timedelta(seconds=deleting.retry_seconds),
                 cap=timedelta(seconds=deleting.retry_cap_seconds),
                 validity=timedelta(seconds=deleting.validity_seconds),

@@ -32,13 +32,13 @@ class AcknowledgementsObserver(ConsumerObserver):
                 system=system,
                 command=str(answer.command_id),
             )
-        if settled.took is not None:
-            seconds = settled.took.total_seconds()
+        if settled.duration is not None:
+            seconds = settled.duration.total_seconds()
             metrics.observe("termijn_acknowledgement_seconds", seconds, system=system)
-        if settled.proof is not None:
-            seconds = settled.proof.total_seconds()
+        if settled.verified_after is not None:
+            seconds = settled.verified_after.total_seconds()
             metrics.observe("termijn_proof_seconds", seconds, system=system)
-        if settled.suspicious:
+        if settled.is_unexpected:
             metrics.count("termijn_acknowledgements_suspicious_total", system=system)
         self.log.debug(
             "applied an acknowledgement",

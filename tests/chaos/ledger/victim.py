@@ -109,7 +109,7 @@ def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
     for start in range(0, len(arrivals), _BATCH):
         batch = arrivals[start : start + _BATCH]
         step("record", lambda c, b=batch: record(c, b, policy, now))  # type: ignore[misc]
-    while step("claim", lambda c: claim_due(c, policy, now, limit=_CLAIM)).looked_at:
+    while step("claim", lambda c: claim_due(c, policy, now, limit=_CLAIM)).scanned:
         pass
     while True:
         leased = step("lease", lambda c: lease(c, now, PausedSystems(), limit=_LEASE))

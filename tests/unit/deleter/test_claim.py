@@ -36,7 +36,7 @@ def wanted(
     return PlannedObligation(
         record_id=UUID(int=number),
         subject=subject,
-        step=one,
+        obligation=one,
         epochs=(("relationship:1", CLOCK, epoch),),
         names_subject=True,
         acts=0,

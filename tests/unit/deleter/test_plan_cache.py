@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.deleter import plan_cache
-from services.deleter.plan_cache import Planner
+from services.deleter.plan_cache import CachingPlanner
 from services.deleter.planning import due_obligations
 from services.events.sample_events import sample_events
 from services.policy.loader import load
@@ -45,9 +45,12 @@ def test_every_record_gets_its_own_steps(years: int) -> None:
     sample = _sample()
     clocks = sorted({str(one.clock) for tagged in sample for one in tagged.holdings if one.clock})
     facts = _Facts({clock: STARTED + timedelta(hours=n) for n, clock in enumerate(clocks[::2])})
-    planner = Planner(facts, POLICY, now)
+    planner = CachingPlanner(facts, POLICY, now)
     planned = [
-        (planner.due(tagged, subject), due_obligations(tagged, subject, facts, POLICY, now))
+        (
+            planner.due_obligations(tagged, subject),
+            due_obligations(tagged, subject, facts, POLICY, now),
+        )
         for tagged in sample
         for subject in tagged.subjects
     ]
@@ -65,7 +68,7 @@ def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(plan_cache, "due_obligations", noted)
     invoices = [one for one in _sample() if one.type == "billing.invoice-issued"][:1] * 2
-    planner = Planner(_Facts(), POLICY, STARTED)
+    planner = CachingPlanner(_Facts(), POLICY, STARTED)
     for one in invoices:
-        planner.due(one, one.subjects[0])
+        planner.due_obligations(one, one.subjects[0])
     assert len(asked) == 1

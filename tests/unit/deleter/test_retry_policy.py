@@ -22,4 +22,4 @@ from services.deleter.dispatch import RetryPolicy
 )
 def test_each_wait_is_twice_the_one_before_up_to_six_hours(attempt: int, wait: timedelta) -> None:
     """The retries never end: nothing is given up silently."""
-    assert RetryPolicy().wait(attempt) == wait
+    assert RetryPolicy().delay_after(attempt) == wait

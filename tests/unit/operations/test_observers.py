@@ -289,7 +289,7 @@ def test_an_answer_is_counted_and_a_strange_one_apart(
     acknowledgements.acknowledged(
         answer,
         AcknowledgementResult(
-            state="acknowledged", suspicious=True, repeated=False, took=timedelta(seconds=40)
+            state="acknowledged", is_unexpected=True, repeated=False, duration=timedelta(seconds=40)
         ),
     )
     assert value(acknowledgements, "termijn_acknowledgement_seconds_sum", system="crm") == 40
