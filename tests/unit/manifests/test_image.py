@@ -45,6 +45,16 @@ def test_the_linter_has_one_where_there_is_something(hadolint: Path, tmp_path: P
     assert "DL3006" in done.stdout
 
 
+def test_its_base_is_pinned_by_digest() -> None:
+    text = CONTAINERFILE.read_text("utf-8")
+    assert re.search(
+        r"^ARG PYTHON=3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}$", text, re.MULTILINE
+    )
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {
+        "docker.io/library/python:${PYTHON}"
+    }
+
+
 def test_what_is_copied_is_there_and_is_not_ignored() -> None:
     """The build's context is a list of what it may see."""
     copied = re.findall(
