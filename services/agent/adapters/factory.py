@@ -25,7 +25,8 @@ from services.agent.adapters.webhook import (
     ed25519_headers,
     hmac_headers,
 )
-from services.agent.config import LoadedConfig, SqlConfig
+from services.agent.config import LoadedConfig
+from services.agent.config_model import SqlConfig
 from services.crypto.data_keys import open_vault
 from services.crypto.shredding import Shredder
 from services.crypto.signing import SignerProtocol

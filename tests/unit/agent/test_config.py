@@ -11,7 +11,8 @@ import pytest
 
 from services.agent import config
 from services.agent.adapters.factory import ADAPTERS, hook_adapter, sql_adapter, webhook_adapter
-from services.agent.config import AdapterConfig, InvalidConfiguration, load
+from services.agent.config import InvalidConfiguration, load
+from services.agent.config_model import AdapterConfig
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer
 
@@ -156,6 +157,16 @@ def test_a_problem_is_named_in_its_place(
     found = problems(tmp_path, FILE.replace(before, after, 1))
     assert problem in [one.replace("is not YAML: ", "") for one in found]
     assert "secret" not in "".join(found)
+
+
+def test_a_problem_is_named_without_the_alternative_that_was_tried(tmp_path: Path) -> None:
+    """A key that may hold a text or a map is named as it is in the file, not as the code calls the map."""
+    text = FILE.replace(
+        "erase: delete", "erase: delete\n        restrict: {colum: blocked}"
+    ).replace("{env: CRM_URL}", "{envv: CRM_URL}")
+    keys = [problem.split(": ")[1] for problem in problems(tmp_path, text)]
+    assert "adapter.sql.url.envv" in keys
+    assert "adapter.sql.tables.orders.restrict.colum" in keys
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:

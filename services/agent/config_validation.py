@@ -1,0 +1,161 @@
+"""Check the agent's file beyond its shape: bounds, addresses, and keys that exclude each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from services.agent.adapters.sql.config import ColumnChange, validate_table
+from services.agent.config_model import (
+    KAFKA_SETTING_NAMES,
+    AgentConfig,
+    KafkaConfig,
+    SecretRef,
+    SqlConfig,
+    VaultConfig,
+    Webhook,
+    kafka_security,
+)
+from services.kafka.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
+from services.kafka.security import validate as problems_of_reaching
+from services.policy.yaml_source import (
+    DocumentPath,
+)
+
+_BY_REFERENCE = "name it by `env` or `file` instead"
+
+
+_SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""It is part of topics and of file names."""
+
+
+_DAY = 86_400.0
+
+
+_PORTS = range(1, 2**16)
+
+
+def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
+    """What a schema cannot say."""
+    adapter = config.adapter
+    kinds = ("hook", "webhook", "sql", "vault")
+    chosen = [name for name in kinds if getattr(adapter, name) is not None]
+    if len(chosen) != 1:
+        yield ("adapter",), "names not exactly one of hook, webhook, sql and vault"
+    yield from _check_bus(config.bus)
+    yield from validate_url(("inbox", "url"), config.inbox.url)
+    for path, value, maximum in _bounded(config):
+        if not 0 < value <= maximum:  # which NaN is not either
+            yield path, f"is not above 0, and at most {maximum:g}"
+    if not _SYSTEM.fullmatch(config.system):
+        yield (
+            ("system",),
+            "is no name of letters, digits, ., - and _: topics and files are called after it",
+        )
+    if not 0 <= config.metrics_port < _PORTS.stop:
+        yield ("metrics_port",), "is no port"
+    for name, address in (
+        (("bus", "schema_registry_url"), config.bus.schema_registry_url),
+        (("tracing",), config.tracing),
+    ):
+        if why := why_not_shown(address):
+            yield name, f"{why}: it has no place there"
+    where = ("bus", "schema_registry_login")
+    yield from _check_reference(where, config.bus.schema_registry_login)
+    if adapter.webhook:
+        yield from _check_webhook(adapter.webhook)
+    if adapter.hook and not adapter.hook.command:
+        yield ("adapter", "hook", "command"), "names no program"
+    if adapter.sql:
+        yield from _check_sql(adapter.sql)
+    if adapter.vault:
+        yield from _check_vault(adapter.vault)
+
+
+def _bounded(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]:
+    """Every number that must be above 0, and the most that it may be."""
+    limits, adapter = config.limits, config.adapter
+    yield ("limits", "at_once"), limits.at_once, 1_000
+    yield ("limits", "per_second"), limits.per_second, 1_000_000
+    yield ("limits", "burst"), limits.burst, 1_000_000
+    yield ("limits", "tries"), limits.tries, 1_000
+    yield ("limits", "retry_seconds"), limits.retry_seconds, _DAY
+    yield ("limits", "retry_cap_seconds"), limits.retry_cap_seconds, 7 * _DAY
+    yield ("limits", "answer_bytes"), limits.answer_bytes, 1_000_000_000
+    yield ("inbox", "keep_days"), config.inbox.keep_days, 36_525
+    if adapter.hook:
+        yield ("adapter", "hook", "timeout_seconds"), adapter.hook.timeout_seconds, _DAY
+    if adapter.webhook:
+        where: DocumentPath = ("adapter", "webhook")
+        yield (*where, "timeout_seconds"), adapter.webhook.timeout_seconds, _DAY
+        if callback := adapter.webhook.callback:
+            yield (*where, "callback", "ask_again_hours"), callback.ask_again_hours, 8_784
+
+
+def _check_webhook(webhook: Webhook) -> Iterator[tuple[DocumentPath, str]]:
+    where: DocumentPath = ("adapter", "webhook")
+    yield from _check_reference((*where, "hmac"), webhook.hmac)
+    if why := why_no_web_address(webhook.url, insecure=webhook.insecure):
+        yield (*where, "url"), why
+    if callback := webhook.callback:
+        if why := why_no_web_address(callback.url, insecure=callback.insecure):
+            yield (*where, "callback", "url"), why
+        if callback.port not in _PORTS:
+            yield (*where, "callback", "port"), "is no port"
+
+
+def _check_bus(bus: KafkaConfig) -> Iterator[tuple[DocumentPath, str]]:
+    yield from _check_reference(("bus", "sasl_password"), bus.sasl_password)
+    for name, why in problems_of_reaching(
+        kafka_security(bus, "given" if bus.sasl_password else "")
+    ):
+        key: str = getattr(KAFKA_SETTING_NAMES, name)
+        yield tuple(key.split(".")), why
+
+
+def _check_sql(sql: SqlConfig) -> Iterator[tuple[DocumentPath, str]]:
+    yield from validate_url(("adapter", "sql", "url"), sql.url)
+    yield from _check_reference(("adapter", "sql", "pseudonym_key"), sql.pseudonym_key)
+    if not sql.tables:
+        yield ("adapter", "sql", "tables"), "declares no table"
+    for name, declared in sql.tables.items():
+        for path, why in validate_table(name, declared):
+            yield ("adapter", "sql", "tables", *path), why
+        if (
+            isinstance(declared.pseudonymise, ColumnChange)
+            and declared.pseudonymise.hash
+            and sql.pseudonym_key is None
+        ):
+            yield (
+                ("adapter", "sql", "tables", name, "pseudonymise", "hash"),
+                "needs adapter.sql.pseudonym_key",
+            )
+        for kind in set(declared.events) & set(sql.without_rows):
+            where = ("adapter", "sql", "tables", name, "events")
+            yield where, f"{kind} is said to have no rows here"
+
+
+def _check_vault(vault: VaultConfig) -> Iterator[tuple[DocumentPath, str]]:
+    yield from validate_url(("adapter", "vault", "url"), vault.url)
+    since = vault.encrypted_since
+    if since is not None and since.tzinfo is None:
+        where = ("adapter", "vault", "encrypted_since")
+        yield where, "is no instant with its offset such as 2026-01-01T00:00:00Z"
+
+
+def validate_url(
+    path: DocumentPath, url: str | SecretRef, *, secret: bool = False
+) -> Iterator[tuple[DocumentPath, str]]:
+    if isinstance(url, SecretRef):
+        yield from _check_reference(path, url)
+        return
+    why = why_no_database(url, secret=secret)
+    if why:
+        yield path, f"{why}: {_BY_REFERENCE}" if why == HIDDEN else why
+
+
+def _check_reference(
+    path: DocumentPath, reference: SecretRef | None
+) -> Iterator[tuple[DocumentPath, str]]:
+    if reference is not None and (reference.env is None) == (reference.file is None):
+        yield path, "names not exactly one of env and file"
