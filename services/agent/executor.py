@@ -1,7 +1,7 @@
-"""Obeying: what waits in the inbox is carried out, so many at a time, so fast, each subject in order.
+"""Carries out the commands in the inbox: in parallel, at a limited rate, and in order for each subject.
 
-What was found is noted before anything is done, and the answer is kept before it is sent: whatever ends
-the process, the next one repeats from there, and the system sees the same command once more.
+Counts are saved before rows are changed, and the acknowledgement before it is sent. After a crash the next
+process continues from there, and the system may get the same command again.
 """
 
 from __future__ import annotations
@@ -12,155 +12,102 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
-from time import sleep
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from schemas.errors import RegistryUnavailable, TermijnError
+from services.agent.acknowledgement_sender import AcknowledgementSender, SenderObserver
 from services.agent.adapters.base import Adapter, CommandTask
 from services.agent.command import Command
-from services.agent.inbox import Inbox, OutgoingAcknowledgement
+from services.agent.inbox import Inbox
 from services.agent.inbox_entry import OPEN, InboxEntry, may_have_run
 from services.agent.rate_limit import RetryPolicy, TokenBucket
-from services.agent.result import InvalidResult, Pending, Result, RetryLater, parse_result
+from services.agent.result import (
+    InvalidResult,
+    Pending,
+    Result,
+    RetryLater,
+    failed_result,
+    parse_result,
+)
 from services.crypto import jwe
-from services.kafka.batch_bisection import Halving
-from services.kafka.errors import words
 from services.kafka.spans import NO_SPANS, Tracer
 from services.kafka.trace_context import trace_of_command
 
-_REST_SECONDS = 0.1
+_IDLE_SECONDS = 0.1
 _ERROR_DELAY_SECONDS = 1.0
-_SENT_AT_ONCE = 500
-_RECALLED = ("recalled", "already_done")
+_RECALL_SUCCEEDED = ("recalled", "already_done")
 
 
-class AcknowledgementPublisher(Protocol):
-    """Where answers go."""
-
-    def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
-        """Send all, signed, and return only when the bus has each; raise when one fails."""
-
-
-class Observer(Protocol):
-    """Who wants to know how the system fares."""
+class ExecutorObserver(SenderObserver, Protocol):
+    """What the executor reports, for metrics and logs."""
 
     def heartbeat(self) -> None:
-        """The loop went round."""
-
-    def ready(self) -> None:
-        """Commands are carried out, and answers go out."""
+        """The loop completed a round."""
 
     def command_completed(self, action: str, status: str, after: timedelta) -> None:
-        """A command has its answer, so long after its last attempt was issued."""
+        """A command has its final status, `after` its last attempt was issued."""
 
     def attempt_failed(self, command_id: str, action: str, why: str) -> None:
-        """The system could not be asked; it will be tried again, or given up."""
-
-    def acknowledgements_sent(self, answers: int) -> None:
-        """So many answers went out."""
-
-    def send_failed(self, why: str) -> None:
-        """Answers did not go out; they are sent again."""
+        """An attempt gave no result; the command is tried again, or acknowledged as `failed`."""
 
 
 @dataclass(slots=True, kw_only=True)
 class CommandExecutor:
-    """What carries commands out. `now` is this machine's clock, UTC."""
+    """Carries out commands through an adapter. `now` is this machine's clock, UTC."""
 
     inbox: Inbox
     adapter: Adapter
-    publisher: AcknowledgementPublisher
-    observer: Observer
+    sender: AcknowledgementSender
+    observer: ExecutorObserver
     bucket: TokenBucket
     backoff: RetryPolicy
     decryption_keys: Callable[[datetime], Sequence[str]]
-    """The system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
+    """Returns the system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
     now: Callable[[], datetime]
     concurrency: int
     spans: Tracer = NO_SPANS
     _running: dict[str, Future[None]] = field(default_factory=dict)
-    _unsent: bool = False
-    """Whether answers did not go out when that was tried last."""
 
     def run(self, stop: Event) -> None:
-        """Run until `stop` is set; what is under way then is finished and answered."""
+        """Run until `stop` is set; commands that are running then are finished and acknowledged."""
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="obeying") as pool:
             while not stop.is_set():
                 self.observer.heartbeat()
                 try:
-                    moved = self._start(pool) + self.send_acknowledgements()
+                    moved = self._start(pool) + self.sender.send()
                 except (DBAPIError, RegistryUnavailable) as cause:
                     self.observer.send_failed(f"the inbox cannot be read ({type(cause).__name__})")
                     stop.wait(_ERROR_DELAY_SECONDS)
                     continue
                 if self._running:
-                    wait(self._running.values(), _REST_SECONDS, FIRST_COMPLETED)
+                    wait(self._running.values(), _IDLE_SECONDS, FIRST_COMPLETED)
                 elif not moved:
-                    stop.wait(_ERROR_DELAY_SECONDS if self._unsent else _REST_SECONDS)
-        self.send_acknowledgements()
+                    stop.wait(_ERROR_DELAY_SECONDS if self.sender.has_failed else _IDLE_SECONDS)
+        self.sender.send()
 
     def run_once(self) -> int:
-        """Carry out, one after the other, what may be carried out now; how many that were."""
+        """Carry out, one after the other, the commands that may run now; return how many there were."""
         entries = self._startable(self.concurrency)
         for entry in entries:
             self.execute(entry)
         return len(entries)
 
-    def send_acknowledgements(self) -> int:
-        """Send the answers that are not out; how many went."""
-        try:
-            answers = self.inbox.outgoing(_SENT_AT_ONCE)
-            Halving(rest=self._rest).each(answers, self._deliver, self._set_aside)
-            self.observer.ready()
-        except TermijnError as cause:
-            self.observer.send_failed(str(cause))
-            self._unsent = True
-            return 0
-        self._unsent = False
-        return len(answers)
-
-    def _deliver(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
-        if answers:
-            self.publisher.send(answers)
-            self.inbox.mark_delivered(answers)
-            self.observer.acknowledgements_sent(len(answers))
-
-    def _set_aside(self, answer: OutgoingAcknowledgement, cause: Exception) -> None:
-        """An answer that the bus takes at no attempt keeps no other back: `failed` is told in its place.
-
-        Where the bus takes not even that, nothing is told; the controller repeats the command, and
-        escalates it.
-        """
-        why = words(cause)
-        self.observer.send_failed(f"command {answer.command_id}: {why}")
-        with self.inbox.ledger.transaction() as connection:
-            entry = self.inbox.entry(connection, answer.command_id)
-            if entry is None or entry.answer != answer.value:
-                return
-            command = self.inbox.command(entry).command
-            failed = _failed(f"its answer could not be sent ({why})")
-            instead = self.inbox.complete(entry, command, failed, self.now())
-            if entry.status == "failed":
-                instead = replace(entry, delivered=True, sealed=None)
-            self.inbox.put(connection, instead)
-
-    def _rest(self) -> None:
-        sleep(_REST_SECONDS)
-
     def execute(self, entry: InboxEntry) -> None:
-        """Carry one command out, or try to, and keep what came of it."""
+        """Try to carry out one command, and store the outcome."""
         now = self.now()
         started = self.inbox.update_open(entry.command_id, InboxEntry.started)
         if started is None:
-            return  # answered meanwhile: by a recall, or by the system itself
+            return  # completed meanwhile: by a recall, or by a callback of the system
         command = self.inbox.command(started).command
         if command.valid_until <= now:
             if started.state == "waiting":
-                self._answer(started, command, _failed("it expired before it could be carried out"))
-            else:  # the system has it; it is asked again when the controller repeats the command
+                self._answer(
+                    started, command, failed_result("it expired before it could be carried out")
+                )
+            else:  # the system is at it; it is asked again when the controller repeats the command
                 at = now + self.backoff.cap
                 self.inbox.update_open(entry.command_id, lambda current: current.delegated(at))
             return
@@ -182,7 +129,7 @@ class CommandExecutor:
     def _record_span(
         self, command: Command, begun: InboxEntry, outcome: str, started: datetime
     ) -> None:
-        """What was done for a command, as a span of its trace."""
+        """Record an attempt at a command as a span of its trace."""
         self.spans.happened(
             "obey",
             trace_of_command(command.command_id),
@@ -199,7 +146,7 @@ class CommandExecutor:
         )
 
     def complete(self, command_id: str, result: Result) -> bool:
-        """The system tells by itself what became of a command; false if nobody waits for that."""
+        """Store a result that the system reports later; return whether the command was still open."""
         with self.inbox.ledger.transaction() as connection:
             entry = self.inbox.entry(connection, command_id)
         if entry is None or entry.state not in OPEN:
@@ -207,7 +154,11 @@ class CommandExecutor:
         return self._answer(entry, self.inbox.command(entry).command, result)
 
     def complete_from_json(self, command_id: str, document: Any) -> bool:
-        """The system tells by itself, in JSON. Raises `InvalidResult`; else as `told`."""
+        """Do as `complete`, with the result as parsed JSON.
+
+        Raises:
+            InvalidResult: the document is not a result for the command's action.
+        """
         with self.inbox.ledger.transaction() as connection:
             entry = self.inbox.entry(connection, command_id)
         return entry is not None and self.complete(command_id, parse_result(document, entry.action))
@@ -227,17 +178,19 @@ class CommandExecutor:
             recalls = original.action if original else None
             task = replace(task, checkpoint=checkpoint, recalls=recalls)
         if command.action == "disclose" and not command.disclose_to:
-            return _failed("the command names no key that can be answered to")
+            return failed_result("the command names no key that can be answered to")
         if command.action == "rectify":
             corrections = self._corrections(command, now)
             if corrections is None:
-                return _failed("the corrections are missing, or open with no key that is here")
+                return failed_result(
+                    "the corrections are missing, or open with no key that is here"
+                )
             task = replace(task, corrections=corrections)
         try:
             return self.adapter.execute(task)
         except TermijnError:
             raise
-        except Exception as cause:  # a fault of an adapter must not cost the other commands
+        except Exception as cause:  # a bug in an adapter must not stop the other commands
             raise RetryLater(f"the adapter failed ({type(cause).__name__})") from cause
 
     def _corrections(self, command: Command, now: datetime) -> Mapping[str, Any] | None:
@@ -258,23 +211,24 @@ class CommandExecutor:
         pause = self.backoff.delay_after(entry.tries)
         requested_seconds = cause.after_seconds if isinstance(cause, RetryLater) else None
         if pause is None or isinstance(cause, InvalidResult):
-            self._answer(entry, command, _failed(cause.why))
+            self._answer(entry, command, failed_result(cause.why))
             return
         now = self.now()
-        # The system says when to come again, but not beyond the time that the command has.
+        # The system may ask for a longer pause, but not for one that outlasts the command.
         longest = max(timedelta(), command.valid_until - now)
         wanted = timedelta(seconds=min(requested_seconds or 0, longest.total_seconds()))
         at = now + max(pause, wanted)
-        self.inbox.update_open(entry.command_id, lambda one: one.postponed(at))
+        self.inbox.update_open(entry.command_id, lambda current: current.postponed(at))
 
     def _answer(self, entry: InboxEntry, command: Command, result: Result) -> bool:
         def work(connection: Connection) -> bool:
             current = self.inbox.entry(connection, entry.command_id)
             if current is None or current.state not in OPEN:
                 return False
-            latest = self.inbox.command(current).command  # it may have been repeated meanwhile
+            # The controller may have repeated it meanwhile.
+            latest = self.inbox.command(current).command
             self.inbox.put(connection, self.inbox.complete(current, latest, result, now))
-            if command.action == "recall" and result.status in _RECALLED:
+            if command.action == "recall" and result.status in _RECALL_SUCCEEDED:
                 original = self.inbox.entry(connection, command.supersedes or "")
                 if original is not None and may_have_run(original):
                     self.inbox.put(connection, self._recall_result(original, result, now))
@@ -287,12 +241,12 @@ class CommandExecutor:
         return stored
 
     def _recall_result(self, original: InboxEntry, recall: Result, now: datetime) -> InboxEntry:
-        """What was recalled, once the system has said whether that came in time."""
+        """Return the entry of the recalled command, by whether the recall came in time."""
         if recall.status == "recalled":
             return replace(original.completed("recalled", None, now), sealed=None)
         if (
             original.state not in OPEN
-        ):  # it was told `failed`, and the recall tells what became of it
+        ):  # it was acknowledged as `failed`; the recall reports what became of it
             return replace(original.completed("already_done", None, now), sealed=None)
         counts = json.loads(original.noted) if original.noted else {}
         result = Result(status="done", counts=counts)
@@ -321,7 +275,3 @@ class CommandExecutor:
         ended = [group for group, future in self._running.items() if future.done()]
         for group in ended:
             self._running.pop(group).result()
-
-
-def _failed(why: str) -> Result:
-    return Result(status="failed", detail=why)

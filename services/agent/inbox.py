@@ -7,9 +7,7 @@ twice. Whom it is about lies sealed, and goes when the answer is out. One proces
 from __future__ import annotations
 
 import base64
-import hmac
 import json
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -30,10 +28,10 @@ from sqlalchemy import (
 
 from schemas import topics
 from schemas.codec import Codec
-from schemas.errors import TermijnError
 from services.agent import tables
 from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.command import Command, parse_command
+from services.agent.inbox_cipher import InboxCipher
 from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
 from services.crypto.envelope import AeadCipher
@@ -45,17 +43,6 @@ from services.storage.offsets import OffsetGap
 from services.storage.tables import dead_letter
 
 _COLUMN = tables.entry.c
-
-
-class InboxOwnerMismatch(TermijnError):
-    """The inbox belongs to another system, or its key is gone; the agent has not started.
-
-    The operator names the right inbox and its key file: they belong together.
-    """
-
-    def __init__(self, system: str, owner: str) -> None:
-        super().__init__(f"the inbox is not {system}'s to open: {owner}")
-        self.system = system
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +71,7 @@ class Inbox:
     def __init__(self, ledger: Database, seal: AeadCipher, answers: AcknowledgementBuilder) -> None:
         self.ledger = ledger
         self.answers = answers
-        self._seal = seal
-        self._secret = b""
+        self._cipher = InboxCipher(system=answers.system, cipher=seal)
 
     @property
     def system(self) -> str:
@@ -105,25 +91,11 @@ class Inbox:
         with self.ledger.transaction() as connection:
             for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
                 table.create(connection, checkfirst=True)
-            owner = connection.execute(select(tables.owner)).one_or_none()
-            if owner is None:
-                self._secret = os.urandom(32)
-                row = {
-                    "system": self.system,
-                    "key_id": self._seal.key_id,
-                    "secret": self._seal.encrypt_bytes(self._secret, self.system),
-                }
-                connection.execute(tables.owner.insert(), [row])
-                return
-        if owner.system != self.system:
-            raise InboxOwnerMismatch(self.system, f"it is {owner.system}'s")
-        if owner.key_id != self._seal.key_id:
-            raise InboxOwnerMismatch(self.system, f"it was sealed with the key {owner.key_id}")
-        self._secret = self._seal.decrypt_bytes(owner.secret, self.system, owner.key_id)
+            self._cipher.open(connection)
 
     def keyed_hash(self, purpose: str, data: bytes) -> str:
-        """A hash that only this inbox can make, for one purpose."""
-        return hmac.digest(self._secret, purpose.encode() + b"\0" + data, "sha256").hex()
+        """Return a hash for one purpose, in hexadecimal, that only this inbox can compute."""
+        return self._cipher.keyed_hash(purpose, data)
 
     def ordering_key(self, key: bytes | None) -> str:
         """Whose commands keep their order: those of one message key."""
@@ -132,7 +104,7 @@ class Inbox:
     def encrypt_payload(self, arrival: ReceivedCommand) -> bytes:
         """A message's key and value as they lie in the inbox."""
         content = {"key": _text(arrival.key), "value": _text(arrival.value)}
-        return self._seal.encrypt_bytes(json.dumps(content).encode(), arrival.command.command_id)
+        return self._cipher.encrypt(json.dumps(content).encode(), arrival.command.command_id)
 
     def command(self, entry: InboxEntry) -> ReceivedCommand:
         """The command of an entry that is not answered."""
@@ -305,7 +277,7 @@ class Inbox:
         return int(gone.rowcount)
 
     def _unsealed(self, entry: InboxEntry) -> dict[str, str | None]:
-        opened = self._seal.decrypt_bytes(entry.sealed or b"", entry.command_id, self._seal.key_id)
+        opened = self._cipher.decrypt(entry.sealed or b"", entry.command_id)
         content: dict[str, str | None] = json.loads(opened)
         return content
 

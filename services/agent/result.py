@@ -89,6 +89,11 @@ class Pending:
     """When it is asked again if it has said nothing, UTC."""
 
 
+def failed_result(why: str) -> Result:
+    """Return the result of a command that was not carried out, with the reason for people."""
+    return Result(status="failed", detail=why)
+
+
 def parse_result_json(body: bytes, action: str) -> Result:
     """The result that a body in JSON tells, for a command of that action. Raises `InvalidResult`."""
     return parse_result(parse_json(body), action)

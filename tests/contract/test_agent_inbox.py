@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from services.agent import tables
 from services.agent.adapters.base import CommandTask
-from services.agent.inbox import Inbox, InboxOwnerMismatch
+from services.agent.inbox import Inbox
+from services.agent.inbox_cipher import InboxOwnerMismatch
 from services.agent.result import Pending, Result, RetryLater
 from services.crypto.envelope import AeadCipher
 from services.storage.database import Database, open_database
@@ -83,7 +84,7 @@ def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Dat
     }
     assert environment.inbox.oldest_open() == T0
     assert (environment.inbox.parked(), list(environment.inbox.gaps())) == ({}, [])
-    assert environment.obeying.complete(command_id("pending"), Result(status="done"))
+    assert environment.executor.complete(command_id("pending"), Result(status="done"))
     assert environment.execute() == ["done"]
     assert environment.inbox.purge(T0 + timedelta(days=8), timedelta(days=0)) == 5
 

@@ -23,6 +23,7 @@ from schemas.codec import load as load_schemas
 from schemas.registry import Registry
 from schemas.registry_client import open_client
 from services.agent.acknowledgement import AcknowledgementBuilder
+from services.agent.acknowledgement_sender import AcknowledgementSender
 from services.agent.adapters.base import Adapter
 from services.agent.adapters.factory import AdapterContext, build_adapter
 from services.agent.callback_server import serve_callbacks
@@ -149,13 +150,18 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
         bus = KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, loaded.security())
         topic = topics.command_topic(system)
         bus.ensure(agent_access(system, kafka.group).topics)
+        executor_observer = observer.for_loop("obeying")
+        publisher = KafkaAcknowledgementPublisher(
+            system=system, sender=bus.sender(), signer=signer, now=now
+        )
+        sender = AcknowledgementSender(
+            inbox=inbox, publisher=publisher, observer=executor_observer, now=now
+        )
         executor = CommandExecutor(
             inbox=inbox,
             adapter=adapter,
-            publisher=KafkaAcknowledgementPublisher(
-                system=system, sender=bus.sender(), signer=signer, now=now
-            ),
-            observer=observer.for_loop("obeying"),
+            sender=sender,
+            observer=executor_observer,
             bucket=TokenBucket(per_second=limits.per_second, burst=limits.burst),
             backoff=RetryPolicy(
                 max_attempts=limits.tries,

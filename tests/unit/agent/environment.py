@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from schemas import topics
 from schemas.codec import Codec, load
 from services.agent.acknowledgement import AcknowledgementBuilder
+from services.agent.acknowledgement_sender import AcknowledgementSender
 from services.agent.adapters.base import Adapter, CommandTask
 from services.agent.command import Command, CommandRecord
 from services.agent.executor import CommandExecutor
@@ -135,14 +136,15 @@ class AgentEnvironment:
 
     adapter: Adapter
     ledger: Database = field(default_factory=lambda: open_database("sqlite://"))
-    noted: RecordingObserver = field(default_factory=RecordingObserver)
+    observer: RecordingObserver = field(default_factory=RecordingObserver)
     now: datetime = T0
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(per_second=1e9, burst=10**6))
     tries: int = 3
     largest: int = 900_000
     keys: Sequence[str] = ()
     inbox: Inbox = field(init=False)
-    obeying: CommandExecutor = field(init=False)
+    sender: AcknowledgementSender = field(init=False)
+    executor: CommandExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
@@ -152,11 +154,14 @@ class AgentEnvironment:
         answers = AcknowledgementBuilder(system="crm", codec=CODEC, max_bytes=self.largest)
         self.inbox = Inbox(self.ledger, SEAL, answers)
         self.inbox.create_tables()
-        self.obeying = CommandExecutor(
+        self.sender = AcknowledgementSender(
+            inbox=self.inbox, publisher=self.observer, observer=self.observer, now=lambda: self.now
+        )
+        self.executor = CommandExecutor(
             inbox=self.inbox,
             adapter=self.adapter,
-            publisher=self.noted,
-            observer=self.noted,
+            sender=self.sender,
+            observer=self.observer,
             bucket=self.bucket,
             backoff=RetryPolicy(
                 max_attempts=self.tries, base=timedelta(seconds=1), cap=timedelta(seconds=60)
@@ -180,10 +185,10 @@ class AgentEnvironment:
     def execute(self, seconds: float = 0) -> list[str]:
         """Carry out all that may be carried out, later; the statuses that went out."""
         self.now += timedelta(seconds=seconds)
-        before = len(self.noted.sent_)
-        while self.obeying.run_once():
+        before = len(self.observer.sent_)
+        while self.executor.run_once():
             pass
-        self.obeying.send_acknowledgements()
+        self.sender.send()
         return [one["status"] for one in self.answers()[before:]]
 
     def execute_all(self, *commands: Command) -> list[str]:
@@ -194,4 +199,4 @@ class AgentEnvironment:
     def answers(self) -> list[dict[str, Any]]:
         """Every answer that went out."""
         topic = topics.acknowledgement_topic("crm")
-        return [CODEC.decode(topic, one.value) for one in self.noted.sent_]
+        return [CODEC.decode(topic, one.value) for one in self.observer.sent_]

@@ -30,7 +30,7 @@ def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
     public = jwe.to_public(key)
     assert environment.execute_all(command(action="disclose", disclose_to=public)) == ["done"]
     [answer] = environment.answers()
-    assert b"Sanne" not in environment.noted.sent_[0].value
+    assert b"Sanne" not in environment.observer.sent_[0].value
     assert jwe.decrypt(answer["disclosure"], key, command_id("c1")) == {
         "command_id": command_id("c1"),
         "system": "crm",
@@ -106,10 +106,10 @@ def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> Non
         return Result(status="done", counts=large if task.command.seq == 2 else {"orders": 1})
 
     environment = AgentEnvironment(adapter=FakeAdapter(play))
-    environment.noted.most = 2_000
+    environment.observer.most = 2_000
     commands = [command(f"c{n}", seq=n, subject=f"customer:C{n}") for n in range(1, 6)]
     environment.execute_all(*commands)
-    environment.obeying.send_acknowledgements()
+    environment.sender.send()
     told = {one["command_id"]: one["status"] for one in environment.answers()}
     assert told == {command_id(f"c{n}"): "failed" if n == 2 else "done" for n in range(1, 6)}
     assert len(environment.answers()) == 5
@@ -119,13 +119,13 @@ def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> Non
 def test_what_the_bus_takes_in_no_form_is_given_up_and_said() -> None:
     """Not even `failed`: the controller repeats the command, and it is carried out anew."""
     environment = AgentEnvironment(adapter=FakeAdapter())
-    environment.noted.most = 10
+    environment.observer.most = 10
     environment.execute_all(command())
-    environment.obeying.send_acknowledgements()
+    environment.sender.send()
     assert environment.inbox.outgoing(10) == []
-    assert {one[0] for one in environment.noted.said} == {"erase", "unsent"}
-    assert command_id("c1") in str(environment.noted.said[-1])
-    environment.noted.most = 2_000
+    assert {one[0] for one in environment.observer.said} == {"erase", "unsent"}
+    assert command_id("c1") in str(environment.observer.said[-1])
+    environment.observer.most = 2_000
     assert environment.execute_all(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == [
         "done"
     ]

@@ -62,7 +62,7 @@ def test_a_command_is_carried_out_and_answered() -> None:
     [answer] = environment.answers()
     assert (answer["command_id"], answer["attempt"]) == (command_id("c1"), 1)
     assert (answer["counts"], answer["at"]) == ({"orders": 1}, T0)
-    assert environment.noted.sent_[0].key == b"customer:C1"
+    assert environment.observer.sent_[0].key == b"customer:C1"
 
 
 def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
@@ -71,7 +71,7 @@ def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
     environment.execute_all(command())
     again = replace(command(), attempt=2, issued_at=T0 + HOUR)
     assert environment.execute_all(again, again) == ["done"]
-    first, second = environment.noted.sent_
+    first, second = environment.observer.sent_
     assert first.value == second.value
     assert len(adapter.done) == 1
 
@@ -88,7 +88,7 @@ def test_a_crash_between_doing_and_answering_repeats_the_doing() -> None:
     environment = AgentEnvironment(adapter=FakeAdapter(play))
     environment.arrive(command())
     with pytest.raises(Killed):
-        environment.obeying.run_once()
+        environment.executor.run_once()
     environment.start()
     assert environment.execute() == ["done"]
     assert environment.answers()[0]["counts"] == {"orders": 3}
@@ -98,7 +98,7 @@ def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
     """What was kept is sent; nothing is done twice."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.arrive(command())
-    environment.obeying.run_once()
+    environment.executor.run_once()
     environment.start()
     assert environment.execute() == ["done"]
     assert len(adapter.done) == 1
@@ -107,7 +107,7 @@ def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
 def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
     """Nothing is lost while the bus refuses the acknowledgement."""
     environment = AgentEnvironment(adapter=FakeAdapter())
-    environment.noted.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
+    environment.observer.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
     assert environment.execute_all(command()) == []
     assert environment.execute() == ["done"]
 
@@ -116,14 +116,14 @@ def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
     """Not ten times a second."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.arrive(command())
-    environment.noted.broken += [DeliveryFailed("retention.acks.crm.v1", "no leader")] * 100
+    environment.observer.broken += [DeliveryFailed("retention.acks.crm.v1", "no leader")] * 100
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(environment.obeying.run, stop)
+        running = pool.submit(environment.executor.run, stop)
         stop.wait(1.8)
         stop.set()
         running.result(20)
-    assert 1 <= len([one for one in environment.noted.said if one[0] == "unsent"]) <= 5
+    assert 1 <= len([one for one in environment.observer.said if one[0] == "unsent"]) <= 5
 
 
 def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
@@ -299,11 +299,11 @@ def test_an_answer_that_is_no_longer_true_is_not_sent() -> None:
     adapter = once(InvalidResult("it is no JSON"))
     environment = AgentEnvironment(adapter=adapter)
     environment.arrive(command())
-    environment.obeying.run_once()
+    environment.executor.run_once()
     [stale] = environment.inbox.outgoing(10)
     environment.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
     assert environment.inbox.outgoing(10) == []
-    environment.obeying.run_once()
+    environment.executor.run_once()
     environment.inbox.mark_delivered([stale])
     assert environment.execute() == ["done"]
 
@@ -316,7 +316,7 @@ def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -
         environment.arrive(replace(command(), attempt=2, issued_at=T0 + SECOND))
         return Result(status="done")
 
-    environment.obeying.adapter = FakeAdapter(play)
+    environment.executor.adapter = FakeAdapter(play)
     assert environment.execute_all(command()) == ["done"]
     assert environment.answers()[0]["attempt"] == 2
 
@@ -451,8 +451,10 @@ def test_a_processor_that_takes_days_outlives_the_process() -> None:
     assert environment.execute_all(command()) == []
     environment.start()
     assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + HOUR)) == []
-    assert environment.obeying.complete(command_id("c1"), Result(status="done", counts={"rows": 2}))
-    assert not environment.obeying.complete(command_id("c1"), Result(status="failed"))
+    assert environment.executor.complete(
+        command_id("c1"), Result(status="done", counts={"rows": 2})
+    )
+    assert not environment.executor.complete(command_id("c1"), Result(status="failed"))
     assert environment.execute() == ["done"]
     assert environment.answers()[0]["attempt"] == 2
     assert len(adapter.done) == 1
@@ -549,7 +551,7 @@ def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
     environment.arrive(*(command(f"c{n}", subject=f"customer:C{n}") for n in range(20)))
     while kills:
         with suppress(Killed):
-            environment.obeying.run_once()
+            environment.executor.run_once()
         environment.start()
     environment.execute()
     assert sorted({one["command_id"] for one in environment.answers()}) == sorted(set(adapter.done))

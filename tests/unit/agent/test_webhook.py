@@ -257,7 +257,7 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, AgentEnvironment, int]
         return stages[0].inbox.keyed_hash("callback", id.encode())
 
     def tell(command_id: str, document: Any) -> bool:
-        return stages[0].obeying.complete_from_json(command_id, document)
+        return stages[0].executor.complete_from_json(command_id, document)
 
     try:
         with serve_callbacks("127.0.0.1", 0, token, tell) as port:

@@ -14,7 +14,7 @@ from schemas.cloudevents import format_rfc3339
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.sql import statements
 from services.agent.adapters.sql.binding import BoundTable
-from services.agent.adapters.sql.columns import NoSuchValue, as_json
+from services.agent.adapters.sql.column_values import ValueNotStorable, as_json
 from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
 from services.agent.adapters.sql.statements import CommandSelection, TableSelection
 from services.agent.command import Command, CommandRecord
@@ -49,7 +49,7 @@ class SqlAdapter:
             return act(task)
         except _RowsRemaining as left:
             return _failed(f"{left.table}: rows were still there after they were erased")
-        except NoSuchValue as cause:
+        except ValueNotStorable as cause:
             return _failed(f"a corrected value does not fit its column, which {cause}")
         except DBAPIError as cause:
             code = str(getattr(cause.orig, "sqlstate", None) or "")

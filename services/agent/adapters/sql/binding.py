@@ -9,14 +9,13 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Engine, MetaData, Table, and_, false, or_, select
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
-from services.agent.adapters.sql.columns import (
-    NoSuchValue,
+from services.agent.adapters.sql.column_values import (
+    ValueNotStorable,
     can_match,
     is_text,
-    same,
-    why_not_written,
-    written,
+    to_column_value,
 )
+from services.agent.adapters.sql.columns import same, why_not_written
 from services.agent.adapters.sql.config import ColumnChange, Path_, RestrictionFlag, TableConfig
 
 Problem = tuple[Path_, str]
@@ -114,8 +113,8 @@ def _of_value(engine: Engine, path: Path_, column: Column[Any], value: Any) -> I
 
 def _why_not(engine: Engine, column: Column[Any], value: Any) -> str | None:
     try:
-        put = written(column, value, engine.dialect.name)
-    except NoSuchValue as cause:
+        put = to_column_value(column, value, engine.dialect.name)
+    except ValueNotStorable as cause:
         return f"{cause}: it cannot become {value!r}"
     if value is None or is_text(column):
         return None
@@ -152,7 +151,7 @@ def matching_rows(
     for values in {tuple(sorted(one.items())): one for one in wanted}.values():
         try:
             equal = [same(table.c[name], text, dialect) for name, text in values.items()]
-        except NoSuchValue:
+        except ValueNotStorable:
             continue
         conditions.append(and_(*equal))
     return [

@@ -30,14 +30,8 @@ from services.agent.adapters.sql.binding import (
     BoundTable,
     matching_rows,
 )
-from services.agent.adapters.sql.columns import (
-    as_stored,
-    holds_any,
-    holds_other,
-    in_bytes,
-    is_text,
-    written,
-)
+from services.agent.adapters.sql.column_values import is_text, to_column_value
+from services.agent.adapters.sql.columns import as_stored, holds_any, holds_other, in_bytes
 from services.agent.adapters.sql.config import ColumnChange, values_of
 from services.agent.command import Command
 
@@ -159,7 +153,7 @@ def restrict_statement(
     """Sets the column that says whether rows are restricted."""
     table = part.bound.table
     for condition in part.conditions:
-        put = written(table.c[column], value, dialect)
+        put = to_column_value(table.c[column], value, dialect)
         yield update(table).where(condition).values({column: put})
 
 
@@ -169,11 +163,11 @@ def rectify_statement(
     """Puts the right values in the place of the wrong ones.
 
     Raises:
-        NoSuchValue: a column cannot hold what it should.
+        ValueNotStorable: a column cannot hold what it should.
     """
     table, fields = part.bound.table, part.bound.declared.rectify or {}
     values = {
-        column: written(table.c[column], corrections[field], dialect)
+        column: to_column_value(table.c[column], corrections[field], dialect)
         for field, column in fields.items()
         if field in corrections
     }
@@ -192,7 +186,7 @@ def disclose_statement(
 
 def _set(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
     assignments = (change.set or {}).items()
-    return {name: written(table.c[name], value, dialect) for name, value in assignments}
+    return {name: to_column_value(table.c[name], value, dialect) for name, value in assignments}
 
 
 def _still_holds(

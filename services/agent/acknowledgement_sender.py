@@ -1,0 +1,92 @@
+"""Sends the acknowledgements that wait in the inbox, until the bus has each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from time import sleep
+from typing import Protocol
+
+from schemas.errors import TermijnError
+from services.agent.inbox import Inbox, OutgoingAcknowledgement
+from services.agent.result import failed_result
+from services.kafka.batch_bisection import Halving
+from services.kafka.errors import words
+
+_BATCH_SIZE = 500
+_RETRY_SECONDS = 0.1
+
+
+class AcknowledgementPublisher(Protocol):
+    """Puts acknowledgements on the bus."""
+
+    def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
+        """Sign and send all of them; return once the bus has each, and raise when one fails."""
+
+
+class SenderObserver(Protocol):
+    """What the sender reports, for metrics and logs."""
+
+    def ready(self) -> None:
+        """Acknowledgements are sent."""
+
+    def acknowledgements_sent(self, answers: int) -> None:
+        """That many acknowledgements were sent."""
+
+    def send_failed(self, why: str) -> None:
+        """Acknowledgements were not sent; they are sent again."""
+
+
+@dataclass(slots=True, kw_only=True)
+class AcknowledgementSender:
+    """Sends what is not sent yet. `now` is this machine's clock, UTC."""
+
+    inbox: Inbox
+    publisher: AcknowledgementPublisher
+    observer: SenderObserver
+    now: Callable[[], datetime]
+    has_failed: bool = field(default=False, init=False)
+    """Whether the last attempt to send failed."""
+
+    def send(self) -> int:
+        """Send the acknowledgements that are not sent yet, and return how many were."""
+        try:
+            answers = self.inbox.outgoing(_BATCH_SIZE)
+            Halving(rest=_pause).each(answers, self._deliver, self._replace_by_failed)
+            self.observer.ready()
+        except TermijnError as cause:
+            self.observer.send_failed(str(cause))
+            self.has_failed = True
+            return 0
+        self.has_failed = False
+        return len(answers)
+
+    def _deliver(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
+        if answers:
+            self.publisher.send(answers)
+            self.inbox.mark_delivered(answers)
+            self.observer.acknowledgements_sent(len(answers))
+
+    def _replace_by_failed(self, answer: OutgoingAcknowledgement, cause: Exception) -> None:
+        """Report `failed` in the place of an acknowledgement that the bus always rejects.
+
+        So it keeps no other one back. If the bus rejects `failed` as well, nothing is reported: the
+        controller repeats the command, and escalates it.
+        """
+        why = words(cause)
+        self.observer.send_failed(f"command {answer.command_id}: {why}")
+        with self.inbox.ledger.transaction() as connection:
+            entry = self.inbox.entry(connection, answer.command_id)
+            if entry is None or entry.answer != answer.value:
+                return
+            command = self.inbox.command(entry).command
+            failed = failed_result(f"its answer could not be sent ({why})")
+            substitute = self.inbox.complete(entry, command, failed, self.now())
+            if entry.status == "failed":
+                substitute = replace(entry, delivered=True, sealed=None)
+            self.inbox.put(connection, substitute)
+
+
+def _pause() -> None:
+    sleep(_RETRY_SECONDS)
