@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR
-from threading import Thread, Timer
+from threading import Timer
 from typing import Any
 from urllib.parse import unquote
 
 from sqlalchemy.exc import DBAPIError
 
 from services.agent.result import LARGEST, InvalidResult, parse_json
+from services.agent.threads import serving_thread
 
 _TIMEOUT = 30.0
 """For a whole call: head, body and answer."""
@@ -106,11 +107,5 @@ def serve_callbacks(
 
     server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, name="callbacks", daemon=True)
-    thread.start()
-    try:
+    with serving_thread(server, "callbacks"):
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

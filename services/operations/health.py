@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -17,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from services.agent.threads import serving_thread
 from services.operations.ports import HOST
 
 if TYPE_CHECKING:
@@ -129,14 +129,8 @@ def serve_http(
     server = make_server(
         host, port, _application(registry, health, extra_page), ThreadingWSGIServer, _QuietHandler
     )
-    thread = Thread(target=server.serve_forever, name="serving", daemon=True)
-    thread.start()
-    try:
+    with serving_thread(server, "serving"):
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _application(
