@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from schemas.cloudevents import format_rfc3339
 from services.evidence.certificate import (
     Certificate,
@@ -17,7 +15,8 @@ from services.evidence.certificate import (
 )
 from services.evidence.certificate import as_json as for_machines
 from services.requests.pdf import render_pdf
-from services.requests.wording import Language, Translator, finalize, strip_control_characters
+from services.requests.template_environment import template_environment
+from services.requests.wording import Language, Translator, strip_control_characters
 
 _SHOWN = 8
 """Entries that a line names on paper; the JSON has all, with their hashes."""
@@ -148,13 +147,7 @@ def certificate_files(certificate: Certificate, language: Language) -> dict[str,
 def render_certificate(certificate: Certificate, language: Language) -> str:
     """The certificate as HTML that stands alone."""
     words = Translator(policy=certificate.policy, language=language)
-    environment = Environment(
-        loader=PackageLoader("services.evidence"),
-        undefined=StrictUndefined,
-        finalize=finalize,
-        autoescape=True,
-        trim_blocks=True,
-    )
+    environment = template_environment("services.evidence", html=True)
     return environment.get_template("certificate.html.jinja").render(
         certificate=certificate,
         language=language,

@@ -6,29 +6,30 @@ Read from the ledger as it is; a large subject comes in chunks, and only counts 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection
 
 from services.deleter.planning import outstanding
-from services.ledger import clocks, tables
 from services.ledger.command_state import CARRIED_OUT
-from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
+from services.ledger.facts import LedgerFacts, load_tagged_events
 from services.policy import obligations, rights_effects
-from services.policy.ids import clock_id
 from services.policy.model import Policy, Right
 from services.policy.obligations import Obligation
 from services.policy.request_cases import Case
 from services.policy.retention_windows import Window, compute_window
 from services.policy.tagging import TaggedEvent
 from services.requests.report import Outcome, ProcessingSummary, RetainedData, SystemOutcome
-from services.storage.bulk import select_in
+from services.requests.subject_data import (
+    CommandSummary,
+    load_commands,
+    load_subject_facts,
+    record_chunks,
+)
 
-_CHUNK = 2_000
 _ACTIONS: Mapping[Right, str] = {
     "erasure": "erase",
     "access": "disclose",
@@ -82,20 +83,6 @@ def assess_request(connection: Connection, case: Case, policy: Policy, now: date
         for row in requested:
             tally.add(events[row.event_id], facts, commands.get(row.record_id, {}))
     return tally.build()
-
-
-class CommandSummary(NamedTuple):
-    """The live command that does a step to a record."""
-
-    command_id: UUID
-    created_at: datetime
-    reason: str
-    state: str
-    outcome: str | None
-    settled_at: datetime | None
-    escalated: bool
-    sent_at: datetime | None
-    ground: str | None
 
 
 class _ProcessingKey(NamedTuple):
@@ -317,69 +304,3 @@ def _latest(view: Window, now: datetime) -> bool:
 
 def _sort_key(pair: tuple[Any, int]) -> str:
     return repr(pair[0])
-
-
-def record_chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
-    """The records of a subject, by id, a bounded number at a time."""
-    record = tables.record.c
-    query = (
-        select(record.record_id, record.event_id)
-        .where(record.subject == subject, record.backfill.is_(None))
-        .order_by(record.record_id)
-        .limit(_CHUNK)
-    )
-    rows: Sequence[Any] = connection.execute(query).all()
-    while rows:
-        yield rows
-        rows = connection.execute(query.where(record.record_id > rows[-1].record_id)).all()
-
-
-def load_subject_facts(
-    connection: Connection, subject: str, events: Sequence[TaggedEvent], policy: Policy
-) -> LedgerFacts:
-    """What decides over a subject's share of these events."""
-    keys = {key for event in events for key in obligations.clocks_of(event, subject, policy)}
-    states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in states.items()}
-    subjects = {subject} | {name for event in events for name in event.subjects}
-    return load_facts(connection, anchors, subjects, policy)
-
-
-def load_commands(
-    connection: Connection, records: Collection[UUID]
-) -> Mapping[UUID, Mapping[tuple[str, str], CommandSummary]]:
-    """The live commands of records, by system and step."""
-    member, command = tables.member.c, tables.command.c
-    query = (
-        select(member.record_id, member.system, member.step, member.command_id)
-        .add_columns(command.created_at, command.reason, command.state)
-        .add_columns(command.outcome, command.settled_at)
-        .add_columns(command.escalated_at, command.first_sent_at)
-        .join(tables.command, command.command_id == member.command_id)
-        .where(member.live)
-    )
-    rows = list(select_in(connection, query, member.record_id, records))
-    grounds = _grounds(connection, {row.command_id for row in rows if row.state == "refused"})
-    by_record: defaultdict[UUID, dict[tuple[str, str], CommandSummary]] = defaultdict(dict)
-    for row in rows:
-        by_record[row.record_id][row.system, row.step] = CommandSummary(
-            command_id=row.command_id,
-            created_at=row.created_at,
-            reason=row.reason,
-            state=row.state,
-            outcome=row.outcome,
-            settled_at=row.settled_at,
-            escalated=row.escalated_at is not None,
-            sent_at=row.first_sent_at,
-            ground=grounds.get(row.command_id),
-        )
-    return by_record
-
-
-def _grounds(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, str]:
-    column = tables.acknowledgement.c
-    query = select(column.command_id, func.max(column.ground).label("ground")).where(
-        column.ground.is_not(None)
-    )
-    rows = select_in(connection, query.group_by(column.command_id), column.command_id, commands)
-    return {row.command_id: row.ground for row in rows}

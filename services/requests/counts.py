@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from services.ledger.facts import load_privacy_events
 from services.policy.model import Policy
 from services.policy.request_cases import list_cases
-from services.policy.subject_state import PrivacyEvent, subject_state
 from services.requests.delivery import case_progress
+from services.requests.legal_holds import list_open_holds
 from services.requests.responder import PRIVACY_EVENT_PREFIXES
 
 
@@ -46,16 +46,5 @@ def count(connection: Connection, policy: Policy, now: datetime) -> RequestCount
         requests=Counter((case.right, case.state) for case in open_cases),
         time_left=time_left,
         overdue=sum(case.answer_by < now for case in open_cases),
-        holds=_holds(connection, policy),
-    )
-
-
-def _holds(connection: Connection, policy: Policy) -> int:
-    by_subject: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
-    for act in load_privacy_events(connection, ("hold",), policy):
-        by_subject[act.subject].append(act)
-    return sum(
-        hold.end is None
-        for acts in by_subject.values()
-        for hold in subject_state(acts, policy).holds
+        holds=len(list_open_holds(connection, policy)),
     )

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from services.requests.report import DisclosureItem, ProcessingSummary, Report
+from services.requests.template_environment import template_environment
 from services.requests.wording import (
     Language,
     Translator,
-    finalize,
     outcome_lines,
     strip_control_characters,
     third_country_lines,
@@ -100,13 +98,7 @@ def render_page(
     """
     words = Translator(policy=report.policy, language=language)
     shown = list(_shown(report.disclosed[:most], words, rows))
-    environment = Environment(
-        loader=PackageLoader("services.requests"),
-        undefined=StrictUndefined,
-        finalize=finalize,
-        autoescape=True,
-        trim_blocks=True,
-    )
+    environment = template_environment("services.requests", html=True)
     return environment.get_template("answer.html.jinja").render(
         report=report,
         controller=report.policy.controller,

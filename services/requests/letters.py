@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, get_args
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from services.policy.model import Policy
 from services.requests.report import Report
+from services.requests.template_environment import template_environment
 from services.requests.wording import (
     LANGUAGES,
     Language,
     Translator,
-    finalize,
     outcome_lines,
     retained_lines,
 )
@@ -36,7 +36,7 @@ NOTICES: tuple[Notice, ...] = get_args(Notice)
 def render_letter(report: Report, language: Language) -> str:
     """The answer to the request of a report; it ends with a line break."""
     words = Translator(policy=report.policy, language=language)
-    template = _templates().get_template(f"{language}.txt.jinja")
+    template = _environment().get_template(f"{language}.txt.jinja")
     text = template.render(
         report=report,
         controller=report.policy.controller,
@@ -60,7 +60,7 @@ def render_notice(
     """A notice about a request, an objection or a complaint; `answer_by` is for requests."""
     words = Translator(policy=policy, language=language)
     text = (
-        _templates()
+        _environment()
         .get_template(f"notices.{language}.jinja")
         .render(
             kind=kind,
@@ -73,12 +73,5 @@ def render_notice(
     return text.strip() + "\n"
 
 
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("services.requests"),
-        undefined=StrictUndefined,
-        finalize=finalize,
-        autoescape=False,  # a letter is plain text
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _environment() -> Environment:
+    return template_environment("services.requests", html=False)

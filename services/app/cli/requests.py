@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 import click
@@ -19,11 +18,11 @@ from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_privacy_events
 from services.policy.actions import VERIFIED
 from services.policy.request_cases import list_cases
-from services.policy.subject_state import subject_state
 from services.requests import letters
 from services.requests.build_report import build_report
 from services.requests.delivery import PackageDelivery, PackageIncomplete, case_progress, find_case
 from services.requests.delivery import received_at as received
+from services.requests.legal_holds import list_open_holds
 from services.requests.letters import LANGUAGES, Language, Notice
 from services.requests.package import build_package
 from services.requests.package_files import write_new_directory
@@ -173,14 +172,9 @@ def list_holds(as_json: bool) -> None:
     with open_resources() as opened:
         policy = opened.policy()
         with opened.ledger().transaction() as connection:
-            by_subject = defaultdict(list)
-            for event in load_privacy_events(connection, ("hold",), policy):
-                by_subject[event.subject].append(event)
             listed = [
                 (subject, hold, _systems_already_erased(connection, subject))
-                for subject, acts in sorted(by_subject.items())
-                for hold in subject_state(acts, policy).holds
-                if hold.end is None
+                for subject, hold in list_open_holds(connection, policy)
             ]
     rows = (
         {

@@ -20,8 +20,8 @@ from services.policy.ids import clock_id, record_id
 from services.policy.model import Policy
 from services.policy.retention_windows import compute_window
 from services.policy.tagging import TaggedEvent
-from services.requests.assessment import CommandSummary, load_commands
 from services.requests.responder import load_cases
+from services.requests.subject_data import CommandSummary, load_commands
 from services.storage.bulk import select_in
 
 _PROVEN = ("erased", "attested")
