@@ -162,11 +162,11 @@ def test_a_problem_is_named_in_its_place(
 def test_a_problem_is_named_without_the_alternative_that_was_tried(tmp_path: Path) -> None:
     """A key that may hold a text or a map is named as it is in the file, not as the code calls the map."""
     text = FILE.replace(
-        "erase: delete", "erase: delete\n        restrict: {colum: blocked}"
+        "erase: delete", "erase: delete\n        restrict: {flag: blocked}"
     ).replace("{env: CRM_URL}", "{envv: CRM_URL}")
     keys = [problem.split(": ")[1] for problem in problems(tmp_path, text)]
     assert "adapter.sql.url.envv" in keys
-    assert "adapter.sql.tables.orders.restrict.colum" in keys
+    assert "adapter.sql.tables.orders.restrict.flag" in keys
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
