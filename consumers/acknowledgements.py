@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park
+from consumers.batch_application import park_message
 from consumers.messages import build_dead_letter, extract_trace, headers, to_bytes
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
@@ -36,7 +36,7 @@ from services.storage.offsets import OffsetAdvance
 ROLE: Final = "acknowledgements"
 
 
-class Observer(Protocol):
+class AcknowledgementObserver(Protocol):
     """Who wants to know what was answered."""
 
     def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
@@ -60,12 +60,12 @@ class AcknowledgementHandler:
     verifiers: Mapping[str, VerifierProtocol]
     """By system, what tells its answers from others'."""
     ledger: Database
-    seal: AeadCipher
-    observer: Observer
+    cipher: AeadCipher
+    observer: AcknowledgementObserver
     now: Callable[[], datetime]
-    spans: Tracer = NO_SPANS
+    tracer: Tracer = NO_SPANS
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Settle a batch of answers: each is kept, or parked, and the positions move with them."""
 
         started = self.now()
@@ -75,10 +75,10 @@ class AcknowledgementHandler:
         forged: list[tuple[str, str]] = []
         for message in messages:
             try:
-                answers.append(self._answer(message))
+                answers.append(self._decode(message))
                 origins.append(message)
             except (DecodingFailed, MalformedEvent, SignatureInvalid) as cause:
-                unusable.append(build_dead_letter(ROLE, message, cause, self.seal, self.now()))
+                unusable.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
                 if isinstance(cause, SignatureInvalid):
                     forged.append((self.topics[str(message.topic())][1], cause.reason))
 
@@ -95,7 +95,7 @@ class AcknowledgementHandler:
                 if isinstance(result, AcknowledgementResult):
                     settled.append((message, answer, result))
                 else:
-                    parked.append(build_dead_letter(ROLE, message, result, self.seal, self.now()))
+                    parked.append(build_dead_letter(ROLE, message, result, self.cipher, self.now()))
             fresh = [answer for _, answer, result in settled if not result.repeated]
             disclosures.store_disclosures(connection, fresh, now)
             dead_letters.store(connection, parked)
@@ -104,8 +104,8 @@ class AcknowledgementHandler:
         settled, parked = self.ledger.run_in_transaction(write)
         for message, answer, result in settled:
             self.observer.acknowledged(answer, result)
-            if self.spans is not NO_SPANS:
-                self._settled(extract_trace(message), answer, result, started)
+            if self.tracer is not NO_SPANS:
+                self._record_span(extract_trace(message), answer, result, started)
         for system, reason in forged:
             self.observer.signature_rejected(system, reason)
         for letter in parked:
@@ -115,10 +115,10 @@ class AcknowledgementHandler:
         """Park an answer that no attempt could settle; its command is told again, and escalated."""
         now = self.now()
         self.observer.dead_lettered(
-            park(ROLE, self.ledger, self.seal, message, cause, advances, now)
+            park_message(ROLE, self.ledger, self.cipher, message, cause, advances, now)
         )
 
-    def _settled(
+    def _record_span(
         self,
         trace: Trace | None,
         answer: Acknowledgement,
@@ -126,7 +126,7 @@ class AcknowledgementHandler:
         started: datetime,
     ) -> None:
         """An answer that brings no trace belongs to its command's."""
-        self.spans.happened(
+        self.tracer.happened(
             "settle",
             trace or trace_of_command(str(answer.command_id)),
             "consumer",
@@ -140,7 +140,7 @@ class AcknowledgementHandler:
             },
         )
 
-    def _answer(self, message: Message) -> Acknowledgement:
+    def _decode(self, message: Message) -> Acknowledgement:
         topic, system = self.topics[str(message.topic())]
         key, value = to_bytes(message.key()), to_bytes(message.value())
         self.verifiers[system].verify(topic.name, key, value, headers(message), self.now())

@@ -11,7 +11,7 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park
+from consumers.batch_application import park_message
 from consumers.messages import build_dead_letter, headers, to_bytes
 from schemas import topics
 from schemas.codec import Codec
@@ -28,7 +28,7 @@ from services.storage.offsets import OffsetAdvance
 ROLE = "agent"
 
 
-class Observer(Protocol):
+class IntakeObserver(Protocol):
     """Who wants to know what arrived."""
 
     def commands_received(self, judgements: Mapping[str, int]) -> None:
@@ -46,20 +46,20 @@ class CommandIntake:
     codec: Codec
     verifier: VerifierProtocol
     """What tells the controller's commands from others'."""
-    seal: AeadCipher
-    observer: Observer
+    cipher: AeadCipher
+    observer: IntakeObserver
     now: Callable[[], datetime]
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Take a batch in: each message is a command or parked, and the positions move with them."""
         now = self.now()
         arrivals: list[ReceivedCommand] = []
         letters: list[DeadLetter] = []
         for message in messages:
             try:
-                arrivals.append(self._arrival(message, now))
+                arrivals.append(self._decode(message, now))
             except (DecodingFailed, MalformedEvent, SignatureInvalid, CommandMisaddressed) as cause:
-                letters.append(build_dead_letter(ROLE, message, cause, self.seal, now))
+                letters.append(build_dead_letter(ROLE, message, cause, self.cipher, now))
 
         def write(connection: Connection) -> Mapping[str, int]:
             offsets.advance_offsets(connection, ROLE, advances)
@@ -73,9 +73,11 @@ class CommandIntake:
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park a command that no attempt could take in; the controller repeats it, and escalates."""
         ledger, now = self.inbox.ledger, self.now()
-        self.observer.dead_lettered(park(ROLE, ledger, self.seal, message, cause, advances, now))
+        self.observer.dead_lettered(
+            park_message(ROLE, ledger, self.cipher, message, cause, advances, now)
+        )
 
-    def _arrival(self, message: Message, now: datetime) -> ReceivedCommand:
+    def _decode(self, message: Message, now: datetime) -> ReceivedCommand:
         topic = topics.command_topic(self.inbox.system)
         key, value = to_bytes(message.key()), to_bytes(message.value())
         self.verifier.verify(topic.name, key, value, headers(message), now)

@@ -28,55 +28,55 @@ from services.storage.offsets import OffsetAdvance
 _Numbered = tuple[int, Message]
 
 
-class Work(Protocol):
+class BatchHandler(Protocol):
     """What a role does with a batch."""
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Do all of it, and move the positions with it; or raise, and nothing of it counts."""
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park one message that can never be applied, and move the positions with it."""
 
 
-def apply(
-    work: Work,
+def apply_batch(
+    handler: BatchHandler,
     messages: Sequence[Message],
     advances: Sequence[OffsetAdvance],
-    rest: Callable[[], None],
+    wait_before_retry: Callable[[], None],
 ) -> None:
     """Let the work apply a batch; a message that fails by itself at every attempt is parked.
 
     Raises:
         Whatever passes by itself, or ends the role; what was applied by then counts.
     """
-    moving = _Moving(advances)
+    moving = _BatchOffsets(advances)
     last = len(messages) - 1
 
     def some(part: Sequence[_Numbered]) -> None:
         ends_here = not part or part[-1][0] == last
-        moved = moving.past([message for _, message in part], all_of_it=ends_here)
-        work.apply([message for _, message in part], moved)
-        moving.done(moved)
+        moved = moving.advances_past([message for _, message in part], all_of_it=ends_here)
+        handler.handle([message for _, message in part], moved)
+        moving.mark_applied(moved)
 
     def alone(numbered: _Numbered, cause: Exception) -> None:
         number, message = numbered
-        moved = moving.past([message], all_of_it=number == last)
-        work.park(message, cause, moved)
-        moving.done(moved)
+        moved = moving.advances_past([message], all_of_it=number == last)
+        handler.park(message, cause, moved)
+        moving.mark_applied(moved)
 
-    Halving(rest=rest).each(list(enumerate(messages)), some, alone)
+    Halving(rest=wait_before_retry).each(list(enumerate(messages)), some, alone)
 
 
-def park(
+def park_message(
     role: str,
     ledger: Database,
-    seal: AeadCipher,
+    cipher: AeadCipher,
     message: Message,
     cause: Exception,
     advances: Sequence[OffsetAdvance],
     now: datetime,
-    seen: Callable[[DeadLetter], ParkedEvent] | None = None,
-    remains: TombstoneCipher | None = None,
+    describe: Callable[[DeadLetter], ParkedEvent] | None = None,
+    tombstone_cipher: TombstoneCipher | None = None,
 ) -> DeadLetter:
     """Park one message in the ledger, sealed, in one transaction with the positions.
 
@@ -85,13 +85,13 @@ def park(
     Raises:
         DeadLetterNotStored: that fails too, and will again: the role stops.
     """
-    letter = build_dead_letter(role, message, Unprocessed(words(cause)), seal, now)
-    parked = [seen(letter)] if seen else []
+    letter = build_dead_letter(role, message, Unprocessed(words(cause)), cipher, now)
+    parked = [describe(letter)] if describe else []
 
     def write(connection: Connection) -> None:
         offsets.advance_offsets(connection, role, advances)
         dead_letters.store(connection, [letter])
-        blind_spots.store_parked_events(connection, parked, remains)
+        blind_spots.store_parked_events(connection, parked, tombstone_cipher)
 
     try:
         ledger.run_in_transaction(write)
@@ -102,14 +102,14 @@ def park(
     return letter
 
 
-class _Moving:
+class _BatchOffsets:
     """How far each log has been applied within a batch."""
 
     def __init__(self, advances: Sequence[OffsetAdvance]) -> None:
         self._whole = {(one.log.topic, one.log.partition): one for one in advances}
         self._at = {place: one.expected for place, one in self._whole.items()}
 
-    def past(self, messages: Sequence[Message], *, all_of_it: bool) -> list[OffsetAdvance]:
+    def advances_past(self, messages: Sequence[Message], *, all_of_it: bool) -> list[OffsetAdvance]:
         """The advances past these messages; with `all_of_it` also past what follows them."""
         ends: dict[tuple[str, int], int] = {}
         for message in messages:
@@ -123,7 +123,7 @@ class _Moving:
             if place in self._whole and end != self._at[place]
         ]
 
-    def done(self, moved: Sequence[OffsetAdvance]) -> None:
+    def mark_applied(self, moved: Sequence[OffsetAdvance]) -> None:
         """These advances are in the ledger."""
         for one in moved:
             self._at[one.log.topic, one.log.partition] = one.next

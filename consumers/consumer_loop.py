@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from sqlalchemy.exc import DBAPIError
 
-from consumers.batch_application import Work, apply
-from consumers.offset_holes import read_again
+from consumers.batch_application import BatchHandler, apply_batch
+from consumers.offset_holes import read_skipped
 from schemas.errors import TermijnError
 from services.kafka.client import KafkaAccessDenied, KafkaClient, KafkaUnavailable
 from services.kafka.errors import RETRYABLE_ERRORS
@@ -39,7 +39,7 @@ from services.storage.offsets import (
 
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
-_AGAIN_SECONDS = 0.5
+_BATCH_RETRY_SECONDS = 0.5
 _WATERMARK_SECONDS = 15.0
 _RETRYABLE_ERRORS = (*RETRYABLE_ERRORS, Fenced)
 _UNKNOWN_TOPIC_ERRORS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
@@ -51,7 +51,7 @@ _FATAL_ERRORS = (
 )
 
 
-class _Ending(BaseException):
+class _Stopping(BaseException):
     """The role is told to stop while a batch is tried again; nothing of it counts."""
 
 
@@ -72,7 +72,7 @@ class OffsetsLost(TermijnError):
         self.gaps = gaps
 
 
-class ConsumerObserver(LoopObserver, Protocol):
+class ConsumerLoopObserver(LoopObserver, Protocol):
     """Receives how a consumer loop is doing: metrics, health and logs."""
 
     def batch_applied(self, messages: int, seconds: float) -> None:
@@ -94,18 +94,18 @@ class ConsumerLoop:
     ledger: Database
     topics: Sequence[str]
     group: str
-    work: Work
-    observer: ConsumerObserver
+    handler: BatchHandler
+    observer: ConsumerLoopObserver
     now: Callable[[], datetime]
-    batch: int
+    batch_size: int
     batch_seconds: float
-    _logs: dict[Partition, PartitionId] = field(default_factory=dict)
-    _next: dict[Partition, int] = field(default_factory=dict)
-    _known: dict[Partition, int | None] = field(default_factory=dict)
+    _partition_ids: dict[Partition, PartitionId] = field(default_factory=dict)
+    _next_offsets: dict[Partition, int] = field(default_factory=dict)
+    _stored_offsets: dict[Partition, int | None] = field(default_factory=dict)
     _gaps: list[OffsetGap] = field(default_factory=list)
-    _second: Consumer | None = None
+    _second_consumer: Consumer | None = None
     """Reads again what the first has passed over."""
-    _joined: bool = False
+    _has_assignment: bool = False
     _paused: bool = False
 
     def run(self, stop: Event) -> None:
@@ -121,54 +121,54 @@ class ConsumerLoop:
             consumer = self.bus.consumer(self.group)
             try:
                 consumer.subscribe(
-                    list(self.topics), on_assign=self._assigned, on_revoke=self._revoked
+                    list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke
                 )
-                self._read(consumer, stop)
-            except _Ending:
+                self._run_consumer(consumer, stop)
+            except _Stopping:
                 return
             except _RETRYABLE_ERRORS as cause:
                 self.observer.batch_retried(describe_error(cause))
             finally:
                 consumer.close()
-                if self._second is not None:
-                    self._second.close()
-                self._forget()
+                if self._second_consumer is not None:
+                    self._second_consumer.close()
+                self._drop_partitions()
             stop.wait(_RETRY_SECONDS)
 
-    def _read(self, consumer: Consumer, stop: Event) -> None:
+    def _run_consumer(self, consumer: Consumer, stop: Event) -> None:
         looked = float("-inf")
         while not stop.is_set():
             if monotonic() - looked > _CHECK_SECONDS:
-                self._look(consumer)
+                self._check_topics(consumer)
                 looked = monotonic()
             with gc_paused():
-                self._batch(consumer, stop)
+                self._run_batch(consumer, stop)
             self.observer.heartbeat()
 
-    def _batch(self, consumer: Consumer, stop: Event) -> None:
+    def _run_batch(self, consumer: Consumer, stop: Event) -> None:
         started = monotonic()
-        polled = consumer.consume(self.batch, self.batch_seconds)
-        self._stop_at_gaps()
-        messages = self._fresh(consumer, polled)
+        polled = consumer.consume(self.batch_size, self.batch_seconds)
+        self._raise_on_gap()
+        messages = self._drop_stale(consumer, polled)
         advances = self._advances()
         if advances:
-            apply(self.work, messages, advances, lambda: self._rest(stop))
-        self._stop_at_gaps()  # after what was read before them: it is nowhere else any more
+            apply_batch(self.handler, messages, advances, lambda: self._wait_before_retry(stop))
+        self._raise_on_gap()  # after what was read before them: it is nowhere else any more
         for one in advances:
-            self._known[one.log.topic, one.log.partition] = one.next
+            self._stored_offsets[one.log.topic, one.log.partition] = one.next
         if messages:
             self.observer.batch_applied(len(messages), monotonic() - started)
 
-    def _rest(self, stop: Event) -> None:
+    def _wait_before_retry(self, stop: Event) -> None:
         """Between two tries of a batch that fails by itself."""
         self.observer.batch_retried(
             "a batch fails by itself, and is tried again before it is halved"
         )
         self.observer.heartbeat()
-        if stop.wait(_AGAIN_SECONDS):
-            raise _Ending
+        if stop.wait(_BATCH_RETRY_SECONDS):
+            raise _Stopping
 
-    def _fresh(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
+    def _drop_stale(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
         """The messages that are ours and next; whatever a rebalance left behind is dropped."""
         fresh = []
         passed_over: dict[Partition, list[range]] = {}
@@ -176,51 +176,59 @@ class ConsumerLoop:
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                self._failed(consumer, place, error)
+                self._handle_error(consumer, place, error)
                 if self._gaps:
                     break
                 continue
-            if place not in self._next or offset is None or offset < self._next[place]:
+            if (
+                place not in self._next_offsets
+                or offset is None
+                or offset < self._next_offsets[place]
+            ):
                 continue
-            if offset > self._next[place]:
-                passed_over.setdefault(place, []).append(range(self._next[place], offset))
+            if offset > self._next_offsets[place]:
+                passed_over.setdefault(place, []).append(range(self._next_offsets[place], offset))
             if error is None:
                 fresh.append(message)
-                self._next[place] = offset + 1
+                self._next_offsets[place] = offset + 1
             else:
-                self._next[place] = offset  # past the markers of transactions
+                self._next_offsets[place] = offset  # past the markers of transactions
         if passed_over:
-            self._doubt(passed_over)
+            self._read_skipped(passed_over)
         return fresh
 
-    def _doubt(self, passed_over: Mapping[Partition, Sequence[range]]) -> None:
-        if self._second is None:
-            self._second = self.bus.consumer(
+    def _read_skipped(self, passed_over: Mapping[Partition, Sequence[range]]) -> None:
+        if self._second_consumer is None:
+            self._second_consumer = self.bus.consumer(
                 self.group
             )  # it joins no group: it is told what to read
-        read_again(self._second, passed_over)
+        read_skipped(self._second_consumer, passed_over)
 
     def _advances(self) -> list[OffsetAdvance]:
         return [
-            OffsetAdvance(log=self._logs[place], expected=self._known[place], next=next)
-            for place, next in self._next.items()
-            if next != (self._known[place] or 0)
+            OffsetAdvance(
+                log=self._partition_ids[place], expected=self._stored_offsets[place], next=next
+            )
+            for place, next in self._next_offsets.items()
+            if next != (self._stored_offsets[place] or 0)
         ]
 
-    def _failed(self, consumer: Consumer, place: Partition, error: KafkaError) -> None:
+    def _handle_error(self, consumer: Consumer, place: Partition, error: KafkaError) -> None:
         if error.fatal() or error.code() in _FATAL_ERRORS:
             raise KafkaAccessDenied(f"{self.role}: read {place[0]}", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            if place in self._logs:
-                low, high = self._watermarks(consumer, *place)
-                self._found(self._logs[place], self._next[place], low, high)
-        elif place in self._logs:  # librdkafka goes on behind what it cannot unpack: read it again
+            if place in self._partition_ids:
+                low, high = self._query_watermarks(consumer, *place)
+                self._add_gap(self._partition_ids[place], self._next_offsets[place], low, high)
+        elif (
+            place in self._partition_ids
+        ):  # librdkafka goes on behind what it cannot unpack: read it again
             raise KafkaUnavailable(f"read {place[0]}[{place[1]}]", error.str())
         elif error.code() not in _UNKNOWN_TOPIC_ERRORS:
             self.observer.batch_retried(error.str())
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._joined = True
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._has_assignment = True
         ids = self.bus.topic_ids({one.topic for one in partitions})
         for one in partitions:
             if one.topic not in ids:  # another broker has it already: without its id it is no log
@@ -231,70 +239,74 @@ class ConsumerLoop:
                 topic_id=ids[one.topic],
                 partition=one.partition,
             )
-            one.offset = self._start(consumer, log)
+            one.offset = self._start_offset(consumer, log)
         consumer.assign(partitions)
         if self._paused:
             consumer.pause(partitions)
 
-    def _start(self, consumer: Consumer, log: PartitionId) -> int:
+    def _start_offset(self, consumer: Consumer, log: PartitionId) -> int:
         """Where to read a log from; one that has lost what was not read is a gap."""
         place = (log.topic, log.partition)
-        low, high = self._watermarks(consumer, *place)
+        low, high = self._query_watermarks(consumer, *place)
         try:
             with self.ledger.transaction() as connection:
                 waiting = offsets.open_gap(connection, self.role, log)
                 position = offsets.read_offset(connection, self.role, log)
         except TopicReplaced:
-            self._found(log, None, low, high)
+            self._add_gap(log, None, low, high)
             position = low
         else:
             if waiting is not None:
-                self._found(log, waiting.expected, low, high)
+                self._add_gap(log, waiting.expected, low, high)
             elif not low <= (position or 0) <= high:
-                self._found(log, position, low, high)
-        self._logs[place] = log
-        self._known[place] = position
-        self._next[place] = position or 0
+                self._add_gap(log, position, low, high)
+        self._partition_ids[place] = log
+        self._stored_offsets[place] = position
+        self._next_offsets[place] = position or 0
         return position or 0
 
-    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._joined = False  # until it is assigned what is its part now, if only nothing
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._has_assignment = False  # until it is assigned what is its part now, if only nothing
         for one in partitions:
             self.observer.lag_measured(one.topic, one.partition, 0)  # whoever reads it now tells
-            for state in (self._logs, self._known, self._next):
+            for state in (self._partition_ids, self._stored_offsets, self._next_offsets):
                 state.pop((one.topic, one.partition), None)
 
-    def _forget(self) -> None:
-        for state in (self._logs, self._known, self._next):
+    def _drop_partitions(self) -> None:
+        for state in (self._partition_ids, self._stored_offsets, self._next_offsets):
             state.clear()
-        self._joined = False
-        self._second = None
+        self._has_assignment = False
+        self._second_consumer = None
         self._gaps.clear()  # one that is not noted yet is found again, as the ledger then sees it
 
-    def _look(self, consumer: Consumer) -> None:
+    def _check_topics(self, consumer: Consumer) -> None:
         """Look whether the topics are still the same, what lags, and whether the role is paused."""
         try:
-            ids = self.bus.topic_ids({log.topic for log in self._logs.values()})
+            ids = self.bus.topic_ids({log.topic for log in self._partition_ids.values()})
             with self.ledger.transaction() as connection:
                 paused = pause.pause_state(connection, self.role) == "paused"
                 read = offsets.list_offsets(connection, self.role, sorted(ids))
             # What is paused is not fetched, and then its cached end stays where it was.
             ends = (
-                self.bus.ends(sorted({log.topic for log in self._logs.values()})) if paused else {}
+                self.bus.ends(sorted({log.topic for log in self._partition_ids.values()}))
+                if paused
+                else {}
             )
-            for place, log in self._logs.items():
+            for place, log in self._partition_ids.items():
                 _, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
                 end = ends.get(place, high)
-                self.observer.lag_measured(*place, max(0, end - self._next[place]))
+                self.observer.lag_measured(*place, max(0, end - self._next_offsets[place]))
                 if ids.get(log.topic, log.topic_id) != log.topic_id:
                     anew = replace(log, topic_id=ids[log.topic])
-                    self._found(anew, self._known[place], *self._watermarks(consumer, *place))
-            self._find_gone(ids, read)
-            self._stop_at_gaps()
+                    self._add_gap(
+                        anew, self._stored_offsets[place], *self._query_watermarks(consumer, *place)
+                    )
+            self._find_lost_partitions(ids, read)
+            self._raise_on_gap()
         except (KafkaUnavailable, DBAPIError) as cause:
             self.observer.batch_retried(describe_error(cause))
             return
-        if self._joined:
+        if self._has_assignment:
             self.observer.ready()
         if paused:
             consumer.pause(consumer.assignment())
@@ -302,16 +314,16 @@ class ConsumerLoop:
             consumer.resume(consumer.assignment())
         self._paused = paused
 
-    def _find_gone(self, ids: Mapping[str, str], read: Sequence[StoredOffset]) -> None:
+    def _find_lost_partitions(self, ids: Mapping[str, str], read: Sequence[StoredOffset]) -> None:
         """Find the partitions that were read and that a topic which was made anew has no more.
 
         Nobody is assigned those, so nobody else would find what was lost with them.
         """
-        here = {(one.topic, one.partition) for one in read if self._is_here(one, ids)}
+        here = {(one.topic, one.partition) for one in read if self._is_current(one, ids)}
         gone = [
             one
             for one in read
-            if one.is_durable and (one.topic, one.partition) not in {*here, *self._logs}
+            if one.is_durable and (one.topic, one.partition) not in {*here, *self._partition_ids}
         ]
         shown = self.bus.shown({one.topic for one in gone}) if gone else {}
         for one in gone:
@@ -323,12 +335,12 @@ class ConsumerLoop:
                     topic_id=there.topic_id,
                     partition=one.partition,
                 )
-                self._found(log, one.next, 0, 0)
+                self._add_gap(log, one.next, 0, 0)
 
-    def _is_here(self, read: StoredOffset, ids: Mapping[str, str]) -> bool:
+    def _is_current(self, read: StoredOffset, ids: Mapping[str, str]) -> bool:
         return (read.cluster_id, read.topic_id) == (self.bus.cluster_id, ids[read.topic])
 
-    def _watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    def _query_watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         try:
             found: Any = consumer.get_watermark_offsets(
                 TopicPartition(topic, partition), timeout=_WATERMARK_SECONDS
@@ -339,10 +351,10 @@ class ConsumerLoop:
             raise KafkaUnavailable(f"find the ends of {topic}", "no answer in time")
         return found[0], found[1]
 
-    def _found(self, log: PartitionId, expected: int | None, low: int, high: int) -> None:
+    def _add_gap(self, log: PartitionId, expected: int | None, low: int, high: int) -> None:
         self._gaps.append(OffsetGap(role=self.role, log=log, expected=expected, low=low, high=high))
 
-    def _stop_at_gaps(self) -> None:
+    def _raise_on_gap(self) -> None:
         if not self._gaps:
             return
         for gap in self._gaps:

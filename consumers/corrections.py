@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park
+from consumers.batch_application import park_message
 from consumers.messages import build_dead_letter, to_bytes
 from schemas import limits
 from schemas.codec import Codec
@@ -29,7 +29,7 @@ from services.storage.offsets import OffsetAdvance
 ROLE = "rights"
 
 
-class Parking(Protocol):
+class DeadLetterObserver(Protocol):
     """Who wants to know what was parked."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
@@ -45,11 +45,11 @@ class CorrectionHandler:
     """The topics of requests, by name."""
     ledger: Database
     keys: RequestKeys
-    seal: AeadCipher
-    observer: Parking
+    cipher: AeadCipher
+    observer: DeadLetterObserver
     now: Callable[[], datetime]
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Note the corrections of a batch.
 
         A request that cannot be one is parked by the tagger, not here; corrections of which no command
@@ -58,13 +58,13 @@ class CorrectionHandler:
         asked: list[Mapping[str, Any]] = []
         unusable: list[DeadLetter] = []
         for message in messages:
-            data = self._asked(message)
+            data = self._correction_of(message)
             if data is None:
                 continue
             try:
                 check_corrections(data)
             except MalformedEvent as cause:
-                unusable.append(build_dead_letter(ROLE, message, cause, self.seal, self.now()))
+                unusable.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
             else:
                 asked.append(data)
 
@@ -89,10 +89,10 @@ class CorrectionHandler:
         """Park a request whose corrections no attempt could note."""
         now = self.now()
         self.observer.dead_lettered(
-            park(ROLE, self.ledger, self.seal, message, cause, advances, now)
+            park_message(ROLE, self.ledger, self.cipher, message, cause, advances, now)
         )
 
-    def _asked(self, message: Message) -> Mapping[str, Any] | None:
+    def _correction_of(self, message: Message) -> Mapping[str, Any] | None:
         try:
             data = self.codec.decode(self.topics[str(message.topic())], to_bytes(message.value()))
         except DecodingFailed:

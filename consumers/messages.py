@@ -55,9 +55,9 @@ def build_dead_letter(
     role: str,
     message: Message,
     cause: UnprocessableMessage,
-    seal: AeadCipher,
+    cipher: AeadCipher,
     now: datetime,
-    taken: datetime | None = None,
+    taken_at: datetime | None = None,
 ) -> DeadLetter:
     """The dead letter of a message, with the reason in a word and in words; sealed with its place.
 
@@ -87,16 +87,16 @@ def build_dead_letter(
         offset=int(message.offset() or 0),
         timestamp=_timestamp(message) or _EPOCH,
         at=now,
-        key_id=seal.key_id,
+        key_id=cipher.key_id,
         sealed=b"",
     )
     original = OriginalMessage(
         key=to_bytes(message.key()),
         value=to_bytes(message.value()),
         headers=_decode_header(message),
-        arrived=taken,
+        arrived=taken_at,
     )
-    return letter.with_payload(seal.encrypt(original, letter.place))
+    return letter.with_payload(cipher.encrypt(original, letter.place))
 
 
 def arrival_time(message: Message, now: datetime) -> datetime:

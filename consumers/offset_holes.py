@@ -16,12 +16,12 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from services.kafka.client import KafkaUnavailable
 from services.kafka.topic_state import Partition
 
-_SECONDS = 15.0
+_TIMEOUT_SECONDS = 15.0
 _POLL_SECONDS = 0.2
-_AT_ONCE = 1_000
+_BATCH_SIZE = 1_000
 
 
-def read_again(consumer: Consumer, passed_over: Mapping[Partition, Sequence[range]]) -> None:
+def read_skipped(consumer: Consumer, passed_over: Mapping[Partition, Sequence[range]]) -> None:
     """Read what was passed over, in ascending ranges of offsets, with a consumer of its own.
 
     Raises:
@@ -31,12 +31,12 @@ def read_again(consumer: Consumer, passed_over: Mapping[Partition, Sequence[rang
         [TopicPartition(*place, ranges[0].start) for place, ranges in passed_over.items()]
     )
     ends = {place: ranges[-1].stop for place, ranges in passed_over.items()}
-    deadline = monotonic() + _SECONDS
+    deadline = monotonic() + _TIMEOUT_SECONDS
     while ends:
         if monotonic() > deadline:
             topic, number = next(iter(ends))
             raise KafkaUnavailable(f"read {topic}[{number}] again", "no answer in time")
-        for message in consumer.consume(_AT_ONCE, _POLL_SECONDS):
+        for message in consumer.consume(_BATCH_SIZE, _POLL_SECONDS):
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
             if place not in ends or offset is None:

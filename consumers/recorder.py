@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park
+from consumers.batch_application import park_message
 from consumers.messages import build_dead_letter, extract_trace, to_bytes
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, UnknownSchema
@@ -38,7 +38,7 @@ ROLE: Final = "recorder"
 TOPICS = (TAGGED, DEAD_LETTERS)
 
 
-class Observer(Protocol):
+class RecordingObserver(Protocol):
     """Who wants to know what was recorded and what was parked."""
 
     def recorded(self, recorded: RecordingResult) -> None:
@@ -55,19 +55,19 @@ class RecorderHandler:
     policy: Policy
     codec: Codec
     ledger: Database
-    seal: AeadCipher
-    remains: TombstoneCipher
-    observer: Observer
+    cipher: AeadCipher
+    tombstone_cipher: TombstoneCipher
+    observer: RecordingObserver
     now: Callable[[], datetime]
-    spans: Tracer = NO_SPANS
-    _arrivals: TaggedEventReader = field(init=False)
+    tracer: Tracer = NO_SPANS
+    _reader: TaggedEventReader = field(init=False)
 
     def __post_init__(self) -> None:
         """What it has learned of its events outlives a batch."""
         arrivals = TaggedEventReader(planner=IngestionPlanner(policy=self.policy), codec=self.codec)
         object.__setattr__(self, "_arrivals", arrivals)
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Record a batch: compare-and-swap of the positions first, then everything that came."""
         plans: list[IngestionPlan] = []
         origin: dict[int, Message] = {}
@@ -79,35 +79,37 @@ class RecorderHandler:
         for message in messages:
             try:
                 if message.topic() == DEAD_LETTERS.name:
-                    from_tagger.append(self._letter(message))
-                    parked.append(self._seen(from_tagger[-1]))
+                    from_tagger.append(self._decode_dead_letter(message))
+                    parked.append(self._describe_dead_letter(from_tagger[-1]))
                 else:
-                    plans.append(self._arrivals.read_plan(to_bytes(message.value())))
+                    plans.append(self._reader.read_plan(to_bytes(message.value())))
                     origin[id(plans[-1].event)] = message
                     if (trace := extract_trace(message)) is not None:
                         traced.append((trace, plans[-1].event.type))
             except (DecodingFailed, TaggingFailed) as cause:
-                own.append(build_dead_letter(ROLE, message, cause, self.seal, self.now()))
-                parked.append(self._seen_of_tagged(own[-1], message))
+                own.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
+                parked.append(self._describe_tagged_event(own[-1], message))
 
         def write(connection: Connection) -> tuple[RecordingResult, list[DeadLetter]]:
             offsets.advance_offsets(connection, ROLE, advances)
             now = database_now(connection)
             active_policy.require_active(connection, self.policy, now)
-            recalled = restore_tombstones(connection, plans, self.remains, self.policy)
+            recalled = restore_tombstones(connection, plans, self.tombstone_cipher, self.policy)
             recorded = recalled.combined_with(
                 record_planned(connection, recalled.plans, self.policy, now)
             )
-            conflicts = [self._conflict(one, origin[id(one)]) for one in recorded.conflicts]
+            conflicts = [
+                self._dead_letter_for_conflict(one, origin[id(one)]) for one in recorded.conflicts
+            ]
             dead_letters.store(connection, [*from_tagger, *own, *conflicts])
-            also = map(self._seen_of_conflict, conflicts, recorded.conflicts)
-            blind_spots.store_parked_events(connection, [*parked, *also], self.remains)
+            also = map(self._describe_conflict, conflicts, recorded.conflicts)
+            blind_spots.store_parked_events(connection, [*parked, *also], self.tombstone_cipher)
             return recorded, conflicts
 
         recorded, conflicts = self.ledger.run_in_transaction(write)
         self.observer.recorded(recorded)
         for trace, event_type in traced:
-            self.spans.happened(
+            self.tracer.happened(
                 "record",
                 trace,
                 "consumer",
@@ -122,61 +124,69 @@ class RecorderHandler:
         """Park what no attempt could record."""
 
         def seen(letter: DeadLetter) -> ParkedEvent:
-            return self._seen_of_poison(letter, message)
+            return self._describe_poison(letter, message)
 
-        letter = park(
-            ROLE, self.ledger, self.seal, message, cause, advances, self.now(), seen, self.remains
+        letter = park_message(
+            ROLE,
+            self.ledger,
+            self.cipher,
+            message,
+            cause,
+            advances,
+            self.now(),
+            seen,
+            self.tombstone_cipher,
         )
         self.observer.dead_lettered(letter)
 
-    def _letter(self, message: Message) -> DeadLetter:
+    def _decode_dead_letter(self, message: Message) -> DeadLetter:
         return DeadLetter(**decode_storable(self.codec, DEAD_LETTERS, to_bytes(message.value())))
 
-    def _seen(self, letter: DeadLetter) -> ParkedEvent:
+    def _describe_dead_letter(self, letter: DeadLetter) -> ParkedEvent:
         """What can be seen of an event that the tagger parked."""
         topic = business_topic(event_type_from_topic(letter.topic))
         data: Mapping[str, Any] = {}
         with suppress(DecodingFailed, DecryptionFailed, UnknownSchema):
-            original = self.seal.decrypt(letter.sealed, letter.place, letter.key_id)
+            original = self.cipher.decrypt(letter.sealed, letter.place, letter.key_id)
             data = self.codec.decode(topic, original.value)
-        return _parked(letter, letter, read_visible_parts(topic.schema, data, self.policy))
+        return _parked_event(letter, letter, read_visible_parts(topic.schema, data, self.policy))
 
-    def _seen_of_tagged(self, letter: DeadLetter, message: Message) -> ParkedEvent:
+    def _describe_tagged_event(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """What can be seen of a tagged event that cannot be recorded."""
         with suppress(DecodingFailed):
-            arrival = self._arrivals.read_row(to_bytes(message.value()))
-            return _parked(
+            arrival = self._reader.read_row(to_bytes(message.value()))
+            return _parked_event(
                 letter,
                 arrival,
                 read_visible_parts(arrival.type, arrival.decision_fields, self.policy),
             )
-        return _parked(letter, letter, VisibleParts(event_type=None))
+        return _parked_event(letter, letter, VisibleParts(event_type=None))
 
-    def _seen_of_conflict(self, letter: DeadLetter, arrival: TaggedEventRow) -> ParkedEvent:
+    def _describe_conflict(self, letter: DeadLetter, arrival: TaggedEventRow) -> ParkedEvent:
         """What can be seen of an event whose identity was taken."""
-        return _parked(
+        return _parked_event(
             letter, arrival, read_visible_parts(arrival.type, arrival.decision_fields, self.policy)
         )
 
-    def _seen_of_poison(self, letter: DeadLetter, message: Message) -> ParkedEvent:
+    def _describe_poison(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """What can be seen of a message that no attempt could record, whatever it failed of."""
         seen = VisibleParts(event_type=None)
         with suppress(Exception):  # it may fail of the same here
             if message.topic() == DEAD_LETTERS.name:
-                found = self._seen(self._letter(message)).glimpse
+                found = self._describe_dead_letter(self._decode_dead_letter(message)).glimpse
             else:
-                found = self._seen_of_tagged(letter, message).glimpse
+                found = self._describe_tagged_event(letter, message).glimpse
             if found.event_type in self.policy.events:  # else it may be what no index takes
                 seen = found
-        return _parked(letter, letter, seen)
+        return _parked_event(letter, letter, seen)
 
-    def _conflict(self, arrival: TaggedEventRow, message: Message) -> DeadLetter:
+    def _dead_letter_for_conflict(self, arrival: TaggedEventRow, message: Message) -> DeadLetter:
         why = f"another event of {arrival.topic} has this identity and other content"
         cause = TaggingFailed("identity-conflict", "id", why)
-        return build_dead_letter(ROLE, message, cause, self.seal, self.now())
+        return build_dead_letter(ROLE, message, cause, self.cipher, self.now())
 
 
-def _parked(
+def _parked_event(
     letter: DeadLetter, stood: DeadLetter | TaggedEventRow, seen: VisibleParts
 ) -> ParkedEvent:
     return ParkedEvent(

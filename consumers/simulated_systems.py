@@ -42,28 +42,28 @@ class SimulatedSystemsLoop:
     signers: Mapping[str, SignerProtocol]
     """What signs each system's answers."""
     now: Callable[[], datetime]
-    _late: list[Reply] = field(default_factory=list)
+    _delayed: list[Reply] = field(default_factory=list)
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set."""
         consumer = self.bus.consumer("termijn-sample-systems")
         try:
-            consumer.assign(self._everything())
+            consumer.assign(self._partitions())
             while not stop.is_set():
                 polled = consumer.consume(_BATCH, _POLL_SECONDS)
-                self._take([message for message in polled if message.error() is None])
-                self._answer()
+                self._handle_batch([message for message in polled if message.error() is None])
+                self._acknowledge()
         finally:
             consumer.close()
             self.systems.close()
 
-    def _everything(self) -> list[TopicPartition]:
+    def _partitions(self) -> list[TopicPartition]:
         return [
             TopicPartition(name, partition, OFFSET_BEGINNING)
             for name, partition in self.bus.partitions([*self.business, *self.commands])
         ]
 
-    def _take(self, messages: Sequence[Message]) -> None:
+    def _handle_batch(self, messages: Sequence[Message]) -> None:
         """Take in a batch: first what happened, then what is to be done about it."""
         events = [self._event(one) for one in messages if one.topic() in self.business]
         self.systems.happened(*(event for event in events if event is not None))
@@ -71,7 +71,7 @@ class SimulatedSystemsLoop:
             if str(message.topic()) in self.commands:
                 reply = self._reply(message)
                 if reply is not None:
-                    self._late.append(reply)
+                    self._delayed.append(reply)
 
     def _reply(self, message: Message) -> Reply | None:
         """The answer to a command that is proven to be one; what is not is not answered."""
@@ -96,9 +96,9 @@ class SimulatedSystemsLoop:
             return None
         return event
 
-    def _answer(self) -> None:
-        ready = [reply for reply in self._late if reply.leaves_at <= self.now()]
-        self._late = [reply for reply in self._late if reply.leaves_at > self.now()]
+    def _acknowledge(self) -> None:
+        ready = [reply for reply in self._delayed if reply.leaves_at <= self.now()]
+        self._delayed = [reply for reply in self._delayed if reply.leaves_at > self.now()]
         self.sender.send([self._signed(reply) for reply in ready])
 
     def _signed(self, reply: Reply) -> OutgoingMessage:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park
+from consumers.batch_application import park_message
 from consumers.messages import arrival_time, build_dead_letter, headers, is_dated, taken, to_bytes
 from schemas import limits
 from schemas.codec import Codec
@@ -40,7 +40,7 @@ from services.storage.offsets import OffsetAdvance
 ROLE: Final = "tagger"
 
 
-class Observer(Protocol):
+class TaggingObserver(Protocol):
     """Who wants to know what was tagged and what was parked."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None:
@@ -54,20 +54,20 @@ class Observer(Protocol):
 class TaggerHandler:
     """The work of the tagger."""
 
-    tags: EventTagger
+    tagger: EventTagger
     codec: Codec
     forwarder: BulkProducer
     sender: KafkaProducer
     """For what is parked, and for what is traced: only its messages have headers."""
-    seal: AeadCipher
+    cipher: AeadCipher
     ledger: Database
-    observer: Observer
+    observer: TaggingObserver
     now: Callable[[], datetime]
-    read: Callable[[], datetime] | None = None
+    database_now: Callable[[], datetime] | None = None
     """The database's clock, by which is told when a message came that no broker dates; else `now`."""
-    spans: Tracer = NO_SPANS
+    tracer: Tracer = NO_SPANS
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
         now, read = self.now(), self._read_at(messages)
         tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
@@ -81,13 +81,13 @@ class TaggerHandler:
             found: Headers = []
             try:
                 found = headers(message)
-                at = taken(message, found, read, self.seal)
-                passed = self.tags.tag_message(
+                at = taken(message, found, read, self.cipher)
+                passed = self.tagger.tag_message(
                     place, found, to_bytes(message.value()), arrival_time(message, now), at
                 )
             except (DecodingFailed, MalformedEvent, TaggingFailed) as cause:
-                at = taken(message, found, read, self.seal)
-                parked.append(build_dead_letter(ROLE, message, cause, self.seal, now, at))
+                at = taken(message, found, read, self.cipher)
+                parked.append(build_dead_letter(ROLE, message, cause, self.cipher, now, at))
             else:
                 if (trace := extract(found)) is None:
                     forwarded.append((passed.key, passed.value))
@@ -95,14 +95,16 @@ class TaggerHandler:
                     traced.append((trace, passed))
                 tagged[passed.type, passed.rules] += 1
         self.forwarder.send(TAGGED.name, forwarded)
-        self.sender.send([self._traced(trace, passed, now) for trace, passed in traced])
+        self.sender.send([self._with_trace(trace, passed, now) for trace, passed in traced])
         large = [letter for letter in parked if len(letter.sealed) > limits.MAX_MESSAGE]
-        self.sender.send([self._parking(letter) for letter in parked if letter not in large])
+        self.sender.send(
+            [self._encode_dead_letter(letter) for letter in parked if letter not in large]
+        )
 
         def write(connection: Connection) -> None:
             offsets.advance_offsets(connection, ROLE, advances)
             dead_letters.store(connection, large)  # the bus would refuse them, at every attempt
-            blind_spots.store_parked_events(connection, list(map(_seen, large)), None)
+            blind_spots.store_parked_events(connection, list(map(_parked_event, large)), None)
 
         self.ledger.run_in_transaction(write)
         for (event_type, rules), events in tagged.items():
@@ -114,24 +116,28 @@ class TaggerHandler:
         """When these were read."""
         if all(map(is_dated, messages)):
             return self.now()  # the broker has dated them all
-        return (self.read or self.now)()
+        return (self.database_now or self.now)()
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park what no attempt could tag or pass on: in the ledger, whatever the bus would take."""
         now = self.now()
-        letter = park(ROLE, self.ledger, self.seal, message, cause, advances, now, _seen)
+        letter = park_message(
+            ROLE, self.ledger, self.cipher, message, cause, advances, now, _parked_event
+        )
         self.observer.dead_lettered(letter)
 
-    def _traced(self, trace: Trace, passed: TaggedMessage, started: datetime) -> OutgoingMessage:
+    def _with_trace(
+        self, trace: Trace, passed: TaggedMessage, started: datetime
+    ) -> OutgoingMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""
-        after = self.spans.happened(
+        after = self.tracer.happened(
             "tag", trace, "consumer", started, self.now(), {"termijn.event_type": passed.type}
         )
         return OutgoingMessage(
             topic=TAGGED.name, key=passed.key, value=passed.value, headers=after.headers
         )
 
-    def _parking(self, letter: DeadLetter) -> OutgoingMessage:
+    def _encode_dead_letter(self, letter: DeadLetter) -> OutgoingMessage:
         value = {
             "reason": letter.reason,
             "detail": letter.detail,
@@ -151,7 +157,7 @@ class TaggerHandler:
         )
 
 
-def _seen(letter: DeadLetter) -> ParkedEvent:
+def _parked_event(letter: DeadLetter) -> ParkedEvent:
     """Of an event that is parked past the recorder, which has the key, nothing is told but its type."""
     return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,

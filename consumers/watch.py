@@ -67,7 +67,7 @@ class WatchFailed(TermijnError):
         super().__init__(f"watch: {why}")
 
 
-class Observer(Protocol):
+class WatchAppObserver(Protocol):
     """Who wants to know what was seen: metrics and logs."""
 
     def unreadable(self, system: str, reason: str) -> None:
@@ -111,11 +111,11 @@ class WatchApp:
     commander: VerifierProtocol
     verifiers: Mapping[str, VerifierProtocol]
     codec: Codec
-    observer: Observer
+    observer: WatchAppObserver
     now: Callable[[], datetime]
     _swept: dict[int, datetime] = field(default_factory=dict)
 
-    def sources(self) -> dict[str, WatchedTopic]:
+    def watched_topics(self) -> dict[str, WatchedTopic]:
         """What is watched, by the topic's name."""
         told = [
             WatchedTopic(
@@ -153,7 +153,7 @@ class WatchApp:
             topic_disable_leader=True,
             topic_partitions=SIGHTINGS.partitions,
         )
-        sources = self.sources()
+        sources = self.watched_topics()
         watched_topics = app.topic(*sources, key_serializer="raw", value_serializer="raw")
         sightings = app.topic(SIGHTINGS.name, key_serializer="raw", value_serializer="raw")
         table = app.Table(_TABLES[0], partitions=SIGHTINGS.partitions)
@@ -171,7 +171,7 @@ class WatchApp:
         @app.agent(watched_topics, name=f"{self.group}-see")
         async def see(stream: StreamT[bytes]) -> None:
             async for event in stream.events():
-                sighting = self._seen(sources[event.message.topic], event)
+                sighting = self._observation_of(sources[event.message.topic], event)
                 if sighting is not None:
                     await send(sighting)
 
@@ -180,7 +180,7 @@ class WatchApp:
             async for event in stream.events():
                 sighting = parse_observation(self.codec.decode(SIGHTINGS, event.message.value))
                 partition = event.message.partition
-                self._sweep(watched, partition)
+                self._expire(watched, partition)
                 known = watched.get(sighting.command_id)
                 before = from_row(known) if known else None
                 found = observe(before, sighting)
@@ -201,7 +201,7 @@ class WatchApp:
                 return
             parts = _own_partitions(app)
             self.observer.ready()
-            self.observer.summarized(self._outlook(watched, counted, parts))
+            self.observer.summarized(self._summary(watched, counted, parts))
 
         return app
 
@@ -222,7 +222,9 @@ class WatchApp:
         finally:
             await app.stop()
 
-    def _seen(self, source: WatchedTopic, event: EventT[bytes]) -> CommandObservation | None:
+    def _observation_of(
+        self, source: WatchedTopic, event: EventT[bytes]
+    ) -> CommandObservation | None:
         message = event.message
         headers = message.headers or ()
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
@@ -241,7 +243,7 @@ class WatchApp:
             return None
         return source.sighting(value)
 
-    def _sweep(self, watched: MutableMapping[str, TableRow], partition: int) -> None:
+    def _expire(self, watched: MutableMapping[str, TableRow], partition: int) -> None:
         """Forget what is over, now and then; a table only changes while a stream is read."""
         now = self.now()
         if now - self._swept.setdefault(partition, now) < _EXPIRY_PAGE:
@@ -255,7 +257,7 @@ class WatchApp:
         for key in over:
             del watched[key]
 
-    def _outlook(
+    def _summary(
         self,
         watched: MutableMapping[str, TableRow],
         counted: WindowWrapper,
@@ -270,7 +272,7 @@ class WatchApp:
             systems=summarize(
                 self.commands,
                 mine,
-                {system: _recent(counted, system, parts, now) for system in self.commands},
+                {system: _recent_counts(counted, system, parts, now) for system in self.commands},
                 now,
             ),
         )
@@ -282,7 +284,7 @@ def _own_partitions(app: App) -> list[int]:
     return sorted(one.partition for one in assigned if one.topic == SIGHTINGS.name)
 
 
-def _recent(
+def _recent_counts(
     counted: WindowWrapper, system: str, parts: Sequence[int], now: datetime
 ) -> RecentCounts:
     sums: defaultdict[str, float] = defaultdict(float)

@@ -1,33 +1,23 @@
-"""Claiming: what the facts and the policy want by now, minus what the journal has.
+"""Claim what is due: write commands for what facts and policy want by now and no command does yet.
 
-One call is one transaction. It locks in one order (clocks, subjects), looks again at everything inside
-the lock, and writes commands, their records and the walk's progress together.
+A call is one transaction. It locks in one order (clocks, then subjects), decides under these locks, and
+writes commands, their records and how far each scan has come together.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, or_, select
 
 from schemas import limits
 from services.deleter import subject_scan
-from services.deleter.command_size import record_size, split_by_size
-from services.deleter.plan_cache import CachingPlanner
-from services.deleter.planning import (
-    needed_restrictions,
-    obsolete,
-    outstanding,
-    without_contested_keys,
-)
-from services.deleter.subject_scan import SubjectScanChunk
+from services.deleter.record_planning import group_into_commands, plan_obligations
 from services.deleter.withheld import is_withheld
-from services.ledger import clocks, key_conflicts, outbox, tables
+from services.ledger import clocks, outbox, tables
 from services.ledger.blind_spots import (
     NO_BLIND_SPOTS,
     RESCAN_DELAY,
@@ -35,10 +25,10 @@ from services.ledger.blind_spots import (
     schedule_record_check,
 )
 from services.ledger.clocks import ClockState
-from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
-from services.ledger.outbox import CommandDraft, LeaseRequest
+from services.ledger.facts import load_tagged_events
+from services.ledger.outbox import LeaseRequest
+from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
 from services.policy import obligations
-from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.obligations import Obligation
 from services.policy.tagging import TaggedEvent
@@ -47,39 +37,24 @@ from services.storage.bulk import update_each
 MAX_RECORDS_PER_COMMAND = limits.MAX_COMMAND_RECORDS
 """No command names more records than this."""
 _NEWEST_SHARE = 8
-"""Of so many records that a claim takes, one is among those that became due last."""
+"""One in so many of the records that a claim takes is among those that became due last."""
 _CLOCKS_PER_RECORD = 4
 """A claim looks at one clock for so many records: most clocks have few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
-    """What one claim came to."""
+    """What a claim has done."""
 
     commands: tuple[UUID, ...]
     leased: tuple[UUID, ...]
-    """Of these, the commands that are to be relayed at once."""
+    """Of these, the commands that are to be dispatched at once."""
     events: Mapping[UUID, TaggedEvent]
     """The events of the records that were looked at, by id."""
     scanned: int
-    """Records and clocks that were due for a look."""
+    """How many records, clocks and subjects were due."""
     more: bool
-    """Whether there may be more that is due by the same instant."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedObligation:
-    """A step that is due for a record, with the epochs of the clocks that say so."""
-
-    record_id: UUID
-    subject: str
-    obligation: Obligation
-    epochs: tuple[tuple[str, UUID, int], ...]
-    names_subject: bool
-    acts: int
-    """How much was said about the event's subjects."""
-    size: int = 0
-    """Bytes that the record takes in a command, at most."""
+    """Whether more may be due by the same instant."""
 
 
 def claim_due(
@@ -89,25 +64,33 @@ def claim_due(
     *,
     limit: int,
     lease: LeaseRequest | None = None,
-    blindness: BlindSpots = NO_BLIND_SPOTS,
+    blind_spots: BlindSpots = NO_BLIND_SPOTS,
 ) -> ClaimResult:
-    """Claim up to `limit` records that are due by themselves, and one chunk of each of some clocks.
+    """Write commands for what is due by `now`, UTC by the database's clock.
 
-    Records of subjects of whom something was said come in chunks too. `now` is UTC, by the database's
-    clock. Other deleters' claims are skipped, not waited for. With a `lease` the commands are at once
-    taken for relaying. What `blindness` withholds is looked at again soon.
+    1. Take up to `limit` records whose own event makes them due.
+    2. Take a chunk of the records of each of some clocks that are due.
+    3. Take a chunk of the records of each of some subjects that are due: they have a privacy event.
+    4. Tag the events of all these records, and add the records of their other subjects.
+    5. Plan the records under locks, and write the commands; with a `lease` they are leased at once.
+    6. Schedule the next check of each record, and of what a parked event (`blind_spots`) withholds.
+
+    What another deleter claims at this moment is skipped, not waited for.
     """
-    records = _due_records(connection, now, limit)
-    members: dict[UUID, Row[Any]] = {row.record_id: row for row in records}
+    # Step 1: records whose own event makes them due.
+    due_records = _due_records(connection, now, limit)
+    records: dict[UUID, RecordRow] = {row.record_id: row for row in due_records}
+    # Step 2: clocks that are due.
     advanced: list[ClockState] = []
-    for walk in _due_clocks(connection, now, limit):
-        if advanced and len(members) >= limit:
-            break  # the others keep their turn
-        chunk = _clock_chunk(connection, walk)
-        members.update((row.record_id, row) for row in chunk if row.backfill is None)
+    for clock in _due_clocks(connection, now, limit):
+        if advanced and len(records) >= limit:
+            break  # the other clocks stay due
+        chunk = _clock_chunk(connection, clock)
+        records.update((row.record_id, row) for row in chunk if row.backfill is None)
         cursor = chunk[-1].record_id if len(chunk) == MAX_RECORDS_PER_COMMAND else None
-        advanced.append(walk.with_scan_advanced(now, cursor, policy))
+        advanced.append(clock.with_scan_advanced(now, cursor, policy))
     clocks.update_clocks(connection, advanced)
+    # Step 3: subjects that are due.
     scans = subject_scan.due_scans(
         connection,
         now,
@@ -115,20 +98,24 @@ def claim_due(
         max_records=limit,
         chunk=MAX_RECORDS_PER_COMMAND,
     )
-    members.update((row.record_id, row) for look in scans for row in look.records)
-    events = load_tagged_events(connection, {row.event_id for row in members.values()}, policy)
+    records.update((row.record_id, row) for scan in scans for row in scan.records)
+    # Step 4: tag the events, and add the records of their other subjects.
+    events = load_tagged_events(connection, {row.event_id for row in records.values()}, policy)
     co_subject_records = subject_scan.co_subject_records(connection, scans, events)
-    members.update((row.record_id, row) for row in co_subject_records)
+    records.update((row.record_id, row) for row in co_subject_records)
 
-    def waits(step: Obligation, tagged: TaggedEvent, subject: str) -> bool:
-        return is_withheld(blindness, step.action, subject, tagged, policy)
+    def is_postponed(step: Obligation, event: TaggedEvent, subject: str) -> bool:
+        return is_withheld(blind_spots, step.action, subject, event, policy)
 
-    rows = list(members.values())
-    planned = plan_obligations(connection, rows, events, policy, now, scans, waits)
-    written = outbox.insert_commands(
-        connection, group_into_commands(planned.obligations), policy.version, now, lease
+    # Step 5: plan, and write the commands.
+    subjects = {scan.subject for scan in scans}
+    planned = plan_obligations(
+        connection, records.values(), events, policy, now, subjects, is_postponed
     )
-    _schedule_next_check(connection, records, events, policy, now)
+    drafts = group_into_commands(planned.obligations)
+    written = outbox.insert_commands(connection, drafts, policy.version, now, lease)
+    # Step 6: schedule what comes next.
+    _schedule_next_check(connection, due_records, events, policy, now)
     schedule_record_check(connection, planned.withheld | planned.superseded.keys(), now)
     subject_scan.advance_scans(connection, scans, planned.facts, now)
     subject_scan.postpone_scans(connection, set(planned.superseded.values()), now + RESCAN_DELAY)
@@ -136,175 +123,31 @@ def claim_due(
         commands=written.commands,
         leased=written.leased,
         events=events,
-        scanned=len(records) + len(advanced) + len(scans),
-        more=len(records) >= limit or bool(advanced) or bool(scans),
+        scanned=len(due_records) + len(advanced) + len(scans),
+        more=len(due_records) >= limit or bool(advanced) or bool(scans),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanningResult:
-    """What a look at records came to."""
-
-    obligations: Sequence[PlannedObligation]
-    """What is due and no command does yet."""
-    withheld: Set[UUID]
-    """Records of which something has to wait."""
-    superseded: Mapping[UUID, str]
-    """Records, with their subject, of which an erasure makes a restriction needless, once it leaves."""
-    facts: LedgerFacts
-
-
-def plan_obligations(
-    connection: Connection,
-    rows: Collection[Row[Any]],
-    events: Mapping[UUID, TaggedEvent],
-    policy: Policy,
-    now: datetime,
-    scans: Collection[SubjectScanChunk],
-    is_postponed: Callable[[Obligation, TaggedEvent, str], bool],
-) -> PlanningResult:
-    """Every step that is due for these records and that no command does yet, but for what `waits`.
-
-    What erases and waits, here or in the outbox, is no reason to restrict nothing meanwhile.
-
-    Takes the locks of their clocks and subjects, and holds them until the transaction ends. What
-    commands are to do although facts or policy do not ask for it any more is taken back.
-    """
-    keys = {
-        key
-        for row in rows
-        for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
-    }
-    locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
-    own = {row.subject for row in rows} | {look.subject for look in scans}
-    outbox.lock_subjects(connection, own, "command")
-    anchors = {identity: clock.anchor for identity, clock in locked.items()}
-    mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
-    others = {one for those in mentioned.values() for one in those}
-    facts = load_facts(connection, anchors, own | others, policy)
-    said = {
-        event: sum(facts.acts.get(one, 0) for one in those) for event, those in mentioned.items()
-    }
-    active = outbox.active_obligations(connection, {row.record_id for row in rows})
-    spoken_of = {row.record_id for row in rows if facts.subject_state(row.subject)}
-    unsent = outbox.unsent_erasures(connection, spoken_of & active.keys())
-    conflicted_keys = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
-    planner = CachingPlanner(facts, policy, now)
-    planned: list[PlannedObligation] = []
-    withheld: set[UUID] = set()
-    superseded: dict[UUID, str] = {}
-    forbidden: list[tuple[UUID, str, str]] = []
-    for row in rows:
-        done = active.get(row.record_id, frozenset())
-        tagged = events[row.event_id]
-        due = planner.due_obligations(tagged, row.subject)
-        if conflicted_keys.blocks(tagged):
-            due = without_contested_keys(due)
-        acts = said[row.event_id]
-        forbidden += [(row.record_id, *one) for one in obsolete(due, done)]
-        unmet_steps = outstanding(due, done)
-        restricted = [one for one in needed_restrictions(due, done) if one not in unmet_steps]
-        lying = set(unsent.get(row.record_id, ())) if restricted else set()
-        if any(is_postponed(step, tagged, row.subject) for step in unmet_steps):
-            withheld.add(row.record_id)
-            unmet_steps = [one for one in unmet_steps if not is_postponed(one, tagged, row.subject)]
-            lying |= {one.system for one in restricted if (one.system, "erase") not in done}
-        elif any((one.system, "erase") not in done for one in restricted):
-            superseded[row.record_id] = row.subject
-        unmet_steps += [one for one in restricted if one.system in lying]
-        for step in unmet_steps:
-            epochs = tuple(
-                (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
-            )
-            planned.append(
-                PlannedObligation(
-                    record_id=row.record_id,
-                    subject=row.subject,
-                    obligation=step,
-                    epochs=epochs,
-                    names_subject=step.action != "erase"
-                    or (step.system, "pseudonymise") not in done,
-                    acts=acts,
-                    size=record_size(tagged, policy),
-                )
-            )
-    if forbidden:
-        stale = outbox.commands_for_obligations(connection, forbidden)
-        for command in outbox.cancel_or_recall(connection, stale, policy, now):
-            outbox.schedule_rescan(connection, command, now)
-    return PlanningResult(
-        obligations=planned, withheld=withheld, superseded=superseded, facts=facts
-    )
-
-
-def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDraft]:
-    """Group wanted steps into commands of so many records, alike in all they say, as the bus takes."""
-    groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
-    firsts: dict[tuple[Any, ...], PlannedObligation] = {}
-    for one in planned:
-        step = one.obligation
-        alike = (
-            step.due,
-            step.system,
-            one.subject,
-            step.action,
-            step.rules,
-            step.purposes,
-            step.reason,
-            step.key,
-            step.not_before,
-            step.erase_by,
-            one.epochs,
-            one.names_subject,
-            one.acts,
-        )
-        groups[alike].append((one.record_id, one.size))
-        firsts.setdefault(alike, one)
-    drafts = []
-    for alike, records in groups.items():
-        one = firsts[alike]
-        step = one.obligation
-        for chunk in split_by_size(sorted(records)):
-            drafts.append(
-                CommandDraft(
-                    system=step.system,
-                    subject=one.subject,
-                    action=step.action,
-                    step=step.key,
-                    rules=step.rules,
-                    purposes=step.purposes,
-                    reason=step.reason,
-                    due_at=step.due,
-                    not_before=step.not_before,
-                    erase_by=step.erase_by,
-                    epochs=one.epochs,
-                    records=chunk,
-                    names_subject=one.names_subject,
-                    acts=one.acts,
-                    request=step.request,
-                )
-            )
-    return sorted(drafts, key=lambda one: (one.due_at, one.system, one.subject, one.action))
-
-
-def _due_records(connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
-    """The records that have been due for longest, and some of the latest: no backlog keeps those back."""
+def _due_records(connection: Connection, now: datetime, limit: int) -> list[RecordRow]:
+    """Return the records that have been due longest, and some of the latest, which no backlog holds up."""
     record = tables.record.c
     query = (
-        select(tables.record)
+        select(*RECORD_COLUMNS)
         .where(record.next_due <= now, record.next_due.is_not(None), record.backfill.is_(None))
         .with_for_update(skip_locked=True)
     )
-    latest = limit // _NEWEST_SHARE
-    found = connection.execute(query.order_by(record.next_due).limit(limit - latest)).all()
-    if len(found) < limit - latest or not latest:
-        return list(found)
-    late = connection.execute(query.order_by(record.next_due.desc()).limit(latest)).all()
-    return list({row.record_id: row for row in (*found, *late)}.values())
+    newest = limit // _NEWEST_SHARE
+    by_age = query.order_by(record.next_due).limit(limit - newest)
+    rows = record_rows(connection.execute(by_age))
+    if len(rows) < limit - newest or not newest:
+        return rows
+    latest = query.order_by(record.next_due.desc()).limit(newest)
+    rows += record_rows(connection.execute(latest))
+    return list({row.record_id: row for row in rows}.values())
 
 
 def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[ClockState]:
-    """Clocks whose walk is due, some at a time, oldest first and the latest among the first."""
+    """Return clocks whose scan is due, a few at a time: oldest first, with the latest among the first."""
     column = tables.clock.c
     query = (
         select(tables.clock)
@@ -313,37 +156,38 @@ def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[C
         .with_for_update(skip_locked=True)
     )
     taken: set[UUID] = set()
-    part = max(1, limit // MAX_RECORDS_PER_COMMAND)
+    page = max(1, limit // MAX_RECORDS_PER_COMMAND)
     while len(taken) < max(1, limit // _CLOCKS_PER_RECORD):
-        ends = [query.order_by(column.next_due).limit(len(taken) + part)]
+        queries = [query.order_by(column.next_due).limit(len(taken) + page)]
         if not taken and limit > MAX_RECORDS_PER_COMMAND:
-            ends.insert(0, query.order_by(column.next_due.desc()).limit(1))
-        found = (row for end in ends for row in connection.execute(end))
-        rows = {row.clock_id: row for row in found if row.clock_id not in taken}
+            queries.insert(0, query.order_by(column.next_due.desc()).limit(1))
+        due = (row for statement in queries for row in connection.execute(statement))
+        rows = {row.clock_id: row for row in due if row.clock_id not in taken}
         if not rows:
             return
         taken.update(rows)
         yield from map(clocks.clock_from_row, rows.values())
-        part *= 4
+        page *= 4
 
 
-def _clock_chunk(connection: Connection, walk: ClockState) -> Sequence[Row[Any]]:
+def _clock_chunk(connection: Connection, clock: ClockState) -> Sequence[RecordRow]:
+    """Return the next records that depend on a clock, after those that its scan has passed."""
     hanging = tables.hanging.c
     query = (
-        select(tables.record)
+        select(*RECORD_COLUMNS)
         .join(tables.hanging, hanging.record_id == tables.record.c.record_id)
-        .where(hanging.clock_id == walk.clock_id)
+        .where(hanging.clock_id == clock.clock_id)
         .order_by(hanging.record_id)
         .limit(MAX_RECORDS_PER_COMMAND)
     )
-    if walk.cursor is not None:
-        query = query.where(hanging.record_id > walk.cursor)
-    return connection.execute(query).all()
+    if clock.cursor is not None:
+        query = query.where(hanging.record_id > clock.cursor)
+    return record_rows(connection.execute(query))
 
 
 def _schedule_next_check(
     connection: Connection,
-    records: Sequence[Row[Any]],
+    records: Sequence[RecordRow],
     events: Mapping[UUID, TaggedEvent],
     policy: Policy,
     now: datetime,
@@ -353,7 +197,7 @@ def _schedule_next_check(
         return
     changes = []
     for row in records:
-        wakes = obligations.event_check_times(events[row.event_id], row.subject, policy)
-        later = min((at for at in wakes if at > now), default=None)
-        changes.append({"record_id": row.record_id, "next_due": later})
+        check_times = obligations.event_check_times(events[row.event_id], row.subject, policy)
+        next_check_at = min((time for time in check_times if time > now), default=None)
+        changes.append({"record_id": row.record_id, "next_due": next_check_at})
     update_each(connection, tables.record, changes)

@@ -20,18 +20,9 @@ from schemas.errors import TermijnError
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter import rate_cap
 from services.deleter.claim import ClaimResult, claim_due
-from services.deleter.dispatch import (
-    LEASE,
-    NO_ATTACHMENTS,
-    SCOPE,
-    CommandAttachments,
-    CommandPublisher,
-    PausedSystems,
-    RetryPolicy,
-    SentCommand,
-    dispatch,
-    lease,
-)
+from services.deleter.dispatch import LEASE, RetryPolicy, SentCommand, dispatch, lease
+from services.deleter.message import NO_ATTACHMENTS, CommandAttachments, CommandPublisher
+from services.deleter.paused_systems import SCOPE, PausedSystems
 from services.deleter.protection import ScanPosition, protect
 from services.deleter.settlement import escalate
 from services.deleter.undeliverable import set_aside
@@ -218,7 +209,7 @@ class Deleter:
                 now,
                 limit=self.limits.records_per_claim,
                 lease=lease,
-                blindness=self._blind_spots_now(connection, parked),
+                blind_spots=self._blind_spots_now(connection, parked),
             )
             return claimed, now
 

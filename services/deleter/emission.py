@@ -1,8 +1,8 @@
-"""Emission: whether facts and active policy, read under lock, still ask for what a command would do.
+"""Decide whether a command may be sent: whether facts and active policy, read under lock, still ask for it.
 
-The outbox is never trusted: a command leaves, at its first attempt and at every other, only if what is
-known by now asks for each of its records. What is not asked for any more is cancelled, or recalled where
-it may be out, and its records are looked at again.
+The outbox is never trusted: a command is sent, at its first attempt and at every other, only if what is
+known now asks for each of its records. What is not asked for any more is cancelled, or recalled where
+it may have been sent, and its records are looked at again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, or_, select
 
 from services.deleter.plan_cache import CachingPlanner
 from services.deleter.planning import without_contested_keys
@@ -23,6 +23,8 @@ from services.ledger import clocks, key_conflicts, outbox, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.facts import load_facts, load_tagged_events
 from services.ledger.key_conflicts import EventIdentity
+from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
+from services.ledger.subject_lock import lock_subjects
 from services.policy import obligations
 from services.policy.actions import ABOUT_COMMANDS
 from services.policy.ids import clock_id
@@ -31,50 +33,68 @@ from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in
 
 _ABOUT_TO_LEAVE = ("sending", "sent")
-_COMMAND_COLUMNS = tuple(
-    tables.command.c[name]
-    for name in (
-        *("command_id", "system", "subject", "names_subject", "action", "rules", "purposes"),
-        *("reason", "epoch", "seq", "due_at", "not_before", "erase_by", "policy_version"),
-        *("supersedes", "request", "state", "attempt"),
-    )
-)
-"""What a relay needs of a command."""
+
+
+class ReferencingCommand(Protocol):
+    """A command that may be about another command's records."""
+
+    @property
+    def command_id(self) -> UUID:
+        """Its own id."""
+
+    @property
+    def action(self) -> str:
+        """What the system has to do."""
+
+    @property
+    def supersedes(self) -> UUID | None:
+        """The command that it recalls, verifies or repeats."""
+
+
+class CommandRecord(NamedTuple):
+    """A record of a command, with what decides about it."""
+
+    command_id: UUID
+    record_id: UUID
+    step: str
+    event_id: UUID
+    subject: str
+    backfill: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedCommands:
-    """Commands, locked, that are asked for."""
+    """Locked commands that facts and policy ask for, with the events of their records."""
 
-    commands: Sequence[Row[Any]]
+    commands: Sequence[CommandRow]
     events: Mapping[UUID, Sequence[TaggedEvent]]
-    """By the command whose records they are, the events of these, in the order of the records."""
-
+    """The events of the records, in their order, by the command whose records they are."""
     disowned: Mapping[EventIdentity, Collection[str]]
-    """The keys of events that are another's: no command carries them."""
+    """Keys of events that belong to another subject: no command carries them."""
     contested: Mapping[EventIdentity, Collection[str]]
-    """The keys of events of which nobody knows yet whose they are: no restriction carries them."""
+    """Keys of events whose owner is not decided yet: no restriction carries them."""
 
-    def keys_left_out(self, command: Row[Any], event: TaggedEvent) -> Collection[str]:
-        """The keys of an event that a command does not carry."""
+    def keys_left_out(self, command: CommandRow, event: TaggedEvent) -> Collection[str]:
+        """Return the keys of an event that a command does not carry."""
         identity = (event.source, event.id)
         contested = self.contested.get(identity, ()) if command.action == "restrict" else ()
         return {*self.disowned.get(identity, ()), *contested}
 
-    def events_of(self, command: Row[Any]) -> Sequence[TaggedEvent]:
-        """The events of the records that a command is about."""
+    def events_of(self, command: CommandRow) -> Sequence[TaggedEvent]:
+        """Return the events of the records that a command is about."""
         return self.events[referenced_command(command)]
 
     @property
     def record_counts(self) -> Mapping[UUID, int]:
-        """How many records each command names."""
+        """Return how many records each command names."""
         return {command: len(events) for command, events in self.events.items()}
 
 
-def referenced_command(command: Row[Any]) -> UUID:
-    """The command whose records this one is about: those of what it takes back, or checks."""
-    about: UUID = command.supersedes if command.action in ABOUT_COMMANDS else command.command_id
-    return about
+def referenced_command(command: ReferencingCommand) -> UUID:
+    """Return the command whose records a command names: itself, or the one that it recalls or verifies."""
+    if command.action in ABOUT_COMMANDS and command.supersedes is not None:
+        return command.supersedes
+    return command.command_id
 
 
 def wanted_commands(
@@ -84,11 +104,10 @@ def wanted_commands(
     now: datetime,
     known_events: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
 ) -> WantedCommands:
-    """Those of the commands that may leave by `now`, UTC; what is not asked for any more is taken back.
+    """Return those of the commands that may be sent at `now`, UTC; the others are cancelled or recalled.
 
-    Takes the locks of all that decides, and holds them until the transaction ends: the clocks, then every
-    subject that an event of theirs names, then the commands themselves. `tagged` are events, by id, that
-    were tagged under this policy before.
+    Takes the locks of all that decides, and holds them until the transaction ends. `known_events` are
+    events by id that were tagged under this policy before.
     """
     return _drop_unwanted(connection, commands, policy, now, _ABOUT_TO_LEAVE, known_events)
 
@@ -96,7 +115,7 @@ def wanted_commands(
 def cancel_unwanted(
     connection: Connection, commands: Collection[UUID], policy: Policy, now: datetime
 ) -> None:
-    """Take back what the facts, under this policy, do not ask for and what is not carried out yet."""
+    """Cancel or recall what is not carried out yet and the facts, under this policy, do not ask for."""
     _drop_unwanted(connection, commands, policy, now, NOT_CARRIED_OUT, {})
 
 
@@ -106,63 +125,77 @@ def _drop_unwanted(
     policy: Policy,
     now: datetime,
     states: Collection[str],
-    tagged: Mapping[UUID, TaggedEvent],
+    known_events: Mapping[UUID, TaggedEvent],
 ) -> WantedCommands:
+    """Decide about commands in one of the states.
+
+    1. Read the commands, their records and the events of these, without a lock.
+    2. Lock clocks, then every subject that one of the events names, then the commands, each in order.
+    3. Plan each record again from the facts as they are now.
+    4. Cancel or recall each command that a changed clock, or the plan of any of its records, does not ask
+       for; its records are looked at again.
+    5. Leave out, for now, what is not due yet and a `verify` whose keys are contested.
+    """
+    # Step 1: read without a lock.
     column = tables.command.c
-    query = select(*_COMMAND_COLUMNS).order_by(column.subject, column.seq)
-    found = list(select_in(connection, query, column.command_id, commands))
-    members = _load_records(connection, {referenced_command(row) for row in found})
-    ids = {one.event_id for those in members.values() for one in those}
-    events = {**tagged, **load_tagged_events(connection, ids - tagged.keys(), policy)}
-    doing = [row.command_id for row in found if row.action not in ABOUT_COMMANDS]
-    done_to = [one for command in doing for one in members[command]]
+    query = select(*COMMAND_COLUMNS).order_by(column.subject, column.seq)
+    unlocked = command_rows(select_in(connection, query, column.command_id, commands))
+    records = _load_records(connection, {referenced_command(row) for row in unlocked})
+    event_ids = {record.event_id for group in records.values() for record in group}
+    read = load_tagged_events(connection, event_ids - known_events.keys(), policy)
+    events = {**known_events, **read}
+    changed_records = [
+        record
+        for row in unlocked
+        if row.action not in ABOUT_COMMANDS
+        for record in records[row.command_id]
+    ]
+    # Step 2: lock what decides.
     keys = {
         key
-        for one in done_to
-        for key in obligations.clocks_of(events[one.event_id], one.subject, policy)
+        for record in changed_records
+        for key in obligations.clocks_of(events[record.event_id], record.subject, policy)
     }
     locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
-    subjects = {row.subject for row in found}
-    subjects |= {name for one in done_to for name in events[one.event_id].subjects}
-    outbox.lock_subjects(connection, subjects, "command")
+    subjects = {row.subject for row in unlocked}
+    subjects |= {name for record in changed_records for name in events[record.event_id].subjects}
+    lock_subjects(connection, subjects, "command")
+    locking = query.with_for_update()
     rows = [
         row
-        for row in select_in(connection, query.with_for_update(), column.command_id, commands)
+        for row in command_rows(select_in(connection, locking, column.command_id, commands))
         if row.state in states
     ]
+    # Step 3: plan each record again.
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     planner = CachingPlanner(load_facts(connection, anchors, subjects, policy), policy, now)
-    judged = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
-    contested = {one for one in ids if judged.blocks(events[one])}
-    planned: dict[UUID, frozenset[tuple[str, str]]] = {}
-    for one in done_to:
-        if one.record_id not in planned:
-            is_held = one.backfill is not None
-            due = [] if is_held else planner.due_obligations(events[one.event_id], one.subject)
-            if one.event_id in contested:
-                due = without_contested_keys(due)
-            planned[one.record_id] = frozenset((step.system, step.key) for step in due)
-    moved = _with_changed_clocks(connection, {row.command_id for row in rows})
-    not_asked = [
+    conflicted_keys = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
+    contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
+    planned = _plan_records(changed_records, events, planner, contested)
+    # Step 4: cancel or recall what is not wanted.
+    with_changed_clock = _with_changed_clocks(connection, {row.command_id for row in rows})
+    unwanted = [
         row
         for row in rows
         if row.action not in ABOUT_COMMANDS
         and (
-            row.command_id in moved
+            row.command_id in with_changed_clock
             or any(
-                (row.system, one.step) not in planned[one.record_id]
-                for one in members[row.command_id]
+                (row.system, record.step) not in planned[record.record_id]
+                for record in records[row.command_id]
             )
         )
     ]
-    for command in outbox.cancel_or_recall(connection, not_asked, policy, now):
+    for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
         outbox.schedule_rescan(connection, command, now)
-    left_out = {row.command_id for row in not_asked}
-    left_out |= {  # a check would count another's rows: it waits until it is decided whose they are
+    # Step 5: leave out what is not to be sent now. A `verify` would count the rows of another subject
+    # while it is not decided whose the key is.
+    left_out = {row.command_id for row in unwanted}
+    left_out |= {
         row.command_id
         for row in rows
         if row.action == "verify"
-        and any(one.event_id in contested for one in members[referenced_command(row)])
+        and any(record.event_id in contested for record in records[referenced_command(row)])
     }
     return WantedCommands(
         commands=[
@@ -171,16 +204,36 @@ def _drop_unwanted(
             if row.command_id not in left_out and (row.not_before is None or row.not_before <= now)
         ],
         events={
-            command: [events[one.event_id] for one in those] for command, those in members.items()
+            command: [events[record.event_id] for record in group]
+            for command, group in records.items()
         },
-        disowned=judged.disowned,
-        contested=judged.contested,
+        disowned=conflicted_keys.disowned,
+        contested=conflicted_keys.contested,
     )
+
+
+def _plan_records(
+    records: Collection[CommandRecord],
+    events: Mapping[UUID, TaggedEvent],
+    planner: CachingPlanner,
+    contested: Collection[UUID],
+) -> Mapping[UUID, frozenset[tuple[str, str]]]:
+    """Return, by record, the systems and steps that are due; nothing is while an import is held back."""
+    planned: dict[UUID, frozenset[tuple[str, str]]] = {}
+    for record in records:
+        if record.record_id not in planned:
+            is_held = record.backfill is not None
+            event = events[record.event_id]
+            due = [] if is_held else planner.due_obligations(event, record.subject)
+            if record.event_id in contested:
+                due = without_contested_keys(due)
+            planned[record.record_id] = frozenset((step.system, step.key) for step in due)
+    return planned
 
 
 def _load_records(
     connection: Connection, commands: Collection[UUID]
-) -> Mapping[UUID, list[Row[Any]]]:
+) -> Mapping[UUID, list[CommandRecord]]:
     member, record = tables.member.c, tables.record.c
     query = (
         select(
@@ -190,14 +243,14 @@ def _load_records(
         .join(tables.record, record.record_id == member.record_id)
         .order_by(member.command_id, member.record_id)
     )
-    found: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
+    records: defaultdict[UUID, list[CommandRecord]] = defaultdict(list)
     for row in select_in(connection, query, member.command_id, commands):
-        found[row.command_id].append(row)
-    return found
+        records[row.command_id].append(CommandRecord._make(row))
+    return records
 
 
 def _with_changed_clocks(connection: Connection, commands: Collection[UUID]) -> set[UUID]:
-    """The commands that depend on a clock which has moved since, or is held back with an import."""
+    """Return the commands that depend on a clock which has changed since, or is held back by an import."""
     column = tables.command_clock.c
     query = (
         select(column.command_id)

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, exists, or_, select
+from sqlalchemy import Connection, exists, or_, select
 
 from services.deleter.planning import due_obligations, outstanding
 from services.ledger import outbox, tables
 from services.ledger.facts import load_facts, load_tagged_events
+from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
 from services.policy import obligations
 from services.policy.ids import clock_id
 from services.policy.model import Policy
@@ -64,7 +64,7 @@ def forecast(
     )
 
 
-def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequence[Row[Any]]]:
+def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequence[RecordRow]]:
     """The import's own records, and those that hang on clocks whose anchor it decided; page by page."""
     hangs = exists().where(
         tables.hanging.c.record_id == tables.record.c.record_id,
@@ -72,12 +72,12 @@ def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequenc
         tables.clock.c.backfill == backfill,
     )
     query = (
-        select(tables.record)
+        select(*RECORD_COLUMNS)
         .where(or_(tables.record.c.backfill == backfill, hangs))
         .order_by(tables.record.c.record_id)
         .limit(_CHUNK_SIZE)
     )
     after = UUID(int=0)
-    while rows := connection.execute(query.where(tables.record.c.record_id > after)).all():
+    while rows := record_rows(connection.execute(query.where(tables.record.c.record_id > after))):
         yield rows
         after = rows[-1].record_id

@@ -9,7 +9,7 @@ from datetime import datetime
 from schemas.codec import Codec
 from schemas.topics import Topic
 from services.crypto.signing import SignerProtocol
-from services.deleter.dispatch import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage, RecordMetadata
 from services.kafka.client import KafkaProducer, OutgoingMessage
 from services.kafka.spans import NO_SPANS, Tracer
 from services.kafka.trace_context import Trace, trace_of_command

@@ -244,7 +244,8 @@ class _AcknowledgementBatch:
         """The command itself was answered: its recall has nothing left to take back."""
         recalls = [self._commands[one] for one in self._recalls[original]]
         return [
-            one.after("stale" if one.state == "unsent" else "done", self._now) for one in recalls
+            one.after("clock_changed" if one.state == "unsent" else "done", self._now)
+            for one in recalls
         ]
 
     def _apply_refusal(self, left: _Command) -> _Command:
@@ -273,7 +274,7 @@ class _AcknowledgementBatch:
         assert check.supersedes is not None
         original = self._commands[check.supersedes]
         found = answer.status == "done" and any(answer.counts.values())
-        return original.after("found" if found else "proven", self._now)
+        return original.after("still_present" if found else "proven", self._now)
 
     def _schedule_follow_up(self, left: _Command) -> _Command:
         """The command with what has to follow on its answer: a check, a repetition, or no more."""
@@ -288,7 +289,7 @@ class _AcknowledgementBatch:
             return left
         system = self._policy.systems[left.system]
         if system.role != "controller" and system.reread == "attested":
-            return left.after("attest", self._now)
+            return left.after("attested_only", self._now)
         if system.verify_delay is None:
             return left
         return replace(left, follow_up_at=self._now + system.verify_delay)
@@ -391,7 +392,7 @@ def close_command(connection: Connection, command_id: UUID, now: datetime) -> St
         waiting = tables.command.c.state == "recalling"
         query = select(tables.command).where(about, waiting).with_for_update()
         closed += connection.execute(query)
-    state, *_ = outbox.transition(connection, closed, "close", now, outcome="closed")
+    state, *_ = outbox.transition(connection, closed, "closed_by_operator", now, outcome="closed")
     for recalled in closed[1:]:  # what asks for it again by now asked in vain while it was recalled
         outbox.schedule_rescan(connection, recalled.command_id, now)
     return state

@@ -18,14 +18,9 @@ from sqlalchemy import Connection, func, select
 
 from schemas.cloudevents import CloudEvent, hash_event
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import (
-    CommandMessage,
-    PausedSystems,
-    RecordMetadata,
-    RetryPolicy,
-    dispatch,
-    lease,
-)
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.events.ingestion_plan import TaggedEventRow
 from services.ledger import tables

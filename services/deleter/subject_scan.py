@@ -1,17 +1,23 @@
-"""Looks: the records of a data subject of whom something was said, chunk by chunk."""
+"""Scan the records of data subjects that have a new privacy event, a chunk of records at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from services.ledger import tables
 from services.ledger.facts import LedgerFacts
+from services.ledger.rows import (
+    RECORD_COLUMNS,
+    SUBJECT_COLUMNS,
+    RecordRow,
+    SubjectRow,
+    record_rows,
+)
 from services.policy.ids import record_id
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in, update_in
@@ -19,97 +25,97 @@ from services.storage.bulk import select_in, update_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectScanChunk:
-    """One chunk of the look at a subject's records."""
+    """A chunk of the records of a subject."""
 
     subject: str
-    due: datetime
+    due: datetime | None
+    """When the scan was due, UTC."""
     cursor: UUID | None
-    """The last record that the look had passed before."""
-    records: tuple[Row[Any], ...]
+    """The last record of the chunk before."""
+    records: tuple[RecordRow, ...]
     """Without those that an import holds back."""
     last_record: UUID | None
-    """The last record of the chunk; nothing when the look is over."""
+    """The last record of this chunk; None if the scan is finished with it."""
 
 
 def due_scans(
     connection: Connection, now: datetime, *, limit: int, max_records: int, chunk: int
 ) -> list[SubjectScanChunk]:
-    """A chunk of each of the looks that are due: at most `limit` subjects, and hardly over `most` records.
+    """Return a chunk of each of up to `limit` subjects whose scan is due, longest due first.
 
-    Their rows are not locked yet: clocks are locked before subjects. `looked` sees whether another
-    deleter has been there.
+    It stops once the chunks have `max_records` records. The subjects are not locked yet, since clocks are
+    locked before subjects: `advance_scans` sees whether another deleter has scanned one meanwhile.
     """
     column = tables.subject.c
     query = (
-        select(tables.subject)
+        select(*SUBJECT_COLUMNS)
         .where(column.next_due <= now, column.next_due.is_not(None))
         .order_by(column.next_due)
         .limit(limit)
     )
-    found: list[SubjectScanChunk] = []
+    scans: list[SubjectScanChunk] = []
     records = 0
-    for row in connection.execute(query).all():
+    for row in map(SubjectRow._make, connection.execute(query).all()):
         if records >= max_records:
-            break  # the others keep their turn
-        found.append(_scan_chunk(connection, row, chunk))
-        records += len(found[-1].records)
-    return found
+            break  # the other subjects stay due
+        scans.append(_scan_chunk(connection, row, chunk))
+        records += len(scans[-1].records)
+    return scans
 
 
 def co_subject_records(
-    connection: Connection, looks: Collection[SubjectScanChunk], events: Mapping[UUID, TaggedEvent]
-) -> list[Row[Any]]:
-    """The records that the same events make for other subjects: pseudonymisation waits for all."""
+    connection: Connection, scans: Collection[SubjectScanChunk], events: Mapping[UUID, TaggedEvent]
+) -> list[RecordRow]:
+    """Return the records that the same events make for other subjects: pseudonymising waits for all."""
     ids = {
-        record_id(row.event_id, tagged.source, tagged.id, subject)
-        for look in looks
-        for row in look.records
-        if len((tagged := events[row.event_id]).subjects) > 1
-        for subject in tagged.subjects
+        record_id(row.event_id, event.source, event.id, subject)
+        for scan in scans
+        for row in scan.records
+        if len((event := events[row.event_id]).subjects) > 1
+        for subject in event.subjects
     }
-    query = select(tables.record).where(tables.record.c.backfill.is_(None))
-    return list(select_in(connection, query, tables.record.c.record_id, ids))
+    column = tables.record.c
+    query = select(*RECORD_COLUMNS).where(column.backfill.is_(None))
+    return record_rows(select_in(connection, query, column.record_id, ids))
 
 
 def advance_scans(
-    connection: Connection, looks: Collection[SubjectScanChunk], facts: LedgerFacts, now: datetime
+    connection: Connection, scans: Collection[SubjectScanChunk], facts: LedgerFacts, now: datetime
 ) -> None:
-    """Note how far each look has come; the subjects are locked. One that began anew stays due."""
+    """Note how far each scan has come; the subjects are locked. One that was restarted stays due."""
     column = tables.subject.c
-    for look in looks:
-        later = [at for at in facts.subject_state(look.subject).change_times if at > now]
-        due = look.due if look.last_record else min(later, default=None)
+    for scan in scans:
+        changes = [time for time in facts.subject_state(scan.subject).change_times if time > now]
+        due = scan.due if scan.last_record else min(changes, default=None)
         connection.execute(
             update(tables.subject)
             .where(
-                column.subject == look.subject,
-                column.next_due == look.due,
-                column.cursor.is_not_distinct_from(look.cursor),
+                column.subject == scan.subject,
+                column.next_due == scan.due,
+                column.cursor.is_not_distinct_from(scan.cursor),
             )
-            .values(next_due=due, cursor=look.last_record)
+            .values(next_due=due, cursor=scan.last_record)
         )
 
 
 def postpone_scans(connection: Connection, subjects: Collection[str], at: datetime) -> None:
-    """Look at these subjects' records again at an instant, UTC, or sooner; they are locked."""
+    """Scan these subjects' records again at an instant, UTC, or sooner; the subjects are locked."""
     column = tables.subject.c
     later = or_(column.next_due.is_(None), column.next_due > at)
-    looking = update(tables.subject).where(later).values(next_due=at, cursor=None)
-    update_in(connection, looking, column.subject, sorted(subjects))
+    restarted = update(tables.subject).where(later).values(next_due=at, cursor=None)
+    update_in(connection, restarted, column.subject, sorted(subjects))
 
 
-def _scan_chunk(connection: Connection, row: Row[Any], chunk: int) -> SubjectScanChunk:
-    record = tables.record.c
-    query = select(tables.record).where(record.subject == row.subject)
+def _scan_chunk(connection: Connection, row: SubjectRow, chunk: int) -> SubjectScanChunk:
+    column = tables.record.c
+    query = select(*RECORD_COLUMNS).where(column.subject == row.subject)
     if row.cursor is not None:
-        query = query.where(record.record_id > row.cursor)
-    found: Sequence[Row[Any]] = connection.execute(
-        query.order_by(record.record_id).limit(chunk)
-    ).all()
+        query = query.where(column.record_id > row.cursor)
+    records = record_rows(connection.execute(query.order_by(column.record_id).limit(chunk)))
     return SubjectScanChunk(
         subject=row.subject,
         due=row.next_due,
         cursor=row.cursor,
-        records=tuple(one for one in found if one.backfill is None),
-        last_record=found[-1].record_id if len(found) == chunk else None,
+        records=tuple(record for record in records if record.backfill is None),
+        last_record=records[-1].record_id if len(records) == chunk else None,
     )

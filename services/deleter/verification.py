@@ -11,15 +11,17 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import outbox, tables
+from services.ledger.command_draft import CommandDraft
 from services.ledger.command_state import CARRIED_OUT
-from services.ledger.outbox import CommandDraft
+from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
+from services.ledger.subject_lock import lock_subjects
 from services.policy.actions import CHANGING
 from services.policy.model import Policy
 from services.policy.reasons import BACKUP_RESTORED, STILL_PRESENT, VERIFICATION_REASONS
@@ -28,6 +30,13 @@ from services.storage.bulk import select_in, update_in
 
 _RESTORED_OUTCOME = "restored"
 """What a system that was restored has to do anew."""
+
+
+class _CommandRecord(NamedTuple):
+    record_id: UUID
+    step: str
+
+
 _EpochsByCommand = Mapping[UUID, Sequence[tuple[str, UUID, int]]]
 
 
@@ -125,7 +134,7 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
     return len(rows)
 
 
-def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) -> list[CommandRow]:
     """The commands on whose answers something has to follow; they and their subjects are locked."""
     column = tables.command.c
     due = (column.follow_up_at <= now, column.follow_up_at.is_not(None))
@@ -137,10 +146,11 @@ def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) ->
     ).all()
     if not seen:
         return []
-    outbox.lock_subjects(connection, {row.subject for row in seen}, "command")
-    query = select(tables.command).where(*due).order_by(column.subject, column.seq)
+    lock_subjects(connection, {row.subject for row in seen}, "command")
+    query = select(*COMMAND_COLUMNS).where(*due).order_by(column.subject, column.seq)
     query = query.with_for_update()
-    return list(select_in(connection, query, column.command_id, {row.command_id for row in seen}))
+    ids = {row.command_id for row in seen}
+    return command_rows(select_in(connection, query, column.command_id, ids))
 
 
 def _load_epochs(
@@ -163,34 +173,31 @@ def _load_epochs(
 
 def _load_records(
     connection: Connection, commands: Collection[UUID]
-) -> Mapping[UUID, list[Row[Any]]]:
+) -> Mapping[UUID, list[_CommandRecord]]:
+    """Return the records of commands, and what each command does to them, in the order of their ids."""
     member = tables.member.c
     query = select(member.command_id, member.record_id, member.step).order_by(member.record_id)
-    found: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
+    records: defaultdict[UUID, list[_CommandRecord]] = defaultdict(list)
     for row in select_in(connection, query, member.command_id, commands):
-        found[row.command_id].append(row)
-    return found
+        records[row.command_id].append(_CommandRecord(row.record_id, row.step))
+    return records
 
 
-def _verify_draft(row: Row[Any]) -> CommandDraft:
-    return CommandDraft(
-        system=row.system,
-        subject=row.subject,
+def _verify_draft(row: CommandRow) -> CommandDraft:
+    assert row.follow_up_at is not None, "only a command with a follow-up is verified"
+    return CommandDraft.referring_to(
+        row,
         action="verify",
-        step="verify",
-        rules=tuple(json.loads(row.rules)),
-        purposes=tuple(json.loads(row.purposes)),
         reason=VERIFICATION_REASONS[row.action],
         due_at=row.follow_up_at,
-        not_before=None,
-        erase_by=None,
-        names_subject=row.names_subject,
-        supersedes=row.command_id,
     )
 
 
 def _repeat_draft(
-    row: Row[Any], records: Mapping[UUID, list[Row[Any]]], epochs: _EpochsByCommand, now: datetime
+    row: CommandRow,
+    records: Mapping[UUID, list[_CommandRecord]],
+    epochs: _EpochsByCommand,
+    now: datetime,
 ) -> CommandDraft:
     members = records[row.command_id]
     return CommandDraft(
@@ -205,7 +212,7 @@ def _repeat_draft(
         not_before=row.not_before,
         erase_by=row.erase_by,
         epochs=tuple(epochs.get(row.command_id, ())),
-        records=tuple(one.record_id for one in members),
+        records=tuple(record.record_id for record in members),
         names_subject=row.names_subject,
         supersedes=row.command_id,
         request=row.request,

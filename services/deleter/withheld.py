@@ -10,13 +10,13 @@ from services.policy.tagging import TaggedEvent
 
 
 def is_withheld(
-    blindness: BlindSpots, action: str, subject: str, tagged: TaggedEvent, policy: Policy
+    blind_spots: BlindSpots, action: str, subject: str, tagged: TaggedEvent, policy: Policy
 ) -> bool:
     """Whether an action on the record of a subject of an event has to wait.
 
     Pseudonymisation depends on everybody whom the event names.
     """
-    if not blindness or action in HARMLESS:
+    if not blind_spots or action in HARMLESS:
         return False
     about = tagged.subjects if action == "pseudonymise" else (subject,)
-    return blindness.covers(about, obligations.clocks_of(tagged, subject, policy))
+    return blind_spots.covers(about, obligations.clocks_of(tagged, subject, policy))

@@ -34,8 +34,8 @@ State = Literal[
 CommandEvent = Literal[
     "sending",
     "sent",
-    "stale",
-    "close",
+    "clock_changed",
+    "closed_by_operator",
     "done",
     "nothing_held",
     "partial",
@@ -44,8 +44,8 @@ CommandEvent = Literal[
     "recalled",
     "already_done",
     "proven",
-    "found",
-    "attest",
+    "still_present",
+    "attested_only",
     "restored",
 ]
 OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling")
@@ -78,8 +78,8 @@ class IllegalTransition(TermijnError):
 _AFTER_SENDING: Mapping[CommandEvent, State] = {
     "sending": "sending",
     "sent": "sent",
-    "stale": "recalling",
-    "close": "closed",
+    "clock_changed": "recalling",
+    "closed_by_operator": "closed",
     "done": "acknowledged",
     "nothing_held": "acknowledged",
     "already_done": "acknowledged",
@@ -88,7 +88,7 @@ _AFTER_SENDING: Mapping[CommandEvent, State] = {
     "refused": "refused",
 }
 _TRANSITIONS: Mapping[State, Mapping[CommandEvent, State]] = {
-    "unsent": {"sending": "sending", "stale": "cancelled", "close": "closed"},
+    "unsent": {"sending": "sending", "clock_changed": "cancelled", "closed_by_operator": "closed"},
     "sending": {**_AFTER_SENDING, "partial": "sending", "failed": "sending"},
     "sent": {**_AFTER_SENDING, "sending": "sent"},
     "recalling": {
@@ -102,8 +102,8 @@ _TRANSITIONS: Mapping[State, Mapping[CommandEvent, State]] = {
     },
     "acknowledged": {
         "proven": "erased",
-        "found": "reopened",
-        "attest": "attested",
+        "still_present": "reopened",
+        "attested_only": "attested",
         "restored": "reopened",
     },
     "erased": {"restored": "reopened"},
@@ -125,6 +125,6 @@ def next_state(state: State, event: CommandEvent) -> State:
         return following
     settled = state in SETTLED and state != "refused"
     settled = settled and event not in _CONTRADICTIONS.get(state, ())
-    if settled and event not in ("sending", "sent", "close"):
+    if settled and event not in ("sending", "sent", "closed_by_operator"):
         return state  # a late or repeated answer, or a move of the clock: what is settled stands
     raise IllegalTransition(state, event)

@@ -21,8 +21,9 @@ from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 
 from schemas.errors import TermijnError
 from services.events.ingestion_plan import IngestionPlan, encode_decision_fields
-from services.ledger import disowned_keys, outbox, tables
+from services.ledger import disowned_keys, tables
 from services.ledger.facts import load_tagged_events
+from services.ledger.subject_lock import lock_subjects
 from services.policy.ids import key_id, record_id
 from services.policy.model import Policy
 from services.policy.tagging import TaggedEvent, identifying_keys
@@ -151,7 +152,7 @@ def schedule_rescan(
     """
     if not subjects:
         return
-    outbox.lock_subjects(connection, {*subjects, *beside}, "say")
+    lock_subjects(connection, {*subjects, *beside}, "privacy event")
     column = tables.subject.c
     at = literal(now, column.next_due.type)
     later = or_(column.next_due.is_(None), column.next_due > at)

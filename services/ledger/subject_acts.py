@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, case, or_, select, update
 
-from services.ledger import outbox, tables
+from services.ledger import tables
+from services.ledger.subject_lock import LockPurpose, lock_subjects
 from services.policy.subject_state import PrivacyEvent
 from services.storage.bulk import insert, select_in, update_each
 
@@ -38,8 +39,8 @@ def store_privacy_events(
     by_subject: defaultdict[str, list[StoredPrivacyEvent]] = defaultdict(list)
     for one in events:
         by_subject[one.act.subject].append(one)
-    purpose: outbox.LockPurpose = "say" if by_subject else "record"
-    locked = outbox.lock_subjects(connection, {*by_subject, *recorded}, purpose)
+    purpose: LockPurpose = "privacy event" if by_subject else "record"
+    locked = lock_subjects(connection, {*by_subject, *recorded}, purpose)
     rows = [
         {"event_id": one.event_id, "subject": one.act.subject, "backfill": one.backfill}
         for one in sorted(events, key=lambda one: one.event_id)
@@ -88,7 +89,7 @@ def release_backfill(connection: Connection, backfill: str, now: datetime) -> No
     column = tables.act.c
     query = select(column.subject).where(column.backfill == backfill).distinct()
     subjects = sorted(connection.execute(query).scalars())
-    outbox.lock_subjects(connection, subjects, "say")
+    lock_subjects(connection, subjects, "privacy event")
     connection.execute(update(tables.act).where(column.backfill == backfill).values(backfill=None))
     for subject in subjects:
         schedule_rescan(connection, subject, now, 1)

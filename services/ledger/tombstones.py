@@ -20,9 +20,10 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, selec
 from schemas.errors import TermijnError
 from services.crypto.tombstones import Kind, TombstoneCipher
 from services.events.ingestion_plan import IngestionPlan, TaggedEventRow
-from services.ledger import clocks, outbox, tables
+from services.ledger import clocks, tables
 from services.ledger.clocks import ClockState
 from services.ledger.recording import RecordingResult
+from services.ledger.subject_lock import lock_subjects
 from services.policy.ids import ClockRef, old_event_id
 from services.policy.model import Policy
 from services.policy.tagging import ClockKey
@@ -228,7 +229,7 @@ def _restore_subject(connection: Connection, rows: RowsByTable) -> None:
     for name in _SUBJECT_TABLES:
         insert(connection, tables.metadata.tables[name], rows[name])
     [row] = rows["subject"]
-    [known] = outbox.lock_subjects(connection, [row["subject"]], "say").values()
+    [known] = lock_subjects(connection, [row["subject"]], "privacy event").values()
     acts = {"subject": row["subject"], "acts": known.acts + row["acts"]}
     update_each(connection, tables.subject, [acts])
 

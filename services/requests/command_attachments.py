@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, select
 
 from services.crypto.jwe import decrypt, encrypt
 from services.ledger import tables
+from services.ledger.rows import CommandRow
 from services.policy.ids import request_id
 from services.requests.request_keys import RequestKeys
 from services.storage.bulk import select_in
@@ -31,16 +32,16 @@ class RequestAttachments:
     """The public encryption key of a system, as JWK text, if it has one."""
 
     def for_commands(
-        self, connection: Connection, rows: Sequence[Row[Any]]
+        self, connection: Connection, rows: Sequence[CommandRow]
     ) -> Mapping[UUID, Mapping[str, Any] | None]:
         """What each command carries; one for corrections waits until these are known."""
         attachments: dict[UUID, Mapping[str, Any] | None] = {}
         disclosures = [row for row in rows if row.action == "disclose"]
         if disclosures:
-            pairs = {(row.subject, row.request) for row in disclosures}
+            pairs = {(row.subject, _request_of(row)) for row in disclosures}
             public = self.keys.public(connection, pairs, database_now(connection))
             for row in disclosures:
-                to = public[request_id(row.subject, row.request)]
+                to = public[request_id(row.subject, _request_of(row))]
                 attachments[row.command_id] = {"disclose_to": to} if to else None
         attachments |= self._corrections(
             connection, [row for row in rows if row.action == "rectify"]
@@ -48,23 +49,23 @@ class RequestAttachments:
         return attachments
 
     def _corrections(
-        self, connection: Connection, rows: Sequence[Row[Any]]
+        self, connection: Connection, rows: Sequence[CommandRow]
     ) -> dict[UUID, Mapping[str, Any] | None]:
         column = tables.correction.c
-        ids = {request_id(row.subject, row.request) for row in rows}
+        ids = {request_id(row.subject, _request_of(row)) for row in rows}
         corrections = {
             row.request_id: row
             for row in select_in(connection, select(tables.correction), column.request_id, ids)
         }
         return {
             row.command_id: self._correction(
-                connection, row, corrections.get(request_id(row.subject, row.request))
+                connection, row, corrections.get(request_id(row.subject, _request_of(row)))
             )
             for row in rows
         }
 
     def _correction(
-        self, connection: Connection, row: Row[Any], corrections: Row[Any] | None
+        self, connection: Connection, row: CommandRow, corrections: Row[Any] | None
     ) -> Mapping[str, Any] | None:
         if corrections is None:
             return None
@@ -72,8 +73,13 @@ class RequestAttachments:
         to = self.key_of(row.system)
         if not (to and corrections.text):
             return fields  # and no key is opened for nobody
-        private = self.keys.private(connection, row.subject, row.request)
+        private = self.keys.private(connection, row.subject, _request_of(row))
         if not private:
             return fields
-        values = decrypt(corrections.text, private, row.request)
+        values = decrypt(corrections.text, private, _request_of(row))
         return {**fields, "corrections": encrypt(values, to, str(row.command_id))}
+
+
+def _request_of(row: CommandRow) -> str:
+    assert row.request is not None, "only commands that serve a request have attachments"
+    return row.request

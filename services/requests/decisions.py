@@ -113,7 +113,7 @@ def erase_collected(connection: Connection, case: Case, policy: Policy, now: dat
     )
     waiting = connection.execute(own.with_for_update()).all()
     if case.right in ("access", "portability"):
-        outbox.transition(connection, waiting, "close", now, outcome="request closed")
+        outbox.transition(connection, waiting, "closed_by_operator", now, outcome="request closed")
     elif waiting:
         return
     request_keys.destroy_request_key(connection, case.subject, case.request, now)

@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from schemas.errors import TermijnError
-from services.ledger import outbox, tables
+from services.ledger import tables
 from services.ledger.facts import load_tagged_events
+from services.ledger.subject_lock import lock_subjects
 from services.policy.model import Policy
 from services.policy.request_cases import Case
 from services.requests import decisions
@@ -83,7 +84,7 @@ class PackageDelivery:
         write_package(report)
 
         def close(connection: Connection) -> None:
-            outbox.lock_subjects(connection, [subject], "say")
+            lock_subjects(connection, [subject], "privacy event")
             open_cases = load_cases(connection, subject, self.policy)
             joined = [
                 other for other in open_cases if other.merged_into == request and other.is_open

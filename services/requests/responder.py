@@ -12,8 +12,9 @@ from sqlalchemy import Connection, select
 
 from schemas.cloudevents import CloudEvent
 from services.deleter.deleter import CatchUpCheck
-from services.ledger import active_policy, outbox, tables
+from services.ledger import active_policy, tables
 from services.ledger.facts import load_privacy_events
+from services.ledger.subject_lock import lock_subjects
 from services.policy.ids import request_id
 from services.policy.model import Policy
 from services.policy.request_cases import Case, list_cases
@@ -86,7 +87,7 @@ class RequestResponder:
     def _process(self, case: Case, identity: UUID) -> bool:
         def work(connection: Connection) -> tuple[str, timedelta] | timedelta:
             active_policy.require_active(connection, self.policy, database_now(connection))
-            outbox.lock_subjects(connection, [case.subject], "say")
+            lock_subjects(connection, [case.subject], "privacy event")
             now = database_now(connection)
             subject_cases = load_cases(connection, case.subject, self.policy)
             current = next(
@@ -132,7 +133,7 @@ class RequestResponder:
 
     def _clean_up(self, case: Case) -> None:
         def work(connection: Connection) -> None:
-            outbox.lock_subjects(connection, [case.subject], "say")
+            lock_subjects(connection, [case.subject], "privacy event")
             decisions.erase_collected(connection, case, self.policy, database_now(connection))
 
         self.ledger.run_in_transaction(work)

@@ -12,15 +12,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select, text
 
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import (
-    CommandMessage,
-    PausedSystems,
-    RecordMetadata,
-    RetryPolicy,
-    SentCommand,
-    dispatch,
-    lease,
-)
+from services.deleter.dispatch import RetryPolicy, SentCommand, dispatch, lease
+from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import (
     Acknowledgement,
     AcknowledgementResult,

@@ -90,14 +90,14 @@ class Role:
             },
             verifiers=dict.fromkeys(SYSTEMS, _Trusting()),
             ledger=self.ledger,
-            seal=AeadCipher(bytes(32)),
+            cipher=AeadCipher(bytes(32)),
             observer=self,
             now=lambda: NOW,
             **more,
         )
         log = PartitionId(cluster_id="c", topic="acks", topic_id="t", partition=0)
         before, self.read = self.read or None, self.read + len(messages)
-        work.apply(messages, [OffsetAdvance(log=log, expected=before, next=self.read)])
+        work.handle(messages, [OffsetAdvance(log=log, expected=before, next=self.read)])
 
 
 class _Trusting:

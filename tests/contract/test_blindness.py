@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Message
 
-from consumers.batch_application import apply
+from consumers.batch_application import apply_batch
 from consumers.recorder import RecorderHandler
 from consumers.tagger import TaggerHandler
 from schemas.cloudevents import CloudEvent, to_headers
@@ -127,17 +127,17 @@ class Environment:
         at = time or now() - timedelta(minutes=1)
         one = CloudEvent(id=id_ or f"x{self.offset}", source=source, type=type_, time=at, data={})
         out = TopicBus()
-        self.tagger(out).apply([self.message(topic.name, value, to_headers(one))], [])
+        self.tagger(out).handle([self.message(topic.name, value, to_headers(one))], [])
         return out.out
 
     def tagger(self, out: TopicBus) -> TaggerHandler:
         topics = {one.name: one for one in map(business_topic, self.policy.events)}
         return TaggerHandler(
-            tags=EventTagger(policy=self.policy, codec=CODEC, topics=topics),
+            tagger=EventTagger(policy=self.policy, codec=CODEC, topics=topics),
             codec=CODEC,
             forwarder=out,  # type: ignore[arg-type]  # as much of it as the tagger uses
             sender=out,  # type: ignore[arg-type]
-            seal=self.seal,
+            cipher=self.seal,
             ledger=self.ledger,
             observer=NullRoleObserver(),
             now=now,
@@ -157,15 +157,15 @@ class Environment:
 
     def record(self, out: Sequence[OutgoingMessage], **other: Any) -> None:
         """Let a recorder read these."""
-        self.recorder(**other).apply([self.message(one.topic, one.value) for one in out], [])
+        self.recorder(**other).handle([self.message(one.topic, one.value) for one in out], [])
 
     def recorder(self, **other: Any) -> RecorderHandler:
         parts: dict[str, Any] = {
             "policy": self.policy,
             "codec": CODEC,
             "ledger": self.ledger,
-            "seal": self.seal,
-            "remains": self.remains,
+            "cipher": self.seal,
+            "tombstone_cipher": self.remains,
             "observer": NullRoleObserver(),
             "now": now,
         }
@@ -280,7 +280,7 @@ def test_a_hold_that_no_attempt_can_tag_stops_everything(
 
     monkeypatch.setattr(EventTagger, "tag_message", of)
     value = CODEC.encode(business_topic(HOLD), hold())
-    apply(
+    apply_batch(
         environment.tagger(TopicBus()), [environment.message(f"{HOLD}.v1", value)], [], lambda: None
     )
     assert environment.run_deleter() == set()
@@ -300,13 +300,17 @@ def test_a_hold_that_no_attempt_can_record_stops_its_subject(
 
     [out] = environment.tag(HOLD, hold())
     monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
-    apply(environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None)
+    apply_batch(
+        environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None
+    )
     environment.run_deleter()
     assert environment.subjects() == ALL - {"visitor:1"}
     assert environment.reach() == {"narrow": 1}
     monkeypatch.setattr("consumers.recorder.read_visible_parts", event_id)
     environment.offset += 1
-    apply(environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None)
+    apply_batch(
+        environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None
+    )
     assert environment.reach() == {"narrow": 1, "everything": 1}
 
 
@@ -321,7 +325,9 @@ def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
 
     with monkeypatch.context() as broken:
         broken.setattr("consumers.recorder.restore_tombstones", note)
-        apply(environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None)
+        apply_batch(
+            environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None
+        )
     environment.run_deleter()
     assert environment.subjects() == ALL - {"visitor:1"}
 
@@ -446,7 +452,7 @@ def test_a_recorder_with_another_key_than_the_taggers_knows_only_the_type(
     environment: Environment,
 ) -> None:
     """What it cannot open may be about anybody."""
-    environment.record(environment.tag(HOLD, BAD_HOLD), seal=AeadCipher(bytes(32)))
+    environment.record(environment.tag(HOLD, BAD_HOLD), cipher=AeadCipher(bytes(32)))
     assert environment.run_deleter() == set()
 
 
@@ -564,7 +570,7 @@ def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_record
     noise = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
     value = CODEC.encode(DEAD_LETTERS, {**letter, "topic": noise}, trusted=True)
     message = environment.message(DEAD_LETTERS.name, value)
-    apply(environment.recorder(), [message], [], lambda: None)
+    apply_batch(environment.recorder(), [message], [], lambda: None)
     assert environment.run_deleter() == set()
     assert environment.reach() == {"everything": 1}
 

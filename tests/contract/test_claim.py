@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import tables
 from services.storage.database import Database
 from tests.contract.deleter_invariants import find_missing

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.ledger import backfills, tables
 from services.ledger.recording import record

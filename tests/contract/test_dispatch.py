@@ -11,15 +11,9 @@ from functools import partial
 
 import pytest
 
-from services.deleter.dispatch import (
-    LEASE,
-    CommandMessage,
-    PausedSystems,
-    RecordMetadata,
-    RetryPolicy,
-    dispatch,
-    lease,
-)
+from services.deleter.dispatch import LEASE, RetryPolicy, dispatch, lease
+from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import tables
 from services.storage.database import Database
 from tests.contract.event_builders import (

@@ -31,13 +31,10 @@ from schemas import limits
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter import activation, claim, deleter
 from services.deleter.deleter import Deleter, DeleterLimits
-from services.deleter.dispatch import (
-    CommandMessage,
-    PausedSystems,
-    RecordMetadata,
-    RetryPolicy,
-)
+from services.deleter.dispatch import RetryPolicy
 from services.deleter.manual_retry import CommandNotRetryable, retry
+from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import Status, close_command
 from services.ledger import active_policy, tables
 from services.ledger import blind_spots as ledger_blindness

@@ -271,7 +271,9 @@ class TestEntries:
         before = len(select_rows(ledger, tables.evidence_pending))
         roll_back(
             ledger,
-            lambda connection: outbox.transition(connection, [row], "close", instant(FAR)),
+            lambda connection: outbox.transition(
+                connection, [row], "closed_by_operator", instant(FAR)
+            ),
         )
         assert len(select_rows(ledger, tables.evidence_pending)) == before
 

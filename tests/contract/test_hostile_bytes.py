@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from consumers.acknowledgements import AcknowledgementHandler
-from consumers.batch_application import Work, apply
+from consumers.batch_application import BatchHandler, apply_batch
 from consumers.recorder import RecorderHandler
 from consumers.tagger import TaggerHandler
 from schemas import topics
@@ -124,7 +124,7 @@ hostile = settings(
 class TopicReader:
     """One topic of one partition, read by one role."""
 
-    def __init__(self, role: Work, topic: str) -> None:
+    def __init__(self, role: BatchHandler, topic: str) -> None:
         self.role = role
         self.log = PartitionId(cluster_id="c", topic=topic, topic_id=topic, partition=0)
         self.read = 0
@@ -133,7 +133,7 @@ class TopicReader:
         """A batch, as the loop of the role would do it."""
         before, self.read = self.read or None, self.read + len(messages)
         advance = OffsetAdvance(log=self.log, expected=before, next=self.read)
-        apply(self.role, messages, [advance], lambda: None)
+        apply_batch(self.role, messages, [advance], lambda: None)
 
 
 class RecordingObserver:
@@ -211,11 +211,11 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
     ledger = empty_database(shared_ledger)
     nobody, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
-        tags=EventTagger(policy=POLICY, codec=CODEC, topics=TOPICS),
+        tagger=EventTagger(policy=POLICY, codec=CODEC, topics=TOPICS),
         codec=CODEC,
         forwarder=cast(BulkProducer, passed),
         sender=cast(KafkaProducer, passed),
-        seal=SEAL,
+        cipher=SEAL,
         ledger=ledger,
         observer=nobody,
         now=lambda: NOW,
@@ -229,8 +229,8 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
         policy=POLICY,
         codec=CODEC,
         ledger=ledger,
-        seal=SEAL,
-        remains=TombstoneCipher(bytes(32)),
+        cipher=SEAL,
+        tombstone_cipher=TombstoneCipher(bytes(32)),
         observer=nobody,
         now=lambda: NOW,
     )
@@ -273,7 +273,7 @@ def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[
         topics={WEBSITE.name: (WEBSITE, "website")},
         verifiers={"website": Verifier(lambda: Keyring((KEY,)).public())},
         ledger=ledger,
-        seal=SEAL,
+        cipher=SEAL,
         observer=nobody,
         now=lambda: FAR + timedelta(days=1),
     )
@@ -330,11 +330,13 @@ def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Da
     """The reason of its dead letter names what does not fit; a letter so large goes into the ledger."""
     nobody, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
-        tags=EventTagger(policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS),
+        tagger=EventTagger(
+            policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS
+        ),
         codec=CODEC,
         forwarder=cast(BulkProducer, passed),
         sender=cast(KafkaProducer, passed),
-        seal=SEAL,
+        cipher=SEAL,
         ledger=ledger,
         observer=nobody,
         now=lambda: NOW,

@@ -10,7 +10,8 @@ import pytest
 from services import policy as policy_package
 from services.deleter.activation import activate
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import active_policy, key_conflicts, tables
 from services.ledger.key_conflicts import ConflictAlreadyDecided, ConflictNotFound
 from services.ledger.recording import record

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 )
 
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import PausedSystems, lease
+from services.deleter.dispatch import lease
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import key_conflicts, tables
 from services.ledger.recording import record
 from services.storage.database import Database

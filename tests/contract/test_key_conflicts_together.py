@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import key_conflicts
 from services.ledger.recording import record
 from services.storage.database import Database

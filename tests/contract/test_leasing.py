@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from services.deleter.claim import ClaimResult, claim_due
-from services.deleter.dispatch import CommandMessage, PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.message import CommandMessage
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import tables
 from services.ledger.outbox import LeaseRequest
 from services.storage.bulk import update_each

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from services.deleter.dispatch import LEASE, PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.dispatch import LEASE, RetryPolicy, dispatch, lease
+from services.deleter.paused_systems import PausedSystems
 from services.storage import pause
 from services.storage.database import Database
 from tests.contract.event_builders import event, feedback

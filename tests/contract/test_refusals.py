@@ -12,7 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.dispatch import PausedSystems, lease
+from services.deleter.dispatch import lease
+from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import Status, close_command, escalate
 from services.deleter.undeliverable import set_aside
 from services.deleter.verification import verify_commands

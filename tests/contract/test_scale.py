@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import PausedSystems, lease
+from services.deleter.dispatch import lease
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import tables
 from services.ledger.recording import record
 from services.storage.database import Database

@@ -76,13 +76,13 @@ class Role:
             },
             verifiers={one: Verifier(self._ring(one)) for one in self.keys},
             ledger=self.ledger,
-            seal=AeadCipher(bytes(32)),
+            cipher=AeadCipher(bytes(32)),
             observer=self,
             now=lambda: at,
         )
         log = PartitionId(cluster_id="c", topic=TOPIC.name, topic_id="t", partition=0)
         before, self.read = self.read or None, self.read + len(messages)
-        work.apply(messages, [OffsetAdvance(log=log, expected=before, next=self.read)])
+        work.handle(messages, [OffsetAdvance(log=log, expected=before, next=self.read)])
 
     def _ring(self, system: str) -> Callable[[], Keyring]:
         def ring() -> Keyring:

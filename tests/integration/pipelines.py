@@ -12,7 +12,7 @@ from threading import Event, Lock, Thread
 from confluent_kafka import Message, Producer
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, select
 
-from consumers.batch_application import Work
+from consumers.batch_application import BatchHandler
 from consumers.consumer_loop import ConsumerLoop
 from services.kafka.client import KafkaClient
 from services.ledger import tables
@@ -51,7 +51,7 @@ class StoringHandler:
     before_commit: Callable[[], None] = lambda: None
     """Called inside each transaction, when everything is written."""
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         self.before()
 
         def write(connection: Connection) -> None:
@@ -132,7 +132,7 @@ _STARTING = Lock()
 def running(
     kafka: KafkaCluster,
     ledger: Database,
-    work: Work,
+    work: BatchHandler,
     *,
     role: str = ROLE,
     topics: Sequence[str] = (TOPIC,),
@@ -146,10 +146,10 @@ def running(
         ledger=ledger,
         topics=topics,
         group=group,
-        work=work,
+        handler=work,
         observer=observer,
         now=lambda: datetime.now(UTC),
-        batch=100,
+        batch_size=100,
         batch_seconds=0.05,
     )
     ended: list[BaseException] = []

@@ -367,7 +367,7 @@ def settling(
         topics={name: (catalogue.acknowledgement_topic(one), one) for name, one in topics.items()},
         verifiers={one: Verifier(lambda: Keyring((SIGNING,)).public()) for one in systems},
         ledger=environment.ledger,
-        seal=AeadCipher(KEY),
+        cipher=AeadCipher(KEY),
         observer=heard,
         now=now,
     )
@@ -472,7 +472,7 @@ def test_a_hostile_request_stops_no_other(
         topics={REQUESTS.name: REQUESTS},
         ledger=environment.ledger,
         keys=RequestKeys(seal=AeadCipher(KEY), older=lambda: AeadCipher(KEY)),
-        seal=AeadCipher(KEY),
+        cipher=AeadCipher(KEY),
         observer=heard,
         now=now,
     )

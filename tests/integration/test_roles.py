@@ -96,15 +96,15 @@ class Environment:
     ) -> Iterator[RunningLoop]:
         """A tagger, by this machine's clock or another."""
         work = TaggerHandler(
-            tags=EventTagger(policy=POLICY, codec=CODEC, topics=BUSINESS),
+            tagger=EventTagger(policy=POLICY, codec=CODEC, topics=BUSINESS),
             codec=CODEC,
             forwarder=BulkProducer.on(self.bus),
             sender=sender or self.sender,
-            seal=AeadCipher(KEY),
+            cipher=AeadCipher(KEY),
             ledger=ledger or self.ledger,
             observer=self.noted,
             now=clock,
-            read=now,
+            database_now=now,
         )
         read = [f"{one}.v1" for one in READ]
         with running(
@@ -119,8 +119,8 @@ class Environment:
             policy=POLICY,
             codec=CODEC,
             ledger=self.ledger,
-            seal=AeadCipher(KEY),
-            remains=TombstoneCipher(KEY),
+            cipher=AeadCipher(KEY),
+            tombstone_cipher=TombstoneCipher(KEY),
             observer=self.noted,
             now=now,
         )

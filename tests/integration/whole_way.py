@@ -58,11 +58,11 @@ class WholeWay:
         """Let both roles run until all that is on the bus is in the ledger."""
         topics = {topic.name: topic for topic in map(business_topic, self._policy.events)}
         tagger = TaggerHandler(
-            tags=EventTagger(policy=self._policy, codec=self._codec, topics=topics),
+            tagger=EventTagger(policy=self._policy, codec=self._codec, topics=topics),
             codec=self._codec,
             forwarder=BulkProducer.on(self.bus),
             sender=self.bus.sender(),
-            seal=SEAL,
+            cipher=SEAL,
             ledger=self._ledger,
             observer=_NullObserver(),
             now=now,
@@ -71,8 +71,8 @@ class WholeWay:
             policy=self._policy,
             codec=self._codec,
             ledger=self._ledger,
-            seal=SEAL,
-            remains=TombstoneCipher(KEY),
+            cipher=SEAL,
+            tombstone_cipher=TombstoneCipher(KEY),
             observer=_NullObserver(),
             now=now,
         )

@@ -230,7 +230,7 @@ def _found(world: World, ledger: Ledger, record: int) -> str:
     number = ledger.obligations[record].number
     answered = any(one.number == number for one in ledger.settled)
     is_free = answered or "what is found is free at once" in world.broken
-    return next_state("acknowledged", "found") if is_free else "sent"
+    return next_state("acknowledged", "still_present") if is_free else "sent"
 
 
 def _misfortunes(world: World, state: State) -> Iterator[Move[State]]:

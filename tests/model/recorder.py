@@ -16,7 +16,7 @@ def withdraw(world: World, ledger: Ledger, tick: int, record: int) -> Ledger:
     if one.state not in WITHDRAWN or world.asks(ledger.facts, ledger.active, tick, record):
         return ledger
     again = one.state == "unsent" and one.is_again
-    changed = one._replace(state="reopened") if again else become(one, "stale")
+    changed = one._replace(state="reopened") if again else become(one, "clock_changed")
     return ledger._replace(obligations=put(ledger.obligations, record, changed))
 
 

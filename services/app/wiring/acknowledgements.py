@@ -32,9 +32,9 @@ def run_acknowledgements(settings: Settings, stop: Event) -> None:
             topics=topics,
             verifiers=signatures.acknowledgement_verifiers(by_system),
             ledger=ledger,
-            seal=seal,
+            cipher=seal,
             observer=observer,
             now=utc_now,
-            spans=opened.tracer(ROLE),
+            tracer=opened.tracer(ROLE),
         )
         consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer).run(stop)

@@ -190,12 +190,12 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
             ledger=database,
             topics=[topic.name],
             group=f"{configuration.bus.group}-{system}",
-            work=CommandIntake(
-                inbox=inbox, codec=codec, verifier=verifier, seal=seal, observer=observer, now=now
+            handler=CommandIntake(
+                inbox=inbox, codec=codec, verifier=verifier, cipher=seal, observer=observer, now=now
             ),
             observer=observer,
             now=now,
-            batch=_BATCH,
+            batch_size=_BATCH,
             batch_seconds=_BATCH_SECONDS,
         )
         keep = timedelta(days=configuration.inbox.keep_days)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consumers.batch_application import Work
+from consumers.batch_application import BatchHandler
 from consumers.consumer_loop import ConsumerLoop
 from services.app.wiring.resources import Resources, utc_now
 from services.kafka.client import KafkaClient
@@ -18,7 +18,7 @@ def consumer_loop(
     bus: KafkaClient,
     ledger: Database,
     topics: Sequence[str],
-    work: Work,
+    work: BatchHandler,
     observer: ConsumerObserver,
 ) -> ConsumerLoop:
     """The loop of a role over these topics; its offsets are the role's in the ledger."""
@@ -29,9 +29,9 @@ def consumer_loop(
         ledger=ledger,
         topics=topics,
         group=f"{kafka.group}-{role}",
-        work=work,
+        handler=work,
         observer=observer,
         now=utc_now,
-        batch=kafka.batch,
+        batch_size=kafka.batch,
         batch_seconds=kafka.batch_seconds,
     )

@@ -24,11 +24,11 @@ def run_recorder(settings: Settings, stop: Event) -> None:
             policy=policy,
             codec=codec,
             ledger=ledger,
-            seal=seal,
-            remains=opened.tombstone_cipher(ledger, policy),
+            cipher=seal,
+            tombstone_cipher=opened.tombstone_cipher(ledger, policy),
             observer=observer,
             now=utc_now,
-            spans=opened.tracer(ROLE),
+            tracer=opened.tracer(ROLE),
         )
         topics = [topic.name for topic in TOPICS]
         consumer_loop(opened, ROLE, bus, ledger, topics, handler, observer).run(stop)

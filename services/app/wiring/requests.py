@@ -85,7 +85,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
                 topics=request_topics,
                 ledger=ledger,
                 keys=opened.request_keys(),
-                seal=opened.dead_letter_cipher(),
+                cipher=opened.dead_letter_cipher(),
                 observer=observer,
                 now=utc_now,
             ),

@@ -28,18 +28,18 @@ def run_tagger(settings: Settings, stop: Event) -> None:
         topics = required_topics(policy).business
         bus.ensure(opened.kafka_access(ROLE, policy).topics)
         handler = TaggerHandler(
-            tags=EventTagger(
+            tagger=EventTagger(
                 policy=policy, codec=codec, topics=topics, bound=settings.tagging.bound
             ),
             codec=codec,
             forwarder=BulkProducer.on(bus),
             sender=bus.sender(),
-            seal=seal,
+            cipher=seal,
             ledger=ledger,
             observer=observer,
             now=utc_now,
-            read=lambda: _database_now(ledger),
-            spans=opened.tracer(ROLE),
+            database_now=lambda: _database_now(ledger),
+            tracer=opened.tracer(ROLE),
         )
         consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer).run(stop)
 

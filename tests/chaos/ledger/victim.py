@@ -24,14 +24,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import (
-    CommandMessage,
-    PausedSystems,
-    RecordMetadata,
-    RetryPolicy,
-    dispatch,
-    lease,
-)
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import Acknowledgement, apply_acknowledgement
 from services.ledger.recording import record
 from services.policy import loader

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from services.deleter.claim import claim_due
-from services.deleter.dispatch import PausedSystems, RetryPolicy, dispatch, lease
+from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.paused_systems import PausedSystems
 from services.ledger import active_policy, tables
 from services.ledger.recording import record
 from services.policy import loader

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import Message
 
-from consumers.batch_application import apply
+from consumers.batch_application import apply_batch
 from services.kafka.client import DeliveryFailed, KafkaUnavailable
 from services.storage.offsets import OffsetAdvance, PartitionId
 
@@ -29,7 +29,7 @@ class Ledger:
         self.applied: list[tuple[str, int, int]] = []
         self.parked: list[tuple[str, int, int]] = []
 
-    def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+    def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         found = [place(one) for one in messages]
         if self.guilty & set(found):
             raise DeliveryFailed("t", "too large", TOO_LARGE)
@@ -81,7 +81,7 @@ def test_each_message_is_applied_or_parked_once_and_in_order(
     advances = [
         OffsetAdvance(log=log(one), expected=expected, next=end) for one, end in ENDS.items()
     ]
-    apply(ledger, BATCH, advances, lambda: None)
+    apply_batch(ledger, BATCH, advances, lambda: None)
     everything = [place(one) for one in BATCH]
     assert set(ledger.parked) == guilty
     assert ledger.applied == [one for one in everything if one not in guilty]
@@ -100,6 +100,6 @@ def test_what_was_applied_before_the_bus_went_away_counts() -> None:
     ledger = Away(("b", 1, 6), expected=5)
     advances = [OffsetAdvance(log=log(one), expected=5, next=end) for one, end in ENDS.items()]
     with pytest.raises(KafkaUnavailable):
-        apply(ledger, BATCH, advances, lambda: None)
+        apply_batch(ledger, BATCH, advances, lambda: None)
     assert ledger.applied == [("a", 0, 5), ("a", 0, 6), ("a", 0, 9), ("b", 1, 5)]
     assert ledger.at == {log(("a", 0)): 10, log(("b", 1)): 6}

@@ -112,7 +112,7 @@ def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> LoopRun
     played = LoopRun()
 
     class Work:
-        def apply(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
+        def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
             with ledger.transaction() as connection:
                 offsets.advance_offsets(connection, "recorder", advances)
             played.applied.append([message.offset() or 0 for message in messages])
@@ -142,10 +142,10 @@ def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> LoopRun
         ledger=ledger,
         topics=[TOPIC],
         group="g",
-        work=Work(),
+        handler=Work(),
         observer=Observer(),
         now=lambda: datetime(2026, 3, 15, 13, tzinfo=UTC),
-        batch=10,
+        batch_size=10,
         batch_seconds=0,
     )
     try:

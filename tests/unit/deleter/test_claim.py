@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.claim import PlannedObligation, group_into_commands
 from services.deleter.planning import outstanding
+from services.deleter.record_planning import PlannedObligation, group_into_commands
 from services.policy.obligations import Action, Obligation
 
 DUE = datetime(2024, 3, 15, 13, tzinfo=UTC)

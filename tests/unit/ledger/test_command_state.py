@@ -22,12 +22,12 @@ SETTLED: tuple[State, ...] = (
     *("cancelled", "recalled", "closed"),
 )
 
-UNSENT = {"sending": "sending", "stale": "cancelled", "close": "closed"}
+UNSENT = {"sending": "sending", "clock_changed": "cancelled", "closed_by_operator": "closed"}
 SENDING = {
     "sending": "sending",
     "sent": "sent",
-    "stale": "recalling",
-    "close": "closed",
+    "clock_changed": "recalling",
+    "closed_by_operator": "closed",
     "done": "acknowledged",
     "nothing_held": "acknowledged",
     "already_done": "acknowledged",
@@ -40,7 +40,7 @@ RECALLING = {
     **SENDING,
     "sending": "recalling",
     "sent": "recalling",
-    "stale": "recalling",
+    "clock_changed": "recalling",
     "partial": "recalling",
     "failed": "recalling",
     "refused": "recalling",
@@ -49,8 +49,8 @@ RECALLING = {
 REFUSED = {
     "sending": "sending",
     "sent": "sent",
-    "stale": "recalling",
-    "close": "closed",
+    "clock_changed": "recalling",
+    "closed_by_operator": "closed",
     "done": "acknowledged",
     "nothing_held": "acknowledged",
     "already_done": "acknowledged",
@@ -66,8 +66,8 @@ TABLE = {
     "refused": REFUSED,
     "acknowledged": {
         "proven": "erased",
-        "found": "reopened",
-        "attest": "attested",
+        "still_present": "reopened",
+        "attested_only": "attested",
         "restored": "reopened",
     },
     "erased": {"restored": "reopened"},
@@ -94,7 +94,7 @@ def test_a_command_goes_where_the_table_says(
     "happening",
     [
         *("done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled"),
-        *("sent", "proven", "found", "attest", "restored"),
+        *("sent", "proven", "still_present", "attested_only", "restored"),
     ],
 )
 def test_what_never_left_cannot_be_answered(happening: CommandEvent) -> None:
@@ -107,7 +107,16 @@ def test_what_never_left_cannot_be_answered(happening: CommandEvent) -> None:
 @pytest.mark.parametrize("state", SETTLED)
 @pytest.mark.parametrize(
     "happening",
-    ["stale", "done", "nothing_held", "already_done", "partial", "failed", "refused", "recalled"],
+    [
+        "clock_changed",
+        "done",
+        "nothing_held",
+        "already_done",
+        "partial",
+        "failed",
+        "refused",
+        "recalled",
+    ],
 )
 def test_what_is_settled_stands(state: State, happening: CommandEvent) -> None:
     """A late or repeated answer changes nothing, and neither does a clock; a contradiction is told."""
@@ -119,14 +128,14 @@ def test_what_is_settled_stands(state: State, happening: CommandEvent) -> None:
 
 
 @pytest.mark.parametrize("state", [one for one in SETTLED if one != "acknowledged"])
-@pytest.mark.parametrize("happening", ["proven", "found", "attest"])
+@pytest.mark.parametrize("happening", ["proven", "still_present", "attested_only"])
 def test_the_first_word_of_a_check_stands(state: State, happening: CommandEvent) -> None:
     """What was proven is not reopened by a later word, nor the other way round."""
     assert next_state(state, happening) == state
 
 
 @pytest.mark.parametrize("state", ["sending", "sent", "recalling", "refused"])
-@pytest.mark.parametrize("happening", ["proven", "found", "attest"])
+@pytest.mark.parametrize("happening", ["proven", "still_present", "attested_only"])
 def test_only_what_was_carried_out_is_checked(state: State, happening: CommandEvent) -> None:
     """A check of what is still under way shows a fault."""
     with pytest.raises(IllegalTransition):
@@ -134,7 +143,7 @@ def test_only_what_was_carried_out_is_checked(state: State, happening: CommandEv
 
 
 @pytest.mark.parametrize("state", SETTLED)
-@pytest.mark.parametrize("happening", ["sending", "sent", "close"])
+@pytest.mark.parametrize("happening", ["sending", "sent", "closed_by_operator"])
 def test_what_is_settled_is_not_sent_nor_given_up(state: State, happening: CommandEvent) -> None:
     """Nobody sends what is done, or gives up what is over."""
     with pytest.raises(IllegalTransition):

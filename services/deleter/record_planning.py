@@ -1,0 +1,208 @@
+"""Plan what commands have to do to records: what is due under facts and policy and not commanded yet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.deleter.command_size import record_size, split_by_size
+from services.deleter.plan_cache import CachingPlanner
+from services.deleter.planning import (
+    needed_restrictions,
+    obsolete,
+    outstanding,
+    without_contested_keys,
+)
+from services.ledger import clocks, key_conflicts, outbox
+from services.ledger.command_draft import CommandDraft
+from services.ledger.facts import LedgerFacts, load_facts
+from services.ledger.rows import RecordRow
+from services.ledger.subject_lock import lock_subjects
+from services.policy import obligations
+from services.policy.ids import clock_id
+from services.policy.model import Policy
+from services.policy.obligations import Obligation
+from services.policy.tagging import TaggedEvent
+
+IsPostponed = Callable[[Obligation, TaggedEvent, str], bool]
+"""Whether an obligation to the record of an event and a subject has to wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedObligation:
+    """An obligation to one record that is due, with the epochs of the clocks that make it due."""
+
+    record_id: UUID
+    subject: str
+    obligation: Obligation
+    epochs: tuple[tuple[str, UUID, int], ...]
+    names_subject: bool
+    acts: int
+    """How many privacy events there are of the event's subjects."""
+    size: int = 0
+    """How many bytes the record takes in a command, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanningResult:
+    """What records need now."""
+
+    obligations: Sequence[PlannedObligation]
+    """What is due and no command does yet."""
+    withheld: Set[UUID]
+    """Records of which something has to wait."""
+    superseded: Mapping[UUID, str]
+    """Records, with their subject, for which no restriction is needed once their erasure is sent."""
+    facts: LedgerFacts
+
+
+def plan_obligations(
+    connection: Connection,
+    rows: Collection[RecordRow],
+    events: Mapping[UUID, TaggedEvent],
+    policy: Policy,
+    now: datetime,
+    subjects: Collection[str],
+    is_postponed: IsPostponed,
+) -> PlanningResult:
+    """Return every obligation to these records that is due, is not postponed and no command does yet.
+
+    An erasure that waits, here or in the outbox, does not make a restriction needless meanwhile.
+
+    1. Lock the clocks of the records, then their subjects and `subjects`, until the transaction ends.
+    2. Read what decides: facts, commands that are active or unsent, conflicts about keys.
+    3. Plan each record.
+    4. Cancel or recall what commands are to do although facts or policy no longer ask for it.
+    """
+    # Step 1: lock clocks, then subjects.
+    keys = {
+        key
+        for row in rows
+        for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
+    }
+    locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
+    own = {row.subject for row in rows} | set(subjects)
+    lock_subjects(connection, own, "command")
+    # Step 2: read what decides.
+    anchors = {identity: clock.anchor for identity, clock in locked.items()}
+    mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
+    others = {subject for names in mentioned.values() for subject in names}
+    facts = load_facts(connection, anchors, own | others, policy)
+    acts = {
+        event: sum(facts.acts.get(subject, 0) for subject in names)
+        for event, names in mentioned.items()
+    }
+    active = outbox.active_obligations(connection, {row.record_id for row in rows})
+    with_privacy_events = {row.record_id for row in rows if facts.subject_state(row.subject)}
+    unsent = outbox.unsent_erasures(connection, with_privacy_events & active.keys())
+    conflicted_keys = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
+    # Step 3: plan each record.
+    planner = CachingPlanner(facts, policy, now)
+    planned: list[PlannedObligation] = []
+    withheld: set[UUID] = set()
+    superseded: dict[UUID, str] = {}
+    forbidden: list[tuple[UUID, str, str]] = []
+    for row in rows:
+        done = active.get(row.record_id, frozenset())
+        event = events[row.event_id]
+        due = planner.due_obligations(event, row.subject)
+        if conflicted_keys.blocks(event):
+            due = without_contested_keys(due)
+        forbidden += [(row.record_id, system, step) for system, step in obsolete(due, done)]
+        missing = outstanding(due, done)
+        restrictions = [step for step in needed_restrictions(due, done) if step not in missing]
+        unsent_systems = set(unsent.get(row.record_id, ())) if restrictions else set()
+        if any(is_postponed(step, event, row.subject) for step in missing):
+            withheld.add(row.record_id)
+            missing = [step for step in missing if not is_postponed(step, event, row.subject)]
+            unsent_systems |= {
+                step.system for step in restrictions if (step.system, "erase") not in done
+            }
+        elif any((step.system, "erase") not in done for step in restrictions):
+            superseded[row.record_id] = row.subject
+        missing += [step for step in restrictions if step.system in unsent_systems]
+        for step in missing:
+            epochs = tuple(
+                (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
+            )
+            planned.append(
+                PlannedObligation(
+                    record_id=row.record_id,
+                    subject=row.subject,
+                    obligation=step,
+                    epochs=epochs,
+                    names_subject=step.action != "erase"
+                    or (step.system, "pseudonymise") not in done,
+                    acts=acts[row.event_id],
+                    size=record_size(event, policy),
+                )
+            )
+    # Step 4: cancel or recall what is no longer asked for.
+    if forbidden:
+        unwanted = outbox.commands_for_obligations(connection, forbidden)
+        for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
+            outbox.schedule_rescan(connection, command, now)
+    return PlanningResult(
+        obligations=planned, withheld=withheld, superseded=superseded, facts=facts
+    )
+
+
+def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDraft]:
+    """Group planned obligations that differ only in their record into commands, as large as Kafka allows.
+
+    The drafts are in the order of the instants at which they are due.
+    """
+    groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
+    firsts: dict[tuple[Any, ...], PlannedObligation] = {}
+    for item in planned:
+        step = item.obligation
+        group = (
+            step.due,
+            step.system,
+            item.subject,
+            step.action,
+            step.rules,
+            step.purposes,
+            step.reason,
+            step.key,
+            step.not_before,
+            step.erase_by,
+            item.epochs,
+            item.names_subject,
+            item.acts,
+        )
+        groups[group].append((item.record_id, item.size))
+        firsts.setdefault(group, item)
+    drafts = []
+    for group, records in groups.items():
+        first = firsts[group]
+        step = first.obligation
+        for chunk in split_by_size(sorted(records)):
+            drafts.append(
+                CommandDraft(
+                    system=step.system,
+                    subject=first.subject,
+                    action=step.action,
+                    step=step.key,
+                    rules=step.rules,
+                    purposes=step.purposes,
+                    reason=step.reason,
+                    due_at=step.due,
+                    not_before=step.not_before,
+                    erase_by=step.erase_by,
+                    epochs=first.epochs,
+                    records=chunk,
+                    names_subject=first.names_subject,
+                    acts=first.acts,
+                    request=step.request,
+                )
+            )
+    return sorted(
+        drafts, key=lambda draft: (draft.due_at, draft.system, draft.subject, draft.action)
+    )

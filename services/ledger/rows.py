@@ -1,0 +1,80 @@
+"""Typed rows of the ledger, made where they are read, so that the type checker knows their columns.
+
+The fields are columns of `ledger.tables`, which explains them. Instants are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Column, Row
+
+from services.ledger import tables
+from services.ledger.command_state import State
+
+
+class CommandRow(NamedTuple):
+    """A command of the outbox, as far as the deleter decides by it."""
+
+    command_id: UUID
+    system: str
+    subject: str
+    names_subject: bool
+    action: str
+    rules: str
+    """A JSON list, as are the purposes."""
+    purposes: str
+    reason: str
+    epoch: int
+    seq: int
+    due_at: datetime
+    not_before: datetime | None
+    erase_by: datetime | None
+    policy_version: str
+    supersedes: UUID | None
+    request: str | None
+    state: State
+    attempt: int
+    outcome: str | None
+    follow_up_at: datetime | None
+
+
+class RecordRow(NamedTuple):
+    """An event's data on one subject, as the ledger has it."""
+
+    record_id: UUID
+    event_id: UUID
+    subject: str
+    next_due: datetime | None
+    backfill: str | None
+
+
+class SubjectRow(NamedTuple):
+    """A data subject's row: the one lock, and how far the scan of its records has come."""
+
+    subject: str
+    acts: int
+    next_due: datetime | None
+    cursor: UUID | None
+
+
+COMMAND_COLUMNS: tuple[Column[Any], ...] = tuple(
+    tables.command.c[name] for name in CommandRow._fields
+)
+RECORD_COLUMNS: tuple[Column[Any], ...] = tuple(tables.record.c[name] for name in RecordRow._fields)
+SUBJECT_COLUMNS: tuple[Column[Any], ...] = tuple(
+    tables.subject.c[name] for name in SubjectRow._fields
+)
+
+
+def command_rows(rows: Iterable[Row[Any]]) -> list[CommandRow]:
+    """Return the rows of a query for `COMMAND_COLUMNS` as commands."""
+    return [CommandRow._make(row) for row in rows]
+
+
+def record_rows(rows: Iterable[Row[Any]]) -> list[RecordRow]:
+    """Return the rows of a query for `RECORD_COLUMNS` as records."""
+    return [RecordRow._make(row) for row in rows]
