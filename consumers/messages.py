@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from operator import methodcaller
 from typing import cast
 
@@ -10,6 +10,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from schemas import limits
 from schemas.errors import DecodingFailed, MalformedEvent, TermijnError
+from schemas.instants import EPOCH
 from services.agent.command import CommandMisaddressed
 from services.crypto.envelope import AeadCipher, OriginalMessage
 from services.crypto.signing import SignatureInvalid
@@ -30,7 +31,6 @@ from services.storage.dead_letters import DeadLetter
 # written out stops looking for that error once it has run often, and then the first hole ends the
 # process; a call through C always looks.
 _headers_of = methodcaller("headers")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last that a `datetime` can hold, in the year 9999."""
 
@@ -85,7 +85,7 @@ def build_dead_letter(
         topic=str(message.topic()),
         partition=int(message.partition() or 0),
         offset=int(message.offset() or 0),
-        timestamp=_timestamp(message) or _EPOCH,
+        timestamp=_timestamp(message) or EPOCH,
         at=now,
         key_id=cipher.key_id,
         sealed=b"",
@@ -158,7 +158,7 @@ def _timestamp(message: Message) -> datetime | None:
     _, milliseconds = message.timestamp()
     if milliseconds is None or not 0 < milliseconds <= _LAST_MILLISECOND:
         return None
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def to_bytes(data: str | bytes | None) -> bytes | None:

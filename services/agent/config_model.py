@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from services.agent.adapters.sql.config import Strict, TableConfig
+from services.agent.adapters.sql.config import TableConfig
 from services.kafka.security import Mechanism, Protocol, Security, SettingNames
+from services.policy.strict_model import StrictModel
 
 KAFKA_SETTING_NAMES = SettingNames(
     bootstrap_servers="bus.bootstrap_servers",
@@ -25,7 +26,7 @@ KAFKA_SETTING_NAMES = SettingNames(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecretRef(Strict):
+class SecretRef(StrictModel):
     """Where a secret stands."""
 
     env: str | None = None
@@ -35,7 +36,7 @@ class SecretRef(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KafkaConfig(Strict):
+class KafkaConfig(StrictModel):
     """The bus."""
 
     bootstrap_servers: str
@@ -60,7 +61,7 @@ class KafkaConfig(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InboxConfig(Strict):
+class InboxConfig(StrictModel):
     """Where the agent keeps what it was told: nobody else writes there."""
 
     url: str | SecretRef
@@ -72,7 +73,7 @@ class InboxConfig(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LimitsConfig(Strict):
+class LimitsConfig(StrictModel):
     """How hard the system may be asked."""
 
     at_once: int = 4
@@ -89,7 +90,7 @@ class LimitsConfig(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HookConfig(Strict):
+class HookConfig(StrictModel):
     """An executable of the team's own."""
 
     command: tuple[str, ...]
@@ -100,7 +101,7 @@ class HookConfig(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Callback(Strict):
+class Callback(StrictModel):
     """Where the service tells later what became of a command that it answered with 202."""
 
     host: str = "127.0.0.1"
@@ -114,7 +115,7 @@ class Callback(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Webhook(Strict):
+class Webhook(StrictModel):
     """A service that is called."""
 
     url: str
@@ -130,7 +131,7 @@ class Webhook(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SqlConfig(Strict):
+class SqlConfig(StrictModel):
     """The system's own database."""
 
     url: str | SecretRef
@@ -143,7 +144,7 @@ class SqlConfig(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VaultConfig(Strict):
+class VaultConfig(StrictModel):
     """The keys of encrypted fields: the system is the log itself."""
 
     url: str | SecretRef
@@ -153,7 +154,7 @@ class VaultConfig(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterConfig(Strict):
+class AdapterConfig(StrictModel):
     """One of the ways to the system."""
 
     hook: HookConfig | None = None
@@ -163,7 +164,7 @@ class AdapterConfig(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentConfig(Strict):
+class AgentConfig(StrictModel):
     """The agent of one system."""
 
     system: str

@@ -6,13 +6,13 @@ identifiers; the others of that shape only fill theirs in. What has no shape is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from services.events.decision_fields import encode_decision_fields
 from services.events.templates import Shapes, TextTemplate
 from services.policy import obligations, retiring
 from services.policy.ids import ClockRef, clock_ref, event_id, record_id
@@ -29,7 +29,6 @@ from services.policy.tagging import (
 )
 
 _MAX_TEMPLATES = 1_000
-_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,17 +175,6 @@ def build_plan(arrival: TaggedEventRow, policy: Policy) -> IngestionPlan:
         ],
         privacy_event=tagged.privacy_event,
     )
-
-
-def encode_decision_fields(deciding: Mapping[str, DecisionValue]) -> str:
-    """The deciding fields as canonical JSON."""
-    return _JSON.encode(deciding)
-
-
-def decode_decision_fields(text: str) -> dict[str, DecisionValue]:
-    """The deciding fields from their JSON."""
-    fields = json.loads(text)
-    return {k: tuple(v) if v.__class__ is list else v for k, v in fields.items()}
 
 
 class _PlanTemplate:

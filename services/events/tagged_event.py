@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from json import JSONEncoder
 from typing import Any, NamedTuple
 
 from schemas import limits
@@ -17,11 +16,10 @@ from schemas.cloudevents import CloudEvent, hash_event
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED
+from services.events.decision_fields import encode_decision_fields
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS, Window, compute_window
 from services.policy.tagging import Holding, TaggedEvent, tag
-
-_DECIDING = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 Headers = Sequence[tuple[str, bytes | None]]
 WindowOf = Callable[[Holding], Window]
@@ -73,14 +71,16 @@ class TaggedEventBuilder:
         """
         tagged = tag(event, self.policy)
         unsaid = VariableParts(
-            time=event.time, content_hash=hash_event(event), deciding=deciding_json(tagged)
+            time=event.time,
+            content_hash=hash_event(event),
+            deciding=encode_decision_fields(tagged.decision_fields),
         )
-        as_avro = self.value(event, place, tagged, unsaid, self.window_dates(event.time), history)
-        encoded = self.codec.encode(TAGGED, as_avro, trusted=True)
+        value = self.value(event, place, tagged, unsaid, self.window_dates(event.time), history)
+        encoded = self.codec.encode(TAGGED, value, trusted=True)
         if (
             len(encoded) > limits.MAX_MESSAGE
         ):  # of very many subjects; what is informative can be left out
-            encoded = self.codec.encode(TAGGED, {**as_avro, "records": []}, trusted=True)
+            encoded = self.codec.encode(TAGGED, {**value, "records": []}, trusted=True)
         if len(encoded) > limits.MAX_MESSAGE:
             raise MalformedEvent(
                 key="data", why="its deciding fields are too large for one message"
@@ -142,8 +142,3 @@ class TaggedEventBuilder:
                 }
             )
         return [{"subject": subject, "holdings": found} for subject, found in records.items()]
-
-
-def deciding_json(tagged: TaggedEvent) -> str:
-    """The deciding fields as canonical JSON."""
-    return _DECIDING.encode(tagged.decision_fields)

@@ -17,6 +17,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic
 from services.events import templates
+from services.events.decision_fields import encode_decision_fields
 from services.events.history import DEFAULT_BOUND, history_group
 from services.events.tagged_event import (
     Headers,
@@ -24,7 +25,6 @@ from services.events.tagged_event import (
     TaggedEventBuilder,
     TaggedMessage,
     VariableParts,
-    deciding_json,
 )
 from services.events.templates import FastPathMessage, Shapes, TaggedEventTemplate
 from services.policy import retiring
@@ -228,7 +228,7 @@ class _TypeTemplates:
         template = TaggedEventTemplate(
             self.passing.codec.encode(TAGGED, value, trusted=True),
             key=tagged.message_key,
-            deciding=deciding_json(tagged),
+            deciding=encode_decision_fields(tagged.decision_fields),
             texts=[*tagged.subjects, *(move.clock.key for move in tagged.clock_changes)],
         )
         rules = tuple(holding.rule for holding in tagged.holdings)

@@ -16,14 +16,13 @@ from os import urandom
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from schemas.instants import to_microseconds
 from services.policy.model import EventType, Policy
 
 # The same in a topic's key and in JSON; the stricter ones also in a clock's key, which is quoted.
 _is_plain_string = re.compile(r"[ !#-\[\]-~]{1,512}").fullmatch
 _is_unquoted_string = re.compile(r"[A-Za-z0-9_.~-]{1,512}").fullmatch
 _MAX_IDENTIFIERS = 32
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = 1_000_000
 
 # What stands for the values of an event while its template is made; nothing else reads so.
 PLACEHOLDERS = tuple(uuid4().hex for _ in range(_MAX_IDENTIFIERS))
@@ -178,12 +177,6 @@ _PAIRS = [bytes((pair & 0x7F | 0x80, pair >> 7 | 0x80)) for pair in range(1 << 1
 _SIZES = [encode_long(size) for size in range(64)]
 
 
-def microseconds(at: datetime) -> int:
-    """Avro's timestamp-micros."""
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * _SECOND + since.microseconds
-
-
 class TextTemplate:
     """A text with identifiers in it."""
 
@@ -246,7 +239,7 @@ class TaggedEventTemplate:
     ) -> tuple[bytes, bytes]:
         """One event's key and bytes."""
         values = usual.values
-        time = encode_long(microseconds(usual.time))
+        time = encode_long(to_microseconds(usual.time))
         pool = [
             encode_string(usual.source),
             encode_string(usual.id),
@@ -260,7 +253,7 @@ class TaggedEventTemplate:
         known = {usual.time: time}  # systems with one lead time share their instant
         for at in instants:
             if at not in known:
-                known[at] = encode_long(microseconds(at))
+                known[at] = encode_long(to_microseconds(at))
             pool.append(known[at])
         filled: bytes = self._format % self._order(pool)
         return self._key.fill_bytes(values), filled
@@ -271,7 +264,7 @@ def _encode_placeholder(stand_in: Any) -> bytes:
         case str():
             return encode_string(stand_in.encode())
         case datetime():
-            return encode_long(microseconds(stand_in))
+            return encode_long(to_microseconds(stand_in))
         case int():
             return encode_long(stand_in)
     return bytes(stand_in)

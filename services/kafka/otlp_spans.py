@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -12,11 +12,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState, set_span_in_context
 from opentelemetry.trace.span import NonRecordingSpan
 
+from schemas.instants import to_microseconds
 from services.kafka.spans import Attributes, Kind
 from services.kafka.trace_context import Trace
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _KINDS = {
     "consumer": SpanKind.CONSUMER,
     "producer": SpanKind.PRODUCER,
@@ -75,4 +74,4 @@ def _parent(trace: Trace) -> SpanContext:
 
 
 def _nanoseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND * 1_000
+    return to_microseconds(at) * 1_000

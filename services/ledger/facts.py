@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.events.ingestion_plan import decode_decision_fields
+from services.events.decision_fields import decode_decision_fields
 from services.ledger import tables
 from services.policy.ids import clock_id
 from services.policy.model import Policy

@@ -20,7 +20,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 
 from schemas.errors import TermijnError
-from services.events.ingestion_plan import IngestionPlan, encode_decision_fields
+from services.events.decision_fields import encode_decision_fields
+from services.events.ingestion_plan import IngestionPlan
 from services.ledger import disowned_keys, tables
 from services.ledger.facts import load_tagged_events
 from services.ledger.subject_lock import lock_subjects

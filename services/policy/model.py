@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from services.policy.calendar import Period, parse_period
 from services.policy.instants import Instant
+from services.policy.strict_model import StrictModel
 
 Right = Literal["access", "rectification", "erasure", "portability", "restriction"]
 """A right of the data subject that is exercised by a request (GDPR 15-18, 20)."""
@@ -36,16 +37,6 @@ PrivacyEventKind = Literal[
 
 Provenance = Literal["stated", "statute", "derived"]
 """Where a term or an anchor comes from: the company's own statement, a law, or our reading of either."""
-
-
-class StrictModel:
-    """Base of everything in a policy file: a key that is not known is an error, not a comment."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

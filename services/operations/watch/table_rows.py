@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from schemas.instants import from_microseconds, to_microseconds
 from services.operations.watch.sightings import CommandObservation, WatchedCommand
 
 TableRow = dict[str, Any]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _INSTANTS = ("sent_at", "answered_at", "failed_at")
 _PLACE = "partition"
 
@@ -21,7 +20,7 @@ def to_row(watched: WatchedCommand, partition: int) -> TableRow:
     value = {**asdict(watched), _PLACE: partition}
     for name in _INSTANTS:
         at: datetime | None = value[name]
-        value[name] = None if at is None else (at - _EPOCH) // _MICROSECOND
+        value[name] = None if at is None else to_microseconds(at)
     return value
 
 
@@ -30,7 +29,7 @@ def from_row(value: TableRow) -> WatchedCommand:
     values = {field.name: value[field.name] for field in fields(WatchedCommand)}
     for name in _INSTANTS:
         if values[name] is not None:
-            values[name] = _EPOCH + values[name] * _MICROSECOND
+            values[name] = from_microseconds(values[name])
     return WatchedCommand(**values)
 
 

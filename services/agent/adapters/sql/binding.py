@@ -16,9 +16,10 @@ from services.agent.adapters.sql.column_values import (
     to_column_value,
 )
 from services.agent.adapters.sql.columns import same, why_not_written
-from services.agent.adapters.sql.config import ColumnChange, Path_, RestrictionFlag, TableConfig
+from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag, TableConfig
+from services.policy.yaml_source import DocumentPath
 
-Problem = tuple[Path_, str]
+Problem = tuple[DocumentPath, str]
 DIALECTS = ("postgresql", "sqlite")
 PSEUDONYM = "pseudonym:"
 PSEUDONYM_LENGTH = len(PSEUDONYM) + 32
@@ -105,7 +106,9 @@ def _unwritable(engine: Engine, bound: BoundTable) -> Iterator[Problem]:
             yield ("rectify", field), f"{name!r} {why}"
 
 
-def _of_value(engine: Engine, path: Path_, column: Column[Any], value: Any) -> Iterator[Problem]:
+def _of_value(
+    engine: Engine, path: DocumentPath, column: Column[Any], value: Any
+) -> Iterator[Problem]:
     why = why_not_written(column, alike=value is not None) or _why_not(engine, column, value)
     if why:
         yield path, f"{column.name!r} {why}"
@@ -167,8 +170,8 @@ def _reflected(engine: Engine, metadata: MetaData, name: str, schema: str | None
         return None
 
 
-def _columns(declared: TableConfig) -> list[tuple[Path_, str]]:
-    columns: list[tuple[Path_, str]] = [(("match", name), name) for name in declared.match]
+def _columns(declared: TableConfig) -> list[tuple[DocumentPath, str]]:
+    columns: list[tuple[DocumentPath, str]] = [(("match", name), name) for name in declared.match]
     for action, change in _changes(declared).items():
         columns += [((action,), name) for name in change.columns]
     if isinstance(declared.restrict, RestrictionFlag):

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from services.agent.command import Command, CommandRecord
 from services.policy.actions import VERIFIED
+from services.policy.strict_model import StrictModel
+from services.policy.yaml_source import DocumentPath
 
 Scalar = str | int | float | bool | None
-Path_ = tuple[str | int, ...]
-
-
-class Strict:
-    """Base of everything in the file: a key that is not known is an error, not a comment."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnChange(Strict):
+class ColumnChange(StrictModel):
     """New values of columns."""
 
     set: Mapping[str, Scalar] | None = None
@@ -41,7 +35,7 @@ class ColumnChange(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestrictionFlag(Strict):
+class RestrictionFlag(StrictModel):
     """The column that says whether a row is restricted (GDPR 18)."""
 
     column: str
@@ -50,7 +44,7 @@ class RestrictionFlag(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerificationPath(Strict):
+class VerificationPath(StrictModel):
     """By which other way rows are read again after an erasure."""
 
     table: str | None = None
@@ -65,7 +59,7 @@ class VerificationPath(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableConfig(Strict):
+class TableConfig(StrictModel):
     """One table."""
 
     table: str | None = None
@@ -121,7 +115,7 @@ def values_of(
     return values
 
 
-def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[Path_, str]]:
+def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[DocumentPath, str]]:
     """What a schema cannot say about one table; the path is below the tables."""
     yield from _of_match((name, "match"), declared.match)
     yield from _of_match((name, "verify", "match"), declared.verify.match)
@@ -159,7 +153,7 @@ def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[Path_, st
             yield (name, action), "gives a column two new values"
 
 
-def _of_match(path: Path_, match: Mapping[str, str]) -> Iterator[tuple[Path_, str]]:
+def _of_match(path: DocumentPath, match: Mapping[str, str]) -> Iterator[tuple[DocumentPath, str]]:
     if not match:
         yield path, "names no column: without a way to find its rows nothing would ever be erased"
     elif not _names_whose(match.values()):
