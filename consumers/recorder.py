@@ -65,7 +65,7 @@ class RecorderHandler:
     def __post_init__(self) -> None:
         """What it has learned of its events outlives a batch."""
         arrivals = TaggedEventReader(planner=IngestionPlanner(policy=self.policy), codec=self.codec)
-        object.__setattr__(self, "_arrivals", arrivals)
+        object.__setattr__(self, "_reader", arrivals)
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Record a batch: compare-and-swap of the positions first, then everything that came."""
