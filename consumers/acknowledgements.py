@@ -17,12 +17,8 @@ from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
 from services.crypto.envelope import AeadCipher
 from services.crypto.signing import SignatureInvalid, VerifierProtocol
-from services.deleter.acknowledgement import decode_acknowledgement
-from services.deleter.settlement import (
-    Acknowledgement,
-    AcknowledgementResult,
-    apply_acknowledgements,
-)
+from services.deleter.acknowledgement import Acknowledgement, decode_acknowledgement
+from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
 from services.kafka.spans import NO_SPANS, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
 from services.ledger import active_policy

@@ -14,7 +14,7 @@ from schemas.instants import EPOCH
 from services.agent.command import CommandMisaddressed
 from services.crypto.envelope import AeadCipher, OriginalMessage
 from services.crypto.signing import SignatureInvalid
-from services.deleter.settlement import (
+from services.deleter.acknowledgement import (
     ReusedAcknowledgement,
     UnknownCommand,
     UnusableAcknowledgement,

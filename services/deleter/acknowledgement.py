@@ -1,25 +1,77 @@
-"""Answering: the bytes of an acknowledgement, off the bus, become an answer."""
+"""What a system reports about a command, and how it is read from a message on Kafka."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from schemas import limits
 from schemas.codec import Codec
-from schemas.errors import DecodingFailed
+from schemas.errors import DecodingFailed, TermijnError
 from schemas.topics import Topic
-from services.deleter.settlement import Acknowledgement
+from services.ledger.command_state import IllegalTransition
+
+Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """What a system reports about a command; `at` is when it did, UTC."""
+
+    acknowledgement_id: str
+    command_id: UUID
+    system: str
+    attempt: int
+    status: Status
+    counts: Mapping[str, int]
+    ground: str | None
+    at: datetime
+    disclosure: str | None = None
+    """What the system holds, encrypted to the request's key."""
+
+
+class UnknownCommand(TermijnError):
+    """A system acknowledged a command that it was never sent; its answer is parked as a dead letter.
+
+    The operator looks for a system that mixes up topics, or for a ledger restored from a backup.
+    """
+
+    def __init__(self, command_id: UUID, system: str | None = None) -> None:
+        where = f" of {system}" if system else ""
+        super().__init__(f"there is no command {command_id}{where}")
+        self.command_id = command_id
+        self.system = system
+
+
+class ReusedAcknowledgement(TermijnError):
+    """A system gave two answers the same id; the later one is parked as a dead letter.
+
+    It does not count, so that its command stays open. Whoever runs the system has it give each answer
+    an id of its own; the command is sent again, and answered again.
+    """
+
+    def __init__(self, system: str) -> None:
+        super().__init__(
+            f"{system}: the id of an answer is that of another answer before it;"
+            " this one does not count"
+        )
+        self.system = system
+
+
+UnusableAcknowledgement = UnknownCommand | ReusedAcknowledgement | IllegalTransition
+"""Why an acknowledgement cannot be applied."""
 
 
 def decode_acknowledgement(
     codec: Codec, topic: Topic, system: str, payload: bytes | None
 ) -> Acknowledgement:
-    """The answer in the value of a message on one system's topic.
+    """Return the acknowledgement in the value of a message on a system's topic.
 
     Raises:
-        DecodingFailed: it is no acknowledgement, or not that system's.
+        DecodingFailed: it is not an acknowledgement, is another system's, or is beyond a limit.
     """
     value = codec.decode(topic, payload)
     if value["system"] != system:
@@ -45,10 +97,10 @@ def decode_acknowledgement(
 
 
 def _beyond_limits(value: Mapping[str, Any]) -> str | None:
-    """What of an acknowledgement is beyond a limit; nothing where all is within."""
+    """Return what of an acknowledgement is beyond a limit; None if nothing is."""
     counts: Mapping[str, int] = value["counts"]
     ground, disclosure = value["ground"] or "", value["disclosure"] or ""
-    found = [
+    checks = [
         ("acknowledgement_id", limits.identifier_problem(value["acknowledgement_id"])),
         ("ground", limits.line_problem(ground)),
         ("counts", limits.count_problem(counts, limits.MAX_COUNTS)),
@@ -56,4 +108,4 @@ def _beyond_limits(value: Mapping[str, Any]) -> str | None:
         ("disclosure", None if disclosure.isascii() else "is no JWE"),
         ("disclosure", limits.control_character_problem(disclosure)),
     ]
-    return next((f"{name} {why}" for name, why in found if why), None)
+    return next((f"{name} {why}" for name, why in checks if why), None)

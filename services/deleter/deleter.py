@@ -21,10 +21,10 @@ from services.crypto.tombstones import TombstoneCipher
 from services.deleter import rate_cap
 from services.deleter.claim import ClaimResult, claim_due
 from services.deleter.dispatch import LEASE, RetryPolicy, SentCommand, dispatch, lease
+from services.deleter.escalation import escalate
 from services.deleter.message import NO_ATTACHMENTS, CommandAttachments, CommandPublisher
 from services.deleter.paused_systems import SCOPE, PausedSystems
 from services.deleter.protection import ScanPosition, protect
-from services.deleter.settlement import escalate
 from services.deleter.undeliverable import set_aside
 from services.deleter.verification import VerificationResult, verify_commands
 from services.kafka.batch_bisection import Halving

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from schemas.errors import TermijnError
-from services.deleter.settlement import UnknownCommand
+from services.deleter.acknowledgement import UnknownCommand
 from services.ledger import tables
 from services.ledger.command_state import State
 from services.policy.model import Policy

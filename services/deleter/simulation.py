@@ -17,11 +17,12 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from schemas.cloudevents import CloudEvent, hash_event
+from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.message import CommandMessage, RecordMetadata
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import Acknowledgement, apply_acknowledgement
+from services.deleter.settlement import apply_acknowledgement
 from services.events.ingestion_plan import TaggedEventRow
 from services.ledger import tables
 from services.ledger.recording import record

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from services.crypto.jwe import encrypt
-from services.deleter.settlement import Acknowledgement
+from services.deleter.acknowledgement import Acknowledgement
 from services.ledger import tables
 from services.policy.ids import request_id
 from services.requests.request_keys import RequestKeys

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.crypto.pseudonyms import Pseudonymizer
 from services.crypto.tombstones import TombstoneCipher
-from services.deleter.settlement import Status
+from services.deleter.acknowledgement import Status
 from services.deleter.verification import verify_commands
 from services.events.ingestion_plan import build_plan
 from services.evidence.purge.base import ProofTerm, terms_of

@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
-from services.deleter.settlement import (
+from services.deleter.acknowledgement import (
     Acknowledgement,
-    AcknowledgementResult,
     ReusedAcknowledgement,
     Status,
     UnknownCommand,
+)
+from services.deleter.settlement import (
+    AcknowledgementResult,
     apply_acknowledgement,
     apply_acknowledgements,
 )

@@ -11,13 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.settlement import (
-    Acknowledgement,
-    UnknownCommand,
-    apply_acknowledgement,
-    close_command,
-    escalate,
-)
+from services.deleter.acknowledgement import Acknowledgement, UnknownCommand
+from services.deleter.escalation import close_command, escalate
+from services.deleter.settlement import apply_acknowledgement
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.storage.database import Database

@@ -17,7 +17,8 @@ from consumers.acknowledgements import AcknowledgementHandler
 from schemas import topics
 from schemas.codec import Codec, load
 from services.crypto.envelope import AeadCipher
-from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.settlement import AcknowledgementResult
 from services.kafka.trace_context import Trace
 from services.ledger import tables
 from services.storage.database import Database

@@ -12,10 +12,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import Acknowledgement, apply_acknowledgement
+from services.deleter.settlement import apply_acknowledgement
 from services.ledger import backfills, tables
 from services.ledger.recording import record
 from services.storage.database import Database

@@ -18,9 +18,9 @@ from services.deleter import activation
 from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.emission import cancel_unwanted
+from services.deleter.escalation import close_command
 from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import close_command
 from services.ledger import active_policy, tables
 from services.ledger.active_policy import PolicyMismatch
 from services.ledger.recording import record

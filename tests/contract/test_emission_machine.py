@@ -30,12 +30,13 @@ from sqlalchemy import select
 from schemas import limits
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter import activation, claim, deleter
+from services.deleter.acknowledgement import Status
 from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy
+from services.deleter.escalation import close_command
 from services.deleter.manual_retry import CommandNotRetryable, retry
 from services.deleter.message import CommandMessage, RecordMetadata
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import Status, close_command
 from services.ledger import active_policy, tables
 from services.ledger import blind_spots as ledger_blindness
 from services.ledger.active_policy import PolicyMismatch

@@ -18,7 +18,7 @@ from sqlalchemy import delete, event, insert, select, update
 
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import Pseudonymizer
-from services.deleter.settlement import close_command
+from services.deleter.escalation import close_command
 from services.deleter.verification import recommand_since, verify_commands
 from services.evidence.export import NoSignedHead, export_lines
 from services.evidence.hash_chain import GENESIS, entry_hash

@@ -26,7 +26,8 @@ from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
 from services.crypto.tombstones import TombstoneCipher
-from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.settlement import AcknowledgementResult
 from services.events.tagger import EventTagger
 from services.kafka.bulk_producer import BulkProducer
 from services.kafka.client import KafkaProducer, OutgoingMessage, RecordMetadata

@@ -24,11 +24,12 @@ from hypothesis.stateful import (
 )
 
 from services.deleter import claim as claiming
+from services.deleter.acknowledgement import ReusedAcknowledgement, Status
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import lease
 from services.deleter.manual_retry import FinalRefusal, retry
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import AcknowledgementResult, ReusedAcknowledgement, Status
+from services.deleter.settlement import AcknowledgementResult
 from services.deleter.simulation import next_wakeup
 from services.events.history import numbered_group
 from services.ledger import backfills, tables

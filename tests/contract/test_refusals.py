@@ -12,9 +12,10 @@ from uuid import UUID
 
 import pytest
 
+from services.deleter.acknowledgement import Status
 from services.deleter.dispatch import lease
+from services.deleter.escalation import close_command, escalate
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import Status, close_command, escalate
 from services.deleter.undeliverable import set_aside
 from services.deleter.verification import verify_commands
 from services.ledger import tables

@@ -13,9 +13,10 @@ import pytest
 from schemas.cloudevents import CloudEvent
 from services.crypto.envelope import AeadCipher
 from services.crypto.jwe import decrypt, encrypt, new_key, to_public
+from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import Acknowledgement, apply_acknowledgements
+from services.deleter.settlement import apply_acknowledgements
 from services.deleter.verification import verify_commands
 from services.ledger import backfills, tables
 from services.policy.request_cases import Case

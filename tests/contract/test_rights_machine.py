@@ -24,11 +24,11 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from services.deleter import claim as claiming
+from services.deleter.acknowledgement import Status
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.message import CommandMessage, RecordMetadata
 from services.deleter.paused_systems import PausedSystems
-from services.deleter.settlement import Status
 from services.deleter.simulation import next_wakeup
 from services.deleter.verification import verify_commands
 from services.ledger import tables

@@ -20,7 +20,8 @@ from schemas.codec import Codec, load
 from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import JsonWebKey, Keyring, new_key
 from services.crypto.signing import Headers, Signer, Verifier
-from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.settlement import AcknowledgementResult
 from services.ledger import tables
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter

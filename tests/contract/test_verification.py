@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
+from services.deleter.escalation import close_command
 from services.deleter.rate_cap import count_first_sent
-from services.deleter.settlement import close_command
 from services.deleter.verification import (
     NO_RESULT,
     VerificationResult,

@@ -23,10 +23,11 @@ from schemas.topics import TAGGED, business_topic
 from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
+from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
 from services.deleter.publisher import KafkaCommandPublisher
-from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.deleter.settlement import AcknowledgementResult
 from services.events.tagger import EventTagger
 from services.kafka.client import OutgoingMessage
 from services.ledger import tables

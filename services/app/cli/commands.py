@@ -18,7 +18,7 @@ from services.app.cli.options import (
     show,
 )
 from services.app.cli.session import open_resources, run_in_transaction
-from services.deleter import manual_retry, settlement, verification
+from services.deleter import escalation, manual_retry, verification
 from services.ledger import tables
 from services.ledger.command_state import OUTSTANDING, State
 from services.storage.operator_log import log_operator_action
@@ -83,7 +83,7 @@ def close_command(command: UUID, operator: str, reason: str) -> None:
     """Give up COMMAND: it is not sent again, and the operator is responsible for its data."""
 
     def work(connection: Connection, now: datetime) -> None:
-        settlement.close_command(connection, command, now)
+        escalation.close_command(connection, command, now)
         log_operator_action(
             connection, "commands close", str(command), operator=operator, reason=reason, now=now
         )

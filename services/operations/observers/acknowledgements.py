@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.settlement import AcknowledgementResult
 from services.operations.observers.base import ConsumerObserver
 
 

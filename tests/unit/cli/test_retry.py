@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from services.deleter.settlement import Status
+from services.deleter.acknowledgement import Status
 from services.ledger import active_policy, tables
 from services.storage.database import Database, open_database
 from tests.contract.event_builders import invoice, order, reinstated, terminated

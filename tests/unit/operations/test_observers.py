@@ -12,8 +12,9 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.dispatch import SentCommand
-from services.deleter.settlement import Acknowledgement, AcknowledgementResult
+from services.deleter.settlement import AcknowledgementResult
 from services.evidence.self_check import SelfCheckResult
 from services.ledger.recording import RecordingResult
 from services.operations.health import Health
