@@ -77,7 +77,7 @@ def apply_acknowledgement(
 def apply_acknowledgements(
     connection: Connection, answers: Sequence[Acknowledgement], policy: Policy, now: datetime
 ) -> list[AcknowledgementResult | UnusableAcknowledgement]:
-    """Apply acknowledgements in their order; the results are as if each were applied by itself.
+    """Apply acknowledgements in their order; the results are as if each were applied alone.
 
     The commands are read and locked once, and written once as the last acknowledgement leaves them. One
     that cannot be applied changes nothing: its error is in its place.

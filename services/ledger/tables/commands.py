@@ -1,0 +1,143 @@
+"""The outbox of commands with its history: what systems were sent, and what they answered."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, Uuid, text
+
+from services.storage.tables import metadata
+from services.storage.types import UtcDateTime
+
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+"""The last `seq` that was given to a command, by system and subject."""
+
+command = Table(
+    "command",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("names_subject", Boolean, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("purposes", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("erase_by", UtcDateTime),
+    Column("policy_version", Text, nullable=False),
+    Column("supersedes", Uuid),
+    Column("request", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("next_attempt_at", UtcDateTime),
+    Column("first_sent_at", UtcDateTime),
+    Column("settled_at", UtcDateTime),
+    Column("escalated_at", UtcDateTime),
+    Column("outcome", Text),
+    Column("follow_up_at", UtcDateTime),
+    Index(
+        "command_follow_up",
+        "follow_up_at",
+        postgresql_where=text("follow_up_at IS NOT NULL"),
+        sqlite_where=text("follow_up_at IS NOT NULL"),
+    ),
+    Index(
+        "command_next_attempt",
+        "next_attempt_at",
+        postgresql_where=text("next_attempt_at IS NOT NULL"),
+        sqlite_where=text("next_attempt_at IS NOT NULL"),
+    ),
+    Index(
+        "command_protects",
+        "next_attempt_at",
+        postgresql_where=text("next_attempt_at IS NOT NULL AND action IN ('recall', 'restrict')"),
+        sqlite_where=text("next_attempt_at IS NOT NULL AND action IN ('recall', 'restrict')"),
+    ),
+    Index(
+        "command_first_sent",
+        "first_sent_at",
+        postgresql_where=text("first_sent_at IS NOT NULL AND action <> 'verify'"),
+        sqlite_where=text("first_sent_at IS NOT NULL AND action <> 'verify'"),
+    ),
+    Index("command_created", "created_at"),
+    Index(
+        "command_request",
+        "subject",
+        "request",
+        postgresql_where=text("request IS NOT NULL"),
+        sqlite_where=text("request IS NOT NULL"),
+    ),
+    Index("command_state", "system", "state"),
+)
+"""The commands that were sent to systems or are about to be: the outbox with its history.
+
+At `follow_up_at` a verification or a repetition has to follow.
+"""
+
+member = Table(
+    "member",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("record_id", Uuid, primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Index(
+        "member_live",
+        "record_id",
+        "system",
+        "step",
+        unique=True,
+        postgresql_where=text("live"),
+        sqlite_where=text("live"),
+    ),
+)
+"""The records of a command. While `live`, no other command may do the same step to the record."""
+
+command_clock = Table(
+    "command_clock",
+    metadata,
+    Column("clock_id", Uuid, primary_key=True),
+    Column("command_id", Uuid, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Index("command_clock_command", "command_id"),
+)
+"""The clocks that a command depends on, with their epochs."""
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+)
+"""Each time that a command was sent, with its place from the broker's delivery report."""
+
+acknowledgement = Table(
+    "acknowledgement",
+    metadata,
+    Column("acknowledgement_id", Text, primary_key=True),
+    Column("command_id", Uuid, nullable=False),
+    Column("system", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("ground", Text),
+    Column("at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index("acknowledgement_command", "command_id"),
+)
+"""Each acknowledgement, as it came. Its id is the system's own: another system's may be the same."""

@@ -1,0 +1,79 @@
+"""Data subjects: their lock, their privacy events, and the keys by which they are known."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Table, Text, Uuid, text
+
+from services.storage.tables import metadata
+from services.storage.types import UtcDateTime
+
+subject = Table(
+    "subject",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("acts", BigInteger, nullable=False, server_default="0"),
+    Column("next_due", UtcDateTime),
+    Column("cursor", Uuid),
+    Index(
+        "subject_due",
+        "next_due",
+        postgresql_where=text("next_due IS NOT NULL"),
+        sqlite_where=text("next_due IS NOT NULL"),
+    ),
+)
+"""A data subject: the row that whoever decides about the person locks (`ledger.subject_lock`).
+
+`acts` counts the person's privacy events and decisions; `next_due` is when the person's records have to be
+scanned for these, and `cursor` the last record that this scan has passed.
+"""
+
+act = Table(
+    "act",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("backfill", Text),
+    Index("act_subject", "subject"),
+)
+"""The privacy events of subjects: consent, objection, request, legal hold."""
+
+identifier = Table(
+    "identifier",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("subject", Text),
+    Column("events", BigInteger, nullable=False),
+)
+"""Every identifying key that an event has: whose it is, and how many events have it.
+
+Without a `subject` several subjects claim it: who, and with how many events, is in `claimant`.
+"""
+
+claimant = Table(
+    "claimant",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+"""The subjects of the events that have a key which several subjects claim."""
+
+key_conflict = Table(
+    "key_conflict",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("found_at", UtcDateTime, nullable=False),
+    Column("owner", Text),
+    Index(
+        "key_conflict_undecided",
+        "found_at",
+        postgresql_where=text("owner IS NULL"),
+        sqlite_where=text("owner IS NULL"),
+    ),
+)
+"""A key that several subjects claim; no command about them is sent until an operator names the `owner`.
+
+The owner is empty once that person was purged: then the key belongs to nobody.
+"""
