@@ -1,9 +1,9 @@
-"""A census of the holdings: how many there are by rule, system and state, a little at a time.
+"""Count the holdings by rule, system and state, a bounded number of records at a time.
 
-Holdings have no rows of their own: what they are follows from a record's event and the active policy, so
-counting all of them at once would read the whole ledger. A step reads a bounded number of records, in
-the order of their ids, and the next goes on behind them. Those ids are hashes: the part that was walked
-is a fair sample of all, and its count divided by its share estimates the whole until a round is over.
+A holding is not a row: it follows from a record's event and the active policy, so counting all of them at
+once would read the whole ledger. Each step reads a bounded number of records in the order of their ids.
+Ids are hashes, so the records read so far are a fair sample: until all are counted, the counts divided by
+the share of the ids that was read estimate the whole.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ _IDS = 1 << 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingCounts:
-    """What is known of the holdings so far."""
+    """The number of holdings, as far as they are counted."""
 
     holdings: Mapping[Key, float]
     coverage: float
-    """How much of the ledger that is based on: 1 once all of it was counted."""
+    """The share of the ledger that the counts are based on; 1 once all of it was counted."""
 
 
 @dataclass(slots=True, kw_only=True)
 class HoldingCounter:
-    """One walk after the other over all records."""
+    """Counts the holdings of all records, again and again."""
 
     policy: Policy
     chunk: int = 500
-    """Records that one step reads."""
+    """The number of records that one step reads."""
     _cursor: UUID = _START
     _counts: Counter[Key] = field(default_factory=Counter)
     _complete: Mapping[Key, float] | None = None
 
     def advance(self, connection: Connection, now: datetime) -> HoldingCounts:
-        """Go a step further, and say what is known by then; states are as they are at `now`, UTC.
+        """Count one more chunk of records and return the counts; states are those at `now`, UTC.
 
-        After the first round it is what the last whole round has counted.
+        Once all records were counted, the result is that of the last complete count.
         """
         column = tables.record.c.record_id
         rows = connection.execute(
@@ -119,7 +119,7 @@ def _facts(
 def _erasure_progress(
     connection: Connection, records: Collection[UUID]
 ) -> Mapping[tuple[UUID, str], str]:
-    """By record and system, how far its erasure is that the system says it has carried out."""
+    """Return the state of each erasure that a system reported as carried out, by record and system."""
     member, command = tables.member.c, tables.command.c
     query = (
         select(member.record_id, member.system, command.state)

@@ -1,4 +1,4 @@
-"""Logs: facts with fields, past tense, no personal data; JSON for machines, one line for a terminal."""
+"""Configure logs: facts in the past tense with fields, without personal data, as JSON or for a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.kafka.trace_context import trace_of_command
 
 
 def configure(log_format: Literal["auto", "console", "json"] | str) -> None:
-    """Send this process's logs to stderr, in one of the two forms; `auto` is what stderr is for."""
+    """Send this process's logs to stderr; `auto` is `console` on a terminal and `json` elsewhere."""
     if log_format == "auto":
         log_format = "console" if sys.stderr.isatty() else "json"
     renderer: structlog.typing.Processor = (
@@ -34,9 +34,9 @@ def configure(log_format: Literal["auto", "console", "json"] | str) -> None:
 
 
 def redirect_library_logs(level: int, *names: str) -> None:
-    """Have what libraries say by these loggers, from a level on, come out in the same form.
+    """Write the logs of libraries in the same form, from a level on, by the names of their loggers.
 
-    Only what was said and by whom, never the values that went with it: they may hold a message.
+    Only the message's text and its logger are written, never its arguments: they may hold personal data.
     """
     for name in names:
         library = logging.getLogger(name)
@@ -46,10 +46,10 @@ def redirect_library_logs(level: int, *names: str) -> None:
 
 
 class _StructlogHandler(logging.Handler):
-    """Hands a library's words over."""
+    """Passes the log records of libraries to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say what a library says, without its arguments."""
+        """Write a library's log record without its arguments."""
         cause = record.exc_info[0] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
@@ -63,13 +63,13 @@ class _StructlogHandler(logging.Handler):
 def _add_trace_id(
     _: object, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """What is said of a command leads to its trace, in whatever role."""
+    """Add the trace id of the command that a log line names."""
     if "command" in event:
         event["trace"] = trace_of_command(event["command"]).trace_id
     return event
 
 
 def logger(role: str) -> structlog.typing.FilteringBoundLogger:
-    """The logger of a role."""
+    """Return the logger of a role."""
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(role=role)
     return bound

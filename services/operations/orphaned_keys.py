@@ -1,7 +1,7 @@
-"""Strays: living keys that no command will destroy. Each is data in the log without a term.
+"""Find the keys of encrypted fields that no command will destroy: their data in Kafka has no term.
 
-A key is made before its event is published. An event that then never gets into the ledger, a policy that no
-longer has a holding in the key's system, or a vault that was restored from a backup leave such keys.
+A key is created before its event is published. It is orphaned if the event never reaches the ledger, if the
+policy no longer has a holding of the event in the key's system, or if a backup of the vault restored it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OrphanReason = Literal["unrecorded", "unheld", "outlived"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrphanedKey:
-    """One such key."""
+    """A key that no command will destroy."""
 
     key: ActiveKey
     why: OrphanReason
@@ -43,7 +43,10 @@ class OrphanedKey:
 def find_orphaned_keys(
     keys: DataKeyStore, ledger: Database, policy: Policy, before: datetime
 ) -> Iterator[OrphanedKey]:
-    """The strays among the keys made before an instant, UTC: younger events may be on their way."""
+    """Return the orphaned keys among those created before an instant, UTC.
+
+    The events of younger keys may not be recorded yet.
+    """
     after = None
     unknown: dict[UUID, list[OrphanedKey]] = defaultdict(list)
     while page := keys.active_keys(after, before, _PAGE_SIZE):
@@ -66,7 +69,7 @@ def find_orphaned_keys(
 def _orphaned_under_each(
     connection: Connection, orphans: Sequence[OrphanedKey], events: Collection[UUID], policy: Policy
 ) -> list[OrphanedKey]:
-    """Those of an old identity's strays that are strays of each of the events that it may be of."""
+    """Return the keys that are orphaned whichever of these events they belong to."""
     for event in events:
         living = [replace(orphan.key, event_id=event) for orphan in orphans]
         orphans = _find_orphaned(connection, living, policy) if living else ()
@@ -74,9 +77,9 @@ def _orphaned_under_each(
 
 
 def _find_current_ids(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
-    """The events that had these identities, and are recorded under those that events have now.
+    """Return the current ids of the events that had these ids before ids depended on the topic.
 
-    A publisher that still counts over all topics makes such keys. No index leads from them to their events.
+    Publishers of an older version create keys under such ids. No index leads from these to their events.
     """
     current_ids: defaultdict[UUID, list[UUID]] = defaultdict(list)
     column = tables.event.c
@@ -118,7 +121,7 @@ def _find_orphaned(
 def _erased_records(
     connection: Connection, events: Mapping[UUID, TaggedEvent]
 ) -> set[tuple[UUID, str]]:
-    """The events whose erasure from a system is proven."""
+    """Return the events, each with a system, whose erasure from that system is proven."""
     records = {
         record_id(event_id, event.source, event.id, event.subject): event_id
         for event_id, event in events.items()

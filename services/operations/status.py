@@ -1,4 +1,4 @@
-"""The state of the whole in one look: what waits, what is late, what stands still and why."""
+"""The state of the ledger: what is due, late, refused, parked, missing or paused, and why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from services.policy.model import Policy
 from services.storage.offsets import OffsetGap, open_gaps
 
 MAX_ROWS = 100_000
-"""Of what is due no more records, and no more clocks, are counted."""
+"""The maximum number of due records that are counted, and of due clocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """What a named operator, or the hourly cap, has stopped."""
+    """A role or system that a named operator, or the hourly cap, has paused or drained."""
 
     scope: str
     state: str
@@ -33,14 +33,14 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerStatus:
-    """One look at the ledger; instants are UTC."""
+    """The state of the ledger at one instant; instants are UTC."""
 
     at: datetime
     policy: str
     events: int
-    """Events recorded; not counted where only what is open is looked at."""
+    """Events recorded; 0 where the status was read without history."""
     due: int
-    """Records and clocks that are due and not yet claimed; of each no more than `MOST` are counted."""
+    """Records and clocks that are due and not yet claimed; of each at most `MAX_ROWS` are counted."""
     oldest_due_at: datetime | None
     overdue: int
     """Commands past their `erase_by` that no system has carried out yet."""
@@ -49,32 +49,32 @@ class LedgerStatus:
     commands: Mapping[tuple[str, str], int]
     """How many commands, by system and state."""
     escalated: Mapping[str, int]
-    """Commands that a system has left unanswered for too long, or refused, by system."""
+    """Commands that a system has not acknowledged in time or has refused, by system."""
     undeliverable: Mapping[str, int]
-    """Commands that the bus takes at no attempt, by system; they are escalated too."""
+    """Commands that Kafka rejects at every attempt, by system; they are escalated too."""
     unexpected_acknowledgements: int
-    """Commands whose system says it held nothing, where the ledger knows records; as `events`."""
+    """Commands whose system held nothing although the ledger has records; 0 without history."""
     dead_letters: Mapping[str, int]
     """Parked dead letters, by reason."""
     kept_back: Mapping[str, int]
-    """Of these, the events that keep erasures back, by how much."""
+    """The parked events that hold erasures back, by reach: how many erasures each holds back."""
     gaps: Sequence[OffsetGap]
     pauses: Sequence[Pause]
     backfills: Sequence[backfills.PendingBackfill]
     """Imports, and live events with an old time, that wait for their release."""
     key_conflicts: int
-    """Keys that several subjects claim, and of which nobody has said yet whose they are."""
+    """Keys that several subjects claim and no operator has decided on yet."""
     open_too_long: Mapping[str, int]
-    """Clocks that no event has stopped within their `max_open`, by kind."""
+    """Retention clocks that are open for longer than their `max_open`, by kind."""
 
 
 def read_status(
     connection: Connection, policy: Policy, now: datetime, *, history: bool = True
 ) -> LedgerStatus:
-    """Look at the ledger as it is at `now` (UTC).
+    """Read the state of the ledger at `now` (UTC).
 
-    Without `history` only what is open is counted, by indexes that do not grow with what is done: cheap
-    enough to be done every few seconds.
+    Without `history` only open work is counted. Those queries use indexes that do not grow with completed
+    work, so they are cheap enough to run every few seconds.
     """
     command = tables.command.c
     of_systems = command.system.in_(policy.systems)  # with the state, the index's columns
@@ -170,7 +170,7 @@ class RecentCommand:
 
 
 def latest_commands(connection: Connection, limit: int) -> Sequence[RecentCommand]:
-    """The commands that were written last, newest first."""
+    """Return the commands that were created last, newest first."""
     command = tables.command.c
     members = (
         select(func.count())
@@ -202,7 +202,10 @@ def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) ->
 
 
 def _is_actionable() -> ColumnElement[bool]:
-    """Not done, and somebody's business: of refusals those that are told again, a controller's is final."""
+    """Select commands that are not carried out and still need action.
+
+    A refused command needs action if it is repeated; the refusal of another controller is final.
+    """
     command = tables.command.c
     refused = and_(command.state == "refused", command.next_attempt_at.is_not(None))
     return or_(command.state.in_(OUTSTANDING), refused)

@@ -1,4 +1,4 @@
-"""The watch: what is out at each system right now, how fast it answers, and what it refuses.
+"""The watch: each system's outstanding commands, response times and refusals, live from Kafka.
 
-Pure, but for the files that `credentials` reads.
+It does no input or output, except for the files that `credentials` reads.
 """

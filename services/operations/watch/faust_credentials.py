@@ -1,4 +1,4 @@
-"""How the brokers are reached, in Faust's words. The files that are named are read here."""
+"""Build Faust's credentials for the brokers; reads the certificate and key files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from services.kafka.security import Security
 
 
 def credentials(security: Security) -> CredentialsT | None:
-    """What Faust reaches the brokers with; nothing where they are reached in the clear.
+    """Return the credentials with which Faust reaches the brokers; None for an unencrypted connection.
 
     Raises:
-        OSError: a file cannot be read, or is no certificate or key.
+        OSError: a file cannot be read, or is not a certificate or key.
     """
     context = _context(security) if security.is_encrypted else None
     if security.is_named:
@@ -28,7 +28,7 @@ def credentials(security: Security) -> CredentialsT | None:
 
 
 def _context(security: Security) -> ssl.SSLContext:
-    """Verifies the brokers' certificate and name, as its defaults are."""
+    """Return a context that verifies the brokers' certificate and host name, which is the default."""
     context = ssl.create_default_context(cafile=security.ca_file)
     if security.certificate_file:
         context.load_cert_chain(security.certificate_file, security.key_file)

@@ -1,4 +1,4 @@
-"""What the watch sees becomes metrics, logs and the last outlook, which the web view shows."""
+"""The observer of the watch: metrics, logs, and the summary that its page shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SYSTEMS = "/systems"
 
 @dataclass(slots=True, kw_only=True)
 class WatchObserver:
-    """Whom the watch tells what it saw."""
+    """Turns what the watch reports into metrics, log lines and the page."""
 
     metrics: Metrics
     log: structlog.typing.FilteringBoundLogger
@@ -27,17 +27,17 @@ class WatchObserver:
     _not_ready_reason: str | None = None
 
     def started(self, systems: Collection[str]) -> None:
-        """The watch has started: what it will count about these systems is zero until then."""
+        """Set what the watch will count about these systems to zero."""
         for system in systems:
             self.metrics.init("termijn_watch_commands_total", system=system)
             self.metrics.init("termijn_watch_answer_seconds", system=system)
 
     def unreadable(self, system: str, reason: str) -> None:
-        """A message that cannot be decoded, or that is not its sender's, was left out."""
+        """Count a message that was skipped: undecodable, or without a valid signature."""
         self.metrics.count("termijn_watch_unreadable_total", system=system, reason=reason)
 
     def observed(self, system: str, result: ObservationResult) -> None:
-        """Something was seen for the first time."""
+        """Count what was observed for the first time."""
         if "sent" in result.counted:
             self.metrics.count("termijn_watch_commands_total", system=system)
         if "answered" in result.counted:
@@ -47,7 +47,7 @@ class WatchObserver:
             self.metrics.observe("termijn_watch_answer_seconds", result.took_seconds, system=system)
 
     def summarized(self, summary: WatchSummary) -> None:
-        """How the systems fare now."""
+        """Set the metrics to the current summary, and keep it for the page."""
         self._summary = summary
         self.metrics.set("termijn_watch_partitions", len(summary.partitions))
         for name, value in (
@@ -67,7 +67,7 @@ class WatchObserver:
             self.metrics.replace_labels(name, value)
 
     def ready(self) -> None:
-        """It watches."""
+        """Note that the watch works."""
         if self._not_ready_reason is not None:
             self._not_ready_reason = None
             self.log.info("watches again")
@@ -75,14 +75,14 @@ class WatchObserver:
         self.loop.mark_ready()
 
     def not_ready(self, why: str) -> None:
-        """It does not watch at the moment."""
+        """Note that the watch does not work at the moment, and why."""
         if self._not_ready_reason != why:
             self._not_ready_reason = why
             self.log.info("does not watch", why=why)
         self.loop.mark_not_ready(why)
 
     def page(self, path: str) -> dict[str, Any] | None:
-        """The web view of a path: all systems, or one; None where there is none."""
+        """Return the page at a path: all systems, or one; None if there is no such page."""
         root, _, name = path.removeprefix("/").partition("/")
         if f"/{root}" != _SYSTEMS or self._summary is None:
             return None

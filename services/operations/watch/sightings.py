@@ -1,4 +1,4 @@
-"""What the watch knows of one command: a fold of what it has seen of it, in any order, however often."""
+"""The state of one watched command, from its observations, in any order and with repetitions. Pure."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ _FAILURE_STATUSES = ("failed", "partial")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandObservation:
-    """A command or an answer that was seen. It never says whom it is about."""
+    """A command or an acknowledgement that the watch saw; it has no data on a person."""
 
     command_id: str
     system: str
     what: Literal["sent", "answered"]
     at: datetime
-    """When it was issued or answered, UTC."""
+    """When the command was issued or acknowledged, UTC."""
     action: str | None = None
     status: str | None = None
     takes_back: str | None = None
-    """The command that a recall takes back."""
+    """The command that a recall recalls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedCommand:
-    """One command, as far as it was seen. Instants are UTC."""
+    """The state of one command as far as the watch saw it. Instants are UTC."""
 
     system: str
     action: str | None = None
     takes_back: str | None = None
     sent_at: datetime | None = None
-    """When it left for the first time."""
+    """When the first attempt was sent."""
     answered_at: datetime | None = None
-    """When its first answer that settles it was given."""
+    """When its first final acknowledgement was given."""
     status: str | None = None
-    """What that answer said."""
+    """The status of that acknowledgement."""
     failed_at: datetime | None = None
-    """When the system said last that it had failed so far."""
+    """When the system last reported a failure or a partial result."""
 
     @property
     def outstanding(self) -> bool:
-        """Whether it is out, and its system has still to answer."""
+        """Whether the command was sent and has no final acknowledgement."""
         return self.sent_at is not None and self.answered_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationResult:
-    """What a sighting comes to."""
+    """The result of one more observation of a command."""
 
     watched: WatchedCommand
     counted: tuple[Counted, ...] = ()
-    """What is counted for the first time."""
+    """What this observation adds to the counts; each is counted once a command."""
     took_seconds: float | None = None
-    """From leaving to answer, once both are known."""
+    """Seconds from the first attempt to the final acknowledgement, once both are known."""
     follow_up: CommandObservation | None = None
-    """What follows for another command: a recall that was answered settles what it takes back."""
+    """What follows for another command: an acknowledged recall also settles the recalled command."""
 
 
 def observation_of_command(command: Mapping[str, Any]) -> CommandObservation:
-    """The sighting of a command, from the fields of its schema."""
+    """Return the observation of a command, from the fields of its schema."""
     recalls = command["action"] == "recall"
     return CommandObservation(
         command_id=command["command_id"],
@@ -79,7 +79,7 @@ def observation_of_command(command: Mapping[str, Any]) -> CommandObservation:
 
 
 def observation_of_acknowledgement(answer: Mapping[str, Any]) -> CommandObservation:
-    """The sighting of an answer, from the fields of its schema."""
+    """Return the observation of an acknowledgement, from the fields of its schema."""
     return CommandObservation(
         command_id=answer["command_id"],
         system=answer["system"],
@@ -90,10 +90,9 @@ def observation_of_acknowledgement(answer: Mapping[str, Any]) -> CommandObservat
 
 
 def observe(previous: WatchedCommand | None, observation: CommandObservation) -> ObservationResult:
-    """What is known of a command after one more sighting.
+    """Return the state of a command after one more observation.
 
-    What is known does not depend on the order of sightings, and a sighting that comes again changes and
-    counts nothing.
+    The state does not depend on the order of observations; a repeated one changes and counts nothing.
     """
     previous = previous or WatchedCommand(system=observation.system)
     after = (_with_sending if observation.what == "sent" else _with_acknowledgement)(
@@ -143,7 +142,7 @@ def _response_seconds(watched: WatchedCommand) -> float | None:
 
 
 def _follow_up(watched: WatchedCommand) -> CommandObservation | None:
-    """What an answered recall says of the command that it takes back."""
+    """Return what an acknowledged recall means for the command that it recalls."""
     if watched.takes_back is None or watched.answered_at is None:
         return None
     if watched.status not in _RECALLED_STATUSES:

@@ -1,4 +1,4 @@
-"""The outlook: how each system fares right now, from what is known of its commands."""
+"""Summarise each system's outstanding and recent commands for the watch's page and metrics. Pure."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from schemas.cloudevents import format_rfc3339
 from services.operations.watch.sightings import WatchedCommand
 
 WINDOW = timedelta(minutes=5)
-"""The time that rates are counted over."""
+"""The time over which recent commands are counted."""
 RETENTION = timedelta(hours=24)
-"""So long after its answer a command is forgotten."""
+"""How long a command is kept after its acknowledgement."""
 LOST_AFTER = timedelta(days=14)
-"""So long after it left one that nobody answered is forgotten: the log does not keep it longer either."""
+"""How long an unacknowledged command is kept after it was sent; its topic does not keep it longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentCounts:
-    """What was counted at one system within the window."""
+    """The counts of one system within the window."""
 
     sent: float = 0
     answered: float = 0
     refused: float = 0
     failed: float = 0
     took_seconds: float = 0
-    """Of all that were answered."""
+    """The sum over all acknowledged commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemSummary:
-    """How one system fares."""
+    """The state of one system."""
 
     outstanding: Mapping[str, int]
-    """Commands that it has still to answer, by action."""
+    """Commands without a final acknowledgement, by action."""
     failing: int
-    """Those of them of which it has said that they failed so far."""
+    """The number of those that the system has reported as failed so far."""
     oldest_seconds: float
-    """How long the oldest of them has been out; 0 where there is none."""
+    """Seconds since the oldest of those was sent; 0 if there is none."""
     recent: RecentCounts
 
     def as_json(self) -> dict[str, Any]:
-        """As the web view shows it."""
+        """Return what the page shows."""
         recent, seconds = self.recent, WINDOW.total_seconds()
         mean = recent.took_seconds / recent.answered if recent.answered else None
         return {
@@ -62,17 +62,17 @@ class SystemSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchSummary:
-    """How the systems fare, as far as one process of the watch sees it."""
+    """The state of the systems, as far as one process of the watch sees it."""
 
     at: datetime
     partitions: tuple[int, ...]
     """The partitions that this process watches."""
     partition_count: int
-    """How many there are."""
+    """The number of all partitions."""
     systems: Mapping[str, SystemSummary]
 
     def as_json(self) -> dict[str, Any]:
-        """As the web view shows it."""
+        """Return what the page shows."""
         return {
             "at": format_rfc3339(self.at),
             "partitions": list(self.partitions),
@@ -88,7 +88,7 @@ def summarize(
     recent: Mapping[str, RecentCounts],
     now: datetime,
 ) -> dict[str, SystemSummary]:
-    """How each of the systems fares now, UTC, from what is known of commands."""
+    """Return the state of each system at `now`, UTC, from its watched commands."""
     outstanding: defaultdict[str, list[WatchedCommand]] = defaultdict(list)
     for command in watched:
         if command.outstanding:
@@ -114,7 +114,7 @@ def _system(
 
 
 def is_expired(watched: WatchedCommand, now: datetime) -> bool:
-    """Whether nothing more is to be known of a command."""
+    """Whether a command may be dropped: acknowledged or sent too long ago."""
     if watched.answered_at is not None:
         return now - watched.answered_at > RETENTION
     last = watched.sent_at or watched.failed_at

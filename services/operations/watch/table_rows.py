@@ -1,4 +1,4 @@
-"""What is known of a command as a table keeps it: JSON, with instants as microseconds since 1970, UTC."""
+"""The rows of the watch's table: a command as JSON, with instants as microseconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACE = "partition"
 
 
 def to_row(watched: WatchedCommand, partition: int) -> TableRow:
-    """As it is kept, with the partition of its sightings, which a table does not tell."""
+    """Return a command's row, with the partition of its observations, which the table does not have."""
     value = {**asdict(watched), _PLACE: partition}
     for name in _INSTANTS:
         at: datetime | None = value[name]
@@ -25,7 +25,7 @@ def to_row(watched: WatchedCommand, partition: int) -> TableRow:
 
 
 def from_row(value: TableRow) -> WatchedCommand:
-    """What was kept."""
+    """Return the command of a row."""
     values = {field.name: value[field.name] for field in fields(WatchedCommand)}
     for name in _INSTANTS:
         if values[name] is not None:
@@ -34,13 +34,13 @@ def from_row(value: TableRow) -> WatchedCommand:
 
 
 def parse_place(value: TableRow) -> int:
-    """The partition of its sightings."""
+    """Return the partition of a row's observations."""
     partition: int = value[_PLACE]
     return partition
 
 
 def parse_observation(value: Mapping[str, Any]) -> CommandObservation:
-    """A sighting from the fields of its schema."""
+    """Return the observation from the fields of its schema."""
     return CommandObservation(
         **{field.name: value[field.name] for field in fields(CommandObservation)}
     )
