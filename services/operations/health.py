@@ -174,7 +174,7 @@ class _QuietHandler(WSGIRequestHandler):
     """Logs no requests, since Prometheus scrapes every few seconds."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager

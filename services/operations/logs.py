@@ -53,7 +53,7 @@ class _StructlogHandler(logging.Handler):
         cause = record.exc_info[0] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
-            "a library said",
+            "a library logged",
             library=record.name,
             words=str(record.msg).partition("\n")[0],
             **({"error": cause.__name__} if cause else {}),

@@ -51,7 +51,7 @@ def describe_acls(admin: AdminClient) -> AclRules:
             return AclRules(enforced=False)
         every = AclBindingFilter(
             ResourceType.ANY,
-            None,  # type: ignore[arg-type]  # any, says its documentation
+            None,  # type: ignore[arg-type]  # None means any, as its documentation states
             ResourcePatternType.ANY,
             None,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]

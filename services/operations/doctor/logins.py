@@ -50,7 +50,7 @@ def check_login(connection: Connection) -> Iterator[Finding]:
 def check_privileges(
     login: str, roles: Iterable[Role], privileges: frozenset[Privilege], may_all: bool
 ) -> Finding:
-    """Judge a login that belongs to the groups of these roles and has these `privileges`."""
+    """Check a login that belongs to the groups of these roles and has these `privileges`."""
     own_roles = sorted(roles)
     if may_all:
         return warning(
@@ -80,18 +80,18 @@ def check_privileges(
 
 
 def login_error(login: str, why: str) -> Finding:
-    """Make the result for a login that may not read the ledger at all."""
+    """Return the result for a login that may not read the ledger at all."""
     fix = f"`termijn ledger migrate`, and have an administrator GRANT the group of its role TO {login}"
     return error(CHECK, f"has no privilege to read the ledger: {why}", fix, login)
 
 
 def not_permitted(check: str) -> Finding:
-    """Make the result for what the login may not read, which its role need not."""
+    """Return the result for what the login may not read and its role does not need."""
     return skipped(check, "the database login has no privilege to read it, and its role needs none")
 
 
 def _list_first(privileges: Iterable[Privilege]) -> str:
-    """The first few, by table."""
+    """Return the first few privileges as text, ordered by table."""
     ordered = sorted(privileges)
     more = f" and {len(ordered) - _MAX_LISTED} more" if len(ordered) > _MAX_LISTED else ""
     return ", ".join(map(str, ordered[:_MAX_LISTED])) + more

@@ -1,4 +1,4 @@
-"""The doctor at the schema registry: what is registered, against what is written and read."""
+"""Check the schema registry: the registered schemas against those that Termijn writes and reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNKNOWN_VERSION = "add it as a file to a TERMIJN_SCHEMAS directory, or delete i
 
 
 class Registry(Protocol):
-    """The registry, as far as the doctor asks it."""
+    """The part of a schema registry that the doctor uses."""
 
     def find_id(self, topic: str, text: str) -> int:
         """The id of a schema that is registered for a topic."""
@@ -75,7 +75,7 @@ def _check_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -
 
 
 def _unknown_version(version: RegisteredSchema, topic: Topic, newest: Schema) -> Finding:
-    """Judge a version that no schema file has: a publisher is ahead, or it is a mistake."""
+    """Return the result for a version without a schema file: a publisher is ahead, or it is a mistake."""
     description = f"version {version.version} (id {version.id}) has no schema file"
     try:
         definitions = {0: json.loads(version.text), newest.version: newest.definition}

@@ -1,1 +1,1 @@
-"""What a deployment is given, written from the same descriptions that the code runs on."""
+"""The files of a deployment, generated from the same tables that the code runs on."""

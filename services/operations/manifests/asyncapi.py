@@ -1,6 +1,6 @@
-"""The bus as an AsyncAPI 3 document, from the catalogue and the schemas. Pure.
+"""Kafka's topics and schemas as an AsyncAPI 3 document. Pure.
 
-It is written from Termijn's side: it receives business events and answers, and sends the rest.
+It takes Termijn's side: Termijn receives business events and acknowledgements, and sends the rest.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ Action = Literal["send", "receive"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """Topics of one kind; those of each system are one channel with a parameter."""
+    """The topics of one kind; the topics of all systems are one channel with a parameter."""
 
     topic: Topic
     actions: tuple[Action, ...]
     description: str
     systems: tuple[str, ...] = ()
-    """The systems that have a topic of their own each; nothing for a single topic."""
+    """The systems with a topic each; empty for a single topic."""
     headers: Literal["event", "signed", "none"] = "none"
 
 
 def files(channels: Iterable[Channel], schemas: SchemaSet, version: str) -> Mapping[Path, str]:
-    """Every file, by its path below the directory that they are written to."""
+    """Return the text of every file, by its path below the directory that they are written to."""
     document = asyncapi_document(list(channels), schemas, version)
     return {DOCUMENT: _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)}
 
@@ -47,7 +47,7 @@ def files(channels: Iterable[Channel], schemas: SchemaSet, version: str) -> Mapp
 def asyncapi_document(
     channels: Sequence[Channel], schemas: SchemaSet, version: str
 ) -> dict[str, Any]:
-    """The document."""
+    """Return the AsyncAPI document."""
     names = sorted({channel.topic.schema for channel in channels})
     headers = {channel.topic.schema: channel.headers for channel in channels}
     return {
@@ -121,7 +121,7 @@ def _operation(action: Action, channel: Channel) -> dict[str, Any]:
 
 
 def _headers(kind: str) -> dict[str, Any]:
-    """As JSON Schema; a header's value is UTF-8, but for a signature's, which is bytes."""
+    """Return the JSON Schema of a message's headers; all are UTF-8, except for signatures."""
     trace = {
         TRACEPARENT: {"type": "string", "description": "W3C Trace Context."},
         TRACESTATE: {"type": "string", "description": "W3C Trace Context."},

@@ -1,7 +1,6 @@
-"""Kubernetes: a Deployment for each role and what belongs to it, as files for Kustomize. Pure.
+"""Kubernetes manifests: a Deployment for each role and its resources, as files for Kustomize. Pure.
 
-The brokers are Strimzi's, in the same namespace: its operator
-makes a secret for each user.
+Kafka runs under Strimzi in the same namespace; its operator creates a secret for each user.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ SCALING: Final = Path("kubernetes") / "components" / "autoscaling"
 WATCHING: Final = Path("kubernetes") / "components" / "monitoring"
 IMAGE: Final = "termijn"
 LEDGER: Final = "termijn-ledger"
-"""The secret of the ledger's owner, who migrates it; each role's is named after both."""
+"""The secret with the ledger URL of its owner, who migrates it; a role's is `termijn-ledger-ROLE`."""
 _HEADER = "# Written by `termijn deploy write`.\n"
 _USER = 10001
 _DATA = "/var/lib/termijn"
@@ -46,7 +45,7 @@ _LONGEST_BATCH_SECONDS = 60
 
 
 def files(version: str, group: str, systems: Iterable[str]) -> Mapping[Path, str]:
-    """Every file, by its path below the directory that they are written to."""
+    """Return the text of every file, by its path below the directory that they are written to."""
     system_names, scaled = sorted(systems), [role for role in ROLES if role.scaled_by]
     resources = {
         f"{role.name}.yaml": [
@@ -93,7 +92,7 @@ def _component(
 
 
 def _omit_replicas(roles: Iterable[RoleManifest]) -> list[dict[str, Any]]:
-    """How many there are is the scaler's to say, and not set anew with each change."""
+    """Return patches that remove `replicas`, so that applying manifests does not undo the autoscaler."""
     remove = yaml.safe_dump([{"op": "remove", "path": "/spec/replicas"}], sort_keys=False)
     return [
         {"target": {"kind": "Deployment", "name": role.name}, "patch": str(remove)}
@@ -199,7 +198,7 @@ def _deployment(
 
 
 def _migration(version: str) -> dict[str, Any]:
-    """A Job has one life: the next version's has another name."""
+    """Return the Job that migrates the ledger; a Job runs once, so each version's has another name."""
     container = {
         **_container(version, ["ledger", "migrate"]),
         "env": [_ledger_url(LEDGER)],
@@ -244,7 +243,7 @@ def _container(version: str, command: Sequence[str]) -> dict[str, Any]:
 
 
 def _pod() -> dict[str, Any]:
-    """What every pod has: no root, no token for Kubernetes itself."""
+    """Return what every pod has: no root, and no token for the Kubernetes API."""
     return {
         "serviceAccountName": "termijn",
         "automountServiceAccountToken": False,
@@ -260,7 +259,7 @@ def _pod() -> dict[str, Any]:
 
 
 def _keys(role: RoleManifest, systems: Sequence[str]) -> dict[str, Any]:
-    """The keys that the role sees, in one directory; of systems those that are trusted so far."""
+    """Return the volume with a role's keys, and the public keys of the systems that are trusted so far."""
     own = [{"key": name, "path": name} for name in role.keys]
     public = [{"key": f"{system}.jwks", "path": f"systems/{system}.jwks"} for system in systems]
     sources: list[dict[str, Any]] = [{"secret": {"name": "termijn-keys", "items": own}}]

@@ -1,4 +1,4 @@
-"""What stands around the roles in a cluster: disruption, network, scaling, metrics. Pure."""
+"""Kubernetes resources around each role: disruption budget, network policy, autoscaling, metrics. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.operations.ports import PORTS
 
 
 def disruption_budget(role: RoleManifest) -> dict[str, Any]:
-    """Never more than one process of a role is taken away on purpose."""
+    """Return the budget: Kubernetes evicts at most one process of a role at a time."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -30,7 +30,7 @@ def disruption_budget(role: RoleManifest) -> dict[str, Any]:
 
 
 def deny_all() -> dict[str, Any]:
-    """What no other policy allows is not allowed."""
+    """Return the policy that denies every connection that no other policy allows."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -43,7 +43,7 @@ def deny_all() -> dict[str, Any]:
 
 
 def network_policy(role: RoleManifest) -> dict[str, Any]:
-    """What a role may reach, and who may ask how it fares."""
+    """Return the policy of the connections that a role may open, and of who may scrape its metrics."""
     policy = egress_ports(role.name, [REGISTRY, *([DATABASE] if role.database else [])])
     brokers = {"podSelector": {"matchLabels": {"strimzi.io/cluster": CLUSTER}}}
     policy["spec"]["egress"].append({"to": [brokers], "ports": _tcp([BROKERS])})
@@ -54,9 +54,9 @@ def network_policy(role: RoleManifest) -> dict[str, Any]:
 
 
 def egress_ports(name: str, ports: Sequence[int]) -> dict[str, Any]:
-    """Names are asked of Kubernetes, and these ports reached in the same namespace alone.
+    """Return the policy that allows DNS, and these ports within the namespace.
 
-    Policies add up: an overlay has one more for what lies elsewhere, and says where.
+    Policies add up: an overlay adds one for servers outside the namespace.
     """
     dns = [{"protocol": protocol, "port": DNS} for protocol in ("UDP", "TCP")]
     return {
@@ -83,7 +83,7 @@ def _namespace(name: str) -> dict[str, Any]:
 
 
 def scaling(role: RoleManifest) -> dict[str, Any]:
-    """By what Prometheus says is to be done: positions are in the ledger, and not in Kafka."""
+    """Return the autoscaler; it reads the open work from Prometheus, since offsets are not in Kafka."""
     query, per_process = role.scaled_by or ("", 1)
     address = f"http://prometheus-operated.{MONITORING}.svc:9090"
     return {
@@ -111,7 +111,7 @@ def scaling(role: RoleManifest) -> dict[str, Any]:
 
 
 def pod_monitor() -> dict[str, Any]:
-    """Every role, under the job's name by which the alerts go."""
+    """Return the scrape configuration of every role, with the job names that the alerts use."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",

@@ -1,6 +1,6 @@
-"""What each role needs of its surroundings in a cluster. Pure.
+"""The table of what each role needs in a cluster: keys, database, autoscaling. Pure.
 
-One table, so that a role that is new in code only is missed by a test.
+A test fails where a role is missing here.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from dataclasses import dataclass
 from typing import Final
 
 BROKERS, DATABASE, REGISTRY, DNS = 9093, 5432, 8080, 53
-"""The ports of what is reached."""
+"""The ports that roles connect to."""
 MONITORING: Final = "monitoring"
 """The namespace of Prometheus."""
 SYSTEM: Final = "kube-system"
-"""The namespace of Kubernetes' own servers, of names among them."""
+"""The namespace of Kubernetes' own servers, such as DNS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleManifest:
-    """What one role needs of its surroundings."""
+    """The needs of one role in a cluster."""
 
     name: str
     database: bool = True
     keys: tuple[str, ...] = ()
-    """Which of the keys it sees, by their file."""
+    """The file names of the keys that it reads."""
     systems: bool = False
-    """Whether it verifies or encrypts for systems, and sees their public keys."""
+    """Whether it reads the public keys of systems, to verify or to encrypt."""
     scaled_by: tuple[str, int] | None = None
-    """What Prometheus is asked for how much there is to do, and how much of it one process takes."""
+    """The PromQL query for the amount of open work, and the amount that one process handles."""
     max_replicas: int = 8
-    """How many processes there may be; more than partitions would rest."""
+    """The maximum number of processes; more than there are partitions would be idle."""
 
 
 _LAG = 'sum(max by (topic, partition) (termijn_lag_messages{{role="{}"}}))'
@@ -56,7 +56,7 @@ ROLES: Sequence[RoleManifest] = (
             SIGNING,
             EVIDENCE,
             TOMBSTONES,
-        ),  # the first, for what it sealed of requests
+        ),  # the first, for request keys that it encrypted
         systems=True,
         scaled_by=("max(termijn_due_backlog)", 50_000),
     ),
@@ -72,5 +72,5 @@ ROLES: Sequence[RoleManifest] = (
 
 
 def labels(name: str) -> dict[str, str]:
-    """What selects the pods of one role, or of a job."""
+    """Return the labels that select the pods of a role or a job."""
     return {"app.kubernetes.io/name": "termijn", "app.kubernetes.io/component": name}

@@ -1,6 +1,6 @@
-"""Kafka topics as Strimzi's `KafkaTopic`, and their users as its `KafkaUser`, with their rights. Pure.
+"""Kafka topics as Strimzi's `KafkaTopic`, and users with their ACLs as its `KafkaUser`. Pure.
 
-The names in the files are those of the brokers: whoever renames a topic in code only is told by a test.
+A test fails where a topic is renamed in the code and not in the files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.kafka.access import AclEntry, KafkaAccess
 
 REPLICAS = 3
 IN_SYNC = 2
-"""Producers wait for every replica in sync: with fewer than this nothing is taken for written."""
+"""The minimum of replicas in sync: with fewer, a write is not acknowledged."""
 CLUSTER = "kafka"
 """The name of the `Kafka` resource that the topics belong to."""
 TOPICS = Path("kafka") / "topics.yaml"
@@ -30,7 +30,7 @@ _USERS_HEADER = (
 
 
 def files(topics: Iterable[Topic], users: Iterable[KafkaAccess]) -> Mapping[Path, str]:
-    """Every file, by its path below the directory that they are written to."""
+    """Return the text of every file, by its path below the directory that they are written to."""
     topic_documents = [
         topic_document(topic) for topic in sorted(topics, key=lambda topic: topic.name)
     ]
@@ -45,7 +45,7 @@ def _text(documents: Iterable[Mapping[str, Any]]) -> str:
 
 
 def topic_document(topic: Topic) -> dict[str, Any]:
-    """One topic, as Strimzi's topic operator reads it."""
+    """Return a topic as Strimzi's topic operator reads it."""
     retention_ms = _UNLIMITED if topic.retention_ms is None else topic.retention_ms
     return {
         "apiVersion": "kafka.strimzi.io/v1beta2",
@@ -67,7 +67,7 @@ def topic_document(topic: Topic) -> dict[str, Any]:
 
 
 def user_document(access: KafkaAccess) -> dict[str, Any]:
-    """One user, as Strimzi's user operator reads it; it makes the password, as a secret of that name."""
+    """Return a user as Strimzi's operator reads it; the operator creates the secret with its password."""
     by_resource = groupby(access.rights, key=lambda entry: (entry.kind, entry.name))
     return {
         "apiVersion": "kafka.strimzi.io/v1beta2",
@@ -86,6 +86,6 @@ def user_document(access: KafkaAccess) -> dict[str, Any]:
 def _rule(rights: list[AclEntry]) -> dict[str, Any]:
     first = rights[0]
     resource: dict[str, Any] = {"type": first.kind}
-    if first.kind != "cluster":  # there is only one, and Strimzi lets it have no name
+    if first.kind != "cluster":  # there is only one, which has no name
         resource |= {"name": first.name, "patternType": "literal"}
     return {"resource": resource, "operations": [entry.operation for entry in rights]}

@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are told about Termijn: rules, alerts and dashboards, as typed data.
+"""The rules, alerts and dashboards for Prometheus and Grafana, as typed data.
 
-The files under `deploy/` are written from it by `termijn monitoring write`, and a test finds any drift.
+`termijn monitoring write` writes the files under `deploy/` from it; a test fails where they differ.
 """

@@ -9,24 +9,24 @@ FLOW = Board(
     title="Termijn: flow and roles",
     panels=(
         Panel(
-            title="Roles that answer",
+            title="Roles that respond",
             description="Processes, by role.",
             queries=(Query(expr='sum by (job) (up{job=~"termijn-.+"})', legend="{{job}}"),),
         ),
         Panel(
-            title="Roles that do their work",
-            description="Processes that are ready, by role.",
+            title="Roles that are ready",
+            description="Ready processes, by role.",
             queries=(Query(expr="sum by (role) (termijn_role_ready)", legend="{{role}}"),),
         ),
         Panel(
             title="Events tagged",
-            description="A second, by type.",
+            description="Events a second, by type.",
             queries=(Query(expr="termijn:events_tagged:rate5m", legend="{{type}}"),),
             unit="ops",
         ),
         Panel(
             title="Holdings tagged",
-            description="A second, by the rule that ends them.",
+            description="Holdings a second, by rule.",
             queries=(
                 Query(
                     expr="sum by (rule) (rate(termijn_holdings_tagged_total[5m]))",
@@ -37,7 +37,7 @@ FLOW = Board(
         ),
         Panel(
             title="Since the last event",
-            description="Long silence is a publisher that publishes elsewhere.",
+            description="After a long silence, check whether publishers use another topic.",
             queries=(
                 Query(expr="time() - max(termijn_last_tagged_timestamp_seconds)", legend="silence"),
             ),
@@ -45,7 +45,7 @@ FLOW = Board(
         ),
         Panel(
             title="Events recorded",
-            description="New ones, and duplicates.",
+            description="Events a second: new ones and duplicates.",
             queries=(
                 Query(
                     expr="sum by (outcome) (rate(termijn_events_recorded_total[5m]))",
@@ -55,8 +55,8 @@ FLOW = Board(
             unit="ops",
         ),
         Panel(
-            title="Strange events",
-            description="Overdue when they arrived, or dated after an end.",
+            title="Late and misplaced events",
+            description="Overdue when they arrived, or dated after the end of their clock.",
             queries=(
                 Query(expr="sum(termijn_overdue_on_arrival_total)", legend="overdue on arrival"),
                 Query(expr="sum(termijn_activity_after_end_total)", legend="after an end"),
@@ -64,12 +64,12 @@ FLOW = Board(
         ),
         Panel(
             title="Lag",
-            description="Messages not read yet.",
+            description="Unread messages, by role.",
             queries=(Query(expr="sum by (role) (termijn:lag_messages:sum)", legend="{{role}}"),),
         ),
         Panel(
             title="Batches",
-            description="95 % are applied within.",
+            description="Seconds within which 95 % of the batches are applied.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95, sum by (role, le)"
@@ -80,8 +80,8 @@ FLOW = Board(
             unit="s",
         ),
         Panel(
-            title="Tried again",
-            description="Batches and rounds that were not applied.",
+            title="Retries",
+            description="Batches that failed and were retried, in five minutes.",
             queries=(
                 Query(
                     expr="sum by (role) (increase(termijn_batches_tried_again_total[5m]))",
@@ -91,13 +91,13 @@ FLOW = Board(
         ),
         Panel(
             title="Dead letters parked",
-            description="By reason.",
+            description="Messages, by reason.",
             queries=(
                 Query(expr="max by (reason) (termijn_dead_letters_parked)", legend="{{reason}}"),
             ),
         ),
         Panel(
-            title="Dead letters in all",
+            title="All dead letters",
             description="Since the roles started.",
             queries=(
                 Query(
@@ -107,24 +107,30 @@ FLOW = Board(
             ),
         ),
         Panel(
-            title="Parked events that keep erasures back",
-            description="By how much: everything, what hangs on some clocks, or one subject or clock each.",
+            title="Parked events that hold erasures back",
+            description="By reach: all erasures, those of a kind of clock, or of one subject or clock.",
             queries=(Query(expr="max by (reach) (termijn_blind_spots)", legend="{{reach}}"),),
         ),
-        number_panel("Gaps", "Lost unread, and not accepted.", "max(termijn_gaps)"),
         number_panel(
-            "Blind", "Partitions that keep the deleter waiting.", "max(termijn_deleter_blind)"
+            "Gaps", "Messages deleted before they were read, not accepted yet.", "max(termijn_gaps)"
         ),
-        number_panel("Stops", "Paused or drained.", "max(termijn_stops)"),
+        number_panel(
+            "Waiting",
+            "Partitions that are not fully recorded; the deleter waits for them.",
+            "max(termijn_deleter_blind)",
+        ),
+        number_panel(
+            "Pauses", "Roles and systems that are paused or drained.", "max(termijn_stops)"
+        ),
         number_panel(
             "Clock",
-            "Off the database's.",
+            "Difference from the database's clock.",
             "max(abs(termijn_clock_disagreement_seconds))",
             "s",
         ),
         Panel(
             title="Policy",
-            description="Under which policy how many roles run: one line.",
+            description="Processes by policy; there must be one line.",
             queries=(
                 Query(
                     expr="count by (policy, version) (termijn_role_info)",
@@ -135,7 +141,7 @@ FLOW = Board(
         ),
         Panel(
             title="Version",
-            description="Of Termijn and of Python.",
+            description="Processes by the versions of Termijn and Python.",
             queries=(
                 Query(
                     expr="count by (version, python) (termijn_build_info)",

@@ -1,4 +1,4 @@
-"""The dashboard of what is promised: terms, requests, holdings."""
+"""The dashboard of the promises: terms, requests, holdings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ PROMISES = Board(
             "max(termijn_oldest_due_seconds)",
             "s",
         ),
-        number_panel("Late requests", "Past the statutory limit.", "max(termijn_requests_late)"),
-        number_panel("Holds", "Not released.", "max(termijn_holds_open)"),
+        number_panel(
+            "Late requests",
+            "Open requests past their statutory limit.",
+            "max(termijn_requests_late)",
+        ),
+        number_panel(
+            "Legal holds", "Legal holds that are not released.", "max(termijn_holds_open)"
+        ),
         Panel(
             title="Overdue by system",
-            description="Whose data is past its erase_by, and how far.",
+            description="How far the oldest data is past its erase_by, by system.",
             queries=(
                 Query(expr="max by (system) (termijn_oldest_overdue_seconds)", legend="{{system}}"),
             ),
@@ -32,12 +38,12 @@ PROMISES = Board(
         ),
         Panel(
             title="Due and not claimed",
-            description="Records and clocks.",
+            description="Due records and clocks without a command.",
             queries=(Query(expr="max(termijn_due_backlog)", legend="due"),),
         ),
         Panel(
             title="Late commands",
-            description="Share that left more than five minutes after its instant; the objective is 0.1 %.",
+            description="Share sent more than five minutes after they were due; the objective is 0.1 %.",
             queries=(
                 Query(expr="termijn:commands_late:ratio_rate1h", legend="1 hour"),
                 Query(expr="termijn:commands_late:ratio_rate6h", legend="6 hours"),
@@ -47,7 +53,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Lateness",
-            description="From the instant due to the broker's word.",
+            description="Seconds from the due instant to Kafka's acknowledgement of the command.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.5, sum by (le)"
@@ -63,8 +69,8 @@ PROMISES = Board(
             unit="s",
         ),
         Panel(
-            title="Proof",
-            description="From the command to the proof that nothing is left.",
+            title="Time to proof",
+            description="95 % are quicker: from the command to the verification that the data is gone.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95, sum by (system, le)"
@@ -76,19 +82,19 @@ PROMISES = Board(
         ),
         Panel(
             title="Key conflicts",
-            description="Keys that several subjects claim; what is about them waits for a person.",
+            description="Keys that several subjects claim; their commands wait for an operator's decision.",
             queries=(Query(expr="max(termijn_key_conflicts)", legend="keys"),),
         ),
         Panel(
             title="Clocks open too long",
-            description="By kind; what hangs on them is kept until somebody publishes their end.",
+            description="By kind; data that depends on them is kept until their end is published.",
             queries=(
                 Query(expr="max by (clock) (termijn_clocks_open_too_long)", legend="{{clock}}"),
             ),
         ),
         Panel(
             title="Open requests",
-            description="By right and state; access and portability wait for a person once ready.",
+            description="By right and state; access and portability need a person to deliver the package.",
             queries=(
                 Query(
                     expr="max by (right, state) (termijn_requests_open)",
@@ -98,15 +104,15 @@ PROMISES = Board(
         ),
         Panel(
             title="Time left for requests",
-            description="To the nearest limit, by right.",
+            description="Until the nearest statutory limit, by right.",
             queries=(
                 Query(expr="min by (right) (termijn_request_left_seconds)", legend="{{right}}"),
             ),
             unit="s",
         ),
         Panel(
-            title="Concluded requests",
-            description="Answered or refused in the last day.",
+            title="Decided requests",
+            description="Requests that were answered or refused in the last day.",
             queries=(
                 Query(
                     expr="sum by (right, outcome) (increase(termijn_requests_concluded_total[1d]))",
@@ -116,7 +122,7 @@ PROMISES = Board(
         ),
         Panel(
             title="Holdings by rule and state",
-            description="Over all systems; an estimate until the share that was counted is 100 %.",
+            description="Over all systems; an estimate until 100 % are counted.",
             queries=(
                 Query(
                     expr="sum by (rule, state) (max by (rule, system, state) (termijn_holdings))",
@@ -126,8 +132,8 @@ PROMISES = Board(
             width=12,
         ),
         Panel(
-            title="Forgotten by the ledger itself",
-            description="In the last day, by kind: the term of their proof was over.",
+            title="Purged from the ledger",
+            description="Rows purged after their proof term in the last day, by kind.",
             queries=(
                 Query(
                     expr="sum by (kind) (increase(termijn_ledger_forgotten_total[1d]))",
@@ -136,7 +142,7 @@ PROMISES = Board(
             ),
         ),
         Panel(
-            title="Share of the holdings that was counted",
+            title="Share of the holdings that is counted",
             description="Since the deleter started.",
             queries=(Query(expr="max(termijn_holdings_counted_ratio)", legend="counted"),),
             unit="percentunit",

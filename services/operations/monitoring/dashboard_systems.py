@@ -1,4 +1,4 @@
-"""The dashboard of the systems: what they were told, and what they answer."""
+"""The dashboard of the systems: their commands and acknowledgements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SYSTEMS = Board(
     panels=(
         Panel(
             title="Outstanding commands",
-            description="Told, or about to be, and not settled.",
+            description="Commands that are not sent yet or have no final acknowledgement.",
             queries=(
                 Query(
                     expr="sum by (system) (termijn:commands_outstanding:max)", legend="{{system}}"
@@ -20,7 +20,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Escalated commands",
-            description="Unanswered for longer than the system may take, or refused.",
+            description="Commands that a system has not acknowledged in time, or has refused.",
             queries=(
                 Query(expr="max by (system) (termijn_commands_escalated)", legend="{{system}}"),
             ),
@@ -34,8 +34,8 @@ SYSTEMS = Board(
             width=12,
         ),
         Panel(
-            title="Answers",
-            description="By status; refusals and failures want a look.",
+            title="Acknowledgements",
+            description="A second, by status; look into refusals and failures.",
             queries=(
                 Query(
                     expr="sum by (status) (rate(termijn_acknowledgements_total[5m]))",
@@ -47,7 +47,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Commands sent",
-            description="Repetitions included, by action.",
+            description="A second, repetitions included, by action.",
             queries=(
                 Query(
                     expr="sum by (action) (rate(termijn_commands_sent_total[5m]))",
@@ -57,8 +57,8 @@ SYSTEMS = Board(
             unit="ops",
         ),
         Panel(
-            title="Suspicious answers",
-            description="Nothing was held, where the ledger knows records.",
+            title="Suspicious acknowledgements",
+            description="The system held nothing, although the ledger has records.",
             queries=(
                 Query(
                     expr="sum by (system) (termijn_acknowledgements_suspicious_total)",
@@ -68,7 +68,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Unverifiable messages",
-            description="Not proven to be the system's answers.",
+            description="Messages without a valid signature of the system, by reason.",
             queries=(
                 Query(
                     expr="sum by (system, reason) (termijn_unverifiable_total)",
@@ -78,7 +78,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Reopened erasures",
-            description="Said to be erased, and found when it was read again.",
+            description="Data that was reported erased and found by the verification.",
             queries=(
                 Query(
                     expr="sum by (system) (termijn_erasures_reopened_total)", legend="{{system}}"
@@ -87,7 +87,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Agents: commands",
-            description="What became of those that reached an agent.",
+            description="Commands that reached an agent, by what became of them.",
             queries=(
                 Query(
                     expr="sum by (judgement) (rate(termijn_agent_commands_total[5m]))",
@@ -97,8 +97,8 @@ SYSTEMS = Board(
             unit="ops",
         ),
         Panel(
-            title="Agents: answers",
-            description="Carried out, or not, by status; and tries at which the system could not be asked.",
+            title="Agents: acknowledgements",
+            description="By status; and failed attempts, by action.",
             queries=(
                 Query(
                     expr="sum by (status) (rate(termijn_agent_answers_total[5m]))",
@@ -106,14 +106,14 @@ SYSTEMS = Board(
                 ),
                 Query(
                     expr="sum by (action) (rate(termijn_agent_tries_failed_total[5m]))",
-                    legend="{{action}}: not asked",
+                    legend="{{action}}: failed attempts",
                 ),
             ),
             unit="ops",
         ),
         Panel(
-            title="Agents: time to answer",
-            description="95 % are quicker, from the issue of the last attempt.",
+            title="Agents: time to acknowledge",
+            description="95 % are quicker, from the issue of the last attempt to the acknowledgement.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95,"
@@ -125,7 +125,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Agents: open commands",
-            description="In the inboxes, and how long ago the oldest was issued.",
+            description="Commands in the inboxes, and the age of the oldest.",
             queries=(
                 Query(expr="sum by (state) (termijn_agent_commands_open)", legend="{{state}}"),
                 Query(expr="max(termijn_agent_oldest_open_seconds)", legend="oldest, seconds"),
@@ -133,7 +133,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Watch: outstanding",
-            description="Live, from the bus alone; and those that failed so far.",
+            description="Live, from Kafka only; and those that have failed so far.",
             queries=(
                 Query(expr="sum by (system) (termijn_watch_outstanding)", legend="{{system}}"),
                 Query(expr="sum by (system) (termijn_watch_failing)", legend="{{system}}: failing"),
@@ -141,7 +141,7 @@ SYSTEMS = Board(
         ),
         Panel(
             title="Watch: oldest outstanding",
-            description="Since it left for the first time.",
+            description="Seconds since its first attempt was sent.",
             queries=(
                 Query(
                     expr="max by (system) (termijn_watch_oldest_outstanding_seconds)",
@@ -151,8 +151,8 @@ SYSTEMS = Board(
             unit="s",
         ),
         Panel(
-            title="Watch: commands and answers",
-            description="Each counted once.",
+            title="Watch: commands and acknowledgements",
+            description="A second, each counted once.",
             queries=(
                 Query(
                     expr="sum by (system) (rate(termijn_watch_commands_total[5m]))",
@@ -166,8 +166,8 @@ SYSTEMS = Board(
             unit="ops",
         ),
         Panel(
-            title="Watch: time to answer",
-            description="95 % are quicker, from the first leaving.",
+            title="Watch: time to acknowledge",
+            description="95 % are quicker, from the first attempt.",
             queries=(
                 Query(
                     expr="histogram_quantile(0.95,"
@@ -178,8 +178,8 @@ SYSTEMS = Board(
             unit="s",
         ),
         Panel(
-            title="Watch: left out",
-            description="Not proven to be their sender's, or undecodable.",
+            title="Watch: skipped messages",
+            description="Messages without a valid signature, or undecodable, by reason.",
             queries=(
                 Query(
                     expr="sum by (system, reason) (termijn_watch_unreadable_total)",
@@ -187,12 +187,16 @@ SYSTEMS = Board(
                 ),
             ),
         ),
-        number_panel("Watch: parts", "All that there are: 6.", "sum(termijn_watch_partitions)"),
+        number_panel(
+            "Watch: partitions", "Watched partitions; all are 6.", "sum(termijn_watch_partitions)"
+        ),
         number_panel(
             "Systems without keys",
-            "None of their answers counts.",
+            "Their acknowledgements are rejected.",
             "max(termijn_systems_without_keys)",
         ),
-        number_panel("Unsigned", "1: neither signed nor verified.", "max(termijn_signing_off)"),
+        number_panel(
+            "Unsigned", "1: messages are neither signed nor verified.", "max(termijn_signing_off)"
+        ),
     ),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 _SCHEMA_VERSION = 38
-"""Of Grafana 10; later ones read it."""
+"""The schema version of Grafana 10; later versions read it."""
 _WIDTH = 24
 _HEIGHT = 8
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -16,7 +16,7 @@ _SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One question to Prometheus; `legend` names its series by their labels."""
+    """A query to Prometheus; `legend` names its series by their labels."""
 
     expr: str
     legend: str = ""
@@ -24,21 +24,21 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel, a number or lines."""
+    """A panel: one number, or lines over time."""
 
     title: str
     description: str
-    """What to make of it."""
+    """What the panel shows, or what to do about it."""
     queries: tuple[Query, ...]
     kind: Literal["timeseries", "stat"] = "timeseries"
     unit: Literal["short", "s", "percentunit", "ops"] = "short"
     width: int = 8
-    """Of 24."""
+    """The width, of 24."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """One dashboard."""
+    """A dashboard."""
 
     uid: str
     title: str
@@ -48,7 +48,7 @@ class Board:
 def number_panel(
     title: str, description: str, expr: str, unit: Literal["short", "s"] = "short"
 ) -> Panel:
-    """A panel that shows one number."""
+    """Return a panel that shows one number."""
     return Panel(
         title=title,
         description=description,
@@ -60,7 +60,7 @@ def number_panel(
 
 
 def dashboard_json(board: Board) -> str:
-    """A dashboard as Grafana imports it; its source is chosen there."""
+    """Return a dashboard as JSON for Grafana, which asks for the data source at the import."""
     body = {
         "uid": board.uid,
         "title": board.title,
@@ -87,7 +87,7 @@ def dashboard_json(board: Board) -> str:
 
 
 def _panels(board: Board) -> Iterator[dict[str, Any]]:
-    """The panels in rows from left to right."""
+    """Return the panels, placed in rows from left to right."""
     x = y = 0
     for number, panel in enumerate(board.panels, 1):
         if x + panel.width > _WIDTH:

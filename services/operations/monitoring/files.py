@@ -1,4 +1,4 @@
-"""The files that Prometheus and Grafana read, from the typed descriptions."""
+"""Write the files for Prometheus and Grafana from the typed rules, alerts and dashboards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SCRAPE_SECONDS = 15
 def files(
     scale: TimeScale = PRODUCTION, *, lag: int = alerts.LAG_MESSAGES, runbooks: str = RUNBOOKS
 ) -> Mapping[Path, str]:
-    """Every file, by its path below the directory that they are written to."""
+    """Return the text of every file, by its path below the directory that they are written to."""
     prometheus = Path("prometheus")
     return {
         prometheus / "prometheus.yml": _configuration(lambda _: HOST),
@@ -38,7 +38,7 @@ def files(
 
 
 def write_files(directory: Path, documents: Mapping[Path, str]) -> None:
-    """Write the files below a directory, over those that are there."""
+    """Write the files below a directory; existing ones are overwritten."""
     for path, text in documents.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)

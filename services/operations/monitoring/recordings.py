@@ -1,4 +1,4 @@
-"""What Prometheus computes ahead, for dashboards and burn rates."""
+"""The recording rules: series that Prometheus computes in advance for dashboards and burn rates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.operations.monitoring.time_scale import HOUR, MINUTE, TimeScale
 
 
 def recording_groups(scale: TimeScale) -> Mapping[str, Sequence[Recording]]:
-    """Every recording rule, by what it is about."""
+    """Return every recording rule by group."""
     hour, minutes = scale.range_window(HOUR), scale.range_window(5 * MINUTE)
     return {
         "punctuality": slo.recording_rules(scale),

@@ -1,4 +1,4 @@
-"""Rules: what Prometheus records and what it alerts on, and how both are written down."""
+"""The types of recording rules and alerts, and their files for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from services.operations.metric_catalogue import CATALOGUE
 
 Severity = Literal["critical", "warning"]
-"""Critical: a promise or a duty is broken, or will be within hours. Warning: it will be if nobody looks."""
+"""Critical: a promise or duty is broken, or will be within hours. Warning: it will be without action."""
 
 _METRIC = re.compile(r"\btermijn_[a-z0-9_]+")
 _RECORDED = re.compile(r"\btermijn:[a-z0-9_:]+")
@@ -22,7 +22,7 @@ _HISTOGRAM_NAMES = {metric.name for metric in CATALOGUE if metric.kind == "histo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A series that Prometheus computes ahead."""
+    """A series that Prometheus computes in advance."""
 
     record: str
     expr: str
@@ -30,26 +30,26 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A condition that somebody has to do something about; what, its runbook section says."""
+    """A condition that needs action; the section of the same name in the runbooks describes the action."""
 
     name: str
     expr: str
     for_: str
-    """How long it must hold, in Prometheus' form; `0s` is at once."""
+    """How long the condition must hold, in Prometheus' form; `0s`: alert at once."""
     severity: Severity
     summary: str
-    """What is the matter, with the labels that the expression leaves."""
+    """What is wrong, with the labels of the expression."""
     description: str
-    """What follows if nobody does anything."""
+    """The consequence if nothing is done."""
 
     @property
     def section(self) -> str:
-        """The anchor of its section in the runbooks."""
+        """The anchor of the alert's section in the runbooks."""
         return self.name.lower()
 
 
 def metrics_of(expr: str) -> set[str]:
-    """The names of the catalogue's metrics in an expression, whether they exist or not."""
+    """Return the names of metrics in an expression, whether the catalogue has them or not."""
     return {
         base if (base := _OF_HISTOGRAM.sub("", name)) in _HISTOGRAM_NAMES and base != name else name
         for name in _METRIC.findall(expr)
@@ -57,12 +57,12 @@ def metrics_of(expr: str) -> set[str]:
 
 
 def recorded_of(expr: str) -> set[str]:
-    """The names of recorded series in an expression."""
+    """Return the names of recorded series in an expression."""
     return set(_RECORDED.findall(expr))
 
 
 def recording_file(groups: Mapping[str, Sequence[Recording]]) -> str:
-    """A file of recording rules, as YAML."""
+    """Return a file of recording rules, as YAML."""
     return _file(
         {
             name: [{"record": rule.record, "expr": rule.expr} for rule in rules]
@@ -72,7 +72,7 @@ def recording_file(groups: Mapping[str, Sequence[Recording]]) -> str:
 
 
 def alert_file(groups: Mapping[str, Sequence[Alert]], runbooks: str) -> str:
-    """A file of alerts, as YAML; `runbooks` is the address of the page that their sections are on."""
+    """Return a file of alerts, as YAML; `runbooks` is the URL of the page with their sections."""
     return _file(
         {name: [_alert(alert, runbooks) for alert in alerts] for name, alerts in groups.items()}
     )

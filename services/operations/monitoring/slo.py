@@ -1,7 +1,7 @@
-"""Punctuality: how much of the commands leaves late, against an objective, over several windows.
+"""The service level objective (SLO): the share of commands that may be sent late, over several windows.
 
-A burn rate of 1 uses up in thirty days exactly what the objective allows to be late. An alert needs a
-long window, so that one late command is not yet one, and a short one, so that it ends soon after its cause.
+A burn rate of 1 uses up the month's error budget in exactly thirty days. An alert needs a long window, so
+that one late command does not raise it, and a short one, so that it ends soon after its cause.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from services.operations.monitoring.rules import Alert, Recording
 from services.operations.monitoring.time_scale import DAY, HOUR, MINUTE, PRODUCTION, TimeScale
 
 OBJECTIVE = 0.999
-"""So much of the commands leaves in time."""
+"""The share of commands that must be sent in time."""
 IN_TIME_SECONDS = 5 * MINUTE
-"""After the instant due; lead times are hours, so that the promise itself is not yet touched."""
+"""Seconds after a command is due until it is late. Lead times are hours, so no promise is broken yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BurnRate:
-    """How fast the allowance may burn, over a long window and a short one, in seconds."""
+    """How fast the error budget may burn, over a long and a short window, in seconds."""
 
     rate: float
     long: float
@@ -31,22 +31,22 @@ FAST = (
     BurnRate(rate=14.4, long=HOUR, short=5 * MINUTE),
     BurnRate(rate=6, long=6 * HOUR, short=30 * MINUTE),
 )
-"""2 % of the month's allowance in an hour, or 5 % in six."""
+"""2 % of the month's error budget in an hour, or 5 % in six hours."""
 SLOW = (
     BurnRate(rate=3, long=DAY, short=2 * HOUR),
     BurnRate(rate=1, long=3 * DAY, short=6 * HOUR),
 )
-"""10 % of it in a day, or in three."""
+"""10 % of the budget in a day, or in three days."""
 
 
 def recording_rules(scale: TimeScale) -> list[Recording]:
-    """The share of late commands over each window, named by the window of production."""
+    """Return the share of late commands over each window; names contain the window of production."""
     windows = sorted({window for burn in (*FAST, *SLOW) for window in (burn.long, burn.short)})
     return [_late_share(window, scale) for window in windows]
 
 
 def alerts(scale: TimeScale) -> list[Alert]:
-    """A fast burn and a slow one."""
+    """Return the alerts on a fast and on a slow burn."""
     return [
         Alert(
             name="TermijnPunctualityBurnsFast",

@@ -1,4 +1,4 @@
-"""Pace: how long things take in rules, and the same for a test that cannot wait for hours."""
+"""Durations in rules, and shorter ones for a test that cannot wait for hours."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _SHORTEST = 5.0
-"""No window is shorter: a rate needs several scrapes, which such a test makes every second."""
+"""The shortest window, in seconds: a rate needs several scrapes, which such a test makes every second."""
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1.0, "s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeScale:
-    """Every duration of the rules is divided by `hasten`; 1 in production."""
+    """Divides every duration of the rules by `divisor`; 1 in production."""
 
     divisor: float = 1.0
 
     def seconds(self, real: float) -> float:
-        """A threshold in seconds."""
+        """Return a threshold in seconds."""
         return real / self.divisor
 
     def promql_seconds(self, real: float) -> str:
-        """The same, as PromQL has it."""
+        """Return a threshold in seconds, as PromQL writes it."""
         return f"{self.seconds(real):g}"
 
     def for_duration(self, real: float) -> str:
-        """How long something must last before it counts, as `for` has it."""
+        """Return a duration for an alert's `for`."""
         return _text(self.seconds(real))
 
     def range_window(self, real: float) -> str:
-        """How far a range looks back."""
+        """Return the window of a range, as PromQL writes it."""
         return _text(max(self.seconds(real), min(real, _SHORTEST)))
 
 

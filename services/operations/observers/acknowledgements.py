@@ -1,4 +1,4 @@
-"""The observer of the acknowledgements role: what systems acknowledged, and what is not theirs."""
+"""The observer of the acknowledgements role: acknowledgements, and rejected messages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class AcknowledgementsObserver(ConsumerObserver):
         )
 
     def signature_rejected(self, system: str, reason: str) -> None:
-        """Count and log a message on a system's topic that is not proven to come from it."""
+        """Count and log a message on a system's topic without a valid signature of the system."""
         self.metrics.count("termijn_unverifiable_total", system=system, reason=reason)
         self.log.error("rejected an unverifiable acknowledgement", system=system, reason=reason)
 

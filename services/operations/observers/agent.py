@@ -11,7 +11,7 @@ from services.operations.observers.base import ConsumerObserver
 
 @dataclass(slots=True, kw_only=True)
 class AgentObserver(ConsumerObserver):
-    """Turns what the agent reports into metrics and log lines; it is given no subject."""
+    """Turns what the agent reports into metrics and log lines; it gets no data on a person."""
 
     def commands_received(self, judgements: Mapping[str, int]) -> None:
         """Count the commands that arrived, by what became of them."""
@@ -19,7 +19,7 @@ class AgentObserver(ConsumerObserver):
             self.metrics.count("termijn_agent_commands_total", commands, judgement=judgement)
 
     def command_completed(self, action: str, status: str, after: timedelta) -> None:
-        """Count and log a command that is answered, and how long after its last attempt was issued."""
+        """Count and log an acknowledged command, and the time since its last attempt was issued."""
         self.metrics.count("termijn_agent_answers_total", action=action, status=status)
         seconds = after.total_seconds()
         self.metrics.observe("termijn_agent_answer_seconds", seconds, action=action)

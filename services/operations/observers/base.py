@@ -1,6 +1,6 @@
 """What the observers of all roles share: metrics, log lines and health of a role's loops.
 
-An observer turns what a role reports into metrics and log lines. It is given no subject and no id of one.
+An observer turns what a role reports into metrics and log lines. It gets no data on a person.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class WaitingObserver(RoleObserver):
     _waits: bool = False
 
     def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
-        """Note the partitions that are not recorded yet; none: the role goes on."""
+        """Note the partitions that are not recorded yet; with none the role continues."""
         self.metrics.set("termijn_deleter_blind", len(spots))
         if spots and not self._waits:
             self.log.warning("waiting for unread events", partitions=len(spots), first=spots[0])

@@ -55,7 +55,7 @@ class DeleterObserver(WaitingObserver):
             self.log.info("sent commands", commands=len(commands))
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """Log the commands whose systems have not answered for too long."""
+        """Log the commands that their systems have not acknowledged in time."""
         for system, command_id in commands:
             self.log.error("escalated a command", system=system, command=str(command_id))
 

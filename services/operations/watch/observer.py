@@ -70,7 +70,7 @@ class WatchObserver:
         """Note that the watch works."""
         if self._not_ready_reason is not None:
             self._not_ready_reason = None
-            self.log.info("watches again")
+            self.log.info("resumed watching")
         self.loop.heartbeat()
         self.loop.mark_ready()
 
@@ -78,7 +78,7 @@ class WatchObserver:
         """Note that the watch does not work at the moment, and why."""
         if self._not_ready_reason != why:
             self._not_ready_reason = why
-            self.log.info("does not watch", why=why)
+            self.log.info("stopped watching", why=why)
         self.loop.mark_not_ready(why)
 
     def page(self, path: str) -> dict[str, Any] | None:
