@@ -1,7 +1,7 @@
 """JSON Schemas of the files that people write: policy, settings and an agent's file. Pure.
 
-For editors and for pipelines that check a file before Termijn is there. They say what shape a file has;
-whether its parts fit together only `termijn policy lint` and the roles themselves say.
+For editors, and for pipelines that check a file without Termijn. A schema describes the shape of a file;
+whether its parts fit together is checked by `termijn policy lint` and by the roles themselves.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from services.policy import loader
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _DIRECTORY = Path("schemas")
 _PORT_BOUND = 2**16
-"""What no port is, and every other number may be."""
+"""No port has this number; every other integer setting accepts it."""
 
 
 def files() -> Mapping[Path, str]:
-    """Every schema, by its path below the directory that they are written to."""
+    """Return every schema as text, by its path below the directory that they are written to."""
     schemas = {
         "policy": loader.json_schema(),
         "settings": settings_schema(),
@@ -36,7 +36,7 @@ def files() -> Mapping[Path, str]:
 
 
 def settings_schema() -> dict[str, Any]:
-    """The schema of the TOML file that `TERMIJN_SETTINGS` names: its groups are sections."""
+    """Return the schema of the TOML file that `TERMIJN_SETTINGS` names: a section for each group."""
     return {
         "$schema": _DRAFT,
         "title": "Settings",

@@ -1,4 +1,4 @@
-"""The settings of Kafka and the schema registry, and how they lead to TLS and a login."""
+"""The settings of Kafka and the schema registry, with TLS and login."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECURITY_FIELDS = (
     "KAFKA_SASL_PASSWORD_FILE",
     "KAFKA_SASL_PASSWORD",
 )
-"""Settings that have no use with brokers that are reached without TLS and login."""
+"""Settings that brokers without TLS and login do not use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class KafkaSettings:
 
 
 def kafka_security(kafka: KafkaSettings) -> Security:
-    """Build how the brokers are reached, with the password read from its file.
+    """Return the TLS and login settings for the brokers, with the password read from its file.
 
     Raises:
         InvalidSetting: a setting is missing, has no use, or names a file that cannot be read.
@@ -124,7 +124,7 @@ def kafka_security(kafka: KafkaSettings) -> Security:
         ca_file=kafka.ca_file,
         certificate_file=kafka.certificate_file,
         key_file=kafka.key_file,
-        mechanism=kafka.sasl_mechanism or None,  # type: ignore[arg-type]  # likewise
+        mechanism=kafka.sasl_mechanism or None,  # type: ignore[arg-type]  # parsed too
         username=kafka.sasl_username,
         password=kafka.sasl_password or _read_secret_file(kafka.sasl_password_file),
     )

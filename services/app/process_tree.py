@@ -68,7 +68,7 @@ class ProcessTree:
         """Start `termijn ROLE ARGUMENTS` as a child."""
         log = self._logs / f"{role}.log"
         output = open(log, "ab", opener=private_files.opener)  # noqa: SIM115  # `Path` takes none
-        _load_libc()  # loaded here: between fork and exec is no place for it
+        _load_libc()  # loaded before the fork: the child may only make system calls
         process = subprocess.Popen(
             [sys.executable, "-m", "services.app.cli", role, *arguments],
             env=self._environment,
@@ -85,7 +85,7 @@ class ProcessTree:
         return [child.role for child in self._children]
 
     def check(self) -> None:
-        """Make sure that every child is alive.
+        """Check that every child is alive.
 
         Raises:
             RoleExited: naming the first that is not, with the last line that it logged.

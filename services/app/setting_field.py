@@ -1,4 +1,4 @@
-"""How one setting is declared: a dataclass field with its variable, meaning and parser."""
+"""Declare a setting: a dataclass field with its variable, meaning and parser."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def setting(  # returns a dataclass field, as `field` itself does
     secret: bool = False,
     in_file: bool = True,
 ) -> Any:
-    """Declare a setting: a field of a frozen dataclass, with what the environment and the file call it.
+    """Declare a setting: a field of a frozen dataclass, with its environment variable.
 
     `parse` raises ValueError with what the value must be. A secret is never shown; a setting that is not
     `in_file` comes from the environment only.
@@ -81,12 +81,12 @@ def positive_int(text: str) -> int:
 
 
 def port_number(text: str) -> int:
-    """Parse a TCP port; 0 stands for the default."""
+    """Parse a TCP port; 0 means the default."""
     return _integer(text, 0, 2**16 - 1)
 
 
 def positive_seconds(text: str) -> float:
-    """Parse a length of time greater than 0."""
+    """Parse a length of time greater than 0, in seconds."""
     value = seconds(text)
     if value == 0:
         raise ValueError("must be a number of seconds greater than 0")
@@ -94,7 +94,7 @@ def positive_seconds(text: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """Parse a length of time of at most ten years; 0 is one."""
+    """Parse a length of time, in seconds: 0 to ten years."""
     try:
         value = float(text)
     except ValueError as cause:
@@ -107,7 +107,7 @@ def seconds(text: str) -> float:
 
 
 def wait_seconds(text: str) -> float:
-    """Parse how long the Kafka client may wait."""
+    """Parse the maximum wait of the Kafka client, in seconds."""
     value = seconds(text)
     if value > _MAX_WAIT_SECONDS:
         raise ValueError("must be at most an hour, in seconds")
@@ -115,7 +115,7 @@ def wait_seconds(text: str) -> float:
 
 
 def lifetime_seconds(text: str) -> float:
-    """Parse the age that an event may have."""
+    """Parse the maximum age of an event, in seconds."""
     value = positive_seconds(text)
     if value > _LIFETIME:
         raise ValueError("must be at most a hundred years, in seconds")

@@ -32,7 +32,7 @@ _DATA = Path(".termijn")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageSettings:
-    """Where state is."""
+    """Where state is stored."""
 
     data: Path = setting(
         "TERMIJN_DATA", _DATA, "The directory of embedded state: ledger, keys, logs.", Path
@@ -69,7 +69,7 @@ class StorageSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tagging:
-    """What is believed of an event."""
+    """How old a live event may be."""
 
     history_seconds: float = setting(
         "TERMIJN_HISTORY_SECONDS",
@@ -80,7 +80,7 @@ class Tagging:
 
     @property
     def bound(self) -> timedelta:
-        """The same as a length of time."""
+        """The maximum age as a `timedelta`."""
         return timedelta(seconds=self.history_seconds)
 
 
@@ -140,7 +140,7 @@ class DeleterSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSettings:
-    """How requests are answered."""
+    """When requests of data subjects are answered."""
 
     interval_seconds: float = setting(
         "TERMIJN_REQUESTS_INTERVAL_SECONDS",
@@ -158,7 +158,7 @@ class RequestSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningSettings:
-    """Who is believed on the bus."""
+    """Whose messages are trusted."""
 
     keys: Path | None = setting(
         "TERMIJN_KEYS",
@@ -195,7 +195,7 @@ class EncryptionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationsSettings:
-    """What ops sees."""
+    """Metrics, health, traces, logs and the operator's name."""
 
     metrics_host: str = setting(
         "TERMIJN_METRICS_HOST",
@@ -254,32 +254,32 @@ class Settings:
 
     @property
     def ledger_url(self) -> str:
-        """Where the ledger is."""
+        """The URL of the ledger."""
         return self.storage.ledger_url or f"sqlite:///{self.storage.data / 'ledger.sqlite'}"
 
     @property
     def key_file(self) -> Path:
-        """Where the key that seals dead letters is."""
+        """The file of the key that encrypts dead letters."""
         return self.storage.key_file or self.storage.data / "dead-letters.key"
 
     @property
     def request_key_file(self) -> Path:
-        """Where the key that seals the keys of requests is."""
+        """The file of the key that encrypts the keys of requests."""
         return self.storage.request_key_file or self.storage.data / "requests.key"
 
     @property
     def vault_url(self) -> str:
-        """Where the keys of encrypted fields are."""
+        """The URL of the vault, which has the keys of encrypted fields."""
         return self.encrypting.vault_url or f"sqlite:///{self.storage.data / 'vault.sqlite'}"
 
     @property
     def master_keys(self) -> Path:
-        """Where the keys are that wrap those."""
+        """The directory of the master keys, which wrap the keys of encrypted fields."""
         return self.encrypting.master_keys or self.storage.data / "master-keys"
 
     @property
     def keys(self) -> Path:
-        """Where the keys are that sign and verify."""
+        """The directory of the keys that sign and verify messages."""
         return self.signing.keys or self.storage.data / "keys"
 
 

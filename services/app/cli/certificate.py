@@ -58,7 +58,7 @@ def certificate(about: str, directory: Path, language: Language) -> None:
 
 
 def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
-    """The request of that name; nothing where it is a subject."""
+    """Return the request with this id; None if it is a subject."""
     column = tables.record.c
     query = select(column.record_id).where(column.subject == about).limit(1)
     if connection.execute(query).first() is not None:
@@ -71,7 +71,9 @@ def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
         if case.request == about and case.right == "erasure"
     ]
     if len({case.subject for case in matching}) > 1:
-        raise click.UsageError(f"{about}: several subjects have a request of that name")
+        raise click.UsageError(
+            f"{about}: several subjects have a request with this id; give the subject instead"
+        )
     if not matching:
         raise SubjectNotFound(about)
     return matching[0]

@@ -38,7 +38,7 @@ def export(file: Path) -> None:
     with open_resources() as opened:
         ledger = opened.ledger()
         with ledger.transaction() as connection:
-            latest_head(connection)  # where there is none, no file is begun
+            latest_head(connection)  # if there is none, no file is created
         with file.open("x", encoding="utf-8", newline="\n") as to:
             count = 0
             for line in export_lines(ledger):

@@ -150,7 +150,7 @@ def retire(key_id: str) -> None:
             )
     rings = directory.retire(key_id)
     if not rings:
-        raise click.UsageError(f"there is no key {key_id!r}")
+        raise click.UsageError(f"no key has the id {key_id!r}; `termijn keys list` shows them")
     for ring_name in rings:
         say(f"retired from {ring_name}")
 

@@ -1,4 +1,4 @@
-"""The options that many commands share, and how values are read: instants, lengths of time."""
+"""Options that many commands share, and the parsers of instants and lengths of time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 ACCEPTS_DASH_VALUES = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-"""The settings of a command that takes ids of keys: one in 64 begins with a hyphen and is no option."""
+"""The settings of a command that takes ids of keys: one in 64 begins with a hyphen."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 reason_option = click.option("--reason", required=True, help="Why; it is logged.")
@@ -37,7 +37,7 @@ operator_option = click.option(
 
 
 def parse_instant(text: str) -> datetime:
-    """An option's value as an RFC 3339 instant with its offset, UTC."""
+    """Parse an option's value, an RFC 3339 instant with its offset, as UTC."""
     try:
         return cloudevents.parse_rfc3339(text)
     except MalformedEvent as cause:
@@ -46,7 +46,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_period(_: click.Context, __: click.Parameter, text: str) -> timedelta:
-    """An option's value as a length of time such as P7D or PT24H."""
+    """Parse an option's value, a length of time such as P7D or PT24H."""
     try:
         period = calendar.parse_period(text)
     except ValueError as cause:
@@ -57,5 +57,5 @@ def parse_period(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 
 
 def format_instant(at: datetime | None) -> str | None:
-    """An instant as the contract writes it, or nothing."""
+    """Format an instant as RFC 3339 in UTC; None stays None."""
     return None if at is None else format_rfc3339(at)

@@ -1,7 +1,7 @@
-"""What the command line prints. Data is data here: never markup, emoji or a code that moves a terminal.
+"""Print tables, lines and JSON. Data is never taken for markup, emoji or terminal control codes.
 
-Whoever publishes an event chooses names and ids, and Rich would take `[red]` or `:id:` in them for its
-own. So every table, title and cell is made here, and what nobody would see is written as `\\u001b`.
+Publishers choose names and ids, and Rich would interpret `[red]` or `:id:` in them. So every table, title
+and cell is created here, and invisible characters are escaped, such as `\\u001b`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _PLAIN_WIDTH = 160
 
 
 def visible(text: str) -> str:
-    """A text with everything that is not seen, or moves the terminal, written out as in JSON.
+    """Return a text with its invisible and control characters escaped as in JSON.
 
-    Inside a JSON string that is the same value.
+    Inside a JSON string the escaped text has the same value.
     """
     if text.isprintable():
         return text
@@ -34,7 +34,7 @@ def visible(text: str) -> str:
 
 
 def say(text: object, *, err: bool = False) -> None:
-    """Print lines; only their ends are taken as such."""
+    """Print text; of its control characters only line ends take effect."""
     click.echo("\n".join(visible(line) for line in str(text).split("\n")), err=err)
 
 
@@ -63,12 +63,12 @@ def show(
 
 
 def console(*, err: bool = False) -> Console:
-    """A console that takes what it is given as it is."""
+    """Return a console that prints text without interpreting it."""
     return Console(stderr=err, markup=False, emoji=False, highlight=False)
 
 
 def table(title: str, columns: Iterable[str], *, right: Iterable[str] = ()) -> Table:
-    """An empty table; the columns named in `right` are numbers."""
+    """Return an empty table; the columns named in `right` are numbers."""
     empty = Table(title=Text(visible(title), style="table.title"), title_justify="left")
     for column in columns:
         empty.add_column(
@@ -80,7 +80,7 @@ def table(title: str, columns: Iterable[str], *, right: Iterable[str] = ()) -> T
 
 
 def cell(value: Any) -> Text:
-    """A value as a table shows it."""
+    """Return a value as a table's cell."""
     return Text(_format_value(value))
 
 

@@ -1,4 +1,4 @@
-"""What a command of an operator works in: opened resources, and a transaction at the database's time."""
+"""Open resources and run transactions for an operator's command."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 @contextmanager
 def open_resources() -> Iterator[resources.Resources]:
-    """What the settings name, closed again at the end."""
+    """Yield the resources of the configured settings; they close at the end."""
     with resources.open_resources(settings_loader.load()) as opened:
         yield opened
 
 
 def run_in_transaction(work: Callable[[Connection, datetime], T]) -> T:
-    """Do `work` in one transaction of the ledger, at the database's own time, UTC."""
+    """Run `work` in one transaction of the ledger, with the database's time, UTC."""
     with open_resources() as opened:
         return opened.ledger().run_in_transaction(
             lambda connection: work(connection, database_now(connection))

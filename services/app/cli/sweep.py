@@ -1,4 +1,4 @@
-"""`termijn sweep --dry-run`: which commands would be written by an instant."""
+"""`termijn sweep --dry-run`: preview the commands that are due by an instant."""
 
 from __future__ import annotations
 

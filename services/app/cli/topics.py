@@ -1,4 +1,4 @@
-"""`termijn topics`: the log against what is promised of it."""
+"""`termijn topics`: compare the settings of topics with their retention requirements."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def apply(dry_run: bool) -> None:
         missing = [topic_check for topic_check in checks if topic_check.found is None]
         if missing and not dry_run:
             bus.make(_new_topic(topic_check) for topic_check in missing)
-            checks = _check_topics(opened, admin)  # a role may have made one of them its own way
+            checks = _check_topics(
+                opened, admin
+            )  # a role may have created one with its own settings
         changed = [
             topic_check
             for topic_check in checks

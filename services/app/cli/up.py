@@ -1,4 +1,4 @@
-"""`termijn up`: everything on this machine, in one process tree, and what it does, live."""
+"""`termijn up`: run everything on this machine in one process tree, and show its state live."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def up(sample: bool) -> None:
             "TERMIJN_KAFKA_CLUSTER_ID": broker.cluster_id,
             "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         }
-        for variable in SECURITY_FIELDS:  # the embedded broker knows neither TLS nor users
+        for variable in SECURITY_FIELDS:  # the embedded broker has neither TLS nor users
             environment.pop(variable, None)
         environment.pop("TERMIJN_METRICS_PORT", None)  # each role has its own
         if sample:
@@ -137,12 +137,12 @@ def _run_screen(
 
 
 def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iterator[int]:
-    """Publish the sample history where the ledger is empty, then a little more now and then."""
+    """Publish the sample history if the ledger is empty, then more events every few seconds."""
     bus = opened.kafka_client()
     check = catch_up_check(bus, ledger, required_topics(policy), _CATCH_UP_TIMEOUT)
 
     def hold_back() -> None:
-        check.lagging_partitions()  # waits; what is still unread then is far below what the broker keeps
+        check.lagging_partitions()  # waits; what is unread afterwards is far less than the broker keeps
 
     publisher = Publisher(
         policy=policy,
@@ -155,7 +155,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
         started = read_status(connection, policy, database_now(connection)).events > 0
     if not started:
         yield from _publish_events(publisher, policy, utc_now(), companies=12)
-    unreleased = True  # what the last run did not come to release
+    unreleased = True  # a previous run may have stopped before it released its samples
     published_at = monotonic()
     glance = catch_up_check(bus, ledger, required_topics(policy), _GLANCE_TIMEOUT)
     while True:
@@ -169,7 +169,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
 
 
 def _release_history(connection: Connection) -> None:
-    """Let go the samples that are recorded: each is an import, since most of it is years old."""
+    """Release the recorded samples; they are imports, since most of their events are years old."""
     now = database_now(connection)
     for backfill in backfills.pending_backfills(connection):
         if backfill.backfill.startswith(_SAMPLE_PREFIX):
@@ -202,7 +202,7 @@ def render_screen(
     stores: Mapping[str, StoreCounts],
     policy: Policy,
 ) -> Group:
-    """What a terminal shows: each system, and the latest commands."""
+    """Return the screen of a terminal: each system, and the latest commands."""
     numbers = ("holds", "restricted", "waits", "answered", "proven", "refused", "escalated")
     systems = table("Systems", ("system", "role", *numbers), right=numbers)
     for name, system in policy.systems.items():

@@ -1,4 +1,4 @@
-"""The acknowledgements role, put together."""
+"""Build and run the acknowledgements role."""
 
 from __future__ import annotations
 

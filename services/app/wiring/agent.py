@@ -1,4 +1,4 @@
-"""The agent's composition root: a program of its own, without Termijn's ledger, policy or settings.
+"""Build and run the agent: a program of its own, without Termijn's ledger, policy or settings.
 
 Everything opens on one `ExitStack` and closes in reverse.
 """
@@ -48,7 +48,7 @@ from services.storage.single_instance import inbox_lock
 
 _MEASURE_INTERVAL = 5.0
 _HEARTBEAT_TIMEOUT = timedelta(minutes=2)
-"""A loop that has not gone round for longer is not alive."""
+"""A loop without a heartbeat for longer is stalled."""
 _BATCH = 200
 _BATCH_SECONDS = 0.2
 
@@ -57,17 +57,17 @@ Now = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentResources:
-    """What the file of an agent leads to, opened as it is asked for."""
+    """The resources that an agent's file names, opened on first use."""
 
     loaded: LoadedConfig
     stack: ExitStack
 
     def codec(self) -> Codec:
-        """The codec, with the registry if one is named."""
+        """Make the codec, with the schema registry if the file names one."""
         return Codec(load_schemas(), self.registry())
 
     def registry(self) -> Registry | None:
-        """The schema registry, if one is named."""
+        """Make the client of the schema registry, if the file names one."""
         bus = self.loaded.configuration.bus
         if not bus.schema_registry_url:
             return None
@@ -85,11 +85,11 @@ class AgentResources:
             raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause
 
     def inbox_cipher(self) -> AeadCipher:
-        """The seal of what lies in the inbox; its key is made at first use."""
+        """Load the key that encrypts what the inbox stores; it is created on first use."""
         return load_or_create_key(self.loaded.path(self.loaded.configuration.inbox.key_file))
 
     def database(self) -> Database:
-        """The inbox's database; on SQLite what is deleted there is overwritten."""
+        """Open the inbox's database; SQLite overwrites what is deleted."""
         url = self.loaded.database_url(self.loaded.configuration.inbox.url, "inbox", "url")
         database = open_database(url.render_as_string(hide_password=False))
         if database.is_sqlite:
@@ -102,7 +102,7 @@ class AgentResources:
         return database
 
     def inbox(self, database: Database, codec: Codec, seal: AeadCipher) -> Inbox:
-        """The inbox, opened."""
+        """Open the inbox, and create its tables."""
         configuration = self.loaded.configuration
         answers = AcknowledgementBuilder(
             system=configuration.system, codec=codec, max_bytes=configuration.limits.answer_bytes
@@ -112,7 +112,7 @@ class AgentResources:
         return opened
 
     def keys(self) -> KeyDirectory:
-        """The system's own keys, and the controller's public ones."""
+        """Return the directory of the system's own keys and the controller's public keys."""
         return KeyDirectory(path=self.loaded.path(self.loaded.configuration.keys))
 
     def adapter(self, inbox: Inbox) -> Adapter:
@@ -129,7 +129,7 @@ class AgentResources:
 
 @contextmanager
 def agent(loaded: LoadedConfig) -> Iterator[AgentResources]:
-    """What the file leads to; everything that was opened closes at the end, in reverse."""
+    """Yield the resources of an agent's file; those that were opened close at the end, in reverse."""
     with ExitStack() as stack:
         yield AgentResources(loaded=loaded, stack=stack)
 
@@ -224,7 +224,7 @@ def _callback_tokens(inbox: Inbox) -> Callable[[str], str]:
 
 
 def _decryption_keys(file: KeyringFile) -> Callable[[datetime], Sequence[str]]:
-    """The private keys that receive corrections; one that was replaced may still be written to."""
+    """Return the private keys that decrypt corrections; controllers may still use a replaced one."""
     return lambda at: [json.dumps(key.as_jwk()) for key in file() if key.use == "enc"]
 
 

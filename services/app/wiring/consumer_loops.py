@@ -1,4 +1,4 @@
-"""The loop that reads the bus for a role, as the settings want it."""
+"""Build the loop that reads topics for a role, from the settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def consumer_loop(
     work: BatchHandler,
     observer: ConsumerObserver,
 ) -> ConsumerLoop:
-    """The loop of a role over these topics; its offsets are the role's in the ledger."""
+    """Build the loop of a role over these topics; the ledger has its offsets."""
     kafka = opened.settings.kafka
     return ConsumerLoop(
         role=role,

@@ -1,4 +1,4 @@
-"""The deleter, put together; it seals the evidence and purges the ledger beside its work."""
+"""Build and run the deleter, which also signs the evidence log and purges the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorder, put together."""
+"""Build and run the recorder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rights role, put together: it answers requests, and reads corrections beside that."""
+"""Build and run the rights role: it answers requests, and reads corrections in a second loop."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class RequiredTopics:
 
     @property
     def all(self) -> Sequence[Topic]:
-        """Every topic."""
+        """All of them."""
         internal = (catalogue.TAGGED, catalogue.DEAD_LETTERS, catalogue.EVIDENCE_HEADS)
         return [
             *self.business.values(),
@@ -31,7 +31,7 @@ class RequiredTopics:
 
 
 def required_topics(policy: Policy) -> RequiredTopics:
-    """The topics that the policy needs: business topics by name, the others by system."""
+    """Return the topics that the policy needs: business topics by name, the others by system."""
     business = [catalogue.business_topic(event_type) for event_type in policy.events]
     return RequiredTopics(
         business={topic.name: topic for topic in business},

@@ -1,6 +1,6 @@
-"""What every role and command opens: the ledger, the bus, keys; closed again in reverse.
+"""The resources of roles and commands, such as the ledger, Kafka and keys, opened on first use.
 
-Importing opens nothing: everything opens on the `ExitStack` of `open_resources`.
+Everything opens on the `ExitStack` of `open_resources` and closes in reverse; importing opens nothing.
 """
 
 from __future__ import annotations
@@ -155,15 +155,15 @@ class Resources:
         Where TERMIJN_KEY_FILE is set none is created: other machines could not decrypt with it.
 
         Raises:
-            InvalidSetting: the other key is given, and this one is not.
-            InvalidKeyFile: it cannot be used.
+            InvalidSetting: TERMIJN_KEY_FILE is set, and TERMIJN_REQUEST_KEY_FILE is not.
+            InvalidKeyFile: the file cannot be used.
         """
         storage = self.settings.storage
         if storage.request_key_file:
             seal = read_key(storage.request_key_file)
         elif storage.key_file:
             why = (
-                "is missing, while TERMIJN_KEY_FILE is given; make one file for all that share"
+                "is not set, but TERMIJN_KEY_FILE is; create one file for all roles that share"
                 " the ledger (`openssl rand -base64 32`, mode 0600)"
             )
             raise InvalidSetting("environment", "TERMIJN_REQUEST_KEY_FILE", why)

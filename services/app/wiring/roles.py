@@ -19,10 +19,10 @@ from services.deleter import deleter
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role that a command of its own runs."""
+    """A role; `termijn NAME` runs it."""
 
     run: Callable[[Settings, Event], None]
-    """Runs it until the event is set."""
+    """Runs the role until the event is set."""
     help: str
 
 
@@ -56,4 +56,4 @@ ROLES: Mapping[str, Role] = {
         "\n\nAny number may run; each watches some partitions. No other role needs it.",
     ),
 }
-"""By name; `termijn NAME` runs it. Each opens what it needs, and nothing else."""
+"""Every role by name; each opens only the resources that it needs."""

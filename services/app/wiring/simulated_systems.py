@@ -1,4 +1,4 @@
-"""The simulated systems of `termijn up --sample`, put together."""
+"""Build and run the simulated systems of `termijn up --sample`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
 def simulated_systems(
     settings: Settings, policy: Policy, silent: Sequence[str] = ()
 ) -> SimulatedSystems:
-    """The simulated systems with their stores; the `silent` ones never answer."""
+    """Return the simulated systems with their stores; the `silent` ones never acknowledge."""
     directory = settings.storage.data / "systems"
     behaviours = {**SHOWN, **{system: SystemBehaviour(manner="silent") for system in silent}}
     return SimulatedSystems(policy=policy, directory=directory, behaviours=behaviours)

@@ -1,4 +1,4 @@
-"""The tagger, put together."""
+"""Build and run the tagger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a role shows while it runs: metrics, health and log, from start to stop."""
+"""Serve a role's metrics and health, and write its log, while it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_observer(
 ) -> T:
     """Serve a role's metrics and health until the resources close, and return its observer.
 
-    `idle_seconds` is how long the role's loop waits between two runs: so much longer may it be silent.
+    `idle_seconds` is the pause of the role's loop between two runs; the liveness timeout is longer by it.
     """
     settings = opened.settings.operating
     logs.configure(settings.log_format)

@@ -1,4 +1,4 @@
-"""The watch's composition root: it reads the bus and the keys, and never opens the ledger."""
+"""Build and run the watch, which reads Kafka and the keys and never opens the ledger."""
 
 from __future__ import annotations
 

@@ -122,12 +122,13 @@ def test_a_stolen_key_of_a_system_is_retired_at_once(termijn: Call, tmp_path: Pa
 def test_an_id_that_begins_with_a_hyphen_is_no_option(termijn: Call, key_id: str) -> None:
     """One in 64 does."""
     termijn("keys", "make")
-    assert f"there is no key '{key_id}'" in termijn("keys", "retire", key_id).err
+    assert f"no key has the id '{key_id}'" in termijn("keys", "retire", key_id).err
 
 
 def test_a_key_that_is_not_there_is_not_retired(termijn: Call) -> None:
     """A slip of the pen must not look like success."""
-    assert termijn("keys", "retire", "x").err == "termijn: there is no key 'x'\n"
+    refused = termijn("keys", "retire", "x").err
+    assert refused == "termijn: no key has the id 'x'; `termijn keys list` shows them\n"
 
 
 @pytest.mark.parametrize(

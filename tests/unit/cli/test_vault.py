@@ -129,7 +129,7 @@ def test_a_key_that_nobody_will_destroy_is_shown_and_shredded_by_somebody_with_a
     keys = [row["key"] for row in rows]
     assert termijn("vault", "shred", *keys, "--reason", "test").code == 1
     wrong = termijn("vault", "shred", keys[0], "x", "--operator", "Ada", "--reason", "test")
-    assert wrong.err == "termijn: x: there is no key with this id; nothing was destroyed\n"
+    assert wrong.err == "termijn: x: no key has this id; nothing was destroyed\n"
     done = termijn("vault", "shred", *keys, "--operator", "Ada", "--reason", "never published")
     assert done.out == "destroyed 2 keys\n"
     assert termijn("vault", "check", "--older-than", "PT0S").code == 0

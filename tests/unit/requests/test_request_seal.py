@@ -60,8 +60,8 @@ def test_roles_that_share_a_key_of_dead_letters_get_none_of_their_own(tmp_path: 
     with pytest.raises(InvalidSetting) as refused:
         sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_KEY_FILE=shared)
     assert str(refused.value) == (
-        "environment: TERMIJN_REQUEST_KEY_FILE: is missing, while TERMIJN_KEY_FILE is given; make one"
-        " file for all that share the ledger (`openssl rand -base64 32`, mode 0600)"
+        "environment: TERMIJN_REQUEST_KEY_FILE: is not set, but TERMIJN_KEY_FILE is; create one"
+        " file for all roles that share the ledger (`openssl rand -base64 32`, mode 0600)"
     )
     assert not (tmp_path / "data" / "requests.key").exists()
 
