@@ -1,1 +1,1 @@
-"""Evidence: a chained, signed log of what was decided, commanded, answered and proven."""
+"""Evidence: a chained, signed log of what was decided, commanded, acknowledged and verified."""

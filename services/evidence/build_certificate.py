@@ -1,6 +1,6 @@
-"""Accounting: a person's data, record by record and system by system, becomes a certificate.
+"""Builds a certificate of erasure from the ledger: a person's data, record by record and system by system.
 
-Read from the ledger as it is. What is not proven, or not sealed under a signed head, is outstanding.
+An erasure that is not verified, or whose entry no signed head of the evidence covers yet, is outstanding.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ from services.storage.bulk import select_in
 
 
 class SubjectNotFound(TermijnError):
-    """The ledger knows nothing of that person, or of that request; no certificate was made.
+    """The ledger has no data of that subject or request; no certificate was made.
 
-    The operator looks at how the name is written: `kind:id`, or the id of a request.
+    The operator checks how it is written: `kind:id` for a subject, or the id of a request.
     """
 
     def __init__(self, about: str) -> None:
-        super().__init__(f"{about}: no data of such a subject or request is known")
+        super().__init__(
+            f"{about}: no such subject or request is known; write a subject as kind:id"
+        )
         self.about = about
 
 
 class NotAnErasureRequest(TermijnError):
-    """The request asks for something else than erasure, or nobody was verified; no certificate was made."""
+    """The request is not for erasure, or its identity is not verified; no certificate was made."""
 
     def __init__(self, request: str, why: str) -> None:
         super().__init__(f"{request}: {why}")
@@ -60,12 +62,12 @@ def build_certificate(
     now: datetime,
     case: Case | None = None,
 ) -> Certificate:
-    """The certificate of a subject, or of one request of theirs, as things stand at `now`, UTC.
+    """Return the certificate of a subject, or of one of their requests, at `now`, UTC.
 
     Raises:
-        SubjectNotFound: there is no record of the subject.
-        NotAnErasureRequest: the request is not one that a certificate can be about.
-        NoSignedHead: nothing of the evidence is signed yet.
+        SubjectNotFound: the subject has no record.
+        NotAnErasureRequest: the request is not for erasure, or its identity is not verified.
+        NoSignedHead: the evidence has no signed head yet.
     """
     if case is not None and case.right != "erasure":
         raise NotAnErasureRequest(
@@ -108,7 +110,7 @@ def _evidence_refs(
     references: Pseudonymizer,
     until: int,
 ) -> Mapping[UUID, EvidenceRef]:
-    """By command, the entry that says of it what the journal says, if a head stands behind that."""
+    """Return by command the entry that has its present state, if a signed head covers that entry."""
     by_reference = {
         references.pseudonym("command", str(command.command_id)): command for command in proven
     }
@@ -123,7 +125,7 @@ def _evidence_refs(
 
 
 def _acknowledged_at(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, datetime]:
-    """When each command's system said that it had carried it out, UTC."""
+    """Return when each command's system acknowledged that it was carried out, UTC."""
     column = tables.acknowledgement.c
     query = (
         select(column.command_id, func.max(column.at).label("at"))

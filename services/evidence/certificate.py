@@ -1,7 +1,7 @@
-"""Certificates: what of a person's data is proven to be erased, what is kept and why, and what is owed.
+"""The certificate of erasure: what is proven to be erased of a person's data, kept and why, or outstanding.
 
-A certificate is personal: it is for the person, or for whoever asks in their name, and is not kept. What it
-says of each line is backed by entries of the evidence, and those by a signed head.
+A certificate is personal: it is for the person, or for whoever acts for them, and is not stored. Each line
+refers to entries of the evidence, and a signed head proves those.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from services.evidence.hash_chain import SignedHead, canonical_json
 from services.policy.model import Policy
 
 Proof = Literal["read_again", "attested", "notified"]
-"""The system read again and found nothing; it cannot, and says so; it is a controller of its own, and was
-told (GDPR 17(2), 19)."""
+"""The system read again and found nothing; it cannot read again, and attested it; it is another controller,
+and was notified (GDPR 17(2), 19)."""
 OutstandingReason = Literal[
     "not_told", "under_way", "silent", "not_proven", "refused", "given_up", "reopened", "unsealed"
 ]
-"""Why a line is not certified. `unsealed`: it is proven, and no signed head stands behind that yet."""
+"""Why a line is not certified. `unsealed`: it is proven, and no signed head covers the entry yet."""
 Ground = Literal["basis", "hold", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRef:
-    """An entry of the evidence."""
+    """A reference to an entry of the evidence: its number, and its hash in hexadecimal."""
 
     number: int
     hash: str
@@ -35,7 +35,7 @@ class EvidenceRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasedItem:
-    """What one system has erased, or pseudonymised, of one type of record; instants are UTC."""
+    """Data of one type that one system has erased or pseudonymised; instants are UTC."""
 
     system: str
     action: str
@@ -44,20 +44,20 @@ class ErasedItem:
     articles: tuple[str, ...]
     records: int
     commanded_at: datetime
-    """The first command."""
+    """When the first command was created."""
     carried_out_at: datetime | None
-    """When the system last said that it had."""
+    """When the system last acknowledged it."""
     proven_at: datetime | None
     proof: Proof
     nothing_held: bool
-    """For some of the records the system said that it held nothing."""
+    """Whether the system reported for some of the records that it held nothing."""
     evidence: tuple[EvidenceRef, ...]
-    """The entries that say so, one for each command."""
+    """The entries that prove it, one for each command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainedItem:
-    """What one system keeps of one type of record, on which ground, and until when."""
+    """Data of one type that one system keeps, with the ground and the end."""
 
     system: str
     type: str
@@ -67,15 +67,15 @@ class RetainedItem:
     basis: str | None
     article: str | None
     ground: str | None
-    """The words in which another controller refused."""
+    """The reason that another controller gave for its refusal, in its own words."""
     until: datetime | None
-    """When it becomes due, UTC; nothing while that is open."""
+    """When it becomes due for erasure, UTC; None while that is open."""
     records: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutstandingItem:
-    """What is due and not proven: it is not certified."""
+    """Data of one type that is due in one system and not proven to be erased: it is not certified."""
 
     system: str
     type: str
@@ -88,30 +88,30 @@ class OutstandingItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """One certificate; instants are UTC."""
+    """A certificate of erasure; instants are UTC."""
 
     policy: Policy
     subject: str
     reference: str
-    """The subject in the evidence: a keyed hash, in hex."""
+    """The subject's reference in the evidence: a keyed hash, in hexadecimal."""
     request: str | None
-    """The request that it is about; without one it is about all of the subject's data."""
+    """The request that it is about; None: it is about all data of the subject."""
     at: datetime
     erased: tuple[ErasedItem, ...]
     kept: tuple[RetainedItem, ...]
     outstanding: tuple[OutstandingItem, ...]
     head: SignedHead
-    """What backs it: every entry that it names is not later than this one."""
+    """The signed head that proves it; every entry that the certificate names is covered by it."""
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Every system that has, or had, something of it (GDPR 19)."""
+        """Every system that has or had some of the data (GDPR 19)."""
         named = {item.system for item in self.erased} | {item.system for item in self.kept}
         return tuple(sorted(named | {item.system for item in self.outstanding}))
 
 
 def as_json(certificate: Certificate) -> str:
-    """The certificate for machines."""
+    """Return the certificate as JSON text."""
     policy = certificate.policy
     content = {
         "certificate": 1,

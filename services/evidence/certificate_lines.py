@@ -40,7 +40,7 @@ _OUTSTANDING_REASON: Mapping[str, OutstandingReason] = {
 
 
 class _LineKey(NamedTuple):
-    """What a line is about."""
+    """The key of a line: a system, what it did, and a type of event."""
 
     system: str
     action: str
@@ -49,7 +49,7 @@ class _LineKey(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class CertificateLines:
-    """What the records add up to."""
+    """Adds up a subject's records to the lines of a certificate."""
 
     subject: str
     policy: Policy
@@ -65,7 +65,7 @@ class CertificateLines:
         facts: LedgerFacts,
         commands: Mapping[tuple[str, str], CommandSummary],
     ) -> None:
-        """Add one record with what commands did to it."""
+        """Add one record, with the commands that cover it by system and obligation."""
         self.records += 1
         windows = [
             compute_window(holding, tagged.time, facts, self.policy)
@@ -93,13 +93,13 @@ class CertificateLines:
                 self._add_retained(system, tagged, serving, "basis")
 
     def proven(self) -> set[CommandSummary]:
-        """The commands that are said to be proven."""
+        """Return the commands whose erasure is proven by the ledger."""
         return {command for _, command in self._done}
 
     def erased(
         self, backing: Mapping[UUID, EvidenceRef], answered: Mapping[UUID, datetime]
     ) -> Iterator[ErasedItem]:
-        """A line for each system, action, type and way of proof."""
+        """Yield a line for each system, action, type and kind of proof."""
         lines: defaultdict[tuple[_LineKey, Proof], list[tuple[CommandSummary, int]]] = defaultdict(
             list
         )
@@ -129,12 +129,12 @@ class CertificateLines:
             )
 
     def retained(self) -> Iterator[RetainedItem]:
-        """What stays, with how many records."""
+        """Yield the lines of data that is kept."""
         for line, records in sorted(self._retained.items(), key=_by):
             yield replace(line, records=records)
 
     def outstanding(self, backing: Mapping[UUID, EvidenceRef]) -> Iterator[OutstandingItem]:
-        """What is owed, and what is proven without a signed head behind it."""
+        """Yield the lines of data that is due, or proven without a signed head that covers the entry."""
         for (about, command), records in self._done.items():
             if command.command_id not in backing:
                 self._add_outstanding(about, "unsealed", command.settled_at, records)
@@ -155,7 +155,7 @@ class CertificateLines:
     def _add_retained(
         self, system: str, tagged: TaggedEvent, serving: Sequence[Window], why: Any
     ) -> None:
-        """By the holdings that keep the record: under a hold all, else those that are not due."""
+        """Count the holdings that keep a record: all under a legal hold, else those that are not due."""
         going_on = [
             view
             for view in serving

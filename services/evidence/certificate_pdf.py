@@ -1,4 +1,4 @@
-"""The certificate on paper: the same as its JSON, in Dutch or English, as a page that becomes a PDF."""
+"""Renders a certificate of erasure as HTML and PDF, in Dutch or English, with the content of its JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.requests.template_environment import template_environment
 from services.requests.wording import Language, Translator, strip_control_characters
 
 _SHOWN = 8
-"""Entries that a line names on paper; the JSON has all, with their hashes."""
+"""Entries that a line of the PDF names; the JSON has all, with their hashes."""
 _LONGEST_GROUND = 500
 _TEXT: Mapping[Language, Mapping[str, str]] = {
     "nl": {
@@ -60,10 +60,10 @@ _TEXT: Mapping[Language, Mapping[str, str]] = {
         "subject": "Data subject",
         "request": "Request",
         "policy": "Retention policy",
-        "incomplete": "This certificate is not complete: what stands under Outstanding is not proven.",
+        "incomplete": "This certificate is not complete: what is listed under Outstanding is not proven.",
         "recipients": "Recipients (GDPR article 19)",
         "system": "System or recipient",
-        "owner": "Who answers for it",
+        "owner": "Responsible",
         "role": "Role",
         "erased": "Erased, and proven",
         "data": "Data",
@@ -75,12 +75,12 @@ _TEXT: Mapping[Language, Mapping[str, str]] = {
         "ground": "Ground",
         "until": "Until",
         "outstanding": "Outstanding",
-        "why": "How it stands",
+        "why": "Status",
         "nothing": "Nothing.",
-        "backed": "What this certificate rests on",
-        "backing": "The numbers are those of the controller's log of evidence, which is chained and"
-        " names nobody. Whoever has a copy of that log can see by the signature below that nothing in it"
-        " was changed.",
+        "backed": "Evidence for this certificate",
+        "backing": "The numbers are entries of the controller's evidence log, which is chained and"
+        " contains no names. Anyone with a copy of that log can verify by the signature below that"
+        " nothing in it was changed.",
         "reference": "The data subject in the log",
         "number": "Last number",
         "hash": "Hash (SHA-256)",
@@ -115,13 +115,13 @@ _OWED: Mapping[Language, Mapping[OutstandingReason, str]] = {
         "unsealed": "bewezen, nog niet verzegeld: vraag dit bewijs over een minuut opnieuw",
     },
     "en": {
-        "not_told": "not told to yet",
-        "under_way": "told to, not confirmed yet",
-        "silent": "told to, has not answered",
-        "not_proven": "said to be done, not read again yet",
+        "not_told": "not commanded yet",
+        "under_way": "commanded, not confirmed yet",
+        "silent": "commanded, no answer so far",
+        "not_proven": "reported as done, not read again yet",
         "refused": "refused",
         "given_up": "followed up by hand",
-        "reopened": "found when it was read again; told to again",
+        "reopened": "still there when it was read again; commanded again",
         "unsealed": "proven, not sealed yet: ask for this certificate again in a minute",
     },
 }
@@ -135,7 +135,7 @@ _OUTSIDE = {"nl": "buiten de EER", "en": "outside the EEA"}
 
 
 def certificate_files(certificate: Certificate, language: Language) -> dict[str, bytes]:
-    """The certificate as the files that are handed over."""
+    """Return the files to hand over, by name: the JSON and the PDF."""
     html = render_certificate(certificate, language)
     title = _TEXT[language]["title"]
     return {
@@ -145,7 +145,7 @@ def certificate_files(certificate: Certificate, language: Language) -> dict[str,
 
 
 def render_certificate(certificate: Certificate, language: Language) -> str:
-    """The certificate as HTML that stands alone."""
+    """Return the certificate as one HTML document."""
     words = Translator(policy=certificate.policy, language=language)
     environment = template_environment("services.evidence", html=True)
     return environment.get_template("certificate.html.jinja").render(
@@ -223,11 +223,11 @@ def _outstanding(item: OutstandingItem, words: Translator) -> Mapping[str, objec
 
 
 def _data(item: ErasedItem | RetainedItem | OutstandingItem, words: Translator) -> str:
-    """What kinds of data it is, and the type of event that it came with."""
+    """Return the categories of the data, and the type of event that brought it."""
     kinds = words.named("categories", item.categories)
     return f"{kinds} ({item.type})" if kinds else item.type
 
 
 def _breakable_hex(text: str) -> str:
-    """Hexadecimal that a narrow cell can break."""
+    """Return hexadecimal with spaces, so that a narrow cell can break it."""
     return " ".join(text[at : at + 16] for at in range(0, len(text), 16))

@@ -1,8 +1,8 @@
-"""Exporting: the log as lines of JSON that anybody can verify, without a database.
+"""Exports the evidence log as lines of JSON, which anyone can verify without a database.
 
-The first line says how far it goes, then come the public keys, then the entries in order, each signed head
-right behind the entry that it was signed over. An export ends with a head: what was sealed after the last
-one comes with the next export.
+The first line has the number of the last entry, then come the public keys, then the entries in order, each
+signed head right after the entry that it was signed over. An export ends with a head: later entries are in
+the next export.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _CHUNK = 5_000
 
 
 class NoSignedHead(TermijnError):
-    """No head of the log was ever signed, so that nothing would prove it; nothing was written.
+    """The log has no signed head yet, so that nothing would prove it; nothing was written.
 
-    The operator starts the deleter, with a key that holds now (`termijn keys list`); it signs within
-    seconds of its first entry.
+    The operator starts the deleter with a key that is valid now (`termijn keys list`); it signs within
+    seconds of the first entry.
     """
 
     def __init__(self) -> None:
@@ -34,10 +34,10 @@ class NoSignedHead(TermijnError):
 
 
 def latest_head(connection: Connection) -> SignedHead:
-    """The last signed head.
+    """Return the last signed head.
 
     Raises:
-        NoSignedHead: there is none.
+        NoSignedHead: no head was signed yet.
     """
     column = tables.evidence_head.c
     query = select(tables.evidence_head).order_by(column.number.desc(), column.at.desc()).limit(1)
@@ -48,7 +48,7 @@ def latest_head(connection: Connection) -> SignedHead:
 
 
 def signed_head(row: Row[Any]) -> SignedHead:
-    """A head from its row; that row may have been tampered with, and is verified by who reads it."""
+    """Return the head of a row. The row may have been tampered with: the caller verifies it."""
     head_fields = json.loads(row.head)
     return SignedHead(
         head=Head(number=row.number, hash=bytes.fromhex(head_fields["hash"]), at=row.at),
@@ -59,12 +59,12 @@ def signed_head(row: Row[Any]) -> SignedHead:
 
 
 def export_lines(ledger: Database) -> Iterator[str]:
-    """The log as far as its last signed head, line by line, without their ends.
+    """Yield the lines of the log up to its last signed head, without line ends.
 
-    Entries do not change, so that no transaction is held open meanwhile.
+    Entries never change, so no transaction is kept open meanwhile.
 
     Raises:
-        NoSignedHead: there is none.
+        NoSignedHead: no head was signed yet.
     """
     column = tables.evidence_head.c
     with ledger.transaction() as connection:
@@ -85,7 +85,7 @@ def export_lines(ledger: Database) -> Iterator[str]:
 
 
 def _head_line(row: Row[Any]) -> str:
-    """A head as it lies there, whatever was done to it: who reads the line sees."""
+    """Return the line of a head as it is stored, even if it was tampered with: the reader verifies it."""
     signature = canonical_json({"key_id": row.key_id, "signature": base64url(row.signature)})
     return f'{{"head":{row.head},{signature[1:]}'
 

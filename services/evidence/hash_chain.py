@@ -1,4 +1,4 @@
-"""The chain: canonical entries, each hashed over the hash before it, and what a signed head says.
+"""The hash chain of the evidence: canonical entries, each hashed with the hash before it, and signed heads.
 
 An entry is one JSON object in ASCII: keys sorted by code point, no white space, other characters as
 `\\uXXXX`, whole numbers only. Its hash is
@@ -30,26 +30,26 @@ _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical_json(value: Any) -> str:
-    """The one way in which a value of the log is written."""
+    """The canonical form of every value in the log."""
     return _JSON.encode(value)
 
 
 def entry_hash(before: bytes, entry: str) -> bytes:
-    """The hash of an entry that follows on that hash."""
+    """Return the hash of an entry that follows the entry with the hash `before`."""
     return sha256(_DOMAIN + before + entry.encode("ascii")).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """Where a chain ended at an instant, UTC."""
+    """The end of a chain at an instant, UTC."""
 
     number: int
-    """Of its last entry; 0 where there is none."""
+    """The number of the last entry; 0 for an empty chain."""
     hash: bytes
     at: datetime
 
     def text(self) -> str:
-        """What is signed."""
+        """The canonical JSON that is signed."""
         return canonical_json(
             {"at": format_rfc3339(self.at), "hash": self.hash.hex(), "number": self.number}
         )
@@ -65,7 +65,7 @@ class SignedHead:
     signature: bytes
 
     def line(self) -> str:
-        """The head as one line of JSON, without its public key: for an export, or to keep elsewhere."""
+        """Return the head as one line of JSON without its public key, to export it or to save it."""
         return canonical_json(
             {
                 "head": json.loads(self.head.text()),
@@ -76,10 +76,10 @@ class SignedHead:
 
 
 def sign(head: Head, ring: KeyringSource) -> SignedHead:
-    """Sign a head with the newest key that holds at its instant.
+    """Sign a head with the newest key that is valid at its instant.
 
     Raises:
-        NoSigningKey: there is none.
+        NoSigningKey: no key is valid then.
     """
     key = ring().newest("sig", head.at)
     if key is None or key.private_key is None:
@@ -89,47 +89,47 @@ def sign(head: Head, ring: KeyringSource) -> SignedHead:
 
 
 def verify(head: Head, signature: bytes, key: JsonWebKey) -> None:
-    """Make sure that a key has signed exactly this head.
+    """Check that a key has signed exactly this head.
 
     Raises:
-        InvalidSignature: it has not.
+        InvalidSignature: the key has not signed it.
     """
     if key.public_key is None:
-        raise ValueError("an encryption key signs nothing")
+        raise ValueError("an encryption key cannot sign")
     key.public_key.verify(signature, _signing_input(head.text()))
 
 
 def parse_head(fields: Any) -> Head:
-    """The head that such an object describes.
+    """Return the head that a JSON object describes.
 
     Raises:
-        ValueError, MalformedEvent: it describes none.
+        ValueError, MalformedEvent: the object is not a head.
     """
     if not isinstance(fields, dict) or fields.keys() != {"at", "hash", "number"}:
-        raise ValueError("its head is not one")
+        raise ValueError("its head is not a head of an evidence log")
     number, text, at = fields["number"], fields["hash"], fields["at"]
     if type(number) is not int or number < 0 or type(text) is not str or type(at) is not str:
-        raise ValueError("its head is not one")
+        raise ValueError("its head is not a head of an evidence log")
     head = Head(number=number, hash=bytes.fromhex(text), at=parse_rfc3339(at))
     if canonical_json(fields) != head.text():
-        raise ValueError("its head is not written as it should be")
+        raise ValueError("its head is not canonical JSON")
     return head
 
 
 def base64url(data: bytes) -> str:
-    """Bytes as base64url without padding."""
+    """Return bytes as base64url without padding."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def from_base64url(text: str) -> bytes:
-    """The bytes of such text.
+    """Return the bytes of base64url text without padding.
 
     Raises:
-        ValueError: it is not exactly what `base64url` writes.
+        ValueError: the text is not exactly what `base64url` returns.
     """
     data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if base64url(data) != text:
-        raise ValueError("is no base64url")
+        raise ValueError("is not base64url")
     return data
 
 

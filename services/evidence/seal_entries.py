@@ -1,7 +1,7 @@
-"""Sealing: what the journal's transactions have left behind becomes entries of the chain, once each.
+"""Appends to the evidence log: what the ledger's transactions have queued becomes entries, once each.
 
-A sealer locks the one row that says where the chain ends, takes what is committed by then, and moves it in
-one transaction. What commits later gets a later number, whatever its own order: nothing is passed over.
+It locks the one row that has the end of the chain, takes what is committed by then, and moves it in one
+transaction. What commits later gets a later number, whatever its own order: nothing is skipped.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from services.policy.reasons import ARTICLES
 from services.storage.bulk import delete_in, insert, insert_or_ignore, select_in
 
 MAX_ENTRIES = 5_000
-"""Entries that one transaction seals."""
+"""Entries that one transaction appends."""
 HEAD_EVERY = timedelta(seconds=10)
-"""How long at most entries stand without a signed head behind them."""
+"""How long entries may be without a signed head that covers them."""
 MAX_HEAD_AGE = timedelta(hours=1)
-"""How often a head is signed although nothing was added: so much the log was, and no less."""
+"""How often a head is signed though nothing was added: it proves how long the log was at that time."""
 _CHAIN = 1
 _CLEAR = frozenset(
     (
@@ -41,14 +41,14 @@ _CLEAR = frozenset(
         *("system", "version", "written_later"),
     )
 )
-"""What is ours, and names nobody; all else, known or not, stands in the log as a reference."""
+"""Fields with values of our own that name no person; all others are in the log as keyed hashes only."""
 _KINDS: Mapping[str, Kind] = {"subject": "subject", "request": "request", "supersedes": "command"}
 _SAFE_TARGETS = frozenset(
     {"pause", "drain", "resume", "gaps accept", "policy activate", "commands resend"}
 )
-"""Actions of operators whose target is a role, a system, a topic or a policy."""
+"""Actions of operators whose target is a role, a system, a topic or a policy, never a person."""
 _PLAIN = re.compile(r"[a-z][a-z_]{0,39}")
-"""What the name of a table looks like, and an id mostly does not."""
+"""The form of a table's name, which most ids do not have."""
 _DECISION = tuple(
     tables.command.c[name]
     for name in (
@@ -59,10 +59,10 @@ _DECISION = tuple(
 
 
 class PseudonymKeyMismatch(TermijnError):
-    """The log's references were made with another key than the one at hand; nothing was sealed.
+    """The references in the log were made with another key than the configured one; nothing was appended.
 
-    The operator puts the right `evidence.key` among the keys of every deleter; where it is lost or was
-    destroyed on purpose, `termijn evidence rekey` lets the log go on with another.
+    The operator puts the right `evidence.key` beside the keys of every deleter. Where it is lost, or was
+    destroyed on purpose, `termijn evidence rekey` continues the log with another.
     """
 
     def __init__(self, expected: str, found: str) -> None:
@@ -76,15 +76,15 @@ class PseudonymKeyMismatch(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendResult:
-    """What one look came to."""
+    """The result of one attempt to append."""
 
     entries: int
     head: SignedHead | None
-    """The head that was signed, if it was time for one."""
+    """The head that was signed, or None if none was due."""
 
 
 NOTHING_APPENDED = AppendResult(entries=0, head=None)
-"""Where another sealer was at it."""
+"""The result where another process holds the end of the chain."""
 
 
 def append_entries(
@@ -96,10 +96,10 @@ def append_entries(
     limit: int = MAX_ENTRIES,
     head_every: timedelta = HEAD_EVERY,
 ) -> AppendResult:
-    """Seal up to `limit` of what waits; `now` is UTC, by the database's clock.
+    """Append at most `limit` queued entries; `now` is UTC, by the database's clock.
 
-    The first entry of a log names the key of its references, so that no log is empty once it was sealed.
-    Without a `ring`, or a key in it that holds now, the log goes on, and no head is signed.
+    The first entry of a log names the key of its references, so no log is empty after the first call.
+    Without a `ring`, or a key in it that is valid now, entries are appended and no head is signed.
 
     Raises:
         PseudonymKeyMismatch: the log's references have another key.
@@ -136,7 +136,7 @@ def append_entries(
 
 
 def rekey(connection: Connection) -> None:
-    """Let the log go on with whatever key the next sealer has; it says so in an entry of its own."""
+    """Let the log continue with the key of the next process that appends; an entry records the change."""
     connection.execute(update(tables.evidence_chain).values(key_id=None))
 
 
@@ -146,7 +146,7 @@ def _check(end: Row[Any] | None, references: Pseudonymizer) -> None:
 
 
 def _has_work(connection: Connection, number: int, now: datetime, head_every: timedelta) -> bool:
-    """Whether there is anything to do: else a deleter at rest writes nothing."""
+    """Return whether there is anything to append or sign, so that an idle deleter writes nothing."""
     waiting = select(tables.evidence_pending.c.pending_id).limit(1)
     if connection.execute(waiting).first() is not None:
         return True
@@ -154,7 +154,7 @@ def _has_work(connection: Connection, number: int, now: datetime, head_every: ti
 
 
 def _locked(connection: Connection) -> Row[Any] | None:
-    """Where the chain ends, locked; nothing where another sealer has it."""
+    """Lock and return the end of the chain; None where another process has locked it."""
     insert_or_ignore(
         connection,
         tables.evidence_chain,
@@ -228,7 +228,7 @@ def _decision(row: Row[Any]) -> dict[str, Any]:
 
 
 def _pseudonymize(name: str, value: Any, references: Pseudonymizer) -> Any:
-    """What may identify somebody, or was written by hand, as it stands in the log."""
+    """Return the reference that replaces a value that may identify a person or was written by hand."""
     if name == "counts":
         return _sum_counts(value)
     return references.pseudonym(
@@ -237,7 +237,7 @@ def _pseudonymize(name: str, value: Any, references: Pseudonymizer) -> Any:
 
 
 def _sum_counts(counts: Mapping[str, int]) -> dict[str, int]:
-    """Rows by table; what is not named as a table is (a system may write anything) is added up."""
+    """Return rows by table; counts under a name that does not look like a table's are summed."""
     totals: dict[str, int] = {}
     for name, rows in counts.items():
         shown = name if _PLAIN.fullmatch(name) else "other"
@@ -258,7 +258,7 @@ def _head_is_due(connection: Connection, number: int, now: datetime, every: time
 def _head(
     connection: Connection, head: Head, ring: KeyringSource | None, every: timedelta
 ) -> SignedHead | None:
-    """Sign where the chain ends, if it is time for that and there is a key."""
+    """Sign the end of the chain if a head is due and a key is valid."""
     if ring is None or not _head_is_due(connection, head.number, head.at, every):
         return None
     try:

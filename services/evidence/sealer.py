@@ -1,4 +1,4 @@
-"""Keeping the log: what the deleter's loop does for it, a bounded piece at each turn."""
+"""Keeps the evidence log: in each round of the deleter it appends entries and publishes signed heads."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from services.storage.database import Database, database_now
 
 _AT_ONCE = 500
 PATIENCE_SECONDS = 2.0
-"""How long an attempt to publish heads may take."""
+"""How long one attempt to publish heads may take."""
 _REST = timedelta(minutes=1)
 
 
 class HeadPublisher(Protocol):
-    """Where heads go, so that others keep them too."""
+    """Publishes signed heads, so that others can save them."""
 
     def send(self, heads: Sequence[SignedHead]) -> None:
-        """Send all, and return only when they are out; raise when one is not."""
+        """Send all heads and return once the broker has them; raise when one fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaHeadPublisher:
-    """Heads onto their topic."""
+    """Publishes heads on their Kafka topic."""
 
     sender: KafkaProducer
     codec: Codec
 
     def send(self, heads: Sequence[SignedHead]) -> None:
-        """Send all.
+        """Send all heads.
 
         Raises:
-            DeliveryFailed: the broker did not take one of them.
+            DeliveryFailed: the broker did not accept one of them.
         """
         values = (
             {
@@ -69,32 +69,32 @@ class KafkaHeadPublisher:
 
 @dataclass(slots=True, kw_only=True)
 class _Rest:
-    """Until when nothing is published: the topic of the heads did not take the last ones."""
+    """The end of the pause after heads could not be published, UTC; None: no pause."""
 
     until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSealer:
-    """Keeps the log of one ledger; any number of processes may."""
+    """Keeps the log of one ledger; any number of processes may run it."""
 
     ledger: Database
     references: Pseudonymizer
     ring: KeyringSource | None
-    """The keys that sign heads; none where signing is off."""
+    """The keys that sign heads; None where signing is off."""
     publisher: HeadPublisher
     unpublished: Callable[[str], None]
-    """Is told why heads could not be published."""
+    """Called with the reason when heads could not be published."""
     _pause: _Rest = field(default_factory=_Rest, init=False)
 
     def run_once(self) -> int:
-        """Seal what waits and publish what was signed; how many entries were sealed.
+        """Append queued entries, publish signed heads, and return how many entries were appended.
 
-        Erasing never waits for heads: while their topic takes none, one attempt a minute is made, with
-        all that waits, and what is sealed is sealed all the same.
+        Erasure never waits for heads: while their topic accepts none, one attempt a minute is made with
+        all that wait, and entries are appended as before.
 
         Raises:
-            PseudonymKeyMismatch: the log is kept under another key.
+            PseudonymKeyMismatch: the log's references have another key.
         """
 
         def work(connection: Connection) -> tuple[AppendResult, datetime]:
@@ -108,7 +108,7 @@ class EvidenceSealer:
         return sealed.entries
 
     def _publish(self, now: datetime) -> None:
-        """Only committed heads: one that was rolled back would speak of a log that there never was."""
+        """Publish committed heads only: one that was rolled back would prove a log that never existed."""
         column = tables.evidence_head.c
         query = select(tables.evidence_head).where(column.published_at.is_(None))
         with self.ledger.transaction() as connection:

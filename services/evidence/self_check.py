@@ -1,7 +1,7 @@
-"""Rechecking: while the deleter runs it looks at the log again and again, a bounded piece at a time.
+"""The running check of the evidence: the deleter verifies the log again and again, a chunk at a time.
 
-Each look takes the end of the chain and the next piece of all the rest, and holds on to where the chain
-ended at the last look: one that is shorter, or another, by the next was tampered with.
+Each check reads the end of the chain and the next chunk of the rest, and remembers where the chain ended: a
+chain that is shorter or different at the next check was tampered with.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from services.ledger import tables
 from services.storage.database import Database
 
 CHUNK_SIZE = 500
-"""Entries that a look reads of the end, and of the rest."""
+"""Entries that one check reads of the end, and of the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfCheckResult:
-    """What a look has found."""
+    """The result of one check."""
 
     broken: str | None
-    """What does not hold, and at which entry; nothing where all that was read does."""
+    """What is wrong, and at which entry; None where all that was read is right."""
     sealed_at: datetime | None
     """When the last head was signed, UTC."""
 
@@ -39,11 +39,11 @@ class SelfCheckResult:
 def check_ledger(
     ledger: Database, trusted: Keyring | None, saved_head: SavedHead | None
 ) -> VerifiedLog:
-    """Verify a ledger's own log from its first entry on, with what no signed head stands behind yet.
+    """Verify a ledger's whole log, including entries that no signed head covers yet.
 
     Raises:
-        Broken: the first line of its export that does not hold, or what is behind its last.
-        NoSignedHead: no head was ever signed.
+        EvidenceBroken: at the first wrong line of the export, or the first wrong entry after it.
+        NoSignedHead: no head was signed yet.
     """
     verified = verify_lines(
         (f"{line}\n".encode() for line in export_lines(ledger)), trusted, saved_head
@@ -63,16 +63,16 @@ class _ChainBroken(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class ChainSelfCheck:
-    """One walk after the other over the log."""
+    """Verifies the log from its first to its last entry, and then starts again."""
 
     chunk_size: int = CHUNK_SIZE
     _checked_until: int = field(default=0, init=False)
-    """The last entry that this walk has passed; a piece that does not hold is not passed."""
+    """The last entry that is verified in this pass; a wrong chunk is not passed."""
     _last_hash: tuple[int, bytes] = field(default=(0, GENESIS), init=False)
-    """Where the chain ended when it was last found to hold."""
+    """The end of the chain when it was last verified."""
 
     def check_next(self, connection: Connection) -> SelfCheckResult:
-        """Look once."""
+        """Check the end of the chain and the next chunk."""
         newest = self._newest(connection)
         broken = None
         try:
@@ -116,7 +116,7 @@ class ChainSelfCheck:
         return entry_hash
 
     def _verify_links(self, connection: Connection, after: int, until: int) -> None:
-        """Make sure that the entries after one up to another follow on each other, and their heads."""
+        """Check that the entries of a range follow each other, and the heads over them."""
         column = tables.evidence.c
         before = self._hash(connection, after) if after else GENESIS
         query = select(column.number, column.entry, column.hash).order_by(column.number)

@@ -1,8 +1,8 @@
-"""Verifying: whether a log is whole and unaltered, from its lines alone.
+"""Verifies from an export alone whether the evidence log is complete and unaltered.
 
-Whoever has a head that was kept elsewhere, or the keys that the company handed out, needs to trust nobody:
-a cut tail and a log that was written anew do not pass. Without them a log only has to agree with itself,
-and with the keys that came with it.
+With a head that was saved elsewhere, or with keys that the company published, no trust is needed: a
+truncated log and a rewritten log are detected. Without them the log only has to be consistent in itself,
+and with the keys that it contains.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _SHORTENED = 16
 
 
 class EvidenceBroken(TermijnError):
-    """The evidence does not hold from here on: it was altered, cut, or damaged on its way.
+    """The evidence is wrong from this line on: it was altered, truncated, or damaged in transfer.
 
-    The operator keeps both the file and the database as they are, tells the privacy officer, and compares
-    with an older export: up to its last head that one still proves what it says.
+    The operator keeps both the file and the database as they are, informs the privacy officer, and compares
+    with an older export, which still proves all entries up to its last head.
     """
 
     def __init__(self, line: int, number: int, why: str) -> None:
@@ -47,7 +47,7 @@ class EvidenceBroken(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedHead:
-    """A head that was kept elsewhere, as one line of JSON, with its signature."""
+    """A head that was saved elsewhere as one line of JSON, with its signature."""
 
     head: Head
     key_id: str
@@ -56,28 +56,30 @@ class SavedHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedLog:
-    """A log that holds."""
+    """A log that was verified."""
 
     lines: int
     entries: int
     heads: int
     last: Head
-    """Its last head."""
+    """The last head."""
     key_id: str
-    """Who signed that."""
+    """The id of the key that signed the last head."""
 
 
 def parse_saved_head(text: str) -> SavedHead:
-    """The head that `termijn evidence head` has printed.
+    """Return the head that `termijn evidence head` printed.
 
     Raises:
-        Broken: it is none.
+        EvidenceBroken: the text is not such a head.
     """
     try:
         fields = json.loads(text)
         return _signed(fields)
     except (ValueError, TypeError, KeyError, RecursionError, TermijnError) as cause:
-        raise EvidenceBroken(1, 0, "the head that was kept is not one") from cause
+        raise EvidenceBroken(
+            1, 0, "the saved head is not what `termijn evidence head` prints"
+        ) from cause
 
 
 def verify_lines(
@@ -85,11 +87,11 @@ def verify_lines(
 ) -> VerifiedLog:
     """Verify a log from its lines, ends included.
 
-    With `trusted` keys its last head must be signed by one of them, and with a head kept `elsewhere` it
-    must go on from there.
+    With `trusted` keys the last head must be signed by one of them; with a `saved_head` the log must have
+    its entry.
 
     Raises:
-        Broken: the first line that does not hold.
+        EvidenceBroken: at the first wrong line.
     """
     reader = _Reader(trusted=trusted or Keyring(), saved_head=saved_head)
     for line in lines:
@@ -107,7 +109,7 @@ def verify_lines(
 
 @dataclass(slots=True, kw_only=True)
 class _Reader:
-    """How far a log was read, and what it came to."""
+    """The state of reading a log: the entries, keys and heads so far."""
 
     trusted: Keyring
     saved_head: SavedHead | None
@@ -121,15 +123,15 @@ class _Reader:
     _started: bool = False
 
     def read(self, line: bytes) -> None:
-        """Read one line; raises when it does not hold."""
+        """Read one line; raises `ValueError` when it is wrong."""
         if not line.endswith(b"\n"):
-            raise ValueError("it has no end")
+            raise ValueError("the line has no end")
         if not line.isascii():
-            raise ValueError("it is not ASCII")
+            raise ValueError("the line is not ASCII")
         text = line[:-1].decode("ascii")
         fields = json.loads(text)
         if not isinstance(fields, dict) or canonical_json(fields) != text:
-            raise ValueError("it is not written as it should be")
+            raise ValueError("the line is not canonical JSON")
         if self._expected_last is None:
             self._expected_last = self._first(fields)
         elif fields.keys() == {"key"}:
@@ -140,28 +142,30 @@ class _Reader:
             self._head(_signed(fields))
 
     def finish(self, *, anchored: bool) -> VerifiedLog:
-        """What it all came to; raises when something is missing at its end."""
+        """Return the verified log; raises `ValueError` when its end is missing."""
         if self._expected_last is None:
-            raise ValueError("it is empty")
+            raise ValueError("the export is empty")
         if self.number != self._expected_last:
-            raise ValueError(f"it should go on to entry {self._expected_last}")
+            raise ValueError(
+                f"the log was truncated: its first line promises entry {self._expected_last}"
+            )
         last = self._last
         if last is None or last.head.number != self.number:
-            raise ValueError("no signed head follows: its tail was cut")
+            raise ValueError("the log was truncated: no signed head follows")
         if self.saved_head and self.saved_head.head.number > self.number:
             saved_number = self.saved_head.head.number
             raise ValueError(
-                f"a head kept elsewhere knows of entry {saved_number}: its tail was cut"
+                f"the log was truncated: the saved head proves that entry {saved_number} existed"
             )
         if anchored:
             key = self.trusted.get(last.key_id)
             if key is None:
                 raise ValueError(
-                    f"its last head is signed by the stranger {_short_key_id(last.key_id)}"
+                    f"its last head is signed by {_short_key_id(last.key_id)}, which is not a trusted key"
                 )
             if not key.is_valid_at(last.head.at):
                 raise ValueError(
-                    f"the key {_short_key_id(last.key_id)} did not hold when it signed"
+                    f"the key {_short_key_id(last.key_id)} was not valid when it signed"
                 )
         return VerifiedLog(
             lines=self.line,
@@ -174,38 +178,40 @@ class _Reader:
     def _first(self, fields: dict[str, Any]) -> int:
         announced = fields.get("last")
         if fields.keys() != {"evidence", "last"} or type(announced) is not int or announced < 0:
-            raise ValueError("it is no export of evidence")
+            raise ValueError("this is not an export of evidence")
         if canonical_json(fields["evidence"]) != canonical_json(FORMAT):
-            raise ValueError("it is an export of another version")
+            raise ValueError("this export has another version")
         return announced
 
     def _key(self, jwk: Any) -> None:
-        """Take a public key; its id is the hash of it, so that it can be no other."""
+        """Read a public key; its id is its hash, so that it cannot be another key."""
         if self._started or not isinstance(jwk, dict):
-            raise ValueError("a key stands where none belongs")
+            raise ValueError("a key may not follow an entry")
         ring = parse_keyring(canonical_json(jwk))
         if len(ring.keys) != 1 or ring.keys[0].is_private or ring.keys[0].as_jwk() != jwk:
-            raise ValueError("it is no public key")
+            raise ValueError("the line is not a public key")
         if self._keys.get(ring.keys[0].key_id):
-            raise ValueError("this key was there before")
+            raise ValueError("the export has this key twice")
         self._keys = self._keys.with_key(ring.keys[0])
 
     def _entry(self, entry: Any, hash: Any) -> None:
         self._started = True
         if not isinstance(entry, dict) or entry.get("n") != self.number + 1:
-            raise ValueError(f"it is not entry {self.number + 1}")
+            raise ValueError(f"the line is not entry {self.number + 1}")
         following = entry_hash(self._hash, canonical_json(entry))
         if hash != following.hex():
-            raise ValueError("its hash does not follow from it and what stands before it")
+            raise ValueError("its hash is not the hash of this entry and the hash before it")
         self.number, self._hash = self.number + 1, following
         saved = self.saved_head
         if saved and saved.head.number == self.number and saved.head.hash != following:
-            raise ValueError("a head kept elsewhere knows another entry here: it was written anew")
+            raise ValueError(
+                "the log was rewritten: the saved head has another hash for this entry"
+            )
 
     def _head(self, signed: SavedHead) -> None:
         self._started = True
         if signed.head.number != self.number or signed.head.hash != self._hash:
-            raise ValueError("its head is signed over another log")
+            raise ValueError("its head has the hash of another log")
         _verified(signed, self._key_of(signed.key_id))
         if self.saved_head and self._heads == 0:
             _verified(self.saved_head, self._key_of(self.saved_head.key_id))
@@ -223,9 +229,9 @@ class _Reader:
 
 def _signed(fields: Any) -> SavedHead:
     if not isinstance(fields, dict) or fields.keys() != {"head", "key_id", "signature"}:
-        raise ValueError("it is neither an entry, a key nor a head")
+        raise ValueError("the line is neither an entry, a key nor a head")
     if not isinstance(fields["key_id"], str) or not isinstance(fields["signature"], str):
-        raise ValueError("its head is not one")
+        raise ValueError("its head is not a head of an evidence log")
     return SavedHead(
         head=parse_head(fields["head"]),
         key_id=fields["key_id"],

@@ -1,6 +1,6 @@
-"""Weighing: how far every system is with one request, and what of the person's data stays where and why.
+"""Assesses a request of a data subject: how far each system is with it, and what data stays where and why.
 
-Read from the ledger as it is; a large subject comes in chunks, and only counts are kept.
+It reads the ledger and changes nothing. A large subject is read in chunks, and only counts are kept.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ _ACTIONS: Mapping[Right, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What a request has come to so far."""
+    """The progress of a request: what systems have done, and what data stays."""
 
     parts: tuple[SystemOutcome, ...]
     retained: tuple[RetainedData, ...]
     processing: tuple[ProcessingSummary, ...]
     only_request_records_left: bool
-    """Whether nothing is kept but the dossiers of such requests themselves."""
+    """Whether the only data left is the records of requests themselves."""
 
     @property
     def has_commands(self) -> bool:
-        """Whether any system was told."""
+        """Whether any system was commanded."""
         return any(part.outcome != "under_way" or part.at for part in self.parts)
 
     def waiting_for(self, policy: Policy) -> tuple[str, ...]:
-        """The systems that still owe something; a refusal is final only from a controller (GDPR 19)."""
+        """Return the systems that have not finished; only a controller's refusal is final (GDPR 19)."""
         owing = {
             part.system
             for part in self.parts
@@ -66,9 +66,9 @@ class Assessment:
 
 
 def assess_request(connection: Connection, case: Case, policy: Policy, now: datetime) -> Assessment:
-    """Weigh a request whose identity is verified; `now` is UTC, by the database's clock.
+    """Assess a request whose identity is verified; `now` is UTC, by the database's clock.
 
-    What is dated after the verification is not part of it.
+    Events after the verification are not part of the request.
     """
     if case.verified_at is None:
         raise ValueError("a request is weighed from its verification on")
@@ -86,7 +86,7 @@ def assess_request(connection: Connection, case: Case, policy: Policy, now: date
 
 
 class _ProcessingKey(NamedTuple):
-    """What processings are told apart by."""
+    """The key of a processing: how one use of data differs from another."""
 
     purpose: str
     basis: str
@@ -95,7 +95,7 @@ class _ProcessingKey(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class _ProcessingTotals:
-    """A processing in the making."""
+    """The sums of one processing."""
 
     systems: set[str] = field(default_factory=set)
     categories: set[str] = field(default_factory=set)
@@ -108,7 +108,7 @@ class _ProcessingTotals:
 
 @dataclass(slots=True, kw_only=True)
 class _AssessmentBuilder:
-    """What the records add up to."""
+    """Adds up the records of a subject to an assessment."""
 
     case: Case
     verified_at: datetime
@@ -127,7 +127,7 @@ class _AssessmentBuilder:
         facts: LedgerFacts,
         commands: Mapping[tuple[str, str], CommandSummary],
     ) -> None:
-        """Add one record with what commands did to it."""
+        """Add one record, with the commands that cover it by system and obligation."""
         windows = [
             compute_window(holding, tagged.time, facts, self.policy)
             for holding in tagged.holdings
@@ -154,7 +154,7 @@ class _AssessmentBuilder:
                 self._count(system, commands.get((system, reason)))
 
     def build(self) -> Assessment:
-        """The sum."""
+        """Return the assessment of all records that were added."""
         return Assessment(
             parts=tuple(
                 replace(part, records=n) for part, n in sorted(self._parts.items(), key=_sort_key)
@@ -207,7 +207,7 @@ class _AssessmentBuilder:
     def _add_retained(
         self, system: str, tagged: TaggedEvent, windows: Sequence[Window], *, under_hold: bool
     ) -> None:
-        """Which of a system's holdings keep the record: those that are not due by now, else the hold."""
+        """Count why a system keeps a record: by each holding that is not due yet, or by a legal hold."""
         serving = [view for view in windows if system in view.holding.systems]
         going_on = [
             view
@@ -244,7 +244,7 @@ class _AssessmentBuilder:
     def _add_processing(
         self, tagged: TaggedEvent, windows: Sequence[Window], erased: Collection[str]
     ) -> None:
-        """Count the ways in which a record is used; what is erased everywhere is used no more."""
+        """Count the purposes that a record is used for; a record that is erased everywhere has none."""
         event = self.policy.events[tagged.type]
         for view in windows:
             systems = set(view.holding.systems) - set(erased)
@@ -267,7 +267,7 @@ class _AssessmentBuilder:
     def _count(self, system: str, command: CommandSummary | None) -> None:
         outcome, at = _outcome(command)
         if command and command.state == "acknowledged" and self._awaits_verification(system):
-            outcome, at = "under_way", command.sent_at  # said, and not proven yet
+            outcome, at = "under_way", command.sent_at  # reported, and not verified yet
         self._parts[
             SystemOutcome(
                 system=system,
@@ -281,11 +281,14 @@ class _AssessmentBuilder:
 
 
 def _outcome(command: CommandSummary | None) -> tuple[Outcome, datetime | None]:
-    """How far a system is with a record, and since when."""
+    """Return how far a system is with a record, and since when."""
     if command is None:
         return "under_way", None
     if command.state == "refused":
-        return "refused", command.settled_at or command.sent_at  # settled where it is final
+        return (
+            "refused",
+            command.settled_at or command.sent_at,
+        )  # settled where the refusal is final
     if command.state == "closed":
         return "given_up", command.settled_at
     if _is_done(command):

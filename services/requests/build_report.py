@@ -1,4 +1,4 @@
-"""Reporting: a request, weighed, becomes the report that its answer is made from."""
+"""Builds the report on a request, from which its answer is written."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def build_report(
     now: datetime,
     keys: RequestKeys | None = None,
 ) -> Report:
-    """The report on a request as it stands at `now` (UTC); with the `keys` also what systems disclosed.
+    """Return the report on a request at `now` (UTC); with `keys` it includes what systems disclosed.
 
     Raises:
-        KeyDestroyed: what was disclosed has been delivered already.
-        Unreadable: a system's answer does not open; it is asked again.
+        KeyDestroyed: the disclosed data has been delivered already.
+        DisclosureUndecryptable: the data of a system cannot be decrypted; ask the system again.
     """
     if case.verified_at is None:
         return Report(
@@ -50,7 +50,7 @@ def build_report(
 
 
 def decision(weighed: Assessment, case: Case, policy: Policy) -> Decision:
-    """Whether all of a request is granted; its own dossier does not count."""
+    """Return whether all of a request is granted; the records of the request itself do not count."""
     if case.right == "erasure" and not weighed.only_request_records_left:
         return "partly" if weighed.parts else "refused"
     return "partly" if weighed.waiting_for(policy) else "granted"

@@ -1,7 +1,8 @@
-"""Enclosing: what goes along with commands that serve a request.
+"""Attachments of commands that serve a request: the key to encrypt to, or the corrections.
 
-A `disclose` carries the key to answer to. A `rectify` carries the corrections, encrypted to the system's
-own key; to a system without one it names the fields only, and the system asks the controller.
+A `disclose` carries the public key that the system encrypts its disclosure to. A `rectify` carries the
+corrections, encrypted to the system's own key; for a system without a key it names the fields only, and the
+system asks the controller for the values.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from services.storage.database import database_now
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestAttachments:
-    """Enclosures from the ledger."""
+    """Reads the attachments of commands from the ledger."""
 
     keys: RequestKeys
     key_of: Callable[[str], str | None]
-    """The public encryption key of a system, as JWK text, if it has one."""
+    """Returns the public encryption key of a system, as JWK text, or None."""
 
     def for_commands(
         self, connection: Connection, rows: Sequence[CommandRow]
     ) -> Mapping[UUID, Mapping[str, Any] | None]:
-        """What each command carries; one for corrections waits until these are known."""
+        """Return the attachments by command; a `rectify` is left out until its corrections are stored."""
         attachments: dict[UUID, Mapping[str, Any] | None] = {}
         disclosures = [row for row in rows if row.action == "disclose"]
         if disclosures:
@@ -72,7 +73,7 @@ class RequestAttachments:
         fields = {"corrected_fields": json.loads(corrections.fields)}
         to = self.key_of(row.system)
         if not (to and corrections.text):
-            return fields  # and no key is opened for nobody
+            return fields  # no need to decrypt a key then
         private = self.keys.private(connection, row.subject, _request_of(row))
         if not private:
             return fields

@@ -1,4 +1,4 @@
-"""Counting: the open requests and holds, for whoever watches over the limits. It names nobody."""
+"""Counts the open requests and legal holds, for metrics and alerts; no person is named."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from services.requests.responder import PRIVACY_EVENT_PREFIXES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCounts:
-    """What is owed and what is kept."""
+    """The open requests, their time limits, and the open legal holds."""
 
     requests: Mapping[tuple[str, str], int]
     """Open requests by right and state."""
     time_left: Mapping[str, timedelta]
-    """By right, the time to the nearest limit; below zero once that has passed."""
+    """The time to the nearest limit, by right; negative once the limit has passed."""
     overdue: int
     """Open requests past their limit."""
     holds: int
 
 
 def count(connection: Connection, policy: Policy, now: datetime) -> RequestCounts:
-    """Count what is open at `now`, UTC; one that joins another counts as well."""
+    """Count the open requests and holds at `now`, UTC; merged requests count as well."""
     open_cases = [
         case_progress(connection, case, policy, now)
         for case in list_cases(

@@ -1,4 +1,4 @@
-"""Concluding: the answer to a request is decided once, kept, and put on the bus as an event."""
+"""Decisions on requests: each is made once, stored, and published as an event."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _REASONS: dict[Refusal, str] = {
 
 
 def decide(connection: Connection, cases: Sequence[Case], report: Report, now: datetime) -> None:
-    """Decide the answer to a request, and to those that joined it; what was decided before stands.
+    """Decide on a request and those merged into it; an earlier decision is not changed.
 
-    The subject is locked by the caller. `now` is UTC.
+    The caller has locked the subject. `now` is UTC.
     """
     refused = report.refusal
     event_type = _REFUSED if refused else _ANSWERED
@@ -82,7 +82,7 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
 
 
 def unpublished_decisions(connection: Connection) -> list[CloudEvent]:
-    """The answers that are not known to be on the bus, oldest first, as events."""
+    """Return the decisions that are not known to be published, oldest first, as events."""
     column = tables.answer.c
     query = select(tables.answer).where(column.published_at.is_(None))
     rows = connection.execute(query.order_by(column.decided_at).limit(_AT_ONCE))
@@ -90,7 +90,7 @@ def unpublished_decisions(connection: Connection) -> list[CloudEvent]:
 
 
 def mark_published(connection: Connection, events: Sequence[CloudEvent], now: datetime) -> None:
-    """Note that answers are on the bus; one that is published twice is one event."""
+    """Mark decisions as published; a decision that is published twice is one event, by its id."""
     for event in events:
         identity = request_id(event.data["subject"], event.data["request_id"])
         connection.execute(
@@ -101,7 +101,7 @@ def mark_published(connection: Connection, events: Sequence[CloudEvent], now: da
 
 
 def erase_collected(connection: Connection, case: Case, policy: Policy, now: datetime) -> None:
-    """Erase what was collected for a request that is closed; what is not answered yet is given up.
+    """Erase the data collected for a closed request; commands that are still open are closed.
 
     Corrections stay until every system has them (GDPR 19).
     """
@@ -120,7 +120,7 @@ def erase_collected(connection: Connection, case: Case, policy: Policy, now: dat
 
 
 def is_decided(connection: Connection, case: Case) -> bool:
-    """Whether the answer to a request is decided."""
+    """Return whether a request is decided."""
     column = tables.answer.c
     identity = request_id(case.subject, case.request)
     query = select(func.count()).where(column.request_id == identity)

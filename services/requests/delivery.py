@@ -1,4 +1,4 @@
-"""Delivering: a person hands the answer over, and what was collected for it is erased."""
+"""Delivery of packages: an operator hands over the data, and the collected copy is erased."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ from services.requests.responder import load_cases, with_progress
 from services.storage.database import Database, database_now
 
 _RECEIPT_EVENTS = ("request-received", "objection-raised", "complaint-received")
-"""What the types of events end in that begin a matter."""
+"""The ends of the types of events that open a request, an objection or a complaint."""
 _NAMES = ("request_id", "objection_id", "complaint_id")
 
 
 class RequestNotFound(TermijnError):
-    """There is no such request of that subject; nothing was done.
+    """The subject has no request of that name; nothing was done.
 
-    The operator looks it up in `termijn requests list --all`.
+    The operator finds it in `termijn requests list --all`.
     """
 
     def __init__(self, subject: str, request: str) -> None:
-        super().__init__(f"{request}: no such request is known of this subject")
+        super().__init__(
+            f"{request}: this subject has no such request; see `termijn requests list --all`"
+        )
         self.subject = subject
         self.request = request
 
 
 class PackageIncomplete(TermijnError):
-    """The answer cannot be handed over as it is; nothing was done.
+    """The package cannot be handed over yet; nothing was done.
 
-    The operator waits for the systems it names, or says `--incomplete` and the answer names them too.
+    The operator waits for the systems it names, or uses `--incomplete`; the package then names them too.
     """
 
     def __init__(self, request: str, why: str) -> None:
@@ -53,7 +55,7 @@ class PackageIncomplete(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageDelivery:
-    """Hands over the answers to requests for access and portability."""
+    """Hands over packages for access and portability."""
 
     ledger: Database
     policy: Policy
@@ -67,14 +69,14 @@ class PackageDelivery:
         *,
         incomplete: bool,
     ) -> Report:
-        """Hand a report over; once `write_package` returns, record the answer and destroy its key.
+        """Hand a package over; once `write_package` returns, record the decision and destroy the key.
 
-        A crash in between leaves all as it was, so that it can be handed over again.
+        A crash in between changes nothing, so that it can be handed over again.
 
         Raises:
-            RequestNotFound: it is not known.
-            PackageIncomplete: systems still owe their part, or it is not for handing over.
-            KeyDestroyed: it was delivered before.
+            RequestNotFound: the subject has no such request.
+            PackageIncomplete: systems have not answered yet, or the request has no package.
+            KeyDestroyed: the package was delivered before.
         """
         with self.ledger.transaction() as connection:
             now = database_now(connection)
@@ -119,10 +121,10 @@ class PackageDelivery:
 
 
 def find_case(connection: Connection, subject: str, request: str, policy: Policy) -> Case:
-    """The case of a request.
+    """Return the case of a request.
 
     Raises:
-        RequestNotFound: it is not known.
+        RequestNotFound: the subject has no such request.
     """
     for case in load_cases(connection, subject, policy):
         if case.request == request:
@@ -131,10 +133,10 @@ def find_case(connection: Connection, subject: str, request: str, policy: Policy
 
 
 def received_at(connection: Connection, subject: str, reference: str, policy: Policy) -> datetime:
-    """When a request, an objection or a complaint came in.
+    """Return when a request, an objection or a complaint was received, UTC.
 
     Raises:
-        RequestNotFound: none of that name is known of this subject.
+        RequestNotFound: the subject has none of that name.
     """
     types = [name for name in policy.events if name.endswith(_RECEIPT_EVENTS)]
     query = (
@@ -154,7 +156,7 @@ def received_at(connection: Connection, subject: str, reference: str, policy: Po
 
 
 def case_progress(connection: Connection, case: Case, policy: Policy, now: datetime) -> Case:
-    """An open case as far as the systems are with it."""
+    """Return an open case with the progress of the systems."""
     if not case.is_open or case.verified_at is None or case.merged_into:
         return case
     return with_progress(case, assess_request(connection, case, policy, now), policy)

@@ -1,4 +1,4 @@
-"""Collecting: what systems disclose and what is to be corrected, encrypted to the request's key."""
+"""Stores what systems disclose and what a request corrects, encrypted to the request's key."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from services.storage.bulk import insert_or_ignore, select_in, upsert
 def store_disclosures(
     connection: Connection, answers: Sequence[Acknowledgement], now: datetime
 ) -> None:
-    """Keep what settled answers disclose; the last answer to a command counts.
+    """Store the disclosures of acknowledgements; the last one of a command counts.
 
-    What was not asked for, or comes after the answer was delivered, is not kept.
+    A disclosure that was not asked for, or comes after delivery, is not stored.
     """
     disclosures = {answer.command_id: answer.disclosure for answer in answers if answer.disclosure}
     column = tables.command.c
@@ -59,7 +59,7 @@ def store_corrections(
     corrections: Mapping[str, str],
     now: datetime,
 ) -> None:
-    """Note what a request for rectification corrects; what was noted first stays."""
+    """Store the corrections of a request for rectification; what was stored first is not changed."""
     identity = request_id(subject, request)
     public = keys.public(connection, [(subject, request)], now)[identity]
     text = encrypt(corrections, public, request) if corrections and public else None

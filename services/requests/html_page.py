@@ -1,4 +1,4 @@
-"""The page: the answer to a request for access as HTML that a person can read (GDPR 15(1)(a)-(h))."""
+"""The answer to a request for access, as an HTML page for people (GDPR 15(1)(a)-(h))."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from services.requests.wording import (
 )
 
 _LONGEST = 10_000
-"""Characters of one value that are shown; the rest is in the data file."""
+"""Characters of a value that the page shows; the data file has the rest."""
 _MAX_DEPTH = 8
 _CELL_CHARS = 1_000
-"""Characters of a row on paper, and lines of it: fpdf2 cannot break a row over pages."""
+"""Characters of a row in the PDF, and lines of it: fpdf2 cannot break a row over pages."""
 _LINES = 20
 _LONGEST_NAME = 200
 
@@ -92,9 +92,9 @@ _TEXT: Mapping[Language, Mapping[str, str]] = {
 def render_page(
     report: Report, language: Language, *, most: int | None = None, rows: int | None = None
 ) -> str:
-    """The answer as HTML that stands alone; it says how many records it leaves out.
+    """Return the page as one HTML document; it states how many records it leaves out.
 
-    It shows `most` records at most, and of those the ones that fit in `rows` rows, cut to fit on paper.
+    It shows at most `most` records, in at most `rows` rows that are cut to fit on paper.
     """
     words = Translator(policy=report.policy, language=language)
     shown = list(_shown(report.disclosed[:most], words, rows))
@@ -132,7 +132,7 @@ def _processing(processing: ProcessingSummary, words: Translator) -> Mapping[str
 def _shown(
     disclosed: Sequence[DisclosureItem], words: Translator, rows: int | None
 ) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Each record that is shown, under its system; one that does not fit any more is left out whole."""
+    """Yield the records to show, by system; a record that does not fit completely is left out."""
     rows_left = rows
     for record in disclosed:
         if rows_left is None:
@@ -155,7 +155,7 @@ def _record(
 
 
 def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names and values, nested ones by their path; what is deeper than anybody reads stays JSON."""
+    """Yield names and values, nested ones by path; values that are nested too deeply stay JSON."""
     stack: list[tuple[str, Any, int]] = [(str(k), v, 1) for k, v in reversed([*data.items()])]
     while stack:
         name, value, depth = stack.pop()
@@ -183,7 +183,7 @@ def _plain(text: str) -> str:
 
 
 def _split_cells(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Rows that each fit on a page of paper: a long value goes on in the rows below its name."""
+    """Yield rows that each fit on a page of paper; a long value continues in the rows below its name."""
     for name, value in fields:
         label = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
         for piece in _pieces(value):

@@ -1,4 +1,4 @@
-"""Letters: the answer to a request as a text, in Dutch or English (GDPR 12(1), 12(3), 12(4))."""
+"""Letters to data subjects: answers and notices as text, in Dutch or English (GDPR 12(1), 12(3), 12(4))."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Notice = Literal[
     "complaint-received",
     "complaint-answered",
 ]
-"""What a data subject is told beside the answer to a request."""
+"""The kinds of letters besides the answer to a request."""
 NOTICES: tuple[Notice, ...] = get_args(Notice)
 
 
 def render_letter(report: Report, language: Language) -> str:
-    """The answer to the request of a report; it ends with a line break."""
+    """Return the letter that answers the request of a report; it ends with a line break."""
     words = Translator(policy=report.policy, language=language)
     template = _environment().get_template(f"{language}.txt.jinja")
     text = template.render(
@@ -57,7 +57,7 @@ def render_notice(
     received_at: datetime,
     answer_by: datetime | None = None,
 ) -> str:
-    """A notice about a request, an objection or a complaint; `answer_by` is for requests."""
+    """Return a notice about a request, an objection or a complaint; only requests have an `answer_by`."""
     words = Translator(policy=policy, language=language)
     text = (
         _environment()

@@ -1,6 +1,6 @@
-"""Packages: the answer to a request for access or portability, as files (GDPR 15(3), 20(1)).
+"""The package that answers a request for access or portability, as files (GDPR 15(3), 20(1)).
 
-`data.json` is for machines: its structure is `data.schema.json`, and each event type's own schema is in it.
+`data.json` is for machines: `data.schema.json` describes it, and it has the Avro schema of each event type.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from services.requests.report import Report
 from services.requests.wording import Language
 
 _IN_PDF = 200
-"""Records that the PDF shows; it says how many more the data file has."""
+"""Records that the PDF shows; it states how many more the data file has."""
 _ROWS_IN_PDF = 3_000
-"""Fields of records that the PDF shows in all: they are what its time goes to."""
+"""Rows of fields that the PDF shows in total: they take most of the time to render."""
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""What a ZIP file says of every file: equal packages have equal bytes."""
+"""The date of every file in the ZIP, so that equal packages have equal bytes."""
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Personal data of one data subject",
@@ -39,7 +39,7 @@ SCHEMA: Mapping[str, Any] = {
         "controller": {"type": "string"},
         "answered_at": {"type": "string", "format": "date-time"},
         "systems": {
-            "description": "Who was asked, and what came of it.",
+            "description": "The systems that were asked, and their outcome.",
             "type": "array",
             "items": {
                 "type": "object",
@@ -79,7 +79,7 @@ SCHEMA: Mapping[str, Any] = {
 
 
 def build_package(report: Report, language: Language, schemas: SchemaSet) -> Mapping[str, bytes]:
-    """The files of a package by name: the letter, the page, its PDF, the data, and all of it as a ZIP."""
+    """Return the files of a package by name: letter, page, PDF, data, and all of them as a ZIP."""
     html = render_page(report, language)
     short = render_page(report, language, most=_IN_PDF, rows=_ROWS_IN_PDF)
     files = {
@@ -136,7 +136,7 @@ def _newest(schemas: SchemaSet, name: str) -> Any:
     try:
         return schemas.newest(name)
     except UnknownSchema:
-        return None  # a system may hold what no event of ours brought
+        return None  # a system may hold data that came with no event of ours
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

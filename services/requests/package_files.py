@@ -1,4 +1,4 @@
-"""Handing over: a package as files that only their owner can read."""
+"""Writes a package as files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from schemas.errors import TermijnError
 
 
 class PackageNotWritten(TermijnError):
-    """The package could not be written; the request is as open as it was.
+    """The package could not be written; the request is still open.
 
-    The operator names a directory that does not exist yet, where there is room.
+    The operator gives a directory that does not exist yet, on a disk with enough space.
     """
 
     def __init__(self, path: Path, why: str) -> None:
@@ -21,10 +21,10 @@ class PackageNotWritten(TermijnError):
 
 
 def write_new_directory(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a new directory; they are on disk when this returns.
+    """Write files into a new directory, and flush them to disk.
 
     Raises:
-        PackageNotWritten: it exists, or cannot be written.
+        PackageNotWritten: the directory exists, or cannot be written.
     """
     try:
         directory.mkdir(mode=0o700, parents=True)

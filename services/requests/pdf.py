@@ -1,4 +1,4 @@
-"""The page as PDF, for whoever has no browser at hand: the same words, and real text."""
+"""Renders an HTML page as PDF with selectable text, for people without a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNKNOWN = "\ufffd"
 
 
 def render_pdf(html: str, *, title: str, language: str, at: datetime) -> bytes:
-    """A page of ours as PDF; characters that its font lacks are shown as such, and stand in the page."""
+    """Return a page as PDF; a character without a glyph is shown as a mark, and is in the page itself."""
     document = FPDF(format="A4")
     document.set_lang(language)
     document.set_title(title)
@@ -41,7 +41,7 @@ def render_pdf(html: str, *, title: str, language: str, at: datetime) -> bytes:
 
 
 def _shown(text: str) -> str:
-    """The text with a mark for each character without a glyph: fpdf2 would name it in a log."""
+    """Return the text with a mark for each character without a glyph: fpdf2 would log the character."""
     glyphs = _glyphs()
     return "".join(char if char in "\n\t" or ord(char) in glyphs else _UNKNOWN for char in text)
 

@@ -1,6 +1,6 @@
-"""Reports: all that the answer to one request has to tell, as plain values.
+"""The report on one request, as plain values: everything that its answer has to state.
 
-The letter and the package are made from a report alone; who makes reports reads the ledger.
+Letters and packages are rendered from a report alone; `build_report` reads the ledger.
 """
 
 from __future__ import annotations
@@ -13,69 +13,69 @@ from typing import Any, Literal
 from services.policy.model import Policy, Right
 
 Outcome = Literal["done", "nothing_held", "refused", "under_way", "silent", "given_up"]
-"""How far a system is: `silent` is over its time to acknowledge, `given_up` an operator's word."""
+"""How far a system is: `silent` is past its time to acknowledge, `given_up` was decided by an operator."""
 
 Decision = Literal["granted", "partly", "refused"]
 
 Refusal = Literal["never_verified", "nothing_to_grant"]
-"""Why a request is refused: identity was never shown (GDPR 12(6)), or all of it must be kept (17(3))."""
+"""Why a request is refused: identity never verified (GDPR 12(6)), or all data must be kept (17(3))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemOutcome:
-    """What one system did about a request."""
+    """What one system did for a request."""
 
     system: str
     action: str
     outcome: Outcome
     at: datetime | None
-    """When it answered, UTC."""
+    """When the system acknowledged, UTC."""
     records: int
     ground: str | None = None
-    """The legal ground of a refusal, in its own words."""
+    """The legal ground of a refusal, in the system's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainedData:
-    """What one system keeps although erasure was asked for, and on which ground (GDPR 17(3))."""
+    """Data that one system keeps although erasure was requested, and the ground (GDPR 17(3))."""
 
     system: str
     purpose: str
     why: Literal["legal_obligation", "contract", "hold", "later"]
-    """`later`: it dates from after the request and is not part of it."""
+    """`later`: the data is newer than the request, and not part of it."""
     article: str
     until: datetime | None
-    """The instant at which it becomes due, UTC; nothing while that is open."""
+    """When the data becomes due for erasure, UTC; None while that is open."""
     records: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingSummary:
-    """One way in which the person's data is used (GDPR 15(1)(a)-(d)); the keys are the policy's."""
+    """One use of the person's data (GDPR 15(1)(a)-(d)), by the keys of the policy."""
 
     purpose: str
     basis: str
     rule: str
     systems: tuple[str, ...]
-    """Who has it: recipients, own systems among them."""
+    """The systems that hold the data, of our own and of recipients."""
     categories: tuple[str, ...]
     processes: tuple[str, ...]
-    """The processes of the statement that it comes from: the source of the data (15(1)(g))."""
+    """The processes that the data comes from: its source (GDPR 15(1)(g))."""
     first: datetime
     last: datetime
-    """The oldest and the newest of its records, UTC."""
+    """The times of the oldest and of the newest record, UTC."""
     until: datetime | None
-    """When the last of it is due, UTC; nothing while that is open."""
+    """When the last of the data is due for erasure, UTC; None while that is open."""
     records: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisclosureItem:
-    """One record as a system holds it."""
+    """One record as a system disclosed it."""
 
     system: str
     type: str
-    """The type of the event that it came from."""
+    """The type of the event that brought the record."""
     id: str
     time: datetime | None
     data: Mapping[str, Any]
@@ -83,7 +83,7 @@ class DisclosureItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What the answer to one request tells; instants are UTC."""
+    """All that the answer to one request states; instants are UTC."""
 
     policy: Policy
     request: str
@@ -98,4 +98,4 @@ class Report:
     processing: tuple[ProcessingSummary, ...] = ()
     """For access and portability."""
     disclosed: tuple[DisclosureItem, ...] = ()
-    """For access and portability: what the systems hold. Personal data: never kept in clear."""
+    """For access and portability: what the systems hold. Personal data, never stored in clear."""

@@ -1,8 +1,8 @@
-"""The keys of requests: what is disclosed or corrected is encrypted to the request's own key.
+"""Key pairs of requests: disclosures and corrections are encrypted to the key of their request.
 
-The private part lies sealed in the ledger. Destroying it is what erases the answers for good, also from
-topics and backups that still carry them. The key of dead letters sealed it once: that one still opens what
-it has sealed, and seals nothing of a request any more.
+The private key is stored encrypted in the ledger. Destroying it erases what was encrypted to it for good,
+also in topics and backups. Earlier versions encrypted it with the key of dead letters, which still decrypts
+those and encrypts no new ones.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ MEND: Final = (
     "put that file back as TERMIJN_REQUEST_KEY_FILE,"
     " or as TERMIJN_KEY_FILE if it seals dead letters too"
 )
-"""What an operator does where a request's key was sealed with one that is not here."""
+"""What an operator does when a request's key was encrypted with a key that this host does not have."""
 
 
 class KeyDestroyed(TermijnError):
-    """The request's key is gone: what was collected for it was delivered and erased, or never came.
+    """The request's key is destroyed: the collected data was delivered and erased, or never came.
 
-    The person is asked to make the request again.
+    Ask the person to make the request again.
     """
 
     def __init__(self, request: str) -> None:
         super().__init__(
-            f"request {request}: its key is destroyed, nothing that it collected opens"
+            f"request {request}: its key is destroyed, nothing that was collected for it can be decrypted"
         )
         self.request = request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestKeys:
-    """The key pairs of requests, in the ledger."""
+    """The key pairs of requests, stored in the ledger."""
 
     seal: AeadCipher
     older: Callable[[], AeadCipher]
-    """What sealed these keys before; asked only where that is met, since few have it.
+    """Returns the former cipher of these keys; called only for keys that it encrypted: few hosts have it.
 
-    Raises `InvalidKeyFile` where it is not here.
+    Raises `InvalidKeyFile` where this host does not have it.
     """
 
     def public(
         self, connection: Connection, requests: Iterable[tuple[str, str]], now: datetime
     ) -> Mapping[UUID, str | None]:
-        """The public keys of requests (subject, request), made where there is none; None once destroyed."""
+        """Return the public key of each (subject, request), creating missing ones; None once destroyed."""
         wanted = {request_id(subject, name): subject for subject, name in requests}
         public_keys = self._read(connection, wanted)
         missing = []
@@ -76,16 +76,16 @@ class RequestKeys:
                 }
             )
         insert_or_ignore(connection, tables.request_key, missing)
-        # Another process may have been first: what lies there counts.
+        # Another process may have been first: the stored key counts.
         return self._read(connection, wanted) if missing else public_keys
 
     def private(self, connection: Connection, subject: str, request: str) -> str | None:
-        """The private key of a request; nothing where none was ever needed.
+        """Return the private key of a request, or None where none was ever needed.
 
         Raises:
-            KeyDestroyed: it was there and is gone.
-            DecryptionKeyMissing: the key that it was sealed with is not here.
-            DecryptionFailed: it was altered.
+            KeyDestroyed: the key was destroyed.
+            DecryptionKeyMissing: this host does not have the key that encrypted it.
+            DecryptionFailed: the stored key was altered.
         """
         identity = request_id(subject, request)
         column = tables.request_key.c
@@ -120,7 +120,7 @@ class RequestKeys:
 
 
 def destroy_request_key(connection: Connection, subject: str, request: str, now: datetime) -> int:
-    """Destroy a request's key with all that was encrypted to it; the number of disclosures erased."""
+    """Destroy a request's key and what was encrypted to it; return the number of disclosures erased."""
     identity = request_id(subject, request)
     key, correction = tables.request_key.c, tables.correction.c
     connection.execute(
@@ -138,7 +138,7 @@ def destroy_request_key(connection: Connection, subject: str, request: str, now:
 
 
 def sealed_with(connection: Connection) -> Mapping[str, int]:
-    """How many requests have a key that is not destroyed, by the key that it is sealed with."""
+    """Count the requests whose key is not destroyed, by the id of the key that encrypts it."""
     column = tables.request_key.c
     query = select(column.key_id, func.count().label("requests")).where(column.sealed.is_not(None))
     rows = connection.execute(query.group_by(column.key_id))

@@ -1,4 +1,4 @@
-"""Answering: the open requests, one after the other, until each is answered or refused in time."""
+"""Answers the open requests of data subjects within their time limits, or refuses them."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ from services.requests.build_report import build_report
 from services.storage.database import Database, database_now
 
 PRIVACY_EVENT_PREFIXES = ("request", "identity")
-"""The acts that cases are made of."""
-_PATIENCE = 20
-"""A request that took long to weigh is weighed again only after so many times as long."""
+"""The starts of the kinds of privacy events that make up requests."""
+_REST_FACTOR = 20
+"""A request that took t seconds to assess is assessed again only after this many times t."""
 
 
-class Observer(Protocol):
-    """Who wants to know what became of requests."""
+class ResponderObserver(Protocol):
+    """What the responder reports, for metrics and logs."""
 
     def request_decided(self, right: str, outcome: str) -> None:
         """A request was answered or refused."""
 
     def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
-        """Nothing was decided, since these partitions are not recorded yet."""
+        """Nothing was decided, since these partitions are not recorded completely yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestResponder:
-    """The answering of one process. Access and portability wait for a person to hand the package over."""
+    """Decides on requests in one process; packages for access and portability wait for a person."""
 
     ledger: Database
     policy: Policy
     sight: CatchUpCheck
     publish: Callable[[Sequence[CloudEvent]], None]
-    """Puts events on the bus, and returns once the broker has them."""
-    observer: Observer
+    """Publishes events, and returns once the broker has them."""
+    observer: ResponderObserver
     margin: timedelta
-    """How long before the statutory limit a request is answered as it stands."""
+    """How long before the statutory limit a request is answered with the outcomes so far."""
     _not_before: dict[UUID, datetime] = field(default_factory=dict)
 
     def run_once(self) -> int:
-        """Look at every open request, and say how many were concluded."""
+        """Process every open request, and return how many were decided."""
         self._publish()
         spots = self.sight.lagging_partitions()
         self.observer.waiting_for_catch_up(spots)
@@ -107,13 +107,13 @@ class RequestResponder:
             self.observer.request_decided(case.right, result[0])
             return True
         with self.ledger.transaction() as connection:
-            self._not_before[identity] = database_now(connection) + _PATIENCE * result
+            self._not_before[identity] = database_now(connection) + _REST_FACTOR * result
         return False
 
     def _decision(
         self, connection: Connection, case: Case, subject_cases: Iterable[Case], now: datetime
     ) -> str | None:
-        """The outcome, once there is one."""
+        """Return the outcome, or None while the request is open."""
         at_the_limit = now >= case.answer_by - self.margin
         if case.verified_at is None:
             if not at_the_limit:
@@ -152,10 +152,10 @@ class RequestResponder:
 
 
 def _is_held_back(connection: Connection, case: Case) -> bool:
-    """Whether an import, or old history, that is not released yet has some of the request or of the data.
+    """Return whether an import that is not released yet has events of the request or of its data.
 
-    What is held back is neither erased nor counted: an answer would say that nothing is left. It waits for
-    whoever releases it, also past the limit, of which the alerts tell.
+    Data that is held back is neither erased nor counted, so that an answer would say that nothing is left.
+    The request waits for the release, also past its limit; alerts report that.
     """
     act, record = tables.act.c, tables.record.c
     backfilled_events = select(act.event_id).where(
@@ -173,14 +173,14 @@ def _is_held_back(connection: Connection, case: Case) -> bool:
 
 
 def load_cases(connection: Connection, subject: str, policy: Policy) -> list[Case]:
-    """The cases of one subject."""
+    """Return the cases of one subject."""
     return list_cases(
         load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy, subject), policy
     )
 
 
 def with_progress(case: Case, weighed: Assessment, policy: Policy) -> Case:
-    """A case as far as the systems are with it."""
+    """Return a case with the progress of the systems."""
     if weighed.has_commands:
         case = case.apply("commanded")
     return case if weighed.waiting_for(policy) else case.apply("done")

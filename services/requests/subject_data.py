@@ -1,6 +1,7 @@
-"""Read what the ledger has on one data subject: records, the facts that decide on them, and commands.
+"""Reads what the ledger has on one data subject: records, the facts that decide on them, and commands.
 
-A subject may have millions of records: they come in chunks of a bounded size."""
+A subject may have millions of records, so they come in chunks of a bounded size.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _CHUNK = 2_000
 
 
 class CommandSummary(NamedTuple):
-    """The live command that does a step to a record."""
+    """The active command that covers one obligation for a record."""
 
     command_id: UUID
     created_at: datetime
@@ -38,7 +39,7 @@ class CommandSummary(NamedTuple):
 
 
 def record_chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
-    """The records of a subject, by id, a bounded number at a time."""
+    """Yield the records of a subject in chunks, by id; events that are held back are left out."""
     record = tables.record.c
     query = (
         select(record.record_id, record.event_id)
@@ -55,7 +56,7 @@ def record_chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row
 def load_subject_facts(
     connection: Connection, subject: str, events: Sequence[TaggedEvent], policy: Policy
 ) -> LedgerFacts:
-    """What decides over a subject's share of these events."""
+    """Return the facts that decide on a subject's holdings in these events."""
     keys = {key for event in events for key in obligations.clocks_of(event, subject, policy)}
     states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
     anchors = {identity: clock.anchor for identity, clock in states.items()}
@@ -66,7 +67,7 @@ def load_subject_facts(
 def load_commands(
     connection: Connection, records: Collection[UUID]
 ) -> Mapping[UUID, Mapping[tuple[str, str], CommandSummary]]:
-    """The live commands of records, by system and step."""
+    """Return the active commands of each record, by system and obligation."""
     member, command = tables.member.c, tables.command.c
     query = (
         select(member.record_id, member.system, member.step, member.command_id)

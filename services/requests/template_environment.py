@@ -1,4 +1,4 @@
-"""The Jinja environment for everything that is written for a person: letters, pages, certificates."""
+"""The Jinja environment of texts for people: letters, pages and certificates."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from services.requests.wording import finalize
 
 
 def template_environment(package: str, *, html: bool) -> Environment:
-    """Return an environment for the templates of a package, which fails on unknown variables.
+    """Return the environment of a package's templates; it fails on unknown variables.
 
-    With `html` every value is escaped; plain text is not, and may be indented as its blocks are.
+    With `html`, values are escaped; otherwise they are not, and indentation before blocks is dropped.
     """
     return Environment(
         loader=PackageLoader(package),

@@ -1,6 +1,6 @@
-"""Wording: what a report says, in the words of a language; letter, page and package are made from these.
+"""The wording of reports in Dutch and English, shared by letters, pages and packages.
 
-Dates are the controller's local dates. Whatever has a title in the policy is called by it.
+Dates are local dates of the controller. Things that have a title in the policy are called by it.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ _UNITS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
     },
 }
 _LONGEST_GROUND = 500
-"""Characters of a refusal's ground; it comes from a system, and a cell of a PDF fits on one page."""
+"""Characters of a refusal's ground: it comes from a system, and a cell of a PDF must fit on one page."""
 _PART = re.compile(r"(\d+)([YMWD])")
 _PARAGRAPH = re.compile(r"(\d+)\((\d+)\)")
 _POINT = re.compile(r"\(([a-z])\)")
 
 
 def strip_control_characters(text: str) -> str:
-    """Text without what could change how it is shown: controls, and marks of direction."""
+    """Return text without control characters and direction marks, which could change how it is shown."""
     if text.isprintable():
         return text
     return "".join(
@@ -92,51 +92,51 @@ def strip_control_characters(text: str) -> str:
 
 
 def finalize(value: object) -> object:
-    """What a template writes, made plain; markup of our own stays as it is."""
+    """Strip control characters from what a template writes; markup of our own is not changed."""
     return strip_control_characters(value) if type(value) is str else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translator:
-    """The words of one language for what one policy names."""
+    """The words of one language for the things that a policy names."""
 
     policy: Policy
     language: Language
 
     def date(self, at: datetime | None) -> str:
-        """An instant as a local date."""
+        """Return an instant as a local date."""
         if at is None:
             return {"nl": "nog niet bekend", "en": "not known yet"}[self.language]
         day = at.astimezone(self.policy.controller.zone).date()
         return f"{day.day} {_MONTHS[self.language][day.month - 1]} {day.year}"
 
     def system(self, name: str) -> str:
-        """A system by its title, and who answers for it outside the company."""
+        """Return a system's title, with its owner where that is outside the company."""
         return self.policy.title("systems", name, self.language)
 
     def named(self, section: str, names: Iterable[str]) -> str:
-        """Things of a section by their titles, comma-separated."""
+        """Return the titles of things in a section of the policy, separated by commas."""
         return ", ".join(self.policy.title(section, name, self.language) for name in names)
 
     def outcome(self, part: SystemOutcome) -> str:
-        """How far a system is."""
+        """Return how far a system is, in words."""
         text = _OUTCOMES[self.language][part.outcome]
         ground = " ".join(strip_control_characters(part.ground or "").split())[:_LONGEST_GROUND]
         return f"{text}: {ground}" if ground else text
 
     def why(self, retained: RetainedData) -> str:
-        """Why something is kept, with the article."""
+        """Return why data is kept, with the article."""
         return f"{_WHY[self.language][retained.why]} ({self.article(retained.article)})"
 
     def article(self, article: str) -> str:
-        """An article of the GDPR as the language calls it."""
+        """Return the name of a GDPR article in the language."""
         if self.language == "nl":
             dutch = _PARAGRAPH.sub(r"\1 lid \2", article)
             return _POINT.sub(r" onder \1", dutch).replace("GDPR ", "AVG artikel ")
         return article.replace("GDPR ", "GDPR article ")
 
     def term(self, rule: str) -> str:
-        """How long a rule keeps data, in words."""
+        """Return how long a rule keeps data, in words."""
         definition = self.policy.rules[rule]
         parts = _PART.findall(definition.term.removeprefix("P"))
         units = _UNITS[self.language]
@@ -151,14 +151,14 @@ class Translator:
         return f"{most[self.language]} {words}"
 
     def basis(self, processing: ProcessingSummary) -> str:
-        """On what ground data is used, with the article."""
+        """Return the legal basis of a processing, with the article."""
         title = self.policy.title("bases", processing.basis, self.language)
         return f"{title} ({self.article(self.policy.bases[processing.basis].article)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterLine:
-    """One system's part, or one thing that is kept, in words."""
+    """A line of a letter: what one system did, or one kind of data that is kept."""
 
     system: str
     text: str
@@ -167,7 +167,7 @@ class LetterLine:
 
 
 def outcome_lines(report: Report, words: Translator) -> list[LetterLine]:
-    """What each system did."""
+    """Return a line for what each system did."""
     return [
         LetterLine(system=words.system(part.system), text=words.outcome(part), records=part.records)
         for part in report.parts
@@ -175,7 +175,7 @@ def outcome_lines(report: Report, words: Translator) -> list[LetterLine]:
 
 
 def retained_lines(report: Report, words: Translator) -> list[LetterLine]:
-    """What each system keeps, why, and until when."""
+    """Return a line for what each system keeps, why, and until when."""
     return [
         LetterLine(
             system=words.system(retained.system),
@@ -188,7 +188,7 @@ def retained_lines(report: Report, words: Translator) -> list[LetterLine]:
 
 
 def third_country_lines(report: Report) -> list[tuple[str, str]]:
-    """The systems outside the European Economic Area that have data, with the safeguard (GDPR 46)."""
+    """Return a line for each system with data outside the EEA, with its safeguard (GDPR 46)."""
     systems = {system for processing in report.processing for system in processing.systems}
     declared = report.policy.systems
     return [

@@ -1,1 +1,1 @@
-"""Forgetting: the ledger is a system with a retention of its own."""
+"""The purge of the ledger itself, once the term of proof is over: it has a retention of its own."""

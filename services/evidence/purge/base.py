@@ -1,4 +1,4 @@
-"""What a sweep is: one kind of thing in the ledger, looked through a page at a time."""
+"""The base of the purge: one kind of thing in the ledger, scanned a page at a time."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from services.policy.model import Policy, Proof
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofTerm:
-    """What decides whether something may be forgotten: the policy, and the instant, UTC."""
+    """The policy and the instant (UTC) that decide whether something may be purged."""
 
     policy: Policy
     proof: Proof
     now: datetime
     parked: BlindSpots = NO_BLIND_SPOTS
-    """What is parked and could forbid an erasure: who and what it may be about is remembered."""
+    """Parked events that could forbid an erasure: what they may be about is not purged."""
 
     def is_over(self, since: datetime) -> bool:
-        """Whether the proof of what was settled at an instant need not be kept by name any more."""
+        """Return whether the term of proof of what was settled at an instant is over."""
         return latest_erasure(since, self.proof.period, self.policy.controller.zone) <= self.now
 
 
 def terms_of(
     connection: Connection, policy: Policy, proof: Proof, now: datetime, remains: TombstoneCipher
 ) -> ProofTerm:
-    """The terms as they are now, with what is parked."""
+    """Return the terms at this instant, with the parked events."""
     parked = blind_spots.load_blind_spots(connection, policy, remains)
     return ProofTerm(policy=policy, proof=proof, now=now, parked=parked)
 
 
 class PurgeTarget(Protocol):
-    """One kind of thing. Keys are texts, in whose order it is looked through."""
+    """One kind of thing that is purged. It is scanned in the order of its keys, which are texts."""
 
     name: str
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """The next keys."""
+        """Return the next keys."""
 
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[Any]:
-        """Those of them that may be forgotten now, as `forget` takes them."""
+        """Return those of the keys that may be purged now, as `purge` takes them."""
 
     def purge(
         self,
@@ -59,4 +59,4 @@ class PurgeTarget(Protocol):
         terms: ProofTerm,
         remains: TombstoneCipher,
     ) -> None:
-        """Forget them; whoever calls has made sure that nothing is recorded meanwhile."""
+        """Purge them; the caller has locked out recorders."""

@@ -1,4 +1,4 @@
-"""Clocks that stand, under which nothing hangs any more."""
+"""Purges retention clocks that have ended and that nothing depends on any more."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _START_KEY = UUID(int=0)
 
 
 class ClockPurge:
-    """By id. What they show stays, sealed: a record that comes late hangs on the same end."""
+    """Clocks by id. Their end stays as an encrypted tombstone, since a late record depends on it."""
 
     name = "clocks"
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """The next clocks."""
+        """Return the next clocks."""
         column = tables.clock.c.clock_id
         query = select(column).where(column > (UUID(after) if after else _START_KEY))
         return [
@@ -36,7 +36,7 @@ class ClockPurge:
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[ClockState]:
-        """Those without records and children that ended long ago, or under which nothing is left."""
+        """Return the clocks at rest for more than the term of proof, without records and children."""
         states = clocks.load_clocks(connection, [UUID(key) for key in keys], lock=False)
         over = {identity: clock for identity, clock in states.items() if _is_over(clock, terms)}
         hanging = tables.hanging.c.clock_id
@@ -56,7 +56,7 @@ class ClockPurge:
         terms: ProofTerm,
         remains: TombstoneCipher,
     ) -> None:
-        """One that never moved leaves nothing to remember."""
+        """Delete the clocks, and write a tombstone of each that was ever changed."""
         rows = [
             {
                 "reference": remains.lookup_key("clock", clock_name(clock)),
@@ -78,10 +78,10 @@ def _key(clock: ClockState) -> ClockKey:
 
 
 def _is_over(clock: ClockState, terms: ProofTerm) -> bool:
-    """Whether a clock is at rest, and everything that it says old enough."""
+    """Return whether nothing of a clock is pending, and all its times are before the term of proof."""
     if clock.next_due or clock.backfill or clock.moved_backfill:
         return False
     if clock.anchor_at is None and clock.moved_at is not None:
-        return False  # it was started again, and stands open
+        return False  # it was started again, and is open
     instants = (clock.opened_at, clock.moved_at, clock.anchor_at)
     return all(terms.is_over(at) for at in instants if at is not None)

@@ -1,4 +1,4 @@
-"""Commands that are settled and proven, of whose records none is left."""
+"""Purges commands that are settled and verified, once their records are purged."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _START_KEY = UUID(int=0)
 
 
 class CommandPurge:
-    """By id, with all that was answered; what was proven by them stands in the evidence."""
+    """Commands by id, with their acknowledgements; what they proved is in the evidence."""
 
     name = "commands"
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """The next commands."""
+        """Return the next commands."""
         column = tables.command.c.command_id
         query = select(column).where(column > (UUID(after) if after else _START_KEY))
         return [
@@ -32,7 +32,7 @@ class CommandPurge:
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[UUID]:
-        """Those that are settled, their proof's term over, and whose records are forgotten."""
+        """Return those that are settled, whose term of proof is over, and whose records are purged."""
         command, member = tables.command.c, tables.member.c
         query = select(command.command_id, command.settled_at).where(
             command.state.in_(SETTLED),
@@ -61,7 +61,7 @@ class CommandPurge:
         terms: ProofTerm,
         remains: TombstoneCipher,
     ) -> None:
-        """With their members, clocks, attempts and answers."""
+        """Delete the commands with their records, clocks, attempts and acknowledgements."""
         for table in (
             tables.member,
             tables.command_clock,

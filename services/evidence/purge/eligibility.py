@@ -1,6 +1,6 @@
-"""Spent: a record of which nothing is left anywhere, and of which nothing more can come.
+"""Finds events whose data is verified as erased in every system, and that can cause no further command.
 
-It is what a certificate would be about without a line that is kept or outstanding.
+The certificate of such an event's records would list erased data only: nothing kept, nothing outstanding.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from services.storage.bulk import select_in
 
 _PROVEN = ("erased", "attested")
 _FINAL_REFUSALS = ("acknowledged", "refused")
-"""A notice under GDPR 17(2) and 19 is not read again, and a controller's refusal stands."""
+"""A notice under GDPR 17(2) and 19 is not read again, and another controller's refusal is final."""
 
 
 def fully_erased_events(
     connection: Connection, events: Mapping[UUID, TaggedEvent], policy: Policy, now: datetime
 ) -> dict[UUID, datetime]:
-    """Of these events, by id, those of which every record is spent, and since when, UTC.
+    """Return the events of which every record is erased everywhere, by id, and since when, UTC.
 
-    One without records is not among them.
+    Events without records are left out.
     """
     events_by_record = {
         record_id(event, tagged.source, tagged.id, subject): (event, tagged, subject)
@@ -93,7 +93,7 @@ def _settled_since(
     policy: Policy,
     now: datetime,
 ) -> datetime | None:
-    """When the last thing was settled of a record that is spent; nothing where it is not."""
+    """Return when the last command of an erased record was settled, UTC; None if it is not erased."""
     standing = facts.subject_state(subject)
     if standing.holds and rights_effects.is_under_legal_hold(now, tagged.id, standing):
         return None

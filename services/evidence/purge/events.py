@@ -1,4 +1,4 @@
-"""Events whose records are all spent, and those that only moved a clock that is forgotten."""
+"""Purges events whose records are erased everywhere, and those that only changed a clock that is purged."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _START_KEY = UUID(int=0)
 
 
 class EligibleEvent(NamedTuple):
-    """An event that may be forgotten."""
+    """An event that may be purged."""
 
     event_id: UUID
     tagged: TaggedEvent
     since: datetime
-    """When the last thing of it was settled, UTC."""
+    """When the last command about it was settled, UTC."""
 
 
 class EventPurge:
-    """By id. What was said of a person is not among them: it goes, or stays, with the person."""
+    """Events by id. Privacy events are left out: they are purged, or stay, with their subject."""
 
     name = "events"
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """The next events."""
+        """Return the next events."""
         column = tables.event.c.event_id
         query = select(column).where(column > (UUID(after) if after else _START_KEY))
         return [
@@ -48,7 +48,7 @@ class EventPurge:
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[EligibleEvent]:
-        """Those without acts of which nothing is left, and their proof's term is over."""
+        """Return events that are erased everywhere and whose term of proof is over; no privacy events."""
         column = tables.event.c
         query = select(column.event_id, column.time)
         old = [
@@ -86,7 +86,7 @@ class EventPurge:
         terms: ProofTerm,
         remains: TombstoneCipher,
     ) -> None:
-        """Only references of their identity and content stay."""
+        """Delete the events; keyed hashes of their identity and content stay."""
         column = tables.event.c
         ids = [event.event_id for event in things]
         write_tombstones(connection, ids, remains)
@@ -96,7 +96,7 @@ class EventPurge:
 
 
 def _may_be_spoken_of(event: TaggedEvent, terms: ProofTerm) -> bool:
-    """Whether a parked event may be about one of its subjects, or a clock of its own or of theirs."""
+    """Return whether a parked event may be about a subject of the event, or a clock of either."""
     if not terms.parked:
         return False
     hung = {
@@ -108,7 +108,7 @@ def _may_be_spoken_of(event: TaggedEvent, terms: ProofTerm) -> bool:
 
 
 def write_tombstones(connection: Connection, ids: Sequence[UUID], remains: TombstoneCipher) -> None:
-    """Leave keyed hashes of the identity and content of events: one of them that comes again is told."""
+    """Store keyed hashes of the identity and content of events, so that repetitions are recognised."""
     column = tables.event.c
     rows = select_in(connection, select(column.event_id, column.content_hash), column.event_id, ids)
     references = (
@@ -126,7 +126,7 @@ def write_tombstones(connection: Connection, ids: Sequence[UUID], remains: Tombs
 def delete_records(
     connection: Connection, events: Mapping[UUID, TaggedEvent], terms: ProofTerm
 ) -> None:
-    """Delete the records and keys of events, and what hangs them on clocks; not what commands did."""
+    """Delete the records of events with their keys and clocks; the commands stay."""
     key_conflicts.purge_keys(connection, events.values(), terms.policy)
     records = []
     hanging = tables.hanging
@@ -140,7 +140,7 @@ def delete_records(
 
 
 def record_oldest_backup(connection: Connection, settled: Iterable[datetime]) -> None:
-    """Note until when a system's backup is too old: what it did since could not be commanded again."""
+    """Record up to which instant a backup of a system is too old to be repaired by commands."""
     column = tables.forgetting.c
     query = select(column.through).where(column.number == SINGLETON)
     recorded = connection.execute(query).scalar_one()
@@ -149,5 +149,5 @@ def record_oldest_backup(connection: Connection, settled: Iterable[datetime]) ->
 
 
 def existing_ids(connection: Connection, column: Any, values: Any) -> Sequence[Any]:
-    """Which of the values a key column has."""
+    """Return those of the values that a key column has."""
     return [row[0] for row in select_in(connection, select(column), column, values)]

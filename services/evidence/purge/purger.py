@@ -1,7 +1,7 @@
-"""The loop of forgetting: what the deleter's process does for the ledger itself, when nothing else waits.
+"""Runs the purge of the ledger, in the deleter's process when it has nothing else to do.
 
-It looks without keeping anybody waiting; only where something may be forgotten it makes sure that nothing
-is recorded meanwhile, looks at it again, and forgets it.
+It scans without locks. Only where something may be purged it locks out the recorders, checks again, and
+deletes.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from services.storage import pause
 from services.storage.database import Database, database_now
 
 _REST = timedelta(hours=1)
-"""After a time through the whole ledger at which nothing was forgotten."""
+"""The pause after a scan of the whole ledger that purged nothing."""
 
 
-class Observer(Protocol):
-    """Who wants to know what was forgotten: metrics and logs."""
+class PurgeObserver(Protocol):
+    """What the purge reports, for metrics and logs."""
 
     def rows_purged(self, counts: Mapping[str, int]) -> None:
-        """So many things of each kind were forgotten."""
+        """That many things of each kind were purged."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _PurgePause:
     until: datetime | None = None
     backoff: bool = True
-    """Whether nothing was forgotten since it was gone through last: one thing frees the next."""
+    """Whether the present scan has purged nothing; one purged thing may free the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purger:
-    """Forgets for one ledger; any number of processes may."""
+    """Purges one ledger; any number of processes may run it."""
 
     ledger: Database
     policy: Policy
     remains: TombstoneCipher
     sight: CatchUpCheck
-    observer: Observer
+    observer: PurgeObserver
     page_size: int = 500
-    """So many of each kind are looked at in a round."""
+    """How many things of each kind one round scans."""
     _pause: _PurgePause = field(default_factory=_PurgePause, init=False)
 
     def run_once(self) -> int:
-        """Look at the next page of each kind; how many things were forgotten.
+        """Scan the next page of each kind, and return how many things were purged.
 
         Raises:
-            PolicyMismatch: another policy has become the active one.
-            TombstoneKeyMismatch: what remains has another key.
+            PolicyMismatch: another policy has become active.
+            TombstoneKeyMismatch: the tombstones were encrypted with another key.
         """
         proof = self.policy.proof
         if proof is None:

@@ -1,4 +1,4 @@
-"""Looking: which things of the ledger may be forgotten, a page of each kind at a time."""
+"""Scans the ledger for things that may be purged, a page of each kind at a time, and purges them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from services.storage.bulk import upsert
 
 PURGE_TARGETS: Sequence[PurgeTarget] = (EventPurge(), ClockPurge(), SubjectPurge(), CommandPurge())
 KINDS = tuple(target.name for target in PURGE_TARGETS)
-"""What is forgotten, each kind by itself."""
+"""The kinds of things that are purged, each by itself."""
 
 PagesByKind = Mapping[str, Sequence[str]]
-"""Of each kind, the keys of a page in which something may be forgotten."""
+"""By kind, the keys of a page in which something may be purged."""
 
 
 def is_purge_safe(connection: Connection, terms: ProofTerm) -> bool:
-    """Whether nothing is missing that could still speak: a gap in the log, or proof not yet sealed."""
+    """Return whether the ledger is complete: no open gap, and no evidence that is still queued."""
     if offsets.open_gaps(connection):
         return False
     column = tables.evidence_pending.c
@@ -38,11 +38,11 @@ def is_purge_safe(connection: Connection, terms: ProofTerm) -> bool:
 
 
 def next_pages(connection: Connection, terms: ProofTerm, limit: int) -> tuple[PagesByKind, bool]:
-    """The next page of each kind with something that may be forgotten, and whether there was any page.
+    """Return the next page of each kind that has something to purge, and whether there was any page.
 
-    A page without goes by; one with stays until that is forgotten. A kind that was gone through waits for
-    the others, and all begin anew after the last. Nobody forgets meanwhile: where a search goes on stands
-    in the ledger too, and would name whom it just forgot.
+    A page with nothing to purge is passed; another stays until it is purged. A kind that is scanned to its
+    end waits for the others, then all start again. No one may purge meanwhile: the position of a scan is
+    stored in the ledger, and would name what was just purged.
     """
     block_purge(connection)
     cursors = {row.sweep: row for row in connection.execute(select(tables.forgetting_cursor))}
@@ -69,12 +69,12 @@ def next_pages(connection: Connection, terms: ProofTerm, limit: int) -> tuple[Pa
 def purge(
     connection: Connection, pages: PagesByKind, terms: ProofTerm, remains: TombstoneCipher
 ) -> Mapping[str, int]:
-    """Forget what may still be forgotten of these pages, in the caller's transaction; how many a kind.
+    """Purge what may still be purged of these pages, in the caller's transaction; return counts by kind.
 
-    Whoever records waits until it ends. It is on record in the evidence, without a name.
+    Recorders wait until the transaction ends. The evidence records the counts, without names.
 
     Raises:
-        TombstoneKeyMismatch: what remains has another key.
+        TombstoneKeyMismatch: the tombstones were encrypted with another key.
     """
     bind_key(connection, remains)
     counts: Counter[str] = Counter()

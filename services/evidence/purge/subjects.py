@@ -1,4 +1,4 @@
-"""Subjects of whom no record is left but, at most, the dossiers of what they said and asked."""
+"""Purges subjects who have no record left, or only the records of their own privacy events."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from services.storage.bulk import delete_in, insert, select_in
 
 
 class EligibleSubject(NamedTuple):
-    """A subject that may be forgotten."""
+    """A subject that may be purged."""
 
     subject: str
     said: Mapping[UUID, TaggedEvent]
-    """The events that say something of the subject, by id."""
+    """The ids of the subject's privacy events."""
     since: Sequence[datetime]
-    """When the last things of those were settled, UTC."""
+    """When the last commands about those events were settled, UTC."""
     rows: RowsByTable
-    """What remains."""
+    """The content of the tombstone."""
 
 
 class SubjectPurge:
-    """By name. What was said of them, and the numbers of their commands, stay, sealed."""
+    """Subjects by name. Their state and the numbers of their commands stay as encrypted tombstones."""
 
     name = "subjects"
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """The next subjects."""
+        """Return the next subjects."""
         column = tables.subject.c.subject
         query = select(column).order_by(column).limit(limit)
         return connection.execute(query.where(column > after) if after else query).scalars().all()
@@ -54,7 +54,7 @@ class SubjectPurge:
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[EligibleSubject]:
-        """Those who hold nothing open: no record, no hold, no request."""
+        """Return the subjects with nothing open: no record, no legal hold, no request."""
         column = tables.subject.c
         waiting = (
             select(tables.record.c.record_id)
@@ -78,7 +78,7 @@ class SubjectPurge:
         terms: ProofTerm,
         remains: TombstoneCipher,
     ) -> None:
-        """Whoever was never told of anything, and said nothing, leaves nothing."""
+        """Delete the subjects; those without commands and privacy events leave no tombstone."""
         sealed = [
             {
                 "reference": remains.lookup_key("subject", subject.subject),
@@ -128,7 +128,7 @@ class SubjectPurge:
             record_id(event, tagged.source, tagged.id, name): event
             for event, tagged in tagged_events.items()
             for name in tagged.subjects
-        }  # of one who was remembered, the records of what was said are gone already
+        }  # of a restored subject, the records of privacy events were purged before
         present = {
             events_by_record[identity]
             for identity in existing_ids(connection, tables.record.c.record_id, events_by_record)
@@ -166,7 +166,7 @@ class SubjectPurge:
 
 
 def _is_pending(acts: Sequence[PrivacyEvent], terms: ProofTerm) -> bool:
-    """Whether a hold stands, or a request is not answered."""
+    """Return whether a legal hold or a request is open."""
     holds = subject_state(acts, terms.policy).holds
     under_hold = any(hold.end is None or hold.end > terms.now for hold in holds)
     return under_hold or any(case.is_open for case in list_cases(acts, terms.policy))
@@ -179,7 +179,7 @@ def _rows(
 
 
 def _is_delivered(connection: Connection, request_rows: RowsByTable) -> bool:
-    """Whether all answers are out, their keys destroyed, and nothing that was sent to them is left."""
+    """Return whether all decisions are published, their keys destroyed, and no disclosure is left."""
     requests = [row["request_id"] for rows in request_rows.values() for row in rows]
     column = tables.disclosure.c.request_id
     return (

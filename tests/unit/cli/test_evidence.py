@@ -79,7 +79,7 @@ def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Da
     found = termijn("evidence", "verify", "log.jsonl")
     assert (found.code, found.out) == (1, "")
     assert found.err == (
-        "termijn: line 4, after entry 1: its hash does not follow from it and what stands before it\n"
+        "termijn: line 4, after entry 1: its hash is not the hash of this entry and the hash before it\n"
     )
 
 
@@ -148,5 +148,8 @@ def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Database
             "certificate.pdf",
         ]
     found = termijn("certificate", "visitor:2", "--to", "c9")
-    assert found.err == "termijn: visitor:2: no data of such a subject or request is known\n"
+    assert (
+        found.err
+        == "termijn: visitor:2: no such subject or request is known; write a subject as kind:id\n"
+    )
     assert not Path("c9").exists()
