@@ -19,7 +19,7 @@ from services.crypto.envelope import AeadCipher
 from services.crypto.signing import SignatureInvalid, VerifierProtocol
 from services.deleter.acknowledgement import Acknowledgement, decode_acknowledgement
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
-from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
 from services.ledger import active_policy
 from services.policy.model import Policy
@@ -59,7 +59,7 @@ class AcknowledgementHandler:
     cipher: AeadCipher
     observer: AcknowledgementObserver
     now: Callable[[], datetime]
-    tracer: Tracer = NO_SPANS
+    tracer: Tracer = NO_TRACER
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Settle a batch of answers: each is kept, or parked, and the positions move with them."""
@@ -100,7 +100,7 @@ class AcknowledgementHandler:
         settled, parked = self.ledger.run_in_transaction(write)
         for message, answer, result in settled:
             self.observer.acknowledged(answer, result)
-            if self.tracer is not NO_SPANS:
+            if self.tracer is not NO_TRACER:
                 self._record_span(extract_trace(message), answer, result, started)
         for system, reason in forged:
             self.observer.signature_rejected(system, reason)
@@ -122,7 +122,7 @@ class AcknowledgementHandler:
         started: datetime,
     ) -> None:
         """An answer that brings no trace belongs to its command's."""
-        self.tracer.happened(
+        self.tracer.record_span(
             "settle",
             trace or trace_of_command(str(answer.command_id)),
             "consumer",

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from consumers.messages import Unprocessed, build_dead_letter
 from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
-from services.kafka.batch_bisection import Halving
-from services.kafka.errors import verdict, words
+from services.kafka.batch_bisection import BatchBisection
+from services.kafka.errors import classify_error, describe_without_values
 from services.ledger import blind_spots
 from services.ledger.blind_spots import ParkedEvent
 from services.storage import dead_letters, offsets
@@ -64,7 +64,7 @@ def apply_batch(
         handler.park(message, cause, moved)
         moving.mark_applied(moved)
 
-    Halving(rest=wait_before_retry).each(list(enumerate(messages)), some, alone)
+    BatchBisection(pause=wait_before_retry).process(list(enumerate(messages)), some, alone)
 
 
 def park_message(
@@ -85,7 +85,9 @@ def park_message(
     Raises:
         DeadLetterNotStored: that fails too, and will again: the role stops.
     """
-    letter = build_dead_letter(role, message, Unprocessed(words(cause)), cipher, now)
+    letter = build_dead_letter(
+        role, message, Unprocessed(describe_without_values(cause)), cipher, now
+    )
     parked = [describe(letter)] if describe else []
 
     def write(connection: Connection) -> None:
@@ -96,8 +98,10 @@ def park_message(
     try:
         ledger.run_in_transaction(write)
     except Exception as failed:
-        if verdict(failed) in ("poison", "suspect"):
-            raise dead_letters.DeadLetterNotStored(role, letter.place, words(failed)) from failed
+        if classify_error(failed) in ("poison", "suspect"):
+            raise dead_letters.DeadLetterNotStored(
+                role, letter.place, describe_without_values(failed)
+            ) from failed
         raise
     return letter
 

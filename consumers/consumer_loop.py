@@ -118,7 +118,7 @@ class ConsumerLoop:
         while not stop.is_set():
             # A consumer of its own after each failure: one that unsubscribes and subscribes again
             # makes librdkafka abort the process if it is closed meanwhile.
-            consumer = self.bus.consumer(self.group)
+            consumer = self.bus.open_consumer(self.group)
             try:
                 consumer.subscribe(
                     list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke
@@ -199,7 +199,7 @@ class ConsumerLoop:
 
     def _read_skipped(self, passed_over: Mapping[Partition, Sequence[range]]) -> None:
         if self._second_consumer is None:
-            self._second_consumer = self.bus.consumer(
+            self._second_consumer = self.bus.open_consumer(
                 self.group
             )  # it joins no group: it is told what to read
         read_skipped(self._second_consumer, passed_over)
@@ -288,7 +288,7 @@ class ConsumerLoop:
                 read = offsets.list_offsets(connection, self.role, sorted(ids))
             # What is paused is not fetched, and then its cached end stays where it was.
             ends = (
-                self.bus.ends(sorted({log.topic for log in self._partition_ids.values()}))
+                self.bus.end_offsets(sorted({log.topic for log in self._partition_ids.values()}))
                 if paused
                 else {}
             )
@@ -325,10 +325,14 @@ class ConsumerLoop:
             for one in read
             if one.is_durable and (one.topic, one.partition) not in {*here, *self._partition_ids}
         ]
-        shown = self.bus.shown({one.topic for one in gone}) if gone else {}
+        shown = self.bus.describe_topics({one.topic for one in gone}) if gone else {}
         for one in gone:
             there = shown.get(one.topic)
-            if there and there.topic_id == ids[one.topic] and one.partition not in there.ends:
+            if (
+                there
+                and there.topic_id == ids[one.topic]
+                and one.partition not in there.end_offsets
+            ):
                 log = PartitionId(
                     cluster_id=self.bus.cluster_id,
                     topic=one.topic,

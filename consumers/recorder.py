@@ -20,7 +20,7 @@ from services.crypto.envelope import AeadCipher, DecryptionFailed
 from services.crypto.tombstones import TombstoneCipher
 from services.events.ingestion import TaggedEventReader, decode_storable
 from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, TaggedEventRow
-from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import ParkedEvent
@@ -59,7 +59,7 @@ class RecorderHandler:
     tombstone_cipher: TombstoneCipher
     observer: RecordingObserver
     now: Callable[[], datetime]
-    tracer: Tracer = NO_SPANS
+    tracer: Tracer = NO_TRACER
     _reader: TaggedEventReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class RecorderHandler:
         recorded, conflicts = self.ledger.run_in_transaction(write)
         self.observer.recorded(recorded)
         for trace, event_type in traced:
-            self.tracer.happened(
+            self.tracer.record_span(
                 "record",
                 trace,
                 "consumer",

@@ -46,7 +46,7 @@ class SimulatedSystemsLoop:
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set."""
-        consumer = self.bus.consumer("termijn-sample-systems")
+        consumer = self.bus.open_consumer("termijn-sample-systems")
         try:
             consumer.assign(self._partitions())
             while not stop.is_set():
@@ -60,7 +60,7 @@ class SimulatedSystemsLoop:
     def _partitions(self) -> list[TopicPartition]:
         return [
             TopicPartition(name, partition, OFFSET_BEGINNING)
-            for name, partition in self.bus.partitions([*self.business, *self.commands])
+            for name, partition in self.bus.list_partitions([*self.business, *self.commands])
         ]
 
     def _handle_batch(self, messages: Sequence[Message]) -> None:

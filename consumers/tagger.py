@@ -26,7 +26,7 @@ from services.events.tagged_event import Headers, RecordMetadata, TaggedMessage
 from services.events.tagger import EventTagger
 from services.kafka.bulk_producer import BulkProducer
 from services.kafka.client import KafkaProducer, OutgoingMessage
-from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, extract
 from services.ledger import blind_spots
 from services.ledger.blind_spots import ParkedEvent
@@ -65,7 +65,7 @@ class TaggerHandler:
     now: Callable[[], datetime]
     database_now: Callable[[], datetime] | None = None
     """The database's clock, by which is told when a message came that no broker dates; else `now`."""
-    tracer: Tracer = NO_SPANS
+    tracer: Tracer = NO_TRACER
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Tag a batch, wait until the broker has all of it, and move the positions."""
@@ -130,7 +130,7 @@ class TaggerHandler:
         self, trace: Trace, passed: TaggedMessage, started: datetime
     ) -> OutgoingMessage:
         """The tagged event of an event that is traced: it goes on in that trace."""
-        after = self.tracer.happened(
+        after = self.tracer.record_span(
             "tag", trace, "consumer", started, self.now(), {"termijn.event_type": passed.type}
         )
         return OutgoingMessage(

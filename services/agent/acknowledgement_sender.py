@@ -11,8 +11,8 @@ from typing import Protocol
 from schemas.errors import TermijnError
 from services.agent.inbox import Inbox, OutgoingAcknowledgement
 from services.agent.result import failed_result
-from services.kafka.batch_bisection import Halving
-from services.kafka.errors import words
+from services.kafka.batch_bisection import BatchBisection
+from services.kafka.errors import describe_without_values
 
 _BATCH_SIZE = 500
 _RETRY_SECONDS = 0.1
@@ -53,7 +53,7 @@ class AcknowledgementSender:
         """Send the acknowledgements that are not sent yet, and return how many were."""
         try:
             answers = self.inbox.outgoing(_BATCH_SIZE)
-            Halving(rest=_pause).each(answers, self._deliver, self._replace_by_failed)
+            BatchBisection(pause=_pause).process(answers, self._deliver, self._replace_by_failed)
             self.observer.ready()
         except TermijnError as cause:
             self.observer.send_failed(str(cause))
@@ -74,7 +74,7 @@ class AcknowledgementSender:
         So it keeps no other one back. If the bus rejects `failed` as well, nothing is reported: the
         controller repeats the command, and escalates it.
         """
-        why = words(cause)
+        why = describe_without_values(cause)
         self.observer.send_failed(f"command {answer.command_id}: {why}")
         with self.inbox.ledger.transaction() as connection:
             entry = self.inbox.entry(connection, answer.command_id)

@@ -16,7 +16,12 @@ from services.agent.config_model import (
     Webhook,
     kafka_security,
 )
-from services.kafka.addresses import HIDDEN, why_no_database, why_no_web_address, why_not_shown
+from services.kafka.addresses import (
+    HOLDS_PASSWORD,
+    database_url_problem,
+    secret_problem,
+    web_address_problem,
+)
 from services.kafka.security import validate as problems_of_reaching
 from services.policy.yaml_source import (
     DocumentPath,
@@ -58,7 +63,7 @@ def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
         (("bus", "schema_registry_url"), config.bus.schema_registry_url),
         (("tracing",), config.tracing),
     ):
-        if why := why_not_shown(address):
+        if why := secret_problem(address):
             yield name, f"{why}: it has no place there"
     where = ("bus", "schema_registry_login")
     yield from _check_reference(where, config.bus.schema_registry_login)
@@ -95,10 +100,10 @@ def _bounded(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]
 def _check_webhook(webhook: Webhook) -> Iterator[tuple[DocumentPath, str]]:
     where: DocumentPath = ("adapter", "webhook")
     yield from _check_reference((*where, "hmac"), webhook.hmac)
-    if why := why_no_web_address(webhook.url, insecure=webhook.insecure):
+    if why := web_address_problem(webhook.url, insecure=webhook.insecure):
         yield (*where, "url"), why
     if callback := webhook.callback:
-        if why := why_no_web_address(callback.url, insecure=callback.insecure):
+        if why := web_address_problem(callback.url, insecure=callback.insecure):
             yield (*where, "callback", "url"), why
         if callback.port not in _PORTS:
             yield (*where, "callback", "port"), "is no port"
@@ -149,9 +154,9 @@ def validate_url(
     if isinstance(url, SecretRef):
         yield from _check_reference(path, url)
         return
-    why = why_no_database(url, secret=secret)
+    why = database_url_problem(url, secret=secret)
     if why:
-        yield path, f"{why}: {_BY_REFERENCE}" if why == HIDDEN else why
+        yield path, f"{why}: {_BY_REFERENCE}" if why == HOLDS_PASSWORD else why
 
 
 def _check_reference(

@@ -33,7 +33,7 @@ from services.agent.result import (
     parse_result,
 )
 from services.crypto import jwe
-from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import trace_of_command
 
 _IDLE_SECONDS = 0.1
@@ -68,7 +68,7 @@ class CommandExecutor:
     """Returns the system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
     now: Callable[[], datetime]
     concurrency: int
-    spans: Tracer = NO_SPANS
+    spans: Tracer = NO_TRACER
     _running: dict[str, Future[None]] = field(default_factory=dict)
 
     def run(self, stop: Event) -> None:
@@ -130,7 +130,7 @@ class CommandExecutor:
         self, command: Command, begun: InboxEntry, outcome: str, started: datetime
     ) -> None:
         """Record an attempt at a command as a span of its trace."""
-        self.spans.happened(
+        self.spans.record_span(
             "obey",
             trace_of_command(command.command_id),
             "client",

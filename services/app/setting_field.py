@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import TermijnError
-from services.kafka.addresses import why_no_database, why_not_shown
+from services.kafka.addresses import database_url_problem, secret_problem
 
 _LIFETIME = 100 * 365.25 * 86_400
 """Seconds in a hundred years."""
@@ -124,14 +124,14 @@ def lifetime_seconds(text: str) -> float:
 
 def database_url(text: str) -> str:
     """Check that Termijn can use a database's URL; it may hold a password."""
-    if why := why_no_database(text, secret=True):
+    if why := database_url_problem(text, secret=True):
         raise ValueError(why)
     return text
 
 
 def shown_url(text: str) -> str:
     """Check that a URL holds no password, since logs and `termijn settings` show it."""
-    if why := why_not_shown(text):
+    if why := secret_problem(text):
         raise ValueError(f"{why}, but is shown in logs; use the setting for the login instead")
     return text
 

@@ -27,8 +27,8 @@ from services.deleter.paused_systems import SCOPE, PausedSystems
 from services.deleter.protection import ScanPosition, protect
 from services.deleter.undeliverable import set_aside
 from services.deleter.verification import VerificationResult, verify_commands
-from services.kafka.batch_bisection import Halving
-from services.kafka.errors import words
+from services.kafka.batch_bisection import BatchBisection
+from services.kafka.errors import describe_without_values
 from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.outbox import LeaseRequest
@@ -294,7 +294,7 @@ class Deleter:
                 )
             )
 
-        Halving(rest=self.wait_before_retry).each(list(leased), some, self._set_aside)
+        BatchBisection(pause=self.wait_before_retry).process(list(leased), some, self._set_aside)
         self.observer.commands_sent(sent, nothing_due_at)
         return len(leased)
 
@@ -333,7 +333,7 @@ class Deleter:
 
     def _set_aside(self, command: UUID, cause: Exception) -> None:
         """Escalate a command that the bus takes at no attempt, so that the others go out."""
-        why, again = words(cause), self.retry_policy.cap
+        why, again = describe_without_values(cause), self.retry_policy.cap
         system = self.ledger.run_in_transaction(
             lambda connection: set_aside(connection, command, why, database_now(connection), again)
         )

@@ -11,7 +11,7 @@ from schemas.topics import Topic
 from services.crypto.signing import SignerProtocol
 from services.deleter.message import CommandMessage, RecordMetadata
 from services.kafka.client import KafkaProducer, OutgoingMessage
-from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
 
 
@@ -23,7 +23,7 @@ class KafkaCommandPublisher:
     codec: Codec
     topics: Mapping[str, Topic]
     signer: SignerProtocol
-    spans: Tracer = NO_SPANS
+    spans: Tracer = NO_TRACER
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Send all, and return once each has its delivery report; each is signed as it is issued.
@@ -59,4 +59,6 @@ class KafkaCommandPublisher:
         if value["supersedes"]:
             attributes["termijn.supersedes"] = value["supersedes"]
         trace = trace_of_command(value["command_id"])
-        return self.spans.happened("command", trace, "producer", issued_at, issued_at, attributes)
+        return self.spans.record_span(
+            "command", trace, "producer", issued_at, issued_at, attributes
+        )

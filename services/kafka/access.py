@@ -17,9 +17,9 @@ from services.policy.model import Policy
 Kind = Literal["topic", "group", "cluster"]
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
 
-AGENTS: Final = "termijn-agent"
+AGENT_GROUP_PREFIX: Final = "termijn-agent"
 """The prefix of the agents' groups, as an agent's file has it unless it says otherwise."""
-SAMPLES: Final = "sample-systems"
+SAMPLE_SYSTEMS: Final = "sample-systems"
 CLUSTER: Final = "kafka-cluster"
 """What Kafka calls the cluster in its rules."""
 PUBLISHER: Final = "publisher"
@@ -42,41 +42,41 @@ class KafkaAccess:
     user: str
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
-    looks: tuple[Topic, ...] = ()
+    describes: tuple[Topic, ...] = ()
     """Of these it only asks how far they go."""
     administers: tuple[Topic, ...] = ()
     """These it makes, and sets how long they keep what; their messages it neither reads nor writes."""
     groups: tuple[str, ...] = ()
-    asks_cluster: bool = False
+    describes_cluster: bool = False
     """Whether it reads the brokers' settings and rules."""
 
     @property
     def topics(self) -> tuple[Topic, ...]:
         """Every topic that it needs to be there, by name."""
-        named = (*self.reads, *self.writes, *self.looks, *self.administers)
-        found = {one.name: one for one in named}
-        return tuple(found[name] for name in sorted(found))
+        used = (*self.reads, *self.writes, *self.describes, *self.administers)
+        by_name = {topic.name: topic for topic in used}
+        return tuple(by_name[name] for name in sorted(by_name))
 
     @property
-    def rights(self) -> tuple[AclEntry, ...]:
+    def acl_entries(self) -> tuple[AclEntry, ...]:
         """The least that lets it do that, sorted."""
-        return tuple(sorted(set(self._rights())))
+        return tuple(sorted(set(self._acl_entries())))
 
-    def _rights(self) -> Iterator[AclEntry]:
+    def _acl_entries(self) -> Iterator[AclEntry]:
         operations: tuple[tuple[tuple[Topic, ...], tuple[Operation, ...]], ...] = (
             (self.reads, ("Read", "Describe")),
             (self.writes, ("Write", "Describe")),
-            (self.looks, ("Describe",)),
+            (self.describes, ("Describe",)),
             (self.administers, ("Create", "Describe", "DescribeConfigs", "AlterConfigs")),
         )
-        for several, allowed in operations:
-            for topic in several:
-                for operation in allowed:
+        for permitted, topic_operations in operations:
+            for topic in permitted:
+                for operation in topic_operations:
                     yield AclEntry(kind="topic", name=topic.name, operation=operation)
         for group in self.groups:
             yield AclEntry(kind="group", name=group, operation="Read")
             yield AclEntry(kind="group", name=group, operation="Describe")
-        if self.asks_cluster:
+        if self.describes_cluster:
             yield AclEntry(kind="cluster", name=CLUSTER, operation="Describe")
             yield AclEntry(kind="cluster", name=CLUSTER, operation="DescribeConfigs")
 
@@ -87,53 +87,57 @@ def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
     The sample systems are there too; nobody deploys those.
     """
     business = tuple(topics.business_topic(name) for name in sorted(policy.events))
-    own = tuple(one for one in business if one.schema in topics.OWN_EVENTS)
-    told = tuple(one for one in business if one not in own)
-    asked = tuple(one for one in business if policy.events[one.schema].act == "request-received")
+    own = tuple(topic for topic in business if topic.schema in topics.OWN_EVENTS)
+    published = tuple(one for one in business if one not in own)
+    request_topics = tuple(
+        one for one in business if policy.events[one.schema].act == "request-received"
+    )
     commands = tuple(topics.command_topic(system) for system in policy.systems)
-    answers = tuple(topics.acknowledgement_topic(system) for system in policy.systems)
+    acknowledgements = tuple(topics.acknowledgement_topic(system) for system in policy.systems)
     log = (*business, TAGGED, DEAD_LETTERS)
-    tables = tuple(topics.watch_topics(f"{group}-watch"))
-    found = (
-        _use(group, "tagger", reads=business, writes=(TAGGED, DEAD_LETTERS)),
-        _use(group, "recorder", reads=(TAGGED, DEAD_LETTERS)),
-        _use(group, "deleter", writes=(*commands, EVIDENCE_HEADS), looks=log),
-        _use(group, "acknowledgements", reads=answers),
-        _use(group, "rights", reads=asked, writes=own, looks=log),
-        _use(group, "watch", reads=(*commands, *answers, *tables), writes=tables),
-        _use(group, PUBLISHER, writes=told),
+    watch_tables = tuple(topics.watch_topics(f"{group}-watch"))
+    users = (
+        _access(group, "tagger", reads=business, writes=(TAGGED, DEAD_LETTERS)),
+        _access(group, "recorder", reads=(TAGGED, DEAD_LETTERS)),
+        _access(group, "deleter", writes=(*commands, EVIDENCE_HEADS), describes=log),
+        _access(group, "acknowledgements", reads=acknowledgements),
+        _access(group, "rights", reads=request_topics, writes=own, describes=log),
+        _access(
+            group, "watch", reads=(*commands, *acknowledgements, *watch_tables), writes=watch_tables
+        ),
+        _access(group, PUBLISHER, writes=published),
         KafkaAccess(
             user=f"{group}-{OPERATOR}",
             # `termijn dead-letters replay` puts back what came from any of these
-            writes=(*business, TAGGED, *answers),
-            administers=(*log, EVIDENCE_HEADS, *commands, *answers, *tables),
-            asks_cluster=True,
+            writes=(*business, TAGGED, *acknowledgements),
+            administers=(*log, EVIDENCE_HEADS, *commands, *acknowledgements, *watch_tables),
+            describes_cluster=True,
         ),
-        _use(group, SAMPLES, reads=(*business, *commands), writes=answers),
+        _access(group, SAMPLE_SYSTEMS, reads=(*business, *commands), writes=acknowledgements),
     )
-    return {one.user.removeprefix(f"{group}-"): one for one in found}
+    return {one.user.removeprefix(f"{group}-"): one for one in users}
 
 
-def agent_access(system: str, agents: str = AGENTS) -> KafkaAccess:
+def agent_access(system: str, group_prefix: str = AGENT_GROUP_PREFIX) -> KafkaAccess:
     """What the agent of one system does; `agents` is the prefix of its group."""
     reads, writes = (topics.command_topic(system),), (topics.acknowledgement_topic(system),)
-    return _use(agents, system, reads=reads, writes=writes)
+    return _access(group_prefix, system, reads=reads, writes=writes)
 
 
 def deployment_access(policy: Policy, group: str) -> tuple[KafkaAccess, ...]:
     """Every user of a deployment, with each system's agent."""
-    own = [one for name, one in access_table(policy, group).items() if name != SAMPLES]
+    own = [access for name, access in access_table(policy, group).items() if name != SAMPLE_SYSTEMS]
     return (*own, *(agent_access(system) for system in policy.systems))
 
 
-def _use(
+def _access(
     prefix: str,
     name: str,
     *,
     reads: tuple[Topic, ...] = (),
     writes: tuple[Topic, ...] = (),
-    looks: tuple[Topic, ...] = (),
+    describes: tuple[Topic, ...] = (),
 ) -> KafkaAccess:
     user = f"{prefix}-{name}"
     groups = (user,) if reads else ()
-    return KafkaAccess(user=user, reads=reads, writes=writes, looks=looks, groups=groups)
+    return KafkaAccess(user=user, reads=reads, writes=writes, describes=describes, groups=groups)

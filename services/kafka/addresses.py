@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-_DATABASES = {"postgresql": ("postgresql", "psycopg"), "sqlite": ("sqlite", "pysqlite")}
-_SECRETS = frozenset(
+_DRIVERS = {"postgresql": ("postgresql", "psycopg"), "sqlite": ("sqlite", "pysqlite")}
+_SECRET_PARAMETERS = frozenset(
     {
         "access_token",
         "api_key",
@@ -24,10 +24,10 @@ _SECRETS = frozenset(
         "token",
     }
 )
-HIDDEN = "holds a password"
+HOLDS_PASSWORD = "holds a password"
 
 
-def why_no_database(address: str, *, secret: bool) -> str | None:
+def database_url_problem(address: str, *, secret: bool) -> str | None:
     """Why an address is none of a database that can be used; `secret`: it may hold a password.
 
     SQLAlchemy's form: `postgresql+psycopg://user:password@host/name` or `sqlite:///file`.
@@ -37,41 +37,45 @@ def why_no_database(address: str, *, secret: bool) -> str | None:
     except (ArgumentError, ValueError):
         return "is no SQLAlchemy URL"
     name, _, driver = url.drivername.partition("+")
-    if name not in _DATABASES:
+    if name not in _DRIVERS:
         return f"{name} is neither postgresql nor sqlite"
-    if driver and driver not in _DATABASES[name]:
-        return f"{name} is reached by {_DATABASES[name][1]} only"
+    if driver and driver not in _DRIVERS[name]:
+        return f"{name} is reached by {_DRIVERS[name][1]} only"
     if "@" in f"{url.host or ''}{url.database or ''}" and name != "sqlite":
         return "has an @ too many: in a name or a password it is written %40"
-    if not secret and (url.password or not _SECRETS.isdisjoint(map(str.lower, url.query))):
-        return HIDDEN
+    if not secret and (
+        url.password or not _SECRET_PARAMETERS.isdisjoint(map(str.lower, url.query))
+    ):
+        return HOLDS_PASSWORD
     return None
 
 
-def why_no_web_address(address: str, *, insecure: bool = True) -> str | None:
+def web_address_problem(address: str, *, insecure: bool = True) -> str | None:
     """Why an address is none of a service that can be called; `insecure`: also without encryption."""
     try:
         parts = urlsplit(address)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        known = False
-    if not known or any(one.isspace() or not one.isprintable() for one in address):
+        is_http = False
+    if not is_http or any(
+        character.isspace() or not character.isprintable() for character in address
+    ):
         return "is no http or https address"
-    if why := why_not_shown(address):
-        return why
+    if problem := secret_problem(address):
+        return problem
     if parts.scheme == "http" and not insecure:
         return "goes over the line in clear: say https, or `insecure: true` where that is meant"
     return None
 
 
-def why_not_shown(address: str) -> str | None:
+def secret_problem(address: str) -> str | None:
     """Why an address, or several with commas, must not stand where everybody reads it."""
-    for one in address.split(","):
-        place, _, rest = one.partition("?")
-        authority = place.partition("//")[2].partition("/")[0]
-        named = {
-            name.lower() for name, _ in parse_qsl(rest.partition("#")[0], keep_blank_values=True)
+    for part in address.split(","):
+        location, _, query = part.partition("?")
+        authority = location.partition("//")[2].partition("/")[0]
+        parameters = {
+            name.lower() for name, _ in parse_qsl(query.partition("#")[0], keep_blank_values=True)
         }
-        if "@" in authority or named & _SECRETS:
-            return HIDDEN
+        if "@" in authority or parameters & _SECRET_PARAMETERS:
+            return HOLDS_PASSWORD
     return None

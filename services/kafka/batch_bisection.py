@@ -1,4 +1,4 @@
-"""Halving: what fails the same way again is done by halves, until the guilty one is alone.
+"""BatchBisection: what fails the same way again is done by halves, until the guilty one is alone.
 
 One message that a database or a broker will never take must not hold back all others. Nothing is set
 apart because something was away: only failures that are no passing ones count, and only when they come
@@ -11,29 +11,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.kafka.errors import signature, verdict
+from services.kafka.errors import classify_error, error_signature
 
 T = TypeVar("T")
-_TIMES = {"poison": 2, "suspect": 4}
+_FAILURES_BEFORE_SPLIT = {"poison": 2, "suspect": 4}
 """So often a whole fails the same way before it is halved."""
-_ALONE = {"poison": 1, "suspect": 2}
+_FAILURES_WHEN_SINGLE = {"poison": 1, "suspect": 2}
 """So often one that is alone does; what it was part of has failed so before."""
-_MOST = 12
+_MAX_ATTEMPTS = 12
 """So often a whole is tried at most, however its failures differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Halving:
+class BatchBisection:
     """How things are done that go together as long as nothing is wrong with one of them."""
 
-    rest: Callable[[], None]
+    pause: Callable[[], None]
     """Called between two tries of the same."""
 
-    def each(
+    def process(
         self,
-        things: Sequence[T],
-        do: Callable[[Sequence[T]], None],
-        alone: Callable[[T, Exception], None],
+        items: Sequence[T],
+        apply: Callable[[Sequence[T]], None],
+        set_aside: Callable[[T, Exception], None],
     ) -> None:
         """Do all, in their order; what fails by itself, the same way each time, is given to `alone`.
 
@@ -43,48 +43,54 @@ class Halving:
             Whatever passes by itself, or ends the role: then what came before is done, the rest is not.
             Whatever `alone` raises.
         """
-        self._part(things, do, alone, whole=True)
+        self._process_chunk(items, apply, set_aside, is_whole=True)
 
-    def _part(
+    def _process_chunk(
         self,
-        things: Sequence[T],
-        do: Callable[[Sequence[T]], None],
-        alone: Callable[[T, Exception], None],
+        items: Sequence[T],
+        apply: Callable[[Sequence[T]], None],
+        set_aside: Callable[[T, Exception], None],
         *,
-        whole: bool,
+        is_whole: bool,
     ) -> None:
-        cause = self._tried(things, do, whole=whole)
+        cause = self._attempt(items, apply, is_whole=is_whole)
         if cause is None:
             return
-        if len(things) == 1:
-            alone(things[0], cause)
+        if len(items) == 1:
+            set_aside(items[0], cause)
             return
-        if not things:
+        if not items:
             raise cause  # there is nobody to blame
-        middle = len(things) // 2
-        for part in (things[:middle], things[middle:]):
-            self._part(part, do, alone, whole=False)
+        middle = len(items) // 2
+        for half in (items[:middle], items[middle:]):
+            self._process_chunk(half, apply, set_aside, is_whole=False)
 
-    def _tried(
-        self, things: Sequence[T], do: Callable[[Sequence[T]], None], *, whole: bool
+    def _attempt(
+        self, items: Sequence[T], apply: Callable[[Sequence[T]], None], *, is_whole: bool
     ) -> Exception | None:
         """Do it; what it fails of, if that is no passing trouble and came back the same."""
-        seen: tuple[str, ...] = ()
-        times = 0
-        for _ in range(_MOST):
+        last_signature: tuple[str, ...] = ()
+        repetitions = 0
+        for _ in range(_MAX_ATTEMPTS):
             try:
-                do(things)
+                apply(items)
             except Exception as cause:
-                kind = verdict(cause)
-                if kind not in _TIMES:
+                kind = classify_error(cause)
+                if kind not in _FAILURES_BEFORE_SPLIT:
                     raise
-                times = times + 1 if signature(cause) == seen else 1
-                seen = signature(cause)
-                needed = _TIMES[kind] if whole else _ALONE[kind] if len(things) == 1 else 1
-                if times >= needed:
+                repetitions = repetitions + 1 if error_signature(cause) == last_signature else 1
+                last_signature = error_signature(cause)
+                needed = (
+                    _FAILURES_BEFORE_SPLIT[kind]
+                    if is_whole
+                    else _FAILURES_WHEN_SINGLE[kind]
+                    if len(items) == 1
+                    else 1
+                )
+                if repetitions >= needed:
                     return cause
-                failed = cause
+                last_failure = cause
             else:
                 return None
-            self.rest()
-        return failed
+            self.pause()
+        return last_failure

@@ -26,9 +26,9 @@ class BulkProducer:
         self._producer = open_producer()
 
     @classmethod
-    def on(cls, bus: KafkaClient) -> BulkProducer:
+    def for_cluster(cls, bus: KafkaClient) -> BulkProducer:
         """One that sends on a cluster."""
-        return cls(lambda: bus.producer({"delivery.report.only.error": True}))
+        return cls(lambda: bus.open_raw_producer({"delivery.report.only.error": True}))
 
     def send(self, topic: str, messages: Sequence[KeyValue]) -> None:
         """Send all.
@@ -42,26 +42,26 @@ class BulkProducer:
             if error is not None:
                 failed.append(error)
 
-        waiting: list[dict[str, Any]] = [{"key": key, "value": value} for key, value in messages]
-        while waiting and not failed:
+        pending: list[dict[str, Any]] = [{"key": key, "value": value} for key, value in messages]
+        while pending and not failed:
             try:
-                self._producer.produce_batch(topic, waiting, on_delivery=report)
+                self._producer.produce_batch(topic, pending, on_delivery=report)
             except KafkaException as cause:
                 failed.append(cause.args[0])
-            refused = [one for one in waiting if "_error" in one]
-            waiting = []
+            refused = [message for message in pending if "_error" in message]
+            pending = []
             for one in refused:
                 error: KafkaError = one.pop("_error")
                 if error.code() == KafkaError._QUEUE_FULL:
-                    waiting.append(one)
+                    pending.append(one)
                 else:
                     failed.append(error)
-            if waiting:
+            if pending:
                 self._producer.poll(0.1)
-        left = self._producer.flush(_DELIVERY_SECONDS)
+        undelivered = self._producer.flush(_DELIVERY_SECONDS)
         if failed:
             if any(one.fatal() or one.code() == KafkaError._FATAL for one in failed):
                 self._producer = self._open()  # the old one will never send anything again
             raise DeliveryFailed(topic, failed[0].str(), failed[0].code())
-        if left:
+        if undelivered:
             raise DeliveryFailed(topic, "not taken in time")

@@ -24,22 +24,22 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import TermijnError
 from schemas.topics import Topic
-from services.kafka.security import PLAINTEXT, Security, explain_error, librdkafka
-from services.kafka.topic_state import Making, Shown, look, silent_about
+from services.kafka.security import PLAINTEXT, Security, explain_error, librdkafka_config
+from services.kafka.topic_state import TopicSnapshot, TopicSpec, broker_without, describe_topics
 from services.storage.offsets import EMBEDDED_CLUSTER_PREFIX
 
 Headers = Sequence[tuple[str, bytes]]
 _TRANSPORT_ERRORS = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
 _RETRY_SECONDS = 0.2
-_NOT_SHOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+_INVISIBLE_ERRORS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _AUTHORIZATION_ERRORS = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
 _CALL_SECONDS = 15.0
-_PREFETCHED_KIB = 1_024
+_PREFETCH_KIB = 1_024
 """What waits in a consumer for its role to come: a backlog must not fill memory. More is no faster."""
-_FETCHED_BYTES = 262_144
+_FETCH_BYTES = 262_144
 """What one fetch asks of a partition; a larger message comes alone."""
 _REFRESH_MS = 5_000
 """How soon a role learns of partitions that were added; until it has read them the deleter is blind."""
@@ -55,10 +55,10 @@ class KafkaUnavailable(TermijnError):
     The operator looks whether the brokers are up, and whether this role may do what it asked.
     """
 
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what}: {why}")
-        self.what = what
-        self.why = why
+    def __init__(self, action: str, reason: str) -> None:
+        super().__init__(f"{action}: {reason}")
+        self.action = action
+        self.reason = reason
 
 
 class KafkaAccessDenied(TermijnError):
@@ -67,17 +67,17 @@ class KafkaAccessDenied(TermijnError):
     The operator mends its rights (ACLs, credentials) or its version, and starts it again.
     """
 
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what}: {why}")
-        self.what = what
-        self.why = why
+    def __init__(self, action: str, reason: str) -> None:
+        super().__init__(f"{action}: {reason}")
+        self.action = action
+        self.reason = reason
 
 
 class DeliveryFailed(TermijnError):
     """The broker did not take a message; what depends on it was not done."""
 
-    def __init__(self, topic: str, why: str, code: int | None = None) -> None:
-        super().__init__(f"{topic}: not delivered: {why}")
+    def __init__(self, topic: str, reason: str, code: int | None = None) -> None:
+        super().__init__(f"{topic}: not delivered: {reason}")
         self.topic = topic
         self.code = code
         """Kafka's, which tells whether it will ever be taken (`services.kafka.errors`)."""
@@ -95,8 +95,8 @@ class OutgoingMessage:
     @property
     def size(self) -> int:
         """Bytes, but for the frame."""
-        named = sum(len(name) + len(text) for name, text in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + named
+        header_bytes = sum(len(name) + len(text) for name, text in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + header_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,18 +121,18 @@ class KafkaClient:
             KafkaUnavailable: it does not answer.
         """
         self._security = security
-        self._said: deque[str] = deque(maxlen=_MAX_ERRORS)
-        self._reach: Mapping[str, Any] = {
+        self._errors: deque[str] = deque(maxlen=_MAX_ERRORS)
+        self._connection: Mapping[str, Any] = {
             "bootstrap.servers": bootstrap,
             "log_level": _TRANSPORT_ERRORS,
-            **librdkafka(security),
+            **librdkafka_config(security),
         }
         try:
-            hears: Mapping[str, Any] = {"error_cb": self._hear}
-            self._admin = AdminClient({**self._reach, **hears})
+            callbacks: Mapping[str, Any] = {"error_cb": self._collect_error}
+            self._admin = AdminClient({**self._connection, **callbacks})
         except KafkaException as cause:
-            raise KafkaAccessDenied("reach the bus", self._unusable(cause)) from cause
-        self.cluster_id = cluster_id or self._told_cluster_id()
+            raise KafkaAccessDenied("reach the bus", self._configuration_problem(cause)) from cause
+        self.cluster_id = cluster_id or self._read_cluster_id()
 
     @property
     def admin(self) -> AdminClient:
@@ -144,11 +144,11 @@ class KafkaClient:
         """Whether it is librdkafka's own, in memory, which lacks most of what admins ask for."""
         return self.cluster_id.startswith(EMBEDDED_CLUSTER_PREFIX)
 
-    def consumer(self, group: str) -> Consumer:
+    def open_consumer(self, group: str) -> Consumer:
         """A consumer whose positions are given to it, and stay where they were put."""
         return Consumer(
             {
-                **self._reach,
+                **self._connection,
                 "group.id": group,
                 "auto.offset.reset": "error",
                 "enable.auto.commit": False,
@@ -159,39 +159,39 @@ class KafkaClient:
                 "session.timeout.ms": 10_000,
                 "topic.metadata.refresh.interval.ms": _REFRESH_MS,
                 "fetch.wait.max.ms": 50,
-                "queued.max.messages.kbytes": _PREFETCHED_KIB,
-                "fetch.message.max.bytes": _FETCHED_BYTES,
+                "queued.max.messages.kbytes": _PREFETCH_KIB,
+                "fetch.message.max.bytes": _FETCH_BYTES,
             }
         )
 
-    def sender(self, patience: float = _DELIVERY_SECONDS) -> KafkaProducer:
+    def open_producer(self, timeout_seconds: float = _DELIVERY_SECONDS) -> KafkaProducer:
         """Something that sends and waits for the broker's word, so many seconds for each message."""
-        timeout = {"message.timeout.ms": int(patience * 1000)}
-        return KafkaProducer(lambda: self.producer(timeout), patience)
+        timeout = {"message.timeout.ms": int(timeout_seconds * 1000)}
+        return KafkaProducer(lambda: self.open_raw_producer(timeout), timeout_seconds)
 
-    def producer(self, further: Mapping[str, bool | int] | None = None) -> Producer:
+    def open_raw_producer(self, overrides: Mapping[str, bool | int] | None = None) -> Producer:
         """A producer that waits for every in-sync replica, with further settings."""
         return Producer(
             {
-                **self._reach,
+                **self._connection,
                 "acks": "all",
                 "enable.idempotence": True,
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
-                **(further or {}),
+                **(overrides or {}),
             }
         )
 
-    def ensure(self, topics: Iterable[Topic]) -> None:
-        """Make the topics that are not there, as the catalogue has them; see `make`.
+    def ensure_topics(self, topics: Iterable[Topic]) -> None:
+        """Make the topics that are not there, as the catalogue has them; see `create_topics`.
 
         Raises:
             KafkaUnavailable: the brokers did not make one of them, or do not show it.
             KafkaAccessDenied: one is not there for this user, who may not make it either.
         """
-        self.make(
-            Making(
+        self.create_topics(
+            TopicSpec(
                 name=topic.name,
                 partitions=topic.partitions,
                 settings={
@@ -201,10 +201,10 @@ class KafkaClient:
                     **topic.timestamps,
                 },
             )
-            for topic in self.missing(topics)
+            for topic in self.missing_topics(topics)
         )
 
-    def make(self, topics: Iterable[Making]) -> None:
+    def create_topics(self, topics: Iterable[TopicSpec]) -> None:
         """Make topics, and return once every broker shows them all, with leaders that answer.
 
         Brokers answer that a topic is made before they show it. One that another has made meanwhile
@@ -214,48 +214,48 @@ class KafkaClient:
             KafkaUnavailable: the brokers did not make one of them, or do not show it.
             KafkaAccessDenied: one is not there for this user, who may not make it either.
         """
-        new = [topic.as_new() for topic in topics]
+        new = [topic.as_new_topic() for topic in topics]
         if not new:
             return
-        for name, made in self._admin.create_topics(new).items():
+        for name, future in self._admin.create_topics(new).items():
             try:
-                made.result(_CALL_SECONDS)
+                future.result(_CALL_SECONDS)
             except TimeoutError as cause:
                 raise KafkaUnavailable(f"make topic {name}", "no answer in time") from cause
             except KafkaException as cause:
                 if cause.args[0].code() in _AUTHORIZATION_ERRORS:
-                    why = "it is not there, or may not be seen, and may not be made by this user"
-                    raise KafkaAccessDenied(f"find topic {name}", why) from cause
+                    reason = "it is not there, or may not be seen, and may not be made by this user"
+                    raise KafkaAccessDenied(f"find topic {name}", reason) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise KafkaUnavailable(f"make topic {name}", str(cause.args[0])) from cause
         names = [topic.topic for topic in new]
-        self._until_every_broker_shows(names)
-        self.ends(names)
+        self._wait_for_every_broker(names)
+        self.end_offsets(names)
 
-    def _until_every_broker_shows(self, names: Sequence[str]) -> None:
+    def _wait_for_every_broker(self, names: Sequence[str]) -> None:
         clients: dict[str, AdminClient] = {}
 
-        def reach(address: str) -> AdminClient:
+        def open_admin(address: str) -> AdminClient:
             if address not in clients:
-                clients[address] = AdminClient({**self._reach, "bootstrap.servers": address})
+                clients[address] = AdminClient({**self._connection, "bootstrap.servers": address})
             return clients[address]
 
         deadline = monotonic() + _CALL_SECONDS
-        while silent := self._call("look", lambda: silent_about(self._admin, names, reach)):
+        while address := self._call("look", lambda: broker_without(self._admin, names, open_admin)):
             if monotonic() > deadline:
-                why = f"the broker {silent} does not show it, or others made with it"
-                raise KafkaUnavailable(f"find topic {names[0]}", why)
+                reason = f"the broker {address} does not show it, or others made with it"
+                raise KafkaUnavailable(f"find topic {names[0]}", reason)
             sleep(_RETRY_SECONDS)
 
-    def partitions(self, topics: Collection[str]) -> Sequence[tuple[str, int]]:
+    def list_partitions(self, topics: Collection[str]) -> Sequence[tuple[str, int]]:
         """Every partition of the topics, by name and number; waits for what was just made.
 
         Raises:
             KafkaUnavailable: the brokers did not answer, or do not show one of the topics.
         """
-        return list(self.ends(topics))
+        return list(self.end_offsets(topics))
 
-    def missing(self, topics: Iterable[Topic]) -> list[Topic]:
+    def missing_topics(self, topics: Iterable[Topic]) -> list[Topic]:
         """Those of the topics that are not there, or may not be seen.
 
         Raises:
@@ -263,10 +263,10 @@ class KafkaClient:
         """
         if self.is_embedded:
             return []  # the embedded broker makes whatever is named
-        there = self._call(
+        known_topics = self._call(
             "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
         ).topics
-        return [topic for topic in topics if topic.name not in there]
+        return [topic for topic in topics if topic.name not in known_topics]
 
     def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
         """The id of each topic that is there and may be seen: one that is made anew has another.
@@ -281,32 +281,32 @@ class KafkaClient:
         if not topics:
             return {}
         self._admin.poll(0)
-        asked = self._admin.describe_topics(
+        futures = self._admin.describe_topics(
             TopicCollection(list(topics)), request_timeout=_CALL_SECONDS
         )
-        found = {}
-        for name, answer in asked.items():
+        ids = {}
+        for name, future in futures.items():
             try:
-                found[name] = str(answer.result(_CALL_SECONDS).topic_id)
+                ids[name] = str(future.result(_CALL_SECONDS).topic_id)
             except TimeoutError as cause:
                 raise KafkaUnavailable(f"describe {name}", "no answer in time") from cause
             except KafkaException as cause:
-                if cause.args[0].code() not in _NOT_SHOWN:
+                if cause.args[0].code() not in _INVISIBLE_ERRORS:
                     raise KafkaUnavailable(f"describe {name}", str(cause.args[0])) from cause
-        return found
+        return ids
 
-    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+    def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
         """Those of the topics that are there, with what the brokers tell of them; waits for nothing.
 
         Raises:
             KafkaUnavailable: the brokers did not answer.
         """
-        found: Mapping[str, Shown] = self._call(
-            "look at topics", lambda: look(self._admin, topics, self.topic_ids)
+        topics_by_name: Mapping[str, TopicSnapshot] = self._call(
+            "look at topics", lambda: describe_topics(self._admin, topics, self.topic_ids)
         )
-        return found
+        return topics_by_name
 
-    def ends(self, topics: Collection[str]) -> Mapping[tuple[str, int], int]:
+    def end_offsets(self, topics: Collection[str]) -> Mapping[tuple[str, int], int]:
         """The end offset of every partition of the topics; waits for leaders that are being found.
 
         Raises:
@@ -316,65 +316,71 @@ class KafkaClient:
         """
         deadline = monotonic() + _CALL_SECONDS
         while True:
-            shown = self.shown(topics)
-            unseen = [name for name in topics if not (name in shown and shown[name].ends)]
+            described = self.describe_topics(topics)
+            missing = [
+                name for name in topics if not (name in described and described[name].end_offsets)
+            ]
             ends = {
-                (name, number): end for name in shown for number, end in shown[name].ends.items()
+                (name, number): end
+                for name in described
+                for number, end in described[name].end_offsets.items()
             }
-            silent = [place for place, end in ends.items() if end is None]
-            if not unseen and not silent:
+            leaderless = [partition for partition, end in ends.items() if end is None]
+            if not missing and not leaderless:
                 return {place: end for place, end in ends.items() if end is not None}
             if monotonic() > deadline:
-                if unseen:
-                    raise KafkaUnavailable(f"find topic {unseen[0]}", "the broker does not show it")
-                topic, number = silent[0]
+                if missing:
+                    raise KafkaUnavailable(
+                        f"find topic {missing[0]}", "the broker does not show it"
+                    )
+                topic, number = leaderless[0]
                 raise KafkaUnavailable(f"find the end of {topic}[{number}]", "no leader tells it")
             sleep(_RETRY_SECONDS)
 
-    def _told_cluster_id(self) -> str:
+    def _read_cluster_id(self) -> str:
         deadline = monotonic() + _CALL_SECONDS
         while True:  # librdkafka tries again what will never work: what it says meanwhile tells
             try:
-                listed = self._admin.list_topics(timeout=min(_METADATA_SECONDS, _CALL_SECONDS))
+                metadata = self._admin.list_topics(timeout=min(_METADATA_SECONDS, _CALL_SECONDS))
             except KafkaException as cause:
                 self._admin.poll(0)
-                if why := explain_error(self._security, self._said):
-                    raise KafkaAccessDenied("reach the bus", why) from cause
+                if reason := explain_error(self._security, self._errors):
+                    raise KafkaAccessDenied("reach the bus", reason) from cause
                 if monotonic() > deadline:
                     names, protocol = self._security.names, self._security.protocol
-                    how = f"{names.bootstrap_servers} by {protocol}, {names.protocol}"
-                    why = f"{cause.args[0].str()} ({how})"
-                    raise KafkaUnavailable("find the cluster", why) from cause
+                    settings = f"{names.bootstrap_servers} by {protocol}, {names.protocol}"
+                    reason = f"{cause.args[0].str()} ({settings})"
+                    raise KafkaUnavailable("find the cluster", reason) from cause
             else:
-                return str(listed.cluster_id)
+                return str(metadata.cluster_id)
 
-    def _hear(self, error: KafkaError) -> None:
+    def _collect_error(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it says so after each reason
-            self._said.append(error.str())
+            self._errors.append(error.str())
 
-    def _unusable(self, cause: KafkaException) -> str:
+    def _configuration_problem(self, cause: KafkaException) -> str:
         names = self._security.names
         files = f"{names.ca_file}, {names.certificate_file} or {names.key_file}"
         return f"{cause.args[0].str()}: mend {files}"
 
-    def _call(self, what: str, call: Any) -> Any:
+    def _call(self, action: str, call: Any) -> Any:
         try:
-            found = call()
+            result = call()
         except KafkaException as cause:
-            raise KafkaUnavailable(what, str(cause.args[0])) from cause
+            raise KafkaUnavailable(action, str(cause.args[0])) from cause
         finally:
             self._admin.poll(0)  # what it has to say must not pile up
-        return found
+        return result
 
 
 class KafkaProducer:
     """Sends messages, and knows where each stands when it returns."""
 
     def __init__(
-        self, open_producer: Callable[[], Producer], patience: float = _DELIVERY_SECONDS
+        self, open_producer: Callable[[], Producer], timeout_seconds: float = _DELIVERY_SECONDS
     ) -> None:
         self._open = open_producer
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
         self._producer = open_producer()
 
     def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
@@ -383,7 +389,7 @@ class KafkaProducer:
         Raises:
             DeliveryFailed: the broker did not take one of them; others may have been taken.
         """
-        placed: list[RecordMetadata | None] = [None] * len(messages)
+        records: list[RecordMetadata | None] = [None] * len(messages)
         failed: list[tuple[str, KafkaError]] = []
 
         def reporter(index: int) -> Any:
@@ -391,7 +397,7 @@ class KafkaProducer:
                 if error is not None:
                     failed.append((messages[index].topic, error))
                 else:
-                    placed[index] = RecordMetadata(
+                    records[index] = RecordMetadata(
                         topic=message.topic(),
                         partition=message.partition(),
                         offset=message.offset(),
@@ -401,13 +407,13 @@ class KafkaProducer:
 
         for index, message in enumerate(messages):
             self._produce(message, reporter(index))
-        self._producer.flush(self._patience * 2)
+        self._producer.flush(self._timeout_seconds * 2)
         for topic, error in failed:
-            raise self._undelivered(topic, error)
-        done = [one for one in placed if one is not None]
-        if len(done) != len(messages):
-            raise DeliveryFailed(messages[placed.index(None)].topic, "no delivery report in time")
-        return done
+            raise self._delivery_failure(topic, error)
+        delivered = [record for record in records if record is not None]
+        if len(delivered) != len(messages):
+            raise DeliveryFailed(messages[records.index(None)].topic, "no delivery report in time")
+        return delivered
 
     def _produce(self, message: OutgoingMessage, report: Any) -> None:
         while True:
@@ -422,12 +428,12 @@ class KafkaProducer:
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as cause:
-                raise self._undelivered(message.topic, cause.args[0]) from cause
+                raise self._delivery_failure(message.topic, cause.args[0]) from cause
             else:
                 self._producer.poll(0)
                 return
 
-    def _undelivered(self, topic: str, error: KafkaError) -> DeliveryFailed:
+    def _delivery_failure(self, topic: str, error: KafkaError) -> DeliveryFailed:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._producer = self._open()  # the old one will never send anything again
         return DeliveryFailed(topic, error.str(), error.code())

@@ -39,10 +39,10 @@ class EmbeddedBrokerFailed(TermijnError):
     The operator starts again; if it recurs, ports on 127.0.0.1 cannot be opened here.
     """
 
-    def __init__(self, *, topic: str | None, why: str) -> None:
-        super().__init__(f"embedded broker: {why}" + (f" (topic {topic})" if topic else ""))
+    def __init__(self, *, topic: str | None, reason: str) -> None:
+        super().__init__(f"embedded broker: {reason}" + (f" (topic {topic})" if topic else ""))
         self.topic = topic
-        self.why = why
+        self.reason = reason
 
 
 class EmbeddedBroker:
@@ -78,14 +78,14 @@ class EmbeddedBroker:
             EmbeddedBrokerFailed: naming the first topic that could not be made.
         """
         for name in names:
-            made = self._metadata(name).topics[name]
-            if len(made.partitions) != PARTITIONS:
-                raise EmbeddedBrokerFailed(topic=name, why=f"{len(made.partitions)} partitions")
+            topic = self._metadata(name).topics[name]
+            if len(topic.partitions) != PARTITIONS:
+                raise EmbeddedBrokerFailed(topic=name, reason=f"{len(topic.partitions)} partitions")
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
         # Asking for a topic makes it: CreateTopics does not work here.
         try:
             metadata: ClusterMetadata = self._host.list_topics(topic, timeout=_CALL_SECONDS)
         except KafkaException as cause:
-            raise EmbeddedBrokerFailed(topic=topic, why=str(cause)) from cause
+            raise EmbeddedBrokerFailed(topic=topic, reason=str(cause)) from cause
         return metadata

@@ -97,7 +97,7 @@ _SUSPECT_CODES: Final = frozenset(
 """All other codes are about the cluster, and pass."""
 
 
-_BY_KIND: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
+_BY_CLASS: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
     ((KafkaUnavailable, RegistryUnavailable, KafkaException), "passing"),
     ((MalformedEvent, DecodingFailed, EncodingFailed, DecryptionKeyMissing), "poison"),
     ((TermijnError, OSError, MemoryError), "fatal"),
@@ -105,45 +105,45 @@ _BY_KIND: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
 )
 
 
-def verdict(cause: BaseException) -> Verdict:
+def classify_error(cause: BaseException) -> Verdict:
     """What to make of an error: `passing`, `poison`, `suspect`, or `fatal`, which ends the role."""
     if isinstance(cause, StatementError):
-        return _of_database(cause)
+        return _classify_database_error(cause)
     if isinstance(cause, DeliveryFailed):
-        return _of_broker(cause.code)
-    for kinds, found in _BY_KIND:
-        if isinstance(cause, kinds):
-            return found
+        return _classify_broker_error(cause.code)
+    for classes, verdict in _BY_CLASS:
+        if isinstance(cause, classes):
+            return verdict
     return "fatal"
 
 
-def signature(cause: BaseException) -> tuple[str, ...]:
+def error_signature(cause: BaseException) -> tuple[str, ...]:
     """What two failures have in common that failed the same way; never with anything of a value."""
     parts = [type(cause).__name__]
     if isinstance(cause, DeliveryFailed):
         parts.append(str(cause.code))
     if isinstance(cause, StatementError):
-        parts += [type(cause.orig).__name__, _state(cause) or ""]
+        parts += [type(cause.orig).__name__, _result_code(cause) or ""]
     return tuple(parts)
 
 
-def words(cause: BaseException) -> str:
+def describe_without_values(cause: BaseException) -> str:
     """What went wrong, one line for a log or a dead letter, without anything of a value."""
     if isinstance(cause, DBAPIError | TermijnError):
         return describe_error(cause)
     return type(cause).__name__  # what it says of itself may quote what it met
 
 
-def _of_broker(code: int | None) -> Verdict:
+def _classify_broker_error(code: int | None) -> Verdict:
     if code in _POISON_CODES:
         return "poison"
     return "suspect" if code in _SUSPECT_CODES else "passing"
 
 
-def _of_database(cause: StatementError) -> Verdict:
+def _classify_database_error(cause: StatementError) -> Verdict:
     if isinstance(cause, DBAPIError) and cause.connection_invalidated:
         return "passing"
-    state = _state(cause)
+    state = _result_code(cause)
     if state is not None:
         kind = state[:2]
         if kind in _PASSING_STATES or state in _PASSING_SQLITE:
@@ -153,11 +153,11 @@ def _of_database(cause: StatementError) -> Verdict:
         return "suspect"
     if isinstance(cause, DataError | IntegrityError):
         return "poison"  # refused by the driver: a null character
-    away = isinstance(cause, OperationalError | InterfaceError) and cause.orig is not None
-    return "passing" if away else "suspect"
+    is_unreachable = isinstance(cause, OperationalError | InterfaceError) and cause.orig is not None
+    return "passing" if is_unreachable else "suspect"
 
 
-def _state(cause: StatementError) -> str | None:
+def _result_code(cause: StatementError) -> str | None:
     """PostgreSQL's SQLSTATE, or the name of SQLite's primary result code."""
     state = getattr(cause.orig, "sqlstate", None)
     if state is not None:

@@ -24,7 +24,7 @@ _KINDS = {
 }
 
 
-class OtlpSpans:
+class OtlpTracer:
     """Sends spans in batches, beside the role's work; what the collector does not take is lost."""
 
     def __init__(self, endpoint: str, role: str, version: str) -> None:
@@ -38,7 +38,7 @@ class OtlpSpans:
         """Sends what waits, and ends."""
         return self._provider.shutdown
 
-    def happened(
+    def record_span(
         self,
         name: str,
         trace: Trace,

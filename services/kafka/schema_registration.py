@@ -21,8 +21,8 @@ def register_schemas(topic: Topic, codec: Codec, registry: Registry) -> int:
         IncompatibleSchema: a version is not compatible with what is registered.
         RegistryUnavailable: the registry did not answer.
     """
-    demanded = registry.set_compatibility(topic.name, COMPATIBILITY)
+    is_set = registry.set_compatibility(topic.name, COMPATIBILITY)
     newest = codec.register(topic)
-    if not demanded:
+    if not is_set:
         registry.set_compatibility(topic.name, COMPATIBILITY)
     return newest

@@ -54,14 +54,14 @@ class Security:
         return self.protocol in ("SSL", "SASL_SSL")
 
     @property
-    def is_named(self) -> bool:
+    def uses_sasl(self) -> bool:
         """Whether we say who we are by a user and a password."""
         return self.protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
     @property
-    def who(self) -> str:
+    def principal(self) -> str:
         """As whom the brokers know us, in words."""
-        if self.is_named:
+        if self.uses_sasl:
             return f"user {self.username!r} ({self.mechanism})"
         return "our certificate" if self.certificate_file else "nobody in particular"
 
@@ -69,74 +69,78 @@ class Security:
 PLAINTEXT: Final = Security()
 
 
-def validate(one: Security) -> Iterator[tuple[str, str]]:
+def validate(security: Security) -> Iterator[tuple[str, str]]:
     """What is missing, or given in vain: the field of `Security`, and why. No file is looked at."""
     sasl = ("mechanism", "username", "password")
     for name in sasl:
-        given = bool(getattr(one, name))
-        if one.is_named and not given:
-            yield name, f"is missing: {one.protocol} needs it"
-        if given and not one.is_named:
-            yield name, f"is given, and {one.protocol} uses none: SASL_SSL does"
+        is_given = bool(getattr(security, name))
+        if security.uses_sasl and not is_given:
+            yield name, f"is missing: {security.protocol} needs it"
+        if is_given and not security.uses_sasl:
+            yield name, f"is given, and {security.protocol} uses none: SASL_SSL does"
     for name in ("ca_file", "certificate_file", "key_file"):
-        if getattr(one, name) is not None and not one.is_encrypted:
-            yield name, f"is given, and {one.protocol} uses none: SSL and SASL_SSL do"
-    if one.certificate_file and not one.key_file:
+        if getattr(security, name) is not None and not security.is_encrypted:
+            yield name, f"is given, and {security.protocol} uses none: SSL and SASL_SSL do"
+    if security.certificate_file and not security.key_file:
         yield "key_file", "is missing: a certificate is of use with its key only"
-    if one.key_file and not one.certificate_file:
+    if security.key_file and not security.certificate_file:
         yield "certificate_file", "is missing: a key is of use with its certificate only"
 
 
-def librdkafka(one: Security) -> dict[str, str | bool]:
+def librdkafka_config(security: Security) -> dict[str, str | bool]:
     """librdkafka's settings; nothing for a bus that is reached in the clear."""
-    found: dict[str, str | bool] = {}
-    if one.protocol != "PLAINTEXT":
-        found["security.protocol"] = one.protocol
-    if one.is_encrypted:
-        found["enable.ssl.certificate.verification"] = True
-        found["ssl.endpoint.identification.algorithm"] = "https"
+    config: dict[str, str | bool] = {}
+    if security.protocol != "PLAINTEXT":
+        config["security.protocol"] = security.protocol
+    if security.is_encrypted:
+        config["enable.ssl.certificate.verification"] = True
+        config["ssl.endpoint.identification.algorithm"] = "https"
         files = (
-            ("ssl.ca.location", one.ca_file),
-            ("ssl.certificate.location", one.certificate_file),
-            ("ssl.key.location", one.key_file),
+            ("ssl.ca.location", security.ca_file),
+            ("ssl.certificate.location", security.certificate_file),
+            ("ssl.key.location", security.key_file),
         )
-        found |= {name: str(file) for name, file in files if file is not None}
-    if one.is_named:
-        found["sasl.mechanisms"] = str(one.mechanism)
-        found["sasl.username"] = one.username
-        found["sasl.password"] = one.password
-    return found
+        config |= {name: str(file) for name, file in files if file is not None}
+    if security.uses_sasl:
+        config["sasl.mechanisms"] = str(security.mechanism)
+        config["sasl.username"] = security.username
+        config["sasl.password"] = security.password
+    return config
 
 
-def explain_error(one: Security, said: Iterable[str]) -> str | None:
+def explain_error(security: Security, errors: Iterable[str]) -> str | None:
     """What is wrong with how we reach the brokers, with the setting to mend; None: nothing that we know.
 
     `said` is what librdkafka reported, newest last; none of it holds a password.
     """
-    names = one.names
-    for text in reversed(list(said)):
+    names = security.names
+    for text in reversed(list(errors)):
         if "nsupported SASL mechanism" in text:
-            return f"the brokers do not offer {one.mechanism}: mend {names.mechanism}"
+            return f"the brokers do not offer {security.mechanism}: mend {names.mechanism}"
         if "uthentication failed" in text:
-            return f"the brokers refuse {one.who}: mend {names.username} or {names.password}"
+            return f"the brokers refuse {security.principal}: mend {names.username} or {names.password}"
         if "certificate verify failed" in text:
             return (
                 "the brokers' certificate is not vouched for, or is another's: mend"
                 f" {names.ca_file} or {names.bootstrap_servers}"
             )
         if "SSL alert number" in text:
-            what = (
-                "refuse our certificate" if one.certificate_file else "want a certificate of ours"
+            refusal = (
+                "refuse our certificate"
+                if security.certificate_file
+                else "want a certificate of ours"
             )
-            return f"the brokers {what}: mend {names.certificate_file}"
+            return f"the brokers {refusal}: mend {names.certificate_file}"
         if "SSL handshake failed" in text:
             return f"TLS with the brokers fails: mend {names.protocol} or {names.certificate_file}"
     return None
 
 
-def unencrypted_hosts(bootstrap_servers: str) -> list[str]:
+def remote_addresses(bootstrap_servers: str) -> list[str]:
     """Those of the addresses that are not on this machine: without TLS others can read on the way."""
-    return [one for one in bootstrap_servers.split(",") if not _is_loopback(one.strip())]
+    return [
+        address for address in bootstrap_servers.split(",") if not _is_loopback(address.strip())
+    ]
 
 
 def _is_loopback(address: str) -> bool:
@@ -149,6 +153,8 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def with_setting_names(one: Security, found: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+def with_setting_names(
+    security: Security, problems: Iterable[tuple[str, str]]
+) -> Mapping[str, str]:
     """The problems by the operator's name of the setting."""
-    return {getattr(one.names, name): why for name, why in found}
+    return {getattr(security.names, name): problem for name, problem in problems}

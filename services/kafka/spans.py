@@ -16,7 +16,7 @@ Attributes = Mapping[str, str | int]
 class Tracer(Protocol):
     """Who collects spans."""
 
-    def happened(
+    def record_span(
         self,
         name: str,
         trace: Trace,
@@ -31,7 +31,7 @@ class Tracer(Protocol):
 class NoTracer:
     """Nobody collects them: what follows stands where it came from."""
 
-    def happened(
+    def record_span(
         self,
         name: str,
         trace: Trace,
@@ -44,4 +44,4 @@ class NoTracer:
         return trace
 
 
-NO_SPANS = NoTracer()
+NO_TRACER = NoTracer()

@@ -24,26 +24,30 @@ class TopicAdmin:
 
     admin: AdminClient
 
-    def found(self, names: Collection[str]) -> Mapping[str, TopicState]:
+    def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicState]:
         """Those of the topics that are there, read back from the brokers.
 
         Raises:
             KafkaUnavailable: the brokers did not answer, or do not let us look.
         """
         listed = _call("list topics", lambda: self.admin.list_topics(timeout=_CALL_SECONDS)).topics
-        there = [name for name in names if name in listed]
-        asked = [ConfigResource(ResourceType.TOPIC, name) for name in there]
-        answers = self.admin.describe_configs(asked, request_timeout=_CALL_SECONDS) if asked else {}
-        found = {}
-        for resource, answer in answers.items():
-            entries = _answer(f"read the settings of {resource.name}", answer)
-            found[resource.name] = TopicState(
+        existing = [name for name in names if name in listed]
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in existing]
+        futures = (
+            self.admin.describe_configs(resources, request_timeout=_CALL_SECONDS)
+            if resources
+            else {}
+        )
+        states = {}
+        for resource, future in futures.items():
+            entries = _wait_for(f"read the settings of {resource.name}", future)
+            states[resource.name] = TopicState(
                 partitions=len(listed[resource.name].partitions),
                 settings={name: str(entries[name].value) for name in SETTINGS if name in entries},
             )
-        return found
+        return states
 
-    def change(self, name: str, settings: Mapping[str, str]) -> None:
+    def set_config(self, name: str, settings: Mapping[str, str]) -> None:
         """Set these settings of a topic; its others stay.
 
         Raises:
@@ -55,17 +59,17 @@ class TopicAdmin:
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         changed = self.admin.incremental_alter_configs([resource], request_timeout=_CALL_SECONDS)
-        _answer(f"change {name}", changed[resource])
+        _wait_for(f"change {name}", changed[resource])
 
 
-def _answer(what: str, coming: Future[Any]) -> Any:
-    return _call(what, lambda: coming.result(_CALL_SECONDS))
+def _wait_for(action: str, future: Future[Any]) -> Any:
+    return _call(action, lambda: future.result(_CALL_SECONDS))
 
 
-def _call(what: str, call: Callable[[], Any]) -> Any:
+def _call(action: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except TimeoutError as cause:
-        raise KafkaUnavailable(what, "no answer in time") from cause
+        raise KafkaUnavailable(action, "no answer in time") from cause
     except KafkaException as cause:
-        raise KafkaUnavailable(what, str(cause.args[0])) from cause
+        raise KafkaUnavailable(action, str(cause.args[0])) from cause

@@ -27,8 +27,8 @@ RETENTION_CHECK_MS = 6 * 60 * 1000
 """The broker looks every five minutes, and removes the files a minute later (its own defaults)."""
 MONTH_MS = 28 * 24 * 60 * 60 * 1000
 """Within a month a person has to be told that it was done (GDPR 12(3)): no log in clear may live longer."""
-_FOR_EVER = -1
-_SEGMENTS = 7
+_UNLIMITED = -1
+_SEGMENTS_PER_RETENTION = 7
 """A record is in one of so many segments: one must be closed long before its first message is to go."""
 
 
@@ -40,80 +40,88 @@ class TopicState:
     settings: Mapping[str, str]
     """By Kafka's names, with the brokers' defaults where the topic has none of its own."""
 
-    def number(self, name: str) -> int:
+    def int_setting(self, name: str) -> int:
         """A setting that is a number."""
-        return int(self.settings.get(name, _FOR_EVER))
+        return int(self.settings.get(name, _UNLIMITED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicCheck:
     """What there is to say of a topic."""
 
-    promise: RetentionRequirement
-    found: TopicState | None
+    requirement: RetentionRequirement
+    state: TopicState | None
     """Nothing where the topic is not there."""
-    life_ms: int | None = None
+    max_age_ms: int | None = None
     """How long a record lives at most; None: for ever."""
-    findings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     """What breaks a promise."""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What no setting of a topic can bring about, or is only to be known."""
     changes: Mapping[str, str] = field(default_factory=dict)
     """What `apply` sets; for a topic that is not there, all that it is made with."""
 
 
-def check_topic(promise: RetentionRequirement, found: TopicState | None) -> TopicCheck:
+def check_topic(requirement: RetentionRequirement, state: TopicState | None) -> TopicCheck:
     """Compare one topic."""
-    if found is None:
+    if state is None:
         return TopicCheck(
-            promise=promise,
-            found=None,
-            findings=("is not there",),
-            changes=required_settings(promise),
+            requirement=requirement,
+            state=None,
+            problems=("is not there",),
+            changes=required_settings(requirement),
         )
-    life = max_record_age_ms(found)
-    findings = dict(_findings(promise, found, life))
-    want = required_settings(promise)
+    max_age_ms = max_record_age_ms(state)
+    problems = dict(_problems(requirement, state, max_age_ms))
+    required = required_settings(requirement)
     changes = {
-        name: want[name]
-        for names in findings.values()
+        name: required[name]
+        for names in problems.values()
         for name in names
-        if found.settings.get(name) != want[name]
+        if state.settings.get(name) != required[name]
     }
     return TopicCheck(
-        promise=promise,
-        found=found,
-        life_ms=life,
-        findings=tuple(findings),
-        remarks=tuple(_remarks(promise, found, life)),
+        requirement=requirement,
+        state=state,
+        max_age_ms=max_age_ms,
+        problems=tuple(problems),
+        warnings=tuple(_warnings(requirement, state, max_age_ms)),
         changes=changes,
     )
 
 
-def required_settings(promise: RetentionRequirement) -> dict[str, str]:
+def required_settings(requirement: RetentionRequirement) -> dict[str, str]:
     """The settings with which a topic keeps its promise: the catalogue's, shorter where a term is."""
-    topic = promise.topic
+    topic = requirement.topic
     retention = topic.retention_ms
     segment = topic.segment_ms
-    if retention is not None and promise.window_ms is not None:
-        fits = max((promise.window_ms - RETENTION_CHECK_MS) * _SEGMENTS // (_SEGMENTS + 1), 1)
-        if fits < retention:
-            retention, segment = fits, max(fits // _SEGMENTS, 1)
+    if retention is not None and requirement.window_ms is not None:
+        longest_retention = max(
+            (requirement.window_ms - RETENTION_CHECK_MS)
+            * _SEGMENTS_PER_RETENTION
+            // (_SEGMENTS_PER_RETENTION + 1),
+            1,
+        )
+        if longest_retention < retention:
+            retention, segment = (
+                longest_retention,
+                max(longest_retention // _SEGMENTS_PER_RETENTION, 1),
+            )
     return {
         "cleanup.policy": topic.cleanup,
-        "retention.ms": str(_FOR_EVER if retention is None else retention),
-        "retention.bytes": str(_FOR_EVER),
+        "retention.ms": str(_UNLIMITED if retention is None else retention),
+        "retention.bytes": str(_UNLIMITED),
         "segment.ms": str(segment),
         **topic.timestamps,
     }
 
 
-def max_record_age_ms(found: TopicState) -> int | None:
+def max_record_age_ms(state: TopicState) -> int | None:
     """How long a record lives at most, in milliseconds; None: for ever."""
-    retention = found.number("retention.ms")
-    if "delete" not in _cleanup(found) or retention == _FOR_EVER:
+    retention = state.int_setting("retention.ms")
+    if "delete" not in _cleanup_policies(state) or retention == _UNLIMITED:
         return None
-    return retention + found.number("segment.ms") + RETENTION_CHECK_MS
+    return retention + state.int_setting("segment.ms") + RETENTION_CHECK_MS
 
 
 def format_duration(ms: int | None) -> str:
@@ -124,52 +132,75 @@ def format_duration(ms: int | None) -> str:
     return f"{days:.1f} days" if days >= 2 else f"{days * 24:.1f} hours"
 
 
-def _findings(
-    promise: RetentionRequirement, found: TopicState, life: int | None
+def _problems(
+    requirement: RetentionRequirement, state: TopicState, max_age_ms: int | None
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What breaks a promise, each with the settings that mend it."""
-    times = ("cleanup.policy", "retention.ms", "segment.ms")
-    lives = f"a record lives {format_duration(life)}"
-    if "compact" in _cleanup(found) and promise.topic.cleanup == "delete":
-        lag = found.number("max.compaction.lag.ms")
-        kept = "for ever" if lag < 0 or lag >= 2**63 - 1 else format_duration(lag)
+    age_settings = ("cleanup.policy", "retention.ms", "segment.ms")
+    lifetime = f"a record lives {format_duration(max_age_ms)}"
+    if "compact" in _cleanup_policies(state) and requirement.topic.cleanup == "delete":
+        lag = state.int_setting("max.compaction.lag.ms")
+        within = "for ever" if lag < 0 or lag >= 2**63 - 1 else format_duration(lag)
+        deletions = format_duration(state.int_setting("delete.retention.ms"))
         yield (
             "compaction keeps the last event of each subject and drops the others"
-            f" (within {kept}; deletions stay {format_duration(found.number('delete.retention.ms'))})",
-            times,
+            f" (within {within}; deletions stay {deletions})",
+            age_settings,
         )
-    if _longer(life, promise.window_ms):
-        yield f"{lives}, and {promise.rule} ends after {format_duration(promise.window_ms)}", times
-    elif promise.kind == "own" and _longer(life, _promised(promise.topic)):
-        yield f"{lives}, and its term is {format_duration(_promised(promise.topic))}", times
-    elif promise.in_clear and promise.at_once and _longer(life, MONTH_MS):
-        yield f"{lives} in clear, and {promise.at_once[0]} ends it at once", times
-    if promise.kind == "own" and _shorter(found, promise.topic):
-        yield "is kept shorter than its term: what is not read yet would be lost", times
-    if found.number("retention.bytes") != _FOR_EVER:
-        yield "is cut by size: what is not read yet would be lost", ("retention.bytes",)
-    dated = promise.topic.timestamps
-    if any(found.settings.get(name) != value for name, value in dated.items()):
-        yield "its senders say when a message came: an old event passes for a new one", tuple(dated)
-
-
-def _remarks(promise: RetentionRequirement, found: TopicState, life: int | None) -> Iterator[str]:
-    if promise.in_clear and promise.at_once:
-        yield f"needs field encryption: {', '.join(promise.at_once)}"
-    if found.partitions != promise.topic.partitions:
+    if _is_longer(max_age_ms, requirement.window_ms):
         yield (
-            f"has {found.partitions} partitions, not {promise.topic.partitions}: left as it is,"
+            f"{lifetime}, and {requirement.rule} ends after {format_duration(requirement.window_ms)}",
+            age_settings,
+        )
+    elif requirement.kind == "own" and _is_longer(max_age_ms, _own_term_ms(requirement.topic)):
+        yield (
+            f"{lifetime}, and its term is {format_duration(_own_term_ms(requirement.topic))}",
+            age_settings,
+        )
+    elif (
+        requirement.plaintext_fields
+        and requirement.immediate_ends
+        and _is_longer(max_age_ms, MONTH_MS)
+    ):
+        yield (
+            f"{lifetime} in clear, and {requirement.immediate_ends[0]} ends it at once",
+            age_settings,
+        )
+    if requirement.kind == "own" and _is_retention_shorter(state, requirement.topic):
+        yield "is kept shorter than its term: what is not read yet would be lost", age_settings
+    if state.int_setting("retention.bytes") != _UNLIMITED:
+        yield "is cut by size: what is not read yet would be lost", ("retention.bytes",)
+    timestamp_settings = requirement.topic.timestamps
+    if any(state.settings.get(name) != value for name, value in timestamp_settings.items()):
+        yield (
+            "its senders say when a message came: an old event passes for a new one",
+            tuple(timestamp_settings),
+        )
+
+
+def _warnings(
+    requirement: RetentionRequirement, state: TopicState, max_age_ms: int | None
+) -> Iterator[str]:
+    if requirement.plaintext_fields and requirement.immediate_ends:
+        yield f"needs field encryption: {', '.join(requirement.immediate_ends)}"
+    if state.partitions != requirement.topic.partitions:
+        yield (
+            f"has {state.partitions} partitions, not {requirement.topic.partitions}: left as it is,"
             " since other partitions would get the same keys"
         )
-    if promise.kind == "business" and _shorter(found, promise.topic) and life is not None:
-        yield f"lives {format_duration(life)}: a tagger that stands still for so long loses events"
+    if (
+        requirement.kind == "business"
+        and _is_retention_shorter(state, requirement.topic)
+        and max_age_ms is not None
+    ):
+        yield f"lives {format_duration(max_age_ms)}: a tagger that stands still for so long loses events"
 
 
-def _cleanup(found: TopicState) -> list[str]:
-    return [one.strip() for one in found.settings.get("cleanup.policy", "delete").split(",")]
+def _cleanup_policies(state: TopicState) -> list[str]:
+    return [policy.strip() for policy in state.settings.get("cleanup.policy", "delete").split(",")]
 
 
-def _promised(topic: Topic) -> int | None:
+def _own_term_ms(topic: Topic) -> int | None:
     return (
         None
         if topic.retention_ms is None
@@ -177,10 +208,12 @@ def _promised(topic: Topic) -> int | None:
     )
 
 
-def _longer(life: int | None, limit: int | None) -> bool:
-    return limit is not None and (life is None or life > limit)
+def _is_longer(max_age_ms: int | None, limit: int | None) -> bool:
+    return limit is not None and (max_age_ms is None or max_age_ms > limit)
 
 
-def _shorter(found: TopicState, topic: Topic) -> bool:
-    kept = found.number("retention.ms")
-    return kept != _FOR_EVER and (topic.retention_ms is None or kept < topic.retention_ms)
+def _is_retention_shorter(state: TopicState, topic: Topic) -> bool:
+    retention_ms = state.int_setting("retention.ms")
+    return retention_ms != _UNLIMITED and (
+        topic.retention_ms is None or retention_ms < topic.retention_ms
+    )

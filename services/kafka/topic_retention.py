@@ -34,9 +34,9 @@ class RetentionRequirement:
     """The shortest term of what it carries, in milliseconds; None: no term ends there by itself."""
     rule: str | None = None
     """The rule of that term."""
-    at_once: tuple[str, ...] = ()
+    immediate_ends: tuple[str, ...] = ()
     """What ends what it carries at its own instant: rules with a term of none, and rights."""
-    in_clear: tuple[str, ...] = ()
+    plaintext_fields: tuple[str, ...] = ()
     """Fields that the log shows whole to whoever has a copy; deciding fields are not among them."""
 
 
@@ -44,8 +44,10 @@ def retention_requirements(
     policy: Policy, topics: Sequence[Topic], fields: Mapping[str, tuple[str, ...]]
 ) -> tuple[RetentionRequirement, ...]:
     """What is promised of each topic; `fields` are those in clear by event type."""
-    found = [
-        _of_business(topic, policy.events[topic.schema], policy, fields.get(topic.schema, ()))
+    requirements = [
+        _business_requirement(
+            topic, policy.events[topic.schema], policy, fields.get(topic.schema, ())
+        )
         if topic.schema in policy.events
         else RetentionRequirement(topic=topic, kind="own")
         for topic in topics
@@ -54,9 +56,9 @@ def retention_requirements(
         name: rule
         for topic in topics
         if topic.schema in policy.events
-        for name, rule in _rules_with_term(policy.events[topic.schema], policy).items()
+        for name, rule in _term_ms_by_rule(policy.events[topic.schema], policy).items()
     }
-    return tuple(_with_all(one, rules) for one in found)
+    return tuple(_with_shortest_term(requirement, rules) for requirement in requirements)
 
 
 def plaintext_fields(event: EventType, definition: Any) -> tuple[str, ...]:
@@ -64,11 +66,11 @@ def plaintext_fields(event: EventType, definition: Any) -> tuple[str, ...]:
 
     Neither encrypted fields nor those that the policy says name nobody without them are among these.
     """
-    known = (*event.fields, *event.encrypted, *event.plain)
+    other_fields = (*event.fields, *event.encrypted, *event.plain)
     return tuple(
         leaf.path
         for leaf in field_paths(definition)
-        if not any(is_within(name, leaf.path) for name in known)
+        if not any(is_within(name, leaf.path) for name in other_fields)
     )
 
 
@@ -79,64 +81,74 @@ def shortest_ms(term: Period) -> int:
     return days * _DAY_MS + int(term.exact / timedelta(milliseconds=1))
 
 
-def _of_business(
-    topic: Topic, event: EventType, policy: Policy, in_clear: tuple[str, ...]
+def _business_requirement(
+    topic: Topic, event: EventType, policy: Policy, plaintext: tuple[str, ...]
 ) -> RetentionRequirement:
-    if event.encrypted and not in_clear:
+    if event.encrypted and not plaintext:
         # Keys are destroyed instead, but those are its own subject's: data of others stays readable.
-        others = tuple(one for one in event.holdings if one.subject)
-        event, in_clear = replace(event, holdings=others), tuple(event.encrypted)
-    lasting = _rules_with_term(event, policy)
-    rule = _shortest(lasting)
-    none = sorted(set(_rules(event.holdings)) - lasting.keys())
-    at_once = [f"{name} ({policy.rules[name].term})" for name in none]
+        holdings_of_others = tuple(holding for holding in event.holdings if holding.subject)
+        event, plaintext = replace(event, holdings=holdings_of_others), tuple(event.encrypted)
+    term_ms_by_rule = _term_ms_by_rule(event, policy)
+    rule = _rule_with_shortest_term(term_ms_by_rule)
+    rules_without_term = sorted(set(_rule_names(event.holdings)) - term_ms_by_rule.keys())
+    immediate_ends = [f"{name} ({policy.rules[name].term})" for name in rules_without_term]
     return RetentionRequirement(
         topic=topic,
         kind="business",
-        window_ms=lasting[rule] if rule else None,
+        window_ms=term_ms_by_rule[rule] if rule else None,
         rule=rule,
-        at_once=(*at_once, *_rights(event, policy)),
-        in_clear=in_clear if event.holdings else (),
+        immediate_ends=(*immediate_ends, *_rights_that_end(event, policy)),
+        plaintext_fields=plaintext if event.holdings else (),
     )
 
 
-def _rules_with_term(event: EventType, policy: Policy) -> dict[str, int]:
+def _term_ms_by_rule(event: EventType, policy: Policy) -> dict[str, int]:
     """The rules of an event that last at all, each with its shortest time."""
-    terms = {name: shortest_ms(policy.rules[name].period) for name in _rules(event.holdings)}
+    terms = {name: shortest_ms(policy.rules[name].period) for name in _rule_names(event.holdings)}
     return {name: ms for name, ms in terms.items() if ms}
 
 
-def _shortest(lasting: Mapping[str, int]) -> str | None:
-    return min(lasting, key=lambda name: (lasting[name], name), default=None)
+def _rule_with_shortest_term(term_ms_by_rule: Mapping[str, int]) -> str | None:
+    return min(term_ms_by_rule, key=lambda name: (term_ms_by_rule[name], name), default=None)
 
 
-def _rules(holdings: Iterable[HoldingRule]) -> Iterator[str]:
-    for one in holdings:
-        yield one.rule
-        for other in (one.on_withdrawal, one.on_consent):
-            if other:
-                yield other.rule
+def _rule_names(holdings: Iterable[HoldingRule]) -> Iterator[str]:
+    for holding in holdings:
+        yield holding.rule
+        for fallback in (holding.on_withdrawal, holding.on_consent):
+            if fallback:
+                yield fallback.rule
 
 
-def _rights(event: EventType, policy: Policy) -> Iterator[str]:
+def _rights_that_end(event: EventType, policy: Policy) -> Iterator[str]:
     """What a person can say that ends a holding at once (GDPR 7(3), 17(1), 21(2))."""
-    free = [one for one in event.holdings if policy.rules[one.rule].kind == "at_most"]
-    if any(policy.bases[one.basis].ground == "consent" for one in free):
+    erasable = [
+        holding for holding in event.holdings if policy.rules[holding.rule].kind == "at_most"
+    ]
+    if any(policy.bases[one.basis].ground == "consent" for one in erasable):
         yield "consent withdrawn"
-    if any(policy.purposes[one.purpose].objection != "restrict" for one in free):
+    if any(policy.purposes[one.purpose].objection != "restrict" for one in erasable):
         yield "objection"
-    if any(not policy.bases[one.basis].is_statutory for one in free):
+    if any(not policy.bases[one.basis].is_statutory for one in erasable):
         yield "erasure request"
 
 
-def _with_all(one: RetentionRequirement, lasting: Mapping[str, int]) -> RetentionRequirement:
+def _with_shortest_term(
+    requirement: RetentionRequirement, term_ms_by_rule: Mapping[str, int]
+) -> RetentionRequirement:
     """Tags and dead letters are of every event: the shortest term of all is theirs."""
-    rule = _shortest(lasting)
-    if one.kind == "business" or rule is None or one.topic.schema in _OF_OTHERS:
-        return one
-    return RetentionRequirement(topic=one.topic, kind="own", window_ms=lasting[rule], rule=rule)
+    rule = _rule_with_shortest_term(term_ms_by_rule)
+    if (
+        requirement.kind == "business"
+        or rule is None
+        or requirement.topic.schema in _SCHEMAS_WITHOUT_TERM
+    ):
+        return requirement
+    return RetentionRequirement(
+        topic=requirement.topic, kind="own", window_ms=term_ms_by_rule[rule], rule=rule
+    )
 
 
-_OF_OTHERS = ("command", "acknowledgement", "evidence-head")
+_SCHEMAS_WITHOUT_TERM = ("command", "acknowledgement", "evidence-head")
 """What goes between Termijn and systems, and what names nobody."""
 """They leave when a term has run out, and carry identifiers only: the catalogue's own term is theirs."""

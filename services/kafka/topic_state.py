@@ -19,37 +19,37 @@ from confluent_kafka.cimpl import NewTopic
 
 Partition = tuple[str, int]
 CALL_SECONDS = 15.0
-_LOOK_SECONDS = 1.0
+_METADATA_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class TopicSnapshot:
     """A topic that is there, as a broker shows it."""
 
     topic_id: str
     """Another one once it was made anew."""
-    ends: Mapping[int, int | None]
+    end_offsets: Mapping[int, int | None]
     """The end offset of each of its partitions; nothing where no leader tells it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Making:
+class TopicSpec:
     """A topic to be made, with settings by Kafka's names and the brokers' own replication factor."""
 
     name: str
     partitions: int
     settings: Mapping[str, str]
 
-    def as_new(self) -> NewTopic:
+    def as_new_topic(self) -> NewTopic:
         """As Kafka's admin interface takes it."""
         return NewTopic(self.name, self.partitions, config=dict(self.settings))
 
 
-def look(
+def describe_topics(
     admin: AdminClient,
     topics: Collection[str],
-    ids: Callable[[Collection[str]], Mapping[str, str]],
-) -> Mapping[str, Shown]:
+    read_ids: Callable[[Collection[str]], Mapping[str, str]],
+) -> Mapping[str, TopicSnapshot]:
     """Those of the topics that are there and may be seen.
 
     Ids are asked for last: of a topic that is made anew meanwhile no end is told under the new id
@@ -58,58 +58,58 @@ def look(
     Raises:
         KafkaException: no broker answered.
     """
-    listed = admin.list_topics(timeout=CALL_SECONDS).topics
-    places = [
+    metadata = admin.list_topics(timeout=CALL_SECONDS).topics
+    partitions = [
         TopicPartition(name, number)
         for name in topics
-        if name in listed
-        for number in listed[name].partitions
+        if name in metadata
+        for number in metadata[name].partitions
     ]
-    ends = dict(_ends(admin, places))
-    known = ids({one.topic for one in places})
+    ends = dict(_end_offsets(admin, partitions))
+    ids_by_topic = read_ids({partition.topic for partition in partitions})
     return {
-        name: Shown(
-            topic_id=known[name],
-            ends={number: ends.get((name, number)) for number in listed[name].partitions},
+        name: TopicSnapshot(
+            topic_id=ids_by_topic[name],
+            end_offsets={number: ends.get((name, number)) for number in metadata[name].partitions},
         )
         for name in topics
-        if name in known
+        if name in ids_by_topic
     }
 
 
-def _ends(
-    admin: AdminClient, places: Collection[TopicPartition]
+def _end_offsets(
+    admin: AdminClient, partitions: Collection[TopicPartition]
 ) -> Iterator[tuple[Partition, int]]:
-    asked: Mapping[TopicPartition, Future[Any]] = admin.list_offsets(
-        {one: OffsetSpec.latest() for one in places},  # type: ignore[no-untyped-call]  # it has no types
+    futures: Mapping[TopicPartition, Future[Any]] = admin.list_offsets(
+        {partition: OffsetSpec.latest() for partition in partitions},  # type: ignore[no-untyped-call]  # it has no types
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=CALL_SECONDS,
     )
-    for one, answer in asked.items():
+    for one, future in futures.items():
         try:
-            end = answer.result(2 * CALL_SECONDS).offset
+            end = future.result(2 * CALL_SECONDS).offset
         except (KafkaException, TimeoutError):
             continue
         if end >= 0:
             yield (one.topic, one.partition), end
 
 
-def shows(listed: ClusterMetadata, topics: Collection[str]) -> bool:
+def shows_topics(metadata: ClusterMetadata, topics: Collection[str]) -> bool:
     """Whether a broker shows each of the topics with a leader for each of its partitions."""
-    return all(_is_led(listed.topics.get(name)) for name in topics)
+    return all(_has_leaders(metadata.topics.get(name)) for name in topics)
 
 
-def _is_led(topic: TopicMetadata | None) -> bool:
+def _has_leaders(topic: TopicMetadata | None) -> bool:
     return bool(
         topic
         and topic.error is None
         and topic.partitions
-        and all(one.leader >= 0 for one in topic.partitions.values())
+        and all(partition.leader >= 0 for partition in topic.partitions.values())
     )
 
 
-def silent_about(
-    admin: AdminClient, topics: Collection[str], reach: Callable[[str], AdminClient]
+def broker_without(
+    admin: AdminClient, topics: Collection[str], open_admin: Callable[[str], AdminClient]
 ) -> str | None:
     """A broker that does not show one of the topics yet, or nothing; `reach` opens a client of one.
 
@@ -122,7 +122,7 @@ def silent_about(
         host = str(broker.host)
         address = f"[{host}]:{broker.port}" if ":" in host else f"{host}:{broker.port}"
         try:
-            if not shows(reach(address).list_topics(timeout=_LOOK_SECONDS), topics):
+            if not shows_topics(open_admin(address).list_topics(timeout=_METADATA_SECONDS), topics):
                 return address
         except KafkaException:
             return address

@@ -17,9 +17,11 @@ TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 _PREFIX = "ce_"
 _NAMES = frozenset(prefix + name for prefix in ("", _PREFIX) for name in (TRACEPARENT, TRACESTATE))
-_LONGEST_STATE = 512
+_MAX_STATE_CHARS = 512
 _SAMPLED = "01"
-_form = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_match_traceparent = re.compile(
+    r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+).fullmatch
 _DOMAIN = b"termijn trace 1\x00"
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -47,10 +49,10 @@ class Trace:
     @property
     def headers(self) -> tuple[tuple[str, bytes], ...]:
         """As a message carries it."""
-        found = [(TRACEPARENT, self.parent.encode())]
+        headers = [(TRACEPARENT, self.parent.encode())]
         if self.state:
-            found.append((TRACESTATE, self.state.encode()))
-        return tuple(found)
+            headers.append((TRACESTATE, self.state.encode()))
+        return tuple(headers)
 
 
 def extract(headers: Headers) -> Trace | None:
@@ -58,21 +60,21 @@ def extract(headers: Headers) -> Trace | None:
 
     The plain headers go before those of CloudEvents (`ce_traceparent`), which may be older.
     """
-    found: dict[str, bytes | None] = {}
+    trace_headers: dict[str, bytes | None] = {}
     for (
         name,
         value,
     ) in headers:  # of every event: a comprehension over the ends of names takes thrice as long
         if name in _NAMES:
-            found[name] = value
-    if not found:
+            trace_headers[name] = value
+    if not trace_headers:
         return None
     for prefix in ("", _PREFIX):
-        parent = _text(found.get(prefix + TRACEPARENT))
-        if parent is not None and _form(parent):
-            state = _text(found.get(prefix + TRACESTATE))
-            fits = state is not None and len(state) <= _LONGEST_STATE
-            return Trace(parent=parent, state=state if fits else None)
+        parent = _text(trace_headers.get(prefix + TRACEPARENT))
+        if parent is not None and _match_traceparent(parent):
+            state = _text(trace_headers.get(prefix + TRACESTATE))
+            is_short = state is not None and len(state) <= _MAX_STATE_CHARS
+            return Trace(parent=parent, state=state if is_short else None)
     return None
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from schemas.errors import TermijnError
-from services.kafka.spans import NO_SPANS, Tracer
+from services.kafka.spans import NO_TRACER, Tracer
 
 
 class TracingMissing(TermijnError):
@@ -30,12 +30,12 @@ def open_tracer(endpoint: str, role: str, stack: ExitStack) -> Tracer:
         TracingMissing: the extra `tracing` is not installed.
     """
     if not endpoint:
-        return NO_SPANS
+        return NO_TRACER
     try:
         otlp = import_module("services.kafka.otlp_spans")
     except ModuleNotFoundError as cause:
         raise TracingMissing(endpoint) from cause
-    spans = otlp.OtlpSpans(endpoint, role, version("termijn"))
-    stack.callback(spans.close)
-    made: Tracer = spans
-    return made
+    tracer = otlp.OtlpTracer(endpoint, role, version("termijn"))
+    stack.callback(tracer.close)
+    opened: Tracer = tracer
+    return opened

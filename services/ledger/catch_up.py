@@ -18,7 +18,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from services.kafka.topic_state import Partition, Shown
+from services.kafka.topic_state import Partition, TopicSnapshot
 from services.storage import offsets
 from services.storage.database import Database
 from services.storage.offsets import StoredOffset
@@ -29,7 +29,7 @@ _NO_OFFSETS: Final[Mapping[Partition, int]] = MappingProxyType({})
 class TopicLister(Protocol):
     """The bus, as far as sight looks at it."""
 
-    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+    def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
         """Those of the topics that are there, with what the brokers tell of them."""
 
 
@@ -72,7 +72,7 @@ class KafkaCatchUpCheck:
         self, role: str, topics: Sequence[str], least: Mapping[Partition, int]
     ) -> list[str]:
         deadline = monotonic() + self.timeout.total_seconds()
-        shown = self.bus.shown(topics)
+        shown = self.bus.describe_topics(topics)
         while True:
             with self.ledger.transaction() as connection:
                 gaps = [gap.log for gap in offsets.open_gaps(connection) if gap.role == role]
@@ -86,12 +86,12 @@ class KafkaCatchUpCheck:
                 return [log.name for log in logs if log.is_unread]
             self.sleep(self.poll_interval.total_seconds())
             if any(log.problem for log in logs):
-                shown = self.bus.shown(topics)
+                shown = self.bus.describe_topics(topics)
 
     def _partition_states(
         self,
         topics: Sequence[str],
-        shown: Mapping[str, Shown],
+        shown: Mapping[str, TopicSnapshot],
         read: Sequence[StoredOffset],
         least: Mapping[Partition, int],
     ) -> Iterator[_PartitionState]:
@@ -108,13 +108,13 @@ class KafkaCatchUpCheck:
                 == (self.cluster_id, there.topic_id, topic)
             }
             known = self._known_partitions.setdefault((topic, there.topic_id), set())
-            known |= {*there.ends, *(number for number, next in here.items() if next > 0)}
+            known |= {*there.end_offsets, *(number for number, next in here.items() if next > 0)}
             others = {one.partition for one in read if one.topic == topic and one.is_durable} - {
                 *here
             }
             written = {number for name, number in least if name == topic}
             for number in sorted({*known, *others, *written}):
-                end = there.ends.get(number)
+                end = there.end_offsets.get(number)
                 yield _PartitionState(
                     topic=topic,
                     partition=number,
@@ -123,7 +123,7 @@ class KafkaCatchUpCheck:
                     problem="it is not the log that was read before"
                     if number in others
                     else "the brokers do not show it"
-                    if number not in there.ends
+                    if number not in there.end_offsets
                     else "no leader tells how far it goes"
                     if end is None
                     else "",
@@ -136,7 +136,7 @@ class KafkaCatchUpCheck:
         beyond = [log for log in logs if log.next > log.end]
         if not beyond:
             return []
-        now = self.bus.shown(topics)
+        now = self.bus.describe_topics(topics)
         return [log.name for log in beyond if log.next > _end_offset(now, log)]
 
 
@@ -161,9 +161,9 @@ class _PartitionState:
         return f"{place}: {self.problem}" if self.problem else place
 
 
-def _end_offset(shown: Mapping[str, Shown], log: _PartitionState) -> int:
+def _end_offset(shown: Mapping[str, TopicSnapshot], log: _PartitionState) -> int:
     topic = shown.get(log.topic)
     if topic is None or log.partition is None:
         return -1
-    end = topic.ends.get(log.partition)
+    end = topic.end_offsets.get(log.partition)
     return -1 if end is None else end

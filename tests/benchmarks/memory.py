@@ -76,8 +76,8 @@ def memory(stage: Stage) -> Iterator[Figure]:
 
 def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: int) -> None:
     """Publish events, and wait until all are recorded and all that is due is acknowledged."""
-    publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
-    sender = bus.sender()
+    publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.open_producer())
+    sender = bus.open_producer()
     name = f"memory-{start}"
     for part in range(start, end, _AT_ONCE):
         numbers = range(part, min(part + _AT_ONCE, end))
@@ -140,8 +140,8 @@ class _Answering:
 
     def _answer(self) -> None:
         told, answers = topics.command_topic(_SYSTEM), topics.acknowledgement_topic(_SYSTEM)
-        sender = self._bus.sender()
-        with closing(self._bus.consumer("memory-answers")) as consumer:
+        sender = self._bus.open_producer()
+        with closing(self._bus.open_consumer("memory-answers")) as consumer:
             consumer.assign([TopicPartition(told.name, one, 0) for one in range(told.partitions)])
             while not self._stop.is_set():
                 out = []

@@ -22,7 +22,7 @@ def recorder_cpu(stage: Stage, *, companies: int) -> Figure:
     traffic = Traffic.made(stage, companies=companies)
     traffic.begin()
     traffic.go_on()
-    traffic.bus.ensure([TAGGED])
+    traffic.bus.ensure_topics([TAGGED])
     _tag(stage, traffic)
     spent = [_recorded(stage, traffic, run) for run in range(stage.runs)]
     return Figure(

@@ -76,7 +76,7 @@ def open_bus(stage: Stage) -> KafkaClient:
     bus = KafkaClient(stage.kafka().bootstrap)
     business = [topics.business_topic(event_type) for event_type in stage.policy.events]
     commands = [topics.command_topic(system) for system in stage.policy.systems]
-    bus.ensure([*business, *commands, topics.TAGGED, topics.DEAD_LETTERS])
+    bus.ensure_topics([*business, *commands, topics.TAGGED, topics.DEAD_LETTERS])
     return bus
 
 
@@ -87,7 +87,7 @@ def deleter(
     return Deleter(
         ledger=ledger,
         publisher=KafkaCommandPublisher(
-            sender=bus.sender(),
+            sender=bus.open_producer(),
             codec=stage.codec,
             topics={system: topics.command_topic(system) for system in stage.policy.systems},
             signer=signer(stage),

@@ -104,7 +104,7 @@ def _by_copier(stage: Stage, traffic: Traffic, run: int) -> Spent:
 
 def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]) -> Spent:
     broker = psutil.Process(traffic.broker.pid)
-    since = traffic.bus.ends([sink])
+    since = traffic.bus.end_offsets([sink])
     before, broker_before = program.used(), _cpu_seconds(broker)
     go()
     wait_for(traffic, program, sink, since, 1)

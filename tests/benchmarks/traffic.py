@@ -62,7 +62,7 @@ class Traffic:
         broker = stage.kafka()
         bus = KafkaClient(broker.bootstrap)
         topics = [business_topic(event_type) for event_type in stage.policy.events]
-        publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.sender())
+        publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.open_producer())
         return cls(
             broker=broker,
             bus=bus,
@@ -80,20 +80,20 @@ class Traffic:
         """Clear the broker and send the first; the same messages get the same offsets each time."""
         self.broker.clear()
         self.broker.create_topics(self.topics)
-        self.bus.sender().send(self.first)
+        self.bus.open_producer().send(self.first)
 
     def go_on(self) -> None:
         """Send the rest."""
-        self.bus.sender().send(self.rest)
+        self.bus.open_producer().send(self.rest)
 
     def arrived(self, sink: str, since: Mapping[Place, int]) -> int:
         """How many messages a topic has got since."""
-        return sum(end - since.get(place, 0) for place, end in self.bus.ends([sink]).items())
+        return sum(end - since.get(place, 0) for place, end in self.bus.end_offsets([sink]).items())
 
     def read(self, sink: str) -> frozenset[tuple[bytes, bytes]]:
         """Key and value of each message of a topic, each once."""
-        ends = self.bus.ends([sink])
-        consumer = self.bus.consumer("benchmark-reader")
+        ends = self.bus.end_offsets([sink])
+        consumer = self.bus.open_consumer("benchmark-reader")
         consumer.assign([TopicPartition(*place, 0) for place in ends])
         left = {place for place, end in ends.items() if end}
         found = set()

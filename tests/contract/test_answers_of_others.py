@@ -47,7 +47,7 @@ class _Traces:
     def __init__(self) -> None:
         self.of: dict[str, str] = {}
 
-    def happened(
+    def record_span(
         self,
         name: str,
         trace: Trace,

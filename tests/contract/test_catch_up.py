@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.kafka.topic_state import Shown
+from services.kafka.topic_state import TopicSnapshot
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage import offsets
 from services.storage.database import Database
@@ -32,13 +32,13 @@ class FakeBus:
         unseen: Collection[str] = (),
     ) -> None:
         self.topics = {
-            EVENTS: Shown(topic_id=events_id, ends={0: events, **more}),
-            TAGGED: Shown(topic_id="id", ends={0: tagged}),
+            EVENTS: TopicSnapshot(topic_id=events_id, end_offsets={0: events, **more}),
+            TAGGED: TopicSnapshot(topic_id="id", end_offsets={0: tagged}),
         }
         for topic in unseen:
             del self.topics[topic]
 
-    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+    def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
         """The topics that it shows."""
         return {topic: self.topics[topic] for topic in topics if topic in self.topics}
 
@@ -49,10 +49,10 @@ class ChangingBus:
     def __init__(self, *buses: FakeBus) -> None:
         self._left = list(buses)
 
-    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+    def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
         """What the next of them shows."""
         bus = self._left.pop(0) if len(self._left) > 1 else self._left[0]
-        return bus.shown(topics)
+        return bus.describe_topics(topics)
 
 
 def partition_id(topic: str, partition: int = 0, cluster: str = "cluster") -> PartitionId:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.kafka.topic_state import Partition, Shown
+from services.kafka.topic_state import Partition, TopicSnapshot
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage import offsets
 from services.storage.database import Database
@@ -43,14 +43,14 @@ class CatchUpMachine(RuleBasedStateMachine):
         """What the deleter cannot but know of: what was shown to it, and what was read."""
         self.start_anew()
 
-    def shown(self, topics: Collection[str]) -> Mapping[str, Shown]:
+    def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
         """What the brokers show at this moment."""
-        found: dict[str, Shown] = {}
+        found: dict[str, TopicSnapshot] = {}
         for topic in set(topics) - self.unseen:
             there = [one for one in self.ends if one[0] == topic and one not in self.hidden]
             self.known |= set(there)
             ends = {one[1]: None if one in self.leaderless else self.ends[one] for one in there}
-            found[topic] = Shown(topic_id="id", ends=ends)
+            found[topic] = TopicSnapshot(topic_id="id", end_offsets=ends)
         return found
 
     @rule()

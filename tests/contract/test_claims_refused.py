@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from services.deleter.deleter import Deleter
-from services.kafka.errors import RETRYABLE_ERRORS, verdict
+from services.kafka.errors import RETRYABLE_ERRORS, classify_error
 from services.ledger import tables
 from services.storage.database import Database
 from tests.contract.event_builders import event
@@ -93,7 +93,7 @@ def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Databas
             with pytest.raises(RETRYABLE_ERRORS) as refused:
                 deleter.run_once()
             assert isinstance(refused.value, IntegrityError)
-            assert verdict(refused.value) == "poison"
+            assert classify_error(refused.value) == "poison"
         assert bus.sent == []
         assert select_rows(ledger, tables.command) == []
         assert {row.record_id: row.next_due for row in select_rows(ledger, tables.record)} == due

@@ -49,7 +49,7 @@ def answer(running: Running, action: str, status: str, **counts: int) -> None:
     signer = KeyDirectory(path=running.data / "keys").signer(SYSTEM)
     headers = signer.sign(topic.name, b"", value, datetime.now(UTC))
     message = OutgoingMessage(topic=topic.name, key=b"", value=value, headers=headers)
-    KafkaClient(running.bootstrap).sender().send([message])
+    KafkaClient(running.bootstrap).open_producer().send([message])
 
 
 def _answer(

@@ -17,7 +17,7 @@ FEEDBACK = "website.feedback-given"
 def garbage(running: Running) -> None:
     """Put what nobody can read on the topic of holds."""
     message = OutgoingMessage(topic=HOLDS, key=b"k", value=b"\xff no Avro")
-    KafkaClient(running.bootstrap).sender().send([message])
+    KafkaClient(running.bootstrap).open_producer().send([message])
 
 
 def kept_back(running: Running) -> list[tuple[str, int]]:

@@ -82,7 +82,7 @@ def secured(
     made = Secured(tmp_path_factory.mktemp("secured"), secured_broker, postgres())
     for one in made.users:
         secured_broker.has_user(one.user, made.passwords[one.user])
-        secured_broker.allows(one.user, one.rights)
+        secured_broker.allows(one.user, one.acl_entries)
     made.runs_as("termijn-operator")
     for arguments in (("ledger", "migrate"), ("topics", "apply"), ("keys", "make")):
         done = made.run(*arguments)
@@ -167,14 +167,14 @@ def test_a_publisher_cannot_command(secured: Secured) -> None:
     bus = KafkaClient(secured.bootstrap, security=secured.security("termijn-publisher"))
     message = OutgoingMessage(topic=command_topic("crm").name, key=b"customer:C1", value=b"erase")
     with pytest.raises(DeliveryFailed, match="uthorization failed"):
-        bus.sender().send([message])
+        bus.open_producer().send([message])
 
 
 def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None:
     """Its name is the user's; one that another authority vouched for is refused, with its setting."""
     broker, name = secured.broker, "CN=termijn-agent-crm"
     [use] = [one for one in deployment_access(load(), "termijn") if f"CN={one.user}" == name]
-    broker.allows(name, use.rights)
+    broker.allows(name, use.acl_entries)
     told = OutgoingMessage(topic=acknowledgement_topic("crm").name, key=b"customer:C1", value=b"-")
     forbidden = OutgoingMessage(topic=command_topic("crm").name, key=b"customer:C1", value=b"-")
 
@@ -185,7 +185,7 @@ def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None
         )
         return KafkaClient(broker.certified, security=security)
 
-    sender = reached(broker.authority).sender()
+    sender = reached(broker.authority).open_producer()
     [placed] = sender.send([told])
     assert placed.topic == told.topic
     with pytest.raises(DeliveryFailed, match="uthorization failed"):

@@ -126,7 +126,7 @@ def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaClus
     }
     value = codec.encode(topic, answer, trusted=True)
     stolen = keys.signer("psp").sign(topic.name, b"k", value, datetime.now(UTC))
-    bus.sender().send(
+    bus.open_producer().send(
         [
             OutgoingMessage(topic=topic.name, key=b"k", value=value),
             OutgoingMessage(topic=topic.name, key=b"k", value=value, headers=stolen),
@@ -149,7 +149,7 @@ def test_commands_are_signed_for_their_topic(running: Running, fresh_kafka: Kafk
     assert running.history(file).returncode == 0
     running.until("psp was told", lambda: running.count("attempt", "topic LIKE '%psp%'") >= 1)
     topic = command_topic("psp")
-    consumer = KafkaClient(fresh_kafka.bootstrap).consumer("a-system")
+    consumer = KafkaClient(fresh_kafka.bootstrap).open_consumer("a-system")
     consumer.assign([TopicPartition(topic.name, one, 0) for one in range(topic.partitions)])
     polled: list[Message] = []
     while not polled:

@@ -68,7 +68,7 @@ class Controller:
             messages.append(
                 OutgoingMessage(topic=self.topic.name, key=key, value=value, headers=headers)
             )
-        self.bus.sender().send(messages)
+        self.bus.open_producer().send(messages)
 
     def answers(self, count: int) -> Sequence[dict[str, Any]]:
         """The first answers, in the order of their partitions."""

@@ -50,7 +50,7 @@ class Crm:
     def __init__(self, directory: Path, kafka: KafkaCluster, url: str) -> None:
         self.directory = directory
         self.bus = KafkaClient(kafka.bootstrap)
-        self.bus.ensure([TOPIC, ANSWERS])
+        self.bus.ensure_topics([TOPIC, ANSWERS])
         self.controller = KeyDirectory(path=directory / "controller")
         self.controller.create(DELETER)
         self.keys = KeyDirectory(path=directory / "keys")
@@ -58,7 +58,7 @@ class Crm:
         self.keys.add_encryption("crm")
         self.controller.trust("crm", self.keys.public("crm")())
         shutil.copy(self.controller.public(DELETER).path, self.keys.path)
-        self.sender: KafkaProducer = self.bus.sender()
+        self.sender: KafkaProducer = self.bus.open_producer()
         self.signer = self.controller.signer(DELETER)
         self.engine: Engine = create_engine(url)
         file = yaml.safe_load((EXAMPLE / "agent.yaml").read_text("utf-8"))

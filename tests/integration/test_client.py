@@ -24,8 +24,8 @@ def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaClu
 
     def start(_: int) -> set[str]:
         bus = KafkaClient(fresh_kafka.bootstrap)
-        bus.ensure(commands)
-        return {topic for topic, _ in bus.partitions([one.name for one in commands])}
+        bus.ensure_topics(commands)
+        return {topic for topic, _ in bus.list_partitions([one.name for one in commands])}
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(start, range(4))) == [{one.name for one in commands}] * 4
@@ -33,7 +33,7 @@ def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaClu
 
 def test_who_has_little_patience_gets_its_answer_soon(fresh_kafka: KafkaCluster) -> None:
     """A topic without a leader, or that is not there, takes nothing: heads must not wait for it long."""
-    sender = KafkaClient(fresh_kafka.bootstrap).sender(2.0)
+    sender = KafkaClient(fresh_kafka.bootstrap).open_producer(2.0)
     begun = monotonic()
     with pytest.raises(DeliveryFailed, match=r"retention\.evidence-heads\.v1: not delivered"):
         sender.send([OutgoingMessage(topic="retention.evidence-heads.v1", key=None, value=b"x")])
@@ -90,4 +90,4 @@ def test_a_topic_that_nobody_makes_is_named(
     with pytest.raises(
         KafkaUnavailable, match=r"find topic orders\.v9: the broker does not show it"
     ):
-        KafkaClient(fresh_kafka.bootstrap).partitions(["orders.v9"])
+        KafkaClient(fresh_kafka.bootstrap).list_partitions(["orders.v9"])

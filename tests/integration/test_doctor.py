@@ -149,7 +149,7 @@ def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
 ) -> None:
     """Both by name; `termijn topics apply` mends both."""
     kafka.delete_topics(["retention.dead-letters.v1"])
-    TopicAdmin(admin=kafka.admin).change(ORDERS, {"retention.ms": "-1"})
+    TopicAdmin(admin=kafka.admin).set_config(ORDERS, {"retention.ms": "-1"})
     said = planted(whole)
     assert sorted((one["target"], one["mend"]) for one in said) == [
         (ORDERS, "`termijn topics apply`"),

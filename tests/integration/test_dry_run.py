@@ -93,7 +93,7 @@ def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path
     refused = [one for one in said if one.is_rejected]
 
     with whole_way(fresh_kafka, tmp_path, POLICY, CODEC, MINIMAL) as way:
-        placed = way.bus.sender().send([anyhow(line) for line in lines])
+        placed = way.bus.open_producer().send([anyhow(line) for line in lines])
         way.pass_through()
         recorded = way.events()
         parked = {(one.topic, one.offset): one.reason for one in way.letters()}

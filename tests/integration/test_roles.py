@@ -98,7 +98,7 @@ class Environment:
         work = TaggerHandler(
             tagger=EventTagger(policy=POLICY, codec=CODEC, topics=BUSINESS),
             codec=CODEC,
-            forwarder=BulkProducer.on(self.bus),
+            forwarder=BulkProducer.for_cluster(self.bus),
             sender=sender or self.sender,
             cipher=AeadCipher(KEY),
             ledger=ledger or self.ledger,
@@ -145,7 +145,7 @@ class Environment:
 
     def read(self, role: str, topics: Sequence[str]) -> bool:
         """Whether a role has read these topics, of one partition each, to their ends."""
-        ends = self.bus.ends(topics)
+        ends = self.bus.end_offsets(topics)
         return all(
             max(0, position(self.ledger, partition, role, topic)) >= end
             for (topic, partition), end in ends.items()
@@ -188,7 +188,7 @@ def environment(
         ledger = stack.enter_context(closing(open_database(url)))
         migrate.migrate(ledger)
         bus = KafkaClient(fresh_kafka.bootstrap)
-        yield Environment(kafka=fresh_kafka, ledger=ledger, bus=bus, sender=bus.sender())
+        yield Environment(kafka=fresh_kafka, ledger=ledger, bus=bus, sender=bus.open_producer())
 
 
 def order(id_: str = "e1", **data: Any) -> CloudEvent:
@@ -532,7 +532,7 @@ def test_no_publisher_makes_an_old_event_one_of_its_time(
 ) -> None:
     """It writes the timestamp of its message as it likes; an order of six days ago is live."""
     topic = f"{ORDERS}.v1"
-    TopicAdmin(admin=environment.bus.admin).change(topic, {"message.timestamp.type": dated_by})
+    TopicAdmin(admin=environment.bus.admin).set_config(topic, {"message.timestamp.type": dated_by})
     producer = Producer({"bootstrap.servers": environment.kafka.bootstrap, "log_level": 0})
     for id_, days in (("e1", 8), ("e2", 6), ("e3", 9_000)):
         event = replace(order(id_), time=now() - timedelta(days=days))

@@ -31,7 +31,7 @@ def told(*words: str) -> Result:
 
 def orders(cluster: KafkaCluster) -> TopicState:
     """The topic of orders as the broker has it."""
-    return TopicAdmin(admin=cluster.admin).found([ORDERS])[ORDERS]
+    return TopicAdmin(admin=cluster.admin).describe_topics([ORDERS])[ORDERS]
 
 
 def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> None:

@@ -45,14 +45,16 @@ class Watching:
         for system in ("crm", "psp"):
             self.keys.create(system)
             self.keys.trust(system, self.keys.public(system)())
-            self.bus.ensure([topics.command_topic(system), topics.acknowledgement_topic(system)])
+            self.bus.ensure_topics(
+                [topics.command_topic(system), topics.acknowledgement_topic(system)]
+            )
         self._environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
             "TERMIJN_KEYS": str(self.keys.path),
             "TERMIJN_DATA": str(directory / "data"),
         }
-        self._sender = self.bus.sender()
+        self._sender = self.bus.open_producer()
         self.ports: dict[str, int] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -60,8 +60,8 @@ class WholeWay:
         tagger = TaggerHandler(
             tagger=EventTagger(policy=self._policy, codec=self._codec, topics=topics),
             codec=self._codec,
-            forwarder=BulkProducer.on(self.bus),
-            sender=self.bus.sender(),
+            forwarder=BulkProducer.for_cluster(self.bus),
+            sender=self.bus.open_producer(),
             cipher=SEAL,
             ledger=self._ledger,
             observer=_NullObserver(),
@@ -101,7 +101,7 @@ class WholeWay:
     def _is_read(self, role: str, topics: Sequence[str]) -> bool:
         return all(
             max(0, position(self._ledger, partition, role, topic)) >= end
-            for (topic, partition), end in self.bus.ends(topics).items()
+            for (topic, partition), end in self.bus.end_offsets(topics).items()
             if end
         )
 

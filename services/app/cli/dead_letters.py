@@ -72,7 +72,7 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
         the_ledger, seal, sender = (
             opened.ledger(),
             opened.dead_letter_cipher(),
-            opened.kafka_client().sender(),
+            opened.kafka_client().open_producer(),
         )
 
         def work(connection: Connection) -> int:

@@ -93,7 +93,7 @@ def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     try:
         yield from _brokers(opened, policy, security)
     except KafkaAccessDenied as cause:
-        why, settings = (*_SETTINGS_TO_FIX.split(cause.why, maxsplit=1), "")[:2]
+        why, settings = (*_SETTINGS_TO_FIX.split(cause.reason, maxsplit=1), "")[:2]
         yield error("credentials", why, f"fix {settings or 'the Kafka settings'}", servers)
     except (KafkaUnavailable, KafkaException, TimeoutError) as cause:
         yield error(
@@ -125,7 +125,7 @@ def _brokers(opened: Resources, policy: Policy | None, security: Security) -> It
         return
     needed = required_topics(policy).all
     try:
-        states = TopicAdmin(admin=bus.admin).found([topic.name for topic in needed])
+        states = TopicAdmin(admin=bus.admin).describe_topics([topic.name for topic in needed])
     except KafkaUnavailable as cause:
         if acls.rules is not None:
             raise

@@ -194,7 +194,7 @@ def _send(
         if check is not None and (spots := check.lagging_partitions(ends)):
             raise CheckFailed(f"not recorded in time: {spots[0]} ({len(spots)} partitions)")
 
-    sender = OffsetRecorder(sender=bus.sender())
+    sender = OffsetRecorder(sender=bus.open_producer())
     publisher = Publisher(
         policy=policy,
         codec=opened.codec(),
@@ -208,7 +208,9 @@ def _send(
             message.topic for message in publisher.messages_from_file(source, backfill)
         )
         total = written.total()
-        bus.ensure(needed.all if wait else [needed.business[name] for name in sorted(written)])
+        bus.ensure_topics(
+            needed.all if wait else [needed.business[name] for name in sorted(written)]
+        )
         sent = 0
         terminal = console(err=True)
         with Progress(console=terminal, disable=not terminal.is_terminal) as progress:

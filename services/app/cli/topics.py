@@ -17,7 +17,7 @@ from services.kafka.client import KafkaClient
 from services.kafka.topic_admin import TopicAdmin
 from services.kafka.topic_checks import TopicCheck, check_topic, format_duration
 from services.kafka.topic_retention import retention_requirements
-from services.kafka.topic_state import Making
+from services.kafka.topic_state import TopicSpec
 
 
 @click.group()
@@ -46,9 +46,12 @@ def check(as_json: bool, strict: bool) -> None:
         title="Topics",
         columns=columns,
     )
-    violating = sum(1 for topic_check in checks if topic_check.findings)
+    violating = sum(1 for topic_check in checks if topic_check.problems)
+    requirements = [topic_check.requirement for topic_check in checks]
     unencrypted = sum(
-        1 for topic_check in checks if topic_check.promise.in_clear and topic_check.promise.at_once
+        1
+        for requirement in requirements
+        if requirement.plaintext_fields and requirement.immediate_ends
     )
     if violating:
         raise CheckFailed(
@@ -69,39 +72,40 @@ def apply(dry_run: bool) -> None:
     with open_resources() as opened:
         bus = _kafka_client(opened)
         admin = TopicAdmin(admin=bus.admin)
-        watched = bus.missing(catalogue.watch_topics(opened.watch_group))
+        watched = bus.missing_topics(catalogue.watch_topics(opened.watch_group))
         if not dry_run:
-            bus.ensure(watched)
+            bus.ensure_topics(watched)
         for topic in watched:
             click.echo(f"{topic.name} {done} {topic.partitions} new partitions, for the watch")
         checks = _check_topics(opened, admin)
-        missing = [topic_check for topic_check in checks if topic_check.found is None]
+        missing = [topic_check for topic_check in checks if topic_check.state is None]
         if missing and not dry_run:
-            bus.make(_new_topic(topic_check) for topic_check in missing)
+            bus.create_topics(_new_topic(topic_check) for topic_check in missing)
             checks = _check_topics(
                 opened, admin
             )  # a role may have created one with its own settings
         changed = [
             topic_check
             for topic_check in checks
-            if topic_check.found is not None and topic_check.changes
+            if topic_check.state is not None and topic_check.changes
         ]
         for topic_check in missing:
-            partitions = f"{topic_check.promise.topic.partitions} new partitions"
-            click.echo(
-                f"{topic_check.promise.topic.name} {done} {partitions}, {_describe_changes(topic_check)}"
-            )
+            topic = topic_check.requirement.topic
+            partitions = f"{topic.partitions} new partitions"
+            click.echo(f"{topic.name} {done} {partitions}, {_describe_changes(topic_check)}")
         for topic_check in changed:
             if not dry_run:
-                admin.change(topic_check.promise.topic.name, topic_check.changes)
-            click.echo(f"{topic_check.promise.topic.name} {done} {_describe_changes(topic_check)}")
+                admin.set_config(topic_check.requirement.topic.name, topic_check.changes)
+            click.echo(
+                f"{topic_check.requirement.topic.name} {done} {_describe_changes(topic_check)}"
+            )
     if not missing and not changed and not watched:
         click.echo("nothing to do")
 
 
-def _new_topic(topic_check: TopicCheck) -> Making:
-    topic = topic_check.promise.topic
-    return Making(name=topic.name, partitions=topic.partitions, settings=topic_check.changes)
+def _new_topic(topic_check: TopicCheck) -> TopicSpec:
+    topic = topic_check.requirement.topic
+    return TopicSpec(name=topic.name, partitions=topic.partitions, settings=topic_check.changes)
 
 
 def _describe_changes(topic_check: TopicCheck) -> str:
@@ -120,7 +124,7 @@ def _kafka_client(opened: Resources) -> KafkaClient:
 def _check_topics(opened: Resources, admin: TopicAdmin) -> Sequence[TopicCheck]:
     policy = opened.policy()
     needed = required_topics(policy).all
-    states = admin.found([topic.name for topic in needed])
+    states = admin.describe_topics([topic.name for topic in needed])
     requirements = retention_requirements(policy, needed, opened.plaintext_fields(policy))
     return [
         check_topic(requirement, states.get(requirement.topic.name)) for requirement in requirements
@@ -128,28 +132,30 @@ def _check_topics(opened: Resources, admin: TopicAdmin) -> Sequence[TopicCheck]:
 
 
 def _topic_row(topic_check: TopicCheck) -> dict[str, Any]:
-    requirement, state = topic_check.promise, topic_check.found
+    requirement, state = topic_check.requirement, topic_check.state
     return {
         "topic": requirement.topic.name,
         "kind": requirement.kind,
         "promised": _describe_requirement(topic_check),
         "window_ms": requirement.window_ms,
         "rule": requirement.rule,
-        "at_once": list(requirement.at_once),
-        "needs_encryption": list(requirement.in_clear) if requirement.at_once else [],
+        "at_once": list(requirement.immediate_ends),
+        "needs_encryption": list(requirement.plaintext_fields)
+        if requirement.immediate_ends
+        else [],
         "there": state is not None,
         "partitions": state.partitions if state else None,
         "settings": dict(state.settings) if state else {},
-        "lives": format_duration(topic_check.life_ms) if state else None,
-        "life_ms": topic_check.life_ms,
-        "findings": list(topic_check.findings),
-        "remarks": list(topic_check.remarks),
+        "lives": format_duration(topic_check.max_age_ms) if state else None,
+        "life_ms": topic_check.max_age_ms,
+        "findings": list(topic_check.problems),
+        "remarks": list(topic_check.warnings),
         "do": dict(topic_check.changes),
     }
 
 
 def _describe_requirement(topic_check: TopicCheck) -> str:
-    requirement = topic_check.promise
+    requirement = topic_check.requirement
     catalogued = f"catalogue: {format_duration(requirement.topic.retention_ms)}"
     if requirement.window_ms is None:
         return catalogued

@@ -21,7 +21,7 @@ def run_acknowledgements(settings: Settings, stop: Event) -> None:
         bus, codec, seal = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
         observer = open_observer(AcknowledgementsObserver, opened, ROLE, policy)
         by_system = required_topics(policy).acknowledgements
-        bus.ensure(opened.kafka_access(ROLE, policy).topics)
+        bus.ensure_topics(opened.kafka_access(ROLE, policy).topics)
         signatures = opened.signing()
         observer.signing_disabled(not signatures.required)
         observer.systems_without_keys(lambda: signatures.systems_without_keys(by_system, utc_now()))

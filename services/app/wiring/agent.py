@@ -149,10 +149,10 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
         kafka = configuration.bus
         bus = KafkaClient(kafka.bootstrap_servers, kafka.cluster_id, loaded.security())
         topic = topics.command_topic(system)
-        bus.ensure(agent_access(system, kafka.group).topics)
+        bus.ensure_topics(agent_access(system, kafka.group).topics)
         executor_observer = observer.for_loop("obeying")
         publisher = KafkaAcknowledgementPublisher(
-            system=system, sender=bus.sender(), signer=signer, now=now
+            system=system, sender=bus.open_producer(), signer=signer, now=now
         )
         sender = AcknowledgementSender(
             inbox=inbox, publisher=publisher, observer=executor_observer, now=now

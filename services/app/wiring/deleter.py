@@ -40,14 +40,14 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         observer = open_observer(DeleterObserver, opened, ROLE, policy)
         observer.not_sealed_since(utc_now())  # the alert waits a day from now
         topics = required_topics(policy)
-        bus.ensure(opened.kafka_access(ROLE, policy).topics)
+        bus.ensure_topics(opened.kafka_access(ROLE, policy).topics)
         deleting, signatures = settings.deleting, opened.signing()
         observer.signing_disabled(not signatures.required)
         tombstone_cipher = opened.tombstone_cipher(ledger, policy)
         deleter = Deleter(
             ledger=ledger,
             publisher=KafkaCommandPublisher(
-                sender=bus.sender(),
+                sender=bus.open_producer(),
                 codec=codec,
                 topics=topics.commands,
                 signer=signatures.signer(),
@@ -78,7 +78,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             ledger=ledger,
             references=opened.pseudonymizer(),
             ring=signatures.keys.private() if signatures.required else None,
-            publisher=KafkaHeadPublisher(sender=bus.sender(PATIENCE_SECONDS), codec=codec),
+            publisher=KafkaHeadPublisher(sender=bus.open_producer(PATIENCE_SECONDS), codec=codec),
             unpublished=observer.heads_not_published,
         )
         purger = Purger(

@@ -19,7 +19,7 @@ def run_recorder(settings: Settings, stop: Event) -> None:
         policy = opened.wait_for_active_policy(ledger, stop)
         bus, codec, seal = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
         observer = open_observer(RecorderObserver, opened, ROLE, policy)
-        bus.ensure(opened.kafka_access(ROLE, policy).topics)
+        bus.ensure_topics(opened.kafka_access(ROLE, policy).topics)
         handler = RecorderHandler(
             policy=policy,
             codec=codec,

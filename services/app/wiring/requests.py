@@ -33,11 +33,11 @@ def run_rights(settings: Settings, stop: Event) -> None:
         seconds = settings.answering.interval_seconds
         observer = open_observer(RequestsObserver, opened, ROLE, policy, idle_seconds=seconds)
         topics = required_topics(policy)
-        bus.ensure(opened.kafka_access(ROLE, policy).topics)
+        bus.ensure_topics(opened.kafka_access(ROLE, policy).topics)
         publisher = Publisher(
             policy=policy,
             codec=codec,
-            sender=bus.sender(),
+            sender=bus.open_producer(),
             encryption=opened.field_encryption(policy),
         )
 

@@ -11,7 +11,7 @@ from services.app.settings import Settings
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import open_resources, utc_now
 from services.crypto.shredding import Shredder
-from services.kafka.access import SAMPLES
+from services.kafka.access import SAMPLE_SYSTEMS
 from services.operations import logs
 from services.policy.model import Policy
 from services.policy.validation_encryption import key_systems
@@ -23,7 +23,7 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
         logs.configure(settings.operating.log_format)
         policy, bus = opened.policy(), opened.kafka_client()
         needed = required_topics(policy)
-        bus.ensure(opened.kafka_access(SAMPLES, policy).topics)
+        bus.ensure_topics(opened.kafka_access(SAMPLE_SYSTEMS, policy).topics)
         signatures = opened.signing()
         signers = signatures.simulated_signers(needed.acknowledgements)
         systems = simulated_systems(settings, policy, silent)
@@ -37,7 +37,7 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
             commands={topic.name: topic for topic in needed.commands.values()},
             acknowledgements=needed.acknowledgements,
             systems=systems,
-            sender=bus.sender(),
+            sender=bus.open_producer(),
             verifier=signatures.command_verifier(),
             signers=signers,
             now=utc_now,

@@ -26,14 +26,14 @@ def run_tagger(settings: Settings, stop: Event) -> None:
         observer = open_observer(TaggerObserver, opened, ROLE, policy)
         observer.silent_since(utc_now())
         topics = required_topics(policy).business
-        bus.ensure(opened.kafka_access(ROLE, policy).topics)
+        bus.ensure_topics(opened.kafka_access(ROLE, policy).topics)
         handler = TaggerHandler(
             tagger=EventTagger(
                 policy=policy, codec=codec, topics=topics, bound=settings.tagging.bound
             ),
             codec=codec,
-            forwarder=BulkProducer.on(bus),
-            sender=bus.sender(),
+            forwarder=BulkProducer.for_cluster(bus),
+            sender=bus.open_producer(),
             cipher=seal,
             ledger=ledger,
             observer=observer,

@@ -43,7 +43,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
             observer=_observer(opened, policy),
             now=utc_now,
         )
-        opened.kafka_client().ensure(opened.kafka_access(ROLE, policy).topics)
+        opened.kafka_client().ensure_topics(opened.kafka_access(ROLE, policy).topics)
         watch.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(watch.run(stop))
 

@@ -132,7 +132,7 @@ def check_acls(
 
 def check_own_acls(acls: AclRules, access: KafkaAccess) -> Iterator[Finding]:
     """Check the access of the user who runs the doctor, as far as it may see it."""
-    missing = [entry for entry in access.rights if not acls.allows(access.user, entry)]
+    missing = [entry for entry in access.acl_entries if not acls.allows(access.user, entry)]
     for entry in missing:
         yield _missing_acl(access.user, entry)
     if not missing:
@@ -143,10 +143,12 @@ def _missing_acls(
     acls: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str]
 ) -> Iterator[Finding]:
     for access in needed:
-        missing = [entry for entry in access.rights if not acls.allows(access.user, entry)]
+        missing = [entry for entry in access.acl_entries if not acls.allows(access.user, entry)]
         if missing and not acls.mentions(access.user):
             make_finding = warning if access.user in optional else error
-            problem = f"no ACL names this user: {len(missing)} of {len(access.rights)} are missing"
+            problem = (
+                f"no ACL names this user: {len(missing)} of {len(access.acl_entries)} are missing"
+            )
             yield make_finding("acls", problem, f"apply its ACLs of {_FILE}", f"user {access.user}")
             continue
         for entry in missing:

@@ -137,7 +137,7 @@ def check_topics(
     for requirement in requirements:
         topic, state = requirement.topic, states.get(requirement.topic.name)
         topic_check = check_topic(requirement, state)
-        for violation in topic_check.findings:
+        for violation in topic_check.problems:
             problems += 1
             yield error("topics", violation, _APPLY, topic.name)
         if state is not None and state.partitions != topic.partitions:

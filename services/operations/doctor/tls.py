@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from services.kafka.security import Security, unencrypted_hosts
+from services.kafka.security import Security, remote_addresses
 from services.operations.doctor.findings import Finding, error, ok, warning
 from services.operations.doctor.keys import EXPIRY_WARNING
 
@@ -24,14 +24,14 @@ _SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 def check_security(security: Security, servers: str, now: datetime) -> Iterator[Finding]:
     """Check that the connection is encrypted and that certificates are valid; `now` is UTC."""
     names = security.names
-    remote_hosts = unencrypted_hosts(servers)
+    remote_hosts = remote_addresses(servers)
     if security.is_encrypted:
         yield ok("tls", f"brokers are reached by {security.protocol}")
     elif remote_hosts:
         yield warning(
             "tls",
             f"brokers on other machines are reached by {security.protocol}: everything"
-            f"{', and the password,' if security.is_named else ''} can be read and changed on the way",
+            f"{', and the password,' if security.uses_sasl else ''} can be read and changed on the way",
             f"configure a TLS listener on the brokers, and set {names.protocol}=SASL_SSL",
             ",".join(remote_hosts),
         )

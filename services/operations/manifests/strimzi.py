@@ -68,7 +68,7 @@ def topic_document(topic: Topic) -> dict[str, Any]:
 
 def user_document(access: KafkaAccess) -> dict[str, Any]:
     """Return a user as Strimzi's operator reads it; the operator creates the secret with its password."""
-    by_resource = groupby(access.rights, key=lambda entry: (entry.kind, entry.name))
+    by_resource = groupby(access.acl_entries, key=lambda entry: (entry.kind, entry.name))
     return {
         "apiVersion": "kafka.strimzi.io/v1beta2",
         "kind": "KafkaUser",

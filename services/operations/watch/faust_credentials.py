@@ -17,7 +17,7 @@ def credentials(security: Security) -> CredentialsT | None:
         OSError: a file cannot be read, or is not a certificate or key.
     """
     context = _context(security) if security.is_encrypted else None
-    if security.is_named:
+    if security.uses_sasl:
         return SASLCredentials(
             username=security.username,
             password=security.password,

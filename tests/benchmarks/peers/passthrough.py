@@ -16,8 +16,8 @@ def main() -> None:
     """Copy all topics that are named into the sink, from where they begin, after a line on stdin."""
     bootstrap, group, sink, *sources = sys.argv[1:]
     bus = KafkaClient(bootstrap)
-    consumer, producer = bus.consumer(group), bus.producer()
-    consumer.assign([TopicPartition(*place, 0) for place in bus.ends(sources)])
+    consumer, producer = bus.open_consumer(group), bus.open_raw_producer()
+    consumer.assign([TopicPartition(*place, 0) for place in bus.end_offsets(sources)])
     consumer.pause(consumer.assignment())
     consumer.consume(_BATCH, _BATCH_SECONDS)
     print("ready", flush=True)

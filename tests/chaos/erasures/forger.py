@@ -43,7 +43,7 @@ class Forger(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self._bus = KafkaClient(bootstrap)
-        self._sender = self._bus.sender()
+        self._sender = self._bus.open_producer()
         self._keys = keys
         self._systems = systems
         self._stands = stands

@@ -74,7 +74,7 @@ def running(
         *(catalogue.command_topic(one) for one in SYSTEMS),
         *(catalogue.acknowledgement_topic(one) for one in SYSTEMS),
     ]
-    KafkaClient(kafka_broker.bootstrap).ensure(topics)
+    KafkaClient(kafka_broker.bootstrap).ensure_topics(topics)
     _uncompressed(kafka_broker, [one.name for one in topics])
     yield made
     made.end_all()
@@ -113,7 +113,7 @@ def revealed(running: Running) -> dict[int, set[object]]:
     revealing, codec = FieldDecryptor(vault=vault), Codec(load())
     reader = Consumer({"bootstrap.servers": running.bootstrap, "group.id": "r", "log_level": 0})
     bus = KafkaClient(running.bootstrap)
-    ends = bus.ends([topic.name])
+    ends = bus.end_offsets([topic.name])
     reader.assign([TopicPartition(name, partition, 0) for name, partition in ends])
     found: dict[int, set[object]] = {}
     left = sum(ends.values())

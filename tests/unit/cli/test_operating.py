@@ -347,7 +347,7 @@ class _NoBus:
     def __init__(self, *_: str) -> None:
         pass
 
-    def sender(self) -> None:
+    def open_producer(self) -> None:
         """Nobody."""
 
 

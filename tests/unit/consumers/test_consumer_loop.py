@@ -75,7 +75,7 @@ class FakeBus:
     unseen: int = 0
     """So many times the broker does not show the topic."""
 
-    def consumer(self, _: str) -> FakeConsumer:
+    def open_consumer(self, _: str) -> FakeConsumer:
         return self.consumers.pop(0)
 
     def topic_ids(self, topics: Any) -> dict[str, str]:
@@ -84,7 +84,7 @@ class FakeBus:
             return {}
         return dict.fromkeys(topics, "id")
 
-    def ends(self, topics: Any) -> dict[tuple[str, int], int]:
+    def end_offsets(self, topics: Any) -> dict[tuple[str, int], int]:
         return dict.fromkeys(((topic, 0) for topic in topics), 107)
 
 

@@ -25,7 +25,7 @@ def all_rules(*users: KafkaAccess) -> list[AclRule]:
     return [
         AclRule(principal=f"User:{use.user}", kind=one.kind, name=one.name, operation=one.operation)
         for use in users
-        for one in use.rights
+        for one in use.acl_entries
     ]
 
 

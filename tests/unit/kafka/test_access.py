@@ -23,7 +23,7 @@ def who(operation: str, topic: str) -> set[str]:
     return {
         user
         for user, use in USERS.items()
-        if wanted in {(one.kind, one.name, one.operation) for one in use.rights}
+        if wanted in {(one.kind, one.name, one.operation) for one in use.acl_entries}
     }
 
 
@@ -83,7 +83,7 @@ def test_operators_make_topics_and_roles_do_not() -> None:
 
 def test_operators_read_no_message() -> None:
     """They look after the bus, not into it."""
-    assert not [one for one in USERS["termijn-operator"].rights if one.operation == "Read"]
+    assert not [one for one in USERS["termijn-operator"].acl_entries if one.operation == "Read"]
 
 
 def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
@@ -100,7 +100,7 @@ def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
 @pytest.mark.parametrize("use", USERS.values(), ids=USERS)
 def test_a_group_is_its_users_own(use: KafkaAccess) -> None:
     """Nobody takes over the part of another."""
-    groups = {one.name for one in use.rights if one.kind == "group"}
+    groups = {one.name for one in use.acl_entries if one.kind == "group"}
     assert groups <= {use.user}
     assert bool(groups) == bool(use.reads)
 
@@ -114,7 +114,9 @@ def test_a_prefix_of_groups_is_one_of_users() -> None:
 
 def test_what_is_read_and_written_is_allowed_once() -> None:
     """The watch reads back what it has seen."""
-    found = [one for one in USERS["termijn-watch"].rights if one.name == "retention.sightings.v1"]
+    found = [
+        one for one in USERS["termijn-watch"].acl_entries if one.name == "retention.sightings.v1"
+    ]
     assert found == [
         AclEntry(kind="topic", name="retention.sightings.v1", operation="Describe"),
         AclEntry(kind="topic", name="retention.sightings.v1", operation="Read"),

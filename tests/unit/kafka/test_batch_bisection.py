@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from schemas.errors import EncodingFailed
-from services.kafka.batch_bisection import Halving
+from services.kafka.batch_bisection import BatchBisection
 from services.kafka.client import DeliveryFailed, KafkaUnavailable
 
 TOO_LARGE = 10
@@ -41,7 +41,7 @@ class Stage:
         self.rests += 1
 
     def run(self, count: int) -> None:
-        Halving(rest=self.rest).each(list(range(count)), self.do, self.apart)
+        BatchBisection(pause=self.rest).process(list(range(count)), self.do, self.apart)
 
 
 def test_what_goes_well_is_done_once_and_together() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalErr
 
 from schemas.errors import EncodingFailed, MalformedEvent, RegistryUnavailable
 from services.kafka.client import DeliveryFailed, KafkaAccessDenied, KafkaUnavailable
-from services.kafka.errors import signature, verdict, words
+from services.kafka.errors import classify_error, describe_without_values, error_signature
 from services.storage.offsets import Fenced, PartitionId
 
 CANARY = "canary-jansen"
@@ -45,7 +45,7 @@ def of_sqlite(name: str) -> DBAPIError:
     ],
 )
 def test_a_database_in_trouble_passes(sqlstate: str) -> None:
-    assert verdict(of_postgres(sqlstate)) == "passing"
+    assert classify_error(of_postgres(sqlstate)) == "passing"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_database_in_trouble_passes(sqlstate: str) -> None:
 )
 def test_a_value_that_a_database_refuses_is_poison(sqlstate: str) -> None:
     """Of a wrong encoding, too long, out of range, twice there, too large for an index."""
-    assert verdict(of_postgres(sqlstate)) == "poison"
+    assert classify_error(of_postgres(sqlstate)) == "poison"
 
 
 @pytest.mark.parametrize(
@@ -75,21 +75,21 @@ def test_a_value_that_a_database_refuses_is_poison(sqlstate: str) -> None:
     ],
 )
 def test_sqlite_is_judged_by_its_result_codes(name: str, expected: str) -> None:
-    assert verdict(of_sqlite(name)) == expected
+    assert classify_error(of_sqlite(name)) == expected
 
 
 def test_what_a_driver_refuses_before_it_asks_is_poison() -> None:
     """psycopg gives no code for a null character."""
     refused = psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-    assert verdict(DataError("INSERT", None, refused)) == "poison"
-    assert verdict(IntegrityError("INSERT", None, sqlite3.IntegrityError())) == "poison"
+    assert classify_error(DataError("INSERT", None, refused)) == "poison"
+    assert classify_error(IntegrityError("INSERT", None, sqlite3.IntegrityError())) == "poison"
 
 
 def test_a_connection_that_is_lost_passes_whatever_else_it_says() -> None:
     lost = psycopg.OperationalError("server closed the connection unexpectedly")
-    assert verdict(OperationalError("SELECT", None, lost)) == "passing"
+    assert classify_error(OperationalError("SELECT", None, lost)) == "passing"
     broken = IntegrityError("INSERT", None, psycopg.IntegrityError(), connection_invalidated=True)
-    assert verdict(broken) == "passing"
+    assert classify_error(broken) == "passing"
 
 
 @pytest.mark.parametrize(
@@ -118,29 +118,35 @@ def test_a_connection_that_is_lost_passes_whatever_else_it_says() -> None:
     ],
 )
 def test_a_broker_is_judged_by_its_codes(code: int | None, expected: str) -> None:
-    assert verdict(DeliveryFailed("t", "it said", code)) == expected
+    assert classify_error(DeliveryFailed("t", "it said", code)) == expected
 
 
 def test_what_is_away_passes_and_what_stops_a_role_still_does() -> None:
     """A fault of ours that some value met is suspected."""
     log = PartitionId(cluster_id="c", topic="t", topic_id="i", partition=0)
-    assert verdict(KafkaUnavailable("look", "no")) == "passing"
-    assert verdict(RegistryUnavailable(request="id", why="no")) == "passing"
-    assert verdict(Fenced("recorder", log)) == "fatal"
-    assert verdict(KafkaAccessDenied("read", "no")) == "fatal"
-    assert verdict(MemoryError()) == "fatal"
-    assert verdict(OSError(28, "no space left")) == "fatal"
-    assert verdict(EncodingFailed(schema="s", key="k", why="no")) == "poison"
-    assert verdict(MalformedEvent(key="id", why="no")) == "poison"
-    assert verdict(ValueError(CANARY)) == "suspect"
-    assert verdict(StatementError("naive", "INSERT", None, ValueError(CANARY))) == "suspect"
-    assert verdict(KeyboardInterrupt()) == "fatal"
+    assert classify_error(KafkaUnavailable("look", "no")) == "passing"
+    assert classify_error(RegistryUnavailable(request="id", why="no")) == "passing"
+    assert classify_error(Fenced("recorder", log)) == "fatal"
+    assert classify_error(KafkaAccessDenied("read", "no")) == "fatal"
+    assert classify_error(MemoryError()) == "fatal"
+    assert classify_error(OSError(28, "no space left")) == "fatal"
+    assert classify_error(EncodingFailed(schema="s", key="k", why="no")) == "poison"
+    assert classify_error(MalformedEvent(key="id", why="no")) == "poison"
+    assert classify_error(ValueError(CANARY)) == "suspect"
+    assert classify_error(StatementError("naive", "INSERT", None, ValueError(CANARY))) == "suspect"
+    assert classify_error(KeyboardInterrupt()) == "fatal"
 
 
 def test_failures_are_alike_by_their_class_and_never_quoted() -> None:
     """What they say may differ from try to try, and may name somebody."""
-    assert signature(of_postgres("54000")) == signature(of_postgres("54000"))
-    assert signature(of_postgres("54000")) != signature(of_postgres("22021"))
-    assert signature(DeliveryFailed("t", "a", 10)) != signature(DeliveryFailed("t", "a", 18))
-    assert CANARY not in words(of_postgres("54000")) + words(ValueError(CANARY))
-    assert CANARY not in "".join((*signature(of_postgres("22021")), *signature(ValueError(CANARY))))
+    assert error_signature(of_postgres("54000")) == error_signature(of_postgres("54000"))
+    assert error_signature(of_postgres("54000")) != error_signature(of_postgres("22021"))
+    assert error_signature(DeliveryFailed("t", "a", 10)) != error_signature(
+        DeliveryFailed("t", "a", 18)
+    )
+    assert CANARY not in describe_without_values(of_postgres("54000")) + describe_without_values(
+        ValueError(CANARY)
+    )
+    assert CANARY not in "".join(
+        (*error_signature(of_postgres("22021")), *error_signature(ValueError(CANARY)))
+    )

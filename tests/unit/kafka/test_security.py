@@ -15,8 +15,8 @@ from services.kafka.security import (
     PROTOCOLS,
     Security,
     explain_error,
-    librdkafka,
-    unencrypted_hosts,
+    librdkafka_config,
+    remote_addresses,
     validate,
 )
 from services.operations.watch.faust_credentials import credentials
@@ -34,13 +34,13 @@ TLS = Security(
 
 def test_in_the_clear_nothing_is_set() -> None:
     """As it has always been, and as the embedded broker needs it."""
-    assert librdkafka(Security()) == {}
+    assert librdkafka_config(Security()) == {}
     assert credentials(Security()) is None
 
 
 def test_a_user_over_tls_for_librdkafka() -> None:
     """The broker's certificate and name are verified."""
-    assert librdkafka(SCRAM) == {
+    assert librdkafka_config(SCRAM) == {
         "security.protocol": "SASL_SSL",
         "enable.ssl.certificate.verification": True,
         "ssl.endpoint.identification.algorithm": "https",
@@ -52,7 +52,7 @@ def test_a_user_over_tls_for_librdkafka() -> None:
 
 def test_a_certificate_for_librdkafka() -> None:
     """Its files, and no user."""
-    assert librdkafka(TLS) == {
+    assert librdkafka_config(TLS) == {
         "security.protocol": "SSL",
         "enable.ssl.certificate.verification": True,
         "ssl.endpoint.identification.algorithm": "https",
@@ -116,7 +116,7 @@ def test_a_password_is_never_told(protocol: str, mechanism: str | None, said: li
         username="termijn-tagger",
         password="geheim",
     )
-    told = [repr(one), one.who, str(list(validate(one))), str(explain_error(one, said))]
+    told = [repr(one), one.principal, str(list(validate(one))), str(explain_error(one, said))]
     assert not [text for text in told if "geheim" in text]
 
 
@@ -181,4 +181,4 @@ def test_a_silent_broker_is_no_matter_of_ours() -> None:
 )
 def test_addresses_of_other_machines_are_told_apart(servers: str, elsewhere: list[str]) -> None:
     """What goes to them in the clear can be read on the way."""
-    assert unencrypted_hosts(servers) == elsewhere
+    assert remote_addresses(servers) == elsewhere

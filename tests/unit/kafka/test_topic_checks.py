@@ -24,8 +24,8 @@ APPLICATIONS = RetentionRequirement(
     kind="business",
     window_ms=28 * DAY,
     rule="R3a",
-    at_once=("erasure request",),
-    in_clear=("name",),
+    immediate_ends=("erasure request",),
+    plaintext_fields=("name",),
 )
 COMMANDS = RetentionRequirement(topic=command_topic("crm"), kind="own")
 SOUND = {
@@ -55,58 +55,61 @@ def test_what_is_never_deleted_lives_for_ever(settings: dict[str, object]) -> No
     """Compaction alone keeps each subject's last event."""
     assert max_record_age_ms(found(**settings)) is None
     told = "a record lives for ever, and R3a ends after 28.0 days"
-    assert told in check_topic(APPLICATIONS, found(**settings)).findings
+    assert told in check_topic(APPLICATIONS, found(**settings)).problems
 
 
 def test_a_sound_topic_is_only_told_to_encrypt() -> None:
     """An erasure request cannot reach into the log."""
     judged = check_topic(APPLICATIONS, found())
-    assert (judged.findings, judged.changes) == ((), {})
-    assert judged.remarks == ("needs field encryption: erasure request",)
+    assert (judged.problems, judged.changes) == ((), {})
+    assert judged.warnings == ("needs field encryption: erasure request",)
 
 
 def test_where_nothing_is_in_clear_there_is_nothing_to_say() -> None:
     """The keys are destroyed instead, so the log may keep it for longer."""
-    encrypted = replace(APPLICATIONS, in_clear=(), window_ms=None, rule=None)
+    encrypted = replace(APPLICATIONS, plaintext_fields=(), window_ms=None, rule=None)
     judged = check_topic(encrypted, found(retention_ms=3650 * DAY))
-    assert (judged.findings, judged.remarks) == ((), ())
+    assert (judged.problems, judged.warnings) == ((), ())
 
 
 def test_a_segment_that_stays_open_counts() -> None:
     """Retention alone would be in time."""
     judged = check_topic(APPLICATIONS, found(retention_ms=27 * DAY, segment_ms=7 * DAY))
-    assert judged.findings == ("a record lives 34.0 days, and R3a ends after 28.0 days",)
+    assert judged.problems == ("a record lives 34.0 days, and R3a ends after 28.0 days",)
     assert judged.changes == {"retention.ms": str(7 * DAY), "segment.ms": str(DAY)}
 
 
 def test_exactly_the_term_is_in_time_and_a_millisecond_more_is_not() -> None:
     """At most is at most."""
     kept = 27 * DAY - LOOKS
-    assert check_topic(APPLICATIONS, found(retention_ms=kept)).findings == ()
-    assert check_topic(APPLICATIONS, found(retention_ms=kept + 1)).findings != ()
+    assert check_topic(APPLICATIONS, found(retention_ms=kept)).problems == ()
+    assert check_topic(APPLICATIONS, found(retention_ms=kept + 1)).problems != ()
 
 
 def test_in_clear_nothing_lives_longer_than_a_month() -> None:
     """Within it a person has to be told that it was done."""
     orders = replace(APPLICATIONS, window_ms=730 * DAY, rule="D4")
     judged = check_topic(orders, found(retention_ms=60 * DAY))
-    assert judged.findings == (
+    assert judged.problems == (
         "a record lives 61.0 days in clear, and erasure request ends it at once",
     )
-    assert check_topic(replace(orders, in_clear=()), found(retention_ms=60 * DAY)).findings == ()
+    assert (
+        check_topic(replace(orders, plaintext_fields=()), found(retention_ms=60 * DAY)).problems
+        == ()
+    )
 
 
 def test_compaction_is_found_and_taken_away() -> None:
     """It would drop events, and never a subject's last."""
     judged = check_topic(APPLICATIONS, found(cleanup_policy="compact,delete"))
-    assert judged.findings[0].startswith("compaction keeps the last event of each subject")
+    assert judged.problems[0].startswith("compaction keeps the last event of each subject")
     assert judged.changes == {"cleanup.policy": "delete"}
 
 
 def test_a_log_that_is_cut_by_size_is_found() -> None:
     """What nobody has read yet would be gone."""
     judged = check_topic(APPLICATIONS, found(retention_bytes=1_000_000))
-    assert judged.findings == ("is cut by size: what is not read yet would be lost",)
+    assert judged.problems == ("is cut by size: what is not read yet would be lost",)
     assert judged.changes == {"retention.bytes": "-1"}
 
 
@@ -121,14 +124,14 @@ def test_a_log_that_is_cut_by_size_is_found() -> None:
 def test_our_own_topics_have_the_catalogues_term(retention_ms: int, finding: str | None) -> None:
     """Neither longer nor shorter."""
     judged = check_topic(COMMANDS, found(3, retention_ms=retention_ms, segment_ms=2 * DAY))
-    assert judged.findings == ((finding,) if finding else ())
+    assert judged.problems == ((finding,) if finding else ())
     assert judged.changes.get("retention.ms") == (str(14 * DAY) if finding else None)
 
 
 def test_a_missing_topic_is_made_with_all_its_settings() -> None:
     """As the catalogue has it."""
     judged = check_topic(COMMANDS, None)
-    assert (judged.found, judged.findings) == (None, ("is not there",))
+    assert (judged.state, judged.problems) == (None, ("is not there",))
     assert judged.changes == {
         "cleanup.policy": "delete",
         "retention.ms": str(14 * DAY),
@@ -140,7 +143,7 @@ def test_a_missing_topic_is_made_with_all_its_settings() -> None:
 def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
     """Whoever writes the timestamp could pass off an old event as one of its time."""
     judged = check_topic(APPLICATIONS, found(message_timestamp_type="CreateTime"))
-    assert judged.findings == (
+    assert judged.problems == (
         "its senders say when a message came: an old event passes for a new one",
     )
     assert judged.changes == {"message.timestamp.type": "LogAppendTime"}
@@ -149,7 +152,7 @@ def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
 def test_our_own_topics_may_be_dated_by_whoever_sends() -> None:
     """Nothing is decided by it there."""
     sent = found(3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime")
-    assert check_topic(COMMANDS, sent).findings == ()
+    assert check_topic(COMMANDS, sent).problems == ()
 
 
 def test_a_term_shorter_than_the_catalogues_decides() -> None:
@@ -157,7 +160,7 @@ def test_a_term_shorter_than_the_catalogues_decides() -> None:
     short = replace(APPLICATIONS, window_ms=DAY)
     settings = required_settings(short)
     assert (
-        check_topic(short, found(**{k.replace(".", "_"): v for k, v in settings.items()})).findings
+        check_topic(short, found(**{k.replace(".", "_"): v for k, v in settings.items()})).problems
         == ()
     )
     assert int(settings["retention.ms"]) == (DAY - LOOKS) * 7 // 8
@@ -179,14 +182,14 @@ def test_what_the_catalogue_asks_for_is_in_time_for_the_shortest_month(topic: To
     promise = RetentionRequirement(topic=topic, kind="own", window_ms=28 * DAY, rule="R3a")
     settings = {name.replace(".", "_"): value for name, value in required_settings(promise).items()}
     assert settings["retention_ms"] == str(topic.retention_ms)
-    assert check_topic(promise, found(topic.partitions, **settings)).findings == ()
+    assert check_topic(promise, found(topic.partitions, **settings)).problems == ()
 
 
 def test_other_partitions_are_told_and_left() -> None:
     """A key would move to another partition, and order be lost."""
     judged = check_topic(COMMANDS, found(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
     assert judged.changes == {}
-    assert judged.remarks == (
+    assert judged.warnings == (
         "has 4 partitions, not 3: left as it is, since other partitions would get the same keys",
     )
 
@@ -194,9 +197,9 @@ def test_other_partitions_are_told_and_left() -> None:
 def test_a_short_lived_business_topic_is_remarked_upon() -> None:
     """It is in time, and a tagger must not stand still for long."""
     judged = check_topic(
-        replace(APPLICATIONS, in_clear=()), found(retention_ms=DAY, segment_ms=DAY)
+        replace(APPLICATIONS, plaintext_fields=()), found(retention_ms=DAY, segment_ms=DAY)
     )
-    assert judged.remarks == (
+    assert judged.warnings == (
         "lives 2.0 days: a tagger that stands still for so long loses events",
     )
 

@@ -95,7 +95,7 @@ def test_what_a_withdrawal_leaves_counts_too() -> None:
 )
 def test_what_ends_at_once_is_named(event_type: str, at_once: tuple[str, ...]) -> None:
     """No topic's retention can follow these."""
-    found = promised(event_type).at_once
+    found = promised(event_type).immediate_ends
     assert [one for one in at_once if one not in found] == []
     assert bool(found) == bool(at_once)
 
@@ -144,8 +144,8 @@ def test_what_is_encrypted_is_kept_by_its_keys() -> None:
 def test_one_field_in_clear_keeps_the_whole_topic_to_its_term() -> None:
     """It is named."""
     found = encrypted(document(plain=["payment.method", "received_at", "placed_through"]))
-    assert (found.in_clear, found.rule) == (("lines[].quantity",), "D4")
-    assert found.at_once == ("erasure request",)
+    assert (found.plaintext_fields, found.rule) == (("lines[].quantity",), "D4")
+    assert found.immediate_ends == ("erasure request",)
 
 
 def test_data_of_others_in_an_event_has_no_key() -> None:
@@ -170,4 +170,4 @@ def test_data_of_others_in_an_event_has_no_key() -> None:
     topic = business_topic("helpdesk.ticket-opened")
     [promise] = retention_requirements(found, [topic], {"helpdesk.ticket-opened": clear})
     assert (promise.rule, promise.window_ms) == ("D7", 181 * DAY)
-    assert promise.in_clear == tuple(ticket["encrypted"])
+    assert promise.plaintext_fields == tuple(ticket["encrypted"])
