@@ -33,7 +33,7 @@ def _leaves(
     kind: Any, path: str, named: dict[str, Any], inside: frozenset[str]
 ) -> Iterator[FieldPath]:
     if isinstance(kind, list):
-        several = [one for one in kind if one != "null"]
+        several = [branch for branch in kind if branch != "null"]
         if len(several) == 1:
             yield from _leaves(several[0], path, named, inside)
         else:

@@ -183,12 +183,12 @@ def _without_nulls(value: Any) -> Any:
     """Without what is absent: a field that is null and one that is missing say the same."""
     if isinstance(value, Mapping):
         return {
-            key: one if one.__class__ is str else _without_nulls(one)  # most are
-            for key, one in value.items()
-            if one is not None
+            key: item if item.__class__ is str else _without_nulls(item)  # most are
+            for key, item in value.items()
+            if item is not None
         }
     if isinstance(value, list | tuple):
-        return [_without_nulls(one) for one in value]
+        return [_without_nulls(item) for item in value]
     return value
 
 
@@ -237,20 +237,20 @@ def _reject(constant: str) -> None:
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose keys stand once: of two the last would count, and nobody would know."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise MalformedEvent(key="json", why=f"has the key {twice[:_MAX_KEY_CHARS]!r} twice")
-    return found
+    return parsed
 
 
-def _check_depth(value: Any, room: int) -> None:
-    if room == 0:
+def _check_depth(value: Any, levels_left: int) -> None:
+    if levels_left == 0:
         raise MalformedEvent(key="data", why=f"is nested deeper than {_MAX_DEPTH}")
-    for one in value.values() if isinstance(value, dict) else value:
-        if isinstance(one, dict | list):
-            _check_depth(one, room - 1)
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, dict | list):
+            _check_depth(item, levels_left - 1)
 
 
 def _attribute(event: Mapping[str, Any], key: str) -> str:

@@ -65,12 +65,12 @@ def load(*directories: Path) -> SchemaSet:
         InvalidSchema: a file cannot be used, or two do not go together.
     """
     shipped = files("schemas")
-    found = [*_load_directory(shipped / "business"), *_load_directory(shipped / "retention")]
+    schemas = [*_load_directory(shipped / "business"), *_load_directory(shipped / "retention")]
     for directory in directories:
         if not directory.is_dir():
             raise InvalidSchema(file=str(directory), why="is not a directory")
-        found += _load_directory(directory)
-    return SchemaSet(found)
+        schemas += _load_directory(directory)
+    return SchemaSet(schemas)
 
 
 class Codec:
@@ -195,8 +195,8 @@ class Codec:
             else:
                 why = f"does not fit the schema that it names ({type(cause).__name__})"
             raise DecodingFailed(why=why, topic=topic.name) from cause
-        if whole and (left := len(payload) - body.tell()):
-            raise DecodingFailed(why=f"has {left} bytes after its end", topic=topic.name)
+        if whole and (remaining := len(payload) - body.tell()):
+            raise DecodingFailed(why=f"has {remaining} bytes after its end", topic=topic.name)
         return cast(dict[str, Any], value)
 
     def _find_writer(self, topic: Topic, payload: bytes, reader: Schema) -> tuple[Schema, int]:
@@ -205,23 +205,23 @@ class Codec:
             raise DecodingFailed(why="is empty", topic=topic.name)
         if payload.startswith(_SINGLE_OBJECT) and len(payload) >= _SINGLE_OBJECT_FRAME:
             fingerprint = payload[len(_SINGLE_OBJECT) : _SINGLE_OBJECT_FRAME]
-            found = self._schemas.by_fingerprint(fingerprint)
-            if found is None:
+            writer = self._schemas.by_fingerprint(fingerprint)
+            if writer is None:
                 why = f"was written with a schema that is not known here ({fingerprint.hex()})"
                 raise DecodingFailed(why=why, topic=topic.name)
             start = _SINGLE_OBJECT_FRAME
         elif payload.startswith(_CONFLUENT) and len(payload) >= _CONFLUENT_FRAME:
             schema_id = int.from_bytes(payload[len(_CONFLUENT) : _CONFLUENT_FRAME], "big")
-            found = self._schema_by_id(topic, schema_id)
+            writer = self._schema_by_id(topic, schema_id)
             start = _CONFLUENT_FRAME
         elif _SINGLE_OBJECT.startswith(payload[:2]) or payload.startswith(_CONFLUENT):
             raise DecodingFailed(why="ends too early", topic=topic.name)
         else:
             raise DecodingFailed(why="does not begin as Avro on the bus does", topic=topic.name)
-        if found.full_name != reader.full_name:
-            why = f"was written with the schema {found.full_name}"
+        if writer.full_name != reader.full_name:
+            why = f"was written with the schema {writer.full_name}"
             raise DecodingFailed(why=why, topic=topic.name)
-        return found, start
+        return writer, start
 
     def _schema_by_id(self, topic: Topic, schema_id: int) -> Schema:
         if schema_id not in self._by_id:
@@ -234,20 +234,20 @@ class Codec:
                 why = f"was written with schema id {schema_id}, which the registry does not have"
                 raise DecodingFailed(why=why, topic=topic.name)
             self._by_id[schema_id] = self._check_readable(text)
-        found = self._by_id[schema_id]
-        if isinstance(found, str):
+        schema = self._by_id[schema_id]
+        if isinstance(schema, str):
             raise DecodingFailed(
-                why=f"was written with schema id {schema_id}: {found}", topic=topic.name
+                why=f"was written with schema id {schema_id}: {schema}", topic=topic.name
             )
-        return found
+        return schema
 
     def _check_readable(self, text: str) -> Schema | str:
         """The schema that a registry keeps, or why the newest version of ours cannot read it."""
         try:
             schema = _schema("registry", 0, json.loads(text))
-            known = self._schemas.by_fingerprint(schema.fingerprint)
-            if known is not None and known.definition == schema.definition:
-                return known
+            own_schema = self._schemas.by_fingerprint(schema.fingerprint)
+            if own_schema is not None and own_schema.definition == schema.definition:
+                return own_schema
             reader = self._schemas.by_full_name(schema.full_name)
             if reader is not None:
                 pair = {0: schema.definition, reader.version: reader.definition}
@@ -261,7 +261,7 @@ class Codec:
 
 
 def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
-    for file in sorted(directory.iterdir(), key=lambda one: one.name):
+    for file in sorted(directory.iterdir(), key=lambda path: path.name):
         if not file.name.endswith(".avsc"):
             continue
         match = _FILE_NAME.fullmatch(file.name)
@@ -279,7 +279,7 @@ def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
 def _prefix_schema(schema: Schema, last: str) -> Any:
     """The schema of a record's first fields."""
     fields = schema.definition["fields"]
-    end = [one["name"] for one in fields].index(last) + 1
+    end = [field["name"] for field in fields].index(last) + 1
     return fastavro.parse_schema({**schema.definition, "fields": fields[:end]})
 
 

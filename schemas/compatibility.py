@@ -56,14 +56,14 @@ def named_types(schema: Any, namespace: str = "") -> dict[str, Any]:
         return {k: v for branch in schema for k, v in named_types(branch, namespace).items()}
     if not isinstance(schema, dict):
         return {}
-    found: dict[str, Any] = {}
+    types: dict[str, Any] = {}
     if "name" in schema:
         name = full_name(schema, namespace)
         namespace = name.rpartition(".")[0]
-        found[name] = schema
+        types[name] = schema
     for inner in _unwrap(schema):
-        found |= named_types(inner, namespace)
-    return found
+        types |= named_types(inner, namespace)
+    return types
 
 
 def _unwrap(schema: Mapping[str, Any]) -> Iterator[Any]:
@@ -118,14 +118,14 @@ class _Comparison:
     def _compare_schemas(
         self, path: str, reader: Any, writer: Any, reader_space: str, writer_space: str
     ) -> Iterator[tuple[str, str]]:
-        takes = self._reader.branches(reader, reader_space)
+        accepted = self._reader.branches(reader, reader_space)
         for written in self._writer.branches(writer, writer_space):
-            alike = [one for one in takes if _same_name(one, written)]
-            alike.sort(key=lambda one, kind=written.kind: one.kind != kind)  # type: ignore[misc]
-            if alike:
-                yield from self._compare_types(path, alike[0], written)
-            elif len(takes) == 1 and not isinstance(writer, list):
-                yield path, f"{_describe(written)} became {_describe(takes[0])}"
+            matching = [branch for branch in accepted if _same_name(branch, written)]
+            matching.sort(key=lambda branch, kind=written.kind: branch.kind != kind)  # type: ignore[misc]
+            if matching:
+                yield from self._compare_types(path, matching[0], written)
+            elif len(accepted) == 1 and not isinstance(writer, list):
+                yield path, f"{_describe(written)} became {_describe(accepted[0])}"
             else:
                 yield path, f"takes no {_describe(written)}"
 
@@ -178,5 +178,5 @@ def _same_name(reader: _Type, writer: _Type) -> bool:
     return reader.kind in _PROMOTIONS.get(writer.kind, ())
 
 
-def _describe(one: _Type) -> str:
-    return one.name or one.kind
+def _describe(type_: _Type) -> str:
+    return type_.name or type_.kind

@@ -37,8 +37,11 @@ def unknown_fields(given: Any, fitted: Any) -> Iterator[str]:
                 for path in unknown_fields(value, fitted[name]):
                     yield f"{name}{path}" if path.startswith("[") else f"{name}.{path}"
         case list() | tuple(), list():
-            found = (unknown_fields(one, other) for one, other in zip(given, fitted, strict=False))
-            for path in dict.fromkeys(path for paths in found for path in paths):
+            paths_of_items = (
+                unknown_fields(item, fitted_item)
+                for item, fitted_item in zip(given, fitted, strict=False)
+            )
+            for path in dict.fromkeys(path for item_paths in paths_of_items for path in item_paths):
                 yield f"[]{path}" if path.startswith("[") else f"[].{path}"
 
 
@@ -93,11 +96,11 @@ class _Compiler:
             (branch for branch in branches if branch != "null"),
             key=lambda branch: isinstance(branch, dict) and branch["type"] == "array",
         )
-        fits = [self.compile(branch, namespace) for branch in others]
-        one = fits[0] if len(fits) == 1 else _any(fits)
+        coercers = [self.compile(branch, namespace) for branch in others]
+        coercer = coercers[0] if len(coercers) == 1 else _any(coercers)
         if len(others) == len(branches):
-            return one
-        return lambda value: None if value is None else one(value)
+            return coercer
+        return lambda value: None if value is None else coercer(value)
 
     def _may_take_no_bytes(self, schema: Any, namespace: str) -> bool:
         match schema:
@@ -148,7 +151,7 @@ def _array(item: Coercer) -> Coercer:
         if not isinstance(value, list | tuple):
             raise CoercionError("is not a list")
         try:
-            return [item(one) for one in value]
+            return [item(element) for element in value]
         except CoercionError as misfit:
             raise misfit.prefixed("[]") from None
 
@@ -160,7 +163,7 @@ def _map(inner: Coercer) -> Coercer:
         if not isinstance(value, Mapping):
             raise CoercionError("is not an object")
         try:
-            return {PLAIN["string"](key): inner(one) for key, one in value.items()}
+            return {PLAIN["string"](key): inner(item) for key, item in value.items()}
         except CoercionError as misfit:
             raise misfit.prefixed("[]") from None
 
@@ -185,9 +188,9 @@ def _fixed(size: int) -> Coercer:
     return fit
 
 
-def _any(fits: list[Coercer]) -> Coercer:
+def _any(coercers: list[Coercer]) -> Coercer:
     def fit(value: Any) -> Any:
-        for inner in fits:
+        for inner in coercers:
             try:
                 return inner(value)
             except CoercionError:

@@ -70,7 +70,7 @@ def control_character_problem(text: str) -> str | None:
     """That a text holds what no identifier has and not every database can store, if it does."""
     if text.isprintable():  # what is printable has neither
         return None
-    if any(unicodedata.category(one) in _CONTROL_CATEGORIES for one in text):
+    if any(unicodedata.category(character) in _CONTROL_CATEGORIES for character in text):
         return "holds a control character"
     return None
 

@@ -51,15 +51,15 @@ class Registry:
             RegistryUnavailable: the registry did not answer.
         """
         try:
-            found = self._client.lookup_schema(_subject(topic), Schema(text, "AVRO")).schema_id
+            schema_id = self._client.lookup_schema(_subject(topic), Schema(text, "AVRO")).schema_id
         except Exception as cause:
             if _is_not_found(cause):
                 why = "is not registered; register it before anything is written with it"
                 raise UnknownSchema(schema=_subject(topic), why=why) from cause
             raise RegistryUnavailable(request=_subject(topic), why=str(cause)) from cause
-        if found is None:
+        if schema_id is None:
             raise RegistryUnavailable(request=_subject(topic), why="answered without an id")
-        return found
+        return schema_id
 
     def register(self, topic: str, text: str) -> int:
         """Register a schema for a topic; the answer is its id, the same when it was there before.
@@ -83,10 +83,12 @@ class Registry:
         try:
             return [
                 RegisteredSchema(
-                    version=version, id=found.schema_id or 0, text=found.schema.schema_str or ""
+                    version=version,
+                    id=registered.schema_id or 0,
+                    text=registered.schema.schema_str or "",
                 )
                 for version in sorted(self._client.get_versions(subject))
-                for found in (self._client.get_version(subject, version),)
+                for registered in (self._client.get_version(subject, version),)
             ]
         except Exception as cause:
             if _is_not_found(cause):

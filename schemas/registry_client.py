@@ -32,16 +32,18 @@ def open_client(
     Raises:
         ValueError, OSError: it cannot be reached so, whatever answers.
     """
-    reached: dict[str, str | int] = {"url": url, **_RETRY_SETTINGS}
+    configuration: dict[str, str | int] = {"url": url, **_RETRY_SETTINGS}
     if login:
-        reached["basic.auth.user.info"] = login
+        configuration["basic.auth.user.info"] = login
     if ca:
-        reached["ssl.ca.location"] = str(ca)
-    found = SchemaRegistryClient(reached)
-    rest: Any = found._rest_client  # it offers no other way to a deadline
-    rest.session.close()
-    rest.session = _Session(verify=rest.verify, auth=rest.auth, seconds=seconds)
-    return found
+        configuration["ssl.ca.location"] = str(ca)
+    client = SchemaRegistryClient(configuration)
+    http_client: Any = client._rest_client  # it offers no other way to a deadline
+    http_client.session.close()
+    http_client.session = _Session(
+        verify=http_client.verify, auth=http_client.auth, seconds=seconds
+    )
+    return client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,25 +63,25 @@ class _Session:
         params: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
         """One exchange. An error names the registry, without what it may be asked as."""
-        place = httpx2.URL(url)
-        named = f"{place.scheme}://{place.netloc.decode('ascii')}"
-        asked = self._exchange(
-            httpx2.Request(method, place, headers=headers, content=content, params=params)
+        address = httpx2.URL(url)
+        server = f"{address.scheme}://{address.netloc.decode('ascii')}"
+        exchange = self._exchange(
+            httpx2.Request(method, address, headers=headers, content=content, params=params)
         )
         try:
-            with ThreadPoolExecutor(1) as own:  # whoever calls may have a loop of its own
-                return own.submit(asyncio.run, asked).result()
+            with ThreadPoolExecutor(1) as executor:  # whoever calls may have a loop of its own
+                return executor.submit(asyncio.run, exchange).result()
         except TimeoutError as cause:
-            raise TimeoutError(f"{named}: gave no whole answer in {self.seconds:g} s") from cause
+            raise TimeoutError(f"{server}: gave no whole answer in {self.seconds:g} s") from cause
         except httpx2.TransportError as cause:
-            raise type(cause)(f"{named}: {cause or type(cause).__name__}") from cause
+            raise type(cause)(f"{server}: {cause or type(cause).__name__}") from cause
 
     async def _exchange(self, request: httpx2.Request) -> httpx2.Response:
         async with (
             asyncio.timeout(self.seconds),
-            httpx2.AsyncClient(verify=self.verify, auth=self.auth, timeout=None) as reached,
+            httpx2.AsyncClient(verify=self.verify, auth=self.auth, timeout=None) as http_client,
         ):
-            return await reached.send(request)
+            return await http_client.send(request)
 
     def close(self) -> None:
         """Nothing stays open."""

@@ -53,7 +53,7 @@ class SchemaSet:
         self._by_fingerprint: dict[bytes, Schema] = {}
         self._newest: dict[str, Schema] = {}
         self._owners: dict[str, str] = {}
-        for schema in sorted(versions, key=lambda one: (one.name, one.version)):
+        for schema in sorted(versions, key=lambda schema: (schema.name, schema.version)):
             family = self._versions.setdefault(schema.name, {})
             if schema.version in family:
                 raise InvalidSchema(file=schema.file, why="is there twice")

@@ -22,13 +22,13 @@ Headers = Sequence[tuple[str, bytes]]
 def replay_headers(letter: DeadLetter, original: OriginalMessage, cipher: AeadCipher) -> Headers:
     """The headers with which it goes back: its own, and when it arrived."""
     headers = _without_arrival(original.headers)
-    arrived = (original.arrived or letter.at).isoformat().encode()
-    place = _binding_context(letter.topic, original.key, original.value, headers)
+    arrived_at = (original.arrived or letter.at).isoformat().encode()
+    context = _binding_context(letter.topic, original.key, original.value, headers)
     return [
         *headers,
         (
             ARRIVAL_HEADER,
-            f"{cipher.key_id}:".encode() + b64encode(cipher.encrypt_bytes(arrived, place)),
+            f"{cipher.key_id}:".encode() + b64encode(cipher.encrypt_bytes(arrived_at, context)),
         ),
     ]
 
@@ -41,14 +41,14 @@ def first_arrival(
     cipher: AeadCipher,
 ) -> datetime | None:
     """When a message that was replayed arrived first; nothing for one that was not, whatever it says."""
-    told = next((value for name, value in headers if name == ARRIVAL_HEADER), None)
-    if told is None:
+    header = next((value for name, value in headers if name == ARRIVAL_HEADER), None)
+    if header is None:
         return None
-    key_id, _, sealed = told.decode("ascii", "replace").partition(":")
+    key_id, _, encrypted = header.decode("ascii", "replace").partition(":")
     try:
-        place = _binding_context(topic, key, value, _without_arrival(headers))
+        context = _binding_context(topic, key, value, _without_arrival(headers))
         return datetime.fromisoformat(
-            cipher.decrypt_bytes(b64decode(sealed), place, key_id).decode()
+            cipher.decrypt_bytes(b64decode(encrypted), context, key_id).decode()
         )
     except (DecryptionFailed, ValueError):
         return None
@@ -63,7 +63,7 @@ def _binding_context(topic: str, key: bytes | None, value: bytes | None, headers
     parts = (
         key or b"",
         value or b"",
-        *(part for name, at in headers for part in (name.encode(), at)),
+        *(part for name, content in headers for part in (name.encode(), content)),
     )
     digest = sha256(b"".join(sha256(part).digest() for part in parts))
     return f"arrived/{topic}/{digest.hexdigest()}"

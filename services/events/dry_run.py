@@ -121,18 +121,20 @@ class DryRun:
             with suppress(MalformedEvent):
                 event = parse_structured(text)
                 lines[event.type, event.source, event.id].append(number)
-        repeated = {number for those in lines.values() if len(those) > 1 for number in those}
-        found: dict[UUID, tuple[datetime, int, bytes]] = {}
+        repeated = {number for numbers in lines.values() if len(numbers) > 1 for number in numbers}
+        first_events: dict[UUID, tuple[datetime, int, bytes]] = {}
         for number, text in read_lines(source) if repeated else ():
             if number not in repeated:
                 continue
             with suppress(_NotPublishable, *TAGGING_ERRORS):
                 event = replace(parse_structured(text), backfill=backfill)
                 arrival = self._plan_event(event)[1].event
-                one = (event.time, number, arrival.content_hash)
+                candidate = (event.time, number, arrival.content_hash)
                 identity = event_id(event.type, event.source, event.id)
-                found[identity] = min(one, found.get(identity, one))
-        return {identity: (number, content) for identity, (_, number, content) in found.items()}
+                first_events[identity] = min(candidate, first_events.get(identity, candidate))
+        return {
+            identity: (number, content) for identity, (_, number, content) in first_events.items()
+        }
 
     def _run_line(
         self, line: int, text: str, backfill: str | None, firsts: _FirstLines
@@ -165,19 +167,19 @@ class DryRun:
         place = RecordMetadata(business_topic(event.type).name, 0, 0)
         headers = to_headers(event)
         body = self._encode_body(event)
-        passed = self._tagger.tag_message(place, headers, body, self._now)
-        size = len(body) + len(passed.key) + sum(len(name) + len(text) for name, text in headers)
+        message = self._tagger.tag_message(place, headers, body, self._now)
+        size = len(body) + len(message.key) + sum(len(name) + len(text) for name, text in headers)
         if size > limits.MAX_PUBLISHED:
             raise _NotPublishable("too-large", "data", f"{size} bytes are too many for one message")
-        return passed, self._reader.read_plan(passed.value)
+        return message, self._reader.read_plan(message.value)
 
     def _check_event(self, line: int, event: CloudEvent, firsts: _FirstLines) -> DryRunResult:
-        passed, plan = self._plan_event(event)
+        message, plan = self._plan_event(event)
         first, content = firsts.get(plan.event_id, (line, plan.event.content_hash))
         if content != plan.event.content_hash:
             why = f"line {first} gave this identity to other content"
             raise TaggingFailed("identity-conflict", "id", why)
-        records = self._codec.decode(TAGGED, passed.value)["records"]
+        records = self._codec.decode(TAGGED, message.value)["records"]
         return DryRunResult(
             line=line,
             outcome="recorded" if first == line else "duplicate",

@@ -103,21 +103,21 @@ def read_tagged_events(source: Source, policy: Policy) -> list[tuple[CloudEvent,
         InvalidEventLine: a line is not a CloudEvent, cannot be tagged, or has an identity that another line
             gave to other content.
     """
-    found: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
+    by_identity: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
     for number, event in read_events(source):
         identity = (event.type, event.source, event.id)
-        known = found.get(identity)
-        if known is not None:
-            if hash_event(known[0]) != hash_event(event):
+        earlier = by_identity.get(identity)
+        if earlier is not None:
+            if hash_event(earlier[0]) != hash_event(event):
                 why = "was given to another event of this type and source"
                 raise InvalidEventLine(str(source), number, "id", why)
             continue
         try:
             check_source(event, policy)
-            found[identity] = (event, tag(event, policy))
+            by_identity[identity] = (event, tag(event, policy))
         except TaggingFailed as cause:
             raise InvalidEventLine(str(source), number, cause.key, cause.why) from cause
-    return list(found.values())
+    return list(by_identity.values())
 
 
 @contextmanager

@@ -76,8 +76,8 @@ def decode_storable(codec: Codec, topic: Topic, payload: bytes | None) -> Mappin
 
 
 def _check_texts(value: Mapping[str, Any], topic: Topic) -> None:
-    for name, one in value.items():
-        if one.__class__ is str and "\0" in one:
+    for name, field in value.items():
+        if field.__class__ is str and "\0" in field:
             raise DecodingFailed(why=f"{name} holds a null character", topic=topic.name)
 
 

@@ -91,7 +91,7 @@ class IngestionPlan(NamedTuple):
 
         What is said of a person, and the start of a clock, counts whatever its time.
         """
-        makes_due = self.records or any(one.move == "end" for one in self.clock_changes)
+        makes_due = self.records or any(change.move == "end" for change in self.clock_changes)
         return self.event.history if makes_due else None
 
 
@@ -115,10 +115,10 @@ class IngestionPlanner:
             TaggingFailed: its deciding fields do not fit the policy.
         """
         shapes = self._shapes.get(arrival.type) or self._load_shapes(arrival.type)
-        found = shapes.find(arrival.decision_fields) if shapes else None
-        if found is None or not MIN_EVENT_TIME <= arrival.time < MAX_EVENT_TIME:
+        shape_and_values = shapes.find(arrival.decision_fields) if shapes else None
+        if shape_and_values is None or not MIN_EVENT_TIME <= arrival.time < MAX_EVENT_TIME:
             return build_plan(arrival, self.policy)
-        shape, values = found
+        shape, values = shape_and_values
         key = (arrival.type, shape, retiring.retirement_era(arrival.time, self._retiring))
         template = self._templates.get(key)
         if template is not None:
@@ -142,8 +142,10 @@ class IngestionPlanner:
     ) -> _PlanTemplate | None:
         if planned.privacy_event:
             return None  # what is said is made of more than identifiers, and is rare
-        stood = replace(arrival, decision_fields=shapes.with_placeholders(arrival.decision_fields))
-        template = _PlanTemplate(tag(stood, self.policy), self.policy)
+        placeholder_row = replace(
+            arrival, decision_fields=shapes.with_placeholders(arrival.decision_fields)
+        )
+        template = _PlanTemplate(tag(placeholder_row, self.policy), self.policy)
         return template if template.fill(arrival, values) == planned else None
 
 
@@ -171,7 +173,8 @@ def build_plan(arrival: TaggedEventRow, policy: Policy) -> IngestionPlan:
             for subject in tagged.subjects
         ],
         clock_changes=[
-            PlannedClockChange(_clock_ref(one.clock), one.move) for one in tagged.clock_changes
+            PlannedClockChange(_clock_ref(change.clock), change.move)
+            for change in tagged.clock_changes
         ],
         privacy_event=tagged.privacy_event,
     )
@@ -199,7 +202,8 @@ class _PlanTemplate:
             for subject in tagged.subjects
         ]
         self._moves = [
-            (clocks.setdefault(one.clock, len(clocks)), one.move) for one in tagged.clock_changes
+            (clocks.setdefault(change.clock, len(clocks)), change.move)
+            for change in tagged.clock_changes
         ]
         self._clocks = [
             (
@@ -253,13 +257,16 @@ def _clock_ref(clock: ClockKey) -> ClockRef:
 def _earliest_ending_terms(terms: frozenset[EventTerm], policy: Policy) -> Sequence[EventTerm]:
     """Those of the terms of which one runs out first, whenever the event was."""
     by_rule: dict[str | None, EventTerm] = {}
-    for one in sorted(terms, key=lambda one: policy.systems[one.system].lead_time_period.exact):
-        by_rule[one.rule] = one  # the longest lead leaves first
+    for event_term in sorted(
+        terms, key=lambda event_term: policy.systems[event_term.system].lead_time_period.exact
+    ):
+        by_rule[event_term.rule] = event_term  # the longest lead leaves first
     return [
-        one
-        for one in by_rule.values()
+        event_term
+        for event_term in by_rule.values()
         if not any(
-            _upper_bound(other, policy) < _lower_bound(one, policy) for other in by_rule.values()
+            _upper_bound(other, policy) < _lower_bound(event_term, policy)
+            for other in by_rule.values()
         )
     ]
 
@@ -279,5 +286,5 @@ def _lower_bound(term: EventTerm, policy: Policy) -> timedelta:
     if term.rule is None:
         return timedelta(0)
     period = policy.rules[term.rule].period
-    kept = timedelta(days=28 * period.months + period.days - 2) + period.exact
-    return kept - policy.systems[term.system].lead_time_period.exact
+    shortest = timedelta(days=28 * period.months + period.days - 2) + period.exact
+    return shortest - policy.systems[term.system].lead_time_period.exact

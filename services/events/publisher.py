@@ -78,17 +78,17 @@ class Publisher:
     ) -> Iterator[Sequence[RecordMetadata]]:
         """Send messages, and say after each batch where the brokers have put them."""
         batch: list[OutgoingMessage] = []
-        size = held = 0
+        size = recorded_size = 0
         for message in messages:
             batch.append(message)
             size += len(message.value or b"")
-            full = self.wait_until_recorded is not None and size - held >= _BATCH_BYTES
+            full = self.wait_until_recorded is not None and size - recorded_size >= _BATCH_BYTES
             if len(batch) >= _BATCH_SIZE or full:
                 yield self.sender.send(batch)
                 batch = []
             if full and self.wait_until_recorded is not None:
                 self.wait_until_recorded()
-                held = size
+                recorded_size = size
         yield self.sender.send(batch)
 
     def messages_from_file(self, source: Source, backfill: str | None) -> Iterator[OutgoingMessage]:

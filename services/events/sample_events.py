@@ -41,7 +41,7 @@ class _Story:
 
     def events(self, prefix: str, companies: int) -> list[CloudEvent]:
         """All events, oldest first."""
-        found = [
+        made = [
             event
             for number in range(1, companies + 1)
             for chapter in (
@@ -55,7 +55,7 @@ class _Story:
             )
             for event in chapter(f"{prefix}-{number}", number)
         ]
-        return sorted(found, key=lambda event: event.time)
+        return sorted(made, key=lambda event: event.time)
 
     def _customer(self, n: str, number: int) -> Iterator[CloudEvent]:
         customer = f"SAMPLE-C{n}"

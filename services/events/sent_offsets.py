@@ -23,12 +23,12 @@ class OffsetRecorder:
     def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
         """Send all, as the sender does."""
         placed = self.sender.send(messages)
-        for one in sorted(placed, key=lambda one: one.offset):
-            runs = self._runs[one.topic, one.partition]
-            if runs and runs[-1][1] == one.offset:
-                runs[-1] = (runs[-1][0], one.offset + 1)
+        for metadata in sorted(placed, key=lambda metadata: metadata.offset):
+            runs = self._runs[metadata.topic, metadata.partition]
+            if runs and runs[-1][1] == metadata.offset:
+                runs[-1] = (runs[-1][0], metadata.offset + 1)
             else:
-                runs.append((one.offset, one.offset + 1))
+                runs.append((metadata.offset, metadata.offset + 1))
         return placed
 
     @property
@@ -39,5 +39,5 @@ class OffsetRecorder:
     def contains(self, topic: str, partition: int, offset: int) -> bool:
         """Whether something that was sent stands there."""
         runs = self._runs.get((topic, partition), [])
-        at = bisect_right(runs, offset, key=lambda run: run[0]) - 1
-        return at >= 0 and offset < runs[at][1]
+        index = bisect_right(runs, offset, key=lambda run: run[0]) - 1
+        return index >= 0 and offset < runs[index][1]

@@ -70,12 +70,14 @@ class TaggedEventBuilder:
             TaggingFailed: the policy cannot tag it.
         """
         tagged = tag(event, self.policy)
-        unsaid = VariableParts(
+        variable_parts = VariableParts(
             time=event.time,
             content_hash=hash_event(event),
             deciding=encode_decision_fields(tagged.decision_fields),
         )
-        value = self.value(event, place, tagged, unsaid, self.window_dates(event.time), history)
+        value = self.value(
+            event, place, tagged, variable_parts, self.window_dates(event.time), history
+        )
         encoded = self.codec.encode(TAGGED, value, trusted=True)
         if (
             len(encoded) > limits.MAX_MESSAGE
@@ -97,8 +99,8 @@ class TaggedEventBuilder:
         event: CloudEvent,
         place: RecordMetadata,
         tagged: TaggedEvent,
-        unsaid: VariableParts,
-        view: WindowOf,
+        variable_parts: VariableParts,
+        window_of: WindowOf,
         history: str | None,
     ) -> dict[str, Any]:
         """The tagged event as a value of its schema."""
@@ -106,8 +108,8 @@ class TaggedEventBuilder:
             "source": event.source,
             "id": event.id,
             "type": event.type,
-            "time": unsaid.time,
-            "content_hash": unsaid.content_hash,
+            "time": variable_parts.time,
+            "content_hash": variable_parts.content_hash,
             "topic": place.topic,
             "partition": place.partition,
             "offset": place.offset,
@@ -115,19 +117,19 @@ class TaggedEventBuilder:
             "policy_version": self.policy.version,
             "backfill": event.backfill,
             "history": history,
-            "deciding": unsaid.deciding,
-            "records": self._records(tagged, view),
+            "deciding": variable_parts.deciding,
+            "records": self._records(tagged, window_of),
             "moves": [
                 {"clock": move.clock.clock, "key": move.clock.key, "move": move.move}
                 for move in tagged.clock_changes
             ],
         }
 
-    def _records(self, tagged: TaggedEvent, view: WindowOf) -> list[dict[str, Any]]:
+    def _records(self, tagged: TaggedEvent, window_of: WindowOf) -> list[dict[str, Any]]:
         """The holdings with their windows as far as the event alone tells them: informative."""
         records: dict[str, list[dict[str, Any]]] = {}
         for holding in tagged.holdings:
-            seen = view(holding)
+            holding_window = window_of(holding)
             records.setdefault(holding.subject, []).append(
                 {
                     "purpose": holding.purpose,
@@ -135,10 +137,14 @@ class TaggedEventBuilder:
                     "rule": holding.rule,
                     "systems": list(holding.systems),
                     "anchor": str(self.policy.rules[holding.rule].anchor),
-                    "anchor_at": seen.anchor_at,
-                    "not_before": seen.not_before,
-                    "erase_by": seen.erase_by,
-                    "due_at": {one: at for one, at in seen.due_at.items() if at is not None},
+                    "anchor_at": holding_window.anchor_at,
+                    "not_before": holding_window.not_before,
+                    "erase_by": holding_window.erase_by,
+                    "due_at": {
+                        system: due_at
+                        for system, due_at in holding_window.due_at.items()
+                        if due_at is not None
+                    },
                 }
             )
-        return [{"subject": subject, "holdings": found} for subject, found in records.items()]
+        return [{"subject": subject, "holdings": holdings} for subject, holdings in records.items()]

@@ -80,11 +80,11 @@ class EventTagger:
         """
         topic = self.topics[place.topic]
         data = self.codec.decode(topic, body)
-        plan = self._templates_by_topic.get(place.topic) or self._templates_for(topic)
+        templates = self._templates_by_topic.get(place.topic) or self._templates_for(topic)
         taken_at = taken_at or arrived_at
-        usual = plan.fast_path_message(headers, data, arrived_at, taken_at, self.bound)
-        if usual is not None and (known := plan.templates.get(usual.key)) is not None:
-            return plan.render(known, usual, place, data)
+        plain = templates.fast_path_message(headers, data, arrived_at, taken_at, self.bound)
+        if plain is not None and (cached := templates.templates.get(plain.key)) is not None:
+            return templates.render(cached, plain, place, data)
         event = from_headers(headers, data)
         if event.type != topic.schema:
             raise MalformedEvent(key="ce_type", why=f"is not the type of {topic.name}")
@@ -93,16 +93,16 @@ class EventTagger:
             why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
             raise TaggingFailed("impossible-time", "time", why)
         history = history_group(event.type, event.time, taken_at, self.bound)
-        passed = plan.passing.build(event, place, history)
-        if usual is not None and usual.key not in plan.templates:
-            plan.cache_template(usual, event, place, passed, history)
-        return passed
+        tagged_message = templates.passing.build(event, place, history)
+        if plain is not None and plain.key not in templates.templates:
+            templates.cache_template(plain, event, place, tagged_message, history)
+        return tagged_message
 
     def _templates_for(self, topic: Topic) -> _TypeTemplates:
-        passing = TaggedEventBuilder(policy=self.policy, codec=self.codec)
-        plan = _TypeTemplates(type=topic.schema, builder=passing)
-        self._templates_by_topic[topic.name] = plan
-        return plan
+        builder = TaggedEventBuilder(policy=self.policy, codec=self.codec)
+        templates = _TypeTemplates(type=topic.schema, builder=builder)
+        self._templates_by_topic[topic.name] = templates
+        return templates
 
 
 class _TypeTemplates:
@@ -119,8 +119,10 @@ class _TypeTemplates:
         self._shapes = Shapes.from_policy(kind, policy) if kind else None
         self._restricted_kind = kind if kind and kind.sources else None
         self._retiring = retiring.retirement_times(policy)
-        rules = [policy.rules[one.rule] for one in kind.holdings] if kind else []
-        self._book_year = next((one for one in rules if one.anchor.kind == "book-year"), None)
+        rules = [policy.rules[rule_of.rule] for rule_of in kind.holdings] if kind else []
+        self._book_year = next(
+            (rule_of for rule_of in rules if rule_of.anchor.kind == "book-year"), None
+        )
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
 
     def fast_path_message(
@@ -132,99 +134,101 @@ class _TypeTemplates:
         bound: timedelta,
     ) -> FastPathMessage | None:
         """The message, if there is nothing about it that only the plain way could judge."""
-        given = dict(headers)
-        id, source, at = given.get("ce_id"), given.get("ce_source"), given.get("ce_time")
+        by_name = dict(headers)
+        id, source, at = by_name.get("ce_id"), by_name.get("ce_source"), by_name.get("ce_time")
         if (
             self._shapes is None
-            or given.get("ce_type") != self._name
-            or given.get("ce_specversion") != b"1.0"
+            or by_name.get("ce_type") != self._name
+            or by_name.get("ce_specversion") != b"1.0"
             or not (id and source and at)
             or not (_is_plain_ascii(id) and _is_plain_ascii(source) and _parse_plain_time(at))
             or (self._restricted_kind and not admits_source(self._restricted_kind, source.decode()))
         ):
             return None
-        found = self._shapes.find(data)
-        if found is None:
+        shape_and_values = self._shapes.find(data)
+        if shape_and_values is None:
             return None
-        written = at.decode()
+        time_text = at.decode()
         try:
-            time = datetime.fromisoformat(written)
+            time = datetime.fromisoformat(time_text)
         except ValueError:
             return None
         if not MIN_EVENT_TIME <= time < MAX_EVENT_TIME or time > arrived + _MAX_CLOCK_SKEW:
             return None
-        shape, values = found
+        shape, values = shape_and_values
         year = self._book_year_end(time) if self._book_year else None
         history = history_group(self._type, time, taken, bound)
         era = retiring.retirement_era(time, self._retiring)
-        key = (shape, given.get("ce_termijnbackfill"), year, history, era)
-        return FastPathMessage(source, id, written, time, key, values)
+        key = (shape, by_name.get("ce_termijnbackfill"), year, history, era)
+        return FastPathMessage(source, id, time_text, time, key, values)
 
     def render(
         self,
-        known: _CachedTemplate,
-        usual: FastPathMessage,
+        cached: _CachedTemplate,
+        plain: FastPathMessage,
         place: RecordMetadata,
         data: Mapping[str, Any],
     ) -> TaggedMessage:
         """The tagged event of a usual message by its template."""
         instants: list[datetime] = []
-        for holding in known.fixed_holdings:
-            instants += _instants(self.passing.window_dates(usual.time)(holding))
-        key, value = known.template.fill(
-            usual,
-            hash_content(self._type, usual.time_text, data),
+        for holding in cached.fixed_holdings:
+            instants += _instants(self.passing.window_dates(plain.time)(holding))
+        key, value = cached.template.fill(
+            plain,
+            hash_content(self._type, plain.time_text, data),
             place.partition,
             place.offset,
             instants,
         )
-        return TaggedMessage(self._type, key, value, known.rules)
+        return TaggedMessage(self._type, key, value, cached.rules)
 
     def cache_template(
         self,
-        usual: FastPathMessage,
+        plain: FastPathMessage,
         event: CloudEvent,
         place: RecordMetadata,
-        passed: TaggedMessage,
+        tagged_message: TaggedMessage,
         history: str | None,
     ) -> None:
         """Keep the template of a shape, if it gives for this event what the plain way gave."""
         if len(self.templates) >= _MAX_TEMPLATES:
             self.templates.clear()
-        known = self._build_template(event, place.topic, history)
-        fits = self.render(known, usual, place, event.data) == passed
-        self.templates[usual.key] = known if fits else None
+        cached = self._build_template(event, place.topic, history)
+        fits = self.render(cached, plain, place, event.data) == tagged_message
+        self.templates[plain.key] = cached if fits else None
 
     def _build_template(
         self, event: CloudEvent, topic: str, history: str | None
     ) -> _CachedTemplate:
         """The template of an event's shape: its tagged event with stand-ins for what will differ."""
         assert self._shapes is not None
-        stood = replace(
+        placeholder_event = replace(
             event,
             source=templates.SOURCE,
             id=templates.ID,
             data=self._shapes.with_placeholders(event.data),
         )
         policy = self.passing.policy
-        tagged = tag(stood, policy)
-        unsaid = VariableParts(
+        tagged = tag(placeholder_event, policy)
+        variable_parts = VariableParts(
             time=templates.TIME, content_hash=templates.HASH, deciding=templates.DECIDING
         )
         place = RecordMetadata(topic, templates.PARTITION, templates.OFFSET)
-        fixed: dict[tuple[str, tuple[str, ...]], tuple[Holding, Window]] = {}
-        free = iter(templates.INSTANTS)
-        plain = self.passing.window_dates(event.time)
+        with_own_dates: dict[tuple[str, tuple[str, ...]], tuple[Holding, Window]] = {}
+        unused = iter(templates.INSTANTS)
+        actual_window = self.passing.window_dates(event.time)
 
-        def view(holding: Holding) -> Window:
+        def window_of(holding: Holding) -> Window:
             if holding.clock or policy.rules[holding.rule].anchor.kind != "event":
-                return plain(holding)
-            like = (holding.rule, holding.systems)
-            if like not in fixed:
-                fixed[like] = holding, _with_placeholders(plain(holding), free)
-            return fixed[like][1]
+                return actual_window(holding)
+            key = (holding.rule, holding.systems)
+            if key not in with_own_dates:
+                with_own_dates[key] = holding, _with_placeholders(actual_window(holding), unused)
+            return with_own_dates[key][1]
 
-        value = self.passing.value(stood, place, tagged, unsaid, view, history)
+        value = self.passing.value(
+            placeholder_event, place, tagged, variable_parts, window_of, history
+        )
         template = TaggedEventTemplate(
             self.passing.codec.encode(TAGGED, value, trusted=True),
             key=tagged.message_key,
@@ -232,20 +236,20 @@ class _TypeTemplates:
             texts=[*tagged.subjects, *(move.clock.key for move in tagged.clock_changes)],
         )
         rules = tuple(holding.rule for holding in tagged.holdings)
-        return _CachedTemplate(template, [holding for holding, _ in fixed.values()], rules)
+        return _CachedTemplate(template, [holding for holding, _ in with_own_dates.values()], rules)
 
     def _book_year_end(self, time: datetime) -> datetime:
         """The end of the book year of an instant.
 
         It never falls as time goes on: whatever lies between two instants of one year is of that year.
         """
-        for end, (first, last) in self._years.items():
-            if first <= time <= last:
+        for end, (earliest, latest) in self._years.items():
+            if earliest <= time <= latest:
                 return end
         assert self._book_year is not None
         end = event_anchor(self._book_year, time, self.passing.policy)
-        first, last = self._years.get(end, (time, time))
-        self._years[end] = min(first, time), max(last, time)
+        earliest, latest = self._years.get(end, (time, time))
+        self._years[end] = min(earliest, time), max(latest, time)
         return end
 
 

@@ -66,22 +66,22 @@ class Shapes:
         }
         if kind.act:
             deciding.add("purpose")  # which must be one of the policy's
-        named = (*kind.subject, *(one.subject for one in kind.holdings if one.subject))
-        subjects = tuple({one.field for one in named if one.kind is None})
-        free = {
+        named = (*kind.subject, *(part.subject for part in kind.holdings if part.subject))
+        subjects = tuple({part.field for part in named if part.kind is None})
+        identifiers = {
             name: spec.type
             for name, spec in kind.fields.items()
             if name not in deciding and not spec.one_of and spec.default is None
         }
         keys = {name for clock in policy.clocks.values() for name in clock.key}
-        keys |= {name for one in kind.holdings for name in one.key.values()}
-        keys |= {name for one in kind.moves for name in one.key.values()}
+        keys |= {name for part in kind.holdings for name in part.key.values()}
+        keys |= {name for part in kind.moves for name in part.key.values()}
         names = tuple(
             (name, _is_unquoted_string if name in keys else _is_plain_string)
-            for name, type_ in free.items()
+            for name, type_ in identifiers.items()
             if type_ == "string" and name not in subjects
         )
-        lists = tuple(name for name, type_ in free.items() if type_ == "strings")
+        lists = tuple(name for name, type_ in identifiers.items() if type_ == "strings")
         open_ = {*(name for name, _ in names), *lists, *subjects}
         return cls(
             switches=tuple(name for name in kind.fields if name not in open_),
@@ -95,11 +95,11 @@ class Shapes:
         """An event's shape and its identifiers; nothing where one of them must be looked at."""
         shape: list[object] = []
         values: list[str] = []
-        for name, sound in self.names:
+        for name, is_plain in self.names:
             value = data.get(name)
             if value is None or value == "":
                 shape.append(False)
-            elif value.__class__ is str and sound(value):
+            elif value.__class__ is str and is_plain(value):
                 shape.append(True)
                 values.append(value)
             else:
@@ -135,23 +135,23 @@ class Shapes:
 
     def with_placeholders(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The data with a stand-in for each identifier, in the order in which `find` lists them."""
-        free = iter(PLACEHOLDERS)
-        stood = dict(data)
+        unused = iter(PLACEHOLDERS)
+        replaced = dict(data)
         for name, _ in self.names:
             if data.get(name):
-                stood[name] = next(free)
+                replaced[name] = next(unused)
         for name in self.subjects:
-            stood[name] = f"{data[name].partition(':')[0]}:{next(free)}"
+            replaced[name] = f"{data[name].partition(':')[0]}:{next(unused)}"
         for name in self.lists:
             if data.get(name) is not None:
-                stood[name] = [next(free) for _ in data[name]]
-        return stood
+                replaced[name] = [next(unused) for _ in data[name]]
+        return replaced
 
 
-def _is_plain_list(value: Any, sound: TextCheck) -> bool:
+def _is_plain_list(value: Any, is_plain: TextCheck) -> bool:
     """Whether it is a list of sound strings, or nothing."""
     return value is None or (
-        value.__class__ is list and all(one.__class__ is str and sound(one) for one in value)
+        value.__class__ is list and all(item.__class__ is str and is_plain(item) for item in value)
     )
 
 
@@ -163,14 +163,14 @@ def encode_string(text: bytes) -> bytes:
 
 def encode_long(number: int) -> bytes:
     """Avro's long, or int, of a number: zigzag, then seven bits at a time."""
-    left = number << 1 if number >= 0 else ~(number << 1)
+    remaining = number << 1 if number >= 0 else ~(number << 1)
     groups = b""
-    while left > 0x3FFF:
-        groups += _PAIRS[left & 0x3FFF]
-        left >>= 14
-    if left > 0x7F:
-        return groups + bytes((left & 0x7F | 0x80, left >> 7))
-    return groups + bytes((left,))
+    while remaining > 0x3FFF:
+        groups += _PAIRS[remaining & 0x3FFF]
+        remaining >>= 14
+    if remaining > 0x7F:
+        return groups + bytes((remaining & 0x7F | 0x80, remaining >> 7))
+    return groups + bytes((remaining,))
 
 
 _PAIRS = [bytes((pair & 0x7F | 0x80, pair >> 7 | 0x80)) for pair in range(1 << 14)]
@@ -185,7 +185,10 @@ class TextTemplate:
     def __init__(self, text: str) -> None:
         """From the text with stand-ins, at least one."""
         parts = re.split("|".join(PLACEHOLDERS), text)
-        indices = [PLACEHOLDERS.index(one) for one in re.findall("|".join(PLACEHOLDERS), text)]
+        indices = [
+            PLACEHOLDERS.index(placeholder)
+            for placeholder in re.findall("|".join(PLACEHOLDERS), text)
+        ]
         self._format = "%s".join(part.replace("%", "%%") for part in parts)
         self._pick: Callable[[Sequence[str]], Any] = itemgetter(*indices) if indices else tuple
 
@@ -223,26 +226,29 @@ class TaggedEventTemplate:
         self._deciding = TextTemplate(deciding)
         self._texts = [TextTemplate(text) for text in texts]
         fixed: list[Any] = [SOURCE, ID, TIME, HASH, PARTITION, OFFSET, DECIDING]
-        holes = {_encode_placeholder(one): at for at, one in enumerate((*fixed, *texts, *INSTANTS))}
-        every = b"|".join(re.escape(one) for one in holes)
+        holes = {
+            _encode_placeholder(hole): index
+            for index, hole in enumerate((*fixed, *texts, *INSTANTS))
+        }
+        every = b"|".join(re.escape(hole) for hole in holes)
         parts = re.split(every, encoded)
         self._format = b"%b".join(part.replace(b"%", b"%%") for part in parts)
-        self._order = itemgetter(*(holes[one] for one in re.findall(every, encoded)))
+        self._order = itemgetter(*(holes[hole] for hole in re.findall(every, encoded)))
 
     def fill(
         self,
-        usual: FastPathMessage,
+        message: FastPathMessage,
         content_hash: bytes,
         partition: int,
         offset: int,
         instants: Iterable[datetime],
     ) -> tuple[bytes, bytes]:
         """One event's key and bytes."""
-        values = usual.values
-        time = encode_long(to_microseconds(usual.time))
+        values = message.values
+        time = encode_long(to_microseconds(message.time))
         pool = [
-            encode_string(usual.source),
-            encode_string(usual.id),
+            encode_string(message.source),
+            encode_string(message.id),
             time,
             content_hash,
             encode_long(partition),
@@ -250,11 +256,11 @@ class TaggedEventTemplate:
             encode_string(self._deciding.fill_bytes(values)),
         ]
         pool += [encode_string(text.fill_bytes(values)) for text in self._texts]
-        known = {usual.time: time}  # systems with one lead time share their instant
+        encoded = {message.time: time}  # systems with one lead time share their instant
         for at in instants:
-            if at not in known:
-                known[at] = encode_long(to_microseconds(at))
-            pool.append(known[at])
+            if at not in encoded:
+                encoded[at] = encode_long(to_microseconds(at))
+            pool.append(encoded[at])
         filled: bytes = self._format % self._order(pool)
         return self._key.fill_bytes(values), filled
 

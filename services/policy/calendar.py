@@ -68,14 +68,14 @@ def parse_period(text: str) -> Period:
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 period such as P2Y, P1M or PT24H")
     digits = {name: value.lstrip("0") for name, value in match.groupdict("").items()}
-    part = {name: int(value[:_MAX_DIGITS] or 0) for name, value in digits.items()}
-    lasts = sum(count * _SECONDS[name] for name, count in part.items())
-    if lasts > MAX_YEARS * _SECONDS["years"]:
+    parts = {name: int(value[:_MAX_DIGITS] or 0) for name, value in digits.items()}
+    seconds = sum(count * _SECONDS[name] for name, count in parts.items())
+    if seconds > MAX_YEARS * _SECONDS["years"]:
         raise ValueError(f"{text[:32]!r} is longer than {MAX_YEARS} years")
     return Period(
-        months=12 * part["years"] + part["months"],
-        days=7 * part["weeks"] + part["days"],
-        exact=timedelta(hours=part["hours"], minutes=part["minutes"], seconds=part["seconds"]),
+        months=12 * parts["years"] + parts["months"],
+        days=7 * parts["weeks"] + parts["days"],
+        exact=timedelta(hours=parts["hours"], minutes=parts["minutes"], seconds=parts["seconds"]),
     )
 
 

@@ -35,29 +35,29 @@ def explain_events(
     if now is None:
         now = max((event.time for event in events), default=datetime.min)
     facts = EventSetFacts(events, policy)
-    found = []
+    explained = []
     for event in events:
         for holding in event.holdings:
-            view = compute_window(holding, event.time, facts, policy)
-            own = facts.subject_state(holding.subject)
-            if own.holds:
-                view = apply_legal_holds(view, event.id, own, policy)
-            found.append(
+            holding_window = compute_window(holding, event.time, facts, policy)
+            state = facts.subject_state(holding.subject)
+            if state.holds:
+                holding_window = apply_legal_holds(holding_window, event.id, state, policy)
+            explained.append(
                 ExplainedHolding(
                     event=event,
-                    holding=view.holding,
-                    window=view,
-                    state=holding_state(view, event.id, own, now),
+                    holding=holding_window.holding,
+                    window=holding_window,
+                    state=holding_state(holding_window, event.id, state, now),
                 )
             )
     return sorted(
-        found,
-        key=lambda one: (
-            one.event.id,
-            one.holding.purpose,
-            one.holding.subject,
-            one.event.source,
-            one.holding.rule,
+        explained,
+        key=lambda item: (
+            item.event.id,
+            item.holding.purpose,
+            item.holding.subject,
+            item.event.source,
+            item.holding.rule,
         ),
     )
 
@@ -67,16 +67,19 @@ class EventSetFacts:
 
     def __init__(self, events: Iterable[TaggedEvent], policy: Policy) -> None:
         self._last_change: dict[ClockKey, tuple[tuple[datetime, str, str, bool], str]] = {}
-        acts: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
+        privacy_events: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
         for event in events:
-            for move in event.clock_changes:
-                rank = (event.time, event.source, event.id, move.move == "start")
-                last = self._last_change.get(move.clock)
-                if last is None or rank >= last[0]:
-                    self._last_change[move.clock] = (rank, move.move)
+            for change in event.clock_changes:
+                sort_key = (event.time, event.source, event.id, change.move == "start")
+                previous = self._last_change.get(change.clock)
+                if previous is None or sort_key >= previous[0]:
+                    self._last_change[change.clock] = (sort_key, change.move)
             if event.privacy_event:
-                acts[event.privacy_event.subject].append(event.privacy_event)
-        self._states = {one: subject_state(those, policy) for one, those in acts.items()}
+                privacy_events[event.privacy_event.subject].append(event.privacy_event)
+        self._states = {
+            subject: subject_state(own_events, policy)
+            for subject, own_events in privacy_events.items()
+        }
 
     def anchor(self, clock: ClockKey) -> datetime | None:
         """The earlier end of the clock's own and its parent's, or nothing while both are open."""
@@ -97,8 +100,8 @@ class EventSetFacts:
 def holding_state(window: Window, event: str, subject: SubjectState, now: datetime) -> HoldingState:
     """What a holding is at an instant, UTC: `event` is its event's id, `own` its subject's standing."""
     ends_at = window.ends_at
-    held = rights_effects.is_under_legal_hold(now, event, subject)
-    if held and (
+    is_held = rights_effects.is_under_legal_hold(now, event, subject)
+    if is_held and (
         ends_at is None
         or ends_at > now
         or rights_effects.released_at(ends_at, event, subject) is None

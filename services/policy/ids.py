@@ -69,9 +69,9 @@ class ClockRef(NamedTuple):
 @lru_cache(maxsize=16_384)
 def clock_ref(clock: str, key: str, parent: str | None, parent_key: str) -> ClockRef:
     """A clock by its kind and key, under its parent's if it has one."""
-    above = ClockKey(clock=parent, key=parent_key) if parent else None
-    found = ClockKey(clock=clock, key=key, parent=above)
-    return ClockRef(clock_id(found), found)
+    parent_key_of_clock = ClockKey(clock=parent, key=parent_key) if parent else None
+    key_of_clock = ClockKey(clock=clock, key=key, parent=parent_key_of_clock)
+    return ClockRef(clock_id(key_of_clock), key_of_clock)
 
 
 def _uuid8(namespace: bytes, name: str) -> UUID:

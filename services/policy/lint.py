@@ -41,8 +41,8 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
         yield LintWarning(key="proof", message=what)
     for name, event in policy.events.items():
         naming = {subject.field for subject in event.subject}
-        for key, one in event.fields.items():
-            if event.holdings and one.business_key and not one.identifies and key not in naming:
+        for key, field in event.fields.items():
+            if event.holdings and field.business_key and not field.identifies and key not in naming:
                 yield LintWarning(key=f"events.{name}.fields.{key}", message=_KEY_NOT_SENT)
     yield from _warn_of_retirements(policy)
     yield from _warn_of_unlikely_terms(policy)
@@ -60,10 +60,10 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
 
 
 def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:
-    words = {"systems": "gets nothing of what happens", "purposes": "has nothing held for it"}
+    effects = {"systems": "gets nothing of what happens", "purposes": "has nothing held for it"}
     for section, named in list_retirements(policy).items():
-        for name, at in named.items():
-            what = f"{words[section]} from {at.isoformat().replace('+00:00', 'Z')} on"
+        for name, retired_at in named.items():
+            what = f"{effects[section]} from {retired_at.isoformat().replace('+00:00', 'Z')} on"
             yield LintWarning(key=f"{section}.{name}.retired", message=what)
 
 
@@ -90,15 +90,17 @@ def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
 
 def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
     """Each system with each rule of what it may hold."""
-    found = set()
+    pairs = set()
     for event in policy.events.values():
         for holding in event.holdings:
             rules = {holding.rule}
             rules |= {
-                one.rule for one in (holding.on_withdrawal, holding.on_consent) if one is not None
+                fallback.rule
+                for fallback in (holding.on_withdrawal, holding.on_consent)
+                if fallback is not None
             }
-            found |= {(system, rule) for system in holding.declared_systems for rule in rules}
-    return found
+            pairs |= {(system, rule) for system in holding.declared_systems for rule in rules}
+    return pairs
 
 
 def _shortest_length(period: Period) -> timedelta:
@@ -115,7 +117,9 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
         "purposes": {*(holding.purpose for holding in holdings)},
         "bases": {*(holding.basis for holding in holdings)},
         "rules": {*(holding.rule for holding in holdings)},
-        "categories": {*(one for event in policy.events.values() for one in event.categories)},
+        "categories": {
+            *(category for event in policy.events.values() for category in event.categories)
+        },
         "clocks": clocks,
     }
     for section, names in used.items():

@@ -91,20 +91,20 @@ def hash_policy(policy: Policy) -> str:
 
     What came later and is absent stays out: a policy that did not change has the hash that it had.
     """
-    said_no = {
+    unset = {
         event: {
             **({} if kind.sources else {"sources": True}),
             "fields": {
-                name: {"identifies"} for name, one in kind.fields.items() if not one.identifies
+                name: {"identifies"} for name, part in kind.fields.items() if not part.identifies
             },
         }
         for event, kind in policy.events.items()
     }
-    later: dict[str, Any] = {"events": said_no} | ({} if policy.proof else {"proof": True})
+    excluded: dict[str, Any] = {"events": unset} | ({} if policy.proof else {"proof": True})
     for section in ("systems", "purposes"):
         named = getattr(policy, section).items()
-        later[section] = {name: {"retired"} for name, one in named if one.retired is None}
-    return sha256(_ADAPTER.dump_json(policy, exclude=later)).hexdigest()
+        excluded[section] = {name: {"retired"} for name, part in named if part.retired is None}
+    return sha256(_ADAPTER.dump_json(policy, exclude=excluded)).hexdigest()
 
 
 def structure_hashes(policy: Policy) -> dict[str, str]:
@@ -112,7 +112,7 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
 
     What the ledger has already hung on clocks fits another policy only where these stay the same.
     """
-    found = {}
+    hashes = {}
     for name, event in policy.events.items():
         holdings = [
             (
@@ -130,8 +130,8 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
         ]
         clocks = {clock: (spec.key, spec.parent) for clock, spec in sorted(policy.clocks.items())}
         shape = repr((event.subject, holdings, event.moves, event.fields, clocks))
-        found[name] = sha256(shape.encode()).hexdigest()
-    return found
+        hashes[name] = sha256(shape.encode()).hexdigest()
+    return hashes
 
 
 def json_schema() -> dict[str, Any]:

@@ -288,7 +288,7 @@ class HoldingRule(StrictModel):
     @property
     def declared_systems(self) -> frozenset[str]:
         """Every system that may hold it, but for those that an event itself names."""
-        by_value = (one for values in self.systems_when.values() for one in values.values())
+        by_value = (systems for values in self.systems_when.values() for systems in values.values())
         return frozenset(self.systems).union(*by_value)
 
 
@@ -372,5 +372,5 @@ class Policy(StrictModel):
 
     def title(self, section: str, name: str, language: str) -> str:
         """The title of something in a language; the policy's own where it has none in that language."""
-        found: str = getattr(self, section)[name].title
-        return self.titles.get(language, {}).get(f"{section}.{name}", found)
+        own_title: str = getattr(self, section)[name].title
+        return self.titles.get(language, {}).get(f"{section}.{name}", own_title)

@@ -87,6 +87,8 @@ def _is_plain(name: str, also: Iterable[str]) -> bool:
     return (
         0 < len(name) <= MAX_NAME_LENGTH
         and name == name.strip()
-        and not any(unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") for one in name)
-        and not any(one in name for one in also)
+        and not any(
+            unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in name
+        )
+        and not any(character in name for character in also)
     )

@@ -96,26 +96,26 @@ def obligations_of(
     tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
 ) -> tuple[Obligation, ...]:
     """Every step whose time is known, for the record of one subject of an event, earliest first."""
-    own = []
+    windows = []
     for holding in tagged.by_subject.get(subject, ()):
-        view = compute_window(holding, tagged.time, facts, policy)
-        own.append(_HoldingWindow(view.holding, view))
-    standing = facts.subject_state(subject)
-    found: list[Obligation] = []
-    for system in sorted({system for one in own for system in one.holding.systems}):
-        serving = [one for one in own if system in one.holding.systems]
+        holding_window = compute_window(holding, tagged.time, facts, policy)
+        windows.append(_HoldingWindow(holding_window.holding, holding_window))
+    state = facts.subject_state(subject)
+    obligations: list[Obligation] = []
+    for system in sorted({system for item in windows for system in item.holding.systems}):
+        serving = [item for item in windows if system in item.holding.systems]
         erasure = _erasure_obligation(system, serving)
-        found.extend(_restriction_obligations(system, serving, erasure))
+        obligations.extend(_restriction_obligations(system, serving, erasure))
         pseudonymisation = _pseudonymisation_obligation(system, serving, tagged, facts, policy)
-        if standing:
-            found.extend(_obligations_from_rights(system, serving, tagged, facts, policy))
+        if state:
+            obligations.extend(_obligations_from_rights(system, serving, tagged, facts, policy))
             erasure = _delayed_by_holds(erasure, tagged, subject, facts, policy)
             pseudonymisation = _delayed_by_holds(pseudonymisation, tagged, subject, facts, policy)
         if erasure is not None:
-            found.append(erasure)
+            obligations.append(erasure)
         if pseudonymisation and not (erasure and erasure.due <= pseudonymisation.due):
-            found.append(pseudonymisation)
-    return tuple(sorted(found, key=lambda step: (step.due, step.system, step.action)))
+            obligations.append(pseudonymisation)
+    return tuple(sorted(obligations, key=lambda step: (step.due, step.system, step.action)))
 
 
 def clocks_of(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
@@ -131,7 +131,7 @@ def clocks_of(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[ClockK
 def event_check_times(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[datetime, ...]:
     """The instants, fixed by the event itself, at which a step of the record can become due."""
     terms = event_terms(tagged, subject, policy)
-    return tuple(sorted({one.command_time(tagged.time, policy) for one in terms}))
+    return tuple(sorted({event_term.command_time(tagged.time, policy) for event_term in terms}))
 
 
 class EventTerm(NamedTuple):
@@ -152,18 +152,18 @@ class EventTerm(NamedTuple):
 
 def event_terms(tagged: TaggedEvent, subject: str, policy: Policy) -> frozenset[EventTerm]:
     """Every term of the record that waits for no clock."""
-    found: set[EventTerm] = set()
+    terms: set[EventTerm] = set()
     for holding in tagged.by_subject.get(subject, ()):
         if holding.clock is None:
             rules = [holding.rule, *([holding.alternative.rule] if holding.alternative else [])]
-            found.update(EventTerm(rule, system) for rule in rules for system in holding.systems)
+            terms.update(EventTerm(rule, system) for rule in rules for system in holding.systems)
         if policy.rules[holding.rule].pseudonymise:
-            others = _co_subjects_holdings(tagged, policy)
-            rules = [other.rule for other in others if other.clock is None]
-            found.update(EventTerm(rule, system) for rule in rules for system in holding.systems)
-            if not others:
-                found.update(EventTerm(None, system) for system in holding.systems)
-    return frozenset(found)
+            identifying = _co_subjects_holdings(tagged, policy)
+            rules = [other.rule for other in identifying if other.clock is None]
+            terms.update(EventTerm(rule, system) for rule in rules for system in holding.systems)
+            if not identifying:
+                terms.update(EventTerm(None, system) for system in holding.systems)
+    return frozenset(terms)
 
 
 def _co_subjects_holdings(tagged: TaggedEvent, policy: Policy) -> tuple[Holding, ...]:
@@ -184,52 +184,56 @@ def _obligations_from_rights(
     system: str, serving: list[_HoldingWindow], tagged: TaggedEvent, facts: Facts, policy: Policy
 ) -> Iterator[Obligation]:
     """What the person's objections and requests ask of a system, beside erasure."""
-    standing = facts.subject_state(serving[0].holding.subject)
+    state = facts.subject_state(serving[0].holding.subject)
     restricted: dict[str, tuple[rights_effects.Restriction, list[_HoldingWindow]]] = {}
-    all_of = {
-        id(one): tuple(rights_effects.list_restrictions(one.holding, tagged.time, standing, policy))
-        for one in serving
+    restrictions_of = {
+        id(item): tuple(rights_effects.list_restrictions(item.holding, tagged.time, state, policy))
+        for item in serving
     }
-    for one in serving:
-        for restriction in all_of[id(one)]:
-            restricted.setdefault(restriction.cause, (restriction, []))[1].append(one)
-    for asked, those in restricted.values():
+    for item in serving:
+        for restriction in restrictions_of[id(item)]:
+            restricted.setdefault(restriction.cause, (restriction, []))[1].append(item)
+    for restriction, affected in restricted.values():
         yield _requested_obligation(
-            system, "restrict", those, asked.start, asked.cause, asked.reason
+            system, "restrict", affected, restriction.start, restriction.cause, restriction.reason
         )
-        if asked.end is None:
+        if restriction.end is None:
             continue
-        free = [one for one in those if _is_unrestricted(one, system, asked, all_of[id(one)])]
-        if free:
+        freed = [
+            item
+            for item in affected
+            if _is_unrestricted(item, system, restriction, restrictions_of[id(item)])
+        ]
+        if freed:
             yield _requested_obligation(
-                system, "lift", free, asked.end, asked.cause, asked.lifted_reason
+                system, "lift", freed, restriction.end, restriction.cause, restriction.lifted_reason
             )
-    for request in standing.requests:
+    for request in state.requests:
         if request.right not in _ACTION_FOR_RIGHT or tagged.time > request.at:
             continue
         action, reason = _ACTION_FOR_RIGHT[request.right]
-        those = [one for one in serving if _applies_to(request, one.holding, policy)]
-        if those:
+        affected = [item for item in serving if _applies_to(request, item.holding, policy)]
+        if affected:
             yield _requested_obligation(
-                system, action, those, request.at, f"request {request.id}", reason
+                system, action, affected, request.at, f"request {request.id}", reason
             )
 
 
 def _is_unrestricted(
-    one: _HoldingWindow,
+    item: _HoldingWindow,
     system: str,
     ended: rights_effects.Restriction,
     others: Iterable[rights_effects.Restriction],
 ) -> bool:
     """Whether a holding may be used again when a restriction ends: nothing else restricts it then."""
-    at, due_at = ended.end, one.window.due_at[system]
+    ends_at, due_at = ended.end, item.window.due_at[system]
     return (
-        at is not None
-        and (due_at is None or due_at > at)
+        ends_at is not None
+        and (due_at is None or due_at > ends_at)
         and not any(
             other.cause != ended.cause
-            and other.start <= at
-            and (other.end is None or at < other.end)
+            and other.start <= ends_at
+            and (other.end is None or ends_at < other.end)
             for other in others
         )
     )
@@ -243,25 +247,34 @@ def _applies_to(request: VerifiedRequest, holding: Holding, policy: Policy) -> b
 
 
 def _requested_obligation(
-    system: str, action: Action, those: list[_HoldingWindow], at: datetime, cause: str, reason: str
+    system: str,
+    action: Action,
+    affected: list[_HoldingWindow],
+    at: datetime,
+    cause: str,
+    reason: str,
 ) -> Obligation:
-    step = _build_obligation(
-        system, action, those, at=at, erase_by=at, depends_on=(), reason=reason
+    obligation = _build_obligation(
+        system, action, affected, at=at, erase_by=at, depends_on=(), reason=reason
     )
-    return replace(step, cause=cause)
+    return replace(obligation, cause=cause)
 
 
 def _delayed_by_holds(
-    step: Obligation | None, tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
+    obligation: Obligation | None, tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
 ) -> Obligation | None:
     """The step as the holds on the record leave it; nothing while one is open at its instant."""
-    if step is None:
+    if obligation is None:
         return None
-    free = rights_effects.released_at(step.due, tagged.id, facts.subject_state(subject))
-    if free is None or free == step.due:
-        return step if free else None
-    erase_by = max(step.erase_by, free + policy.systems[step.system].lead_time_period.exact)
-    return replace(step, due=free, erase_by=erase_by, reason=HOLD_RELEASED)
+    released_at = rights_effects.released_at(
+        obligation.due, tagged.id, facts.subject_state(subject)
+    )
+    if released_at is None or released_at == obligation.due:
+        return obligation if released_at else None
+    erase_by = max(
+        obligation.erase_by, released_at + policy.systems[obligation.system].lead_time_period.exact
+    )
+    return replace(obligation, due=released_at, erase_by=erase_by, reason=HOLD_RELEASED)
 
 
 def _pseudonymisation_due(
@@ -270,13 +283,13 @@ def _pseudonymisation_due(
     """When a holding no longer keeps `system` from pseudonymising, and by when that must be done."""
     lead = policy.systems[system].lead_time_period
     at = compute_term(holding, tagged.time, facts, policy).command_time(lead, policy)
-    by = compute_window(holding, tagged.time, facts, policy).erase_by
-    if at is None or by is None:
+    erase_by = compute_window(holding, tagged.time, facts, policy).erase_by
+    if at is None or erase_by is None:
         return None
-    free = rights_effects.released_at(at, tagged.id, facts.subject_state(holding.subject))
-    if free is None or free == at:
-        return (at, by) if free else None
-    return free, max(by, free + lead.exact)
+    released_at = rights_effects.released_at(at, tagged.id, facts.subject_state(holding.subject))
+    if released_at is None or released_at == at:
+        return (at, erase_by) if released_at else None
+    return released_at, max(erase_by, released_at + lead.exact)
 
 
 def _build_obligation(
@@ -296,23 +309,23 @@ def _build_obligation(
         due=at,
         not_before=not_before,
         erase_by=erase_by,
-        rules=tuple(sorted({one.holding.rule for one in ended})),
-        purposes=tuple(sorted({one.holding.purpose for one in ended})),
+        rules=tuple(sorted({item.holding.rule for item in ended})),
+        purposes=tuple(sorted({item.holding.purpose for item in ended})),
         clocks=tuple(dict.fromkeys(holding.clock for holding in depends_on if holding.clock)),
         reason=reason,
     )
 
 
 def _erasure_obligation(system: str, serving: list[_HoldingWindow]) -> Obligation | None:
-    known = [at for one in serving if (at := one.window.due_at[system]) is not None]
-    if len(known) < len(serving):
+    due_at = [at for item in serving if (at := item.window.due_at[system]) is not None]
+    if len(due_at) < len(serving):
         return None
-    floors = [one.window.not_before for one in serving if one.window.not_before]
-    at = max(known + floors)
-    cuts = [
-        one.window.early_end
-        for one in serving
-        if one.window.early_end and one.window.early_end.at == at
+    minimum_ends = [item.window.not_before for item in serving if item.window.not_before]
+    at = max(due_at + minimum_ends)
+    early_ends = [
+        item.window.early_end
+        for item in serving
+        if item.window.early_end and item.window.early_end.at == at
     ]
     natural = LAST_PURPOSE_ENDED if len(serving) > 1 else PURPOSE_ENDED
     return _build_obligation(
@@ -320,10 +333,10 @@ def _erasure_obligation(system: str, serving: list[_HoldingWindow]) -> Obligatio
         "erase",
         serving,
         at=at,
-        not_before=max(floors, default=None),
-        erase_by=max(one.window.erase_by for one in serving if one.window.erase_by),
-        depends_on=[one.holding for one in serving if one.window.anchor_at],
-        reason=cuts[0].reason if cuts else natural,
+        not_before=max(minimum_ends, default=None),
+        erase_by=max(item.window.erase_by for item in serving if item.window.erase_by),
+        depends_on=[item.holding for item in serving if item.window.anchor_at],
+        reason=early_ends[0].reason if early_ends else natural,
     )
 
 
@@ -331,18 +344,18 @@ def _restriction_obligations(
     system: str, serving: list[_HoldingWindow], erasure: Obligation | None
 ) -> Iterator[Obligation]:
     by_due: dict[datetime, list[_HoldingWindow]] = {}
-    for one in serving:
-        at = one.window.due_at[system]
+    for item in serving:
+        at = item.window.due_at[system]
         if at is not None and (erasure is None or at < erasure.due):
-            by_due.setdefault(at, []).append(one)
+            by_due.setdefault(at, []).append(item)
     for at, ended in by_due.items():
         yield _build_obligation(
             system,
             "restrict",
             ended,
             at=at,
-            erase_by=max(one.window.erase_by for one in ended if one.window.erase_by),
-            depends_on=[one.holding for one in ended if one.window.anchor_at],
+            erase_by=max(item.window.erase_by for item in ended if item.window.erase_by),
+            depends_on=[item.holding for item in ended if item.window.anchor_at],
             reason=OTHER_PURPOSE_REMAINS,
         )
 
@@ -354,23 +367,23 @@ def _pseudonymisation_obligation(
     facts: Facts,
     policy: Policy,
 ) -> Obligation | None:
-    research = [one for one in serving if policy.rules[one.holding.rule].pseudonymise]
+    research = [item for item in serving if policy.rules[item.holding.rule].pseudonymise]
     if not research:
         return None
     others = _co_subjects_holdings(tagged, policy)
     released = [_pseudonymisation_due(other, system, tagged, facts, policy) for other in others]
-    known = [one for one in released if one is not None]
-    if len(known) < len(released):
+    due_times = [item for item in released if item is not None]
+    if len(due_times) < len(released):
         return None
     return _build_obligation(
         system,
         "pseudonymise",
         research,
-        at=max((at for at, _ in known), default=tagged.time),
-        erase_by=max((by for _, by in known), default=tagged.time),
+        at=max((at for at, _ in due_times), default=tagged.time),
+        erase_by=max((by for _, by in due_times), default=tagged.time),
         depends_on=[
-            *(one.holding for one in research),
-            *(one for one in others if compute_term(one, tagged.time, facts, policy).anchor_at),
+            *(item.holding for item in research),
+            *(item for item in others if compute_term(item, tagged.time, facts, policy).anchor_at),
         ],
         reason=ONLY_RESEARCH,
     )

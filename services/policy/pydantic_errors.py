@@ -66,10 +66,10 @@ def _message(error: Any) -> str:
     if kind in _MESSAGES_WITHOUT_VALUE:
         return _MESSAGES_WITHOUT_VALUE[kind]
     if kind == "literal_error":
-        known = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"is none of {known}"
+        allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"is none of {allowed}"
     return f"{_MESSAGES.get(kind, 'cannot be used here')}, got {_kind_name(error['input'])}"
 
 
 def _kind_name(value: Any) -> str:
-    return next((name for known, name in _KIND_NAMES if isinstance(value, known)), "something else")
+    return next((name for kind, name in _KIND_NAMES if isinstance(value, kind)), "something else")

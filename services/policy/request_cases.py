@@ -79,58 +79,64 @@ class Case:
         return replace(self, state=next_state(self.state, event))
 
 
-def list_cases(acts: Iterable[PrivacyEvent], policy: Policy) -> list[Case]:
+def list_cases(privacy_events: Iterable[PrivacyEvent], policy: Policy) -> list[Case]:
     """Every request among the acts, the one that must be answered first coming first."""
-    about: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
-    for act in sorted(acts, key=lambda act: (act.sort_key, act.kind)):
-        about[act.subject].append(act)
-    found = (case for those in about.values() for case in _cases_of_subject(those, policy))
+    by_subject: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
+    for event in sorted(privacy_events, key=lambda event: (event.sort_key, event.kind)):
+        by_subject[event.subject].append(event)
+    found_cases = (
+        case for own_events in by_subject.values() for case in _cases_of_subject(own_events, policy)
+    )
     return sorted(
-        found,
-        key=lambda one: (not one.is_open, one.answer_by, one.received_at, one.request),
+        found_cases,
+        key=lambda case: (not case.is_open, case.answer_by, case.received_at, case.request),
     )
 
 
-def _cases_of_subject(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
+def _cases_of_subject(privacy_events: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
     """The cases of one subject; one that joins another has its clock, and shares its verification."""
-    about: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
-    for act in acts:
-        if act.reference:
-            about[act.reference].append(act)
-    leaders = merged_requests(acts)
+    by_request: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
+    for event in privacy_events:
+        if event.reference:
+            by_request[event.reference].append(event)
+    leaders = merged_requests(privacy_events)
     for name, leader in leaders.items():
-        about[leader] += [act for act in about[name] if act.kind == "identity-verified"]
-    for name, those in about.items():
+        by_request[leader] += [
+            event for event in by_request[name] if event.kind == "identity-verified"
+        ]
+    for name, own_events in by_request.items():
         if name not in leaders:
-            yield from _build_case(sorted(those, key=lambda act: (act.sort_key, act.kind)), policy)
+            yield from _build_case(
+                sorted(own_events, key=lambda event: (event.sort_key, event.kind)), policy
+            )
     for name, leader in leaders.items():
-        for own in _build_case(about[name], policy):
-            for first in _build_case(
-                sorted(about[leader], key=lambda act: (act.sort_key, act.kind)), policy
+        for case in _build_case(by_request[name], policy):
+            for leading_case in _build_case(
+                sorted(by_request[leader], key=lambda event: (event.sort_key, event.kind)), policy
             ):
-                yield _merge(own, first)
+                yield _merge(case, leading_case)
 
 
-def _merge(own: Case, first: Case) -> Case:
+def _merge(case: Case, leading_case: Case) -> Case:
     return replace(
-        own,
-        merged_into=first.request,
-        answer_by=min(own.answer_by, first.answer_by),
-        verified_at=first.verified_at,
-        state=own.state if not own.is_open or not first.is_open else first.state,
+        case,
+        merged_into=leading_case.request,
+        answer_by=min(case.answer_by, leading_case.answer_by),
+        verified_at=leading_case.verified_at,
+        state=case.state if not case.is_open or not leading_case.is_open else leading_case.state,
     )
 
 
-def _build_case(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
-    received = _first(acts, "request-received")
+def _build_case(privacy_events: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
+    received = _first(privacy_events, "request-received")
     if received is None or received.right is None:
         return
     zone = policy.controller.zone
     within = latest_erasure(received.time, _ANSWER_TERM, zone)
-    extension = _first(acts, "request-extended")
+    extension = _first(privacy_events, "request-extended")
     extended = extension is not None and extension.time <= within
-    verified = _first(acts, "identity-verified")
-    closed = next((act for act in acts if act.kind in CLOSING_EVENTS), None)
+    verified = _first(privacy_events, "identity-verified")
+    closed = next((event for event in privacy_events if event.kind in CLOSING_EVENTS), None)
     case = Case(
         request=received.reference or "",
         subject=received.subject,
@@ -151,5 +157,5 @@ def _build_case(acts: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
     yield case
 
 
-def _first(acts: Iterable[PrivacyEvent], kind: str) -> PrivacyEvent | None:
-    return next((act for act in acts if act.kind == kind), None)
+def _first(privacy_events: Iterable[PrivacyEvent], kind: str) -> PrivacyEvent | None:
+    return next((event for event in privacy_events if event.kind == kind), None)

@@ -147,15 +147,21 @@ def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: P
 
     A system for which a hold is still open keeps the instant that its command would have had.
     """
-    moved = {
-        system: free
+    delayed = {
+        system: released_at
         for system, at in window.due_at.items()
-        if at and (free := rights_effects.released_at(at, event, state)) and free != at
+        if at
+        and (released_at := rights_effects.released_at(at, event, state))
+        and released_at != at
     }
-    if not moved or window.erase_by is None:
+    if not delayed or window.erase_by is None:
         return window
-    latest = max(at + policy.systems[system].lead_time_period.exact for system, at in moved.items())
-    return replace(window, due_at={**window.due_at, **moved}, erase_by=max(window.erase_by, latest))
+    latest = max(
+        at + policy.systems[system].lead_time_period.exact for system, at in delayed.items()
+    )
+    return replace(
+        window, due_at={**window.due_at, **delayed}, erase_by=max(window.erase_by, latest)
+    )
 
 
 def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:

@@ -19,15 +19,15 @@ Retirements = Mapping[str, Mapping[str, datetime]]
 
 def list_retirements(policy: Policy) -> Retirements:
     """What the policy retires."""
-    systems = {name: one.retired for name, one in policy.systems.items() if one.retired}
-    purposes = {name: one.retired for name, one in policy.purposes.items() if one.retired}
+    systems = {name: part.retired for name, part in policy.systems.items() if part.retired}
+    purposes = {name: part.retired for name, part in policy.purposes.items() if part.retired}
     return {"systems": systems, "purposes": purposes}
 
 
 def retirement_times(policy: Policy) -> tuple[datetime, ...]:
     """The instants, UTC, at which something is retired, in order."""
     return tuple(
-        sorted({at for named in list_retirements(policy).values() for at in named.values()})
+        sorted({time for named in list_retirements(policy).values() for time in named.values()})
     )
 
 
@@ -38,8 +38,8 @@ def retirement_era(time: datetime, times: tuple[datetime, ...]) -> int:
 
 def is_retired(system: str, time: datetime, policy: Policy) -> bool:
     """Whether a system gets nothing of an event of that time."""
-    at = policy.systems[system].retired
-    return at is not None and at <= time
+    retired_at = policy.systems[system].retired
+    return retired_at is not None and retired_at <= time
 
 
 def remaining_systems(
@@ -49,7 +49,9 @@ def remaining_systems(
 
     What is `kept` counts as not retired.
     """
-    at = policy.purposes[purpose].retired
-    if at is not None and at <= time:
+    retired_at = policy.purposes[purpose].retired
+    if retired_at is not None and retired_at <= time:
         return ()
-    return tuple(one for one in systems if one in exempt or not is_retired(one, time, policy))
+    return tuple(
+        system for system in systems if system in exempt or not is_retired(system, time, policy)
+    )

@@ -58,19 +58,19 @@ def apply_consent_change(
     The last word counts, and who asks for erasure wants no longer term either. A withdrawal makes
     nothing due before itself: the longer term was right until then.
     """
-    other = holding.alternative
-    if other is None:
+    change = holding.alternative
+    if change is None:
         return holding, None
-    words = [(one.sort_key, one.given) for one in state.consents.get(holding.purpose, ())]
-    words += [(one.sort_key, False) for one in state.requests if one.right == "erasure"]
-    since = sorted(word for word in words if word[0][0] >= event_time)
+    choices = [(item.sort_key, item.given) for item in state.consents.get(holding.purpose, ())]
+    choices += [(item.sort_key, False) for item in state.requests if item.right == "erasure"]
+    since = sorted(choice for choice in choices if choice[0][0] >= event_time)
     if not since:
         return holding, None
     given_last = max((i for i, (_, given) in enumerate(since) if given), default=-1)
     if since[-1][1]:
-        fallen = other.when == "withdrawn"
-        return (holding if fallen else _as_alternative(holding)), None
-    if other.when == "withdrawn":
+        has_changed = change.when == "withdrawn"
+        return (holding if has_changed else _as_alternative(holding)), None
+    if change.when == "withdrawn":
         return _as_alternative(holding), since[given_last + 1][0][0]
     return holding, since[given_last + 1][0][0] if given_last >= 0 else None
 
@@ -91,7 +91,7 @@ def find_early_end(
         return None
     return min(
         _early_ends(holding, event_time, anchor_at, state, policy),
-        key=lambda one: one.at,
+        key=lambda end: end.at,
         default=None,
     )
 
@@ -128,12 +128,12 @@ def list_restrictions(
 
 def released_at(at: datetime, event: str, state: SubjectState) -> datetime | None:
     """When what is due at an instant may leave under the holds on this event; nothing while one is open."""
-    holds = [one for one in state.holds if one.records is None or event in one.records]
+    holds = [hold for hold in state.holds if hold.records is None or event in hold.records]
     while holds:
-        covering = [one for one in holds if _hold_applies(one, at)]
+        covering = [hold for hold in holds if _hold_applies(hold, at)]
         if not covering:
             break
-        ends = [one.end for one in covering if one.end is not None]
+        ends = [hold.end for hold in covering if hold.end is not None]
         if len(ends) < len(covering):
             return None
         at = max(ends)
@@ -143,7 +143,9 @@ def released_at(at: datetime, event: str, state: SubjectState) -> datetime | Non
 def is_under_legal_hold(at: datetime, event: str, state: SubjectState) -> bool:
     """Whether a hold on this event is open at an instant."""
     return any(
-        _hold_applies(one, at) for one in state.holds if one.records is None or event in one.records
+        _hold_applies(hold, at)
+        for hold in state.holds
+        if hold.records is None or event in hold.records
     )
 
 
@@ -154,7 +156,7 @@ def _hold_applies(hold: LegalHold, at: datetime) -> bool:
 def _performs_contract(holding: Holding, policy: Policy) -> bool:
     """Whether a contract needs it, be it that consent keeps it longer."""
     bases = [holding.basis, *([holding.alternative.basis] if holding.alternative else [])]
-    return any(policy.bases[one].ground == "contract" for one in bases)
+    return any(policy.bases[basis].ground == "contract" for basis in bases)
 
 
 def _as_alternative(holding: Holding) -> Holding:
@@ -181,20 +183,20 @@ def _early_ends(
     purpose = policy.purposes[holding.purpose]
     if ground == "consent" and holding.alternative is None:
         consents = state.consents.get(holding.purpose, ())
-        after = [one for one in consents if one.at >= event_time and not one.given]
-        before = [one for one in consents if one.at < event_time]
+        after = [consent for consent in consents if consent.at >= event_time and not consent.given]
+        before = [consent for consent in consents if consent.at < event_time]
         if after:
             yield EarlyEnd(at=after[0].at, reason=CONSENT_WITHDRAWN)
         if before and not before[-1].given and not holding.own_consent:
             yield EarlyEnd(at=event_time, reason=CONSENT_WITHDRAWN)
-    refusals = state.final_objections.get(holding.purpose, ())
-    if refusals and (
+    objected_at = state.final_objections.get(holding.purpose, ())
+    if objected_at and (
         ground in BASES_OPEN_TO_OBJECTION or (ground, purpose.objection) == ("consent", "absolute")
     ):
-        later = [at for at in refusals if at >= event_time]
+        later = [at for at in objected_at if at >= event_time]
         if later:
             yield EarlyEnd(at=later[0], reason=OBJECTION_RAISED)
-        if purpose.objection == "absolute" and refusals[0] < event_time:
+        if purpose.objection == "absolute" and objected_at[0] < event_time:
             yield EarlyEnd(at=event_time, reason=OBJECTION_RAISED)
     if ground in BASES_OPEN_TO_OBJECTION:
         for objection in state.objections.get(holding.purpose, ()):

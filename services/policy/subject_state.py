@@ -116,12 +116,12 @@ EMPTY_STATE = SubjectState()
 """Of whom nothing was said."""
 
 
-def subject_state(acts: Collection[PrivacyEvent], policy: Policy) -> SubjectState:
+def subject_state(privacy_events: Collection[PrivacyEvent], policy: Policy) -> SubjectState:
     """The standing of the one subject that all these acts are about."""
-    if not acts:
+    if not privacy_events:
         return EMPTY_STATE
     ordered = sorted(
-        acts, key=lambda act: (act.sort_key, act.kind)
+        privacy_events, key=lambda event: (event.sort_key, event.kind)
     )  # of topics apart, of one identity
     return SubjectState(
         consents=_consents(ordered, policy),
@@ -129,7 +129,7 @@ def subject_state(acts: Collection[PrivacyEvent], policy: Policy) -> SubjectStat
         objections=_objections(ordered, policy),
         requests=tuple(_requests(ordered)),
         holds=tuple(_holds(ordered)),
-        change_times=tuple(sorted({act.time for act in ordered})),
+        change_times=tuple(sorted({event.time for event in ordered})),
     )
 
 
@@ -137,130 +137,144 @@ def _objection_effect(purpose: str | None, policy: Policy) -> str:
     return policy.purposes[purpose].objection if purpose else "restrict"
 
 
-def _consents(acts: Iterable[PrivacyEvent], policy: Policy) -> dict[str, tuple[Consent, ...]]:
-    found: defaultdict[str, list[Consent]] = defaultdict(list)
-    for act in acts:
-        withdrawn = act.kind == "consent-withdrawn" or (
-            act.kind == "objection-raised"
-            and _objection_effect(act.purpose, policy) == "withdrawal"
+def _consents(
+    privacy_events: Iterable[PrivacyEvent], policy: Policy
+) -> dict[str, tuple[Consent, ...]]:
+    by_purpose: defaultdict[str, list[Consent]] = defaultdict(list)
+    for event in privacy_events:
+        withdrawn = event.kind == "consent-withdrawn" or (
+            event.kind == "objection-raised"
+            and _objection_effect(event.purpose, policy) == "withdrawal"
         )
-        if act.purpose and (withdrawn or act.kind == "consent-given"):
-            found[act.purpose].append(Consent(sort_key=act.sort_key, given=not withdrawn))
-    return {purpose: tuple(those) for purpose, those in found.items()}
+        if event.purpose and (withdrawn or event.kind == "consent-given"):
+            by_purpose[event.purpose].append(Consent(sort_key=event.sort_key, given=not withdrawn))
+    return {purpose: tuple(consents) for purpose, consents in by_purpose.items()}
 
 
 def _final_objections(
-    acts: Iterable[PrivacyEvent], policy: Policy
+    privacy_events: Iterable[PrivacyEvent], policy: Policy
 ) -> dict[str, tuple[datetime, ...]]:
-    found: defaultdict[str, list[datetime]] = defaultdict(list)
-    for act in acts:
+    by_purpose: defaultdict[str, list[datetime]] = defaultdict(list)
+    for event in privacy_events:
         final = (
-            act.kind == "objection-raised" and _objection_effect(act.purpose, policy) != "restrict"
+            event.kind == "objection-raised"
+            and _objection_effect(event.purpose, policy) != "restrict"
         )
-        if final and act.purpose:
-            found[act.purpose].append(act.time)
-    return {purpose: tuple(those) for purpose, those in found.items()}
+        if final and event.purpose:
+            by_purpose[event.purpose].append(event.time)
+    return {purpose: tuple(times) for purpose, times in by_purpose.items()}
 
 
-def _objections(acts: Collection[PrivacyEvent], policy: Policy) -> dict[str, tuple[Objection, ...]]:
+def _objections(
+    privacy_events: Collection[PrivacyEvent], policy: Policy
+) -> dict[str, tuple[Objection, ...]]:
     raised = [
-        act
-        for act in acts
-        if act.kind == "objection-raised" and _objection_effect(act.purpose, policy) == "restrict"
+        event
+        for event in privacy_events
+        if event.kind == "objection-raised"
+        and _objection_effect(event.purpose, policy) == "restrict"
     ]
     decisions: dict[PrivacyEvent, PrivacyEvent] = {}
-    for act in acts:
-        if act.kind != "objection-decided":
+    for event in privacy_events:
+        if event.kind != "objection-decided":
             continue
-        for about in _decided_objections(act, raised):
-            decisions.setdefault(about, act)
-    found: defaultdict[str, list[Objection]] = defaultdict(list)
-    for act in raised:
-        decision = decisions.get(act)
-        found[act.purpose or ""].append(
+        for objection in _decided_objections(event, raised):
+            decisions.setdefault(objection, event)
+    by_purpose: defaultdict[str, list[Objection]] = defaultdict(list)
+    for event in raised:
+        decision = decisions.get(event)
+        by_purpose[event.purpose or ""].append(
             Objection(
-                at=act.time,
-                id=act.reference or act.id,
+                at=event.time,
+                id=event.reference or event.id,
                 decided_at=decision.time if decision else None,
                 upheld=decision is not None and decision.outcome == "upheld",
             )
         )
-    return {purpose: tuple(those) for purpose, those in found.items()}
+    return {purpose: tuple(objections) for purpose, objections in by_purpose.items()}
 
 
 def _decided_objections(
     decision: PrivacyEvent, raised: Collection[PrivacyEvent]
 ) -> Collection[PrivacyEvent]:
     """The objections that a decision is about: the one with its id, else all to that purpose."""
-    named = [act for act in raised if act.reference and act.reference == decision.reference]
-    return named or [
-        act
-        for act in raised
-        if act.purpose == decision.purpose
-        and act.time <= decision.time
-        and not (act.reference and decision.reference)
+    same_id = [
+        event for event in raised if event.reference and event.reference == decision.reference
+    ]
+    return same_id or [
+        event
+        for event in raised
+        if event.purpose == decision.purpose
+        and event.time <= decision.time
+        and not (event.reference and decision.reference)
     ]
 
 
-def merged_requests(acts: Iterable[PrivacyEvent]) -> dict[str, str]:
+def merged_requests(privacy_events: Iterable[PrivacyEvent]) -> dict[str, str]:
     """The requests that ask once more for what an earlier one asks, while that is not answered: both names.
 
     The acts are one subject's, in order. Corrections are never the same ones, so that requests for
     rectification stay apart.
     """
     first: dict[Right, str] = {}
-    found: dict[str, str] = {}
-    seen: set[str] = set()
+    merged: dict[str, str] = {}
+    names: set[str] = set()
     closed: set[str] = set()
-    for act in acts:
-        name = act.reference
-        if name and act.kind in CLOSING_EVENTS:
+    for event in privacy_events:
+        name = event.reference
+        if name and event.kind in CLOSING_EVENTS:
             closed.add(name)
-        if not name or act.kind != "request-received" or act.right is None or name in seen:
+        if not name or event.kind != "request-received" or event.right is None or name in names:
             continue
-        seen.add(name)
-        leader = first.get(act.right)
-        if leader is None or leader in closed or act.right == "rectification":
-            first[act.right] = name
+        names.add(name)
+        leader = first.get(event.right)
+        if leader is None or leader in closed or event.right == "rectification":
+            first[event.right] = name
         else:
-            found[name] = leader
-    return found
+            merged[name] = leader
+    return merged
 
 
-def _requests(acts: Collection[PrivacyEvent]) -> Iterator[VerifiedRequest]:
+def _requests(privacy_events: Collection[PrivacyEvent]) -> Iterator[VerifiedRequest]:
     """Each request from its first verification on; one for erasure counts anew with every one.
 
     A second request for the same data is not a second disclosure: who is verified for it is for the first.
     """
     rights: dict[str, Right] = {}
-    for act in acts:
-        if act.kind == "request-received" and act.reference and act.right:
-            rights.setdefault(act.reference, act.right)
+    for event in privacy_events:
+        if event.kind == "request-received" and event.reference and event.right:
+            rights.setdefault(event.reference, event.right)
     leaders = {
-        name: to for name, to in merged_requests(acts).items() if rights[name] in _DISCLOSURE_RIGHTS
+        name: leader
+        for name, leader in merged_requests(privacy_events).items()
+        if rights[name] in _DISCLOSURE_RIGHTS
     }
-    lifts = [act for act in acts if act.kind == "restriction-lifted"]
-    seen: set[str] = set()
-    for act in acts:
-        name = leaders.get(act.reference or "", act.reference or "")
-        right = rights.get(name) if act.kind == "identity-verified" else None
-        if right is None or (name in seen and right != "erasure"):
+    lifts = [event for event in privacy_events if event.kind == "restriction-lifted"]
+    verified: set[str] = set()
+    for event in privacy_events:
+        name = leaders.get(event.reference or "", event.reference or "")
+        right = rights.get(name) if event.kind == "identity-verified" else None
+        if right is None or (name in verified and right != "erasure"):
             continue
-        seen.add(name)
-        ends = (one.time for one in lifts if one.time >= act.time and one.reference in (None, name))
+        verified.add(name)
+        ends = (
+            lift.time
+            for lift in lifts
+            if lift.time >= event.time and lift.reference in (None, name)
+        )
         lifted_at = min(ends, default=None) if right == "restriction" else None
-        yield VerifiedRequest(id=name, right=right, sort_key=act.sort_key, lifted_at=lifted_at)
+        yield VerifiedRequest(id=name, right=right, sort_key=event.sort_key, lifted_at=lifted_at)
 
 
-def _holds(acts: Iterable[PrivacyEvent]) -> Iterator[LegalHold]:
+def _holds(privacy_events: Iterable[PrivacyEvent]) -> Iterator[LegalHold]:
     placed: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
-    for act in acts:
-        name = act.reference or ""
-        if act.kind == "hold-placed":
-            placed[name].append(act)
-        elif act.kind == "hold-released":
-            for one in placed.pop(name, ()):
-                yield LegalHold(start=one.time, end=act.time, records=one.records)
-    for those in placed.values():
-        for one in those:
-            yield LegalHold(start=one.time, end=None, records=one.records)
+    for event in privacy_events:
+        name = event.reference or ""
+        if event.kind == "hold-placed":
+            placed[name].append(event)
+        elif event.kind == "hold-released":
+            for placement in placed.pop(name, ()):
+                yield LegalHold(start=placement.time, end=event.time, records=placement.records)
+    for still_open in placed.values():
+        for placement in still_open:
+            yield LegalHold(start=placement.time, end=None, records=placement.records)

@@ -169,7 +169,7 @@ def _group_by_subject(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[
     grouped: dict[str, list[Holding]] = {}
     for holding in holdings:
         grouped.setdefault(holding.subject, []).append(holding)
-    return ((one, tuple(its)) for one, its in grouped.items())
+    return ((subject, tuple(own_holdings)) for subject, own_holdings in grouped.items())
 
 
 def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
@@ -266,11 +266,11 @@ def business_keys(
         return {}
     event, deciding = policy.events[tagged.type], tagged.decision_fields
     keys = identifying_keys(tagged.type, deciding, policy)
-    found = {name: value for name, value in keys.items() if name not in excluded}
-    naming = _naming_field(event, deciding)
-    if names_subject and naming and event.fields[naming].business_key:
-        found[naming] = str(deciding[naming])
-    return found
+    sent = {name: value for name, value in keys.items() if name not in excluded}
+    naming_field = _naming_field(event, deciding)
+    if names_subject and naming_field and event.fields[naming_field].business_key:
+        sent[naming_field] = str(deciding[naming_field])
+    return sent
 
 
 def _read_decision_fields(
@@ -298,8 +298,8 @@ def _check_limits(deciding: Mapping[str, DecisionValue]) -> None:
     for name, value in deciding.items():
         texts = value if isinstance(value, tuple) else (value,)
         why = limits.count_problem(texts, limits.MAX_LIST)
-        wrong = (limits.identifier_problem(text) for text in texts if isinstance(text, str))
-        if why := why or next((one for one in wrong if one), None):
+        problems = (limits.identifier_problem(text) for text in texts if isinstance(text, str))
+        if why := why or next((problem for problem in problems if problem), None):
             raise TaggingFailed("invalid-field", name, why)
 
 
@@ -307,8 +307,8 @@ def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
     match field.type, value:
         case "string", str():
             if field.one_of and value not in field.one_of:
-                known = ", ".join(field.one_of)
-                raise TaggingFailed("invalid-field", name, f"is none of {known}")
+                allowed = ", ".join(field.one_of)
+                raise TaggingFailed("invalid-field", name, f"is none of {allowed}")
             return value
         case "boolean", bool():
             return value
@@ -339,14 +339,18 @@ def find_subject(
 def _subjects_in(field: SubjectField, deciding: Mapping[str, DecisionValue]) -> Iterator[str]:
     value = deciding.get(field.field)
     values = value if isinstance(value, tuple) else (value,)
-    for one in values:
-        if isinstance(one, str):
-            yield f"{field.kind}:{one}" if field.kind else one
+    for text in values:
+        if isinstance(text, str):
+            yield f"{field.kind}:{text}" if field.kind else text
 
 
 def _naming_field(kind: EventType, deciding: Mapping[str, DecisionValue]) -> str | None:
     """The field that names the event's own subject: the first that is present."""
-    named = (one.field for one in kind.subject if isinstance(deciding.get(one.field), str))
+    named = (
+        candidate.field
+        for candidate in kind.subject
+        if isinstance(deciding.get(candidate.field), str)
+    )
     return next(named, None)
 
 
@@ -354,9 +358,9 @@ def _parse_subject(field: SubjectField, subject: str, policy: Policy) -> str:
     """A subject that the event gave in full, once its kind is known to exist."""
     kind, _, identifier = subject.partition(":")
     if field.kind is None and (kind not in policy.subjects or not identifier):
-        known = ", ".join(policy.subjects)
+        kinds = ", ".join(policy.subjects)
         raise TaggingFailed(
-            "unknown-subject", field.field, f"is not kind:id, with a kind of {known}"
+            "unknown-subject", field.field, f"is not kind:id, with a kind of {kinds}"
         )
     return subject
 
@@ -381,9 +385,9 @@ def _build_privacy_event(
         purpose=purpose,
         reference=next(
             (
-                found
+                reference
                 for name in _REFERENCE_FIELDS
-                if (found := _text_field(deciding, name)) is not None
+                if (reference := _text_field(deciding, name)) is not None
             ),
             None,
         ),
@@ -413,7 +417,7 @@ def _build_holdings(
         if any(deciding.get(name) not in values for name, values in spec.when.items()):
             continue
         systems, named = _resolve_systems(spec, deciding, policy)
-        if not recorded and any(retiring.is_retired(one, time, policy) for one in named):
+        if not recorded and any(retiring.is_retired(holder, time, policy) for holder in named):
             raise TaggingFailed("invalid-field", str(spec.systems_from), "names a retired system")
         live = retiring.remaining_systems(spec.purpose, systems, time, policy, exempt=named)
         anchor = policy.rules[spec.rule].anchor
@@ -422,12 +426,12 @@ def _build_holdings(
             if spec.subject
             else iter([subject] if subject else [])
         )
-        for one in subjects:
-            if spec.for_kinds and one.partition(":")[0] not in spec.for_kinds:
+        for holder in subjects:
+            if spec.for_kinds and holder.partition(":")[0] not in spec.for_kinds:
                 continue
             (holdings if live else retired).append(
                 Holding(
-                    subject=one,
+                    subject=holder,
                     purpose=spec.purpose,
                     basis=spec.basis,
                     rule=spec.rule,

@@ -42,24 +42,26 @@ def read_visible_parts(
     if kind is None:
         return VisibleParts(event_type=event_type)
     deciding: dict[str, DecisionValue] = {}
-    wrong = {name for name in kind.fields if not _read_into(name, kind, data, deciding)}
+    unreadable = {name for name in kind.fields if not _read_into(name, kind, data, deciding)}
     subject: str | None = None
-    if wrong.isdisjoint(one.field for one in kind.subject):
+    if unreadable.isdisjoint(changed.field for changed in kind.subject):
         with suppress(TaggingFailed):
             subject = find_subject(kind, deciding, policy)
     clocks: dict[str, tuple[ClockKey, ...]] = {}
-    unseen: set[str] = set()
+    unknown: set[str] = set()
     for move in kind.moves:
         names = {move.key.get(name, name) for name in policy.clocks[move.clock].key}
-        if names & wrong:
-            unseen.add(move.clock)
+        if names & unreadable:
+            unknown.add(move.clock)
         elif names <= deciding.keys():
-            one = clock_key(move.clock, deciding, policy, move.key)
-            clocks[move.clock] = (*clocks.get(move.clock, ()), one)
+            changed = clock_key(move.clock, deciding, policy, move.key)
+            clocks[move.clock] = (*clocks.get(move.clock, ()), changed)
         else:  # an optional key that is absent moves nothing
             clocks.setdefault(move.clock, ())
-    seen = {name: those for name, those in clocks.items() if name not in unseen}
-    return VisibleParts(event_type=event_type, subject=subject, clocks=seen)
+    visible = {
+        name: changed_clocks for name, changed_clocks in clocks.items() if name not in unknown
+    }
+    return VisibleParts(event_type=event_type, subject=subject, clocks=visible)
 
 
 def can_forbid_erasure(event: EventType) -> bool:

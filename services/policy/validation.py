@@ -49,12 +49,12 @@ def validate_policy(policy: Policy) -> Iterator[tuple[Path_, str]]:
 
 
 def _check_titles(policy: Policy) -> Iterator[tuple[Path_, str]]:
-    known = {
+    titled = {
         f"{section}.{name}" for section in _TITLED_SECTIONS for name in getattr(policy, section)
     }
     for language, titles in policy.titles.items():
         for key in titles:
-            if key not in known:
+            if key not in titled:
                 yield ("titles", language, key), "nothing with a title is called so"
 
 
@@ -211,7 +211,7 @@ def _check_term(
 def _check_alternatives(
     path: Path_, holding: HoldingRule, policy: Policy
 ) -> Iterator[tuple[Path_, str]]:
-    own = policy.rules.get(holding.rule)
+    own_rule = policy.rules.get(holding.rule)
     for key in ("on_withdrawal", "on_consent"):
         other: Alternative | None = getattr(holding, key)
         if other is None:
@@ -219,7 +219,7 @@ def _check_alternatives(
         yield from _require_defined((*path, key, "basis"), other.basis, policy.bases)
         yield from _require_defined((*path, key, "rule"), other.rule, policy.rules)
         rule = policy.rules.get(other.rule)
-        if own and rule and (own.anchor, own.kind) != (rule.anchor, rule.kind):
+        if own_rule and rule and (own_rule.anchor, own_rule.kind) != (rule.anchor, rule.kind):
             yield (*path, key, "rule"), f"has another anchor or kind than {holding.rule}"
         basis = policy.bases.get(holding.basis if key == "on_withdrawal" else other.basis)
         if basis and basis.ground != "consent":

@@ -41,9 +41,9 @@ def check_encryption(policy: Policy) -> Iterator[PolicyError]:
 def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iterator[PolicyError]:
     served: set[str] = set()
     for index, holding in enumerate(event.holdings):
-        held = set(keys).intersection(holding.systems)
-        served |= held
-        for why in _undecidable_fields(holding, held, keys, policy):
+        key_holders = set(keys).intersection(holding.systems)
+        served |= key_holders
+        for why in _undecidable_fields(holding, key_holders, keys, policy):
             yield ("holdings", index, "systems"), why
     used = {system for systems in event.encrypted.values() for system in systems}
     for system in sorted(served - used):
@@ -59,12 +59,17 @@ def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iter
 
 
 def _undecidable_fields(
-    holding: HoldingRule, held: set[str], keys: frozenset[str], policy: Policy
+    holding: HoldingRule, key_holders: set[str], keys: frozenset[str], policy: Policy
 ) -> Iterator[str]:
-    later = {one for by in holding.systems_when.values() for those in by.values() for one in those}
-    if keys & later:
+    by_field = {
+        system
+        for by_value in holding.systems_when.values()
+        for systems in by_value.values()
+        for system in systems
+    }
+    if keys & by_field:
         yield "a system that holds keys is named outright, not by a field's value"
-    if not held:
+    if not key_holders:
         return
     rule = policy.rules.get(holding.rule)
     if rule and rule.pseudonymise:
