@@ -1,4 +1,4 @@
-"""The actions of commands: what each does in a system, and what follows from that. One row an action.
+"""The actions that a command can ask of a system, such as erase or restrict, with the properties of each.
 
 A new action is a row here, a symbol of the schema `command`, and a branch in each adapter of the agent.
 """
@@ -16,22 +16,22 @@ Action = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpec:
-    """What an action is like; what is not said is not so."""
+    """The properties of an action; each is false unless the table sets it."""
 
     changes_data: bool = False
-    """The data is different afterwards: a system that is restored from a backup has to do it again."""
+    """It changes the data, so that a system that is restored from a backup has to do it again."""
     is_verified: bool = False
-    """It destroys, and cannot be taken back: what was done is read again."""
+    """It destroys data for good, so that Termijn has the system read again what it destroyed."""
     protects: bool = False
-    """It protects data or a person: nothing holds it up, no pause, drain, cap or unread message."""
+    """It protects data or a person, so that no pause, drain, cap or unread message delays it."""
     is_harmless: bool = False
-    """It breaks no promise, whatever lies unread on the bus: it leaves also while the deleter is blind."""
+    """No unread message can make it wrong, so that it leaves while the deleter waits for catch-up."""
     counts_for_cap: bool = True
-    """Its first sends count against the cap on an hour's commands."""
+    """Its first attempts count against the cap on commands in an hour."""
     refers_to_command: bool = False
-    """It is about the records of another command, and does nothing to them itself."""
+    """It refers to another command and its records, and does not change them."""
     is_ordered: bool = True
-    """Late, it does harm: the agent leaves it out once a later command of its subject has come."""
+    """It does harm when it is late: the agent skips it once a later command of its subject has arrived."""
 
 
 ACTIONS: Final[Mapping[Action, ActionSpec]] = {

@@ -1,8 +1,8 @@
-"""Calendar arithmetic: when a term that started at an instant runs out.
+"""Calendar arithmetic: when a retention term ends that started at a given instant.
 
-Instants are aware and UTC; arithmetic on days, months and years happens on the controller's local
-calendar (GDPR counts in days, months and years, not in seconds), and every rounding goes to the side
-that keeps the promise: an `at_most` term never ends late, an `at_least` term never ends early.
+Instants are aware and in UTC. Days, months and years are counted on the controller's local calendar, as
+the GDPR does, and not in seconds. Rounding is always to the safe side: an `at_most` term never ends
+late, and an `at_least` term never ends early.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ISO_8601 = re.compile(
     re.ASCII,
 )
 MAX_YEARS = 200
-"""No period is longer: the calendar ends with the year 9999, and no law keeps anything for so long."""
+"""The longest period: the calendar ends with the year 9999, and no law requires a longer retention."""
 _SECONDS = {  # a year of 365.25 days, so that 200 years are as long as 2,400 months
     "years": 31_557_600,
     "months": 2_629_800,
@@ -34,7 +34,7 @@ _SECONDS = {  # a year of 365.25 days, so that 200 years are as long as 2,400 mo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """An ISO 8601 period: a calendar part (months, days) and an exact part (`exact`)."""
+    """An ISO 8601 period, as a calendar part (months and days) and an exact part (`exact`)."""
 
     months: int = 0
     days: int = 0
@@ -42,18 +42,18 @@ class Period:
 
     @property
     def is_zero(self) -> bool:
-        """Whether the period is P0D: due at its own instant."""
+        """Whether the period is P0D, so that it ends at the instant at which it starts."""
         return not (self.months or self.days or self.exact)
 
     @property
     def is_exact(self) -> bool:
-        """Whether the period has no calendar part, so that it lasts equally long everywhere."""
+        """Whether the period has no calendar part, so that its length does not depend on date and zone."""
         return not (self.months or self.days)
 
 
 DAY = timedelta(days=1)
-_MAX_DIGITS = 12  # more than 200 years of seconds have; a number cut to them is too long as well
-_CACHE_SIZE = 16_384  # several systems, rules and looks ask for the same end of the same term
+_MAX_DIGITS = 12  # 200 years have fewer seconds; a longer number cut to 12 digits is still too long
+_CACHE_SIZE = 16_384  # several systems and rules ask for the same end of the same term
 
 
 @lru_cache(maxsize=1024)
@@ -61,8 +61,7 @@ def parse_period(text: str) -> Period:
     """Read an ISO 8601 period such as `P2Y`, `P1M`, `P0D` or `PT24H`.
 
     Raises:
-        ValueError: the text is not a period, or one of more than 200 years; fractions and signs are
-            not taken.
+        ValueError: the text is not a period, has a fraction or a sign, or is longer than 200 years.
     """
     match = _ISO_8601.fullmatch(text)
     if match is None:
@@ -92,10 +91,10 @@ def require_utc(instant: datetime) -> datetime:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def latest_erasure(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
-    """The instant by which data under an `at_most` term must be gone, UTC.
+    """Return the instant, UTC, by which data under an `at_most` term must be erased.
 
-    The anchor's local date and wall-clock time plus the term; a day that the target month lacks is
-    that month's last; a wall-clock time that does not exist or exists twice is the earlier instant.
+    The term is added to the anchor's local date and wall-clock time. A day that the target month lacks
+    becomes its last day. A wall-clock time that does not exist, or exists twice, is the earlier instant.
     """
     if term.is_exact:
         return require_utc(anchor) + term.exact
@@ -106,23 +105,23 @@ def latest_erasure(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def earliest_erasure(day: date, term: Period, zone: ZoneInfo) -> datetime:
-    """The instant until which data under an `at_least` term must still be there, UTC.
+    """Return the instant, UTC, from which data under an `at_least` term may be erased.
 
-    It is kept through the whole of its last local day, so this is the first instant of the day after.
-    Where clocks skip that midnight the day starts after the gap: an hour early would break the duty.
+    The data is kept to the end of its last local day, so this is the first instant of the next day. Where
+    the clocks skip that midnight, the day starts after the gap: an hour early would break the duty.
     """
     return start_of_day(_add_term(day, term) + DAY, zone)
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a local day, UTC."""
+    """Return the first instant of a local day, UTC."""
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 
 def book_year_end(instant: datetime, month_day: tuple[int, int], zone: ZoneInfo) -> date:
-    """The last day of the book year in which the instant falls, by its LOCAL date.
+    """Return the last day of the book year in which an instant's LOCAL date falls.
 
-    `month_day` is the book year's last day; 29 February means the last day of February.
+    `month_day` is the last day of a book year; 29 February means the last day of February.
     """
     day = require_utc(instant).astimezone(zone).date()
     end = _clamp_to_month(day.year, *month_day)

@@ -1,4 +1,8 @@
-"""Explaining: each holding that a set of events makes, with its window. Everything is known at once."""
+"""Explain a set of events: each holding that they make, with its retention window and its state.
+
+A holding is one event's data on one person, kept for one purpose. The set counts as complete: holds,
+consents and clock changes in it apply to all of its events, whatever their order.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ HoldingState = Literal["open", "scheduled", "held", "ended"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedHolding:
-    """One holding with its window, and what it is at an instant."""
+    """A holding with its window and its state at an instant."""
 
     event: TaggedEvent
     holding: Holding
@@ -30,8 +34,10 @@ class ExplainedHolding:
 def explain_events(
     events: Collection[TaggedEvent], policy: Policy, now: datetime | None = None
 ) -> list[ExplainedHolding]:
-    """Every holding, sorted by event, purpose and subject; `now` (UTC) is the latest event's time
-    unless given, and decides which have ended."""
+    """Return every holding of the events, sorted by event, purpose and subject.
+
+    `now`, UTC, decides which of them have ended; by default it is the time of the latest event.
+    """
     if now is None:
         now = max((event.time for event in events), default=datetime.min)
     facts = EventSetFacts(events, policy)
@@ -63,7 +69,7 @@ def explain_events(
 
 
 class EventSetFacts:
-    """Where clocks and data subjects stand when a set of events is all that is known."""
+    """The ends of clocks and the states of data subjects that follow from a set of events alone."""
 
     def __init__(self, events: Iterable[TaggedEvent], policy: Policy) -> None:
         self._last_change: dict[ClockKey, tuple[tuple[datetime, str, str, bool], str]] = {}
@@ -82,14 +88,14 @@ class EventSetFacts:
         }
 
     def anchor(self, clock: ClockKey) -> datetime | None:
-        """The earlier end of the clock's own and its parent's, or nothing while both are open."""
+        """Return the earlier end of a clock and its parent, UTC; None while both are open."""
         ends = [self._end(clock)]
         if clock.parent:
             ends.append(self._end(clock.parent))
         return min((end for end in ends if end), default=None)
 
     def subject_state(self, subject: str) -> SubjectState:
-        """Where a data subject stands."""
+        """Return the state of a data subject."""
         return self._states.get(subject, EMPTY_STATE)
 
     def _end(self, clock: ClockKey) -> datetime | None:
@@ -98,7 +104,10 @@ class EventSetFacts:
 
 
 def holding_state(window: Window, event: str, subject: SubjectState, now: datetime) -> HoldingState:
-    """What a holding is at an instant, UTC: `event` is its event's id, `own` its subject's standing."""
+    """Return the state of a holding at an instant, UTC.
+
+    `event` is the id of its event, `subject` the state of its data subject.
+    """
     ends_at = window.ends_at
     is_held = rights_effects.is_under_legal_hold(now, event, subject)
     if is_held and (

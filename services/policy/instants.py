@@ -1,4 +1,4 @@
-"""Instants as a policy file writes them: RFC 3339 with a zone; kept in UTC, so that each has one form."""
+"""Instants in a policy file: RFC 3339 with a zone, converted to UTC so that equal instants look equal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _starts_like_rfc3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", re.ASCII).match
 
 
 def _require_rfc3339(value: object) -> object:
-    """A number is no instant: it would be taken for seconds since 1970, and `true` for the first."""
+    """Refuse numbers, which pydantic would read as seconds since 1970, and `true`, which it reads as 1."""
     if isinstance(value, datetime) or (isinstance(value, str) and _starts_like_rfc3339(value)):
         return value
     raise _not_an_instant()

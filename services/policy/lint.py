@@ -1,4 +1,4 @@
-"""Lint: what is right by the rules and still wants somebody's eye, the privacy officer's above all."""
+"""Lint warnings on a valid policy: what a person should look at, above all the privacy officer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _KEY_NOT_SENT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintWarning:
-    """One thing to look at."""
+    """A warning on one key of the policy file."""
 
     key: str
     message: str
 
 
 def lint(policy: Policy) -> Iterator[LintWarning]:
-    """What is derived and wants confirmation, what is defined and never used, and who is not named."""
+    """Return warnings on derived terms, unlikely terms, unused names, open clocks and missing sources."""
     for name, rule in policy.rules.items():
         derived = [
             part
@@ -68,7 +68,7 @@ def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:
 
 
 def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
-    """What is most likely not what was meant."""
+    """Warn of terms and lead times that are most likely mistakes."""
     for name, rule in policy.rules.items():
         term = rule.period
         if term.is_exact and not term.is_zero and term.exact < DAY:
@@ -89,7 +89,7 @@ def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
 
 
 def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
-    """Each system with each rule of what it may hold."""
+    """Return each pair of a system and a rule of a holding that it may have."""
     pairs = set()
     for event in policy.events.values():
         for holding in event.holdings:
@@ -104,7 +104,7 @@ def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
 
 
 def _shortest_length(period: Period) -> timedelta:
-    """How long a period lasts where it is shortest: each month has 28 days."""
+    """Return the shortest length of a period: each month has 28 days."""
     return timedelta(days=28 * period.months + period.days) + period.exact
 
 
@@ -129,7 +129,7 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _is_open_by_nature(clock: str, policy: Policy) -> bool:
-    """A clock that an event can start again, or whose end another clock brings, is open by its nature."""
+    """Whether a clock may well stay open: an event starts it again, or one that moves it has holdings."""
     moves = [
         move for event in policy.events.values() for move in event.moves if move.clock == clock
     ]

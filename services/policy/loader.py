@@ -1,4 +1,4 @@
-"""A policy file, read and checked as a whole: every problem at once, each with file, line and key."""
+"""Load and check a policy file; an error names every problem at once, with file, line and key."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _ADAPTER = TypeAdapter(Policy)
 
 
 class InvalidPolicy(TermijnError):
-    """The policy file cannot be used; nothing runs on a policy that is half right.
+    """The policy file has problems; nothing runs on a policy with problems.
 
-    The operator mends the lines that it names.
+    The operator fixes the lines that the error names.
     """
 
     def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
@@ -37,7 +37,7 @@ class InvalidPolicy(TermijnError):
 
 
 def load(path: Path | None = None) -> Policy:
-    """The policy of a file, or the one that ships with the project.
+    """Return the policy of a file, or by default the one that ships with Termijn.
 
     Raises:
         InvalidPolicy: naming every problem that was found.
@@ -54,7 +54,7 @@ def load(path: Path | None = None) -> Policy:
 
 
 def load_bytes(raw: bytes, name: str) -> Policy:
-    """The policy of a file's bytes; `name` is what errors call it.
+    """Return the policy in a file's bytes; `name` is the file's name in errors.
 
     Raises:
         InvalidPolicy: naming every problem that was found.
@@ -67,7 +67,7 @@ def load_bytes(raw: bytes, name: str) -> Policy:
 
 
 def load_text(text: str, name: str) -> Policy:
-    """The policy of a text; `name` is what errors call it.
+    """Return the policy in a text; `name` is the file's name in errors.
 
     Raises:
         InvalidPolicy: naming every problem that was found.
@@ -87,9 +87,10 @@ def load_text(text: str, name: str) -> Policy:
 
 
 def hash_policy(policy: Policy) -> str:
-    """What tells one policy from another: a hash of all that it says.
+    """Return a hash of the whole policy, which tells two policies apart.
 
-    What came later and is absent stays out: a policy that did not change has the hash that it had.
+    Keys that a later version of Termijn introduced count only where they are set, so that an unchanged
+    policy keeps its hash.
     """
     unset = {
         event: {
@@ -108,9 +109,9 @@ def hash_policy(policy: Policy) -> str:
 
 
 def structure_hashes(policy: Policy) -> dict[str, str]:
-    """Per event type, a hash of whose data it holds and which clocks it hangs on and moves.
+    """Return by event type a hash of whose data it holds, and which clocks it depends on and changes.
 
-    What the ledger has already hung on clocks fits another policy only where these stay the same.
+    The ledger's records depend on clocks already, so another policy fits only if these hashes are equal.
     """
     hashes = {}
     for name, event in policy.events.items():
@@ -135,7 +136,7 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a policy file, for editors."""
+    """Return the JSON Schema of a policy file, for editors."""
     schema = _ADAPTER.json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

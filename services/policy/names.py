@@ -1,7 +1,7 @@
-"""Names that can work: what Kafka, key files, schemas and `kind:id` leave of what a person may think of.
+"""Rules for the names in a policy file, which become parts of topics, key files and Avro schemas.
 
-A system's name is part of topics and of the names of key files, an event type is its topic, a subject
-is written `kind:id` and a clock `clock:key`, and a field is one of an Avro record.
+A system's name is part of topics and of the names of key files. An event type is the name of its topic.
+A subject is written `kind:id` and a clock `clock:key`. A field is a field of an Avro record.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from services.policy.model import Policy
 Found = tuple[tuple[str | int, ...], str]
 
 MAX_NAME_LENGTH = 100
-"""No name is longer, in characters; of an event type, what Kafka's 249 leave beside its `.v1`."""
+"""Characters of a name, but for an event type, which may have Kafka's 249 less its topic's `.v1`."""
 _MAX_EVENT_TYPE_LENGTH = 249 - len(".v1")
 
 _SYSTEM = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
@@ -28,7 +28,7 @@ _RESERVED_SYSTEMS = ("deleter",)
 
 
 def check_names(policy: Policy) -> Iterator[Found]:
-    """Every name that would be found out only where it is first used."""
+    """Return every name that could not be used, which would otherwise show only at its first use."""
     for where, name in (("policy", policy.policy), ("version", policy.version)):
         yield from _check_plain((where,), name)
     for section in ("purposes", "bases", "categories", "rules", "clocks"):
@@ -68,7 +68,7 @@ def _check_events(policy: Policy) -> Iterator[Found]:
 
 
 def _check_colliding_topics(section: str, names: Mapping[str, object]) -> Iterator[Found]:
-    """Kafka refuses a topic whose name differs from another's only in dots and underscores."""
+    """Find names that differ only in dots and underscores: Kafka refuses two such topics."""
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(name.replace(".", "_"), name)

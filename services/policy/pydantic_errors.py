@@ -1,4 +1,4 @@
-"""What is wrong with a file in our own words: pydantic's say how Python would have it."""
+"""Pydantic's validation errors of a YAML file, translated for whoever writes the file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def translate_errors(
     lines: SourceLines,
     place: Callable[[tuple[int | str, ...]], DocumentPath],
 ) -> Iterator[PolicyProblem]:
-    """Each problem in its place. A value is never repeated, only its kind: it may be a secret."""
+    """Return each problem with its line and key; of a value only the kind, since it may be a secret."""
     for error in cause.errors(include_url=False):
         yield lines.problem_at(place(error["loc"]), _message(error))
 

@@ -1,4 +1,4 @@
-"""Reasons: why a command leaves, in words, and the article of the GDPR that each stands on."""
+"""The reasons why commands are sent, as texts for people, each with its articles of the GDPR."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERIFICATION_REASONS: Mapping[str, str] = {
     "erase": "what was erased is read again",
     "pseudonymise": "what was pseudonymised is read again",
 }
-"""By the action that is checked; other actions are not."""
+"""The reason for a verification, by the action that is verified."""
 
 ARTICLES: Mapping[str, str] = {
     PURPOSE_ENDED: "GDPR 5(1)(e), 17(1)(a)",

@@ -1,8 +1,8 @@
-"""Requests of data subjects as cases: how far each is, and by when it must be answered (GDPR 12(3)).
+"""Requests of data subjects: the state of each, and by when it must be answered (GDPR 12(3)).
 
-A pure fold over the acts that name requests. The month runs from receipt, verified or not; an extension
-counts only where it was told within that month. What a case comes to beside its acts (its commands are
-out, all is done) is told it by `after`, the one function that changes its state.
+A case is a pure function of the privacy events that name its request. The month starts with receipt,
+verified or not; an extension counts only if it was announced within that month. What is no privacy
+event, such as that its commands were sent, changes its state through `next_state` as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RequestEvent = Literal[
 ]
 
 OPEN_STATES: tuple[CaseState, ...] = ("received", "verified", "in_progress", "ready")
-"""States in which an answer is owed."""
+"""The states in which the answer is still outstanding."""
 
 _ANSWER_TERM = parse_period("P1M")
 _EXTENDED_TERM = parse_period("P3M")
@@ -37,9 +37,9 @@ _TRANSITIONS: Mapping[CaseState, Mapping[RequestEvent, CaseState]] = {
 
 
 def next_state(state: CaseState, event: RequestEvent) -> CaseState:
-    """The state after something happened; it never moves backwards, and what is closed stays as it is.
+    """Return the state after an event; a state never moves backwards, and a closed case stays closed.
 
-    Whoever answers for the controller may answer or refuse at any time: such an event is a fact.
+    The controller may answer or refuse in any open state.
     """
     if state not in OPEN_STATES:
         return state
@@ -52,35 +52,35 @@ def next_state(state: CaseState, event: RequestEvent) -> CaseState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One request; instants are UTC."""
+    """A request and its state; instants are UTC."""
 
     request: str
     subject: str
     right: Right
     received_at: datetime
     verified_at: datetime | None
-    """When identity was verified, for it or for one that it joins; nothing is done before."""
+    """When identity was verified, for it or for the request it was merged into; nothing is done before."""
     extended: bool
     closed_at: datetime | None
     """When it was answered or refused."""
     state: CaseState
     answer_by: datetime
-    """The statutory limit."""
+    """The end of the statutory term."""
     merged_into: str | None = None
-    """The earlier request that asks the same and is not answered: its clock counts for both."""
+    """The earlier, unanswered request of the same right, whose term counts for both."""
 
     @property
     def is_open(self) -> bool:
-        """Whether an answer is still owed."""
+        """Whether the answer is still outstanding."""
         return self.state in OPEN_STATES
 
     def apply(self, event: RequestEvent) -> Case:
-        """The case after something happened to it."""
+        """Return the case after an event."""
         return replace(self, state=next_state(self.state, event))
 
 
 def list_cases(privacy_events: Iterable[PrivacyEvent], policy: Policy) -> list[Case]:
-    """Every request among the acts, the one that must be answered first coming first."""
+    """Return every request that the privacy events name: open ones first, in order of their terms."""
     by_subject: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     for event in sorted(privacy_events, key=lambda event: (event.sort_key, event.kind)):
         by_subject[event.subject].append(event)
@@ -94,7 +94,7 @@ def list_cases(privacy_events: Iterable[PrivacyEvent], policy: Policy) -> list[C
 
 
 def _cases_of_subject(privacy_events: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
-    """The cases of one subject; one that joins another has its clock, and shares its verification."""
+    """Return the cases of one subject; a merged one has the term and verification of the other."""
     by_request: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     for event in privacy_events:
         if event.reference:

@@ -1,7 +1,7 @@
-"""Windows: until when a holding must be kept, and by when it must be gone.
+"""Retention windows: until when a holding must be kept, and by when it must be erased.
 
-All instants are UTC. `erase_by` is the promise of a maximum, `not_before` the duty of a minimum, and
-`due_at` the instant at which the command to a system leaves, earlier by the time that system needs.
+All instants are UTC. `not_before` is the end of a statutory minimum, `erase_by` the end of a promised
+maximum, and `due_at` the instant at which each system's command leaves, earlier by its lead time.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from services.policy.tagging import ClockKey, Holding
 
 
 class Facts(Protocol):
-    """What is known beside the event itself."""
+    """What is known beside the event itself: ends of clocks, and states of data subjects."""
 
     def anchor(self, clock: ClockKey) -> datetime | None:
-        """Where a shared clock stands: the instant of its end, or nothing while it is open."""
+        """Return the instant at which a retention clock ended, UTC; None while it is open."""
 
     def subject_state(self, subject: str) -> SubjectState:
         """Where a data subject stands."""
 
 
 class NoFacts:
-    """Facts of whoever knows an event and nothing else."""
+    """The facts when nothing is known but the event itself."""
 
     def anchor(self, clock: ClockKey) -> datetime | None:
-        """No clock has ended."""
+        """Return None: no clock has ended."""
         return None
 
     def subject_state(self, subject: str) -> SubjectState:
-        """Nobody has said anything."""
+        """Return the state of a subject without privacy events."""
         return EMPTY_STATE
 
 
@@ -46,21 +46,21 @@ NO_FACTS = NoFacts()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """How long a holding lasts, as far as the facts tell."""
+    """How long a holding lasts under the facts known so far."""
 
     holding: Holding
     """As consent given or withdrawn since leaves it."""
     rule: Rule
     anchor_at: datetime | None
     not_due_before: datetime | None
-    """It is not due before this: what held until then was another, longer term."""
+    """The end of a longer term that was in force before a consent changed; it is not due earlier."""
     early_end: EarlyEnd | None
-    """It is due here at the latest, whatever the rule says."""
+    """The end that the person's own decision gives it, whatever its rule says."""
     rule_ends_at: datetime | None
-    """When the rule alone has its maximum reached or its minimum over."""
+    """When its maximum or minimum ends by the rule alone."""
 
     def command_time(self, lead: Period, policy: Policy) -> datetime | None:
-        """When the command for a system with this lead time leaves; nothing while that is open."""
+        """Return when the command to a system with this lead time leaves; None while it is open."""
         at = self.rule_ends_at
         if at and self.anchor_at and self.rule.kind == "at_most":
             at = max(self.anchor_at, at - lead.exact)
@@ -69,7 +69,7 @@ class Term:
         return min(at or self.early_end.at, self.early_end.at) if self.early_end else at
 
     def ends_at(self, policy: Policy) -> datetime | None:
-        """When the maximum is reached or the minimum is over; nothing while that is open."""
+        """Return when its maximum or minimum ends; None while it is open."""
         at = self.rule_ends_at
         if at and self.not_due_before:
             at = max(at, self.not_due_before)
@@ -78,7 +78,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A holding's window; what its open clock still hides is absent."""
+    """A holding's window; instants that depend on an open clock are None."""
 
     holding: Holding
     """As consent given or withdrawn since leaves it."""
@@ -87,17 +87,17 @@ class Window:
     erase_by: datetime | None
     due_at: Mapping[str, datetime | None]
     early_end: EarlyEnd | None = None
-    """What the person said or did that ends it before its term."""
+    """The person's own decision that ends it before its term."""
 
     @property
     def ends_at(self) -> datetime | None:
-        """When its last command leaves."""
+        """When its last command leaves; None while one of them is open."""
         instants = [due for due in self.due_at.values() if due is not None]
         return max(instants) if len(instants) == len(self.due_at) else None
 
 
 def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Term:
-    """How long a holding lasts under the facts."""
+    """Return how long a holding lasts under the facts."""
     state = facts.subject_state(holding.subject)
     not_due_before = None
     if state:
@@ -106,7 +106,7 @@ def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: P
     clock = holding.clock
     anchor_at = facts.anchor(clock) if clock else event_anchor(rule, event_time, policy)
     early_end = None
-    if state and rule.kind == "at_most":  # a duty of a minimum stands, whatever its basis
+    if state and rule.kind == "at_most":  # nothing ends a statutory minimum, whatever its basis
         early_end = rights_effects.find_early_end(holding, event_time, anchor_at, state, policy)
     return Term(
         holding=holding,
@@ -119,10 +119,10 @@ def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: P
 
 
 def compute_window(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Window:
-    """The window of a holding as far as the facts tell.
+    """Return the window of a holding under the facts.
 
-    A command leaves at `erase_by` minus the system's lead time, but never before the anchor itself: a
-    term shorter than the lead time, P0D above all, is due at its own instant, and so is a cut.
+    A command leaves at `erase_by` minus the system's lead time, but never before the anchor. So a term
+    shorter than the lead time, such as P0D, is due at its anchor. An early end is due at its own instant.
     """
     term = compute_term(holding, event_time, facts, policy)
     leads = {system: policy.systems[system].lead_time_period for system in term.holding.systems}
@@ -143,9 +143,9 @@ def compute_window(holding: Holding, event_time: datetime, facts: Facts, policy:
 
 
 def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: Policy) -> Window:
-    """The window as the holds on this event leave it: what they kept leaves at their release.
+    """Return the window under the legal holds on its event: what they kept is due at their release.
 
-    A system for which a hold is still open keeps the instant that its command would have had.
+    Where a hold is still open, a system keeps the instant that its command would have had.
     """
     delayed = {
         system: released_at
@@ -165,7 +165,7 @@ def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: P
 
 
 def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
-    """The anchor that the event itself fixes; a book year's is the instant at which it has ended."""
+    """Return the anchor of a rule without a clock; a book year's is the instant at which it has ended."""
     if rule.anchor.kind == "event":
         return event_time
     zone = policy.controller.zone
@@ -174,13 +174,13 @@ def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
 
 
 def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) -> datetime:
-    """When the command for a system with this lead time leaves, given the anchor."""
+    """Return when the command to a system with this lead time leaves, UTC."""
     ends = _ends_at(rule, anchor_at, policy)
     return ends if rule.kind == "at_least" else max(anchor_at, ends - lead.exact)
 
 
 def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[datetime, ...]:
-    """Every instant at which something that hangs on an ended clock of this kind can become due."""
+    """Return every instant at which what depends on an ended clock of this kind can become due, UTC."""
     leads = {system.lead_time_period for system in policy.systems.values()}
     rules: Iterable[Rule] = (r for r in policy.rules.values() if r.anchor.clock == clock)
     return tuple(

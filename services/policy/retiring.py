@@ -1,8 +1,8 @@
-"""Retiring: from an instant on a purpose or a system gets nothing new.
+"""Retired purposes and systems: from an instant on, a policy gives them no new data.
 
-The instant is compared with the event's own time, so that what follows stays a function of the set of
-events, in whatever order and however late they arrive. What would be held were nothing retired is known
-all the same: a later policy that moves the instant, or takes it away, finds it hung where it belongs.
+The instant is compared with the event's own time, so that the result is a function of the set of events,
+whatever their order and delay. What an event would hold if nothing were retired is recorded all the same,
+so that a later policy can move the instant or remove it.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from datetime import datetime
 from services.policy.model import Policy
 
 Retirements = Mapping[str, Mapping[str, datetime]]
-"""By section (`systems`, `purposes`) and name, from when on each is retired, UTC."""
+"""The instant, UTC, from which something is retired, by section (`systems`, `purposes`) and name."""
 
 
 def list_retirements(policy: Policy) -> Retirements:
-    """What the policy retires."""
+    """Return the purposes and systems that the policy retires."""
     systems = {name: part.retired for name, part in policy.systems.items() if part.retired}
     purposes = {name: part.retired for name, part in policy.purposes.items() if part.retired}
     return {"systems": systems, "purposes": purposes}
 
 
 def retirement_times(policy: Policy) -> tuple[datetime, ...]:
-    """The instants, UTC, at which something is retired, in order."""
+    """Return the instants, UTC and in order, at which the policy retires something."""
     return tuple(
         sorted({time for named in list_retirements(policy).values() for time in named.values()})
     )
 
 
 def retirement_era(time: datetime, times: tuple[datetime, ...]) -> int:
-    """How many of these instants an event is not before: events of one era are treated alike."""
+    """Return how many of these instants are not after an event: events with the same number are alike."""
     return bisect_right(times, time) if times else 0
 
 
 def is_retired(system: str, time: datetime, policy: Policy) -> bool:
-    """Whether a system gets nothing of an event of that time."""
+    """Whether a system is retired at the time of an event, UTC."""
     retired_at = policy.systems[system].retired
     return retired_at is not None and retired_at <= time
 
@@ -45,9 +45,9 @@ def is_retired(system: str, time: datetime, policy: Policy) -> bool:
 def remaining_systems(
     purpose: str, systems: tuple[str, ...], time: datetime, policy: Policy, exempt: Collection[str]
 ) -> tuple[str, ...]:
-    """Those of the systems that hold something of an event of that time for the purpose.
+    """Return those of the systems that hold data of an event of that time for the purpose.
 
-    What is `kept` counts as not retired.
+    Systems that are `exempt` count as not retired.
     """
     retired_at = policy.purposes[purpose].retired
     if retired_at is not None and retired_at <= time:

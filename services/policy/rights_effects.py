@@ -1,7 +1,7 @@
-"""Rights: what a data subject's standing does to one holding or one record.
+"""What a data subject's consents, objections, requests and legal holds do to a holding or a record.
 
-Consent and objection end a holding, or let it fall back; a verified erasure request ends what no law
-and no running contract needs (GDPR 17(1), 17(3)); a hold keeps everything (17(3)(e)).
+Consents and objections end a holding, or change its basis and rule. A verified erasure request ends what
+no law and no running contract needs (GDPR 17(1), 17(3)). A legal hold keeps everything (17(3)(e)).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from services.policy.subject_state import LegalHold, SubjectState
 from services.policy.tagging import Holding, HoldingChange
 
 BASES_OPEN_TO_OBJECTION = ("legitimate_interest", "public_task")
-"""The grounds that are open to objection (GDPR 21(1))."""
+"""The grounds to which a person may object (GDPR 21(1))."""
 BASES_WITH_PORTABILITY = ("consent", "contract")
-"""The grounds on which data can be taken along (GDPR 20(1))."""
+"""The grounds under which a person may have data handed over (GDPR 20(1))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyEnd:
-    """A holding ends here, whatever its term says."""
+    """The instant, UTC, at which a holding ends before its term, with the reason."""
 
     at: datetime
     reason: str
@@ -40,12 +40,12 @@ class EarlyEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restriction:
-    """Data is kept and not otherwise used from `start` on (GDPR 18), until `end`."""
+    """A time, UTC, in which data is kept and not otherwise used (GDPR 18); open while `end` is None."""
 
     cause: str
     reason: str
     lifted_reason: str
-    """The reason for its end."""
+    """Why it ends."""
     start: datetime
     end: datetime | None
 
@@ -53,10 +53,10 @@ class Restriction:
 def apply_consent_change(
     holding: Holding, event_time: datetime, state: SubjectState
 ) -> tuple[Holding, datetime | None]:
-    """The holding as consent given or withdrawn since leaves it, and before when it is not due.
+    """Return the holding after later changes of consent, and the instant, UTC, before which it is not due.
 
-    The last word counts, and who asks for erasure wants no longer term either. A withdrawal makes
-    nothing due before itself: the longer term was right until then.
+    The last change counts; a request for erasure counts as a withdrawal. A withdrawal makes nothing due
+    before its own instant: the longer term was right until then.
     """
     change = holding.alternative
     if change is None:
@@ -82,10 +82,10 @@ def find_early_end(
     state: SubjectState,
     policy: Policy,
 ) -> EarlyEnd | None:
-    """The earliest end that the person's own acts give a holding, if any.
+    """Return the earliest end that the person's own decisions give a holding; None if there is none.
 
-    `anchor_at` is where its clock stands: a contract whose clock is open when erasure is asked for goes
-    on being performed (GDPR 17(3) does not apply; 17(1)(a) is not fulfilled).
+    `anchor_at` is the end of its clock. A contract whose clock is open when erasure is requested is still
+    being performed (GDPR 17(3) does not apply; 17(1)(a) is not fulfilled).
     """
     if policy.bases[holding.basis].is_statutory:
         return None
@@ -99,14 +99,14 @@ def find_early_end(
 def list_restrictions(
     holding: Holding, event_time: datetime, state: SubjectState, policy: Policy
 ) -> Iterator[Restriction]:
-    """The times in which a holding is restricted: objections until decided, and requests for it."""
+    """Return the times in which a holding is restricted: objections until decided, and requests for it."""
     basis = policy.bases[holding.basis]
     if basis.ground in BASES_OPEN_TO_OBJECTION:
         for objection in state.objections.get(holding.purpose, ()):
             decided = objection.decided_at
             start = max(objection.at, event_time)
             if decided and start >= decided:
-                continue  # nothing was left undecided: the purpose has ended, or goes on
+                continue  # decided before the event: the purpose has ended, or continues
             yield Restriction(
                 cause=f"objection {objection.id}",
                 reason=OBJECTION_UNDECIDED,
@@ -127,7 +127,10 @@ def list_restrictions(
 
 
 def released_at(at: datetime, event: str, state: SubjectState) -> datetime | None:
-    """When what is due at an instant may leave under the holds on this event; nothing while one is open."""
+    """Return when a command may leave under the holds on this event; None while a hold is open.
+
+    `at`, UTC as the result, is when it would leave without holds.
+    """
     holds = [hold for hold in state.holds if hold.records is None or event in hold.records]
     while holds:
         covering = [hold for hold in holds if _hold_applies(hold, at)]
@@ -141,7 +144,7 @@ def released_at(at: datetime, event: str, state: SubjectState) -> datetime | Non
 
 
 def is_under_legal_hold(at: datetime, event: str, state: SubjectState) -> bool:
-    """Whether a hold on this event is open at an instant."""
+    """Whether a legal hold on this event is open at an instant, UTC."""
     return any(
         _hold_applies(hold, at)
         for hold in state.holds
@@ -154,13 +157,13 @@ def _hold_applies(hold: LegalHold, at: datetime) -> bool:
 
 
 def _performs_contract(holding: Holding, policy: Policy) -> bool:
-    """Whether a contract needs it, be it that consent keeps it longer."""
+    """Whether a contract needs the holding, on its basis or on the one that consent replaced."""
     bases = [holding.basis, *([holding.alternative.basis] if holding.alternative else [])]
     return any(policy.bases[basis].ground == "contract" for basis in bases)
 
 
 def _as_alternative(holding: Holding) -> Holding:
-    """The holding as its alternative; what it was before is the alternative then."""
+    """Return the holding with its alternative's basis and rule, and the former ones as alternative."""
     other = holding.alternative
     if other is None:
         return holding

@@ -1,4 +1,4 @@
-"""Sources: who may publish an event type, by the CloudEvents `source` that its events carry."""
+"""The CloudEvents sources that may publish an event type."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from services.policy.model import EventType, Policy, PrivacyEventKind
 from services.policy.tagging import Event, TaggingFailed
 
 OWN_SOURCE: Final = "/termijn/rights"
-"""Where Termijn's own answers to requests come from."""
+"""The source of Termijn's own answers to requests."""
 HOLD_EVENTS: tuple[PrivacyEventKind, ...] = ("hold-placed", "hold-released")
-"""Acts that keep a subject's data, or decide until when it is kept."""
+"""The privacy events that keep a subject's data, or decide until when it is kept."""
 _ERASURE_EVENTS: tuple[PrivacyEventKind, ...] = (
     "consent-withdrawn",
     "objection-raised",
@@ -21,10 +21,10 @@ _ERASURE_EVENTS: tuple[PrivacyEventKind, ...] = (
 
 
 def check_source(event: Event, policy: Policy) -> None:
-    """Make sure that an event's source may publish its type; it counts where an event comes in.
+    """Check that an event's source may publish its type, where an event comes in.
 
     Raises:
-        TaggingFailed: it may not.
+        TaggingFailed: the source may not publish the type.
     """
     kind = policy.events.get(event.type)
     if kind is not None and not admits_source(kind, event.source):
@@ -33,12 +33,12 @@ def check_source(event: Event, policy: Policy) -> None:
 
 
 def admits_source(event: EventType, source: str) -> bool:
-    """Whether a source may publish an event type; where none is named, every source may."""
+    """Whether a source may publish an event type; every source may where the policy names none."""
     return not event.sources or any(_matches(named, source) for named in event.sources)
 
 
 def needs_sources(event: EventType) -> bool:
-    """Whether its events can forbid an erasure or cause one, whoever publishes them."""
+    """Whether any source may publish a type whose events can forbid or cause an erasure."""
     return not event.sources and bool(event.moves or event.act in (*HOLD_EVENTS, *_ERASURE_EVENTS))
 
 
