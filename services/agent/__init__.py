@@ -1,1 +1,1 @@
-"""The agent: what a downstream system runs beside itself to obey commands and answer them."""
+"""The agent: a process beside a downstream system that carries out commands and acknowledges them."""

@@ -1,4 +1,4 @@
-"""Answering: results become acknowledgements, what is disclosed leaves encrypted only."""
+"""Builds acknowledgements from results; disclosed data leaves encrypted only."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ _ANSWER = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c07")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgementBuilder:
-    """How a system answers."""
+    """Builds the acknowledgements of one system."""
 
     system: str
     codec: Codec
     max_bytes: int
-    """Bytes of an answer that the bus takes."""
+    """The largest acknowledgement that the bus accepts, in bytes."""
 
     def build(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
-        """The result as it is told, and the acknowledgement; its id is that of all that it says.
+        """Return the result as it is reported, and the acknowledgement; its id follows from its content.
 
-        What cannot be told becomes `failed`: a disclosure that nobody could open, or that is larger
-        than the bus takes.
+        A disclosure without a key to encrypt to, or too large for the bus, is reported as `failed`.
         """
         disclosure = None
         if command.action == "disclose" and result.status in ("done", "partial"):
@@ -38,7 +37,7 @@ class AcknowledgementBuilder:
                 disclosure = self._encrypted(command, result.records)
             except ValueError:
                 return self.build(
-                    command, _failed("the command names no key that can be answered to"), now
+                    command, _failed("the command has no key to encrypt the disclosure to"), now
                 )
         value = {
             "command_id": command.command_id,

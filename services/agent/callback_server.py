@@ -1,7 +1,8 @@
-"""Callbacks: where a service tells, days later perhaps, what became of a command.
+"""The HTTP server for callbacks: a service reports the result of a command later, perhaps days later.
 
-`POST <url>/<command id>` with `Authorization: Bearer <the command's token>` and a result as JSON. 200: it
-counts. 400: it is no result. 401: no or another token. 409: nobody waits for it any more.
+`POST <url>/<command id>` with `Authorization: Bearer <the command's token>` and a result as JSON. 200: the
+result is stored. 400: it is not a valid result. 401: no token, or a wrong one. 409: the command is not
+open.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from services.agent.result import LARGEST, InvalidResult, parse_json
 from services.agent.threads import serving_thread
 
 _TIMEOUT = 30.0
-"""For a whole call: head, body and answer."""
+"""Seconds for a whole call: head, body and response."""
 _DIGITS = 10
 
 ReportResult = Callable[[str, Any], bool]
-"""Takes a command's id and a result as JSON has it; false if nobody waits. Raises `InvalidResult`."""
+"""Stores a command's result, by id and parsed JSON; false if it is not open. Raises `InvalidResult`."""
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def serve_callbacks(
     report: ReportResult,
     timeout_seconds: float = _TIMEOUT,
 ) -> Iterator[int]:
-    """Take callbacks in while the block lasts; gives the port. A call that takes longer is cut off.
+    """Serve callbacks inside the `with` block, and yield the port. A call that takes too long is cut off.
 
     Raises:
         OSError: the port is taken; port 0 takes any.
@@ -58,12 +59,14 @@ def serve_callbacks(
             super().finish()
 
         def handle(self) -> None:
-            with suppress(ConnectionError, ValueError):  # it was cut, or the caller has gone
+            with suppress(
+                ConnectionError, ValueError
+            ):  # it was cut off, or the caller has disconnected
                 super().handle()
 
         def _cut(self) -> None:
             with suppress(OSError):
-                self.connection.shutdown(SHUT_RDWR)  # whoever waits for it sees its end
+                self.connection.shutdown(SHUT_RDWR)  # a pending read then ends
 
         def do_POST(self) -> None:
             self._reply(*self._taken())
@@ -103,7 +106,7 @@ def serve_callbacks(
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: Any) -> None:
-            """Nothing: a path names a command, and a log need not."""
+            """Log nothing: the path contains the id of a command."""
 
     server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Commands as a system sees them: the values of the `command` schema, typed."""
+"""Commands as a system receives them: the typed values of the `command` schema."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from services.policy.actions import Action
 
 
 class CommandMisaddressed(TermijnError):
-    """A command on this system's topic is meant for another system; it was not obeyed.
+    """A command on this system's topic is addressed to another system; it was not carried out.
 
-    The operator looks at how it came there: the controller signs for the topic it writes to.
+    The operator finds out how it came there: the controller signs for the topic that it writes to.
     """
 
     def __init__(self, system: str, found_by: str) -> None:
@@ -26,7 +26,7 @@ class CommandMisaddressed(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRecord:
-    """One event's data, as the system can find it."""
+    """One record, by which the system finds its data."""
 
     source: str
     id: str
@@ -44,7 +44,7 @@ class Command:
     command_id: str
     system: str
     subject: str | None
-    """Whose data, `kind:id`; nothing where the records may not be tied to a person."""
+    """The subject, `kind:id`; None where the records must not be linked to a person."""
     action: Action
     records: tuple[CommandRecord, ...]
     categories: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Command:
     """Rises with each command of this system on this subject."""
     attempt: int
     issued_at: datetime
-    """When this attempt left; the controller has looked at that moment whether it is still wanted."""
+    """When this attempt was sent; the controller has checked at that moment that it is still wanted."""
     supersedes: str | None = None
     request: str | None = None
     verifies: str | None = None
@@ -71,7 +71,7 @@ class Command:
     corrected_fields: tuple[str, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The command as a hook or a webhook gets it: the schema's fields, instants in RFC 3339."""
+        """Return the command as hooks and webhooks get it: the schema's fields, instants in RFC 3339."""
         document = asdict(self)
         for name in ("not_before", "erase_by", "valid_until", "issued_at"):
             document[name] = document[name] and format_rfc3339(document[name])
@@ -85,7 +85,7 @@ _LISTS = ("categories", "rules", "purposes", "corrected_fields")
 
 
 def parse_command(value: Mapping[str, Any]) -> Command:
-    """The command of a decoded value; fields of later versions that are not known here are left out."""
+    """Return the command of a decoded value; fields of later versions of the schema are ignored."""
     arguments = {name: field_value for name, field_value in value.items() if name in _NAMES}
     for name in _LISTS:
         if arguments.get(name) is not None:

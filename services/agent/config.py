@@ -1,6 +1,6 @@
-"""The agent's file: read and checked as a whole; every problem is one line with file, line and key.
+"""Loads the agent's YAML file and checks it as a whole; each problem has its file, line and key.
 
-Secrets stand elsewhere: in a variable of the environment, or in a file of their own, which it names.
+Secrets are not in it: it names an environment variable or a file that holds each.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from services.policy.yaml_source import (
 class InvalidConfiguration(TermijnError):
     """The agent's file cannot be used; nothing was started.
 
-    The team mends the lines that it names.
+    The team corrects the lines that it names.
     """
 
     def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
@@ -43,7 +43,7 @@ class InvalidConfiguration(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
-    """A checked file, with what is needed to follow its references."""
+    """A checked file, with the directory and the environment that its references need."""
 
     configuration: AgentConfig
     base: Path
@@ -52,14 +52,14 @@ class LoadedConfig:
     lines: SourceLines = field(repr=False)
 
     def path(self, written: str) -> Path:
-        """A path in the file."""
+        """Return a path of the file; a relative one is relative to the file's directory."""
         return self.base / written
 
     def database_url(self, written: str | SecretRef, *where: str | int) -> URL:
-        """The URL of a database; SQLite's file is relative to this one, as other paths are.
+        """Return the URL of a database; an SQLite file is relative to the agent's file.
 
         Raises:
-            InvalidConfiguration: as `text`, or it is no URL that can be used.
+            InvalidConfiguration: as for `text`, or the URL cannot be used.
         """
         text = self.text(written, *where)
         if problems := list(validate_url(where, text, secret=isinstance(written, SecretRef))):
@@ -70,10 +70,10 @@ class LoadedConfig:
         return url
 
     def text(self, written: str | SecretRef, *where: str | int) -> str:
-        """A setting, or the secret that it refers to.
+        """Return a setting, or the secret that it refers to.
 
         Raises:
-            InvalidConfiguration: there is no such variable or file, or nothing in it.
+            InvalidConfiguration: there is no such variable or file, or it is empty.
         """
         if isinstance(written, str):
             return written
@@ -88,14 +88,14 @@ class LoadedConfig:
             why = f"cannot be read: {type(cause).__name__}"
             raise self.invalid([((*where, "file"), why)]) from cause
         if not text:
-            raise self.invalid([((*where, "file"), "holds nothing but blanks")])
+            raise self.invalid([((*where, "file"), "is empty")])
         return text
 
     def security(self) -> Security:
-        """How the bus is reached, with the password that the file refers to.
+        """Return how the bus is reached, with the password that the file refers to.
 
         Raises:
-            InvalidConfiguration: as `text`, or a file that it names cannot be read.
+            InvalidConfiguration: as for `text`, or a file that it names cannot be read.
         """
         bus = self.configuration.bus
         password = self.text(bus.sasl_password, "bus", "sasl_password") if bus.sasl_password else ""
@@ -112,7 +112,7 @@ class LoadedConfig:
         return security
 
     def invalid(self, problems: Iterable[tuple[DocumentPath, str]]) -> InvalidConfiguration:
-        """The error that names these problems, in place."""
+        """Return the error with these problems, each with its line."""
         return InvalidConfiguration(
             tuple(self.lines.problem_at(path, why) for path, why in problems)
         )
@@ -124,16 +124,16 @@ _ALTERNATIVES = frozenset(kind.__name__ for kind in (str, SecretRef, ColumnChang
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of an agent's file."""
+    """Return the JSON Schema of an agent's file."""
     schema = _ADAPTER.json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
-    """The agent's file.
+    """Load and check an agent's file.
 
     Raises:
-        InvalidConfiguration: naming every problem that was found.
+        InvalidConfiguration: with every problem that was found.
     """
     try:
         document, lines = parse_yaml(decode_utf8(path.read_bytes(), str(path)), str(path))

@@ -1,6 +1,7 @@
 """The shape of the agent's YAML file: its sections, their keys and defaults.
 
-Secrets are not written in it: it names an environment variable or a file that holds each."""
+Secrets are not in it: it names an environment variable or a file that holds each.
+"""
 
 from __future__ import annotations
 
@@ -27,22 +28,22 @@ KAFKA_SETTING_NAMES = SettingNames(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretRef(StrictModel):
-    """Where a secret stands."""
+    """A reference to a secret: exactly one of an environment variable and a file."""
 
     env: str | None = None
-    """A variable of the environment."""
+    """The name of an environment variable."""
     file: str | None = None
-    """A file that holds nothing else."""
+    """The path of a file that contains the secret only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaConfig(StrictModel):
-    """The bus."""
+    """How Kafka is reached."""
 
     bootstrap_servers: str
     security_protocol: Protocol = "PLAINTEXT"
     ca_file: str | None = None
-    """Who may vouch for the brokers; the machine's own authorities unless given."""
+    """The CA certificates that may sign the brokers' certificates; by default those of the machine."""
     certificate_file: str | None = None
     key_file: str | None = None
     """The key of that certificate, not encrypted."""
@@ -51,111 +52,111 @@ class KafkaConfig(StrictModel):
     sasl_password: SecretRef | None = None
     schema_registry_url: str = ""
     schema_registry_login: SecretRef | None = None
-    """The registry's `user:password`, where it asks for one."""
+    """The registry's `user:password`, where it requires a login."""
     schema_registry_ca: str | None = None
-    """File of certificates to trust the registry by, instead of the usual ones."""
+    """The CA certificates to trust for the registry; by default those of the machine."""
     cluster_id: str = ""
-    """For brokers that tell none."""
+    """The cluster's id, for brokers that do not report one."""
     group: str = "termijn-agent"
-    """The consumer group is this and the system's name."""
+    """The consumer group is this, a hyphen, and the system's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxConfig(StrictModel):
-    """Where the agent keeps what it was told: nobody else writes there."""
+    """The database of the agent's inbox, in which nothing else writes."""
 
     url: str | SecretRef
     """SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`."""
     key_file: str
-    """The key that seals what lies there; it is made at first use."""
+    """The file of the key that encrypts the inbox; it is created at the first start."""
     keep_days: int = 30
-    """How long an answered command is remembered after it has expired."""
+    """How many days a completed command is kept after it has expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsConfig(StrictModel):
-    """How hard the system may be asked."""
+    """How much load the agent may put on the system."""
 
     at_once: int = 4
-    """Commands under way at once; those of one subject follow each other."""
+    """How many commands may run in parallel; those of one subject run one after the other."""
     per_second: float = 50.0
     burst: int = 50
     tries: int = 5
-    """Tries of one attempt before it is answered `failed`; the controller then repeats it."""
+    """Tries of one attempt before it is acknowledged as `failed`; the controller then repeats it."""
     retry_seconds: float = 1.0
-    """Wait before the second try; it doubles."""
+    """The delay before the second try, in seconds; it doubles with each."""
     retry_cap_seconds: float = 60.0
     answer_bytes: int = 900_000
-    """Largest answer that the bus takes."""
+    """The largest acknowledgement that the bus accepts, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookConfig(StrictModel):
-    """An executable of the team's own."""
+    """An executable of the team that carries out commands."""
 
     command: tuple[str, ...]
     """Program and arguments; relative paths are relative to this file."""
     timeout_seconds: float = 60.0
     environment: tuple[str, ...] = ()
-    """Variables that the hook gets from the agent's environment, besides PATH, HOME and LANG."""
+    """Environment variables of the agent that the hook gets too, besides PATH, HOME and LANG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback(StrictModel):
-    """Where the service tells later what became of a command that it answered with 202."""
+    """Where the service reports the result of a command later that it answered with HTTP 202."""
 
     host: str = "127.0.0.1"
     port: int
     url: str
-    """How the service reaches it."""
+    """The URL by which the service reaches it."""
     insecure: bool = False
-    """Whether `url` may be http: the command's token then goes over the line in clear."""
+    """Whether `url` may be http: the command's token is then sent in clear."""
     ask_again_hours: float = 24.0
-    """After so much silence the command is posted once more."""
+    """After how many hours without a callback the command is posted again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook(StrictModel):
-    """A service that is called."""
+    """A service that is called over HTTP to carry out commands."""
 
     url: str
     hmac: SecretRef | None = None
-    """The secret that both know; without one the agent's own Ed25519 key signs."""
+    """The shared secret that signs requests; without one the agent's own Ed25519 key signs them."""
     insecure: bool = False
-    """Whether `url` may be http: commands, and what is disclosed, then go over the line in clear."""
+    """Whether `url` may be http: commands and disclosed data are then sent in clear."""
     timeout_seconds: float = 30.0
-    """For the whole of a call."""
+    """Seconds for the whole of a call."""
     ca_file: str | None = None
-    """Certificates to trust, instead of the usual ones."""
+    """The CA certificates to trust; by default those of the machine."""
     callback: Callback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlConfig(StrictModel):
-    """The system's own database."""
+    """The system's own database, in which the agent carries out commands itself."""
 
     url: str | SecretRef
     tables: Mapping[str, TableConfig]
-    """In the order in which they are changed: what refers to others first."""
+    """By name, in the order in which they are changed: tables that refer to others first."""
     without_rows: tuple[str, ...] = ()
-    """Event types of which this database holds nothing."""
+    """Types of events of which this database has no rows."""
     pseudonym_key: SecretRef | None = None
-    """The key of the hashes that stand for what was pseudonymised."""
+    """The key of the hashes that replace pseudonymised values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultConfig(StrictModel):
-    """The keys of encrypted fields: the system is the log itself."""
+    """The vault with the keys of encrypted fields: the system is the log itself."""
 
     url: str | SecretRef
-    """The vault's database; no master key is needed to destroy what is in it."""
+    """The vault's database; destroying keys needs no master key."""
     encrypted_since: datetime | None = None
-    """Events before it went onto the bus in clear, and are gone by the topics' retention."""
+    """Earlier events were published in clear, and are deleted by the topics' retention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterConfig(StrictModel):
-    """One of the ways to the system."""
+    """How commands reach the system: exactly one of these."""
 
     hook: HookConfig | None = None
     webhook: Webhook | None = None
@@ -170,16 +171,16 @@ class AgentConfig(StrictModel):
     system: str
     bus: KafkaConfig
     keys: str
-    """Directory with `<system>.private.jwks`, the system's own, and `deleter.jwks`, the controller's."""
+    """The directory with `<system>.private.jwks` of the system and `deleter.jwks` of the controller."""
     inbox: InboxConfig
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     adapter: AdapterConfig
     metrics_host: str = "127.0.0.1"
-    """Address on which /metrics is served; in a container 0.0.0.0."""
+    """The address on which /metrics is served; in a container 0.0.0.0."""
     metrics_port: int = 0
-    """Port of /metrics; 0 takes the agent's own."""
+    """The port of /metrics; 0 is the agent's default."""
     tracing: str = ""
-    """Where spans go, OTLP over HTTP; none: none are made."""
+    """The OTLP/HTTP endpoint of spans; empty: no tracing."""
 
 
 def kafka_security(bus: KafkaConfig, password: str, base: Path = Path()) -> Security:

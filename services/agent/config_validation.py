@@ -31,7 +31,7 @@ _BY_REFERENCE = "name it by `env` or `file` instead"
 
 
 _SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""It is part of topics and of file names."""
+"""The form of a system's name: it is part of topics and of file names."""
 
 
 _DAY = 86_400.0
@@ -41,30 +41,30 @@ _PORTS = range(1, 2**16)
 
 
 def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
-    """What a schema cannot say."""
+    """Yield the path of each problem in the file, with what is wrong there."""
     adapter = config.adapter
     kinds = ("hook", "webhook", "sql", "vault")
     chosen = [name for name in kinds if getattr(adapter, name) is not None]
     if len(chosen) != 1:
-        yield ("adapter",), "names not exactly one of hook, webhook, sql and vault"
+        yield ("adapter",), "must name exactly one of hook, webhook, sql and vault"
     yield from _check_bus(config.bus)
     yield from validate_url(("inbox", "url"), config.inbox.url)
     for path, value, maximum in _bounded(config):
-        if not 0 < value <= maximum:  # which NaN is not either
-            yield path, f"is not above 0, and at most {maximum:g}"
+        if not 0 < value <= maximum:  # not true of NaN either
+            yield path, f"must be above 0 and at most {maximum:g}, got {value:g}"
     if not _SYSTEM.fullmatch(config.system):
         yield (
             ("system",),
-            "is no name of letters, digits, ., - and _: topics and files are called after it",
+            "must be of letters, digits, ., - and _, since topics and files are named after it",
         )
     if not 0 <= config.metrics_port < _PORTS.stop:
-        yield ("metrics_port",), "is no port"
+        yield ("metrics_port",), f"must be a port up to 65535, or 0, got {config.metrics_port}"
     for name, address in (
         (("bus", "schema_registry_url"), config.bus.schema_registry_url),
         (("tracing",), config.tracing),
     ):
         if why := secret_problem(address):
-            yield name, f"{why}: it has no place there"
+            yield name, f"{why}: it may not be in this key"
     where = ("bus", "schema_registry_login")
     yield from _check_reference(where, config.bus.schema_registry_login)
     if adapter.webhook:
@@ -78,7 +78,7 @@ def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
 
 
 def _bounded(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]:
-    """Every number that must be above 0, and the most that it may be."""
+    """Yield each number that must be above 0, with its path and its maximum."""
     limits, adapter = config.limits, config.adapter
     yield ("limits", "at_once"), limits.at_once, 1_000
     yield ("limits", "per_second"), limits.per_second, 1_000_000
@@ -106,7 +106,10 @@ def _check_webhook(webhook: Webhook) -> Iterator[tuple[DocumentPath, str]]:
         if why := web_address_problem(callback.url, insecure=callback.insecure):
             yield (*where, "callback", "url"), why
         if callback.port not in _PORTS:
-            yield (*where, "callback", "port"), "is no port"
+            yield (
+                (*where, "callback", "port"),
+                f"must be a port from 1 to 65535, got {callback.port}",
+            )
 
 
 def _check_bus(bus: KafkaConfig) -> Iterator[tuple[DocumentPath, str]]:
@@ -137,7 +140,7 @@ def _check_sql(sql: SqlConfig) -> Iterator[tuple[DocumentPath, str]]:
             )
         for kind in set(declared.events) & set(sql.without_rows):
             where = ("adapter", "sql", "tables", name, "events")
-            yield where, f"{kind} is said to have no rows here"
+            yield where, f"{kind} is listed under without_rows too; remove it from one of them"
 
 
 def _check_vault(vault: VaultConfig) -> Iterator[tuple[DocumentPath, str]]:
@@ -145,7 +148,7 @@ def _check_vault(vault: VaultConfig) -> Iterator[tuple[DocumentPath, str]]:
     since = vault.encrypted_since
     if since is not None and since.tzinfo is None:
         where = ("adapter", "vault", "encrypted_since")
-        yield where, "is no instant with its offset such as 2026-01-01T00:00:00Z"
+        yield where, "must be an instant with an offset, such as 2026-01-01T00:00:00Z"
 
 
 def validate_url(
@@ -163,4 +166,4 @@ def _check_reference(
     path: DocumentPath, reference: SecretRef | None
 ) -> Iterator[tuple[DocumentPath, str]]:
     if reference is not None and (reference.env is None) == (reference.file is None):
-        yield path, "names not exactly one of env and file"
+        yield path, "must name exactly one of env and file"

@@ -178,12 +178,12 @@ class CommandExecutor:
             recalls = original.action if original else None
             task = replace(task, checkpoint=checkpoint, recalls=recalls)
         if command.action == "disclose" and not command.disclose_to:
-            return failed_result("the command names no key that can be answered to")
+            return failed_result("the command has no key to encrypt the disclosure to")
         if command.action == "rectify":
             corrections = self._corrections(command, now)
             if corrections is None:
                 return failed_result(
-                    "the corrections are missing, or open with no key that is here"
+                    "the corrections are missing, or this agent has no key that decrypts them"
                 )
             task = replace(task, corrections=corrections)
         try:

@@ -1,7 +1,7 @@
-"""The inbox: what has been taken in, carried out and answered; it outlives every crash.
+"""The agent's inbox: a database of the commands that were accepted, with their state and acknowledgement.
 
-A command is taken in with its position on the bus in one transaction, so it is neither lost nor taken
-twice. Whom it is about lies sealed, and goes when the answer is out. One process works on an inbox.
+A command is stored in one transaction with its offset on the bus, so it is neither lost nor stored twice.
+Its payload is encrypted, and deleted once the acknowledgement is sent. Only one process uses an inbox.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ _COLUMN = tables.entry.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedCommand:
-    """A command that has arrived and is proven to come from the controller."""
+    """A command from the bus whose signature by the controller is verified."""
 
     command: Command
     key: bytes | None
-    """The message's key; the answer has it too."""
+    """The message's key; the acknowledgement has the same."""
     value: bytes
-    """As it came."""
+    """The message's value, as received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingAcknowledgement:
-    """An answer that is to be sent."""
+    """An acknowledgement that is to be sent."""
 
     command_id: str
     key: bytes | None
@@ -75,7 +75,7 @@ class Inbox:
 
     @property
     def system(self) -> str:
-        """Whose inbox it is."""
+        """The system that the inbox belongs to."""
         return self.answers.system
 
     @property
@@ -83,10 +83,10 @@ class Inbox:
         return self.answers.codec
 
     def create_tables(self) -> None:
-        """Make the tables that are not there, and make sure that this is the system's own inbox.
+        """Create missing tables, and check that the inbox belongs to this system.
 
         Raises:
-            InboxOwnerMismatch: it is not, or was sealed with another key.
+            InboxOwnerMismatch: it belongs to another system, or was encrypted with another key.
         """
         with self.ledger.transaction() as connection:
             for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
@@ -98,16 +98,16 @@ class Inbox:
         return self._cipher.keyed_hash(purpose, data)
 
     def ordering_key(self, key: bytes | None) -> str:
-        """Whose commands keep their order: those of one message key."""
+        """Return the group of a message's key; the commands of a group are carried out in order."""
         return self.keyed_hash("group", key or b"")
 
     def encrypt_payload(self, arrival: ReceivedCommand) -> bytes:
-        """A message's key and value as they lie in the inbox."""
+        """Return a message's key and value, encrypted for the inbox."""
         content = {"key": _text(arrival.key), "value": _text(arrival.value)}
         return self._cipher.encrypt(json.dumps(content).encode(), arrival.command.command_id)
 
     def command(self, entry: InboxEntry) -> ReceivedCommand:
-        """The command of an entry that is not answered."""
+        """Return the command of an entry that is not completed."""
         content = self._unsealed(entry)
         value = _bytes(content["value"]) or b""
         decoded = self._codec.decode(topics.command_topic(self.system), value)
@@ -118,26 +118,24 @@ class Inbox:
     def complete(
         self, entry: InboxEntry, command: Command, result: Result, now: datetime
     ) -> InboxEntry:
-        """The entry with that result as its answer."""
+        """Return the entry, completed with this result."""
         reported, answer = self.answers.build(command, result, now)
         return entry.completed(reported.status, answer, now)
 
-    # What is in it
-
     def entry(self, connection: Connection, command_id: str) -> InboxEntry | None:
-        """What is known of a command; nobody else changes it until the transaction ends."""
+        """Lock and return the entry of a command, until the transaction ends; None if it is not known."""
         query = select(tables.entry).where(_COLUMN.command_id == command_id).with_for_update()
         row = connection.execute(query).one_or_none()
         return None if row is None else _entry(row)
 
     def put(self, connection: Connection, *entries: InboxEntry) -> None:
-        """Keep entries as they are now."""
+        """Store entries, replacing their former versions."""
         rows = [asdict(entry) for entry in entries]
         changing = {column.name for column in _COLUMN} - {"command_id"}
         upsert(connection, tables.entry, rows, changing)
 
     def newest(self, connection: Connection, group: str) -> LatestCommand | None:
-        """The newest command of a group that was taken in."""
+        """Return the latest accepted command of a group."""
         query = select(tables.newest).where(tables.newest.c.grp == group)
         row = connection.execute(query).one_or_none()
         if row is None:
@@ -145,12 +143,12 @@ class Inbox:
         return LatestCommand(seq=row.seq, issued_at=row.issued_at, valid_until=row.valid_until)
 
     def put_newest(self, connection: Connection, group: str, newest: LatestCommand) -> None:
-        """Keep which command of a group is the newest."""
+        """Store the latest accepted command of a group."""
         row = {"grp": group, **asdict(newest)}
         upsert(connection, tables.newest, [row], ("seq", "issued_at", "valid_until"))
 
     def not_started(self, connection: Connection, group: str, before: int) -> list[InboxEntry]:
-        """The commands of a group with a lower `seq` that nobody has begun to carry out."""
+        """Return the commands of a group with a lower `seq` that were never started."""
         query = select(tables.entry).where(
             _COLUMN.grp == group,
             _COLUMN.seq < before,
@@ -160,10 +158,10 @@ class Inbox:
         return [_entry(row) for row in connection.execute(query.with_for_update())]
 
     def due_entries(self, now: datetime, busy: Collection[str], limit: int) -> list[InboxEntry]:
-        """What may be carried out now, the oldest first, one of each group that is not busy.
+        """Return the entries that may run now, the oldest first, one of each group that is not busy.
 
-        What has been tried holds back the later ones of its group until it is answered; what waits for
-        its `not_before`, or for the system itself, does not. A recall waits for nobody.
+        A command that was tried holds back later ones of its group until it is completed; one that waits
+        for its `not_before`, or for the system, does not. A recall does not wait for others.
         """
         earlier = tables.entry.alias()
         held_back = exists().where(
@@ -186,7 +184,7 @@ class Inbox:
     def update_open(
         self, command_id: str, changed: Callable[[InboxEntry], InboxEntry]
     ) -> InboxEntry | None:
-        """Change what is known of a command that is open, in one transaction; nothing if it is not."""
+        """Change the entry of an open command in one transaction, and return it; None if it is not open."""
 
         def work(connection: Connection) -> InboxEntry | None:
             entry = self.entry(connection, command_id)
@@ -199,7 +197,7 @@ class Inbox:
         return self.ledger.run_in_transaction(work)
 
     def outgoing(self, limit: int) -> list[OutgoingAcknowledgement]:
-        """Answers that are not out yet."""
+        """Return the acknowledgements that are not sent yet."""
         query = select(tables.entry).where(_COLUMN.delivered.is_(False)).limit(limit)
         with self.ledger.transaction() as connection:
             entries = [_entry(row) for row in connection.execute(query)]
@@ -214,7 +212,7 @@ class Inbox:
         ]
 
     def mark_delivered(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
-        """These answers are out: whom they were about is forgotten."""
+        """Mark acknowledgements as sent, and delete the payloads of their commands."""
         statement = update(tables.entry).values(delivered=True, sealed=None)
         with self.ledger.transaction() as connection:
             for answer in answers:
@@ -222,34 +220,34 @@ class Inbox:
                 connection.execute(statement.where(same))
 
     def count_by_state(self) -> Mapping[str, int]:
-        """How many commands are in each state."""
+        """Count the commands by state."""
         query = select(_COLUMN.state, func.count().label("number")).group_by(_COLUMN.state)
         with self.ledger.transaction() as connection:
             return {row.state: row.number for row in connection.execute(query)}
 
     def oldest_open(self) -> datetime | None:
-        """When the oldest command that is not answered was issued, UTC."""
+        """Return when the oldest open command was issued, UTC."""
         query = select(func.min(_COLUMN.issued_at)).where(_COLUMN.state.in_(OPEN))
         with self.ledger.transaction() as connection:
             oldest_at: datetime | None = connection.execute(query).scalar_one()
             return oldest_at
 
     def parked(self) -> Mapping[str, int]:
-        """How many messages lie parked, by reason."""
+        """Count the parked messages by reason."""
         column = dead_letter.c
         query = select(column.reason, func.count().label("number")).group_by(column.reason)
         with self.ledger.transaction() as connection:
             return {row.reason: row.number for row in connection.execute(query)}
 
     def gaps(self) -> Sequence[OffsetGap]:
-        """Stretches of the log that were lost unread, and wait to be accepted."""
+        """Return the open gaps: messages that Kafka deleted before they were read."""
         with self.ledger.transaction() as connection:
             return offsets.open_gaps(connection)
 
     def reopen_since(self, connection: Connection, since: datetime) -> int:
-        """Let what was carried out since an instant be carried out anew when it is repeated; how much.
+        """Let commands that were carried out since an instant run again when they come again; count them.
 
-        For a system that was restored from a backup of that instant. What was recalled stays recalled.
+        For a system that was restored from a backup of that instant. Recalled commands stay recalled.
         """
         changed = connection.execute(
             update(tables.entry)
@@ -264,9 +262,9 @@ class Inbox:
         return int(changed.rowcount)
 
     def purge(self, now: datetime, keep: timedelta) -> int:
-        """Forget what was answered and has been invalid for so long; how many commands that were.
+        """Delete completed commands that expired `keep` ago or earlier, and return how many.
 
-        Before that a replayed command must find that it was answered; after it it has expired.
+        Until then a replayed command must be recognised; afterwards it is rejected as expired.
         """
         ended = and_(_COLUMN.valid_until < now - keep, _COLUMN.state.not_in(OPEN))
         with self.ledger.transaction() as connection:

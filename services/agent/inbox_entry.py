@@ -1,10 +1,10 @@
-"""Entries: what the inbox knows of one command, and the one place where that changes.
+"""The inbox's entry for one command, its states, and all changes between them.
 
-waiting ─┬─ pending ─┬─ settled     done for good: whoever asks again gets the same answer again
-         └───────────┴─ failed      answered, and carried out anew at the next attempt
+waiting ─┬─ pending ─┬─ settled     final: a repetition gets the same acknowledgement again
+         └───────────┴─ failed      acknowledged, and carried out again at the next attempt
 
-A command is waiting until it may be carried out and while that is tried, and pending while the system
-itself takes its time.
+A command is waiting until it may run and while it is tried, and pending while the system takes its time and
+reports later.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ OPEN: tuple[State, ...] = ("waiting", "pending")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxEntry:
-    """One command in the inbox. It is kept without whom it is about once it is answered."""
+    """One command in the inbox. Its payload is deleted once it is acknowledged."""
 
     command_id: str
     grp: str
-    """Whose commands keep their order: a keyed hash of the message's key."""
+    """The group in which commands keep their order: a keyed hash of the message's key."""
     action: str
     supersedes: str | None
     seq: int
@@ -37,47 +37,47 @@ class InboxEntry:
     valid_until: datetime
     state: State
     due_at: datetime | None
-    """When it is looked at next, UTC; nothing once it is answered."""
+    """When it may run next, UTC; None once it is completed."""
     runs: int = 0
-    """How often it was begun, in all."""
+    """How often it was started, in total."""
     tries: int = 0
-    """How often it was begun since it was last taken in, or since the system took it over."""
+    """How often it was started since it was last accepted, or since the system took it over."""
     noted: str | None = None
-    """What a run found before it did anything, JSON."""
+    """The counts that a run saved before it changed anything, as JSON."""
     sealed: bytes | None = None
-    """The message's key and value, sealed; nothing once it is answered and the answer is out."""
+    """The message's key and value, encrypted; None once the acknowledgement is sent."""
     status: Status | None = None
     answer: bytes | None = None
-    """The answer as it is on the bus; it names nobody in clear."""
+    """The acknowledgement as it is on the bus; no person is named in clear."""
     answered_at: datetime | None = None
-    """When it was answered last, UTC."""
+    """When it was last acknowledged, UTC."""
     delivered: bool = True
-    """Whether the answer is out, if there is one."""
+    """Whether the acknowledgement is sent, if there is one."""
 
     def accepted(self, at: datetime) -> InboxEntry:
-        """The entry, to be carried out from then on; what was answered before counts no longer."""
+        """Return the entry, to run from then on; an earlier acknowledgement does not count any more."""
         return replace(
             self, state="waiting", due_at=at, tries=0, status=None, answer=None, delivered=True
         )
 
     def started(self) -> InboxEntry:
-        """The entry with one more run."""
+        """Return the entry with one more run."""
         return replace(self, runs=self.runs + 1, tries=self.tries + 1)
 
     def postponed(self, at: datetime) -> InboxEntry:
-        """The entry, to be tried again then."""
+        """Return the entry, to be tried again then."""
         return replace(self, due_at=at)
 
     def delegated(self, ask_again_at: datetime) -> InboxEntry:
-        """The entry, with the system itself under way."""
+        """Return the entry as pending: the system reports later, or is asked again then."""
         return replace(self, state="pending", due_at=ask_again_at, tries=0)
 
     def ended(self) -> InboxEntry:
-        """The entry, done for good whatever its answer: it was recalled."""
+        """Return the entry as final, whatever its acknowledgement: it was recalled."""
         return replace(self, state="settled", due_at=None)
 
     def completed(self, status: Status, answer: bytes | None, at: datetime) -> InboxEntry:
-        """The entry with its answer, which is to be sent; without one there is nobody to tell."""
+        """Return the entry with its acknowledgement, which is to be sent; None: there is none to send."""
         return replace(
             self,
             state="settled" if status in FINAL else "failed",
@@ -92,7 +92,7 @@ class InboxEntry:
 
 
 def may_have_run(entry: InboxEntry) -> bool:
-    """Whether the system was asked, and nothing is known of what it did: it is under way, or given up."""
+    """Return whether the system was asked and the outcome is not known: it is pending, or was given up."""
     return entry.runs > 0 and (
         entry.state in OPEN or (entry.state == "failed" and entry.status == "failed")
     )
@@ -100,14 +100,14 @@ def may_have_run(entry: InboxEntry) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatestCommand:
-    """The newest command of a group that was taken in."""
+    """The latest accepted command of a group."""
 
     seq: int
     issued_at: datetime
     valid_until: datetime
 
     def with_command(self, command: Command) -> LatestCommand:
-        """The newest, once this one was taken in."""
+        """Return the latest command after this one was accepted."""
         return LatestCommand(
             seq=max(self.seq, command.seq),
             issued_at=max(self.issued_at, command.issued_at),
@@ -123,11 +123,11 @@ Intake = Literal[
 def decide_intake(
     command: Command, entry: InboxEntry | None, newest: LatestCommand | None, now: datetime
 ) -> Intake:
-    """What is to become of a command that has arrived and is proven to come from the controller.
+    """Decide what to do with a received command whose signature is verified.
 
     `overtaken`: a later command on the same subject was issued after this attempt, so the controller may
-    have thought better of it. It is told so; each attempt is looked at anew before it leaves, so that
-    what is still wanted comes again with a later `issued_at`, and is obeyed.
+    not want it any more. It is acknowledged as `failed`; the controller checks each attempt before it is
+    sent, so a command that is still wanted comes again with a later `issued_at`, and is then carried out.
     """
     if entry is None:
         if command.valid_until <= now:

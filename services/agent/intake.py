@@ -1,7 +1,7 @@
-"""Accepting: what arrives is judged against what is known, in the transaction of its position.
+"""Takes received commands into the inbox, in the transaction of their offset.
 
-Recalls take effect here where they can: what nobody has begun is never begun, also when the recall comes
-before its command.
+Recalls take effect here where possible: a command that was not started is never started, also when its
+recall comes first.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ _RECALL_STATES: dict[Status | None, Result] = {
     "done": Result(status="already_done"),
     "nothing_held": Result(status="already_done"),
     "already_done": Result(status="already_done"),
-    # No status says so of a recall: a refusal takes nothing back, and is somebody's business at once.
+    # No status of a recall means "in part"; a refused recall takes nothing back, and alerts a person.
     "partial": Result(status="refused", ground=_IN_PART),
 }
 _ENDED: dict[Status | None, Result] = {
     "already_done": Result(status="already_done"),
     "partial": Result(status="partial", detail=_IN_PART),
 }
-"""What is told of a command that comes again after its recall; else that it was recalled."""
+"""The result of a command that comes again after its recall; any other is `recalled`."""
 _RECALLED = Result(status="recalled")
 
 
 def take_commands(
     connection: Connection, inbox: Inbox, arrivals: Sequence[ReceivedCommand], now: datetime
 ) -> list[Intake]:
-    """Take commands in, in the order in which they arrived, and say what becomes of each."""
+    """Take commands in, in order of arrival, and return the decision on each."""
     return [_take_command(connection, inbox, arrival, now) for arrival in arrivals]
 
 
@@ -113,11 +113,11 @@ def _is_new_attempt(command: Command, group: str) -> InboxEntry:
 def _handle_recall(
     connection: Connection, inbox: Inbox, recall: InboxEntry, command: Command, now: datetime
 ) -> InboxEntry:
-    """A recall, answered at once unless what it takes back was begun: then the system is asked."""
+    """Complete a recall at once, unless its command was started: then the system is asked."""
     original = command.supersedes or ""
     original_entry = inbox.entry(connection, original)
     if original_entry is None:
-        # Its command may still come, from another place in the log: it must not be carried out then.
+        # Its command may still come, from elsewhere in the log: it must not be carried out then.
         tombstone = replace(recall, command_id=original, supersedes=None, sealed=None, action="")
         inbox.put(connection, tombstone.completed("recalled", None, now))
         original_entry = tombstone
@@ -135,9 +135,10 @@ def _handle_recall(
 def _supersede_earlier(
     connection: Connection, inbox: Inbox, entry: InboxEntry, command: Command, now: datetime
 ) -> None:
-    """Let a later command stand in the place of earlier ones that nobody has begun.
+    """Complete earlier commands that were not started and that a later command replaces.
 
-    Those that it supersedes, and those on the same records that rest on an older setting of the clock.
+    These are the command that it supersedes, and those on the same records from an older epoch of the
+    clock.
     """
     if command.action not in CHANGING:
         return
@@ -150,5 +151,5 @@ def _supersede_earlier(
             (record.type, record.source, record.id) in records for record in earlier_command.records
         )
         if command.supersedes == earlier.command_id or (earlier.epoch < command.epoch and shared):
-            why = Result(status="failed", detail="a later command stands in its place")
+            why = Result(status="failed", detail="a later command replaces it")
             inbox.put(connection, inbox.complete(earlier, earlier_command, why, now))

@@ -1,4 +1,4 @@
-"""The outlet: answers onto the bus, signed by the system, each with the key of its command."""
+"""Publishes acknowledgements on Kafka, signed by the system, each with the message key of its command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.kafka.trace_context import trace_of_command
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaAcknowledgementPublisher:
-    """The answers of one system."""
+    """Publishes the acknowledgements of one system."""
 
     system: str
     sender: KafkaProducer

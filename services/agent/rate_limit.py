@@ -1,4 +1,4 @@
-"""Limits: how fast and how often the system is asked."""
+"""Limits the load on the system: a token bucket for the rate, and a policy for retries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.policy.retry import backoff
 
 @dataclass(slots=True, kw_only=True)
 class TokenBucket:
-    """At most `per_second` on average and `burst` at once; time is given, never looked up."""
+    """Allows `per_second` calls on average and `burst` at once; the caller gives the time."""
 
     per_second: float
     burst: int
@@ -18,11 +18,13 @@ class TokenBucket:
     _at: datetime | None = field(default=None, init=False)
 
     def take(self, now: datetime) -> bool:
-        """Take one token, if there is one."""
+        """Take a token, and return whether there was one."""
         if self._at is None:
             self._tokens = float(self.burst)
         else:
-            gone = max(0.0, (now - self._at).total_seconds())  # a clock set back gives nothing
+            gone = max(
+                0.0, (now - self._at).total_seconds()
+            )  # a clock that was set back gives no tokens
             self._tokens = min(float(self.burst), self._tokens + gone * self.per_second)
         self._at = now
         if self._tokens < 1:
@@ -33,14 +35,14 @@ class TokenBucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often one attempt is tried, and how long each wait is: it doubles, up to the cap."""
+    """How often one attempt is tried, and the delay between tries: it doubles, up to the cap."""
 
     max_attempts: int
     base: timedelta
     cap: timedelta
 
     def delay_after(self, tries: int) -> timedelta | None:
-        """How long after that many tries the next follows; nothing when they are used up."""
+        """Return the delay before the next try after that many tries; None when no try is left."""
         if tries >= self.max_attempts:
             return None
         return backoff(self.base, self.cap, tries)

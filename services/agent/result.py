@@ -1,4 +1,4 @@
-"""Results: what became of a command in the system, as adapters tell it."""
+"""The result of a command in the system, as adapters return it."""
 
 from __future__ import annotations
 
@@ -13,52 +13,53 @@ from schemas.errors import TermijnError
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
 FINAL: tuple[Status, ...] = ("done", "nothing_held", "recalled", "already_done")
-"""After these the command is not carried out again; after the others each new attempt is.
+"""Statuses after which a command is not carried out again; after the others each new attempt is.
 
-Whether a refusal is final is the controller's to judge: who asks again wants the system to look again.
+Whether a refusal is final is decided by the controller: a new attempt means that the system decides again.
 """
 _RECALL_STATUSES: tuple[Status, ...] = ("recalled", "already_done", "failed")
 _ALLOWED_STATUSES: tuple[Status, ...] = ("done", "nothing_held", "partial", "refused", "failed")
 _LONGEST = 300
 LARGEST = 16 * 1024 * 1024
-"""Bytes of a result, whichever way it comes; a disclosure may be long."""
+"""The largest result, in bytes; a disclosure may be long."""
 _FIELDS = frozenset({"status", "counts", "records", "ground", "detail"})
 
 
 class InvalidResult(TermijnError):
-    """What a hook or a webhook gave back is no result; the command counts as not carried out.
+    """A hook or a webhook returned something that is not a result; the command counts as not carried out.
 
-    The team that wrote the hook mends it: its README.md shows what a result looks like.
+    The team that wrote it corrects it: services/agent/README.md describes results.
     """
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"what came back is no result: {why}")
+        super().__init__(f"invalid result: {why}")
         self.why = why
 
 
 class TooLarge(InvalidResult):
-    """A result is larger than any may be; the rest of it was not read."""
+    """A result is larger than allowed; the rest of it was not read."""
 
     def __init__(self) -> None:
         super().__init__(f"it has more than {LARGEST} bytes")
 
 
 class RetryLater(TermijnError):
-    """The system could not be asked just now; the agent tries again by itself.
+    """The system could not be asked; the agent tries again.
 
-    The text names no person: it goes into logs and, when the agent gives up, into the answer.
+    The text contains no personal data: it is logged and, when the agent gives up, put into the
+    acknowledgement.
     """
 
     def __init__(self, why: str, after_seconds: float | None = None) -> None:
         super().__init__(why)
         self.why = why
         self.after_seconds = after_seconds
-        """When the system asked to be left alone for so long."""
+        """The delay that the system asked for, in seconds, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisclosedRecord:
-    """One record as the system holds it: personal data, which leaves encrypted only."""
+    """One record as the system holds it: personal data, which leaves the agent encrypted only."""
 
     type: str
     id: str
@@ -68,25 +69,25 @@ class DisclosedRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of a command."""
+    """The outcome of a command."""
 
     status: Status
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Rows concerned, by table or kind."""
+    """The numbers of rows, by table or kind."""
     records: tuple[DisclosedRecord, ...] = ()
-    """For disclose."""
+    """The disclosed records, for `disclose`."""
     ground: str | None = None
-    """For a refusal."""
+    """The legal ground, for a refusal."""
     detail: str | None = None
-    """For the operator; never personal data."""
+    """A text for the operator, without personal data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """The system has taken the command and will tell later."""
+    """The system has accepted the command and reports the result later."""
 
     ask_again_at: datetime
-    """When it is asked again if it has said nothing, UTC."""
+    """When the system is asked again if it has not reported, UTC."""
 
 
 def failed_result(why: str) -> Result:
@@ -95,18 +96,18 @@ def failed_result(why: str) -> Result:
 
 
 def parse_result_json(body: bytes, action: str) -> Result:
-    """The result that a body in JSON tells, for a command of that action. Raises `InvalidResult`."""
+    """Return the result in a JSON body, for a command with that action. Raises `InvalidResult`."""
     return parse_result(parse_json(body), action)
 
 
 def parse_json(body: bytes) -> Any:
-    """What a body in JSON says. Raises `InvalidResult`."""
+    """Return a parsed JSON body. Raises `InvalidResult`."""
     if len(body) > LARGEST:
         raise TooLarge
     try:
         return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as cause:
-        raise InvalidResult("it is no JSON") from cause
+        raise InvalidResult("it is not JSON") from cause
 
 
 def _no_number(name: str) -> None:
@@ -114,20 +115,20 @@ def _no_number(name: str) -> None:
 
 
 def parse_result(document: Any, action: str) -> Result:
-    """The result that JSON tells, for a command of that action.
+    """Return the result in parsed JSON, for a command with that action.
 
     Raises:
-        InvalidResult: it tells none; the error holds nothing of what it said.
+        InvalidResult: it is not a result; the error repeats nothing of its content.
     """
     if not isinstance(document, dict):
-        raise InvalidResult("it is no JSON object")
+        raise InvalidResult("it is not a JSON object")
     if unknown := document.keys() - _FIELDS:
         raise InvalidResult(f"it has {len(unknown)} fields that are not known")
     status = document.get("status")
     if status not in get_args(Status):
         raise InvalidResult("its status is not known")
     if status not in (_RECALL_STATUSES if action == "recall" else _ALLOWED_STATUSES):
-        raise InvalidResult(f"{status} is no answer to {action}")
+        raise InvalidResult(f"{status} is not a status for {action}")
     return Result(
         status=status,
         counts=_counts(document.get("counts", {})),
@@ -142,19 +143,19 @@ def _counts(counts: Any) -> dict[str, int]:
         isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in counts.values()
     )
     if not good:
-        raise InvalidResult("its counts are no map of names to whole numbers")
+        raise InvalidResult("its counts are not a map of names to whole numbers")
     if why := limits.count_problem(counts, limits.MAX_COUNTS):
         raise InvalidResult(f"its counts: {why}")
     if any(not name or limits.identifier_problem(name) for name in counts):
         raise InvalidResult(
-            f"a name in its counts is no line of at most {limits.MAX_IDENTIFIER} bytes"
+            f"a name in its counts is not a line of at most {limits.MAX_IDENTIFIER} bytes"
         )
     return dict(counts)
 
 
 def _records(records: Any, action: str) -> tuple[DisclosedRecord, ...]:
     if not isinstance(records, list):
-        raise InvalidResult("its records are no list")
+        raise InvalidResult("its records are not a list")
     if records and action != "disclose":
         raise InvalidResult(f"{action} asks for no records")
     return tuple(_record(record) for record in records)
@@ -174,5 +175,5 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
     if text is None:
         return None
     if not isinstance(text, str) or len(text) > _LONGEST or not text.isprintable():
-        raise InvalidResult(f"its {name} is no line of at most {_LONGEST} characters")
+        raise InvalidResult(f"its {name} is not a line of at most {_LONGEST} characters")
     return text

@@ -1,6 +1,6 @@
-"""The inbox's tables, beside those of the ledger that the one loop needs wherever it runs.
+"""The tables of the agent's inbox, beside those that every consumer loop needs.
 
-Instants are UTC. Nothing here names a person in clear.
+Instants are UTC. No person is named in clear.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ owner = Table(
     Column("key_id", Text, nullable=False),
     Column("secret", LargeBinary, nullable=False),
 )
-"""One row: whose inbox this is, and its secret, sealed."""
+"""One row: the system that the inbox belongs to, and its secret, encrypted."""
 
 CONSUMER_TABLES = (
     storage_tables.position,

@@ -1,1 +1,1 @@
-"""Adapters: how a command reaches the system itself."""
+"""Adapters: the ways in which a command reaches the system."""

@@ -1,4 +1,4 @@
-"""What an adapter is asked, and what it can do."""
+"""The interface of adapters: the task that an adapter gets, and its one method."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from services.kafka.trace_context import Trace, trace_of_command
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandTask:
-    """A command that is to be carried out now."""
+    """A command that is to be carried out now, with what earlier runs saved."""
 
     command: Command
     run: int
-    """How often it was begun, from 1: above that an earlier run was cut short, failed, or is pending."""
+    """The number of this run, from 1: above 1 an earlier run was cut short, failed, or is pending."""
     checkpoint: Mapping[str, int] | None
-    """What an earlier run noted, if it did; for a recall, what a run of the recalled command noted."""
+    """The counts that an earlier run saved, or None; for a recall, those of the recalled command."""
     save_checkpoint: Callable[[Mapping[str, int]], None]
-    """Keeps counts for the next run, before anything is done: whatever ends this one leaves them."""
+    """Saves counts for the next run before anything is changed, in case this run is cut short."""
     now: datetime
     """UTC."""
     recalls: str | None = None
-    """For a recall: the action of the command that it takes back."""
+    """For a recall: the action of the recalled command."""
     corrections: Mapping[str, Any] | None = field(default=None, repr=False)
-    """For rectify: the right values by field, if the controller sent them."""
+    """For rectify: the corrected values by field, if the controller sent them."""
 
     @property
     def trace(self) -> Trace:
-        """Where what the system does for it stands."""
+        """The trace to which the system's own spans belong."""
         return trace_of_command(self.command.command_id)
 
 
 class Adapter(Protocol):
-    """How commands reach the system. It is called by several threads, for different subjects."""
+    """Carries out commands in the system. Several threads call it, for different subjects."""
 
     def execute(self, task: CommandTask) -> Result | Pending:
-        """Carry a command out; doing so twice comes to the same.
+        """Carry out a command; a repetition must have the same effect as once.
 
-        A recall only comes for what was begun and not answered yet, or given up without knowing what
-        became of it, and is answered `recalled` where the system still holds what it held before, else
+        A recall comes only for a command that was started and is open, or was given up with an unknown
+        outcome. Its result is `recalled` where the system still holds what it held before, else
         `already_done`.
 
         Raises:
-            RetryLater: the system could not be asked; nothing is known of the outcome.
-            InvalidResult: it answered what is no answer.
+            RetryLater: the system could not be asked; the outcome is not known.
+            InvalidResult: the system's response is not a result.
         """

@@ -35,21 +35,21 @@ _ALWAYS = ("PATH", "HOME", "LANG")
 
 
 def sql_adapter(loaded: LoadedConfig, sql: SqlConfig, stack: ExitStack) -> SqlAdapter:
-    """The SQL adapter, bound to the tables that are there; its connections close with the stack.
+    """Build the SQL adapter, bound to the existing tables; its connections close with the stack.
 
     Raises:
-        InvalidConfiguration: the database cannot be reached, or is not as it is declared.
+        InvalidConfiguration: the database cannot be reached, or differs from what is declared.
     """
     where = ("adapter", "sql")
     engine = create_engine(
         loaded.database_url(sql.url, *where, "url"),
         pool_size=loaded.configuration.limits.at_once,
         pool_pre_ping=True,
-        hide_parameters=True,  # they name people
+        hide_parameters=True,  # parameters are personal data
     )
     if (
         engine.dialect.name == "sqlite"
-    ):  # which follows references only when it is told to, each time
+    ):  # SQLite enforces foreign keys only if each connection says so
         listen(engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON").close())
     stack.callback(engine.dispose)
     try:
@@ -69,19 +69,19 @@ def sql_adapter(loaded: LoadedConfig, sql: SqlConfig, stack: ExitStack) -> SqlAd
 
 
 def hook_adapter(loaded: LoadedConfig) -> HookAdapter:
-    """The hook, with no more of the agent's environment than it is given.
+    """Build the hook, with only the declared part of the agent's environment.
 
     Raises:
-        InvalidConfiguration: its program is not there, or is none.
+        InvalidConfiguration: its program does not exist or cannot be executed.
     """
     hook = loaded.configuration.adapter.hook
     assert hook is not None
     program = hook.command[0]
-    # As `subprocess` finds it: a bare name on the path, anything else from where the hook runs.
+    # As `subprocess` finds it: a bare name on PATH, any other from the directory of the hook.
     named = str(loaded.path(program)) if "/" in program else program
     if which(named, path=loaded.environment.get("PATH")) is None:
         where = ("adapter", "hook", "command", 0)
-        raise loaded.invalid([(where, "is no program that is there and may be executed")])
+        raise loaded.invalid([(where, "must be an existing program that may be executed")])
     return HookAdapter(
         command=hook.command,
         directory=loaded.base,
@@ -97,10 +97,10 @@ def hook_adapter(loaded: LoadedConfig) -> HookAdapter:
 def webhook_adapter(
     loaded: LoadedConfig, token: Callable[[str], str], signer: SignerProtocol
 ) -> WebhookAdapter:
-    """The webhook.
+    """Build the webhook.
 
     Raises:
-        InvalidConfiguration: a secret or a certificate is not there.
+        InvalidConfiguration: a secret or a certificate is missing.
     """
     webhook = loaded.configuration.adapter.webhook
     assert webhook is not None
@@ -132,7 +132,7 @@ def webhook_adapter(
 
 
 def vault_adapter(loaded: LoadedConfig, stack: ExitStack) -> VaultAdapter:
-    """The vault's keys of this system; its connections close with the stack.
+    """Build the vault adapter of this system; its connections close with the stack.
 
     Raises:
         InvalidConfiguration: the database cannot be reached.

@@ -1,10 +1,10 @@
-"""The hook: an executable of the team's own, in any language.
+"""The hook adapter: runs an executable of the team, in any language, for each command.
 
 It gets `{"command": {…}, "run": 1}` on stdin (and `corrections` for rectify) and writes its result as one
-JSON object on stdout. Exit code 0: the result is there. 75 (EX_TEMPFAIL), any other code, or no answer in
-time: nothing is known of the outcome, and the same command comes again, with a higher `run`.
+JSON object on stdout. Exit code 0: the result is complete. 75 (EX_TEMPFAIL), any other code, or no result
+in time: the outcome is not known, and the same command comes again, with a higher `run`.
 
-It has ended when the program has: whatever it left running in the background is ended with it.
+When the program ends, everything in its process group is killed.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _PIECE = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookAdapter:
-    """One executable."""
+    """Runs one executable."""
 
     command: tuple[str, ...]
     directory: Path
-    """Where it runs."""
+    """Its working directory."""
     timeout_seconds: float
     environment: Mapping[str, str] = field(repr=False)
-    """All that the hook finds in its environment."""
+    """The whole environment of the hook."""
 
     def execute(self, task: CommandTask) -> Result:
-        """Run the hook. Raises `RetryLater` and `InvalidResult`; what it says on stderr is thrown away."""
+        """Run the hook and return its result; stderr is dropped. Raises `RetryLater`, `InvalidResult`."""
         try:
             process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # it may name people, and a log must not
+                stderr=subprocess.DEVNULL,  # it may have personal data, which must not be logged
                 env={**self.environment, "TRACEPARENT": task.trace.parent},
                 cwd=self.directory,
-                start_new_session=True,  # what it starts ends with it when its time is over
+                start_new_session=True,  # so that its children can be killed with it
             )
         except OSError as cause:
             raise RetryLater(f"the hook cannot be started ({type(cause).__name__})") from cause
@@ -69,11 +69,11 @@ class HookAdapter:
 
 
 def _talk(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes:
-    """What the program has written when it ends; a child of its own that has the pipe keeps nobody.
+    """Send the request and return the output once the program ends, even if a child holds the pipe open.
 
     Raises:
         TimeoutError: it has not ended in time.
-        TooLarge: it has written more than a result can be.
+        TooLarge: its output is larger than a result may be.
     """
     assert process.stdin is not None
     assert process.stdout is not None
@@ -86,7 +86,9 @@ def _talk(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> b
             os.set_blocking(pipe.fileno(), False)
             ready.register(pipe, events)
         while True:
-            ended = process.poll() is not None  # asked first: then all that it wrote is in the pipe
+            ended = (
+                process.poll() is not None
+            )  # before reading: then the pipe has all of its output
             before = len(output)
             for key, _ in ready.select(0 if ended else _LOOK_SECONDS):
                 if key.fileobj is process.stdout:
@@ -96,7 +98,7 @@ def _talk(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> b
                     continue
                 try:
                     unwritten = unwritten[os.write(key.fd, unwritten[:_PIECE]) :]
-                except BrokenPipeError:  # it does not want to know
+                except BrokenPipeError:  # the hook does not read its input
                     unwritten = unwritten[:0]
                 if not unwritten:
                     ready.unregister(process.stdin)

@@ -1,4 +1,4 @@
-"""What hooks and webhooks get: one JSON object."""
+"""The JSON object that hooks and webhooks get."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from services.agent.adapters.base import CommandTask
 
 
 def command_payload(task: CommandTask, **further: Any) -> bytes:
-    """The command and how often it was begun, with the corrections of a rectify, in clear."""
+    """Return the command, the number of the run and, for rectify, the corrections in clear, as JSON."""
     document: dict[str, Any] = {"command": task.command.as_json(), "run": task.run, **further}
-    document["command"].pop("corrections")  # encrypted to the agent, which has opened them
+    document["command"].pop("corrections")  # encrypted to the agent, which has decrypted them
     if task.corrections is not None:
         document["corrections"] = dict(task.corrections)
     return json.dumps(document, ensure_ascii=False).encode()

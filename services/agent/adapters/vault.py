@@ -1,7 +1,7 @@
-"""The vault adapter: erases what the log holds of a record by destroying the record's key.
+"""The vault adapter: erases the encrypted fields of records in the log by destroying the records' keys.
 
-The log is storage. Nobody works from it: who reads it is a system of its own, and is told by itself to
-restrict, to disclose or to rectify. So the vault only destroys keys, and says whether they are gone.
+The log only stores data. Each system that reads it gets its own commands to restrict, disclose or rectify.
+So this adapter only destroys keys, and verifies that they are destroyed.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from services.agent.result import Result, RetryLater
 from services.crypto.shredding import Shredder
 from services.policy.ids import event_id, old_event_id
 
-_ONLY_STORED = "the log only stores; whoever reads it is told by itself"
+_ONLY_STORED = "the log only stores; systems that read it get their own commands"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultAdapter:
-    """The keys of one system; several systems may share a vault."""
+    """Destroys the keys of one system; several systems may share a vault."""
 
     shredder: Shredder
     system: str
     encrypted_since: datetime | None = None
-    """Events before it went onto the bus in clear, and are gone by the topics' retention. UTC."""
+    """Earlier events were published in clear, and are deleted by the topics' retention. UTC."""
 
     def execute(self, task: CommandTask) -> Result:
-        """Carry a command out. Raises `RetryLater` when the vault cannot be asked."""
+        """Carry out a command. Raises `RetryLater` when the vault cannot be reached."""
         try:
             return self._carry_out(task)
         except DBAPIError as cause:
@@ -60,7 +60,7 @@ class VaultAdapter:
         shredded = self.shredder.destroy(self._events(command), self.system, now)
         counts = {"keys": shredded.destroyed + shredded.already_destroyed}
         if shredded.never_existed and not self._went_in_clear(command):
-            # Without a key it went onto the bus in clear: its publisher has to be looked at.
+            # Without a key it was published in clear: somebody has to check its publisher.
             counts["published in clear"] = shredded.never_existed
         has_erased = counts["keys"] or "published in clear" not in counts
         return Result(status="done" if has_erased else "nothing_held", counts=counts)

@@ -1,7 +1,8 @@
-"""The webhook: a service of the team's own, or of a processor, that is called over HTTP.
+"""The webhook adapter: calls a service of the team, or of a processor, over HTTP for each command.
 
-It gets what a hook gets, in a POST, signed. 200: the result is in the body. 202: it will tell later, at
-the callback that the request names. 408, 425, 429 and 5xx: the same comes again. Anything else: failed.
+The service gets the same as a hook, in a signed POST. 200: the result is in the body. 202: it reports
+later, to the callback in the request. 408, 425, 429 and 5xx: the same request comes again. Anything else:
+failed.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ TIMESTAMP = "termijn-timestamp"
 _TRY_AGAIN = (408, 425, 429)
 
 BodySigner = Callable[[bytes, datetime], Mapping[str, str]]
-"""The headers that prove where a body comes from, and when."""
+"""Returns the headers that prove who sent a body, and when."""
 
 
 def hmac_headers(secret: bytes) -> BodySigner:
-    """`termijn-signature: sha256=<hex>`, HMAC-SHA256 over timestamp, a full stop and the body."""
+    """Return a signer for `termijn-signature: sha256=<hex>`: HMAC-SHA256 of timestamp, full stop, body."""
 
     def sign(body: bytes, now: datetime) -> Mapping[str, str]:
         at = str(int(now.timestamp()))
@@ -50,7 +51,7 @@ def hmac_headers(secret: bytes) -> BodySigner:
 
 
 def ed25519_headers(signer: SignerProtocol, url: str) -> BodySigner:
-    """`termijn-signature: ed25519=<hex>`: a signature as on the bus, over url, timestamp and body."""
+    """Return a signer for `termijn-signature: ed25519=<hex>`: as on the bus, over url, timestamp, body."""
 
     def sign(body: bytes, now: datetime) -> Mapping[str, str]:
         at = str(int(now.timestamp()))
@@ -63,29 +64,29 @@ def ed25519_headers(signer: SignerProtocol, url: str) -> BodySigner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackConfig:
-    """Where and how a service tells later what became of a command."""
+    """Where and how a service reports the result of a command later."""
 
     url: str
     token: Callable[[str], str]
-    """The token of a command, by its id: who has it may answer for that command, and no other."""
+    """Returns the token of a command, by its id; it authorises a callback for that command only."""
     callback_timeout: timedelta
 
     def headers_for(self, command_id: str) -> dict[str, str]:
-        """What a request says about it."""
+        """Return the callback's URL and token, as the request contains them."""
         place = f"{self.url.rstrip('/')}/{quote(command_id, safe='')}"
         return {"url": place, "token": self.token(command_id)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookAdapter:
-    """One service. Redirects are not followed: they would carry the command elsewhere."""
+    """Calls one service. Redirects are not followed, since they would send the command elsewhere."""
 
     client: Callable[[], httpx2.AsyncClient]
-    """Makes one for a call, which closes it."""
+    """Returns a new client for one call, which closes it."""
     url: str
     sign: BodySigner
     timeout_seconds: float
-    """For the whole of a call, from the first name that is looked up to the last byte of the answer."""
+    """For the whole of a call, from the DNS lookup to the last byte of the response."""
     later: CallbackConfig | None = None
 
     def execute(self, task: CommandTask) -> Result | Pending:
@@ -107,12 +108,12 @@ class WebhookAdapter:
             raise RetryLater(f"the service cannot be reached ({type(cause).__name__})") from cause
         except InvalidResult:
             raise
-        except TermijnError as cause:  # no key to sign with just now
+        except TermijnError as cause:  # no key to sign with at present
             raise RetryLater(str(cause)) from cause
         return self._read(task, answer, read)
 
     async def _call(self, body: bytes, headers: Mapping[str, str]) -> tuple[httpx2.Response, bytes]:
-        # One deadline for all of it: the client's own time-outs begin anew with every byte.
+        # One deadline for the whole call: the client's own time-outs start again with every byte.
         read = bytearray()
         async with (
             asyncio.timeout(self.timeout_seconds),
@@ -132,7 +133,7 @@ class WebhookAdapter:
         code = answer.status_code
         if code == httpx2.codes.ACCEPTED:
             if self.later is None:
-                raise InvalidResult("it promises to tell later, and no callback is declared")
+                raise InvalidResult("HTTP 202 needs `callback` in the agent's file")
             return Pending(ask_again_at=task.now + self.later.callback_timeout)
         if code in _TRY_AGAIN or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
             raise RetryLater(f"the service answered {code}", _seconds(answer, task.now))
@@ -142,7 +143,7 @@ class WebhookAdapter:
 
 
 def _seconds(answer: httpx2.Response, now: datetime) -> float | None:
-    """How long the service wants to be left alone, where it says so: in seconds, or until an instant."""
+    """Return the delay of a `Retry-After` header, in seconds; it may be a number or a date."""
     retry_after = answer.headers.get("retry-after", "").strip()
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
@@ -150,6 +151,6 @@ def _seconds(answer: httpx2.Response, now: datetime) -> float | None:
         until = parsedate_to_datetime(retry_after)
     except ValueError:
         return None
-    if until.tzinfo is None:  # it says "-0000", which is UTC as well
+    if until.tzinfo is None:  # "-0000", which means UTC
         until = until.replace(tzinfo=UTC)
     return max(0.0, (until - now).total_seconds())

@@ -1,1 +1,1 @@
-"""For trying Termijn out: sample events over all processes, and systems that hold data and obey."""
+"""Simulated downstream systems, for trying Termijn out: they hold data and carry out commands."""

@@ -1,4 +1,4 @@
-"""A simulated downstream system's store: one SQLite file with the rows that the system really holds."""
+"""The store of a simulated system: one SQLite file with the rows that the system really holds."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class StoreCounts:
 
 
 class SimulatedStore:
-    """What one system holds, and which commands it has obeyed: obeying twice is harmless."""
+    """The data of one system and the commands that it has carried out; a repetition has no effect."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class SimulatedStore:
         _metadata.create_all(self._engine)
 
     def hold(self, rows: Sequence[StoredRow]) -> None:
-        """Hold events' data; what is held already stays as it is."""
+        """Store the data of events; existing rows are not changed."""
         values = [
             {
                 "source": row.source,
@@ -104,7 +104,7 @@ class SimulatedStore:
         subject: str | None,
         records: Sequence[Mapping[str, Any]],
     ) -> tuple[str, int]:
-        """Carry a command out, and say what came of it: a status and the number of rows."""
+        """Carry out a command, and return the status and the number of rows."""
         with self._engine.begin() as connection:
             answered_before = connection.execute(
                 select(_answered).where(_answered.c.command_id == command_id)
@@ -116,7 +116,7 @@ class SimulatedStore:
                 "disclose",
                 "rectify",
                 "verify",
-            ):  # what is found is told; nothing is wrong
+            ):  # only the number of rows is reported
                 rows = connection.execute(select(func.count()).where(which)).scalar_one()
             else:
                 rows = connection.execute(self._statement(action, which)).rowcount
@@ -129,7 +129,7 @@ class SimulatedStore:
     def rows(
         self, subject: str | None, records: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
-        """What is held of these records: type, id and the data itself."""
+        """Return the data of these records: type, id and values."""
         query = (
             select(_held)
             .where(_matching_rows(subject, records))
@@ -147,7 +147,7 @@ class SimulatedStore:
         records: Sequence[Mapping[str, Any]],
         values: Mapping[str, Any],
     ) -> None:
-        """Put the right values in the place of wrong ones, wherever there is such a field."""
+        """Write corrected values into every row that has such a field."""
         which = _matching_rows(subject, records)
         with self._engine.begin() as connection:
             for row in connection.execute(select(_held).where(which)).all():
@@ -164,13 +164,13 @@ class SimulatedStore:
                 )
 
     def has_executed(self, command_id: str) -> bool:
-        """Whether a command has been carried out already."""
+        """Return whether a command has been carried out already."""
         with self._engine.connect() as connection:
             query = select(_answered.c.status).where(_answered.c.command_id == command_id)
             return connection.execute(query).first() is not None
 
     def count_rows(self) -> StoreCounts:
-        """What is held now."""
+        """Return the numbers of rows."""
         with self._engine.connect() as connection:
             rows, restricted = connection.execute(
                 select(func.count(), func.coalesce(func.sum(cast(_held.c.restricted, Integer)), 0))
@@ -193,11 +193,11 @@ class SimulatedStore:
             case "pseudonymise":
                 pseudonym = f"pseudonym:{uuid4()}"
                 return update(_held).where(which).values(subject=pseudonym, body="{}")
-        raise ValueError(f"a simulated system knows no action {action!r}")
+        raise ValueError(f"a simulated system has no action {action!r}")
 
 
 def _without_fsync(connection: Any, _: object) -> None:
-    """A store for trying out needs no disk's word; it outlives a killed process all the same."""
+    """Turn off fsync, for speed: data survives a killed process, and may be lost when the machine fails."""
     for pragma in ("journal_mode=WAL", "synchronous=OFF"):
         connection.execute(f"PRAGMA {pragma}").close()
 
@@ -205,7 +205,7 @@ def _without_fsync(connection: Any, _: object) -> None:
 def _matching_rows(
     subject: str | None, records: Sequence[Mapping[str, Any]]
 ) -> ColumnElement[bool]:
-    """The rows of the named events, and of the subject where the command names one."""
+    """Return the condition for the rows of the named events, and of the subject where one is named."""
     column = _held.c
     events = or_(
         *(

@@ -1,6 +1,6 @@
-"""Simulated downstream systems: each holds what the policy says it serves, obeys, and answers in its way.
+"""Simulated downstream systems: each holds data as the policy says, and acknowledges commands.
 
-They may answer late, refuse, or stay silent, so that it can be seen what Termijn makes of that.
+Some are slow, refuse, or stay silent, to show how Termijn handles that.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from services.policy.model import Policy
 from services.policy.tagging import tag
 
 ResponseMode = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
-"""How a system answers: at once, late, with a refusal, never, or only when it is told again."""
+"""How a system acknowledges: at once, late, with a refusal, never, or only when a command is repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemBehaviour:
-    """How one system answers."""
+    """How one system acknowledges commands."""
 
     manner: ResponseMode = "prompt"
     delay: timedelta = timedelta(seconds=4)
-    """For a system that answers late."""
+    """The delay of a system that is late."""
 
 
 SHOWN: Mapping[str, SystemBehaviour] = {
@@ -41,12 +41,12 @@ SHOWN: Mapping[str, SystemBehaviour] = {
     "lease": SystemBehaviour(manner="deaf-once"),
     "credit-bureau": SystemBehaviour(manner="refuse"),
 }
-"""How the systems of the shipped policy behave in `termijn up --sample`: the others are prompt."""
+"""How systems of the shipped policy behave in `termijn up --sample`; all others acknowledge at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An acknowledgement on its way: to whom, with which key, and when it leaves."""
+    """An acknowledgement that is to be sent: its system, its message key and its time."""
 
     system: str
     key: bytes | None
@@ -56,19 +56,19 @@ class Reply:
 
 @dataclass(slots=True, kw_only=True)
 class SimulatedSystems:
-    """All systems of a policy, with a store each under one directory."""
+    """The systems of a policy, each with a store in one directory."""
 
     policy: Policy
     directory: Path
     behaviours: Mapping[str, SystemBehaviour] = field(default_factory=dict)
     reads: Callable[[str], str | None] = field(default=lambda _: None)
-    """The private key with which a system reads corrections, as JWK text."""
+    """Returns the private key by which a system decrypts corrections, as JWK text."""
     shredder: Shredder | None = None
-    """What destroys the keys of the log, where the policy has fields encrypted."""
+    """Destroys the keys of the log, where the policy encrypts fields."""
     _stores: dict[str, SimulatedStore] = field(default_factory=dict)
 
     def happened(self, *events: CloudEvent) -> None:
-        """Hold the events' data, each system for the subjects and purposes that it serves."""
+        """Store the data of events, in each system for its own subjects and purposes."""
         rows: defaultdict[str, list[StoredRow]] = defaultdict(list)
         for event in events:
             for holding in tag(event, self.policy).holdings:
@@ -88,7 +88,7 @@ class SimulatedSystems:
     def handle_command(
         self, command: Mapping[str, Any], key: bytes | None, now: datetime
     ) -> Reply | None:
-        """Obey a command, or not, and answer it, or not."""
+        """Carry out and acknowledge a command, as the system's behaviour has it."""
         system = str(command["system"])
         behaviour = self.behaviours.get(system, SystemBehaviour())
         again = command["attempt"] > 1
@@ -119,7 +119,7 @@ class SimulatedSystems:
         )
 
     def count_rows(self) -> Mapping[str, StoreCounts]:
-        """What each system holds now."""
+        """Return the numbers of rows by system."""
         return {system: self._store(system).count_rows() for system in self.policy.systems}
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class SimulatedSystems:
         return result.status, result.counts.get("keys", 0), None
 
     def _correct(self, system: str, command: Mapping[str, Any]) -> None:
-        """Put the corrections in; without a key of its own a system would ask the controller for them."""
+        """Write the corrections; a real system without a key would ask the controller for them."""
         text, key = command.get("corrections"), self.reads(system)
         if text and key:
             values = decrypt(text, key, str(command["command_id"]))

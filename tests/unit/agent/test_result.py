@@ -11,9 +11,9 @@ from services.agent.result import InvalidResult, parse_result
     ("counts", "why"),
     [
         ({f"t{number}": 1 for number in range(1_001)}, "has 1,001 items; the most is 1,000"),
-        ({"t" * 513: 1}, "a name in its counts is no line of at most 512 bytes"),
-        ({"\N{SNOWMAN}" * 171: 1}, "a name in its counts is no line of at most 512 bytes"),
-        ({"a\0b": 1}, "a name in its counts is no line of at most 512 bytes"),
+        ({"t" * 513: 1}, "a name in its counts is not a line of at most 512 bytes"),
+        ({"\N{SNOWMAN}" * 171: 1}, "a name in its counts is not a line of at most 512 bytes"),
+        ({"a\0b": 1}, "a name in its counts is not a line of at most 512 bytes"),
     ],
     ids=["too many", "too long", "too long in bytes", "a null character"],
 )

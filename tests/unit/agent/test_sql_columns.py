@@ -141,7 +141,7 @@ def test_what_was_put_in_the_place_of_a_value_is_no_personal_data(made: Made) ->
 
 def test_a_column_in_which_no_key_can_be_found_starts_nothing(made: Made) -> None:
     """It would find nothing for ever, and call that erased."""
-    with pytest.raises(InvalidConfiguration, match="in which no key can be found"):
+    with pytest.raises(InvalidConfiguration, match="by which keys cannot be looked up"):
         made("number blob, event text")
 
 

@@ -134,7 +134,7 @@ def test_an_instant_without_its_offset_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "agent.yaml"
     file.write_text(FILE.replace("2026-01-01T00:00:00Z", '"2026-01-01T00:00:00"'))
     with pytest.raises(
-        InvalidConfiguration, match=r"6: adapter\.vault\.encrypted_since: is no inst"
+        InvalidConfiguration, match=r"6: adapter\.vault\.encrypted_since: must be an instant"
     ):
         load(file, {})
 

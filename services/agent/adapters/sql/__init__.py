@@ -1,1 +1,1 @@
-"""SQL: a system whose rows the agent itself erases, restricts, counts and tells."""
+"""The SQL adapter: the agent erases, restricts, corrects, discloses and counts rows itself."""

@@ -1,4 +1,4 @@
-"""The SQL adapter: carries commands out in the system's own database, each in one transaction."""
+"""Carries out commands in the system's own database, each in one transaction."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from services.agent.command import Command, CommandRecord
 from services.agent.result import DisclosedRecord, Result, RetryLater, Status
 
 _TRY_AGAIN = ("40P01", "40001", "55P03", "57")
-"""Deadlock, serialisation failure, lock not available, and what an operator cut short."""
+"""Deadlock, serialisation failure, lock not available, operator intervention."""
 
 
 class _RowsRemaining(Exception):
-    """Rows were still there after they were erased: nothing of it counts."""
+    """Rows were still there after they were erased; the transaction is rolled back."""
 
     def __init__(self, table: str) -> None:
         self.table = table
@@ -33,17 +33,17 @@ class _RowsRemaining(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlAdapter:
-    """One database of one system."""
+    """Carries out commands in one database of one system."""
 
     engine: Engine
     bounds: tuple[BoundTable, ...]
     """The declared tables, in the order in which they are changed."""
     without_rows: frozenset[str] = frozenset()
-    """Event types of which this system holds nothing, as the team declares."""
+    """Types of events of which this database has no rows, as the team declares."""
     pseudonym_key: bytes = field(default=b"", repr=False)
 
     def execute(self, task: CommandTask) -> Result:
-        """Carry a command out. Raises `RetryLater` when the database cannot be asked."""
+        """Carry out a command. Raises `RetryLater` when the database cannot be reached."""
         act = self._statements()[task.command.action]
         try:
             return act(task)
@@ -64,7 +64,7 @@ class SqlAdapter:
             return _failed(f"a value does not fit its column ({type(cause.orig).__name__})")
 
     def steps(self, command: Command) -> list[Executable]:
-        """The statements that a command would lead to, in order, as far as no row decides them."""
+        """Return the statements of a command, in order, as far as they do not depend on rows."""
         with self.engine.connect() as connection:
             return [
                 statement
@@ -86,7 +86,7 @@ class SqlAdapter:
                 yield from statements.disclose_statement(
                     part, part.bound.declared.disclose or (), self._dialect
                 )
-            case "rectify":  # what is right is encrypted: it stands as nothing here
+            case "rectify":  # the corrected value is encrypted, so the statement shows NULL
                 fields = dict.fromkeys(command.corrected_fields or ())
                 yield from statements.rectify_statement(part, fields, self._dialect)
             case "verify":
@@ -95,7 +95,7 @@ class SqlAdapter:
                 )
 
     def validate(self, command: Command) -> tuple[str, ...]:
-        """What of a command could not be carried out, in words without personal data."""
+        """Return what of a command could not be carried out, without personal data."""
         return self._plan(command).problems
 
     def _statements(self) -> Mapping[str, Callable[[CommandTask], Result]]:
@@ -113,7 +113,7 @@ class SqlAdapter:
         }
 
     def _plan(self, command: Command) -> CommandSelection:
-        """Where the records are, without the tables that do not say what the action means there."""
+        """Return the command's selection, without tables for which the action is not declared."""
         rereads = command.action in ("verify", "recall")
         selection = statements.select_records(
             command, self.bounds, self.without_rows, self._dialect, rereads=rereads
@@ -154,9 +154,7 @@ class SqlAdapter:
                 for part in planned.parts
             }
             if any(counts.values()):
-                task.save_checkpoint(
-                    counts
-                )  # before anything is done: a run that is cut short leaves it
+                task.save_checkpoint(counts)  # before any change, in case this run is cut short
             for part in planned.parts:
                 for statement in changing(connection, part):
                     connection.execute(statement)
@@ -167,7 +165,7 @@ class SqlAdapter:
         if not any(counts.values()) and any((task.checkpoint or {}).values()):
             counts = dict(
                 task.checkpoint or {}
-            )  # an earlier run did it, and could not say so any more
+            )  # an earlier run did it, but was cut short before it reported
         return _result(planned, counts)
 
     def _pseudonymising(self, connection: Connection, part: TableSelection) -> Iterable[Executable]:
@@ -205,7 +203,7 @@ class SqlAdapter:
                 for bound, data in self._rows(connection, replace(task.command, records=(record,))):
                     place = (bound.name, json.dumps(data))
                     if bound.declared.whole_subject and place in seen:
-                        continue  # told with another record already
+                        continue  # disclosed with another record already
                     seen.add(place)
                     counts[bound.name] += 1
                     records.append(_disclosed(record, data))
@@ -227,7 +225,7 @@ class SqlAdapter:
 
     def _verify(self, task: CommandTask) -> Result:
         planned = self._plan(task.command)
-        with self.engine.connect() as connection:  # not the one that erased
+        with self.engine.connect() as connection:  # not the transaction that erased
             counts = self._reread(connection, planned, task.command.verifies or "erase")
         if planned.problems:
             return _failed("; ".join(planned.problems))
@@ -290,7 +288,7 @@ def _failed(why: str) -> Result:
 
 
 def _describe_error(cause: DBAPIError) -> str:
-    """What went wrong, without the row that it went wrong with."""
+    """Return what went wrong, without the values of the row."""
     code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
     constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)
     return f"{type(cause).__name__} {code}" + (f" by {constraint}" if constraint else "")

@@ -1,4 +1,4 @@
-"""The system's database: its tables as they really are, and the values that its columns can hold."""
+"""Binds declared tables to the real ones, and checks that the database fits the declaration."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DIALECTS = ("postgresql", "sqlite")
 PSEUDONYM = "pseudonym:"
 PSEUDONYM_LENGTH = len(PSEUDONYM) + 32
 _CHUNK_SIZE = 100
-"""Rows named in one statement; SQLite's expressions may not be deep."""
+"""Rows that one statement names; SQLite limits the depth of expressions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundTable:
-    """A declared table, bound to the real one, with the one by which it is read again."""
+    """A declared table with the real one, and the one that verifies erasures."""
 
     name: str
     declared: TableConfig
@@ -40,7 +40,7 @@ class BoundTable:
 def bind_tables(
     engine: Engine, tables: Mapping[str, TableConfig]
 ) -> tuple[list[BoundTable], list[Problem]]:
-    """The declared tables in the database, and what of them is not there; the path is below the tables."""
+    """Return the bound tables, and the problems with their paths below `tables`."""
     metadata = MetaData()
     bounds: list[BoundTable] = []
     problems: list[Problem] = []
@@ -64,7 +64,7 @@ def bind_tables(
 
 
 def _binding_problems(bound: BoundTable) -> Iterator[Problem]:
-    """What is declared of a table that is not so."""
+    """Yield what is declared of a table and is different in the database."""
     declared, table, reading_table = bound.declared, bound.table, bound.reading
     for path, column in _columns(declared):
         if column not in table.c:
@@ -76,18 +76,18 @@ def _binding_problems(bound: BoundTable) -> Iterator[Problem]:
         for column in match:
             if column in where.c and not can_match(where.c[column]):
                 kind = where.c[column].type
-                yield ("match", column), f"is of type {kind!r}, in which no key can be found"
+                yield ("match", column), f"has type {kind!r}, by which keys cannot be looked up"
     for column in declared.verify.holds:
         if column not in table.c and any(change.replaces for change in _changes(declared).values()):
             yield (
                 ("verify", "holds"),
-                f"{table.name} has no column {column!r}, so what was put in its place could not be told"
-                f" from what it held: let {reading_table.name} show it under the name that it has there",
+                f"{table.name} has no column {column!r}, so that its replacement could not be distinguished"
+                f" from the original: let {reading_table.name} show it under the same name",
             )
 
 
 def _unwritable(engine: Engine, bound: BoundTable) -> Iterator[Problem]:
-    """What is to be written into a table and cannot be."""
+    """Yield the declared values that cannot be written into a table."""
     declared, columns = bound.declared, bound.table.c
     for action, change in _changes(declared).items():
         for name, value in (change.set or {}).items():
@@ -122,12 +122,14 @@ def _why_not(engine: Engine, column: Column[Any], value: Any) -> str | None:
     if value is None or is_text(column):
         return None
     try:
-        with engine.connect() as connection:  # the database converts: let it say now if it cannot
+        with (
+            engine.connect() as connection
+        ):  # the database converts it: find out now whether it can
             connection.execute(select(put))
     except DBAPIError as cause:
         if cause.connection_invalidated or getattr(cause.orig, "sqlstate", None) is None:
             raise
-        return f"is of type {column.type!r}: it cannot become {value!r}"
+        return f"has type {column.type!r}: it cannot become {value!r}"
     return None
 
 
@@ -146,9 +148,9 @@ def _changes(declared: TableConfig) -> dict[str, ColumnChange]:
 def matching_rows(
     table: Table, wanted: Sequence[Mapping[str, str]], dialect: str
 ) -> list[ColumnElement[bool]]:
-    """Conditions that together are met by exactly the rows with one of these sets of values.
+    """Return conditions that match exactly the rows with one of these sets of values.
 
-    What no row can have (letters in a number, NUL in PostgreSQL's text) meets none.
+    Values that no row can have (letters in a number, NUL in PostgreSQL's text) match no row.
     """
     conditions = []
     for values in {tuple(sorted(one.items())): one for one in wanted}.values():

@@ -22,27 +22,27 @@ from sqlalchemy.dialects import postgresql
 
 
 class ValueNotStorable(ValueError):
-    """A column cannot hold a value: no row has it, and none can be given it. The text names the reason."""
+    """A column cannot hold a value, so no row has it and none can get it. The text is the reason."""
 
 
 def is_text(column: Column[Any]) -> bool:
-    """Whether a column holds text of any wording."""
+    """Return whether a column holds free text."""
     kind = column_type(column)
     return isinstance(kind, sqltypes.String) and not isinstance(kind, sqltypes.Enum)
 
 
 def to_column_value(column: Column[Any], value: Any, dialect: str) -> Any:
-    """What a statement puts into a column for a value as YAML or JSON has it.
+    """Return what a statement writes into a column for a value from YAML or JSON.
 
     Raises:
-        ValueNotStorable: the column cannot hold it. PostgreSQL's other types are converted by the database,
-            which may refuse what was not refused here.
+        ValueNotStorable: the column cannot hold it. Other types of PostgreSQL are converted by the
+        database, which may reject values that pass here.
     """
     kind = column_type(column)
     if value is None:
         if not column.nullable or getattr(column.type, "not_null", False):
             raise ValueNotStorable("is NOT NULL")
-        return null()  # also where the column is JSON, which has a null of its own
+        return null()  # for JSON columns too, which have a null of their own
     if is_text(column):
         return _text_value(column, value, dialect)
     if dialect == "sqlite":
@@ -53,16 +53,16 @@ def to_column_value(column: Column[Any], value: Any, dialect: str) -> Any:
     if "\0" in text:
         raise ValueNotStorable("holds no NUL")
     if isinstance(kind, sqltypes.NullType):
-        return literal(text, kind)  # a type that only the database knows: it reads the text itself
+        return literal(text, kind)  # a type of the database only: it parses the text itself
     return cast(literal(text, sqltypes.Text()), column.type)
 
 
 def as_json(column: Column[Any], value: Any, dialect: str) -> Any:
-    """A column's value as JSON has it: what is no text, number or truth is told as text."""
+    """Return a column's value for JSON: texts, numbers and booleans as they are, others as text."""
     if dialect == "sqlite" and isinstance(column.type, sqltypes.Boolean) and value in (0, 1):
         return bool(value)
     if dialect == "sqlite" and isinstance(column.type, sqltypes.JSON) and isinstance(value, str):
-        with suppress(ValueError):  # SQLite looks at nothing that it keeps
+        with suppress(ValueError):  # SQLite does not check what it stores
             return json.loads(value)
     return _to_json(value)
 
@@ -75,7 +75,7 @@ def _to_json(value: Any) -> Any:
             json_value = value if math.isfinite(value) else str(value)
         case bytes() | memoryview():
             json_value = base64.b64encode(bytes(value)).decode()
-        case dt.date() | dt.time():  # an instant is a date too
+        case dt.date() | dt.time():  # a datetime is a date too
             json_value = value.isoformat()
         case Mapping():
             json_value = {str(name): _to_json(item) for name, item in value.items()}
@@ -92,7 +92,7 @@ def key_value(column: Column[Any], key: str, dialect: str) -> Any:
     kind = column_type(column)
     if isinstance(kind, sqltypes.Enum):
         if key not in kind.enums:
-            raise ValueNotStorable("knows no such value")
+            raise ValueNotStorable("has no such value")
         return key
     if is_text(column):
         _check_length(column, key, dialect)
@@ -102,11 +102,11 @@ def key_value(column: Column[Any], key: str, dialect: str) -> Any:
         value = parse(key) if parse else None
     except ValueError as cause:
         raise ValueNotStorable("is of another type") from cause
-    # Python reads more than is meant: "4_2" and " 42" are no keys of row 42.
+    # Python accepts too much: "4_2" and " 42" are not keys of row 42.
     if value is None or str(value) != key.lower():
         raise ValueNotStorable("is of another type")
     if isinstance(value, int) and not -_bound(kind, dialect) <= value < _bound(kind, dialect):
-        raise ValueNotStorable("holds no number so large")
+        raise ValueNotStorable("cannot hold a number so large")
     return value
 
 
@@ -119,7 +119,7 @@ _KEY_PARSERS: Sequence[tuple[type[Any], Callable[[str], Any]]] = (
 
 
 def _bound(kind: Any, dialect: str) -> float:
-    """The first whole number above what a type holds: another cannot be in any row."""
+    """Return the first whole number that is too large for a type."""
     match kind:
         case _ if dialect == "sqlite":
             return 2**63
@@ -135,7 +135,7 @@ def _bound(kind: Any, dialect: str) -> float:
 
 
 def column_type(column: Column[Any]) -> Any:
-    """A column's type; of a domain the one below it."""
+    """Return a column's type; for a domain, its base type."""
     kind: Any = column.type
     while isinstance(kind, postgresql.DOMAIN):
         kind = kind.data_type
@@ -163,7 +163,7 @@ def _to_text(value: Any) -> str:
 
 
 def _sqlite_value(kind: Any, value: Any) -> Any:
-    """The value as SQLAlchemy writes it there, so that it looks as others do: SQLite converts nothing."""
+    """Return the value in the form that SQLAlchemy writes: SQLite converts nothing."""
     parse = next(
         (parse for sqlite_type, parse in _SQLITE_PARSERS if isinstance(kind, sqlite_type)), None
     )
@@ -207,7 +207,7 @@ _SQLITE_PARSERS: Sequence[tuple[type[Any], Callable[[Any], Any]]] = (
 
 
 def can_match(column: Column[Any]) -> bool:
-    """Whether keys can be looked for in a column: else nothing would ever be found there."""
+    """Return whether keys can be looked up in a column; in other types no row would be found."""
     kind = column_type(column)
     if isinstance(kind, sqltypes.Float):
         return False

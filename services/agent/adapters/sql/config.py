@@ -1,4 +1,4 @@
-"""What a team declares about its tables: which rows belong to a record, and what each action means."""
+"""The declaration of a team's tables: which rows belong to a record, and what each action does."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnChange(StrictModel):
-    """New values of columns."""
+    """New values of columns, for erasing or pseudonymising in place."""
 
     set: Mapping[str, Scalar] | None = None
-    """Columns that get these values; null empties."""
+    """Columns with their new values; null empties a column."""
     hash: tuple[str, ...] = ()
-    """Columns whose value becomes a keyed hash of itself."""
+    """Columns whose value is replaced by a keyed hash of itself."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that it changes."""
+        """All columns that change."""
         return (*(self.set or {}), *self.hash)
 
     @property
     def replaces(self) -> bool:
-        """Whether anything but an empty column stands where a value was."""
+        """Whether any column gets a new value other than null."""
         return bool(self.hash) or any(value is not None for value in (self.set or {}).values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestrictionFlag(StrictModel):
-    """The column that says whether a row is restricted (GDPR 18)."""
+    """The column that marks a row as restricted (GDPR 18)."""
 
     column: str
     restricted: Scalar = True
@@ -45,49 +45,49 @@ class RestrictionFlag(StrictModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationPath(StrictModel):
-    """By which other way rows are read again after an erasure."""
+    """The other way by which rows are read again after an erasure."""
 
     table: str | None = None
-    """Another table or view; else the same table."""
+    """Another table or view; by default the same table."""
     schema: str | None = None
     match: Mapping[str, str]
     holds: tuple[str, ...] = ()
-    """Columns with personal data: a row counts while one of them is neither empty nor its replacement.
+    """Columns with personal data: a row counts while one of them is neither empty nor a replacement.
 
-    A view shows a column that gets a replacement under the column's own name.
+    A view must show a column that gets a replacement under the same name.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableConfig(StrictModel):
-    """One table."""
+    """The declaration of one table."""
 
     table: str | None = None
-    """Its name in the database; else the key under which it is declared."""
+    """Its name in the database; by default the key under which it is declared."""
     schema: str | None = None
     events: tuple[str, ...]
     """Types of the events that have rows here."""
     match: Mapping[str, str]
-    """Which rows belong to a record: a value of the record for each column, all of which must agree.
+    """Which rows belong to a record: for each column a value of the record; all must be equal.
 
     `record.id`, `record.source`, `subject` (kind:id), `subject.KIND` (the id of a subject of that kind)
     or `keys.NAME` (a business key).
     """
     whole_subject: bool = False
-    """Whether `match` may name all rows of a subject, whichever record is named."""
+    """Whether `match` may select all rows of a subject, whichever record is commanded."""
     erase: Literal["delete"] | ColumnChange
     pseudonymise: ColumnChange | Literal["nothing"] | None = None
-    """`nothing` says that no row has to change; left out, such a command fails."""
+    """`nothing`: no row has to change; without it, such a command fails."""
     restrict: RestrictionFlag | Literal["nothing"] | None = None
-    """Likewise, for restrict and lift."""
+    """The same, for restrict and lift."""
     disclose: tuple[str, ...] | None = None
     rectify: Mapping[str, str] | None = None
-    """The column of each field that may be corrected."""
+    """The column of each field that can be corrected."""
     verify: VerificationPath
 
 
 def source_value(source: str, record: CommandRecord, subject: str | None) -> str | None:
-    """The value that a source names, or nothing where the command does not carry it."""
+    """Return the value of a source such as `keys.order_id`; None where the command does not have it."""
     head, _, name = source.partition(".")
     match head, name:
         case "record", "id":
@@ -105,7 +105,7 @@ def source_value(source: str, record: CommandRecord, subject: str | None) -> str
 def values_of(
     match: Mapping[str, str], record: CommandRecord, command: Command
 ) -> dict[str, str] | None:
-    """The value of each column, or nothing if the command lacks one: then no row may be touched."""
+    """Return the value of each column; None if the command lacks one: then no row may be changed."""
     values: dict[str, str] = {}
     for column, source in match.items():
         value = source_value(source, record, command.subject)
@@ -116,7 +116,7 @@ def values_of(
 
 
 def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[DocumentPath, str]]:
-    """What a schema cannot say about one table; the path is below the tables."""
+    """Yield the problems of one table that its shape alone does not show, with paths below `tables`."""
     yield from _of_match((name, "match"), declared.match)
     yield from _of_match((name, "verify", "match"), declared.verify.match)
     if not declared.events:
@@ -135,7 +135,7 @@ def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[DocumentP
     if same_table and dict(reading.match) == dict(declared.match):
         yield (
             (name, "verify"),
-            "reads by the way of the erasure, which proves nothing: name another table or view,"
+            "reads in the same way as the erasure, which proves nothing: name another table or view,"
             " or other columns",
         )
     for action in VERIFIED:
@@ -175,9 +175,9 @@ def _of_match(path: DocumentPath, match: Mapping[str, str]) -> Iterator[tuple[Do
 
 
 def _names_whose(sources: Collection[str]) -> bool:
-    """Whether rows are found by a whole record, by the subject, or by a key.
+    """Return whether rows are selected by a whole record, by the subject, or by a key.
 
-    A command carries no key that is anybody else's: only such as identify, or name the subject.
+    A command has no keys of other people: only keys that identify, or that name its subject.
     """
     whole = {"record.id", "record.source"} <= set(sources)
     return whole or any(source not in ("record.id", "record.source") for source in sources)

@@ -1,4 +1,4 @@
-"""Statements: what each action means in a table. Names and values never become text here."""
+"""The SQL statements of each action in one table. Names and values are never put into text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from services.agent.command import Command
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSelection:
-    """What a command is about in one table: conditions that its rows meet, one or the other."""
+    """The rows of a command in one table: those that match any of the conditions."""
 
     bound: BoundTable
     conditions: tuple[ColumnElement[bool], ...]
@@ -46,11 +46,11 @@ class TableSelection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSelection:
-    """Where the records of a command are, and which of them cannot be looked for anywhere."""
+    """The selections of a command in all tables, and the records that cannot be looked up."""
 
     parts: tuple[TableSelection, ...]
     problems: tuple[str, ...]
-    """In words without personal data."""
+    """The problems, in words without personal data."""
 
 
 def select_records(
@@ -61,10 +61,10 @@ def select_records(
     *,
     rereads: bool = False,
 ) -> CommandSelection:
-    """Where the records of a command are; `rereads` looks by the other way.
+    """Return the selections of a command; with `rereads` by the way that verifies erasures.
 
-    A record of a type that no table is declared for, or without a key that a table is searched by, is a
-    problem: to pass over it in silence would be to call erased what is still there.
+    A record of a type without a declared table, or without a key that a table is selected by, is a problem:
+    ignoring it would report data as erased that is still there.
     """
     parts: list[TableSelection] = []
     problems: dict[str, None] = {}
@@ -96,13 +96,13 @@ def select_records(
 
 
 def count_statement(part: TableSelection) -> Iterator[Select[Any]]:
-    """Counts the rows that the command is about."""
+    """Return the statement that counts the rows of the command."""
     for condition in part.conditions:
         yield select(func.count()).select_from(part.bound.table).where(condition)
 
 
 def verify_statement(part: TableSelection, verifies: str, dialect: str) -> Iterator[Select[Any]]:
-    """Counts, by the other way, the rows in which what the action should have ended is still there."""
+    """Return the statement that counts, by the other way, the rows that still have the data."""
     declared, reading = part.bound.declared, part.bound.reading
     change = declared.pseudonymise if verifies == "pseudonymise" else declared.erase
     holds = declared.verify.holds if isinstance(change, ColumnChange) else ()
@@ -116,7 +116,7 @@ def verify_statement(part: TableSelection, verifies: str, dialect: str) -> Itera
 
 
 def erase_statement(part: TableSelection, dialect: str) -> Iterator[Delete | Update]:
-    """Erases the rows, or what is personal in them."""
+    """Return the statement that erases the rows, or the personal data in them."""
     table, change = part.bound.table, part.bound.declared.erase
     for condition in part.conditions:
         if isinstance(change, ColumnChange):
@@ -128,7 +128,7 @@ def erase_statement(part: TableSelection, dialect: str) -> Iterator[Delete | Upd
 def pseudonymise_statement(
     connection: Connection, part: TableSelection, change: ColumnChange, key: bytes
 ) -> Iterator[Update]:
-    """Replaces what names a person; each value by its keyed hash, so that equals stay equal."""
+    """Return the statement that replaces values by keyed hashes; equal values stay equal."""
     table, dialect = part.bound.table, connection.dialect.name
     for condition in part.conditions:
         values = _set(table, change, dialect)
@@ -143,14 +143,14 @@ def pseudonymise_statement(
 
 
 def pseudonym(value: str, key: bytes) -> str:
-    """What stands for a value: the same for the same value, and of no use without the key."""
+    """Return the keyed hash that replaces a value: the same for the same value."""
     return PSEUDONYM + hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
 def restrict_statement(
     part: TableSelection, column: str, value: Any, dialect: str
 ) -> Iterator[Update]:
-    """Sets the column that says whether rows are restricted."""
+    """Return the statement that sets the column which marks rows as restricted."""
     table = part.bound.table
     for condition in part.conditions:
         put = to_column_value(table.c[column], value, dialect)
@@ -160,10 +160,10 @@ def restrict_statement(
 def rectify_statement(
     part: TableSelection, corrections: Mapping[str, Any], dialect: str
 ) -> Iterator[Update]:
-    """Puts the right values in the place of the wrong ones.
+    """Return the statement that writes corrected values.
 
     Raises:
-        ValueNotStorable: a column cannot hold what it should.
+        ValueNotStorable: a column cannot hold its corrected value.
     """
     table, fields = part.bound.table, part.bound.declared.rectify or {}
     values = {
@@ -178,7 +178,7 @@ def rectify_statement(
 def disclose_statement(
     part: TableSelection, columns: tuple[str, ...], dialect: str
 ) -> Iterator[Select[Any]]:
-    """Reads what is held."""
+    """Return the statement that reads the rows of the command."""
     for condition in part.conditions:
         shown = (as_stored(part.bound.table.c[name], dialect).label(name) for name in columns)
         yield select(*shown).where(condition)
@@ -192,7 +192,7 @@ def _set(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
 def _still_holds(
     part: TableSelection, change: ColumnChange, name: str, dialect: str
 ) -> ColumnElement[bool]:
-    """Whether a column holds anything but what stands there by now: its own replacement, a pseudonym."""
+    """Return the condition that a column has a value other than its replacement or a pseudonym."""
     declared, column = part.bound.declared, part.bound.reading.c[name]
     conditions = [holds_any(column)]
     if (change.set or {}).get(name) is not None:
@@ -207,7 +207,7 @@ def _still_holds(
 
 
 def _named(column: Column[Any], dialect: str) -> ColumnElement[bool]:
-    """Whether a column holds something else than a pseudonym."""
+    """Return the condition that a column has a value other than a pseudonym."""
     exact = in_bytes(column, dialect)
     named_otherwise = or_(
         func.length(exact) != PSEUDONYM_LENGTH,

@@ -1,8 +1,8 @@
-"""A hook: the letters of orders lie as files in a directory, each under the number of its order.
+"""An example of a hook: the letters of orders are files in a directory, named by the number of the order.
 
-A letter may be filed elsewhere in it, under another name; its first line then says `Order NUMBER`.
+A letter may have another name; its first line then is `Order NUMBER`.
 
-It needs nothing of Termijn: a command comes in as JSON, and a result goes out as JSON.
+It imports nothing of Termijn: it reads a command as JSON, and writes a result as JSON.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ NUMBER = re.compile(r"[A-Za-z0-9-]+")
 
 
 def main() -> None:
-    """Carry out the command on stdin, and say on stdout what became of it."""
+    """Carry out the command on stdin, and write the result on stdout."""
     command = json.load(sys.stdin)["command"]
     directory = Path(os.environ["LETTERS"])
     json.dump(carry_out(command, directory), sys.stdout)
 
 
 def carry_out(command: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """What became of a command. Doing it again does no harm."""
-    records = command["records"]  # an id is its source's own: two records may have the same
+    """Carry out a command and return its result. A repetition has no further effect."""
+    records = command[
+        "records"
+    ]  # ids are unique within a source only: two records may have the same
     numbers = [one["keys"].get("order_id", "") for one in records]
     if not all(map(NUMBER.fullmatch, numbers)):
-        # Never done: nobody knows where such a letter would lie.
+        # Not `done`: such a letter cannot be found.
         return {"status": "failed", "detail": "an order number is missing or not a number"}
     letters = [directory / f"{number}.txt" for number in numbers]
     held = [(one, letter) for one, letter in zip(records, letters, strict=True) if letter.exists()]
@@ -49,12 +51,12 @@ def carry_out(command: dict[str, Any], directory: Path) -> dict[str, Any]:
         case "recall":
             return {"status": "recalled" if held else "already_done"}
         case action:
-            return {"status": "failed", "detail": f"letters know no {action}"}
+            return {"status": "failed", "detail": f"letters have no action {action}"}
     return {"status": "done" if held else "nothing_held", "counts": counts}
 
 
 def left(numbers: set[str], directory: Path) -> int:
-    """How many letters there are, by another way than they are erased by: each is looked into."""
+    """Count the letters in another way than they are erased by: by reading each."""
     return sum(
         letter.stem in numbers or first_line(letter).removeprefix("Order ") in numbers
         for letter in directory.rglob("*")
@@ -63,7 +65,7 @@ def left(numbers: set[str], directory: Path) -> int:
 
 
 def first_line(letter: Path) -> str:
-    """The first line of a letter; nothing of one that was erased just now."""
+    """Return the first line of a letter; empty if it was erased meanwhile."""
     try:
         with letter.open(encoding="utf-8", errors="replace") as lines:
             return lines.readline().strip()

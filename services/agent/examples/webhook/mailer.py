@@ -1,6 +1,6 @@
-"""A webhook service: a mailer with a list of recipients, which erases at once or, if asked, days later.
+"""An example of a webhook service: a mailer with recipients, which erases at once or in a nightly run.
 
-It needs nothing of Termijn: it checks the signature, does what the command says, and answers in JSON.
+It imports nothing of Termijn: it checks the signature, carries out the command, and responds in JSON.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ LONGEST_AGO_SECONDS = 300
 
 
 class Mailer:
-    """The list, and what waits for the nightly run."""
+    """The recipients, and the commands that wait for the nightly run."""
 
     def __init__(self, secret: bytes, *, slow: bool, now: Callable[[], float] = time.time) -> None:
         self.recipients: dict[str, str] = {}
-        """Addresses by order number."""
+        """Mail addresses by order number."""
         self.waiting: list[dict[str, Any]] = []
-        """Requests that were answered 202."""
+        """Requests that were answered with 202."""
         self._secret = secret
         self._slow = slow
         self._now = now
 
     def take(self, timestamp: str, signature: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """The answer to a request: a status code and a result."""
+        """Handle a request, and return the status code and the result."""
         expected = hmac.digest(self._secret, timestamp.encode() + b"." + body, "sha256").hex()
         if not hmac.compare_digest(signature, f"sha256={expected}"):
             return 403, {}
         if abs(self._now() - int(timestamp)) > LONGEST_AGO_SECONDS:
-            return 403, {}  # an old request, sent again by somebody else
+            return 403, {}  # an old request that was replayed
         request = json.loads(body)
         if self._slow and request["command"]["action"] == "erase":
             self.waiting.append(request)
@@ -41,7 +41,7 @@ class Mailer:
         return 200, self.carry_out(request["command"])
 
     def carry_out(self, command: dict[str, Any]) -> dict[str, Any]:
-        """What became of a command. Doing it again does no harm."""
+        """Carry out a command and return its result. A repetition has no further effect."""
         numbers = [one["keys"].get("order_id") for one in command["records"]]
         if None in numbers:
             return {"status": "failed", "detail": "a record came without order_id"}
@@ -54,14 +54,14 @@ class Mailer:
             self.waiting = [r for r in self.waiting if r["command"]["command_id"] != wanted]
             return {"status": "recalled" if held else "already_done"}
         if command["action"] != "erase":
-            return {"status": "failed", "detail": f"a mailer knows no {command['action']}"}
+            return {"status": "failed", "detail": f"a mailer has no action {command['action']}"}
         for number in held:
             del self.recipients[number]
         return {"status": "done" if held else "nothing_held", "counts": counts}
 
 
 def server(mailer: Mailer, port: int) -> ThreadingHTTPServer:
-    """The service on this machine; port 0 takes any."""
+    """Return the service's HTTP server; port 0 takes any free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -76,6 +76,6 @@ def server(mailer: Mailer, port: int) -> ThreadingHTTPServer:
             self.wfile.write(answer)
 
         def log_message(self, format: str, *arguments: Any) -> None:
-            """Nothing: a log is no place for what passes here."""
+            """Log nothing: requests contain personal data."""
 
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
