@@ -1,6 +1,7 @@
 PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
+WORKERS ?= 2
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
@@ -21,8 +22,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 run: install ## everything on this machine, with sample events
 	$(BIN)/termijn up --sample
 
-test: lint servers ## lint, the servers that tests need, every test
-	$(BIN)/python -m pytest
+test: lint servers ## lint, the servers that tests need, every test; WORKERS=2 at once
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 quick: install ## tests without servers: unit, pages, contract on SQLite
 	$(BIN)/python -m pytest -m "not kafka and not postgres and not chaos" tests/unit tests/docs tests/contract

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from services.storage.database import Database
 from tests.patience import Patience
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 300.0
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
@@ -120,7 +119,6 @@ def outcome_of(
         return said, left
 
 
-@pytest.mark.timeout(120)
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(

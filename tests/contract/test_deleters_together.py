@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from uuid import UUID
 
-import pytest
 from sqlalchemy import text
 
 from services.deleter.acknowledgement import Acknowledgement
@@ -71,7 +70,6 @@ def invoices(count: int, start: int = 0, customer: str = "1") -> list[Event]:
     ]
 
 
-@pytest.mark.timeout(100)
 def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
     postgres_ledger: Database,
 ) -> None:
@@ -86,7 +84,6 @@ def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
     assert count_commanded(ledger) == 620
 
 
-@pytest.mark.timeout(100)
 def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: Database) -> None:
     """It finds the walk's first chunk committed, and becomes due by itself."""
     ledger = postgres_ledger
@@ -101,7 +98,6 @@ def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: D
     assert count_commanded(ledger) == 720
 
 
-@pytest.mark.timeout(100)
 def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commit(
     postgres_ledger: Database,
 ) -> None:
@@ -124,7 +120,6 @@ def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commi
         assert found[f"{supplier}/9"] == instant(ENDED)
 
 
-@pytest.mark.timeout(100)
 def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger: Database) -> None:
     """The relay that has begun finishes, and what it sent is recalled; none goes out after."""
     ledger, bus = postgres_ledger, FakeBus()
@@ -142,7 +137,6 @@ def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger
     ]
 
 
-@pytest.mark.timeout(100)
 def test_a_record_that_comes_while_its_import_is_released_is_released_too(
     postgres_ledger: Database,
 ) -> None:
@@ -168,7 +162,6 @@ def test_a_record_that_comes_while_its_import_is_released_is_released_too(
     assert count_commanded(ledger) == 2
 
 
-@pytest.mark.timeout(100)
 def test_two_recorders_of_one_batch_record_it_once(postgres_ledger: Database) -> None:
     """The second waits, finds it there and counts duplicates."""
     ledger = postgres_ledger
@@ -215,7 +208,6 @@ def _ends(customers: int, each: int) -> list[Event]:
     return ended + resolved
 
 
-@pytest.mark.timeout(120)
 def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Database) -> None:
     """Four deleters claim, relay and take answers while two recorders bring the rest, in any order."""
     ledger = postgres_ledger
@@ -302,7 +294,6 @@ def _commands_of_one_deleter(ledger: Database, events: list[Event]) -> set[tuple
     }
 
 
-@pytest.mark.timeout(100)
 def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
     postgres_ledger: Database,
 ) -> None:
@@ -353,7 +344,6 @@ def _while_locked(ledger: Database, statement: str, work: Callable[[], object]) 
     return task
 
 
-@pytest.mark.timeout(60)
 def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
     """40P01 is an answer, not an error: one of the two begins anew, and both are done."""
     ledger = postgres_ledger
@@ -379,7 +369,6 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
     assert [row.subject for row in select_rows(ledger, tables.subject)] == ["a", "b"]
 
 
-@pytest.mark.timeout(60)
 def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger: Database) -> None:
     """Ruling 3: one lock; whoever has it decides what leaves."""
     ledger = postgres_ledger

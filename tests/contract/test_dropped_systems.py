@@ -167,7 +167,6 @@ def test_what_was_dropped_by_name_is_not_asked_of_the_system_any_more(ledger: Da
         activate(ledger, replace(SHIPPED, version="fourth"))
 
 
-@pytest.mark.timeout(100)
 def test_an_activation_sees_the_first_event_that_is_being_recorded(
     ledger: Database,
 ) -> None:

@@ -59,7 +59,6 @@ def record_in_one_batch(ledger: Database, events: Sequence[Event]) -> object:
     return load_facts(ledger)
 
 
-@pytest.mark.timeout(120)
 @settings(calm, max_examples=examples(35))
 @given(events=event_sets(shared_systems=("repair", "research")), data=st.data())
 def test_any_delivery_of_a_set_gives_the_same_facts(
@@ -82,7 +81,6 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
     assert load_facts(shared_ledger) == expected
 
 
-@pytest.mark.timeout(120)
 @settings(calm, max_examples=examples(20))
 @given(events=event_sets(), data=st.data())
 def test_sweeps_between_the_batches_change_no_fact(
@@ -97,7 +95,6 @@ def test_sweeps_between_the_batches_change_no_fact(
     assert load_facts(shared_ledger) == expected
 
 
-@pytest.mark.timeout(120)
 @settings(calm, max_examples=examples(35))
 @given(events=event_sets(), data=st.data())
 def test_every_clock_stands_where_the_oracle_has_it(
@@ -125,7 +122,6 @@ def test_every_clock_stands_where_the_oracle_has_it(
             assert anchor_at == oracle_clocks.supplier_or_contact_ended(events, supplier, contact)
 
 
-@pytest.mark.timeout(120)
 @settings(calm, max_examples=examples(20))
 @given(events=event_sets(duplicates=False), data=st.data())
 def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(

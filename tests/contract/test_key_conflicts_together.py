@@ -32,7 +32,6 @@ from tests.contract.test_key_conflicts import (
     sent_commands,
 )
 
-pytestmark = pytest.mark.timeout(100)
 SECOND = later(NOW, minutes=2).isoformat()
 
 

@@ -214,7 +214,6 @@ def test_a_release_waits_for_what_is_being_recorded(ledger: Database) -> None:
     assert {row.backfill for row in select_rows(ledger, tables.record)} == {None}
 
 
-@pytest.mark.timeout(300)
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
 @given(
     events=event_sets(max_events=10, stories=STORIES, duplicates=False),

@@ -114,7 +114,6 @@ SAYINGS = {
 }
 
 
-@pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     ("begins", "overlap", "commits"),
     [
@@ -151,7 +150,6 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
     assert erased == systems
 
 
-@pytest.mark.timeout(100)
 @pytest.mark.parametrize("commits", ["record", "said"])
 def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commits: str) -> None:
     """The record is long due; nothing of it leaves."""
@@ -181,7 +179,6 @@ def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Database
         assert other.result(PATIENCE_SECONDS).new == 1
 
 
-@pytest.mark.timeout(100)
 def test_an_activation_waits_for_a_batch_that_is_open(ledger: Database) -> None:
     """What it records is dated anew with all others: the shortened term counts for it."""
     with ledger.transaction() as connection:
@@ -198,7 +195,6 @@ def test_an_activation_waits_for_a_batch_that_is_open(ledger: Database) -> None:
     assert [row.next_due for row in select_rows(ledger, tables.record)] == [NOW]
 
 
-@pytest.mark.timeout(100)
 def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -> None:
     """Its walk is begun anew under the new policy, although nobody could see it before."""
     shorter = replace(
@@ -222,7 +218,6 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -
     assert clock.next_due == instant(PLACED)
 
 
-@pytest.mark.timeout(100)
 def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Database) -> None:
     """Its plans are the old policy's: the role starts again with the new one."""
     with ledger.transaction() as connection:
@@ -240,7 +235,6 @@ def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Database) -> No
     assert select_rows(ledger, tables.record) == []
 
 
-@pytest.mark.timeout(100)
 def test_of_two_first_policies_one_becomes_active(ledger: Database) -> None:
     """Two roles that start on an empty ledger with different policies: the slower one is refused."""
     with worker_threads(1) as pool:

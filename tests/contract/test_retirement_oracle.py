@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -66,7 +65,6 @@ def test_every_command_leaves_as_the_oracle_has_it(
     )
 
 
-@pytest.mark.timeout(120)
 @settings(calm, max_examples=20)
 @given(found=SETS)
 def test_postgresql_and_sqlite_say_the_same(

@@ -46,7 +46,6 @@ def test_what_is_held_is_judged_at_the_instant_given(
     assert explain_events(events, now) == expected_lines(events, now)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("story", ["application", "website", "helpdesk", "acquisition"])
 @settings(calm, max_examples=examples(60))
 @given(data=st.data())
@@ -69,7 +68,6 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
     )
 
 
-@pytest.mark.timeout(300)
 @settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights())
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
@@ -78,7 +76,6 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     assert command_lines(found) == oracle.simulate(events, FAR)
 
 
-@pytest.mark.timeout(300)
 @settings(calm, max_examples=examples(60))
 @given(event_sets_with_rights(duplicates=False), st.data())
 def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
@@ -89,7 +86,6 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
     assert command_lines(found) == oracle.simulate(events, until)
 
 
-@pytest.mark.timeout(300)
 @settings(calm, max_examples=examples(25))
 @given(events=event_sets_with_rights(max_events=6, max_plots=3))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:

@@ -65,7 +65,6 @@ def close_connections(ledger: Database) -> None:
     ledger.engine.dispose()
 
 
-@pytest.mark.timeout(100)
 def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
     """The customer's return moves one clock and no record either."""
     for one in (terminated("t1", ENDED), reinstated("r1", DUE)):
@@ -139,7 +138,6 @@ def tables_scanned(made: list[list[dict[str, Any]]]) -> set[str]:
 LARGE = {"event", "record", "hanging", "clock"}
 
 
-@pytest.mark.timeout(100)
 def test_claims_read_the_partial_indexes(big: Database) -> None:
     """What is due is found by its instant; nothing that grows is read from end to end."""
     made = query_plans(
@@ -150,7 +148,6 @@ def test_claims_read_the_partial_indexes(big: Database) -> None:
     assert tables_scanned(made) & LARGE == set()
 
 
-@pytest.mark.timeout(100)
 def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
     """By the clock and the cursor, then by key."""
 
@@ -173,7 +170,6 @@ def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
     assert tables_scanned(made) & LARGE <= {"event"}
 
 
-@pytest.mark.timeout(100)
 def test_a_lease_reads_what_is_to_go_out(big: Database) -> None:
     """By the next attempt; the settled rest is not read."""
     rows = [

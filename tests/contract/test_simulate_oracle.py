@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +47,6 @@ def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> 
     assert times == sorted(times)
 
 
-@pytest.mark.timeout(120)
 @settings(calm, max_examples=examples(25))
 @given(events=event_sets(max_events=8, shared_systems=SHARED))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:

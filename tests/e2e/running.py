@@ -58,7 +58,7 @@ class Running:
             env={**self._environment, **self.own.get("run", {})},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 

@@ -33,8 +33,6 @@ DISCONNECTED = (
 NAMES = re.compile(r"\b(consumer|customer|subject):|\b[CKOT]\d|[0-9a-f]{8}-[0-9a-f]{4}")
 """What the persons, records and ids of these tests look like."""
 
-pytestmark = pytest.mark.timeout(240)
-
 
 def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
     """An order of a consumer of its own."""

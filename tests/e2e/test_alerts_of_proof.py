@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-import pytest
-
 from schemas.codec import Codec, load
 from schemas.topics import acknowledgement_topic
 from services.crypto.key_directory import KeyDirectory
@@ -23,8 +21,6 @@ from tests.e2e.watched import Watched
 
 SYSTEM = "printer"
 CODEC = Codec(load())
-
-pytestmark = pytest.mark.timeout(360)
 
 
 def left(name: str) -> list[dict[str, object]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from services.kafka.client import KafkaClient, OutgoingMessage
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
@@ -28,7 +26,6 @@ def kept_back(running: Running) -> list[tuple[str, int]]:
     ]
 
 
-@pytest.mark.timeout(360)
 def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_it(
     running: Running,
 ) -> None:
@@ -57,7 +54,6 @@ def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_i
     running.until("both are gone", lambda: running.count("command", erased) == 2, 150)
 
 
-@pytest.mark.timeout(240)
 def test_publishing_fails_where_something_was_parked_instead(running: Running) -> None:
     """All of it was read, and one of the two is not recorded."""
     running.start("tagger", "recorder")

@@ -119,7 +119,9 @@ def agent_of_orders(secured: Secured, letters: Path) -> str:
 def watched(port: int) -> int | None:
     """How many answers of the order platform the watch has seen."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/systems/orders", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/systems/orders", timeout=60
+        ) as answer:
             a_second: float = json.loads(answer.read())["systems"]["orders"]["answers_per_second"]
     except (urllib.error.URLError, ConnectionError, KeyError):
         return None

@@ -152,7 +152,6 @@ def broker_of(backup: Path, directory: Path) -> KafkaBroker:
     return made
 
 
-@pytest.mark.timeout(240)  # two brokers and six processes, beside whatever else runs
 def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
     encrypting: Running, kafka_broker: KafkaBroker, tmp_path: Path
 ) -> None:

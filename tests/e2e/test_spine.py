@@ -201,7 +201,7 @@ def test_a_client_that_is_not_ours_reads_the_commands(
             ],
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=600,
         ).stdout
 
     psp = command_topic("psp")

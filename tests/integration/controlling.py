@@ -26,7 +26,7 @@ from services.kafka.embedded_broker import EmbeddedBroker
 from tests.patience import Patience
 from tests.unit.agent.environment import CODEC, command, encoded
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 def now() -> datetime:

@@ -24,7 +24,7 @@ from tests.servers.kafka import KafkaCluster
 
 ROLE = "recorder"
 TOPIC = "retention.tagged.v1"
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 120.0
 
 seen = Table(
     "seen",

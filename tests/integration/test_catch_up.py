@@ -124,7 +124,7 @@ def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
         until(lambda: looking.lagging_partitions() == [])
         added = fresh_kafka.admin.create_partitions([NewPartitions(TAGGED, 2)])
         added[TAGGED].result(10)
-        until(lambda: len(fresh_kafka.admin.list_topics(timeout=5).topics[TAGGED].partitions) == 2)
+        until(lambda: len(fresh_kafka.admin.list_topics(timeout=60).topics[TAGGED].partitions) == 2)
         publish(fresh_kafka, 3, partition=1, topic=TAGGED)
         assert looking.lagging_partitions() == [f"recorder: {TAGGED}[1]"]
         until(lambda: looking.lagging_partitions() == [], "the role did not read what was added")

@@ -60,7 +60,7 @@ def publish(language: Language, directory: Path, kafka: KafkaCluster, **settings
         env={"PATH": os.environ["PATH"], "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, **settings},
         input=TEXT.encode(),
         capture_output=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()

@@ -111,7 +111,7 @@ class Watching:
 
     def told(self, name: str, path: str = "/systems") -> Any:
         url = f"http://127.0.0.1:{self.ports[name]}{path}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             body: bytes = answer.read()
         return json.loads(body) if path.startswith("/systems") else body.decode()
 

@@ -16,7 +16,7 @@ from tests.patience import Patience
 from tests.servers.processes import ServerFailed, ServerProcess, executable, free_ports
 
 _PATIENCE_SECONDS = 30.0
-_CALL_SECONDS = 10.0
+_CALL_SECONDS = 60.0
 
 
 class PrometheusServer:

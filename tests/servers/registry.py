@@ -70,7 +70,7 @@ class RegistryServer:
 
     def _answers(self) -> bool:
         try:
-            with urlopen(f"{self.url}/subjects", timeout=5) as answer:
+            with urlopen(f"{self.url}/subjects", timeout=60) as answer:
                 return isinstance(json.load(answer), list)
         except (URLError, OSError, ValueError):
             return False

@@ -21,7 +21,7 @@ from tests.servers.kafka import KafkaBroker
 from tests.servers.processes import free_ports
 
 _Rule = TypeVar("_Rule", AclBinding, AclBindingFilter)
-_CALL_SECONDS = 20.0
+_CALL_SECONDS = 60.0
 _ITERATIONS = 4096
 _OPERATIONS: dict[Operation, AclOperation] = {
     "Read": AclOperation.READ,

@@ -67,7 +67,7 @@ def test_another_process_can_publish(broker: EmbeddedBroker) -> None:
         "p = Producer({'bootstrap.servers': sys.argv[1]});"
         "p.produce('notes', value=b'from afar', partition=0); sys.exit(p.flush(10))"
     )
-    subprocess.run([sys.executable, "-c", program, broker.bootstrap], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, broker.bootstrap], check=True, timeout=600)
     assert first(broker, 0).value() == b"from afar"
 
 

@@ -187,7 +187,6 @@ def slow(request: pytest.FixtureRequest) -> Iterator[str]:
     thread.join()
 
 
-@pytest.mark.timeout(30)
 def test_a_registry_that_never_comes_to_an_end_is_given_up(slow: str) -> None:
     """One line says which; the login is not in it."""
     registry = Registry(open_client(slow, LOGIN, None, seconds=1.0))
