@@ -1,8 +1,8 @@
-"""Steps: what each system has to be told about a record, and when.
+"""Obligations: what each system must do to a record, and when.
 
-A record is an event's data on one subject. A system keeps it until the last purpose that it serves has
-ended; purposes that end earlier are told to it as a restriction (GDPR 18); research works on a pseudonym
-as soon as nothing but research and statute needs the person (art. 5(1)(c), 89(1)).
+A record is one event's data on one subject. A system keeps it until the last purpose that it serves has
+ended. Purposes that end earlier make it a restriction (GDPR 18). As soon as only research and a statute
+need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from services.policy.tagging import ClockKey, Holding, TaggedEvent
 Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
 
 KEYLESS_SUFFIX = " without contested keys"
-"""What the key of a step ends with that is `keyless`."""
+"""The end of the key of an obligation that is `keyless`."""
 _ACTION_FOR_RIGHT: Mapping[str, tuple[Action, str]] = {
     "access": ("disclose", ACCESS_REQUESTED),
     "portability": ("disclose", PORTABILITY_REQUESTED),
@@ -48,27 +48,27 @@ _ACTION_FOR_RIGHT: Mapping[str, tuple[Action, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligation:
-    """One thing that one system has to do with one record, from `due` on; instants are UTC."""
+    """One thing that one system must do to one record, from `due` on; instants are UTC."""
 
     system: str
     action: Action
     due: datetime
     not_before: datetime | None
-    """No command for it may leave, nor be obeyed, before this instant (a statute's minimum)."""
+    """A statutory minimum: no command for it may leave or be carried out before this instant."""
     erase_by: datetime
     rules: tuple[str, ...]
     purposes: tuple[str, ...]
     clocks: tuple[ClockKey, ...]
-    """The shared clocks that it depends on: when one of them moves, the step is another."""
+    """The retention clocks that it depends on: when one of them changes, so does the obligation."""
     reason: str
     cause: str = ""
-    """The request or objection that asks for it, where a term does not."""
+    """The request or objection that requires it; empty where a term does."""
     keyless: bool = False
-    """Whether its command leaves out the keys of which nobody knows whose they are."""
+    """Whether its command leaves out keys that several subjects claim."""
 
     @property
     def key(self) -> str:
-        """What tells a record's steps in one system apart: there may be several restrictions."""
+        """The key that tells a record's obligations in one system apart: several may be restrictions."""
         return f"{self._key}{KEYLESS_SUFFIX}" if self.keyless else self._key
 
     @property
@@ -81,7 +81,7 @@ class Obligation:
 
     @property
     def request(self) -> str | None:
-        """The request that asks for it, if one does."""
+        """The id of the request that requires it; None if no request does."""
         kind, _, name = self.cause.partition(" ")
         return name if kind == "request" else None
 
@@ -95,7 +95,7 @@ class _HoldingWindow:
 def obligations_of(
     tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
 ) -> tuple[Obligation, ...]:
-    """Every step whose time is known, for the record of one subject of an event, earliest first."""
+    """Return every obligation whose time is known, for one subject's record, earliest first."""
     windows = []
     for holding in tagged.by_subject.get(subject, ()):
         holding_window = compute_window(holding, tagged.time, facts, policy)
@@ -119,7 +119,7 @@ def obligations_of(
 
 
 def clocks_of(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
-    """The shared clocks on which any step of the record hangs, or would were nothing retired."""
+    """Return the clocks on which any obligation depends, or would depend if nothing were retired."""
     relevant = [*tagged.by_subject.get(subject, ()), *tagged.retired_by_subject.get(subject, ())]
     if any(policy.rules[holding.rule].pseudonymise for holding in relevant):
         relevant.extend(
@@ -129,20 +129,20 @@ def clocks_of(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[ClockK
 
 
 def event_check_times(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[datetime, ...]:
-    """The instants, fixed by the event itself, at which a step of the record can become due."""
+    """Return the instants, UTC and in order, fixed by the event, at which an obligation can become due."""
     terms = event_terms(tagged, subject, policy)
     return tuple(sorted({event_term.command_time(tagged.time, policy) for event_term in terms}))
 
 
 class EventTerm(NamedTuple):
-    """A term that the event itself starts, as one system is to be told of its end."""
+    """A term that starts at the event itself, with a system that gets a command at its end."""
 
     rule: str | None
-    """Without one it has run out at once."""
+    """None for a term that ends at once."""
     system: str
 
     def command_time(self, event_time: datetime, policy: Policy) -> datetime:
-        """When the command for it leaves."""
+        """Return when the command for it leaves, UTC."""
         if self.rule is None:
             return event_time
         rule = policy.rules[self.rule]
@@ -151,7 +151,7 @@ class EventTerm(NamedTuple):
 
 
 def event_terms(tagged: TaggedEvent, subject: str, policy: Policy) -> frozenset[EventTerm]:
-    """Every term of the record that waits for no clock."""
+    """Return every term of the record that depends on no clock."""
     terms: set[EventTerm] = set()
     for holding in tagged.by_subject.get(subject, ()):
         if holding.clock is None:
@@ -167,7 +167,7 @@ def event_terms(tagged: TaggedEvent, subject: str, policy: Policy) -> frozenset[
 
 
 def _co_subjects_holdings(tagged: TaggedEvent, policy: Policy) -> tuple[Holding, ...]:
-    """The event's holdings, over all its subjects, for which pseudonymisation has to wait."""
+    """Return the holdings of all subjects of the event for which pseudonymisation must wait."""
     return _holdings_needing_identity(tagged.holdings, policy)
 
 
@@ -183,7 +183,7 @@ def _holdings_needing_identity(holdings: Iterable[Holding], policy: Policy) -> t
 def _obligations_from_rights(
     system: str, serving: list[_HoldingWindow], tagged: TaggedEvent, facts: Facts, policy: Policy
 ) -> Iterator[Obligation]:
-    """What the person's objections and requests ask of a system, beside erasure."""
+    """Return what the person's objections and requests require of a system, beside erasure."""
     state = facts.subject_state(serving[0].holding.subject)
     restricted: dict[str, tuple[rights_effects.Restriction, list[_HoldingWindow]]] = {}
     restrictions_of = {
@@ -225,7 +225,7 @@ def _is_unrestricted(
     ended: rights_effects.Restriction,
     others: Iterable[rights_effects.Restriction],
 ) -> bool:
-    """Whether a holding may be used again when a restriction ends: nothing else restricts it then."""
+    """Whether a holding may be used again when a restriction ends, since nothing else restricts it then."""
     ends_at, due_at = ended.end, item.window.due_at[system]
     return (
         ends_at is not None
@@ -263,7 +263,7 @@ def _requested_obligation(
 def _delayed_by_holds(
     obligation: Obligation | None, tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
 ) -> Obligation | None:
-    """The step as the holds on the record leave it; nothing while one is open at its instant."""
+    """Return the obligation as legal holds delay it; None while a hold is open at its instant."""
     if obligation is None:
         return None
     released_at = rights_effects.released_at(
@@ -280,7 +280,7 @@ def _delayed_by_holds(
 def _pseudonymisation_due(
     holding: Holding, system: str, tagged: TaggedEvent, facts: Facts, policy: Policy
 ) -> tuple[datetime, datetime] | None:
-    """When a holding no longer keeps `system` from pseudonymising, and by when that must be done."""
+    """Return from when and until when a holding allows `system` to pseudonymise; None while it is open."""
     lead = policy.systems[system].lead_time_period
     at = compute_term(holding, tagged.time, facts, policy).command_time(lead, policy)
     erase_by = compute_window(holding, tagged.time, facts, policy).erase_by

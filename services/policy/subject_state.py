@@ -1,7 +1,7 @@
-"""Standing: where a data subject stands, from all that was said and decided about that person.
+"""The state of a data subject: consents, objections, requests and legal holds, from all privacy events.
 
-A pure fold over a set of acts, so that neither order nor repetition matters. It says nothing about one
-holding; `rights` does.
+It is a pure function of a set of privacy events, so that neither their order nor repetition matters. What
+it means for one holding is in `rights_effects`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from datetime import datetime
 from services.policy.model import Policy, PrivacyEventKind, Right
 
 CLOSING_EVENTS: tuple[PrivacyEventKind, ...] = ("request-answered", "request-refused")
-"""What ends a request."""
+"""The privacy events that close a request."""
 _DISCLOSURE_RIGHTS: tuple[Right, ...] = ("access", "portability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacyEvent:
-    """One thing that a data subject, the controller or a court did: a `privacy.*` event; `time` is UTC."""
+    """A `privacy.*` event: a decision of a data subject, the controller or a court; `time` is UTC."""
 
     kind: PrivacyEventKind
     subject: str
@@ -28,32 +28,32 @@ class PrivacyEvent:
     source: str
     id: str
     purpose: str | None = None
-    """For consent and objection."""
+    """The purpose of a consent or an objection."""
     reference: str | None = None
-    """The request, objection or hold that it is about."""
+    """The id of the request, objection or hold that it is about."""
     right: Right | None = None
-    """For a request."""
+    """The right that a request exercises."""
     outcome: str | None = None
-    """For a decision."""
+    """The outcome of a decision on an objection."""
     records: tuple[str, ...] | None = None
-    """For a hold on some records only: event ids."""
+    """The event ids of a hold on some records only."""
 
     @property
     def sort_key(self) -> tuple[datetime, str, str]:
-        """What orders acts: event time, source, id."""
+        """The order of privacy events: time, source, id."""
         return (self.time, self.source, self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """Consent for a purpose was given, or withdrawn (GDPR 7(3))."""
+    """A consent to a purpose that was given, or withdrawn (GDPR 7(3))."""
 
     sort_key: tuple[datetime, str, str]
     given: bool
 
     @property
     def at(self) -> datetime:
-        """When."""
+        """When it was given or withdrawn, UTC."""
         return self.sort_key[0]
 
 
@@ -69,55 +69,55 @@ class Objection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedRequest:
-    """A request of the data subject whose identity is verified (GDPR 12(6)); it counts from `at`."""
+    """A request of a data subject whose identity is verified (GDPR 12(6)); it counts from `at`, UTC."""
 
     id: str
     right: Right
     sort_key: tuple[datetime, str, str]
     lifted_at: datetime | None = None
-    """For a restriction: when it was lifted."""
+    """When a restriction was lifted; None for other rights."""
 
     @property
     def at(self) -> datetime:
-        """When identity was verified."""
+        """When identity was verified, UTC."""
         return self.sort_key[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegalHold:
-    """Nothing is erased from `start` until `end`, open while that is absent."""
+    """A time, UTC, in which nothing is erased; open while `end` is None."""
 
     start: datetime
     end: datetime | None
     records: tuple[str, ...] | None
-    """Event ids; all of the subject's where absent."""
+    """The event ids that it covers; None for all of the subject's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectState:
-    """Where one data subject stands; every tuple is in order of time."""
+    """The state of one data subject; every tuple is in order of time."""
 
     consents: Mapping[str, tuple[Consent, ...]] = field(default_factory=dict)
-    """By purpose; an objection that counts as withdrawal is among them."""
+    """By purpose; objections that count as withdrawal are among them."""
     final_objections: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)
-    """By purpose: objections that need no decision."""
+    """By purpose: the instants, UTC, of objections that need no decision."""
     objections: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)
     """By purpose: objections that restrict until they are decided."""
     requests: tuple[VerifiedRequest, ...] = ()
     holds: tuple[LegalHold, ...] = ()
     change_times: tuple[datetime, ...] = ()
-    """Every instant at which any of this changes."""
+    """Every instant, UTC, at which the state changes."""
 
     def __bool__(self) -> bool:
         return bool(self.change_times)
 
 
 EMPTY_STATE = SubjectState()
-"""Of whom nothing was said."""
+"""The state of a subject without privacy events."""
 
 
 def subject_state(privacy_events: Collection[PrivacyEvent], policy: Policy) -> SubjectState:
-    """The standing of the one subject that all these acts are about."""
+    """Return the state of the one subject that all these privacy events are about."""
     if not privacy_events:
         return EMPTY_STATE
     ordered = sorted(
@@ -197,7 +197,7 @@ def _objections(
 def _decided_objections(
     decision: PrivacyEvent, raised: Collection[PrivacyEvent]
 ) -> Collection[PrivacyEvent]:
-    """The objections that a decision is about: the one with its id, else all to that purpose."""
+    """Return the objections that a decision is about: the one with its id, else all to that purpose."""
     same_id = [
         event for event in raised if event.reference and event.reference == decision.reference
     ]
@@ -211,10 +211,10 @@ def _decided_objections(
 
 
 def merged_requests(privacy_events: Iterable[PrivacyEvent]) -> dict[str, str]:
-    """The requests that ask once more for what an earlier one asks, while that is not answered: both names.
+    """Return the requests that repeat an earlier, unanswered one, each with the id of that request.
 
-    The acts are one subject's, in order. Corrections are never the same ones, so that requests for
-    rectification stay apart.
+    The privacy events are one subject's, in order. Requests for rectification stay apart, since two of
+    them never ask for the same corrections.
     """
     first: dict[Right, str] = {}
     merged: dict[str, str] = {}
@@ -236,9 +236,9 @@ def merged_requests(privacy_events: Iterable[PrivacyEvent]) -> dict[str, str]:
 
 
 def _requests(privacy_events: Collection[PrivacyEvent]) -> Iterator[VerifiedRequest]:
-    """Each request from its first verification on; one for erasure counts anew with every one.
+    """Return each request from its first verification on; one for erasure counts again with every one.
 
-    A second request for the same data is not a second disclosure: who is verified for it is for the first.
+    A second request for the same data makes no second disclosure: its verification counts for the first.
     """
     rights: dict[str, Right] = {}
     for event in privacy_events:

@@ -1,7 +1,7 @@
-"""Tagging: what an event means under a policy. A pure function of the two.
+"""Tag an event: find its holdings, clock changes and privacy event under a policy.
 
-A *holding* is one (event, subject, purpose) with its basis, rule and systems; a *move* ends or starts
-a shared clock. Both follow from the event's deciding fields alone.
+A *holding* is one (event, subject, purpose) with its basis, rule and systems. A *clock change* ends or
+starts a retention clock. Both are a pure function of the event's decision fields and the policy.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from services.policy.model import EventType, Field, HoldingRule, MoveRule, Polic
 from services.policy.subject_state import PrivacyEvent
 
 MIN_EVENT_TIME = datetime(1900, 1, 1, tzinfo=UTC)
-"""No event is older: an earlier time is a broken clock, not a fact."""
+"""The earliest time of an event: an earlier one comes from a broken clock."""
 MAX_EVENT_TIME = datetime(9500, 1, 1, tzinfo=UTC)
-"""No event is later: its windows, a term and a lead time of 200 years each, would end past 9999."""
+"""The latest time of an event: with a term and a lead time of 200 years each, windows end before 9999."""
 
 RejectionReason = Literal[
     "unknown-type",
@@ -40,7 +40,7 @@ _REFERENCE_FIELDS = ("request_id", "objection_id", "hold_id")
 class TaggingFailed(TermijnError):
     """The event cannot be tagged under the policy; it is parked as a dead letter.
 
-    The operator mends the publisher or the policy and replays it, or discards it with a reason.
+    The operator fixes the publisher or the policy and replays it, or discards it with a reason.
     """
 
     def __init__(self, reason: RejectionReason, key: str, why: str) -> None:
@@ -67,7 +67,7 @@ class Event(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockKey:
-    """One shared clock: its kind and the key that tells it from others of the kind."""
+    """A retention clock: its kind, and the key that tells it from others of its kind."""
 
     clock: str
     key: str
@@ -79,7 +79,7 @@ class ClockKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingChange:
-    """What a holding becomes when consent is given or withdrawn; its clock stays."""
+    """The basis and rule that a holding changes to when consent is given or withdrawn; its clock stays."""
 
     when: Literal["given", "withdrawn"]
     basis: str
@@ -88,7 +88,7 @@ class HoldingChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """Data of one event on one subject, held for one purpose."""
+    """One event's data on one subject, held for one purpose."""
 
     subject: str
     purpose: str
@@ -96,16 +96,16 @@ class Holding:
     rule: str
     systems: tuple[str, ...]
     clock: ClockKey | None = None
-    """The shared clock it waits for; without one the event itself fixes the anchor."""
+    """The retention clock that it depends on; without one the event itself fixes the anchor."""
     own_consent: bool = False
-    """Whether the event is a consent by itself."""
+    """Whether the event is itself a consent."""
     alternative: HoldingChange | None = None
-    """What consent makes of it; without one a withdrawal ends a holding on consent."""
+    """What a change of consent makes of it; without it, a withdrawal ends a holding on consent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockChange:
-    """An event ends a clock, or starts it (again)."""
+    """The end or the (new) start of a clock by an event."""
 
     clock: ClockKey
     move: Literal["start", "end"]
@@ -113,7 +113,7 @@ class ClockChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedEvent:
-    """An event with what follows from it under one policy. It carries no body."""
+    """An event with what follows from it under one policy, without its body."""
 
     id: str
     source: str
@@ -121,13 +121,13 @@ class TaggedEvent:
     time: datetime
     decision_fields: Mapping[str, DecisionValue]
     subject: str | None
-    """The event's own subject; absent only for a type that names none."""
+    """The event's own subject; None for a type that names none."""
     holdings: tuple[Holding, ...]
     clock_changes: tuple[ClockChange, ...]
     privacy_event: PrivacyEvent | None = None
-    """What it does to where its subject stands."""
+    """What it changes in its subject's state."""
     retired_holdings: tuple[Holding, ...] = ()
-    """What it would hold were its purposes and systems not retired: it asks for nothing."""
+    """What it would hold if its purposes and systems were not retired; no command follows from it."""
     _by_subject: dict[str, tuple[Holding, ...]] = attribute(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -137,23 +137,23 @@ class TaggedEvent:
 
     @property
     def by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
-        """The holdings of each subject, in order; looked up once, however many subjects there are."""
+        """The holdings of each subject, in order; computed once."""
         if not self._by_subject:
             self._by_subject.update(_group_by_subject(self.holdings))
         return self._by_subject
 
     @property
     def retired_by_subject(self) -> Mapping[str, tuple[Holding, ...]]:
-        """The retired holdings of each subject, likewise."""
+        """The retired holdings of each subject, in order; computed once."""
         if self.retired_holdings and not self._retired_by_subject:
             self._retired_by_subject.update(_group_by_subject(self.retired_holdings))
         return self._retired_by_subject
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Whose data it holds, in the order of its holdings; each makes one record.
+        """The subjects whose data it holds, in the order of its holdings; each makes one record.
 
-        Those of whom it would hold something are among them, so that a record is there if it is to.
+        Subjects with retired holdings only are among them, so that a later policy finds their record.
         """
         if not self.retired_holdings:
             return tuple(self.by_subject)
@@ -161,7 +161,7 @@ class TaggedEvent:
 
     @property
     def message_key(self) -> str:
-        """What it is partitioned by on the bus: its subject, or the clock that it moves."""
+        """The key of its message on the bus: its subject, or the clock that it changes."""
         return self.subject or str(self.clock_changes[0].clock)
 
 
@@ -173,11 +173,11 @@ def _group_by_subject(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[
 
 
 def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
-    """Tag an event; one that is `recorded` already is judged by no limit (`schemas.limits`) any more.
+    """Tag an event; an event that is `recorded` already is not held to `schemas.limits` again.
 
     Raises:
-        TaggingFailed: its type is unknown to the policy, a deciding field is missing or of a wrong kind,
-            it names no data subject, or its time cannot be true.
+        TaggingFailed: the policy does not define its type, a decision field is missing or invalid, it
+            names no data subject, or its time is not possible.
     """
     kind = policy.events.get(event.type)
     if kind is None:
@@ -220,7 +220,7 @@ def clock_key(
     policy: Policy,
     renamed: Mapping[str, str] | None = None,
 ) -> ClockKey:
-    """The clock of a kind that an event's deciding fields name.
+    """Return the clock of a kind that an event's decision fields name.
 
     Raises:
         TaggingFailed: a key field is missing.
@@ -240,7 +240,7 @@ def clock_key(
 def identifying_keys(
     event_type: str, fields: Mapping[str, DecisionValue], policy: Policy
 ) -> dict[str, str]:
-    """The fields of an event whose values name one person's rows."""
+    """Return the fields of an event, with their values, that name one person's rows."""
     return {
         name: value
         for name, field in policy.events[event_type].fields.items()
@@ -256,11 +256,12 @@ def business_keys(
     names_subject: bool = True,
     excluded: Collection[str] = (),
 ) -> dict[str, str]:
-    """The fields by which a system finds an event's rows of a subject; `named` unless it is a pseudonym.
+    """Return the fields, with their values, by which a system finds a subject's rows of an event.
 
-    They are those that identify, and the one that has named this subject. Whatever else the event says
-    (a customer's number on a consumer's order) may be anybody's, and so are keys `without` which it has
-    to go. A key is its event's own subject's: who is only mentioned there has none.
+    They are the identifying fields without those `excluded`, and the field that named this subject, which
+    is left out unless `names_subject`, for pseudonymised data. Any other field, such as a customer's
+    number on a consumer's order, may be another person's. Keys belong to the event's own subject: a
+    subject that is only mentioned has none.
     """
     if subject != tagged.subject:
         return {}
@@ -283,10 +284,10 @@ def _read_decision_fields(
 
 
 def read_field(name: str, field: Field, data: Mapping[str, Any]) -> DecisionValue | None:
-    """What an event's data says in a deciding field, or its default.
+    """Return the value of a decision field in an event's data, or its default.
 
     Raises:
-        TaggingFailed: that is no value of the field.
+        TaggingFailed: the value does not fit the field.
     """
     value = data.get(name)
     if value is None or value == "":
@@ -322,10 +323,10 @@ def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
 def find_subject(
     kind: EventType, deciding: Mapping[str, DecisionValue], policy: Policy
 ) -> str | None:
-    """The data subject that an event names, if its type names any.
+    """Return the data subject that an event names; None for a type that names none.
 
     Raises:
-        TaggingFailed: it names none.
+        TaggingFailed: the event names none, though its type does.
     """
     if not kind.subject:
         return None
@@ -345,7 +346,7 @@ def _subjects_in(field: SubjectField, deciding: Mapping[str, DecisionValue]) -> 
 
 
 def _naming_field(kind: EventType, deciding: Mapping[str, DecisionValue]) -> str | None:
-    """The field that names the event's own subject: the first that is present."""
+    """Return the name of the field that names the event's own subject: the first that is present."""
     named = (
         candidate.field
         for candidate in kind.subject
@@ -355,7 +356,7 @@ def _naming_field(kind: EventType, deciding: Mapping[str, DecisionValue]) -> str
 
 
 def _parse_subject(field: SubjectField, subject: str, policy: Policy) -> str:
-    """A subject that the event gave in full, once its kind is known to exist."""
+    """Return the subject that a field names, once its kind is known to be the policy's."""
     kind, _, identifier = subject.partition(":")
     if field.kind is None and (kind not in policy.subjects or not identifier):
         kinds = ", ".join(policy.subjects)
@@ -410,7 +411,7 @@ def _build_holdings(
     policy: Policy,
     recorded: bool,
 ) -> tuple[tuple[Holding, ...], tuple[Holding, ...]]:
-    """What an event holds, and what it would hold were nothing retired at its time."""
+    """Return what an event holds, and what it would hold in addition if nothing were retired."""
     holdings: list[Holding] = []
     retired: list[Holding] = []
     for spec in kind.holdings:
@@ -459,7 +460,7 @@ def _holding_change(spec: HoldingRule) -> HoldingChange | None:
 def _resolve_systems(
     spec: HoldingRule, deciding: Mapping[str, DecisionValue], policy: Policy
 ) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The systems of a holding, in order, and those of them that the event itself names."""
+    """Return the systems of a holding, in order, and those of them that the event itself names."""
     systems = set(spec.systems)
     for name, by_value in spec.systems_when.items():
         systems.update(by_value.get(str(deciding.get(name)), ()))
@@ -473,6 +474,6 @@ def _resolve_systems(
 
 
 def _has_clock_key(move: MoveRule, deciding: Mapping[str, DecisionValue], policy: Policy) -> bool:
-    """Whether the event has the clock's key at all: a lead's optional key moves nothing."""
+    """Whether the event has the clock's key: without an optional key field it changes no clock."""
     renamed = move.key
     return all(renamed.get(name, name) in deciding for name in policy.clocks[move.clock].key)

@@ -1,7 +1,7 @@
-"""Glimpses: what can be seen of an event that cannot be tagged, and could have forbidden an erasure.
+"""What can be read of an event that cannot be tagged and could forbid an erasure.
 
-A parked hold holds nothing. Until somebody has looked at it, whom it is about, and which clocks it would
-move, says as narrowly as can be known what must not be erased meanwhile.
+A parked legal hold has no effect. Until an operator has settled it, the subject and the clocks that it
+names limit, as narrowly as can be known, what must not be erased meanwhile.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from services.policy.tagging import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisibleParts:
-    """As much of an event as can be seen."""
+    """The parts of an untaggable event that can be read."""
 
     event_type: str | None
-    """Nothing where it may be of any type."""
+    """None where it may be of any type."""
     subject: str | None = None
     clocks: Mapping[str, tuple[ClockKey, ...]] = field(default_factory=dict)
-    """By kind, those that it would move; a kind that is missing may be moved anywhere."""
+    """By kind, the clocks that it would change; of a kind that is missing it may change any clock."""
 
 
 def read_visible_parts(
     event_type: str | None, data: Mapping[str, Any], policy: Policy
 ) -> VisibleParts:
-    """What can be seen of an event of a type by its data, whatever is wrong with the rest of it."""
+    """Return what can be read of an event of a type, whatever is wrong with the rest of its data."""
     kind = policy.events.get(event_type or "")
     if kind is None:
         return VisibleParts(event_type=event_type)
@@ -56,7 +56,7 @@ def read_visible_parts(
         elif names <= deciding.keys():
             changed = clock_key(move.clock, deciding, policy, move.key)
             clocks[move.clock] = (*clocks.get(move.clock, ()), changed)
-        else:  # an optional key that is absent moves nothing
+        else:  # without an optional key it changes no clock
             clocks.setdefault(move.clock, ())
     visible = {
         name: changed_clocks for name, changed_clocks in clocks.items() if name not in unknown
@@ -65,9 +65,9 @@ def read_visible_parts(
 
 
 def can_forbid_erasure(event: EventType) -> bool:
-    """Whether its events could forbid an erasure: by a hold, or by moving a clock.
+    """Whether events of a type could forbid an erasure: by a legal hold, or by changing a clock.
 
-    An end forbids as well: one that comes after another moves what is due to later.
+    An end can forbid as well: a second, later end makes what is due later.
     """
     return event.act in HOLD_EVENTS or bool(event.moves)
 

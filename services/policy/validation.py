@@ -1,4 +1,4 @@
-"""Checks: what a schema cannot say about a policy - that names are defined, periods periods, keys there."""
+"""Check a policy beyond its JSON Schema: names are defined, periods are valid, keys fit their clocks."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.validation_encryption import check_encryption
 
 _TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "rules")
-"""The sections whose titles people read in answers."""
+"""The sections whose titles appear in letters and certificates."""
 Path_ = tuple[str | int, ...]
 """Where something stands in a policy file."""
 
 
 def validate_policy(policy: Policy) -> Iterator[tuple[Path_, str]]:
-    """What a schema cannot say: that every name is defined, every period a period, every key there."""
+    """Return every problem that the JSON Schema cannot express, each with its path in the file."""
     yield from check_names(policy)
     yield from _check_controller(policy)
     for name, system in policy.systems.items():
@@ -133,7 +133,7 @@ def _check_sources(event: EventType) -> Iterator[tuple[Path_, str]]:
 
 
 def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[tuple[Path_, str]]:
-    """A key that many have would stop every command about them; one of nobody would protect nobody."""
+    """Check that a key identifies one person: a key that many have would stop every command about them."""
     path: Path_ = ("fields", name, "identifies")
     if field.type != "string" or field.one_of or field.default is not None:
         yield (
@@ -249,7 +249,7 @@ _ACT_VALUES: Mapping[str, tuple[str, ...]] = {
 
 
 def _check_act(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]]:
-    """An act that says too little would be lost in silence."""
+    """Check that a privacy event has the fields that it needs: without them it would have no effect."""
     if not event.subject:
         yield ("act",), "names no data subject"
     for name in _ACT_FIELDS[event.act] if event.act else ():
@@ -296,7 +296,7 @@ def _require_defined(
 def _require_possible_value(
     path: Path_, values: Iterable[str | bool], field: Field | None
 ) -> Iterator[tuple[Path_, str]]:
-    """A condition on a value that the field never has would lose its holding in silence."""
+    """Check that a field can have these values: a condition that is never met would hide its holding."""
     for value in values:
         if field and field.one_of and value not in field.one_of:
             yield path, f"{value!r} is none of {', '.join(field.one_of)}"

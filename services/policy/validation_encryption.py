@@ -1,8 +1,8 @@
-"""What a policy says of encrypted fields, checked: no key that nobody destroys, none that is needed longer.
+"""Check a policy's encrypted fields: each key is destroyed in time, and not before its data is due.
 
-A system that holds keys stands for the log itself, or for that part of it whose terms end together. A
-record's key in it is destroyed by the erasure that any system gets, so when the last of the record's
-holdings there has ended, and never before.
+A system that holds keys represents the Kafka log, or the part of it whose terms end together. An erasure
+command to it, as to any system, destroys the record's key once the last of the record's holdings there
+has ended, and never before.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ PolicyError = tuple[tuple[str | int, ...], str]
 
 
 def key_systems(policy: Policy) -> frozenset[str]:
-    """The systems that hold keys instead of data."""
+    """Return the systems that hold keys instead of data."""
     return frozenset(name for name, system in policy.systems.items() if system.holds == "keys")
 
 
 def is_within(field: str, path: str) -> bool:
-    """Whether a place in an event is that field, or lies within it."""
+    """Whether a path in an event is that field, or lies within it."""
     return path == field or path.startswith((f"{field}.", f"{field}[", f"{field}{{"))
 
 
 def check_encryption(policy: Policy) -> Iterator[PolicyError]:
-    """What would lose a key too early, too late or for ever."""
+    """Return every problem by which a key would be destroyed too early, too late or never."""
     keys = key_systems(policy)
     for name in sorted(keys):
         system = policy.systems[name]

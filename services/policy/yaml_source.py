@@ -1,4 +1,4 @@
-"""A YAML file and where everything in it stands, so that what is wrong can be shown in its place."""
+"""Read YAML with line numbers, so that an error can name the line and key of a problem."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import yaml
 from schemas.errors import TermijnError
 
 DocumentPath = tuple[str | int, ...]
-"""Where something stands in a file."""
+"""The keys and list indices that lead to a value in a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyProblem:
-    """One thing that is wrong in a policy file: where, and what."""
+    """A problem in a YAML file, with its line and key."""
 
     file: str
     line: int
@@ -28,7 +28,7 @@ class PolicyProblem:
 
 
 class InvalidYaml(TermijnError):
-    """A file is not YAML, or one of its keys stands twice; the operator mends the line that it names."""
+    """A file is not YAML, or has a key twice; the operator fixes the line that the error names."""
 
     def __init__(self, problem: PolicyProblem) -> None:
         super().__init__(str(problem))
@@ -36,10 +36,10 @@ class InvalidYaml(TermijnError):
 
 
 def decode_utf8(raw: bytes, name: str) -> str:
-    """The text of a file in UTF-8, with or without the mark that Windows puts before it.
+    """Return the text of a file in UTF-8, with or without the byte order mark that Windows writes.
 
     Raises:
-        InvalidYaml: naming the line that is not UTF-8.
+        InvalidYaml: it is not UTF-8; the error names the line.
     """
     try:
         return raw.decode("utf-8-sig")
@@ -50,7 +50,7 @@ def decode_utf8(raw: bytes, name: str) -> str:
 
 
 def parse_yaml(text: str, name: str) -> tuple[Any, SourceLines]:
-    """What a text says, and where; `name` is what errors call the file.
+    """Return the value of a YAML text and its line numbers; `name` is the file's name in errors.
 
     Raises:
         InvalidYaml: it is not YAML.
@@ -78,18 +78,18 @@ def _first_line(cause: yaml.YAMLError) -> str:
 
 
 def validation_path(loc: tuple[int | str, ...]) -> DocumentPath:
-    """The path of what a validation found, as the file has it."""
+    """Return the path in the file of pydantic's location of an error."""
     return tuple(part for part in loc if part != "[key]")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without surprises: a key that stands twice is an error, and so is a date that is none."""
+    """A YAML loader for which a key that is there twice, or an impossible date, is an error."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as cause:
-            # PyYAML lets through what Python says of 2026-02-30, or of a number of 5,000 digits.
+            # PyYAML lets Python's own errors through, as on 2026-02-30 or a number of 5,000 digits.
             why = "a value is not what it seems to be; write text in quotes"
             raise yaml.constructor.ConstructorError(None, None, why, node.start_mark) from cause
 
@@ -109,14 +109,14 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 class SourceLines:
-    """Where each key of a YAML file stands."""
+    """The line of each key of a YAML file."""
 
     def __init__(self, file: str, root: yaml.Node | None) -> None:
         self._file = file
         self._root = root
 
     def problem_at(self, path: DocumentPath, why: str) -> PolicyProblem:
-        """A problem at the deepest part of the path that is in the file."""
+        """Return a problem with the line of the deepest part of its path that is in the file."""
         node, line = self._root, 1
         for part in path:
             step = self._child(node, part)
