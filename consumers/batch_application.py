@@ -17,7 +17,7 @@ from consumers.messages import Unprocessed, build_dead_letter
 from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
 from services.kafka.batch_bisection import BatchBisection
-from services.kafka.errors import classify_error, describe_without_values
+from services.kafka.error_classification import classify_error, describe_without_values
 from services.ledger import blind_spots
 from services.ledger.blind_spots import ParkedEvent
 from services.storage import dead_letters, offsets

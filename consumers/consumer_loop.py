@@ -22,7 +22,7 @@ from consumers.batch_application import BatchHandler, apply_batch
 from consumers.offset_holes import read_skipped
 from schemas.errors import TermijnError
 from services.kafka.client import KafkaAccessDenied, KafkaClient, KafkaUnavailable
-from services.kafka.errors import RETRYABLE_ERRORS
+from services.kafka.error_classification import RETRYABLE_ERRORS
 from services.kafka.role_loop import LoopObserver
 from services.kafka.topic_state import Partition
 from services.storage import offsets, pause

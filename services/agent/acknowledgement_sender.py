@@ -12,7 +12,7 @@ from schemas.errors import TermijnError
 from services.agent.inbox import Inbox, OutgoingAcknowledgement
 from services.agent.result import failed_result
 from services.kafka.batch_bisection import BatchBisection
-from services.kafka.errors import describe_without_values
+from services.kafka.error_classification import describe_without_values
 
 _BATCH_SIZE = 500
 _RETRY_SECONDS = 0.1

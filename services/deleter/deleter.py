@@ -28,7 +28,7 @@ from services.deleter.protection import ScanPosition, protect
 from services.deleter.undeliverable import set_aside
 from services.deleter.verification import VerificationResult, verify_commands
 from services.kafka.batch_bisection import BatchBisection
-from services.kafka.errors import describe_without_values
+from services.kafka.error_classification import describe_without_values
 from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.outbox import LeaseRequest

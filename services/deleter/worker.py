@@ -11,7 +11,7 @@ from threading import Event
 from typing import Protocol
 
 from services.deleter.deleter import ClockSkew
-from services.kafka.errors import RETRYABLE_ERRORS
+from services.kafka.error_classification import RETRYABLE_ERRORS
 from services.kafka.role_loop import LoopObserver, run_loop
 
 

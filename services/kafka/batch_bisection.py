@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.kafka.errors import classify_error, error_signature
+from services.kafka.error_classification import classify_error, error_signature
 
 T = TypeVar("T")
 _FAILURES_BEFORE_SPLIT = {"poison": 2, "suspect": 4}

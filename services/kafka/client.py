@@ -80,7 +80,7 @@ class DeliveryFailed(TermijnError):
         super().__init__(f"{topic}: not delivered: {reason}")
         self.topic = topic
         self.code = code
-        """Kafka's, which tells whether it will ever be taken (`services.kafka.errors`)."""
+        """Kafka's, which tells whether it will ever be taken (`services.kafka.error_classification`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Final, Protocol
 
-from services.kafka.errors import RETRYABLE_ERRORS
+from services.kafka.error_classification import RETRYABLE_ERRORS
 from services.storage.database import describe_error
 
 RETRY_SECONDS: Final = 1.0

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from services.deleter.deleter import Deleter
-from services.kafka.errors import RETRYABLE_ERRORS, classify_error
+from services.kafka.error_classification import RETRYABLE_ERRORS, classify_error
 from services.ledger import tables
 from services.storage.database import Database
 from tests.contract.event_builders import event

@@ -26,7 +26,6 @@ from services.app.cli.dead_letters import dead_letters_
 from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
 from services.events.tagger import EventTagger
-from services.kafka.bulk_producer import BulkProducer
 from services.kafka.client import (
     DeliveryFailed,
     KafkaClient,
@@ -34,6 +33,7 @@ from services.kafka.client import (
     OutgoingMessage,
     RecordMetadata,
 )
+from services.kafka.producer import BulkProducer
 from services.kafka.topic_admin import TopicAdmin
 from services.ledger import migrate, tables
 from services.ledger.recording import RecordingResult

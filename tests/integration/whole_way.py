@@ -17,8 +17,8 @@ from schemas.topics import business_topic
 from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
 from services.events.tagger import EventTagger
-from services.kafka.bulk_producer import BulkProducer
 from services.kafka.client import KafkaClient
+from services.kafka.producer import BulkProducer
 from services.ledger import migrate, tables
 from services.ledger.recording import RecordingResult
 from services.policy.model import Policy

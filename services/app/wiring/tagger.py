@@ -12,7 +12,7 @@ from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
 from services.events.tagger import EventTagger
-from services.kafka.bulk_producer import BulkProducer
+from services.kafka.producer import BulkProducer
 from services.operations.observers.tagger import TaggerObserver
 from services.storage.database import Database, database_now
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from services.kafka.bulk_producer import BulkProducer
 from services.kafka.client import DeliveryFailed
+from services.kafka.producer import BulkProducer
 
 
 @dataclass(slots=True, kw_only=True)

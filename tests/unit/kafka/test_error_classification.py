@@ -12,7 +12,11 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalErr
 
 from schemas.errors import EncodingFailed, MalformedEvent, RegistryUnavailable
 from services.kafka.client import DeliveryFailed, KafkaAccessDenied, KafkaUnavailable
-from services.kafka.errors import classify_error, describe_without_values, error_signature
+from services.kafka.error_classification import (
+    classify_error,
+    describe_without_values,
+    error_signature,
+)
 from services.storage.offsets import Fenced, PartitionId
 
 CANARY = "canary-jansen"
