@@ -21,21 +21,16 @@ from sqlalchemy.exc import DBAPIError
 from consumers.batch_application import BatchHandler, apply_batch
 from consumers.offset_holes import read_skipped
 from schemas.errors import TermijnError
-from services.kafka.client import KafkaAccessDenied, KafkaClient, KafkaUnavailable
+from services.kafka.client import KafkaClient
 from services.kafka.error_classification import RETRYABLE_ERRORS
+from services.kafka.errors import KafkaAccessDenied, KafkaUnavailable
 from services.kafka.role_loop import LoopObserver
 from services.kafka.topic_state import Partition
 from services.storage import offsets, pause
 from services.storage.database import Database, describe_error
+from services.storage.gaps import OffsetGap, open_gap, record_gap
 from services.storage.gc_pause import gc_paused
-from services.storage.offsets import (
-    Fenced,
-    OffsetAdvance,
-    OffsetGap,
-    PartitionId,
-    StoredOffset,
-    TopicReplaced,
-)
+from services.storage.offsets import Fenced, OffsetAdvance, PartitionId, StoredOffset, TopicReplaced
 
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
@@ -250,7 +245,7 @@ class ConsumerLoop:
         low, high = self._query_watermarks(consumer, *place)
         try:
             with self.ledger.transaction() as connection:
-                waiting = offsets.open_gap(connection, self.role, log)
+                waiting = open_gap(connection, self.role, log)
                 position = offsets.read_offset(connection, self.role, log)
         except TopicReplaced:
             self._add_gap(log, None, low, high)
@@ -365,5 +360,5 @@ class ConsumerLoop:
             self.observer.gap_found(gap)
         with self.ledger.transaction() as connection:
             for gap in self._gaps:
-                offsets.record_gap(connection, gap, self.now())
+                record_gap(connection, gap, self.now())
         raise OffsetsLost(tuple(self._gaps))

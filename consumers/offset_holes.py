@@ -13,7 +13,7 @@ from time import monotonic
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from services.kafka.client import KafkaUnavailable
+from services.kafka.errors import KafkaUnavailable
 from services.kafka.topic_state import Partition
 
 _TIMEOUT_SECONDS = 15.0

@@ -16,7 +16,8 @@ from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
 from services.agent.simulated.systems import Reply, SimulatedSystems
 from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
-from services.kafka.client import KafkaClient, KafkaProducer, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import KafkaProducer, OutgoingMessage
 from services.policy.tagging import TaggingFailed, tag
 
 _POLL_SECONDS = 0.2

@@ -24,8 +24,7 @@ from schemas.topics import DEAD_LETTERS, TAGGED, event_type_from_topic
 from services.crypto.envelope import AeadCipher
 from services.events.tagged_event import Headers, RecordMetadata, TaggedMessage
 from services.events.tagger import EventTagger
-from services.kafka.client import KafkaProducer, OutgoingMessage
-from services.kafka.producer import BulkProducer
+from services.kafka.producer import BulkProducer, KafkaProducer, OutgoingMessage
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, extract
 from services.ledger import blind_spots

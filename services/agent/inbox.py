@@ -36,10 +36,9 @@ from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
 from services.crypto.envelope import AeadCipher
 from services.policy.actions import CHANGING
-from services.storage import offsets
 from services.storage.bulk import upsert
 from services.storage.database import Database
-from services.storage.offsets import OffsetGap
+from services.storage.gaps import OffsetGap, open_gaps
 from services.storage.tables import dead_letter
 
 _COLUMN = tables.entry.c
@@ -242,7 +241,7 @@ class Inbox:
     def gaps(self) -> Sequence[OffsetGap]:
         """Return the open gaps: messages that Kafka deleted before they were read."""
         with self.ledger.transaction() as connection:
-            return offsets.open_gaps(connection)
+            return open_gaps(connection)
 
     def reopen_since(self, connection: Connection, since: datetime) -> int:
         """Let commands that were carried out since an instant run again when they come again; count them.

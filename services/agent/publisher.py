@@ -9,7 +9,7 @@ from datetime import datetime
 from schemas import topics
 from services.agent.inbox import OutgoingAcknowledgement
 from services.crypto.signing import SignerProtocol
-from services.kafka.client import KafkaProducer, OutgoingMessage
+from services.kafka.producer import KafkaProducer, OutgoingMessage
 from services.kafka.trace_context import trace_of_command
 
 

@@ -10,7 +10,7 @@ from schemas.codec import Codec
 from schemas.topics import Topic
 from services.crypto.signing import SignerProtocol
 from services.deleter.message import CommandMessage, RecordMetadata
-from services.kafka.client import KafkaProducer, OutgoingMessage
+from services.kafka.producer import KafkaProducer, OutgoingMessage
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
 

@@ -16,7 +16,8 @@ from services.crypto.signing import KeyringSource
 from services.evidence.export import signed_head
 from services.evidence.hash_chain import SignedHead
 from services.evidence.seal_entries import AppendResult, append_entries
-from services.kafka.client import DeliveryFailed, KafkaProducer, KafkaUnavailable, OutgoingMessage
+from services.kafka.errors import DeliveryFailed, KafkaUnavailable
+from services.kafka.producer import KafkaProducer, OutgoingMessage
 from services.ledger import tables
 from services.storage.database import Database, database_now
 

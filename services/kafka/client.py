@@ -7,8 +7,7 @@ in-sync replica, and what is sent counts only once the broker has said so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -22,13 +21,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from schemas.errors import TermijnError
 from schemas.topics import Topic
+from services.kafka.errors import KafkaAccessDenied, KafkaUnavailable
+from services.kafka.producer import DELIVERY_SECONDS, BulkProducer, KafkaProducer
 from services.kafka.security import PLAINTEXT, Security, explain_error, librdkafka_config
 from services.kafka.topic_state import TopicSnapshot, TopicSpec, broker_without, describe_topics
 from services.storage.offsets import EMBEDDED_CLUSTER_PREFIX
 
-Headers = Sequence[tuple[str, bytes]]
 _TRANSPORT_ERRORS = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
 _RETRY_SECONDS = 0.2
 _INVISIBLE_ERRORS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
@@ -43,69 +42,9 @@ _FETCH_BYTES = 262_144
 """What one fetch asks of a partition; a larger message comes alone."""
 _REFRESH_MS = 5_000
 """How soon a role learns of partitions that were added; until it has read them the deleter is blind."""
-_DELIVERY_SECONDS = 60.0
 _METADATA_SECONDS = 1.0
 _MAX_ERRORS = 20
 """So many of librdkafka's last words, to tell why it does not get through."""
-
-
-class KafkaUnavailable(TermijnError):
-    """The broker did not answer, or refused; nothing was lost, and the role tries again.
-
-    The operator looks whether the brokers are up, and whether this role may do what it asked.
-    """
-
-    def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"{action}: {reason}")
-        self.action = action
-        self.reason = reason
-
-
-class KafkaAccessDenied(TermijnError):
-    """The broker does not let this role read, and will not by itself; the role has stopped.
-
-    The operator mends its rights (ACLs, credentials) or its version, and starts it again.
-    """
-
-    def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"{action}: {reason}")
-        self.action = action
-        self.reason = reason
-
-
-class DeliveryFailed(TermijnError):
-    """The broker did not take a message; what depends on it was not done."""
-
-    def __init__(self, topic: str, reason: str, code: int | None = None) -> None:
-        super().__init__(f"{topic}: not delivered: {reason}")
-        self.topic = topic
-        self.code = code
-        """Kafka's, which tells whether it will ever be taken (`services.kafka.error_classification`)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingMessage:
-    """A message to be sent."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
-    @property
-    def size(self) -> int:
-        """Bytes, but for the frame."""
-        header_bytes = sum(len(name) + len(text) for name, text in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + header_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordMetadata:
-    """Where a delivered message stands."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class KafkaClient:
@@ -164,10 +103,14 @@ class KafkaClient:
             }
         )
 
-    def open_producer(self, timeout_seconds: float = _DELIVERY_SECONDS) -> KafkaProducer:
+    def open_producer(self, timeout_seconds: float = DELIVERY_SECONDS) -> KafkaProducer:
         """Something that sends and waits for the broker's word, so many seconds for each message."""
         timeout = {"message.timeout.ms": int(timeout_seconds * 1000)}
         return KafkaProducer(lambda: self.open_raw_producer(timeout), timeout_seconds)
+
+    def open_bulk_producer(self) -> BulkProducer:
+        """Return a producer for many messages, which learns only of those that failed."""
+        return BulkProducer(lambda: self.open_raw_producer({"delivery.report.only.error": True}))
 
     def open_raw_producer(self, overrides: Mapping[str, bool | int] | None = None) -> Producer:
         """A producer that waits for every in-sync replica, with further settings."""
@@ -178,7 +121,7 @@ class KafkaClient:
                 "enable.idempotence": True,
                 "linger.ms": 5,
                 "compression.type": "lz4",
-                "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                "message.timeout.ms": int(DELIVERY_SECONDS * 1000),
                 **(overrides or {}),
             }
         )
@@ -371,69 +314,3 @@ class KafkaClient:
         finally:
             self._admin.poll(0)  # what it has to say must not pile up
         return result
-
-
-class KafkaProducer:
-    """Sends messages, and knows where each stands when it returns."""
-
-    def __init__(
-        self, open_producer: Callable[[], Producer], timeout_seconds: float = _DELIVERY_SECONDS
-    ) -> None:
-        self._open = open_producer
-        self._timeout_seconds = timeout_seconds
-        self._producer = open_producer()
-
-    def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
-        """Send all, and return where each stands, in order, once the broker has taken every one.
-
-        Raises:
-            DeliveryFailed: the broker did not take one of them; others may have been taken.
-        """
-        records: list[RecordMetadata | None] = [None] * len(messages)
-        failed: list[tuple[str, KafkaError]] = []
-
-        def reporter(index: int) -> Any:
-            def report(error: KafkaError | None, message: Any) -> None:
-                if error is not None:
-                    failed.append((messages[index].topic, error))
-                else:
-                    records[index] = RecordMetadata(
-                        topic=message.topic(),
-                        partition=message.partition(),
-                        offset=message.offset(),
-                    )
-
-            return report
-
-        for index, message in enumerate(messages):
-            self._produce(message, reporter(index))
-        self._producer.flush(self._timeout_seconds * 2)
-        for topic, error in failed:
-            raise self._delivery_failure(topic, error)
-        delivered = [record for record in records if record is not None]
-        if len(delivered) != len(messages):
-            raise DeliveryFailed(messages[records.index(None)].topic, "no delivery report in time")
-        return delivered
-
-    def _produce(self, message: OutgoingMessage, report: Any) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    message.topic,
-                    key=message.key,
-                    value=message.value,
-                    headers=list(message.headers),
-                    on_delivery=report,
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as cause:
-                raise self._delivery_failure(message.topic, cause.args[0]) from cause
-            else:
-                self._producer.poll(0)
-                return
-
-    def _delivery_failure(self, topic: str, error: KafkaError) -> DeliveryFailed:
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self._producer = self._open()  # the old one will never send anything again
-        return DeliveryFailed(topic, error.str(), error.code())

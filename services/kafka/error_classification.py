@@ -29,7 +29,7 @@ from schemas.errors import (
     TermijnError,
 )
 from services.crypto.envelope import DecryptionKeyMissing
-from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 from services.storage.database import describe_error
 
 RETRYABLE_ERRORS: Final = (KafkaUnavailable, DeliveryFailed, RegistryUnavailable, DBAPIError)

@@ -1,20 +1,115 @@
-"""Forwarding: many messages to one topic at once, of which only the failures are heard.
+"""Producers: they return once the brokers have taken what was sent.
 
-It costs a fraction of what a delivery report for each message does; who must know where each one
-stands uses `services.kafka.client.KafkaProducer`.
+`KafkaProducer` returns where each message is on its topic. `BulkProducer` reports failures only, which
+costs a fraction of a delivery report for each message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.kafka.client import DeliveryFailed, KafkaClient
+from services.kafka.errors import DeliveryFailed
 
-_DELIVERY_SECONDS = 120.0
+Headers = Sequence[tuple[str, bytes]]
 KeyValue = tuple[bytes, bytes]
+DELIVERY_SECONDS: Final = 60.0
+"""How long a message may take until the brokers have it."""
+_BULK_DELIVERY_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """A message to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes, but for the frame."""
+        header_bytes = sum(len(name) + len(text) for name, text in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + header_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordMetadata:
+    """Where a delivered message stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class KafkaProducer:
+    """Sends messages, and knows where each stands when it returns."""
+
+    def __init__(
+        self, open_producer: Callable[[], Producer], timeout_seconds: float = DELIVERY_SECONDS
+    ) -> None:
+        self._open = open_producer
+        self._timeout_seconds = timeout_seconds
+        self._producer = open_producer()
+
+    def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
+        """Send all, and return where each stands, in order, once the broker has taken every one.
+
+        Raises:
+            DeliveryFailed: the broker did not take one of them; others may have been taken.
+        """
+        records: list[RecordMetadata | None] = [None] * len(messages)
+        failed: list[tuple[str, KafkaError]] = []
+
+        def reporter(index: int) -> Any:
+            def report(error: KafkaError | None, message: Any) -> None:
+                if error is not None:
+                    failed.append((messages[index].topic, error))
+                else:
+                    records[index] = RecordMetadata(
+                        topic=message.topic(),
+                        partition=message.partition(),
+                        offset=message.offset(),
+                    )
+
+            return report
+
+        for index, message in enumerate(messages):
+            self._produce(message, reporter(index))
+        self._producer.flush(self._timeout_seconds * 2)
+        for topic, error in failed:
+            raise self._delivery_failure(topic, error)
+        delivered = [record for record in records if record is not None]
+        if len(delivered) != len(messages):
+            raise DeliveryFailed(messages[records.index(None)].topic, "no delivery report in time")
+        return delivered
+
+    def _produce(self, message: OutgoingMessage, report: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    message.topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=list(message.headers),
+                    on_delivery=report,
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as cause:
+                raise self._delivery_failure(message.topic, cause.args[0]) from cause
+            else:
+                self._producer.poll(0)
+                return
+
+    def _delivery_failure(self, topic: str, error: KafkaError) -> DeliveryFailed:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._producer = self._open()  # the old one will never send anything again
+        return DeliveryFailed(topic, error.str(), error.code())
 
 
 class BulkProducer:
@@ -24,11 +119,6 @@ class BulkProducer:
         """`open_producer` opens one that reports what fails, and only that."""
         self._open = open_producer
         self._producer = open_producer()
-
-    @classmethod
-    def for_cluster(cls, bus: KafkaClient) -> BulkProducer:
-        """One that sends on a cluster."""
-        return cls(lambda: bus.open_raw_producer({"delivery.report.only.error": True}))
 
     def send(self, topic: str, messages: Sequence[KeyValue]) -> None:
         """Send all.
@@ -58,7 +148,7 @@ class BulkProducer:
                     failed.append(error)
             if pending:
                 self._producer.poll(0.1)
-        undelivered = self._producer.flush(_DELIVERY_SECONDS)
+        undelivered = self._producer.flush(_BULK_DELIVERY_SECONDS)
         if failed:
             if any(one.fatal() or one.code() == KafkaError._FATAL for one in failed):
                 self._producer = self._open()  # the old one will never send anything again

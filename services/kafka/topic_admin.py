@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from services.kafka.client import KafkaUnavailable
+from services.kafka.errors import KafkaUnavailable
 from services.kafka.topic_checks import SETTINGS, TopicState
 
 _CALL_SECONDS = 15.0

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from services.kafka.topic_state import Partition, TopicSnapshot
 from services.storage import offsets
 from services.storage.database import Database
+from services.storage.gaps import open_gaps
 from services.storage.offsets import StoredOffset
 
 _NO_OFFSETS: Final[Mapping[Partition, int]] = MappingProxyType({})
@@ -75,7 +76,7 @@ class KafkaCatchUpCheck:
         shown = self.bus.describe_topics(topics)
         while True:
             with self.ledger.transaction() as connection:
-                gaps = [gap.log for gap in offsets.open_gaps(connection) if gap.role == role]
+                gaps = [gap.log for gap in open_gaps(connection) if gap.role == role]
                 read = offsets.list_offsets(connection, role, topics)
             if gaps:
                 return [f"{log.topic}[{log.partition}]" for log in gaps]

@@ -14,7 +14,7 @@ from services.ledger import backfills, blind_spots, key_conflicts, tables
 from services.ledger.command_state import OUTSTANDING
 from services.policy.calendar import parse_period
 from services.policy.model import Policy
-from services.storage.offsets import OffsetGap, open_gaps
+from services.storage.gaps import OffsetGap, open_gaps
 
 MAX_ROWS = 100_000
 """The maximum number of due records that are counted, and of due clocks."""

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from schemas.errors import TermijnError
 from services.storage import tables
-from services.storage.bulk import insert, upsert
-from services.storage.operator_log import log_operator_action
+from services.storage.bulk import insert
 
 EMBEDDED_CLUSTER_PREFIX = "embedded-"
 """Prefix of the ids of clusters that live in memory: each start is a new one, with an empty log."""
@@ -58,17 +55,6 @@ class StoredOffset:
         return not self.cluster_id.startswith(EMBEDDED_CLUSTER_PREFIX)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OffsetGap:
-    """What a role has not read of a log is gone: it expected an offset, the log has low to high."""
-
-    role: str
-    log: PartitionId
-    expected: int | None
-    low: int
-    high: int
-
-
 class Fenced(TermijnError):
     """Another process of the role has read on from the same position; this batch was rolled back.
 
@@ -94,13 +80,6 @@ class TopicReplaced(TermijnError):
         )
         self.role = role
         self.log = log
-
-
-class GapNotFound(TermijnError):
-    """There is no gap there that waits to be accepted."""
-
-    def __init__(self, role: str, topic: str, partition: int) -> None:
-        super().__init__(f"{role}: no gap waits at {topic}[{partition}]")
 
 
 def read_offset(connection: Connection, role: str, log: PartitionId) -> int | None:
@@ -152,7 +131,7 @@ def advance_offsets(connection: Connection, role: str, advances: Iterable[Offset
     """
     for advance in sorted(advances, key=lambda one: one.log):
         if advance.expected is None:
-            row = {**_key_columns(role, advance.log), "next": advance.next}
+            row = {**key_columns(role, advance.log), "next": advance.next}
             try:
                 insert(connection, tables.position, [row])
             except IntegrityError as cause:
@@ -161,7 +140,7 @@ def advance_offsets(connection: Connection, role: str, advances: Iterable[Offset
         result = connection.execute(
             update(tables.position)
             .where(
-                _matches(tables.position, role, advance.log),
+                matches_log(tables.position, role, advance.log),
                 tables.position.c.next == advance.expected,
             )
             .values(next=advance.next)
@@ -170,109 +149,7 @@ def advance_offsets(connection: Connection, role: str, advances: Iterable[Offset
             raise Fenced(role, advance.log)
 
 
-def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:
-    """Note a gap; the role stands still until a named operator accepts it.
-
-    One that waits already keeps what was expected at first, and learns what the log has by now.
-    """
-    row = {
-        **_key_columns(gap.role, gap.log),
-        "expected": gap.expected,
-        "low": gap.low,
-        "high": gap.high,
-        "found_at": now,
-    }
-    upsert(connection, tables.gap, [row], ("low", "high", "found_at"))
-
-
-def open_gaps(connection: Connection) -> Sequence[OffsetGap]:
-    """The gaps that wait to be accepted; those of one place in the order in which they were found."""
-    column = tables.gap.c
-    rows = connection.execute(
-        select(tables.gap).order_by(column.role, column.topic, column.partition, column.found_at)
-    )
-    return [_gap_from_row(row) for row in rows]
-
-
-def open_gap(connection: Connection, role: str, log: PartitionId) -> OffsetGap | None:
-    """The gap of this very log that waits to be accepted.
-
-    A position may come to lie inside the log again, when a log that was cut short has grown past it:
-    what stands between is unread all the same.
-    """
-    query = select(tables.gap).where(_matches(tables.gap, role, log))
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _gap_from_row(row)
-
-
-def accept_gap(
-    connection: Connection,
-    partition: tuple[str, str, int],
-    *,
-    operator: str,
-    reason: str,
-    now: datetime,
-    to_audit_log: bool = True,
-) -> int:
-    """Accept that a role (`place`: role, topic, partition) has missed what is gone, on record.
-
-    The role goes on from the first offset that is left. Returns that offset. `sealed` is as of `note`.
-
-    Raises:
-        GapNotFound: none waits there.
-    """
-    matching = [
-        gap
-        for gap in open_gaps(connection)
-        if (gap.role, gap.log.topic, gap.log.partition) == partition
-    ]
-    if not matching:
-        raise GapNotFound(*partition)
-    gap = matching[-1]
-    connection.execute(
-        delete(tables.position).where(
-            tables.position.c.role == gap.role,
-            tables.position.c.topic == gap.log.topic,
-            tables.position.c.partition == gap.log.partition,
-        )
-    )
-    insert(connection, tables.position, [{**_key_columns(gap.role, gap.log), "next": gap.low}])
-    connection.execute(
-        delete(tables.gap).where(
-            tables.gap.c.role == gap.role,
-            tables.gap.c.topic == gap.log.topic,
-            tables.gap.c.partition == gap.log.partition,
-        )
-    )
-    target = f"{gap.role} {gap.log.topic}[{gap.log.partition}] {gap.expected}->{gap.low}"
-    log_operator_action(
-        connection,
-        "gaps accept",
-        target,
-        operator=operator,
-        reason=reason,
-        now=now,
-        to_audit_log=to_audit_log,
-    )
-    return gap.low
-
-
-def _gap_from_row(row: Row[Any]) -> OffsetGap:
-    return OffsetGap(
-        role=row.role,
-        log=PartitionId(
-            cluster_id=row.cluster_id,
-            topic=row.topic,
-            topic_id=row.topic_id,
-            partition=row.partition,
-        ),
-        expected=row.expected,
-        low=row.low,
-        high=row.high,
-    )
-
-
-def _key_columns(role: str, log: PartitionId) -> Mapping[str, object]:
+def key_columns(role: str, log: PartitionId) -> Mapping[str, object]:
     return {
         "role": role,
         "cluster_id": log.cluster_id,
@@ -282,7 +159,7 @@ def _key_columns(role: str, log: PartitionId) -> Mapping[str, object]:
     }
 
 
-def _matches(table: Table, role: str, log: PartitionId) -> ColumnElement[bool]:
+def matches_log(table: Table, role: str, log: PartitionId) -> ColumnElement[bool]:
     column = table.c
     return and_(
         column.role == role,

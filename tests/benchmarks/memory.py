@@ -16,7 +16,8 @@ from schemas.cloudevents import CloudEvent
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import Signer
 from services.events.publisher import Publisher
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
 from services.ledger import backfills, migrate
 from services.storage.database import Database, database_now, open_database
 from tests.benchmarks import backlogs, sweeping

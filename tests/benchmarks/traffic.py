@@ -14,7 +14,8 @@ from schemas.cloudevents import CloudEvent
 from schemas.topics import business_topic
 from services.events.publisher import Publisher
 from services.events.sample_events import sample_events
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
 from tests.benchmarks.stage import Stage
 from tests.servers.kafka import KafkaBroker
 

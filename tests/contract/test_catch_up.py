@@ -13,7 +13,8 @@ from services.kafka.topic_state import TopicSnapshot
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage import offsets
 from services.storage.database import Database
-from services.storage.offsets import OffsetAdvance, OffsetGap, PartitionId
+from services.storage.gaps import OffsetGap, record_gap
+from services.storage.offsets import OffsetAdvance, PartitionId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVENTS, TAGGED = "events.v1", "tagged.v1"
@@ -220,5 +221,5 @@ def test_a_gap_that_waits_blinds(ledger: Database) -> None:
     set_offset(ledger, "tagger", EVENTS, 12)
     gap = OffsetGap(role="tagger", log=partition_id(EVENTS), expected=3, low=9, high=12)
     with ledger.transaction() as connection:
-        offsets.record_gap(connection, gap, NOW)
+        record_gap(connection, gap, NOW)
     assert blind_spots(ledger, FakeBus(events=12)) == ["tagger: events.v1[0]"]

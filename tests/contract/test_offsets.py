@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 import pytest
 
 from services.ledger import tables
+from services.storage import gaps as storage_gaps
 from services.storage import offsets
 from services.storage.database import Database
-from services.storage.offsets import (
-    Fenced,
+from services.storage.gaps import (
     GapNotFound,
-    OffsetAdvance,
     OffsetGap,
-    PartitionId,
-    TopicReplaced,
+    accept_gap,
+    open_gap,
+    open_gaps,
 )
+from services.storage.offsets import Fenced, OffsetAdvance, PartitionId, TopicReplaced
 from services.storage.operator_log import OperatorRequired
 from tests.contract.ledgers import select_rows
 
@@ -50,19 +51,19 @@ def record_gap(
 ) -> None:
     gap = OffsetGap(role=ROLE, log=log, expected=expected, low=low, high=high)
     with ledger.transaction() as connection:
-        offsets.record_gap(connection, gap, NOW)
+        storage_gaps.record_gap(connection, gap, NOW)
 
 
 def gaps(ledger: Database) -> Sequence[OffsetGap]:
     with ledger.transaction() as connection:
-        return offsets.open_gaps(connection)
+        return open_gaps(connection)
 
 
 def accept(
     ledger: Database, operator: str = "Anna", reason: str = "retention was too short"
 ) -> int:
     with ledger.transaction() as connection:
-        return offsets.accept_gap(connection, PLACE, operator=operator, reason=reason, now=LATER)
+        return accept_gap(connection, PLACE, operator=operator, reason=reason, now=LATER)
 
 
 def test_a_log_that_was_never_read_has_no_position(ledger: Database) -> None:
@@ -159,8 +160,8 @@ def test_a_gap_waits_for_its_own_log_alone(ledger: Database, log: PartitionId, w
     """Other partitions, and the topic made anew, have a state of their own."""
     record_gap(ledger, LOG, 5, 18, 40)
     with ledger.transaction() as connection:
-        assert (offsets.open_gap(connection, ROLE, log) is not None) is waits
-        assert offsets.open_gap(connection, "tagger", log) is None
+        assert (open_gap(connection, ROLE, log) is not None) is waits
+        assert open_gap(connection, "tagger", log) is None
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Database
     record_gap(ledger, ANEW, 5, 18, 40)
     gap = OffsetGap(role=ROLE, log=LOG, expected=None, low=0, high=3)
     with ledger.transaction() as connection:
-        offsets.record_gap(connection, gap, LATER)
+        storage_gaps.record_gap(connection, gap, LATER)
     assert accept(ledger) == 0
     assert gaps(ledger) == []
 

@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 from schemas.codec import Codec, load
 from schemas.topics import acknowledgement_topic
 from services.crypto.key_directory import KeyDirectory
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
 from tests.e2e.running import Running, business_event
 from tests.e2e.watched import Watched
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
 from tests.e2e.running import ROLES, Running, business_event, write_events
 
 HOLDS = "privacy.hold-placed.v1"

@@ -18,7 +18,9 @@ import yaml
 from schemas.topics import acknowledgement_topic, command_topic
 from services.agent import config
 from services.kafka.access import AclEntry, deployment_access
-from services.kafka.client import DeliveryFailed, KafkaAccessDenied, KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.errors import DeliveryFailed, KafkaAccessDenied
+from services.kafka.producer import OutgoingMessage
 from services.kafka.security import Security
 from services.policy.loader import load
 from tests.e2e.running import Running, business_event, write_events

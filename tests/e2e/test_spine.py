@@ -17,7 +17,8 @@ from schemas.topics import acknowledgement_topic, business_topic, command_topic
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import SignatureInvalid
 from services.events.sample_events import sample_events
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
 from services.policy.loader import load as load_policy
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
 from tests.servers.kafka import KafkaCluster

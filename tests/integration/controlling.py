@@ -21,8 +21,9 @@ from services.agent import config
 from services.agent.command import Command
 from services.app.wiring import agent
 from services.crypto.key_directory import DELETER, KeyDirectory
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
 from services.kafka.embedded_broker import EmbeddedBroker
+from services.kafka.producer import OutgoingMessage
 from tests.patience import Patience
 from tests.unit.agent.environment import CODEC, command, encoded
 

@@ -18,7 +18,8 @@ from services.kafka.client import KafkaClient
 from services.ledger import tables
 from services.storage import offsets, pause
 from services.storage.database import Database
-from services.storage.offsets import OffsetAdvance, OffsetGap
+from services.storage.gaps import OffsetGap, accept_gap
+from services.storage.offsets import OffsetAdvance
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 
@@ -211,7 +212,7 @@ def accept(ledger: Database, partition: int = 0, role: str = ROLE, topic: str = 
     place = (role, topic, partition)
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:
-        return offsets.accept_gap(connection, place, operator="Anna", reason="a test", now=at)
+        return accept_gap(connection, place, operator="Anna", reason="a test", now=at)
 
 
 def set_pause(ledger: Database, state: pause.State, scope: str = ROLE) -> None:

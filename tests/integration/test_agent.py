@@ -24,7 +24,8 @@ from services.crypto import jwe
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
-from services.kafka.client import KafkaClient, KafkaProducer, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import KafkaProducer, OutgoingMessage
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.environment import CODEC, command, command_id, encoded

@@ -12,7 +12,9 @@ from confluent_kafka.admin import AdminClient
 
 from services.app.cli.main import termijn
 from services.app.wiring.required_topics import required_topics
-from services.kafka.client import DeliveryFailed, KafkaClient, KafkaUnavailable, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.errors import DeliveryFailed, KafkaUnavailable
+from services.kafka.producer import OutgoingMessage
 from services.policy import loader
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster

@@ -13,9 +13,10 @@ from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy.exc import OperationalError
 
 from consumers.consumer_loop import OffsetsLost
-from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 from services.storage import offsets
 from services.storage.database import Database
+from services.storage.gaps import open_gaps
 from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.ledgers import new_ledger
 from tests.integration.pipelines import (
@@ -79,8 +80,7 @@ def waiting(ledger: Database) -> list[tuple[int, int | None, int, int]]:
     """Partition, expected, low and high of each gap that waits."""
     with ledger.transaction() as connection:
         return [
-            (gap.log.partition, gap.expected, gap.low, gap.high)
-            for gap in offsets.open_gaps(connection)
+            (gap.log.partition, gap.expected, gap.low, gap.high) for gap in open_gaps(connection)
         ]
 
 

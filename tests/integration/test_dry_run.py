@@ -13,7 +13,7 @@ from schemas.codec import Codec, load
 from schemas.errors import TermijnError
 from schemas.topics import TAGGED, business_topic
 from services.events.dry_run import DryRun
-from services.kafka.client import OutgoingMessage
+from services.kafka.producer import OutgoingMessage
 from services.policy import loader
 from tests.integration.whole_way import now, whole_way
 from tests.servers.kafka import KafkaCluster

@@ -29,7 +29,7 @@ from services.deleter.dispatch import SentCommand
 from services.deleter.publisher import KafkaCommandPublisher
 from services.deleter.settlement import AcknowledgementResult
 from services.events.tagger import EventTagger
-from services.kafka.client import OutgoingMessage
+from services.kafka.producer import OutgoingMessage
 from services.ledger import tables
 from services.ledger.recording import record
 from services.policy import ids as keys

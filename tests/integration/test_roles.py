@@ -26,14 +26,9 @@ from services.app.cli.dead_letters import dead_letters_
 from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
 from services.events.tagger import EventTagger
-from services.kafka.client import (
-    DeliveryFailed,
-    KafkaClient,
-    KafkaProducer,
-    OutgoingMessage,
-    RecordMetadata,
-)
-from services.kafka.producer import BulkProducer
+from services.kafka.client import KafkaClient
+from services.kafka.errors import DeliveryFailed
+from services.kafka.producer import KafkaProducer, OutgoingMessage, RecordMetadata
 from services.kafka.topic_admin import TopicAdmin
 from services.ledger import migrate, tables
 from services.ledger.recording import RecordingResult
@@ -98,7 +93,7 @@ class Environment:
         work = TaggerHandler(
             tagger=EventTagger(policy=POLICY, codec=CODEC, topics=BUSINESS),
             codec=CODEC,
-            forwarder=BulkProducer.for_cluster(self.bus),
+            forwarder=self.bus.open_bulk_producer(),
             sender=sender or self.sender,
             cipher=AeadCipher(KEY),
             ledger=ledger or self.ledger,

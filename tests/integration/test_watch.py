@@ -24,7 +24,8 @@ from services.agent.command import Command
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.environment import CODEC, command, encoded

@@ -18,7 +18,6 @@ from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
 from services.events.tagger import EventTagger
 from services.kafka.client import KafkaClient
-from services.kafka.producer import BulkProducer
 from services.ledger import migrate, tables
 from services.ledger.recording import RecordingResult
 from services.policy.model import Policy
@@ -60,7 +59,7 @@ class WholeWay:
         tagger = TaggerHandler(
             tagger=EventTagger(policy=self._policy, codec=self._codec, topics=topics),
             codec=self._codec,
-            forwarder=BulkProducer.for_cluster(self.bus),
+            forwarder=self.bus.open_bulk_producer(),
             sender=self.bus.open_producer(),
             cipher=SEAL,
             ledger=self._ledger,

@@ -33,7 +33,7 @@ from services.app.cli.output import say, say_json
 from services.app.cli.run import run_until_signal
 from services.app.wiring import agent as bootstrap_agent
 from services.app.wiring.resources import utc_now
-from services.storage import offsets
+from services.storage import gaps as storage_gaps
 from services.storage.operator_log import log_operator_action
 
 _CONFIG = click.option(
@@ -132,7 +132,7 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
         inbox = opened.inbox(opened.database(), opened.codec(), opened.inbox_cipher())
         place = ("agent", topics.command_topic(inbox.system).name, partition)
         with inbox.ledger.transaction() as connection:
-            offset = offsets.accept_gap(
+            offset = storage_gaps.accept_gap(
                 connection,
                 place,
                 operator=operator,

@@ -17,7 +17,7 @@ from services.app.cli.options import (
 )
 from services.app.cli.session import open_resources, run_in_transaction
 from services.events.dead_letter_replay import replay_headers
-from services.kafka.client import OutgoingMessage
+from services.kafka.producer import OutgoingMessage
 from services.ledger import blind_spots
 from services.storage import dead_letters
 from services.storage.database import database_now

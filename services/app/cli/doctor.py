@@ -19,7 +19,7 @@ from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import Resources, required_schemas, utc_now
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.access import deployment_access
-from services.kafka.client import KafkaAccessDenied, KafkaUnavailable
+from services.kafka.errors import KafkaAccessDenied, KafkaUnavailable
 from services.kafka.security import Security
 from services.kafka.topic_admin import TopicAdmin
 from services.kafka.topic_retention import retention_requirements

@@ -11,7 +11,7 @@ from services.app.cli.options import (
     show,
 )
 from services.app.cli.session import run_in_transaction
-from services.storage import offsets
+from services.storage import gaps as storage_gaps
 
 
 @click.group()
@@ -23,7 +23,7 @@ def gaps() -> None:
 @json_option
 def list_gaps(as_json: bool) -> None:
     """List the gaps that are not accepted yet."""
-    open_gaps = run_in_transaction(lambda connection, _: offsets.open_gaps(connection))
+    open_gaps = run_in_transaction(lambda connection, _: storage_gaps.open_gaps(connection))
     rows = (
         {
             "role": gap.role,
@@ -49,7 +49,7 @@ def accept_gap(role: str, topic: str, partition: int, operator: str, reason: str
     """Let ROLE continue at the first offset that Kafka still has of TOPIC's PARTITION."""
     place = (role, topic, partition)
     at = run_in_transaction(
-        lambda connection, now: offsets.accept_gap(
+        lambda connection, now: storage_gaps.accept_gap(
             connection, place, operator=operator, reason=reason, now=now
         )
     )

@@ -12,7 +12,6 @@ from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
 from services.events.tagger import EventTagger
-from services.kafka.producer import BulkProducer
 from services.operations.observers.tagger import TaggerObserver
 from services.storage.database import Database, database_now
 
@@ -32,7 +31,7 @@ def run_tagger(settings: Settings, stop: Event) -> None:
                 policy=policy, codec=codec, topics=topics, bound=settings.tagging.bound
             ),
             codec=codec,
-            forwarder=BulkProducer.for_cluster(bus),
+            forwarder=bus.open_bulk_producer(),
             sender=bus.open_producer(),
             cipher=seal,
             ledger=ledger,

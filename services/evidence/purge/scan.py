@@ -15,9 +15,10 @@ from services.evidence.purge.events import EventPurge
 from services.evidence.purge.subjects import SubjectPurge
 from services.ledger import tables
 from services.ledger.tombstones import bind_key, block_purge
-from services.storage import audit_outbox, offsets
+from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import upsert
+from services.storage.gaps import open_gaps
 
 PURGE_TARGETS: Sequence[PurgeTarget] = (EventPurge(), ClockPurge(), SubjectPurge(), CommandPurge())
 KINDS = tuple(target.name for target in PURGE_TARGETS)
@@ -29,7 +30,7 @@ PagesByKind = Mapping[str, Sequence[str]]
 
 def is_purge_safe(connection: Connection, terms: ProofTerm) -> bool:
     """Return whether the ledger is complete: no open gap, and no evidence that is still queued."""
-    if offsets.open_gaps(connection):
+    if open_gaps(connection):
         return False
     column = tables.evidence_pending.c
     query = select(column.at).order_by(column.pending_id).limit(1)

@@ -14,7 +14,7 @@ import structlog
 from services.operations.health import LoopHealth
 from services.operations.metrics import Metrics
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import OffsetGap
+from services.storage.gaps import OffsetGap
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from schemas.topics import Topic
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
-from services.kafka.client import Headers, KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import Headers, OutgoingMessage
 from tests.chaos.erasures.orders import Order
 
 SEED = 11

@@ -19,7 +19,8 @@ from services.crypto.data_keys import DataKeyStore, open_vault
 from services.crypto.field_decryption import ERASED, FieldDecryptor
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.master_keys import FileMasterKeys
-from services.kafka.client import KafkaClient, OutgoingMessage
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
 from tests.chaos.erasures.forger import Forger
 from tests.chaos.erasures.orders import Order, canaries_in, holds, orders
 from tests.chaos.erasures.systems import SYSTEMS, Systems

@@ -22,7 +22,7 @@ from services.agent.intake import take_commands
 from services.agent.rate_limit import RetryPolicy, TokenBucket
 from services.agent.result import Pending, Result
 from services.crypto.envelope import AeadCipher
-from services.kafka.client import DeliveryFailed
+from services.kafka.errors import DeliveryFailed
 from services.storage.database import Database, open_database
 
 CODEC = Codec(load())

@@ -16,7 +16,7 @@ from services.agent.adapters.base import CommandTask
 from services.agent.command import Command
 from services.agent.rate_limit import TokenBucket
 from services.agent.result import InvalidResult, Pending, Result, RetryLater
-from services.kafka.client import DeliveryFailed
+from services.kafka.errors import DeliveryFailed
 from tests.unit.agent.environment import (
     T0,
     AgentEnvironment,

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from services.agent import config
 from services.app.cli.main import termijn
-from services.storage import offsets
 from services.storage.database import open_database
-from services.storage.offsets import OffsetGap, PartitionId
+from services.storage.gaps import OffsetGap, record_gap
+from services.storage.offsets import PartitionId
 from tests.unit.agent.environment import T0, command, record
 
 FIELDS = {"corrected_fields": ("delivery_name",)}
@@ -108,7 +108,7 @@ def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> Non
         closing(open_database(f"sqlite:///{tmp_path}/inbox.sqlite")) as inbox,
         inbox.transaction() as connection,
     ):
-        offsets.record_gap(connection, gap, T0)
+        record_gap(connection, gap, T0)
     status = json.loads(run("status", "--config", crm, "--json").stdout)
     assert status["gaps"] == [f"{topic} 1"]
     nameless = run("accept-gap", "--config", crm, "1", "--reason", "restored")

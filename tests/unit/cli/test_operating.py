@@ -18,9 +18,9 @@ from services.deleter.paused_systems import PausedSystems
 from services.ledger import active_policy, tables
 from services.ledger.recording import record
 from services.policy import loader
-from services.storage import offsets
 from services.storage.database import Database, open_database
-from services.storage.offsets import OffsetGap, PartitionId
+from services.storage.gaps import OffsetGap, record_gap
+from services.storage.offsets import PartitionId
 from tests.contract.event_builders import arrival, feedback, invoice, signed_up, terminated
 from tests.contract.ledgers import FakeBus
 from tests.unit.cli.conftest import Call, Write
@@ -125,7 +125,7 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
     """The role then goes on at what is left."""
     log = PartitionId(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=0)
     gap = OffsetGap(role="recorder", log=log, expected=5, low=7, high=9)
-    ledger.run_in_transaction(lambda connection: offsets.record_gap(connection, gap, NOW))
+    ledger.run_in_transaction(lambda connection: record_gap(connection, gap, NOW))
     assert termijn("gaps", "list", "--json").rows == [
         {
             "role": "recorder",

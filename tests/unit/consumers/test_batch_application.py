@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Message
 
 from consumers.batch_application import apply_batch
-from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 from services.storage.offsets import OffsetAdvance, PartitionId
 
 TOO_LARGE = 10

@@ -13,10 +13,12 @@ import pytest
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from consumers.consumer_loop import ConsumerLoop, OffsetsLost
-from services.kafka.client import KafkaAccessDenied, KafkaClient
+from services.kafka.client import KafkaClient
+from services.kafka.errors import KafkaAccessDenied
 from services.storage import offsets, pause
 from services.storage.database import Database
-from services.storage.offsets import OffsetAdvance, OffsetGap, PartitionId
+from services.storage.gaps import OffsetGap
+from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.contract.ledgers import new_ledger
 
 TOPIC = "t.v1"

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import EncodingFailed
 from services.kafka.batch_bisection import BatchBisection
-from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 
 TOO_LARGE = 10
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from services.kafka.client import DeliveryFailed
+from services.kafka.errors import DeliveryFailed
 from services.kafka.producer import BulkProducer
 
 

@@ -11,12 +11,12 @@ from confluent_kafka import KafkaError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
 
 from schemas.errors import EncodingFailed, MalformedEvent, RegistryUnavailable
-from services.kafka.client import DeliveryFailed, KafkaAccessDenied, KafkaUnavailable
 from services.kafka.error_classification import (
     classify_error,
     describe_without_values,
     error_signature,
 )
+from services.kafka.errors import DeliveryFailed, KafkaAccessDenied, KafkaUnavailable
 from services.storage.offsets import Fenced, PartitionId
 
 CANARY = "canary-jansen"

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.kafka.client import DeliveryFailed, KafkaProducer, OutgoingMessage, RecordMetadata
+from services.kafka.errors import DeliveryFailed
+from services.kafka.producer import KafkaProducer, OutgoingMessage, RecordMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from schemas.errors import RegistryUnavailable
-from services.kafka.client import DeliveryFailed, KafkaUnavailable
+from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 from services.kafka.role_loop import run_loop
 
 

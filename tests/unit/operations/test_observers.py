@@ -29,7 +29,8 @@ from services.operations.observers.tagger import TaggerObserver
 from services.operations.status import LedgerStatus
 from services.requests.counts import RequestCounts as Rights
 from services.storage.dead_letters import DeadLetter
-from services.storage.offsets import OffsetGap, PartitionId
+from services.storage.gaps import OffsetGap
+from services.storage.offsets import PartitionId
 
 T = TypeVar("T", bound=RoleObserver)
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)

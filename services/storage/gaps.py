@@ -1,0 +1,139 @@
+"""Gaps: messages that Kafka deleted before a role had read them.
+
+The role does not continue there until an operator accepts the gap. Instants are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select
+
+from schemas.errors import TermijnError
+from services.storage import tables
+from services.storage.bulk import insert, upsert
+from services.storage.offsets import PartitionId, key_columns, matches_log
+from services.storage.operator_log import log_operator_action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetGap:
+    """What a role has not read of a log is gone: it expected an offset, the log has low to high."""
+
+    role: str
+    log: PartitionId
+    expected: int | None
+    low: int
+    high: int
+
+
+class GapNotFound(TermijnError):
+    """There is no gap there that waits to be accepted."""
+
+    def __init__(self, role: str, topic: str, partition: int) -> None:
+        super().__init__(f"{role}: no gap waits at {topic}[{partition}]")
+
+
+def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:
+    """Note a gap; the role stands still until a named operator accepts it.
+
+    One that waits already keeps what was expected at first, and learns what the log has by now.
+    """
+    row = {
+        **key_columns(gap.role, gap.log),
+        "expected": gap.expected,
+        "low": gap.low,
+        "high": gap.high,
+        "found_at": now,
+    }
+    upsert(connection, tables.gap, [row], ("low", "high", "found_at"))
+
+
+def open_gaps(connection: Connection) -> Sequence[OffsetGap]:
+    """The gaps that wait to be accepted; those of one place in the order in which they were found."""
+    column = tables.gap.c
+    rows = connection.execute(
+        select(tables.gap).order_by(column.role, column.topic, column.partition, column.found_at)
+    )
+    return [_gap_from_row(row) for row in rows]
+
+
+def open_gap(connection: Connection, role: str, log: PartitionId) -> OffsetGap | None:
+    """The gap of this very log that waits to be accepted.
+
+    A position may come to lie inside the log again, when a log that was cut short has grown past it:
+    what stands between is unread all the same.
+    """
+    query = select(tables.gap).where(matches_log(tables.gap, role, log))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _gap_from_row(row)
+
+
+def accept_gap(
+    connection: Connection,
+    partition: tuple[str, str, int],
+    *,
+    operator: str,
+    reason: str,
+    now: datetime,
+    to_audit_log: bool = True,
+) -> int:
+    """Accept that a role (`place`: role, topic, partition) has missed what is gone, on record.
+
+    The role goes on from the first offset that is left. Returns that offset. `sealed` is as of `note`.
+
+    Raises:
+        GapNotFound: none waits there.
+    """
+    matching = [
+        gap
+        for gap in open_gaps(connection)
+        if (gap.role, gap.log.topic, gap.log.partition) == partition
+    ]
+    if not matching:
+        raise GapNotFound(*partition)
+    gap = matching[-1]
+    connection.execute(
+        delete(tables.position).where(
+            tables.position.c.role == gap.role,
+            tables.position.c.topic == gap.log.topic,
+            tables.position.c.partition == gap.log.partition,
+        )
+    )
+    insert(connection, tables.position, [{**key_columns(gap.role, gap.log), "next": gap.low}])
+    connection.execute(
+        delete(tables.gap).where(
+            tables.gap.c.role == gap.role,
+            tables.gap.c.topic == gap.log.topic,
+            tables.gap.c.partition == gap.log.partition,
+        )
+    )
+    target = f"{gap.role} {gap.log.topic}[{gap.log.partition}] {gap.expected}->{gap.low}"
+    log_operator_action(
+        connection,
+        "gaps accept",
+        target,
+        operator=operator,
+        reason=reason,
+        now=now,
+        to_audit_log=to_audit_log,
+    )
+    return gap.low
+
+
+def _gap_from_row(row: Row[Any]) -> OffsetGap:
+    return OffsetGap(
+        role=row.role,
+        log=PartitionId(
+            cluster_id=row.cluster_id,
+            topic=row.topic,
+            topic_id=row.topic_id,
+            partition=row.partition,
+        ),
+        expected=row.expected,
+        low=row.low,
+        high=row.high,
+    )
