@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from services.events.decision_fields import decode_decision_fields
-from services.ledger import tables
+from services.ledger import clocks, tables
+from services.policy import obligations
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
@@ -64,6 +65,26 @@ def load_privacy_events(
         query = query.where(tables.act.c.subject == subject)
     tagged = (tag(_event_from_row(row), policy, recorded=True) for row in connection.execute(query))
     return [one.privacy_event for one in tagged if one.privacy_event]
+
+
+def load_record_facts(
+    connection: Connection,
+    records: Collection[tuple[TaggedEvent, str]],
+    policy: Policy,
+    others: Collection[str] = (),
+) -> LedgerFacts:
+    """Return what decides about records, each an event and its subject, without locking anything.
+
+    The facts are about the records' subjects and the `others`.
+    """
+    keys = {
+        clock_id(key)
+        for event, subject in records
+        for key in obligations.clocks_of(event, subject, policy)
+    }
+    states = clocks.load_clocks(connection, keys, lock=False)
+    anchors = {identity: clock.anchor for identity, clock in states.items()}
+    return load_facts(connection, anchors, {*others, *(name for _, name in records)}, policy)
 
 
 def load_facts(

@@ -17,15 +17,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.ledger import clocks, tables
+from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
-from services.ledger.facts import LedgerFacts, load_facts, load_tagged_events
-from services.policy import obligations
+from services.ledger.facts import load_record_facts, load_tagged_events
 from services.policy.explain import holding_state
-from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.retention_windows import apply_legal_holds, compute_window
-from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in
 
 State = Literal["open", "scheduled", "held", "ended", "acknowledged", "attested", "erased"]
@@ -84,7 +81,8 @@ def _holding_keys(
     connection: Connection, rows: Sequence[Row[Any]], policy: Policy, now: datetime
 ) -> Iterator[Key]:
     events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
-    facts = _facts(connection, rows, events, policy)
+    records = [(events[row.event_id], row.subject) for row in rows]
+    facts = load_record_facts(connection, records, policy)
     progress = _erasure_progress(connection, {row.record_id for row in rows})
     for row in rows:
         tagged = events[row.event_id]
@@ -98,22 +96,6 @@ def _holding_keys(
             state = holding_state(retention, tagged.id, subject, now)
             for system in retention.holding.systems:
                 yield retention.holding.rule, system, progress.get((row.record_id, system), state)
-
-
-def _facts(
-    connection: Connection,
-    rows: Sequence[Row[Any]],
-    events: Mapping[UUID, TaggedEvent],
-    policy: Policy,
-) -> LedgerFacts:
-    keys = {
-        key
-        for row in rows
-        for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
-    }
-    states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in states.items()}
-    return load_facts(connection, anchors, {row.subject for row in rows}, policy)
 
 
 def _erasure_progress(

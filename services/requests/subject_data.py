@@ -13,10 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, select
 
-from services.ledger import clocks, tables
-from services.ledger.facts import LedgerFacts, load_facts
-from services.policy import obligations
-from services.policy.ids import clock_id
+from services.ledger import tables
+from services.ledger.facts import LedgerFacts, load_record_facts
 from services.policy.model import Policy
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import select_in
@@ -57,11 +55,8 @@ def load_subject_facts(
     connection: Connection, subject: str, events: Sequence[TaggedEvent], policy: Policy
 ) -> LedgerFacts:
     """Return the facts that decide on a subject's holdings in these events."""
-    keys = {key for event in events for key in obligations.clocks_of(event, subject, policy)}
-    states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in states.items()}
     subjects = {subject} | {name for event in events for name in event.subjects}
-    return load_facts(connection, anchors, subjects, policy)
+    return load_record_facts(connection, [(event, subject) for event in events], policy, subjects)
 
 
 def load_commands(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from time import sleep
 from typing import Any, TypeVar
 
@@ -14,7 +12,6 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, select, t
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
-from schemas.errors import TermijnError
 from services.storage import database_roles, private_files
 from services.storage.database_roles import Role
 
@@ -27,17 +24,6 @@ _MAX_ATTEMPTS = 10
 _RETRY_SECONDS = 0.01
 _IDLE_IN_TRANSACTION = "60s"
 _SQLITE_BUSY_SECONDS = 60
-
-
-class AlreadyRunning(TermijnError):
-    """Another deleter works on this SQLite ledger; this one has refused to start.
-
-    The operator stops the other one, or moves the ledger to PostgreSQL, where many may run.
-    """
-
-    def __init__(self, lock: Path) -> None:
-        super().__init__(f"another deleter holds {lock}: on SQLite there is only one")
-        self.lock = lock
 
 
 class Database:
@@ -75,24 +61,6 @@ class Database:
                     raise
                 sleep(_RETRY_SECONDS * attempt)
         raise AssertionError("unreachable")
-
-    @contextmanager
-    def sole_deleter(self) -> Iterator[None]:
-        """On SQLite, keep every other deleter away while the block lasts.
-
-        Raises:
-            AlreadyRunning: there is one already.
-        """
-        if not self.is_sqlite or not self.engine.url.database:
-            yield
-            return
-        lock = Path(f"{self.engine.url.database}.deleter")
-        with open(lock, "w", opener=private_files.opener) as file:  # `Path` takes none
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as cause:
-                raise AlreadyRunning(lock) from cause
-            yield
 
     def close(self) -> None:
         """Close every connection."""

@@ -22,6 +22,7 @@ from services.operations.status import read_status
 from services.operations.throttle import Throttled
 from services.requests.command_attachments import RequestAttachments
 from services.storage.database import database_now
+from services.storage.single_instance import deleter_lock
 
 _CATCH_UP_TIMEOUT = timedelta(seconds=2)
 _SEAL_INTERVAL = 1.0
@@ -34,7 +35,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
     """Run the deleter until `stop` is set."""
     with open_resources(settings) as opened:
         ledger = opened.ledger("deleter")
-        opened.stack.enter_context(ledger.sole_deleter())
+        opened.stack.enter_context(deleter_lock(ledger))
         policy = opened.wait_for_active_policy(ledger)
         bus, codec = opened.kafka_client(), opened.codec()
         observer = open_observer(DeleterObserver, opened, ROLE, policy)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, select
 
 from services.crypto.tombstones import TombstoneCipher
 from services.ledger import blind_spots
@@ -37,6 +38,18 @@ def terms_of(
     """Return the terms at this instant, with the parked events."""
     parked = blind_spots.load_blind_spots(connection, policy, remains)
     return ProofTerm(policy=policy, proof=proof, now=now, parked=parked)
+
+
+_START_KEY: Final = UUID(int=0)
+
+
+def next_ids(
+    connection: Connection, column: Column[UUID], after: str | None, limit: int
+) -> Sequence[str]:
+    """Return the next ids of a table's column, in order, after the one that was read last."""
+    query = select(column).where(column > (UUID(after) if after else _START_KEY))
+    ids = connection.execute(query.order_by(column).limit(limit)).scalars()
+    return [str(key) for key in ids]
 
 
 class PurgeTarget(Protocol):

@@ -9,15 +9,13 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from services.crypto.tombstones import TombstoneCipher
-from services.evidence.purge.base import ProofTerm
+from services.evidence.purge.base import ProofTerm, next_ids
 from services.evidence.purge.events import existing_ids
 from services.ledger import clocks, tables
 from services.ledger.clocks import ClockState
 from services.ledger.tombstones import clock_name, rows_to_json
 from services.policy.tagging import ClockKey
 from services.storage.bulk import delete_in, insert, select_in
-
-_START_KEY = UUID(int=0)
 
 
 class ClockPurge:
@@ -26,12 +24,8 @@ class ClockPurge:
     name = "clocks"
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """Return the next clocks."""
-        column = tables.clock.c.clock_id
-        query = select(column).where(column > (UUID(after) if after else _START_KEY))
-        return [
-            str(key) for key in connection.execute(query.order_by(column).limit(limit)).scalars()
-        ]
+        """Return the ids of the next clocks."""
+        return next_ids(connection, tables.clock.c.clock_id, after, limit)
 
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm

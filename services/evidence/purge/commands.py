@@ -8,12 +8,10 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from services.crypto.tombstones import TombstoneCipher
-from services.evidence.purge.base import ProofTerm
+from services.evidence.purge.base import ProofTerm, next_ids
 from services.ledger import tables
 from services.ledger.command_state import SETTLED
 from services.storage.bulk import delete_in, select_in
-
-_START_KEY = UUID(int=0)
 
 
 class CommandPurge:
@@ -22,12 +20,8 @@ class CommandPurge:
     name = "commands"
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """Return the next commands."""
-        column = tables.command.c.command_id
-        query = select(column).where(column > (UUID(after) if after else _START_KEY))
-        return [
-            str(key) for key in connection.execute(query.order_by(column).limit(limit)).scalars()
-        ]
+        """Return the ids of the next commands."""
+        return next_ids(connection, tables.command.c.command_id, after, limit)
 
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm

@@ -5,18 +5,18 @@ The certificate of such an event's records would list erased data only: nothing 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.ledger import clocks, tables
+from services.ledger import tables
 from services.ledger.command_state import OUTSTANDING
-from services.ledger.facts import LedgerFacts, load_facts
-from services.policy import obligations, rights_effects
-from services.policy.ids import clock_id, record_id
+from services.ledger.facts import LedgerFacts, load_record_facts
+from services.policy import rights_effects
+from services.policy.ids import record_id
 from services.policy.model import Policy
 from services.policy.retention_windows import compute_window
 from services.policy.tagging import TaggedEvent
@@ -49,7 +49,7 @@ def fully_erased_events(
             connection, select(tables.record), tables.record.c.record_id, events_by_record
         )
     }
-    facts = _facts(
+    facts = load_record_facts(
         connection, [(event, subject) for _, event, subject in events_by_record.values()], policy
     )
     busy = {
@@ -68,17 +68,6 @@ def fully_erased_events(
         else:
             settled_at[event] = max(since, settled_at.get(event, since))
     return {event: since for event, since in settled_at.items() if event not in unspent}
-
-
-def _facts(
-    connection: Connection, pairs: Collection[tuple[TaggedEvent, str]], policy: Policy
-) -> LedgerFacts:
-    keys = {
-        key for tagged, subject in pairs for key in obligations.clocks_of(tagged, subject, policy)
-    }
-    states = clocks.load_clocks(connection, {clock_id(key) for key in keys}, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in states.items()}
-    return load_facts(connection, anchors, {subject for _, subject in pairs}, policy)
 
 
 def _has_no_open_commands(row: Row[Any]) -> bool:

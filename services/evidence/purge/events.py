@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from services.crypto.tombstones import TombstoneCipher
-from services.evidence.purge.base import ProofTerm
+from services.evidence.purge.base import ProofTerm, next_ids
 from services.evidence.purge.eligibility import fully_erased_events
 from services.ledger import key_conflicts, tables
 from services.ledger.facts import load_tagged_events
@@ -19,8 +19,6 @@ from services.policy import obligations
 from services.policy.ids import clock_id, record_id
 from services.policy.tagging import TaggedEvent
 from services.storage.bulk import delete_in, insert_or_ignore, select_in
-
-_START_KEY = UUID(int=0)
 
 
 class EligibleEvent(NamedTuple):
@@ -38,12 +36,8 @@ class EventPurge:
     name = "events"
 
     def next_keys(self, connection: Connection, after: str | None, limit: int) -> Sequence[str]:
-        """Return the next events."""
-        column = tables.event.c.event_id
-        query = select(column).where(column > (UUID(after) if after else _START_KEY))
-        return [
-            str(key) for key in connection.execute(query.order_by(column).limit(limit)).scalars()
-        ]
+        """Return the ids of the next events."""
+        return next_ids(connection, tables.event.c.event_id, after, limit)
 
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm

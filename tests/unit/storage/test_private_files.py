@@ -16,7 +16,7 @@ from services.app import settings_loader
 from services.app.process_tree import ProcessTree
 from services.crypto.data_keys import open_vault
 from services.storage.database import Database, open_database
-from services.storage.single_instance import inbox_lock
+from services.storage.single_instance import deleter_lock, inbox_lock
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_a_database_of_sqlite_is_private_with_all_that_lies_beside_it(
     """The ledger's, the vault's, and every inbox."""
     with (
         closing(opening(f"sqlite:///{tmp_path / 'x.sqlite'}")) as ledger,
-        ledger.sole_deleter(),
+        deleter_lock(ledger),
         inbox_lock(ledger),
         ledger.transaction() as connection,
     ):
