@@ -19,10 +19,10 @@ from sqlalchemy import Connection, or_, select
 
 from services.deleter.plan_cache import CachingPlanner
 from services.deleter.planning import without_contested_keys
-from services.ledger import clocks, key_conflicts, outbox, tables
+from services.ledger import clocks, outbox, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
+from services.ledger.conflicted_keys import EventIdentity, load_conflicted_keys
 from services.ledger.facts import load_facts, load_tagged_events
-from services.ledger.key_conflicts import EventIdentity
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
 from services.ledger.subject_lock import lock_subjects
 from services.policy import obligations
@@ -169,7 +169,7 @@ def _drop_unwanted(
     # Step 3: plan each record again.
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     planner = CachingPlanner(load_facts(connection, anchors, subjects, policy), policy, now)
-    conflicted_keys = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
+    conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
     planned = _plan_records(changed_records, events, planner, contested)
     # Step 4: cancel or recall what is not wanted.

@@ -19,8 +19,9 @@ from services.deleter.planning import (
     outstanding,
     without_contested_keys,
 )
-from services.ledger import clocks, key_conflicts, outbox
+from services.ledger import clocks, outbox
 from services.ledger.command_draft import CommandDraft
+from services.ledger.conflicted_keys import load_conflicted_keys
 from services.ledger.facts import LedgerFacts, load_facts
 from services.ledger.rows import RecordRow
 from services.ledger.subject_lock import lock_subjects
@@ -101,7 +102,7 @@ def plan_obligations(
     active = outbox.active_obligations(connection, {row.record_id for row in rows})
     with_privacy_events = {row.record_id for row in rows if facts.subject_state(row.subject)}
     unsent = outbox.unsent_erasures(connection, with_privacy_events & active.keys())
-    conflicted_keys = key_conflicts.load_conflicted_keys(connection, events.values(), policy)
+    conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     # Step 3: plan each record.
     planner = CachingPlanner(facts, policy, now)
     planned: list[PlannedObligation] = []

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import clocks, key_conflicts, policy_references, retirement, tables
+from services.ledger import clocks, identifying_keys, policy_references, retirement, tables
 from services.policy import placement
 from services.policy.loader import hash_policy, structure_hashes
 from services.policy.model import Policy
@@ -132,7 +132,7 @@ def activate(
     policy_references.check_references(connection, policy, placed, drops)
     retirement.check_retirements(connection, policy, placement.possible_systems(placed), retired)
     _insert(connection, policy, now)
-    key_conflicts.rebuild_keys(connection, policy, now)
+    identifying_keys.rebuild_keys(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
     after = UUID(int=0)
     while True:

@@ -20,6 +20,7 @@ from services.ledger import (
     backfills,
     clocks,
     disowned_keys,
+    identifying_keys,
     key_conflicts,
     outbox,
     subject_acts,
@@ -89,7 +90,7 @@ def record_planned(
     held = backfills.find_backfills(connection, fresh, now)
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
-    contested = key_conflicts.record_keys(connection, fresh, policy, now)
+    contested = identifying_keys.record_keys(connection, fresh, policy, now)
     records = [_RecordInBatch(planned, one) for one in fresh for planned in one.records]
     records.sort(key=_by_record_id)
     owners = disowned_keys.load_clock_owners(connection, fresh, policy)

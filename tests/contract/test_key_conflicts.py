@@ -12,7 +12,7 @@ from services.deleter.activation import activate
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.paused_systems import PausedSystems
-from services.ledger import active_policy, key_conflicts, tables
+from services.ledger import active_policy, identifying_keys, key_conflicts, tables
 from services.ledger.key_conflicts import ConflictAlreadyDecided, ConflictNotFound
 from services.ledger.recording import record
 from services.policy import loader
@@ -530,7 +530,7 @@ class TestPolicies:
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         known = [select_rows(ledger, one) for one in KEYS]
-        ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, POLICY, instant(NOW)))
+        ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, POLICY, instant(NOW)))
         assert [select_rows(ledger, one) for one in KEYS] == known
 
 
@@ -570,7 +570,7 @@ class TestForgetting:
         self.forget(ledger, NOBODY)
         with ledger.transaction() as connection:
             connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
-        ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, POLICY, instant(NOW)))
+        ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, POLICY, instant(NOW)))
         self.forget(ledger, VICTIM)
         assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
 
@@ -580,10 +580,10 @@ class TestForgetting:
         without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
-        ledger.run_in_transaction(lambda c: key_conflicts.rebuild_keys(c, without, instant(NOW)))
+        ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, without, instant(NOW)))
         assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
 
     @staticmethod
     def forget(ledger: Database, one: Event) -> None:
         tagged = tag(parse_event(one), POLICY)
-        ledger.run_in_transaction(lambda c: key_conflicts.purge_keys(c, [tagged], POLICY))
+        ledger.run_in_transaction(lambda c: identifying_keys.purge_keys(c, [tagged], POLICY))

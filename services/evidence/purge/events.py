@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, update
 from services.crypto.tombstones import TombstoneCipher
 from services.evidence.purge.base import ProofTerm, next_ids
 from services.evidence.purge.eligibility import fully_erased_events
-from services.ledger import key_conflicts, tables
+from services.ledger import identifying_keys, tables
 from services.ledger.facts import load_tagged_events
 from services.ledger.tombstones import SINGLETON, content_reference, event_reference
 from services.policy import obligations
@@ -121,7 +121,7 @@ def delete_records(
     connection: Connection, events: Mapping[UUID, TaggedEvent], terms: ProofTerm
 ) -> None:
     """Delete the records of events with their keys and clocks; the commands stay."""
-    key_conflicts.purge_keys(connection, events.values(), terms.policy)
+    identifying_keys.purge_keys(connection, events.values(), terms.policy)
     records = []
     hanging = tables.hanging
     for event, tagged in events.items():
