@@ -1,1 +1,1 @@
-"""What crosses the bus: events, topics and the bytes they travel in. Imports nothing else of ours."""
+"""What crosses the bus: events, topics and their encoding. Imports nothing from the rest of Termijn."""

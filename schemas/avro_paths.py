@@ -1,4 +1,4 @@
-"""The leaves of a schema: each place of an event that holds a value, by its path."""
+"""The paths of all values in an Avro schema, such as `lines[].product`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 LIST_ITEM = "[]"
-"""Stands behind a path for each item of a list: `lines[].product`."""
+"""Follows a path, for each item of a list: `lines[].product`."""
 MAP_VALUE = "{}"
-"""Stands behind a path for each value of a map."""
+"""Follows a path, for each value of a map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldPath:
-    """One place; an event may have none, one, or through a list many values there."""
+    """A path; an event may have no value there, one, or through a list many."""
 
     path: str
     is_text: bool
-    """Whether it holds plain text, or nothing."""
+    """Whether its values are plain text or null."""
 
 
 def field_paths(definition: Any) -> tuple[FieldPath, ...]:
-    """The leaves of a record's schema (Avro, as JSON), in its order.
+    """Return the paths of values in a record's schema (Avro, as JSON), in its order.
 
-    A record inside itself is one leaf that is no text: how deep it goes only an event tells.
+    A record inside itself is one path that is not text, since only an event shows how deep it goes.
     """
     return tuple(_leaves(definition, "", {}, frozenset()))
 

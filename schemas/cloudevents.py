@@ -1,4 +1,4 @@
-"""CloudEvents 1.0: structured mode in files, binary mode on Kafka (headers `ce_*`, key = subject)."""
+"""CloudEvents 1.0: structured mode in files, binary mode on Kafka (headers `ce_*`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 CONTENT_TYPE = b"application/avro"
 RESERVED_PREFIX = "live-history/"
-"""How the names begin under which Termijn itself holds events back; no import may be called so."""
+"""The prefix of the names of groups in which Termijn holds events back; no import may have it."""
 _SPECVERSION = "1.0"
 _ATTRIBUTES = frozenset(
     (
@@ -43,7 +43,7 @@ _ATTRIBUTES = frozenset(
         "tracestate",
     )
 )
-"""What is read; other names are the publisher's own and get nowhere, errors included."""
+"""The attributes that are read; others are the publisher's own, and appear nowhere, not even in errors."""
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,6})\d*)?"
     r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
@@ -58,7 +58,7 @@ _MAX_KEY_CHARS = 64  # characters of a key in an error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudEvent:
-    """A business event. Its identity is (`source`, `id`); `time` is when it happened, UTC."""
+    """A business event, identified by `source` and `id`; `time` is when it happened, UTC."""
 
     id: str
     source: str
@@ -66,9 +66,9 @@ class CloudEvent:
     time: datetime
     data: Mapping[str, Any]
     backfill: str | None = None
-    """The import that brings it, if it is history."""
+    """The import that it belongs to; None for a live event."""
     traceparent: str | None = None
-    """The trace that it is in (CloudEvents' distributed tracing extension); it decides nothing."""
+    """The trace that it belongs to (CloudEvents' distributed tracing extension)."""
     tracestate: str | None = None
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ def parse_structured(text: str) -> CloudEvent:
 
 
 def to_headers(event: CloudEvent) -> list[tuple[str, bytes]]:
-    """The headers of an event in binary mode."""
+    """Return the headers of an event in binary mode."""
     headers = [
         ("ce_specversion", _SPECVERSION.encode()),
         ("ce_id", event.id.encode()),
@@ -121,7 +121,7 @@ def to_headers(event: CloudEvent) -> list[tuple[str, bytes]]:
 def from_headers(
     headers: Iterable[tuple[str, bytes | str | None]] | None, data: Mapping[str, Any]
 ) -> CloudEvent:
-    """The event of binary-mode headers and its decoded body.
+    """Return the event of headers in binary mode and a decoded body.
 
     Raises:
         MalformedEvent: an attribute is missing or wrong.
@@ -141,10 +141,10 @@ def from_headers(
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """An RFC 3339 instant with its offset, UTC; digits beyond microseconds are cut off.
+    """Return the instant, UTC, of an RFC 3339 text with an offset; digits past microseconds are cut off.
 
     Raises:
-        MalformedEvent: it is not one, or no such instant exists.
+        MalformedEvent: the text is not such an instant, or the instant does not exist.
     """
     match = _RFC_3339.fullmatch(text)
     if match is None and _LEAP_SECOND.search(text):
@@ -164,23 +164,23 @@ def parse_rfc3339(text: str) -> datetime:
 
 
 def format_rfc3339(at: datetime) -> str:
-    """An instant as text, UTC, with a fraction only where there is one."""
+    """Return an instant as text, in UTC, with a fraction only if it has one."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def hash_event(event: CloudEvent) -> bytes:
-    """What tells two contents apart, whatever they were encoded in: SHA-256 of type, time and data."""
+    """Return the SHA-256 of an event's type, time and data, the same for any encoding."""
     return hash_content(event.type, format_rfc3339(event.time), event.data)
 
 
 def hash_content(type: str, time: str, data: Mapping[str, Any]) -> bytes:
-    """The same of an event's type, time (as `rfc3339` writes it) and data."""
+    """Return the hash as `hash_event` does; `time` has the form of `format_rfc3339`."""
     text = _JSON.encode([type, time, _without_nulls(data)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _without_nulls(value: Any) -> Any:
-    """Without what is absent: a field that is null and one that is missing say the same."""
+    """Return a value without null fields, so that a null field is the same as a missing one."""
     if isinstance(value, Mapping):
         return {
             key: item if item.__class__ is str else _without_nulls(item)  # most are
@@ -193,9 +193,9 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _to_json(value: Any) -> str:
-    """What JSON has no type for, as an event file writes it.
+    """Return a value for which JSON has no type, as an event file writes it.
 
-    A time without a zone is the same whatever this machine's is, also one that no zone could move.
+    A time without a zone counts as UTC, so that the result does not depend on the machine's zone.
     """
     if not isinstance(value, datetime):
         return str(value)
@@ -226,7 +226,7 @@ def _event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> CloudEvent
 
 
 def _optional_attribute(event: Mapping[str, Any], key: str) -> str | None:
-    """An attribute that decides nothing; one that is no text is none."""
+    """Return an attribute of tracing; None if it is not a valid text."""
     value = event.get(key)
     return value if isinstance(value, str) and value and not _FORBIDDEN.search(value) else None
 
@@ -236,7 +236,7 @@ def _reject(constant: str) -> None:
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand once: of two the last would count, and nobody would know."""
+    """Return an object; refuse a key that is there twice, of which JSON would drop one silently."""
     parsed = dict(pairs)
     if len(parsed) != len(pairs):
         names = [name for name, _ in pairs]

@@ -1,8 +1,8 @@
-"""Bytes <-> values: Avro, framed as a single object or in the Confluent wire format.
+"""Encode and decode the values of messages: Avro, as a single object or in the Confluent wire format.
 
-Written is one of the two: the Confluent format where a schema registry is configured, else Avro
-single-object encoding. Read are both. Values arrive in the newest version of their schema, whatever
-version they were written in.
+Messages are written in the Confluent format if a schema registry is configured, else in Avro's
+single-object encoding; both are read. A decoded value has the newest version of its schema, whatever
+version it was written in.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _read_decimal = fastavro.read.LOGICAL_READERS["bytes-decimal"]
 
 
 def _bound_decimal(data: bytes, writer_schema: Any = None, reader_schema: Any = None) -> Any:
-    """As fastavro reads it, but for what has more digits than any schema: that takes it minutes."""
+    """Read a decimal as fastavro does, but refuse very many digits, which would take it minutes."""
     if len(data) > limits.MAX_DECIMAL // 2 and len(data) > writer_schema["precision"]:
         raise ValueError("a decimal of very many digits")
     return _read_decimal(data, writer_schema, reader_schema)
 
 
-# fastavro's own place for readers of logical types; there is none for one codec alone.
+# fastavro registers readers of logical types here only, and not for one codec.
 fastavro.read.LOGICAL_READERS.update(dict.fromkeys(_DECIMALS, _bound_decimal))
 
 _SINGLE_OBJECT = b"\xc3\x01"
@@ -59,10 +59,10 @@ _MAX_SCHEMA_ID = 2**31 - 1
 
 
 def load(*directories: Path) -> SchemaSet:
-    """The schemas that ship, and a company's own: `<event type>.<version>.avsc` in each directory.
+    """Load the schemas that ship, and a company's own: `<event type>.<version>.avsc` in each directory.
 
     Raises:
-        InvalidSchema: a file cannot be used, or two do not go together.
+        InvalidSchema: a file cannot be used, or two files contradict each other.
     """
     shipped = files("schemas")
     schemas = [*_load_directory(shipped / "business"), *_load_directory(shipped / "retention")]
@@ -84,12 +84,12 @@ class Codec:
         self._prefix_schemas: dict[tuple[str, str], Any] = {}
 
     def encode(self, topic: Topic, value: Mapping[str, Any], *, trusted: bool = False) -> bytes:
-        """A value in the newest version of its topic's schema, checked, and coerced from JSON.
+        """Return the bytes of a JSON value, checked, in the newest version of its topic's schema.
 
-        With `own` it goes as it is, in half the time: for what Termijn itself made of Avro's types.
+        A `trusted` value is made of Avro's types by Termijn itself; it is not checked, in half the time.
 
         Raises:
-            EncodingFailed: it does not fit; the error names the field and never holds its value.
+            EncodingFailed: it does not fit; the error names the field and never contains its value.
             UnknownSchema: the topic has no schema, or the registry does not have it.
             RegistryUnavailable: the registry did not answer.
         """
@@ -112,7 +112,7 @@ class Codec:
         return body.getvalue()
 
     def unknown_fields(self, topic: Topic, value: Mapping[str, Any]) -> tuple[str, ...]:
-        """The paths in a value that fits which no field of the schema takes: they go no further.
+        """Return the paths in a value that the topic's schema does not have, and that are not encoded.
 
         Raises:
             CoercionError: it does not fit.
@@ -121,26 +121,26 @@ class Codec:
         return tuple(unknown_fields(value, schema.coerce(value)))
 
     def decode(self, topic: Topic, payload: bytes | None) -> dict[str, Any]:
-        """The value of a message, resolved to the newest version of its topic's schema.
+        """Return the value of a message, in the newest version of its topic's schema.
 
         Raises:
-            DecodingFailed: the bytes are no value of it; the error never holds any of its data.
+            DecodingFailed: the bytes do not fit the schema; the error never contains any of the data.
             UnknownSchema: the topic has no schema.
-            RegistryUnavailable: the registry did not answer; the message may well be sound.
+            RegistryUnavailable: the registry did not answer; the message may well be valid.
         """
         payload = payload or b""
         reader = self._schemas.newest(topic.schema)
         writer, start = self._find_writer(topic, payload, reader)
         value = self._read_record(topic, payload, start, writer.parsed)
         if writer is not reader:
-            # Twice, since fastavro checks nothing of the fields that it passes over in resolving.
+            # Decoded twice, since fastavro does not check the fields that it skips in resolving.
             value = self._read_record(topic, payload, start, writer.parsed, reader.parsed)
         return value
 
     def decode_prefix(self, topic: Topic, payload: bytes | None, last: str) -> dict[str, Any]:
-        """The fields of a message up to and including `last`; what stands behind them is not looked at.
+        """Return the fields of a message up to and including `last`, without decoding the rest.
 
-        One that was written in another version than the newest is read whole. Raises as `decode` does.
+        A message in an older version is decoded in full. Raises as `decode` does.
         """
         payload = payload or b""
         reader = self._schemas.newest(topic.schema)
@@ -153,7 +153,7 @@ class Codec:
         return self._read_record(topic, payload, start, head, whole=False)
 
     def register(self, topic: Topic) -> int:
-        """Register all versions of a topic's schema, oldest first; the answer is the newest's id.
+        """Register all versions of a topic's schema, oldest first, and return the newest's id.
 
         Raises:
             UnknownSchema: the topic has no schema, or no registry is configured.
@@ -200,7 +200,7 @@ class Codec:
         return cast(dict[str, Any], value)
 
     def _find_writer(self, topic: Topic, payload: bytes, reader: Schema) -> tuple[Schema, int]:
-        """The schema that a message was written with, and where its datum starts."""
+        """Return the schema that a message was written with, and where its value starts."""
         if not payload:
             raise DecodingFailed(why="is empty", topic=topic.name)
         if payload.startswith(_SINGLE_OBJECT) and len(payload) >= _SINGLE_OBJECT_FRAME:
@@ -230,7 +230,7 @@ class Codec:
                 raise DecodingFailed(why=why, topic=topic.name)
             text = self._registry.get_schema(schema_id) if schema_id <= _MAX_SCHEMA_ID else None
             if text is None:
-                # Not remembered: it may be registered later.
+                # Not cached, since it may be registered later.
                 why = f"was written with schema id {schema_id}, which the registry does not have"
                 raise DecodingFailed(why=why, topic=topic.name)
             self._by_id[schema_id] = self._check_readable(text)
@@ -242,7 +242,7 @@ class Codec:
         return schema
 
     def _check_readable(self, text: str) -> Schema | str:
-        """The schema that a registry keeps, or why the newest version of ours cannot read it."""
+        """Return a schema of the registry, or why Termijn's newest version cannot read it."""
         try:
             schema = _schema("registry", 0, json.loads(text))
             own_schema = self._schemas.by_fingerprint(schema.fingerprint)
@@ -270,14 +270,14 @@ def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
         try:
             definition = json.loads(file.read_text(encoding="utf-8"))
             yield _schema(match["name"], int(match["version"]), definition)
-        # fastavro raises KeyError, TypeError and its own for what is no schema.
+        # fastavro raises KeyError, TypeError and its own errors for an invalid schema.
         except Exception as cause:
             why = f"is no schema that can be used: {cause or type(cause).__name__}"
             raise InvalidSchema(file=str(file), why=why) from cause
 
 
 def _prefix_schema(schema: Schema, last: str) -> Any:
-    """The schema of a record's first fields."""
+    """Return the schema of a record's first fields, up to and including `last`."""
     fields = schema.definition["fields"]
     end = [field["name"] for field in fields].index(last) + 1
     return fastavro.parse_schema({**schema.definition, "fields": fields[:end]})

@@ -1,7 +1,7 @@
-"""Whether versions of a schema can read each other, every one every other (full, transitive).
+"""Check that each version of a schema can read every other (full, transitive compatibility).
 
-Avro's rules for schema resolution, and stricter where Avro would quietly change what a value means:
-logical types must be equal, and bytes are not text. Aliases do not count. Pure: schemas are JSON.
+The rules are Avro's for schema resolution, but stricter where Avro would silently change the meaning of a
+value: logical types must be equal, and bytes are not text. Aliases do not count. Schemas are JSON.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LOGICAL_KEYS = ("logicalType", "precision", "scale")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incompatibility:
-    """Why a reader's version cannot read a writer's."""
+    """A reason why the reader's version cannot read the writer's."""
 
     reader: int
     writer: int
     path: str
-    """Field names, `[]` for an item or a map's value; empty for the schema itself."""
+    """Field names, with `[]` for a list's item or a map's value; empty for the schema itself."""
     why: str
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class Incompatibility:
 
 
 def find_incompatibilities(versions: Mapping[int, Any]) -> list[Incompatibility]:
-    """Everything that keeps some version from reading another; versions are schemas as JSON."""
+    """Return every reason why a version cannot read another; versions are schemas as JSON."""
     return [
         Incompatibility(reader=reader, writer=writer, path=path, why=why)
         for reader, writer in permutations(sorted(versions), 2)
@@ -44,14 +44,14 @@ def find_incompatibilities(versions: Mapping[int, Any]) -> list[Incompatibility]
 
 
 def full_name(schema: Mapping[str, Any], namespace: str) -> str:
-    """The full name of a named type inside a namespace."""
+    """Return the full name of a named type inside a namespace."""
     name: str = schema["name"]
     namespace = schema.get("namespace", namespace)
     return name if "." in name or not namespace else f"{namespace}.{name}"
 
 
 def named_types(schema: Any, namespace: str = "") -> dict[str, Any]:
-    """The named types that a schema defines, by full name."""
+    """Return the named types that a schema defines, by full name."""
     if isinstance(schema, list):
         return {k: v for branch in schema for k, v in named_types(branch, namespace).items()}
     if not isinstance(schema, dict):
@@ -76,20 +76,20 @@ class _Type:
     kind: str
     schema: Mapping[str, Any]
     namespace: str
-    """What the names inside it are relative to."""
+    """The namespace of the names inside it."""
     name: str = ""
-    """The full name, of a named type."""
+    """The full name of a named type; else empty."""
 
 
 class _Schema:
-    """One of the two schemas, with its named types."""
+    """A schema with its named types."""
 
     def __init__(self, schema: Any) -> None:
         self.schema = schema
         self._named_type = named_types(schema)
 
     def branches(self, schema: Any, namespace: str) -> list[_Type]:
-        """The branches of a union, or the type alone."""
+        """Return the branches of a union, or the type itself."""
         branches = schema if isinstance(schema, list) else [schema]
         return [self._resolve(branch, namespace) for branch in branches]
 

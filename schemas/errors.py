@@ -1,16 +1,16 @@
-"""The one root of every error that Termijn knows, and what can be wrong with what crosses the bus."""
+"""The base class of all of Termijn's errors, and the errors of events, messages and schemas."""
 
 from __future__ import annotations
 
 
 class TermijnError(Exception):
-    """Something is wrong that Termijn knows about; its text is one clear line for the operator."""
+    """An error that Termijn expects; its text is one clear line for the operator."""
 
 
 class MalformedEvent(TermijnError):
-    """What came is not a CloudEvent; `key` names what is wrong with it.
+    """A message or a line of a file is not a CloudEvent; `key` names the attribute with the problem.
 
-    The publisher mends it; on the bus it is parked as a dead letter.
+    On the bus it is parked as a dead letter. The team that publishes it fixes it.
     """
 
     def __init__(self, *, key: str, why: str) -> None:
@@ -20,10 +20,10 @@ class MalformedEvent(TermijnError):
 
 
 class DecodingFailed(TermijnError):
-    """The bytes of a message are no value of its topic's schema, and never will be.
+    """The bytes of a message do not fit its topic's schema, and never will.
 
-    It is parked as a dead letter. The operator mends the publisher, or adds the schema version that
-    it writes, and replays it.
+    It is parked as a dead letter. The operator fixes the publisher, or adds the schema version that it
+    writes, and replays it.
     """
 
     def __init__(self, *, why: str, topic: str | None = None) -> None:
@@ -35,7 +35,7 @@ class DecodingFailed(TermijnError):
 class EncodingFailed(TermijnError):
     """A value does not fit its schema; `key` is the path of the field. Nothing was sent.
 
-    The publisher mends the value.
+    The team that publishes it fixes the value.
     """
 
     def __init__(self, *, schema: str, key: str, why: str) -> None:
@@ -60,7 +60,7 @@ class UnknownSchema(TermijnError):
 class InvalidSchema(TermijnError):
     """A schema file cannot be used; nothing was loaded.
 
-    The operator mends the file that it names.
+    The operator fixes the file that the error names.
     """
 
     def __init__(self, *, file: str, why: str) -> None:
@@ -70,9 +70,9 @@ class InvalidSchema(TermijnError):
 
 
 class RegistryUnavailable(TermijnError):
-    """The schema registry did not answer as it should. It says nothing about the message.
+    """The schema registry did not answer as it should; the message itself may be valid.
 
-    The role stops where it is; the operator brings the registry back and starts it again.
+    The role stops where it is. The operator repairs the registry and starts the role again.
     """
 
     def __init__(self, *, request: str, why: str) -> None:
@@ -82,10 +82,10 @@ class RegistryUnavailable(TermijnError):
 
 
 class IncompatibleSchema(TermijnError):
-    """The schema registry does not take a version: readers of what is registered could not read it.
+    """The schema registry refuses a version, since it and a registered version could not read each other.
 
-    The operator looks with `termijn schemas check` what is registered, and mends the version, or takes
-    away what somebody else registered there.
+    The operator lists what is registered with `termijn schemas check`, and fixes the version, or removes
+    the version that another team registered there.
     """
 
     def __init__(self, *, request: str, why: str) -> None:

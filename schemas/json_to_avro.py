@@ -1,7 +1,7 @@
-"""From JSON values to Avro's: checks a value against a schema and gives it Avro's types.
+"""Convert JSON values to Avro's: check a value against a schema, and give it Avro's types.
 
-Avro's writers trust their callers: a string where an array is wanted becomes its letters, "false" a
-true boolean. Here nothing passes that the schema does not mean.
+Avro's writers check little: a string in the place of an array becomes its letters, and "false" becomes
+true. Here every value must fit its schema.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from schemas.scalars import LOGICAL, PLAIN, Coercer, CoercionError
 
 
 def build_coercer(schema: Any) -> Coercer:
-    """What fits values to a schema that Avro has accepted.
+    """Return a function that converts values to a schema that Avro has accepted.
 
-    A string is taken for an array of one string; ISO text for dates and instants; unknown fields are
-    passed over; fields with a default may be absent.
+    A string counts as an array of one string, and ISO text as a date or an instant. Unknown fields are
+    skipped; fields with a default may be absent.
 
     Raises:
-        ValueError: the schema is recursive, or has an array of items without bytes. A few bytes could
-            then make a reader's stack overflow, or its memory.
+        ValueError: the schema is recursive, or has an array of items that take no bytes. A few bytes
+            could then exhaust a reader's stack or memory.
     """
     return _Compiler(named_types(schema)).compile(schema, "")
 
 
 def unknown_fields(given: Any, fitted: Any) -> Iterator[str]:
-    """The paths of what was given and has no field in the schema that it was fitted to."""
+    """Return the paths of the given values that are not in the value fitted to the schema."""
     match given, fitted:
         case Mapping(), Mapping():
             for name, value in given.items():

@@ -1,8 +1,8 @@
-"""Limits: the one table of what a text, a list or a message may be, for all who write or read them.
+"""Limits on texts, lists and messages, the same for every role that writes or reads them.
 
-Publishers, their dry run, tagger, recorder, acknowledgements, rights and agents judge by it at their edge:
-what is beyond a limit is refused or parked there, with the limit as its reason, and never reaches a
-database or a broker that would refuse it at every attempt. Lengths are bytes of UTF-8.
+Publishers, their dry run, tagger, recorder, acknowledgements, rights and agents check them as data comes
+in. What exceeds a limit is refused or parked there, with the limit as the reason, and never reaches a
+database or a broker that would refuse it at every attempt. Lengths are in bytes of UTF-8.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ MAX_IDENTIFIER: Final = 512
 """An id, a source, a subject's id, a business key, a request, an import, an answer's id: PostgreSQL keeps
 2,704 bytes in an index row, and some rows have two of these."""
 MAX_LIST: Final = 1_000
-"""Identifiers in one field of an event. Who has more publishes several events."""
+"""Identifiers in one field of an event. A publisher with more publishes several events."""
 MAX_TEXT: Final = 2_000
-"""A line for a person: the ground of a refusal, the detail of a dead letter."""
+"""A text for people: the ground of a refusal, the detail of a dead letter."""
 MAX_DECIMAL: Final = 128
 """Characters of a decimal number."""
 MAX_COUNTS: Final = 1_000
-"""Names that an answer counts rows by."""
+"""Names by which an answer counts rows."""
 MAX_CORRECTIONS: Final = 500
 """Fields that one request corrects."""
 MAX_CORRECTED: Final = 400_000
-"""All that one request corrects: encrypted and encoded it has to fit into one command."""
+"""All corrections of one request, which must fit into one command, encrypted and encoded."""
 MAX_MESSAGE: Final = 900_000
-"""What is put on the bus at once; a broker takes a megabyte unless it is told otherwise, frame included."""
+"""A message; by default a broker accepts a megabyte, frame included."""
 MAX_PUBLISHED: Final = 1_000_000
-"""What a publisher sends at once, headers included: what a producer takes unless it is told otherwise."""
+"""A publisher's message, headers included; a producer's default."""
 MAX_COMMAND_RECORDS: Final = 500
-"""Records that one command names."""
+"""Records in one command."""
 MAX_COMMAND: Final = 500_000
-"""What the records of one command take on the bus; more of them are another command."""
+"""Bytes of the records of one command; further records get a command of their own."""
 
 _CONTROL_CATEGORIES = ("Cc", "Cs")
 _controls = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def identifier_problem(text: str) -> str | None:
-    """What is wrong with an identifier; nothing if it is sound. Never with the text itself."""
+    """Return the problem of an identifier, without the text itself; None if it has none."""
     return length_problem(text, MAX_IDENTIFIER) or control_character_problem(text)
 
 
 def line_problem(text: str) -> str | None:
-    """What is wrong with a line for a person; likewise."""
+    """Return the problem of a text for people, without the text itself; None if it has none."""
     return length_problem(text, MAX_TEXT) or control_character_problem(text)
 
 
 def length_problem(text: str, max_bytes: int) -> str | None:
-    """That a text takes more bytes than `most`, if it does."""
+    """Return that a text has more than `max_bytes` bytes; None if it has not."""
     if len(text) <= max_bytes // 4:  # no character takes more than four
         return None
     if len(text) <= max_bytes and len(text.encode("utf-8", "surrogatepass")) <= max_bytes:
@@ -60,15 +60,15 @@ def length_problem(text: str, max_bytes: int) -> str | None:
 
 
 def count_problem(things: Collection[Any], max_items: int) -> str | None:
-    """That there are more of them than `most`, if there are."""
+    """Return that there are more than `max_items` items; None if there are not."""
     return (
         f"has {len(things):,} items; the most is {max_items:,}" if len(things) > max_items else None
     )
 
 
 def control_character_problem(text: str) -> str | None:
-    """That a text holds what no identifier has and not every database can store, if it does."""
-    if text.isprintable():  # what is printable has neither
+    """Return that a text has a control character, which not every database stores; None if it has none."""
+    if text.isprintable():  # the usual case, and faster
         return None
     if any(unicodedata.category(character) in _CONTROL_CATEGORIES for character in text):
         return "holds a control character"
@@ -76,5 +76,5 @@ def control_character_problem(text: str) -> str | None:
 
 
 def replace_controls(text: str) -> str:
-    """A text from outside as a line that every database keeps and every terminal shows."""
+    """Return a text from outside with control characters replaced, cut to a length that databases store."""
     return _controls.sub("\N{REPLACEMENT CHARACTER}", text)[: MAX_TEXT // 4]

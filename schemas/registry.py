@@ -1,4 +1,4 @@
-"""A Confluent schema registry, as the codec needs it: text by id, id by text."""
+"""The schemas in a Confluent schema registry: look up, register and set compatibility."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REJECTED = (409, 422)  # incompatible; no schema, or no such level
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredSchema:
-    """One version that a registry keeps for a topic."""
+    """A version of a topic's schema in a registry."""
 
     version: int
     id: int
@@ -24,13 +24,13 @@ class RegisteredSchema:
 
 
 class Registry:
-    """Schemas under subjects `<topic>-value`. Nothing is registered unless `register` is called."""
+    """A registry, with schemas under subjects `<topic>-value`; only `register` adds a schema."""
 
     def __init__(self, client: SchemaRegistryClient) -> None:
         self._client = client
 
     def get_schema(self, schema_id: int) -> str | None:
-        """The Avro schema of an id; None where the registry has none.
+        """Return the Avro schema of an id; None if the registry does not have it.
 
         Raises:
             RegistryUnavailable: the registry did not answer.
@@ -44,10 +44,10 @@ class Registry:
         return schema.schema_str if schema.schema_type in (None, "AVRO") else None
 
     def find_id(self, topic: str, text: str) -> int:
-        """The id of a schema that is registered for a topic.
+        """Return the id of a schema that is registered for a topic.
 
         Raises:
-            UnknownSchema: it is not.
+            UnknownSchema: it is not registered.
             RegistryUnavailable: the registry did not answer.
         """
         try:
@@ -62,7 +62,7 @@ class Registry:
         return schema_id
 
     def register(self, topic: str, text: str) -> int:
-        """Register a schema for a topic; the answer is its id, the same when it was there before.
+        """Register a schema for a topic, and return its id: the same if it was registered before.
 
         Raises:
             IncompatibleSchema: it is not compatible with what is registered.
@@ -74,7 +74,7 @@ class Registry:
             raise _error_from(cause, f"register {_subject(topic)}") from cause
 
     def list_versions(self, topic: str) -> Sequence[RegisteredSchema]:
-        """Every version that is registered for a topic, oldest first; none where nothing is.
+        """Return every version that is registered for a topic, oldest first.
 
         Raises:
             RegistryUnavailable: the registry did not answer.
@@ -96,7 +96,7 @@ class Registry:
             raise RegistryUnavailable(request=f"versions of {subject}", why=str(cause)) from cause
 
     def get_compatibility(self, topic: str) -> str:
-        """What a change of a topic's schema must be: the topic's own level, else the registry's.
+        """Return the compatibility level of a topic's schema: its own, else the registry's.
 
         Raises:
             RegistryUnavailable: the registry did not answer.
@@ -112,7 +112,7 @@ class Registry:
         return "NONE"
 
     def set_compatibility(self, topic: str, level: str) -> bool:
-        """Set what a change of a topic's schema must be; False where the registry has no such topic yet.
+        """Set the compatibility level of a topic's schema; return False if the topic has none yet.
 
         Raises:
             RegistryUnavailable: the registry did not answer.

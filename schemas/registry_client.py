@@ -1,7 +1,7 @@
-"""The client of a schema registry, with one deadline for each exchange: connecting, sending and reading.
+"""A client of a schema registry with one deadline for each request: connecting, sending and reading.
 
-The time-outs of its own HTTP client begin anew with every byte, so that a registry which drips would keep
-a role for ever.
+The timeouts of its own HTTP client start again with every byte, so that a registry that answers byte by
+byte would block a role permanently.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import httpx2
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 _RETRY_SETTINGS: Final[Mapping[str, int]] = {"max.retries": 1, "retries.wait.ms": 200}
-"""In times and milliseconds: a role that got no answer tries again by itself."""
+"""Few retries, in milliseconds: a role that gets no answer tries again itself."""
 _TIMEOUT_SECONDS: Final = 15.0
 
 
 def open_client(
     url: str, login: str | None, ca: Path | None, seconds: float = _TIMEOUT_SECONDS
 ) -> SchemaRegistryClient:
-    """Reaches a registry: `login` is `user:password`, `ca` a file of certificates to trust.
+    """Return a client: `login` is `user:password`, `ca` a file of certificates to trust.
 
-    No exchange with it takes longer than so many `seconds`.
+    No request takes longer than `seconds`.
 
     Raises:
-        ValueError, OSError: it cannot be reached so, whatever answers.
+        ValueError, OSError: the URL, login or certificates cannot be used.
     """
     configuration: dict[str, str | int] = {"url": url, **_RETRY_SETTINGS}
     if login:
@@ -48,7 +48,7 @@ def open_client(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Session:
-    """What the client asks of its HTTP client."""
+    """The HTTP client of the registry's client, with a deadline for a whole request."""
 
     verify: ssl.SSLContext
     auth: tuple[str, str] | None
@@ -62,7 +62,7 @@ class _Session:
         content: str | None = None,
         params: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """One exchange. An error names the registry, without what it may be asked as."""
+        """Send a request and return its response; errors name the registry without its credentials."""
         address = httpx2.URL(url)
         server = f"{address.scheme}://{address.netloc.decode('ascii')}"
         exchange = self._exchange(
@@ -84,4 +84,4 @@ class _Session:
             return await http_client.send(request)
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: no connection stays open."""

@@ -1,4 +1,4 @@
-"""Single JSON values as Avro wants them, by type and logical type."""
+"""Convert single JSON values to Avro's, by type and logical type."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from schemas.cloudevents import parse_rfc3339
 from schemas.errors import MalformedEvent
 
 Coercer = Callable[[Any], Any]
-"""Takes a value, gives it as Avro wants it, or raises `CoercionError`."""
+"""Takes a JSON value and returns it as Avro's, or raises `CoercionError`."""
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class CoercionError(Exception):
-    """A value does not fit. `path` grows from the inside out; `why` never holds the value."""
+    """A value does not fit its schema; `path` grows from the inside out, `why` never contains the value."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -28,7 +28,7 @@ class CoercionError(Exception):
         self.path = ""
 
     def prefixed(self, name: str) -> CoercionError:
-        """The same, seen from what surrounds it."""
+        """Put a name before the path, and return the error."""
         dot = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{name}{dot}{self.path}"
         return self
@@ -102,7 +102,7 @@ def _instant(value: Any) -> Any:
 
 
 def _decimal(value: Any) -> Any:
-    """From canonical text only; a JSON number with a fraction may have lost digits already."""
+    """Accept canonical text and whole numbers; a JSON number with a fraction may have lost digits."""
     if isinstance(value, str):
         if len(value) <= limits.MAX_DECIMAL and _DECIMAL.fullmatch(value):
             return Decimal(value)
@@ -133,7 +133,7 @@ PLAIN: Mapping[str, Coercer] = {
     "bytes": _bytes,
     "string": _string,
 }
-# Any other logical type says nothing here: the value is the plain type's.
+# A value of any other logical type is one of the plain type.
 LOGICAL: Mapping[tuple[str, str | None], Coercer] = {
     ("int", "date"): _date,
     ("long", "timestamp-millis"): _instant,

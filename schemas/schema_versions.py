@@ -1,4 +1,4 @@
-"""The versions of every schema, together: found by name, by full name and by fingerprint."""
+"""All versions of all schemas, by name, by full name and by fingerprint."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from schemas.scalars import Coercer
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Schema:
-    """One version of the schema of one event type, or of one of Termijn's own messages."""
+    """A version of the schema of an event type, or of one of Termijn's own messages."""
 
     name: str
     version: int
     definition: Any
-    """As JSON."""
+    """The schema as JSON."""
     full_name: str
     parsed: Any
-    """As fastavro wants it."""
+    """The schema as fastavro parsed it."""
     fingerprint: bytes
     """CRC-64-AVRO of the Parsing Canonical Form, little-endian."""
     coerce: Coercer
-    """Takes a JSON value, gives it as Avro wants it."""
+    """Converts a JSON value to Avro's types."""
 
     @property
     def file(self) -> str:
-        """What its file is called."""
+        """The name of its file."""
         return f"{self.name}.{self.version}.avsc"
 
     @property
     def text(self) -> str:
-        """As a schema registry keeps it."""
+        """The schema as a registry keeps it."""
         return json.dumps(self.definition, ensure_ascii=False, separators=(",", ":"))
 
 
 class SchemaSet:
-    """Every version of every schema that is known here."""
+    """All known versions of all schemas."""
 
     def __init__(self, versions: Iterable[Schema]) -> None:
-        """Take schemas together.
+        """Check schemas together.
 
         Raises:
             InvalidSchema: a version is there twice, versions of a schema cannot read each other, or two
@@ -70,11 +70,11 @@ class SchemaSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What there are schemas for, sorted."""
+        """The names of all schemas, sorted."""
         return tuple(self._versions)
 
     def versions(self, name: str) -> tuple[Schema, ...]:
-        """All versions of a schema, oldest first.
+        """Return all versions of a schema, oldest first.
 
         Raises:
             UnknownSchema: there is none.
@@ -82,7 +82,7 @@ class SchemaSet:
         return tuple(self._versions[self.newest(name).name].values())
 
     def newest(self, name: str) -> Schema:
-        """The version in which values are read and written.
+        """Return the version in which values are read and written.
 
         Raises:
             UnknownSchema: there is none.
@@ -92,10 +92,10 @@ class SchemaSet:
         return self._newest[name]
 
     def by_full_name(self, full_name: str) -> Schema | None:
-        """The newest version of the schema of a full name, if there is one."""
+        """Return the newest version of the schema with a full name; None if there is none."""
         name = self._owners.get(full_name)
         return self.newest(name) if name else None
 
     def by_fingerprint(self, fingerprint: bytes) -> Schema | None:
-        """The schema of a fingerprint, if it is known."""
+        """Return the schema with a fingerprint; None if it is not known."""
         return self._by_fingerprint.get(fingerprint)

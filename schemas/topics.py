@@ -1,7 +1,7 @@
-"""Every topic as data: what it carries, how it is keyed and split, how long the log keeps it.
+"""Every Kafka topic: its schema, key, partitions and retention.
 
-What runs and what is deployed are both made from it. The log is personal data too, and Kafka erases
-whole segments: a topic's segments must be much shorter than its retention.
+Roles and deployment both use it. The log contains personal data too, and Kafka deletes whole segments,
+so a topic's segments must be much shorter than its retention.
 """
 
 from __future__ import annotations
@@ -51,43 +51,43 @@ BUSINESS_TYPES: tuple[str, ...] = (
     "suppliers.supplier-engaged",
     "website.feedback-given",
 )
-"""The event types that ship a schema; a company's own come with its own files."""
+"""The event types that ship with a schema; a company adds its own files for its own types."""
 
 OWN_EVENTS: tuple[str, ...] = ("privacy.request-answered", "privacy.request-refused")
-"""The business events that Termijn tells itself; no publisher does."""
+"""The business events that only Termijn itself publishes."""
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic."""
+    """A Kafka topic."""
 
     name: str
     schema: str
     """The schema of its values, in any of its versions: an event type, or a name under `retention/`."""
     key: str
-    """What a message's key is, in words."""
+    """A description of its messages' key."""
     partitions: int
     retention_ms: int | None
-    """How long the log keeps a message, in milliseconds; None is for ever."""
+    """How long Kafka keeps a message, in milliseconds; None: permanently."""
     cleanup: Literal["delete", "compact"] = "delete"
     dated_by_broker: bool = False
-    """Whether a message's timestamp must be when the broker took it, and not what its sender says."""
+    """Whether the broker, and not the sender, must set a message's timestamp."""
 
     @property
     def segment_ms(self) -> int:
-        """How long a segment is written to: it must be closed long before its first message is to go."""
+        """How long a segment is written, in milliseconds: much shorter than the retention."""
         return (self.retention_ms or 7 * _DAY_MS) // 7
 
     @property
     def timestamps(self) -> Mapping[str, str]:
-        """The setting that says whose timestamps its messages have, by Kafka's name, if that matters."""
+        """Kafka's setting of the timestamps' origin, if that matters."""
         return {"message.timestamp.type": "LogAppendTime"} if self.dated_by_broker else {}
 
 
 def business_topic(event_type: str) -> Topic:
-    """The topic of a business event type, shipped or a company's own."""
+    """Return the topic of a business event type, shipped or a company's own."""
     return Topic(
         name=f"{event_type}.v1",
         schema=event_type,
@@ -99,7 +99,7 @@ def business_topic(event_type: str) -> Topic:
 
 
 def event_type_from_topic(topic: str) -> str:
-    """The event type of a business topic's name."""
+    """Return the event type of a business topic's name."""
     return topic.removesuffix(".v1")
 
 
@@ -110,8 +110,8 @@ TAGGED = Topic(
     partitions=6,
     retention_ms=7 * _DAY_MS,
 )
-# With the segment's own time shorter than the shortest term but one, a month: what is parked must not
-# outlive what it is about.
+# Retention and segment together are shorter than a month, the shortest term but one: a dead letter must
+# not outlive the data that it is about.
 DEAD_LETTERS = Topic(
     name="retention.dead-letters.v1",
     schema="dead-letter",
@@ -119,7 +119,7 @@ DEAD_LETTERS = Topic(
     partitions=1,
     retention_ms=24 * _DAY_MS,
 )
-# For ever: a head that is gone from here proves nothing to who reads it first.
+# Permanently: a reader who comes later needs every head.
 EVIDENCE_HEADS = Topic(
     name="retention.evidence-heads.v1",
     schema="evidence-head",
@@ -135,14 +135,14 @@ SIGHTINGS = Topic(
     partitions=6,
     retention_ms=1 * _DAY_MS,
 )
-"""What the watch has seen of commands, split so that all about one command is in one place."""
+"""The watch's observations of commands, with all of one command in one partition."""
 
 _WATCH_TABLES = ("watched", "counted")
-"""What the watch keeps, each in a log of its own."""
+"""The watch's tables, each with a changelog topic of its own."""
 
 
 def watch_topics(app: str) -> list[Topic]:
-    """What the watch writes, whose group is `app`: the sightings, and the logs of its tables."""
+    """Return the topics that the watch with group `app` writes: sightings and its tables' changelogs."""
     return [
         SIGHTINGS,
         *(
@@ -160,7 +160,7 @@ def watch_topics(app: str) -> list[Topic]:
 
 
 def command_topic(system: str) -> Topic:
-    """The topic on which one system is told what to do."""
+    """Return the topic of a system's commands."""
     return Topic(
         name=f"retention.commands.{system}.v1",
         schema="command",
@@ -171,7 +171,7 @@ def command_topic(system: str) -> Topic:
 
 
 def acknowledgement_topic(system: str) -> Topic:
-    """The topic on which one system answers."""
+    """Return the topic of a system's acknowledgements."""
     return Topic(
         name=f"retention.acks.{system}.v1",
         schema="acknowledgement",

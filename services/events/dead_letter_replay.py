@@ -1,7 +1,7 @@
-"""Replaying: a dead letter's original goes back as it came, with our word on when it arrived first.
+"""Replay of dead letters: the original message is sent again, with proof of when it first arrived.
 
-Only who has the key of the dead letters can give that word, and it is good for this message alone: a
-publisher who could choose an arrival could pass off any event as one of its time.
+Only the holder of the dead letters' key can make that proof, and it is valid for this message alone: a
+publisher who could choose an arrival time could pass off an old event as one that came in time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 def replay_headers(letter: DeadLetter, original: OriginalMessage, cipher: AeadCipher) -> Headers:
-    """The headers with which it goes back: its own, and when it arrived."""
+    """Return the headers of the replayed message: its own, and the proof of when it first arrived."""
     headers = _without_arrival(original.headers)
     arrived_at = (original.arrived or letter.at).isoformat().encode()
     context = _binding_context(letter.topic, original.key, original.value, headers)
@@ -40,7 +40,7 @@ def first_arrival(
     headers: Sequence[tuple[str, bytes | None]],
     cipher: AeadCipher,
 ) -> datetime | None:
-    """When a message that was replayed arrived first; nothing for one that was not, whatever it says."""
+    """Return when a replayed message first arrived; None for one without a valid proof."""
     header = next((value for name, value in headers if name == ARRIVAL_HEADER), None)
     if header is None:
         return None
@@ -59,7 +59,7 @@ def _without_arrival(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
 
 
 def _binding_context(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> str:
-    """What the word is bound to: the topic, and all that the message says."""
+    """Return what the proof is bound to: the topic, and a digest of the whole message."""
     parts = (
         key or b"",
         value or b"",

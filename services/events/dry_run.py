@@ -1,7 +1,7 @@
-"""Rehearsing: what would become of each event of a file, without a bus and without a ledger.
+"""Dry run of publishing: what would happen to each event of a file, without Kafka and without a ledger.
 
-Each event is put as it would go onto the bus, and then judged by the very code of the tagger and the
-recorder. What only the ledger knows, an identity that it has seen with other content, is not known here.
+Each event is encoded as for the bus and then checked by the code of the tagger and the recorder. Only the
+ledger knows an id that an earlier event with other content has taken; a dry run does not.
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ from services.policy.tagging import TaggingFailed
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
 
 _FirstLines = Mapping[UUID, tuple[int, bytes]]
-"""Of each identity that stands in several lines the one that is the event, and its content hash."""
+"""For each event id that several lines have, the line that counts, and its content hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRunResult:
-    """What would become of one line."""
+    """What would happen to one line of a file."""
 
     line: int
     """Counted from 1."""
     outcome: Outcome
-    """`parked` is a dead letter; `refused` cannot go onto the bus as the event that it means to be."""
+    """`parked` would become a dead letter; `refused` cannot be published as the event that it describes."""
     reason: str = ""
-    """In a word: that of the dead letter, or why it cannot go onto the bus."""
+    """The dead letter's reason, or a short reason why it cannot be published."""
     key: str = ""
-    """Which field or attribute is wrong."""
+    """The field or attribute with the problem."""
     why: str = ""
     event: CloudEvent | None = None
-    """Nothing where the line is no event."""
+    """None where the line is not an event."""
     left_out: tuple[str, ...] = ()
-    """Fields that its schema does not know, by path: they would not go onto the bus."""
+    """The paths of fields that its schema does not have: they would not be published."""
     subject: str | None = None
     held_back: str | None = None
-    """The import, or the group of live history, that would hold it back until it is released."""
+    """The import, or the group of old live events, that would hold it back until it is released."""
     holdings: tuple[Mapping[str, Any], ...] = ()
-    """As the tagger passes them on, each with its `subject`."""
+    """Its holdings as in the tagged event, each with its `subject`."""
 
     @property
     def is_rejected(self) -> bool:
-        """Whether it would not be recorded."""
+        """Whether the event would not be recorded."""
         return self.outcome in ("parked", "refused")
 
 
 class _NotPublishable(Exception):
-    """It cannot go onto the bus as the event that it means to be."""
+    """The event cannot be published as the event that it describes."""
 
     def __init__(self, reason: str, key: str, why: str) -> None:
         super().__init__(reason)
@@ -81,17 +81,17 @@ class _NotPublishable(Exception):
 
 
 class DryRun:
-    """Judges events under one policy."""
+    """Checks events under one policy."""
 
     def __init__(
         self, policy: Policy, schemas: SchemaSet, now: datetime, bound: timedelta = DEFAULT_BOUND
     ) -> None:
-        """Put the parts together; `now` is when the events would arrive, UTC.
+        """Prepare a dry run; `now` is when the events would arrive, UTC.
 
-        What is older by more than `bound` would be held back.
+        Events that are older than `now` by more than `bound` would be held back.
 
         Raises:
-            FieldNotEncryptable: the policy encrypts a field that cannot be.
+            FieldNotEncryptable: the policy encrypts a field that cannot be encrypted.
         """
         topics = {topic.name: topic for topic in map(business_topic, policy.events)}
         self._policy = policy
@@ -105,7 +105,7 @@ class DryRun:
             self._encryption = FieldEncryptor(policy=policy, keys=_ThrowawayKeys(), now=lambda: now)
 
     def run_file(self, source: Source, backfill: str | None = None) -> Iterator[DryRunResult]:
-        """What would become of each line of a file, in its order; `backfill` names the import, if any.
+        """Return what would happen to each line of a file, in order; `backfill` names the import, if any.
 
         Raises:
             InvalidEventLine: the file cannot be read.
@@ -115,7 +115,7 @@ class DryRun:
             yield self._run_line(number, text, backfill, firsts)
 
     def _find_first_lines(self, source: Source, backfill: str | None) -> _FirstLines:
-        """As the recorder has it: the first by event time, and then by its place."""
+        """Find the line that counts of those with one event id: the first by event time, as recorded."""
         lines: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
         for number, text in read_lines(source):
             with suppress(MalformedEvent):
@@ -163,7 +163,7 @@ class DryRun:
             )
 
     def _plan_event(self, event: CloudEvent) -> tuple[TaggedMessage, IngestionPlan]:
-        """What the tagger would pass on of an event, and what the recorder would make of it."""
+        """Return the tagged event that the tagger would send, and the recorder's plan for it."""
         place = RecordMetadata(business_topic(event.type).name, 0, 0)
         headers = to_headers(event)
         body = self._encode_body(event)
@@ -195,7 +195,7 @@ class DryRun:
         )
 
     def _encode_body(self, event: CloudEvent) -> bytes:
-        """The value of its message."""
+        """Return the value of an event's message."""
         topic = business_topic(event.type)
         if event.type not in self._policy.events:
             why = f"the policy knows no event type {event.type!r}: nobody reads {topic.name}"
@@ -216,13 +216,13 @@ def _parse_event(text: str) -> CloudEvent:
     try:
         return parse_structured(text)
     except MalformedEvent as cause:
-        if cause.key in ("json", "data"):  # no message could say it
+        if cause.key in ("json", "data"):  # no message could contain it
             raise _NotPublishable("no-event", cause.key, cause.why) from cause
         raise
 
 
 class _ThrowawayKeys:
-    """Keys for a rehearsal only, the same for the same event: nothing is ever read with them."""
+    """Keys for a dry run, the same for the same event; nothing is ever decrypted with them."""
 
     def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
         return {event: event for event in events}

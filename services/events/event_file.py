@@ -1,4 +1,4 @@
-"""A file of CloudEvents in structured mode, one JSON object a line; `-` is standard input."""
+"""Read a file of CloudEvents in structured mode, one JSON object a line; `-` is standard input."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from services.policy.sources import check_source
 from services.policy.tagging import TaggedEvent, TaggingFailed, tag
 
 _BOM = b"\xef\xbb\xbf"
-"""What some programs of Windows put before UTF-8."""
+"""The byte order mark that some programs of Windows write before UTF-8."""
 
 
 class InvalidEventLine(TermijnError):
-    """A line of an event file cannot be used; nothing was done with the file.
+    """A line of an event file is invalid; nothing was done with the file.
 
-    The operator mends the line that it names.
+    The operator fixes the line that the error names.
     """
 
     def __init__(self, file: str, line: int, key: str, why: str) -> None:
@@ -38,7 +38,7 @@ class InvalidEventLine(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BufferedInput:
-    """What came through a pipe, which gives it once only; here it can be read again."""
+    """The content of a pipe, which can be read only once, copied so that it can be read again."""
 
     name: str
     file: IO[bytes]
@@ -48,17 +48,18 @@ class BufferedInput:
 
 
 Source = Path | BufferedInput
-"""Where events come from; as text it is the name that errors call it by."""
+"""A source of events; as text it is the file's name in errors."""
 
 
 @contextmanager
 def open_rereadable(path: Path) -> Iterator[Source]:
-    """Something that can be read more than once: a file itself, or what a pipe gives until its end.
+    """Open a file, or a copy of a pipe's content, so that it can be read more than once.
 
-    That lies in a temporary file without a name, which nobody else can open and which is gone with us.
+    The copy is in a temporary file without a name, which no other process can open and which ends with
+    this one.
 
     Raises:
-        InvalidEventLine: it cannot be read.
+        InvalidEventLine: the file cannot be read.
     """
     with open_bytes(path) as file:
         if str(path) != "-" and stat.S_ISREG(fstat(file.fileno()).st_mode):
@@ -71,7 +72,7 @@ def open_rereadable(path: Path) -> Iterator[Source]:
 
 
 def read_events(source: Source) -> Iterator[tuple[int, CloudEvent]]:
-    """The events of a file with their line numbers, counted from 1; empty lines are passed over.
+    """Return the events of a file with their line numbers, counted from 1; empty lines are skipped.
 
     Raises:
         InvalidEventLine: a line is not a CloudEvent, or the file cannot be read.
@@ -84,7 +85,7 @@ def read_events(source: Source) -> Iterator[tuple[int, CloudEvent]]:
 
 
 def read_lines(source: Source) -> Iterator[tuple[int, str]]:
-    """The lines of a file with their numbers, counted from 1; empty lines are passed over.
+    """Return the lines of a file with their numbers, counted from 1; empty lines are skipped.
 
     Raises:
         InvalidEventLine: the file cannot be read, or a line of it is not UTF-8.
@@ -97,7 +98,7 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
 
 
 def read_tagged_events(source: Source, policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
-    """The events of a file, each once, tagged by the policy; one that stands there twice counts once.
+    """Return the events of a file, tagged by the policy; an event that is there twice counts once.
 
     Raises:
         InvalidEventLine: a line is not a CloudEvent, cannot be tagged, or has an identity that another line
@@ -122,10 +123,10 @@ def read_tagged_events(source: Source, policy: Policy) -> list[tuple[CloudEvent,
 
 @contextmanager
 def open_bytes(source: Source) -> Iterator[IO[bytes]]:
-    """The bytes of a file; `-` is standard input.
+    """Open a file for its bytes; `-` is standard input.
 
     Raises:
-        InvalidEventLine: it cannot be opened.
+        InvalidEventLine: the file cannot be opened.
     """
     if isinstance(source, BufferedInput):
         source.file.seek(0)
@@ -141,7 +142,7 @@ def open_bytes(source: Source) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _naming_file(source: Source) -> Iterator[None]:
-    """Say of a file that it cannot be read; what the caller does between two lines is not its fault."""
+    """Turn errors of reading a file into `InvalidEventLine`."""
     try:
         yield
     except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError

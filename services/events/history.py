@@ -1,8 +1,8 @@
-"""History: what comes live and is older than its arrival by more than a bound waits for a person.
+"""Old live events: an event that is older than its arrival by more than a bound is held back.
 
-A publisher's time is a claim: whoever writes an old one could have another's data erased at once. So such
-events are held back in groups, one an event type and day of arrival, that a named operator releases as an
-import is released.
+An event's time is only the publisher's claim, and an old one could have another person's data erased at
+once. So such events are held back in groups, one for each event type and day of arrival, until a named
+operator releases the group as an import is released.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from datetime import UTC, datetime, timedelta
 from schemas.cloudevents import RESERVED_PREFIX
 
 DEFAULT_BOUND = timedelta(days=7)
-"""How much older than its arrival a live event may be, unless a setting says otherwise."""
+"""How much older than its arrival a live event may be; a setting can change it."""
 
 
 def history_group(
     event_type: str, time: datetime, arrived: datetime, bound: timedelta
 ) -> str | None:
-    """The group that holds an event of that time and arrival back; nothing if it is not too old."""
+    """Return the group that holds back an event of that time and arrival; None if it is not too old."""
     if arrived - time <= bound:
         return None
     return f"{RESERVED_PREFIX}{arrived.astimezone(UTC):%Y-%m-%d}/{event_type}"
 
 
 def numbered_group(group: str, number: int) -> str:
-    """What a group is called that follows on one that was released: its 2nd, 3rd ..."""
+    """Return the name of the 2nd, 3rd ... group after one of the same name was released."""
     return group if number == 1 else f"{group}/{number}"
 
 
 def is_group(backfill: str) -> bool:
-    """Whether a name is a group's; no publisher's import is called so."""
+    """Whether a name is that of a group, and not of an import."""
     return backfill.startswith(RESERVED_PREFIX)
 
 
 def event_type_of_group(group: str) -> str:
-    """The event type whose events a group holds back."""
+    """Return the event type whose events a group holds back."""
     return group.removeprefix(RESERVED_PREFIX).split("/")[1]
 
 
 def format_bound(bound: timedelta) -> str:
-    """The bound for people: whole days, or seconds where it is none."""
+    """Return the bound as text: in days if they are whole, else in seconds."""
     if bound % timedelta(days=1):
         return f"{bound.total_seconds():g} seconds"
     return f"{bound.days} days"

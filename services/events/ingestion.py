@@ -1,4 +1,4 @@
-"""Arriving: the bytes of a tagged event, off the bus, become what recording takes."""
+"""Decode tagged events from the bus, and plan what each becomes in the ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, Tagg
 from services.policy.sources import check_source
 from services.policy.tagging import DecisionValue
 
-# What stands behind it in a tagged event is informative: windows follow from the active policy alone.
+# The fields after it in a tagged event are informative: windows follow from the active policy alone.
 _LAST_DECODED_FIELD = "deciding"
 _IDENTIFIERS = ("source", "id", "type", "topic", "backfill")
 
@@ -28,21 +28,22 @@ class TaggedEventReader:
     codec: Codec
 
     def read_plan(self, payload: bytes | None) -> IngestionPlan:
-        """What the value of a message comes to.
+        """Return the plan for the tagged event in a message's value.
 
         Raises:
-            DecodingFailed: it is no tagged event, or holds what no database keeps.
-            TaggingFailed: its source or deciding fields do not fit the policy; the tagger's may be another.
+            DecodingFailed: it is not a tagged event, or has a text that not every database can store.
+            TaggingFailed: its source or decision fields do not fit the policy, which may differ from the
+                tagger's.
         """
         arrival = self.read_row(payload)
         check_source(arrival, self.planner.policy)
         return self.planner.plan_event(arrival)
 
     def read_row(self, payload: bytes | None) -> TaggedEventRow:
-        """The tagged event of a message's value, whatever the policy makes of it.
+        """Return the tagged event in a message's value, without looking at the policy.
 
         Raises:
-            DecodingFailed: it is none, or holds what no database keeps.
+            DecodingFailed: it is not a tagged event, or has a text that not every database can store.
         """
         value = self.codec.decode_prefix(TAGGED, payload, _LAST_DECODED_FIELD)
         _check_texts(value, TAGGED)
@@ -65,10 +66,10 @@ class TaggedEventReader:
 
 
 def decode_storable(codec: Codec, topic: Topic, payload: bytes | None) -> Mapping[str, Any]:
-    """The value of one of our own topics, as a database can keep it.
+    """Return the value of a message on one of Termijn's own topics, for storing in a database.
 
     Raises:
-        DecodingFailed: it is none, or a text of it has a null character, which PostgreSQL keeps nowhere.
+        DecodingFailed: it does not fit, or has a null character in a text, which PostgreSQL cannot store.
     """
     value = codec.decode(topic, payload)
     _check_texts(value, topic)

@@ -1,7 +1,7 @@
-"""Plans: what a tagged event comes to in the ledger, whatever the ledger holds.
+"""Plan what a tagged event becomes in the ledger: records, clock changes and a privacy event.
 
-Events of one shape (`services.events.templates`) are planned once, from one with stand-ins for its
-identifiers; the others of that shape only fill theirs in. What has no shape is planned by itself.
+A plan does not depend on what the ledger holds. Events of one shape (`services.events.templates`) are
+planned once, with placeholders for identifiers, which each event fills in. Others are planned singly.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_TEMPLATES = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedEventRow:
-    """A tagged event as it comes off the bus: deciding fields, and where its original stood."""
+    """A tagged event from the bus: its decision fields, and topic, partition and offset of its original."""
 
     source: str
     id: str
@@ -45,51 +45,51 @@ class TaggedEventRow:
     partition: int
     offset: int
     backfill: str | None = None
-    """The import that brings it."""
+    """The import that it belongs to."""
     history: str | None = None
-    """The group of live history that it is of, by the tagger's word."""
+    """The group of old live events that the tagger put it into."""
 
     @property
     def data(self) -> Mapping[str, DecisionValue]:
-        """The deciding fields: all that tagging looks at."""
+        """The decision fields, which are all that tagging needs."""
         return self.decision_fields
 
 
 class PlannedRecord(NamedTuple):
-    """A record to be: an event's data on one subject."""
+    """A record to be inserted: an event's data on one subject."""
 
     record_id: UUID
     subject: str
     clocks: Sequence[ClockRef]
     next_check_at: datetime | None
-    """The first instant, fixed by the event itself, at which a step of it can become due."""
+    """The first instant, UTC, fixed by the event itself, at which an obligation can become due."""
 
 
 class PlannedClockChange(NamedTuple):
-    """A clock to be moved."""
+    """A clock to be ended or started."""
 
     clock: ClockRef
     move: Literal["start", "end"]
 
 
 class IngestionPlan(NamedTuple):
-    """What an arrival comes to."""
+    """What a tagged event becomes in the ledger."""
 
     event: TaggedEventRow
     event_id: UUID
     decision_json: str
-    """Its deciding fields as canonical JSON."""
+    """Its decision fields as canonical JSON."""
     subject: str | None
-    """Its own, among those of its records."""
+    """Its own subject, one of those of its records."""
     records: Sequence[PlannedRecord]
     clock_changes: Sequence[PlannedClockChange]
     privacy_event: PrivacyEvent | None = None
 
     @property
     def history(self) -> str | None:
-        """The group of live history that it is of, if there is anything of it to be held back.
+        """The group of old live events that it belongs to; None if nothing in it is to be held back.
 
-        What is said of a person, and the start of a clock, counts whatever its time.
+        A privacy event and the start of a clock count whatever their time.
         """
         makes_due = self.records or any(change.move == "end" for change in self.clock_changes)
         return self.event.history if makes_due else None
@@ -97,19 +97,19 @@ class IngestionPlan(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestionPlanner:
-    """Plans arrivals under one policy, and remembers the shapes that it has met."""
+    """Plans tagged events under one policy, with a template for each shape of events."""
 
     policy: Policy
     _shapes: dict[str, Shapes] = field(default_factory=dict, init=False)
     _retiring: tuple[datetime, ...] = field(default=(), init=False)
     _templates: dict[object, _PlanTemplate | None] = field(default_factory=dict, init=False)
-    """By event type, shape and era; nothing for a shape that has no template."""
+    """By event type, shape and era of retirements; None for a shape that has no template."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_retiring", retiring.retirement_times(self.policy))
 
     def plan_event(self, arrival: TaggedEventRow) -> IngestionPlan:
-        """The plan of an arrival; the same as `plan` makes.
+        """Return the plan of a tagged event: the same as `build_plan` returns.
 
         Raises:
             TaggingFailed: its deciding fields do not fit the policy.
@@ -141,7 +141,7 @@ class IngestionPlanner:
         self, arrival: TaggedEventRow, shapes: Shapes, values: Sequence[str], planned: IngestionPlan
     ) -> _PlanTemplate | None:
         if planned.privacy_event:
-            return None  # what is said is made of more than identifiers, and is rare
+            return None  # a privacy event has more than identifiers, and is rare
         placeholder_row = replace(
             arrival, decision_fields=shapes.with_placeholders(arrival.decision_fields)
         )
@@ -150,7 +150,7 @@ class IngestionPlanner:
 
 
 def build_plan(arrival: TaggedEventRow, policy: Policy) -> IngestionPlan:
-    """Plan an arrival by itself.
+    """Plan a tagged event without a template.
 
     Raises:
         TaggingFailed: its deciding fields do not fit the policy.
@@ -181,7 +181,7 @@ def build_plan(arrival: TaggedEventRow, policy: Policy) -> IngestionPlan:
 
 
 class _PlanTemplate:
-    """The plans of one shape, made from one of its events with stand-ins."""
+    """The template of the plans of one shape, made from one of its events with placeholders."""
 
     __slots__ = ("_clocks", "_deciding", "_moves", "_policy", "_records", "_subject")
 
@@ -216,7 +216,7 @@ class _PlanTemplate:
         ]
 
     def fill(self, arrival: TaggedEventRow, values: Sequence[str]) -> IngestionPlan:
-        """The plan of one event."""
+        """Return the plan of an event with these identifiers."""
         source, id = arrival.source, arrival.id
         event = event_id(arrival.type, source, id)
         clocks = [
@@ -255,7 +255,7 @@ def _clock_ref(clock: ClockKey) -> ClockRef:
 
 
 def _earliest_ending_terms(terms: frozenset[EventTerm], policy: Policy) -> Sequence[EventTerm]:
-    """Those of the terms of which one runs out first, whenever the event was."""
+    """Return the terms of which one ends first, whatever the time of the event."""
     by_rule: dict[str | None, EventTerm] = {}
     for event_term in sorted(
         terms, key=lambda event_term: policy.systems[event_term.system].lead_time_period.exact
@@ -272,7 +272,7 @@ def _earliest_ending_terms(terms: frozenset[EventTerm], policy: Policy) -> Seque
 
 
 def _upper_bound(term: EventTerm, policy: Policy) -> timedelta:
-    """So long after the event it has certainly run out."""
+    """Return a time after the event by which a term has certainly ended."""
     if term.rule is None:
         return timedelta(0)
     rule = policy.rules[term.rule]
@@ -282,7 +282,7 @@ def _upper_bound(term: EventTerm, policy: Policy) -> timedelta:
 
 
 def _lower_bound(term: EventTerm, policy: Policy) -> timedelta:
-    """So long after the event it has certainly not run out."""
+    """Return a time after the event by which a term has certainly not ended."""
     if term.rule is None:
         return timedelta(0)
     period = policy.rules[term.rule].period

@@ -1,4 +1,4 @@
-"""Publishing: events of a file onto the bus, as Avro, keyed by subject."""
+"""Publish the events of a file to Kafka, as Avro, with the data subject as key."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ _BATCH_BYTES = 512 * 1024
 
 
 class MessageSender(Protocol):
-    """Where events go."""
+    """Sends messages to Kafka."""
 
     def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
-        """Send all, and return where each stands once the broker has taken every one."""
+        """Send all, and return the offset of each once the broker has acknowledged every one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
-    """Puts events on the bus."""
+    """Checks, encrypts and encodes events, and sends them."""
 
     policy: Policy
     codec: Codec
     sender: MessageSender
     encryption: FieldEncryptor | None = None
-    """What encrypts the fields that the policy names; nothing where it names none."""
+    """Encrypts the fields that the policy names; None where it names none."""
     leave_out_unknown: bool = False
-    """Whether a field that the schema does not know is left out; else its line is refused."""
+    """Whether a field that the schema does not have is left out; else its line is refused."""
     wait_until_recorded: Callable[[], None] | None = None
-    """Called after every `_BATCH_BYTES`: waits until what was sent is recorded."""
+    """Waits until all that was sent is recorded; called after every `_BATCH_BYTES`."""
 
     def build_message(self, event: CloudEvent) -> OutgoingMessage:
-        """The event as it goes onto the bus.
+        """Return the message of an event.
 
         Raises:
-            TaggingFailed: the policy could not tag it: it would only become a dead letter.
+            TaggingFailed: the policy cannot tag it, so it would only become a dead letter.
             EncodingFailed: its data does not fit its schema.
             UnknownSchema: its type has no schema.
             FieldNotText, NoKeyHolder: a field of it cannot be encrypted.
@@ -76,7 +76,7 @@ class Publisher:
     def send_batches(
         self, messages: Iterator[OutgoingMessage]
     ) -> Iterator[Sequence[RecordMetadata]]:
-        """Send messages, and say after each batch where the brokers have put them."""
+        """Send messages, and return after each batch the offset of each message."""
         batch: list[OutgoingMessage] = []
         size = recorded_size = 0
         for message in messages:
@@ -92,11 +92,11 @@ class Publisher:
         yield self.sender.send(batch)
 
     def messages_from_file(self, source: Source, backfill: str | None) -> Iterator[OutgoingMessage]:
-        """The messages of a file's events, in its order.
+        """Return the messages of a file's events, in its order.
 
         Raises:
-            InvalidEventLine: naming the first line that cannot be published.
-            MalformedEvent: no import can be called so.
+            InvalidEventLine: a line cannot be published; the error names the first.
+            MalformedEvent: the name of the import is not valid.
         """
         if backfill is not None and (why := limits.identifier_problem(backfill)):
             raise MalformedEvent(key="backfill", why=why)
@@ -116,7 +116,7 @@ class Publisher:
                 yield message
 
     def _check_no_unknown_field(self, event: CloudEvent) -> None:
-        """A typing error in an optional field would change whose event it is, or until when it counts."""
+        """Refuse unknown fields: a typing error in an optional one could change whose event it is."""
         unknown = self.codec.unknown_fields(business_topic(event.type), event.data)
         if unknown and not self.leave_out_unknown:
             raise EncodingFailed(
@@ -125,7 +125,7 @@ class Publisher:
 
 
 def unknown_field_problem(event_type: str) -> str:
-    """What is wrong with a field that the schema does not know, and what to do."""
+    """Return the problem of a field that the schema does not have, and what to do."""
     return f"is no field of {event_type}; mend its name, or leave it out (--leave-out)"
 
 

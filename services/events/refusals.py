@@ -1,4 +1,4 @@
-"""Why the tagger refuses an event: the same words on a dead letter and in a rehearsal."""
+"""Why the tagger rejects an event: the reasons of dead letters and of dry runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TAGGING_ERRORS = (DecodingFailed, MalformedEvent, TaggingFailed)
 
 
 def rejection_reason(cause: TaggingError) -> tuple[str, str]:
-    """The reason in a word, and in words; never with anything of the event's data."""
+    """Return the reason as a code, and as a text; neither contains any of the event's data."""
     match cause:
         case DecodingFailed():
             return "undecodable", cause.why

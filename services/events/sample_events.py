@@ -1,4 +1,4 @@
-"""Sample events over all processes of the shipped policy, around now: some fall due within seconds.
+"""Sample events for all processes of the shipped policy, with times such that some are due in seconds.
 
 The people in them are made up.
 """
@@ -24,15 +24,15 @@ _SOON = timedelta(seconds=90)
 def sample_events(
     policy: Policy, now: datetime, *, seed: int, companies: int
 ) -> Iterator[CloudEvent]:
-    """Events of every type, around some companies of their own for each seed.
+    """Return events of every type, about as many companies as asked, which differ for each seed.
 
-    The terms of about a third run out within `_SOON` after `now` (UTC).
+    The terms of about a third of the events end within `_SOON` after `now`, UTC.
     """
     return iter(_Story(policy, now, Random(seed)).events(f"{seed:x}", companies))
 
 
 class _Story:
-    """One made-up company's history, told backwards from the terms that run out about now."""
+    """The history of made-up companies, dated backwards from terms that end about now."""
 
     def __init__(self, policy: Policy, now: datetime, random: Random) -> None:
         self._policy = policy
@@ -40,7 +40,7 @@ class _Story:
         self._random = random
 
     def events(self, prefix: str, companies: int) -> list[CloudEvent]:
-        """All events, oldest first."""
+        """Return all events, oldest first."""
         made = [
             event
             for number in range(1, companies + 1)

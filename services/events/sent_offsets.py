@@ -1,4 +1,4 @@
-"""Where what was sent stands on the bus, in runs of offsets: a file of millions takes a few of them."""
+"""The offsets of sent messages, kept as runs, so that a file of millions takes little memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.kafka.producer import KafkaProducer, OutgoingMessage, RecordMetada
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetRecorder:
-    """Sends, and remembers where everything came to stand."""
+    """A sender that keeps the offsets of all that it sends."""
 
     sender: KafkaProducer
     _runs: defaultdict[tuple[str, int], list[tuple[int, int]]] = field(
@@ -21,7 +21,7 @@ class OffsetRecorder:
     """By topic and partition: the first offset of each run, and the one after its last."""
 
     def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
-        """Send all, as the sender does."""
+        """Send all, and return their offsets."""
         placed = self.sender.send(messages)
         for metadata in sorted(placed, key=lambda metadata: metadata.offset):
             runs = self._runs[metadata.topic, metadata.partition]
@@ -33,11 +33,11 @@ class OffsetRecorder:
 
     @property
     def topics(self) -> set[str]:
-        """The topics that something was sent to."""
+        """The topics that a message was sent to."""
         return {topic for topic, _ in self._runs}
 
     def contains(self, topic: str, partition: int, offset: int) -> bool:
-        """Whether something that was sent stands there."""
+        """Whether the message at that offset was sent by this sender."""
         runs = self._runs.get((topic, partition), [])
         index = bisect_right(runs, offset, key=lambda run: run[0]) - 1
         return index >= 0 and offset < runs[index][1]

@@ -1,7 +1,6 @@
-"""The tagged event as it goes on the bus: what follows from an event, without its body.
+"""The tagged event on the bus: what follows from a business event, without its body.
 
-No client of the bus is in it: whatever reads and writes around it, the same message gives the same
-bytes.
+It does not depend on a Kafka client: the same message always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from services.policy.tagging import Holding, TaggedEvent, tag
 
 Headers = Sequence[tuple[str, bytes | None]]
 WindowOf = Callable[[Holding], Window]
-"""The window of a holding as far as the event alone tells it."""
+"""Returns the window of a holding that follows from the event alone."""
 
 
 class RecordMetadata(NamedTuple):
-    """Where a message stands on the bus."""
+    """Topic, partition and offset of a message."""
 
     topic: str
     partition: int
@@ -35,18 +34,18 @@ class RecordMetadata(NamedTuple):
 
 
 class TaggedMessage(NamedTuple):
-    """What the tagger passes on of one event."""
+    """The message of a tagged event."""
 
     type: str
     key: bytes
     value: bytes
     rules: tuple[str, ...]
-    """The rules of its holdings, one each."""
+    """The rule of each of its holdings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableParts:
-    """What an event says of itself that differs in every message, and not by its shape."""
+    """The parts of a tagged event that differ in every message: time, content hash and decision fields."""
 
     time: datetime
     content_hash: bytes
@@ -55,7 +54,7 @@ class VariableParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedEventBuilder:
-    """Makes tagged events out of events."""
+    """Builds tagged events from events under one policy."""
 
     policy: Policy
     codec: Codec
@@ -63,7 +62,7 @@ class TaggedEventBuilder:
     def build(
         self, event: CloudEvent, place: RecordMetadata, history: str | None = None
     ) -> TaggedMessage:
-        """The tagged event of the event that stands there; `history` is the group it is held in.
+        """Return the tagged event of the event at `place`; `history` is the group that holds it back.
 
         Raises:
             MalformedEvent: it is too large.
@@ -91,7 +90,7 @@ class TaggedEventBuilder:
         return TaggedMessage(event.type, tagged.message_key.encode(), encoded, rules)
 
     def window_dates(self, time: datetime) -> WindowOf:
-        """The windows of an event of that time."""
+        """Return a function that gives the windows of holdings of an event of that time."""
         return lambda holding: compute_window(holding, time, NO_FACTS, self.policy)
 
     def value(
@@ -103,7 +102,7 @@ class TaggedEventBuilder:
         window_of: WindowOf,
         history: str | None,
     ) -> dict[str, Any]:
-        """The tagged event as a value of its schema."""
+        """Return the tagged event as a value of its Avro schema."""
         return {
             "source": event.source,
             "id": event.id,
@@ -126,7 +125,7 @@ class TaggedEventBuilder:
         }
 
     def _records(self, tagged: TaggedEvent, window_of: WindowOf) -> list[dict[str, Any]]:
-        """The holdings with their windows as far as the event alone tells them: informative."""
+        """Return the holdings by subject with the windows that follow from the event alone; informative."""
         records: dict[str, list[dict[str, Any]]] = {}
         for holding in tagged.holdings:
             holding_window = window_of(holding)

@@ -1,7 +1,7 @@
-"""From a business message to its tagged event: by a template where its shape is known, else plainly.
+"""Make the tagged event of a business message, with a template if its shape is known.
 
-Both ways give the same bytes. A template is made by the plain way, out of the first event of its shape,
-and is used only if it gives back what the plain way gave for that event.
+The fast path with a template and the slow path give the same bytes. The slow path makes the template from
+the first event of a shape, and it is used only if it gives the same bytes for that event.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, Holding, Tag
 
 _MAX_CLOCK_SKEW = timedelta(days=1)
 _MAX_TEMPLATES = 1_000
-# What is visible ASCII stands in the tag as it stands in the header.
+# Visible ASCII is the same in the tagged event as in the header.
 _is_plain_ascii = re.compile(rb"[!-~]{1,512}").fullmatch
 _parse_plain_time = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?!000000)\d{6})?Z").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
 class _CachedTemplate:
-    """The template of a shape, and the holdings of which an event fixes the windows."""
+    """The template of a shape, and the holdings whose windows the event itself fixes."""
 
     template: TaggedEventTemplate
     fixed_holdings: Sequence[Holding]
@@ -51,14 +51,14 @@ class _CachedTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTagger:
-    """Makes tagged events out of business messages."""
+    """Makes tagged events from business messages."""
 
     policy: Policy
     codec: Codec
     topics: Mapping[str, Topic]
-    """The business topics by name; the event type is the topic's schema."""
+    """The business topics by name; a topic's schema is its event type."""
     bound: timedelta = DEFAULT_BOUND
-    """What is older than its arrival by more than this is history."""
+    """A live event that is older than its arrival by more than this is held back."""
     _templates_by_topic: dict[str, _TypeTemplates] = field(default_factory=dict, init=False)
 
     def tag_message(
@@ -69,14 +69,15 @@ class EventTagger:
         arrived_at: datetime,
         taken_at: datetime | None = None,
     ) -> TaggedMessage:
-        """The tagged event of a message that arrived at an instant, UTC.
+        """Return the tagged event of a message that arrived at an instant, UTC.
 
-        A publisher may have a say in `arrived`, but not in `taken`, by which it is told what is history.
+        `taken_at`, by default the same, decides whether an event is old. A publisher may influence
+        `arrived_at`, but not `taken_at`.
 
         Raises:
-            DecodingFailed: its body is no value of its topic's schema.
-            MalformedEvent: its headers are no event's, or not of this topic's type.
-            TaggingFailed: the policy cannot tag it, its source may not publish it, or it lies ahead.
+            DecodingFailed: its body does not fit its topic's schema.
+            MalformedEvent: its headers are not those of an event of this topic's type.
+            TaggingFailed: the policy cannot tag it, its source may not publish it, or its time is ahead.
         """
         topic = self.topics[place.topic]
         data = self.codec.decode(topic, body)
@@ -106,14 +107,14 @@ class EventTagger:
 
 
 class _TypeTemplates:
-    """What is known of the events of one type."""
+    """The templates of the events of one type."""
 
     def __init__(self, type: str, builder: TaggedEventBuilder) -> None:
         self._type = type
         self._name = type.encode()
         self.passing = builder
         self.templates: dict[object, _CachedTemplate | None] = {}
-        """By shape and what goes with it; nothing for a shape whose template does not fit."""
+        """By shape and the other parts of `FastPathMessage.key`; None for a shape without a template."""
         policy = builder.policy
         kind = policy.events.get(type)
         self._shapes = Shapes.from_policy(kind, policy) if kind else None
@@ -133,7 +134,7 @@ class _TypeTemplates:
         taken: datetime,
         bound: timedelta,
     ) -> FastPathMessage | None:
-        """The message, if there is nothing about it that only the plain way could judge."""
+        """Return the message for the fast path; None where only the slow path can check it."""
         by_name = dict(headers)
         id, source, at = by_name.get("ce_id"), by_name.get("ce_source"), by_name.get("ce_time")
         if (
@@ -169,7 +170,7 @@ class _TypeTemplates:
         place: RecordMetadata,
         data: Mapping[str, Any],
     ) -> TaggedMessage:
-        """The tagged event of a usual message by its template."""
+        """Return the tagged event of a fast path message by its template."""
         instants: list[datetime] = []
         for holding in cached.fixed_holdings:
             instants += _instants(self.passing.window_dates(plain.time)(holding))
@@ -190,7 +191,7 @@ class _TypeTemplates:
         tagged_message: TaggedMessage,
         history: str | None,
     ) -> None:
-        """Keep the template of a shape, if it gives for this event what the plain way gave."""
+        """Keep the template of a shape, if it gives the same for this event as the slow path."""
         if len(self.templates) >= _MAX_TEMPLATES:
             self.templates.clear()
         cached = self._build_template(event, place.topic, history)
@@ -200,7 +201,7 @@ class _TypeTemplates:
     def _build_template(
         self, event: CloudEvent, topic: str, history: str | None
     ) -> _CachedTemplate:
-        """The template of an event's shape: its tagged event with stand-ins for what will differ."""
+        """Return the template of an event's shape: its tagged event with placeholders for what differs."""
         assert self._shapes is not None
         placeholder_event = replace(
             event,
@@ -239,9 +240,9 @@ class _TypeTemplates:
         return _CachedTemplate(template, [holding for holding, _ in with_own_dates.values()], rules)
 
     def _book_year_end(self, time: datetime) -> datetime:
-        """The end of the book year of an instant.
+        """Return the end of the book year of an instant, UTC.
 
-        It never falls as time goes on: whatever lies between two instants of one year is of that year.
+        Book years are contiguous, so an instant between two of one year is in that year as well.
         """
         for end, (earliest, latest) in self._years.items():
             if earliest <= time <= latest:
@@ -254,14 +255,14 @@ class _TypeTemplates:
 
 
 def _instants(window: Window) -> Iterator[datetime]:
-    """The instants of a window, always in this order."""
+    """Return the instants of a window, always in the same order."""
     for at in (window.anchor_at, window.not_before, window.erase_by, *window.due_at.values()):
         if at is not None:
             yield at
 
 
 def _with_placeholders(window: Window, free: Iterator[datetime]) -> Window:
-    """The window with a stand-in for each of its instants."""
+    """Return the window with a placeholder for each of its instants."""
 
     def stand_in(at: datetime | None) -> datetime | None:
         return None if at is None else next(free)

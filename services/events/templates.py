@@ -1,8 +1,8 @@
-"""Templates of tagged events: what all events of one shape share is tagged and encoded once.
+"""Templates of tagged events: what all events of one shape have in common is tagged and encoded once.
 
-A shape is an event type with all that decides which holdings its events make; identifiers, times and
-places only fill in what is left open. A template is made by the plain way itself, from an event with
-stand-ins, so that it knows of no schema and of no rule; what has no shape always goes the plain way.
+A shape is an event type with all that decides which holdings its events make. Identifiers, times and
+offsets are filled in. The slow path makes a template from an event with placeholders, so that templates
+need no knowledge of schemas and rules. Events without a shape always take the slow path.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from uuid import uuid4
 from schemas.instants import to_microseconds
 from services.policy.model import EventType, Policy
 
-# The same in a topic's key and in JSON; the stricter ones also in a clock's key, which is quoted.
+# Texts that are the same in a message's key and in JSON, and in a clock's key, which is quoted, as well.
 _is_plain_string = re.compile(r"[ !#-\[\]-~]{1,512}").fullmatch
 _is_unquoted_string = re.compile(r"[A-Za-z0-9_.~-]{1,512}").fullmatch
 _MAX_IDENTIFIERS = 32
 
-# What stands for the values of an event while its template is made; nothing else reads so.
+# Placeholders for the values of an event while its template is made; no real value is equal to one.
 PLACEHOLDERS = tuple(uuid4().hex for _ in range(_MAX_IDENTIFIERS))
 _FIRST = datetime(2100, 1, 1, tzinfo=UTC)
 INSTANTS = tuple(
@@ -46,19 +46,19 @@ class Shapes:
     """The shapes of one event type's events."""
 
     switches: tuple[str, ...]
-    """Fields of which the value decides something."""
+    """Fields whose values decide which holdings there are."""
     names: tuple[tuple[str, TextCheck], ...]
-    """Fields that hold an identifier, each with what tells whether it is a usual one."""
+    """Fields with an identifier, each with the check of whether it may take the fast path."""
     lists: tuple[str, ...]
-    """Fields that hold several."""
+    """Fields with a list of identifiers."""
     subjects: tuple[str, ...]
-    """Fields that hold a subject in full, as kind:id."""
+    """Fields with a subject in full, as kind:id."""
     kinds: frozenset[str]
-    """Of subjects."""
+    """The kinds of subjects."""
 
     @classmethod
     def from_policy(cls, kind: EventType, policy: Policy) -> Shapes:
-        """The shapes of a type of the policy."""
+        """Return the shapes of an event type of the policy."""
         deciding = {
             name
             for holding in kind.holdings
@@ -92,7 +92,7 @@ class Shapes:
         )
 
     def find(self, data: Mapping[str, Any]) -> tuple[Shape, Sequence[str]] | None:
-        """An event's shape and its identifiers; nothing where one of them must be looked at."""
+        """Return an event's shape and identifiers; None where it must take the slow path."""
         shape: list[object] = []
         values: list[str] = []
         for name, is_plain in self.names:
@@ -134,7 +134,7 @@ class Shapes:
         return True
 
     def with_placeholders(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The data with a stand-in for each identifier, in the order in which `find` lists them."""
+        """Return the data with a placeholder for each identifier, in the order of `find`."""
         unused = iter(PLACEHOLDERS)
         replaced = dict(data)
         for name, _ in self.names:
@@ -149,20 +149,20 @@ class Shapes:
 
 
 def _is_plain_list(value: Any, is_plain: TextCheck) -> bool:
-    """Whether it is a list of sound strings, or nothing."""
+    """Whether a value is None or a list of strings that pass the check."""
     return value is None or (
         value.__class__ is list and all(item.__class__ is str and is_plain(item) for item in value)
     )
 
 
 def encode_string(text: bytes) -> bytes:
-    """Avro's string of these bytes."""
+    """Return Avro's encoding of a string of these bytes."""
     size = len(text)
     return (_SIZES[size] if size < len(_SIZES) else encode_long(size)) + text
 
 
 def encode_long(number: int) -> bytes:
-    """Avro's long, or int, of a number: zigzag, then seven bits at a time."""
+    """Return Avro's encoding of a long or an int: zigzag, then seven bits at a time."""
     remaining = number << 1 if number >= 0 else ~(number << 1)
     groups = b""
     while remaining > 0x3FFF:
@@ -178,12 +178,12 @@ _SIZES = [encode_long(size) for size in range(64)]
 
 
 class TextTemplate:
-    """A text with identifiers in it."""
+    """A text with gaps for identifiers."""
 
     __slots__ = ("_format", "_pick")
 
     def __init__(self, text: str) -> None:
-        """From the text with stand-ins, at least one."""
+        """Make the template of a text with placeholders."""
         parts = re.split("|".join(PLACEHOLDERS), text)
         indices = [
             PLACEHOLDERS.index(placeholder)
@@ -193,35 +193,35 @@ class TextTemplate:
         self._pick: Callable[[Sequence[str]], Any] = itemgetter(*indices) if indices else tuple
 
     def fill_bytes(self, values: Sequence[str]) -> bytes:
-        """The text with these identifiers, UTF-8."""
+        """Return the text with these identifiers, in UTF-8."""
         return self.fill_text(values).encode()
 
     def fill_text(self, values: Sequence[str]) -> str:
-        """The text with these identifiers."""
+        """Return the text with these identifiers."""
         text: str = self._format % self._pick(values)
         return text
 
 
 class FastPathMessage(NamedTuple):
-    """A message whose headers and identifiers need no closer look."""
+    """A message whose headers and identifiers need no check by the slow path."""
 
     source: bytes
     id: bytes
     time_text: str
-    """Its time, as its header has it and its content hash wants it."""
+    """Its time, in the form of its header and its content hash."""
     time: datetime
     key: object
-    """Its shape, its import, the end of its book year where that decides something, its group, its era."""
+    """Its shape, import, end of book year where that matters, group of old events, and retirements."""
     values: Sequence[str]
 
 
 class TaggedEventTemplate:
-    """The tagged events of one shape: their bytes with holes in them."""
+    """The tagged events of one shape: their bytes, with gaps."""
 
     __slots__ = ("_deciding", "_format", "_key", "_order", "_texts")
 
     def __init__(self, encoded: bytes, key: str, deciding: str, texts: Sequence[str]) -> None:
-        """From the bytes with stand-ins, the key, the deciding fields and all texts with stand-ins."""
+        """Make the template from bytes, key, decision fields and texts with placeholders."""
         self._key = TextTemplate(key)
         self._deciding = TextTemplate(deciding)
         self._texts = [TextTemplate(text) for text in texts]
@@ -243,7 +243,7 @@ class TaggedEventTemplate:
         offset: int,
         instants: Iterable[datetime],
     ) -> tuple[bytes, bytes]:
-        """One event's key and bytes."""
+        """Return the key and the bytes of an event's message."""
         values = message.values
         time = encode_long(to_microseconds(message.time))
         pool = [
