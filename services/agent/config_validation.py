@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 
 from services.agent.adapters.sql.config import ColumnChange, validate_table
 from services.agent.config_model import (
@@ -43,10 +44,10 @@ _PORTS = range(1, 2**16)
 def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
     """Yield the path of each problem in the file, with what is wrong there."""
     adapter = config.adapter
-    kinds = ("hook", "webhook", "sql", "vault")
-    chosen = [name for name in kinds if getattr(adapter, name) is not None]
+    *others, last = (section.name for section in fields(adapter))
+    chosen = [name for name in (*others, last) if getattr(adapter, name) is not None]
     if len(chosen) != 1:
-        yield ("adapter",), "must name exactly one of hook, webhook, sql and vault"
+        yield ("adapter",), f"must name exactly one of {', '.join(others)} and {last}"
     yield from _check_bus(config.bus)
     yield from validate_url(("inbox", "url"), config.inbox.url)
     for path, value, maximum in _bounded(config):

@@ -7,7 +7,7 @@ need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -15,14 +15,11 @@ from typing import Literal, NamedTuple
 from services.policy import rights_effects
 from services.policy.model import Policy
 from services.policy.reasons import (
-    ACCESS_REQUESTED,
     HOLD_RELEASED,
     LAST_PURPOSE_ENDED,
     ONLY_RESEARCH,
     OTHER_PURPOSE_REMAINS,
-    PORTABILITY_REQUESTED,
     PURPOSE_ENDED,
-    RECTIFICATION_REQUESTED,
 )
 from services.policy.retention_windows import (
     Facts,
@@ -32,6 +29,7 @@ from services.policy.retention_windows import (
     compute_window,
     event_anchor,
 )
+from services.policy.rights import RIGHTS
 from services.policy.subject_state import VerifiedRequest
 from services.policy.tagging import ClockKey, Holding, TaggedEvent
 
@@ -39,11 +37,6 @@ Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "recti
 
 KEYLESS_SUFFIX = " without contested keys"
 """The end of the key of an obligation that is `keyless`."""
-_ACTION_FOR_RIGHT: Mapping[str, tuple[Action, str]] = {
-    "access": ("disclose", ACCESS_REQUESTED),
-    "portability": ("disclose", PORTABILITY_REQUESTED),
-    "rectification": ("rectify", RECTIFICATION_REQUESTED),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,13 +202,13 @@ def _obligations_from_rights(
                 system, "lift", freed, restriction.end, restriction.cause, restriction.lifted_reason
             )
     for request in state.requests:
-        if request.right not in _ACTION_FOR_RIGHT or tagged.time > request.at:
+        right = RIGHTS[request.right]
+        if right.reason is None or tagged.time > request.at:
             continue
-        action, reason = _ACTION_FOR_RIGHT[request.right]
         affected = [item for item in serving if _applies_to(request, item.holding, policy)]
         if affected:
             yield _requested_obligation(
-                system, action, affected, request.at, f"request {request.id}", reason
+                system, right.action, affected, request.at, f"request {request.id}", right.reason
             )
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.policy.model import Policy, PrivacyEventKind, Right
+from services.policy.rights import RIGHTS
 
 CLOSING_EVENTS: tuple[PrivacyEventKind, ...] = ("request-answered", "request-refused")
 """The privacy events that close a request."""
-_DISCLOSURE_RIGHTS: tuple[Right, ...] = ("access", "portability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +247,7 @@ def _requests(privacy_events: Collection[PrivacyEvent]) -> Iterator[VerifiedRequ
     leaders = {
         name: leader
         for name, leader in merged_requests(privacy_events).items()
-        if rights[name] in _DISCLOSURE_RIGHTS
+        if RIGHTS[rights[name]].discloses
     }
     lifts = [event for event in privacy_events if event.kind == "restriction-lifted"]
     verified: set[str] = set()

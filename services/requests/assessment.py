@@ -17,10 +17,11 @@ from services.deleter.planning import outstanding
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import LedgerFacts, load_tagged_events
 from services.policy import obligations, rights_effects
-from services.policy.model import Policy, Right
+from services.policy.model import Policy
 from services.policy.obligations import Obligation
 from services.policy.request_cases import Case
 from services.policy.retention_windows import Window, compute_window
+from services.policy.rights import RIGHTS
 from services.policy.tagging import TaggedEvent
 from services.requests.report import Outcome, ProcessingSummary, RetainedData, SystemOutcome
 from services.requests.subject_data import (
@@ -29,14 +30,6 @@ from services.requests.subject_data import (
     load_subject_facts,
     record_chunks,
 )
-
-_ACTIONS: Mapping[Right, str] = {
-    "erasure": "erase",
-    "access": "disclose",
-    "portability": "disclose",
-    "rectification": "rectify",
-    "restriction": "restrict",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,12 +132,12 @@ class _AssessmentBuilder:
             for (system, step), command in commands.items()
             if step == "erase" and _is_done(command)
         }
-        if self.case.right in ("access", "portability"):
+        if RIGHTS[self.case.right].discloses:
             self._add_processing(tagged, windows, erased)
         if self.case.right == "erasure":
             self._erasure(tagged, windows, planned, facts, commands)
             return
-        reason = f"{_ACTIONS[self.case.right]} request {self.case.request}"
+        reason = f"{RIGHTS[self.case.right].action} request {self.case.request}"
         due = [step for step in planned if step.due <= self.now]
         owed = {step.system for step in outstanding(due, commands) if step.key == reason}
         for system in sorted(owed | {system for system, step in commands if step == reason}):
@@ -271,7 +264,7 @@ class _AssessmentBuilder:
         self._parts[
             SystemOutcome(
                 system=system,
-                action=_ACTIONS[self.case.right],
+                action=RIGHTS[self.case.right].action,
                 outcome=outcome,
                 at=at,
                 records=0,

@@ -15,6 +15,7 @@ from services.ledger.command_state import OUTSTANDING
 from services.policy.ids import request_id
 from services.policy.model import Policy
 from services.policy.request_cases import Case
+from services.policy.rights import RIGHTS
 from services.policy.sources import OWN_SOURCE
 from services.requests import request_keys
 from services.requests.report import Refusal, Report
@@ -112,7 +113,7 @@ def erase_collected(connection: Connection, case: Case, policy: Policy, now: dat
         command.state.in_(OUTSTANDING),
     )
     waiting = connection.execute(own.with_for_update()).all()
-    if case.right in ("access", "portability"):
+    if RIGHTS[case.right].discloses:
         outbox.transition(connection, waiting, "closed_by_operator", now, outcome="request closed")
     elif waiting:
         return

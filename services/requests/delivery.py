@@ -14,6 +14,7 @@ from services.ledger.facts import load_tagged_events
 from services.ledger.subject_lock import lock_subjects
 from services.policy.model import Policy
 from services.policy.request_cases import Case
+from services.policy.rights import RIGHTS
 from services.requests import decisions
 from services.requests.assessment import assess_request
 from services.requests.build_report import build_report
@@ -105,7 +106,7 @@ class PackageDelivery:
             raise PackageIncomplete(
                 case.request, f"is answered with {case.merged_into}, which it joined"
             )
-        if case.right not in ("access", "portability"):
+        if not RIGHTS[case.right].discloses:
             raise PackageIncomplete(
                 case.request, "is answered by itself; `requests letter` has the text"
             )

@@ -18,6 +18,7 @@ from services.ledger.subject_lock import lock_subjects
 from services.policy.ids import request_id
 from services.policy.model import Policy
 from services.policy.request_cases import Case, list_cases
+from services.policy.rights import RIGHTS
 from services.requests import decisions
 from services.requests.assessment import Assessment, assess_request
 from services.requests.build_report import build_report
@@ -118,7 +119,7 @@ class RequestResponder:
         if case.verified_at is None:
             if not at_the_limit:
                 return None
-        elif case.right in ("access", "portability"):
+        elif RIGHTS[case.right].discloses:
             return None  # a person hands the package over
         elif not at_the_limit and assess_request(connection, case, self.policy, now).waiting_for(
             self.policy
