@@ -6,7 +6,6 @@ Its payload is encrypted, and deleted once the acknowledgement is sent. Only one
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,6 +33,7 @@ from services.agent.command import Command, parse_command
 from services.agent.inbox_cipher import InboxCipher
 from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
+from services.crypto.base64_text import decode_base64, encode_base64
 from services.crypto.envelope import AeadCipher
 from services.policy.actions import CHANGING
 from services.storage.bulk import upsert
@@ -102,16 +102,16 @@ class Inbox:
 
     def encrypt_payload(self, arrival: ReceivedCommand) -> bytes:
         """Return a message's key and value, encrypted for the inbox."""
-        content = {"key": _text(arrival.key), "value": _text(arrival.value)}
+        content = {"key": encode_base64(arrival.key), "value": encode_base64(arrival.value)}
         return self._cipher.encrypt(json.dumps(content).encode(), arrival.command.command_id)
 
     def command(self, entry: InboxEntry) -> ReceivedCommand:
         """Return the command of an entry that is not completed."""
         content = self._unsealed(entry)
-        value = _bytes(content["value"]) or b""
+        value = decode_base64(content["value"]) or b""
         decoded = self._codec.decode(topics.command_topic(self.system), value)
         return ReceivedCommand(
-            command=parse_command(decoded), key=_bytes(content["key"]), value=value
+            command=parse_command(decoded), key=decode_base64(content["key"]), value=value
         )
 
     def complete(
@@ -203,7 +203,7 @@ class Inbox:
         return [
             OutgoingAcknowledgement(
                 command_id=entry.command_id,
-                key=_bytes(self._unsealed(entry)["key"]),
+                key=decode_base64(self._unsealed(entry)["key"]),
                 value=entry.answer,
             )
             for entry in entries
@@ -285,11 +285,3 @@ def _due(now: datetime) -> ColumnElement[bool]:
 
 def _entry(row: Row[Any]) -> InboxEntry:
     return InboxEntry(**row._mapping)
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)

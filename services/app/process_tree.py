@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from schemas.errors import TermijnError
-from services.storage import private_files
+from services.storage.files import private_opener
 
 _EXIT_TIMEOUT = 20.0
 
@@ -67,7 +67,7 @@ class ProcessTree:
     def start(self, role: str, *arguments: str) -> None:
         """Start `termijn ROLE ARGUMENTS` as a child."""
         log = self._logs / f"{role}.log"
-        output = open(log, "ab", opener=private_files.opener)  # noqa: SIM115  # `Path` takes none
+        output = open(log, "ab", opener=private_opener)  # noqa: SIM115  # `Path` takes none
         _load_libc()  # loaded before the fork: the child may only make system calls
         process = subprocess.Popen(
             [sys.executable, "-m", "services.app.cli", role, *arguments],

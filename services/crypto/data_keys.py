@@ -6,7 +6,6 @@ so what has been shredded stays so. Instants are UTC; no row names a person.
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    event,
     func,
     select,
     text,
@@ -32,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from services.crypto.base64_text import encode_base64url
 from services.crypto.master_keys import MasterKeys, WrappedKey
 from services.storage.database import Database, open_database
 from services.storage.types import UtcDateTime
@@ -227,15 +226,8 @@ class DataKeyStore:
 
 
 def open_vault(url: str) -> Database:
-    """The vault's database at a SQLAlchemy URL; on SQLite what is destroyed there is overwritten."""
-    database = open_database(url)
-    if database.is_sqlite:
-        event.listen(
-            database.engine,
-            "connect",
-            lambda driver, _: driver.execute("PRAGMA secure_delete=ON").close(),
-        )
-    return database
+    """Open the vault's database at a SQLAlchemy URL; on SQLite destroyed keys are overwritten."""
+    return open_database(url, secure_delete=True)
 
 
 def resolve_event_ids(database: Database, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
@@ -268,7 +260,7 @@ def _binding_context(row: Row[Any]) -> str:
 
 def new_key_id() -> str:
     """The id of a new key."""
-    return base64.urlsafe_b64encode(os.urandom(_ID_BYTES)).rstrip(b"=").decode()
+    return encode_base64url(os.urandom(_ID_BYTES))
 
 
 def insert_or_ignore(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:

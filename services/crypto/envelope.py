@@ -6,17 +6,17 @@ import base64
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.errors import TermijnError
+from services.crypto.base64_text import decode_base64, encode_base64
+from services.storage.files import write_whole_file
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -74,9 +74,9 @@ class AeadCipher:
     def encrypt(self, message: OriginalMessage, context: str) -> bytes:
         """Seal a message; it opens only as what stood at `place` (topic, partition and offset)."""
         content = {
-            "key": _text(message.key),
-            "value": _text(message.value),
-            "headers": [[name, _text(value)] for name, value in message.headers],
+            "key": encode_base64(message.key),
+            "value": encode_base64(message.value),
+            "headers": [[name, encode_base64(value)] for name, value in message.headers],
             "arrived": message.arrived.isoformat() if message.arrived else None,
         }
         return self.encrypt_bytes(json.dumps(content).encode(), context)
@@ -93,9 +93,9 @@ class AeadCipher:
             raise DecryptionFailed(key_id) from cause
         arrived = content.get("arrived")  # what was sealed before it was noted has none
         return OriginalMessage(
-            key=_bytes(content["key"]),
-            value=_bytes(content["value"]),
-            headers=[(name, _bytes(value)) for name, value in content["headers"]],
+            key=decode_base64(content["key"]),
+            value=decode_base64(content["value"]),
+            headers=[(name, decode_base64(value)) for name, value in content["headers"]],
             arrived=datetime.fromisoformat(arrived) if arrived else None,
         )
 
@@ -141,8 +141,8 @@ def load_or_create_secret(path: Path) -> bytes:
     """
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _make_key(path)
+            key = encode_base64(os.urandom(_KEY_BYTES))
+            write_whole_file(path, key, private=True, exclusive=True)
     except OSError as cause:
         raise InvalidKeyFile(path, f"cannot be made: {cause}") from cause
     return _read_secret(path)
@@ -159,20 +159,3 @@ def _read_secret(path: Path) -> bytes:
     if mode & _OTHERS_MASK:
         raise InvalidKeyFile(path, "is open to everybody on this machine; give it mode 0600")
     return key
-
-
-def _make_key(path: Path) -> None:
-    with NamedTemporaryFile("w", encoding="ascii", dir=path.parent) as file:  # with mode 0600
-        file.write(base64.b64encode(os.urandom(_KEY_BYTES)).decode())
-        file.flush()
-        os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(file.name, path)
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)

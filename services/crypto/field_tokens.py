@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.errors import TermijnError
+from services.crypto.base64_text import encode_base64url
 
 _DOMAIN = b"termijn field 1\x00"
 _NONCE_DOMAIN = b"termijn nonce 1"
@@ -115,7 +116,7 @@ def _encrypt_part(text: bytes, location: FieldLocation, field_key: FieldKey) -> 
     nonce_key = hmac.digest(field_key.secret, _NONCE_DOMAIN, "sha256")
     nonce = hmac.digest(nonce_key, associated_data + text, "sha256")[:_NONCE_BYTES]
     ciphertext = nonce + AESGCM(field_key.secret).encrypt(nonce, text, associated_data)
-    return base64.urlsafe_b64encode(ciphertext).rstrip(b"=").decode()
+    return encode_base64url(ciphertext)
 
 
 def _decrypt_part(sealed: str, location: FieldLocation, field_key: FieldKey) -> str:

@@ -7,22 +7,19 @@ systems/<system>.jwks     public keys of each system: who verifies answers keeps
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from schemas.errors import TermijnError
 from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, new_key, parse_keyring
 from services.crypto.signing import Signer, Verifier
+from services.storage.files import write_whole_file
 
 DELETER: Final = "deleter"
 """Whose keys sign commands."""
 _OTHERS_MASK = 0o007
-_PUBLIC_MODE = 0o644
 
 
 class InvalidKeyring(TermijnError):
@@ -225,19 +222,7 @@ class KeyDirectory:
 
 
 def _write(path: Path, text: str, *, private: bool = False, exclusive: bool = False) -> None:
-    """Put a file there, whole or not at all; a `fresh` one only where there is none."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:  # with mode 0600
-            file.write(text)
-            file.flush()
-            if not private:
-                os.fchmod(file.fileno(), _PUBLIC_MODE)
-            os.fsync(file.fileno())
-            target = path if exclusive else path.with_name(f"{path.name}.{os.getpid()}")
-            with suppress(FileExistsError):
-                os.link(file.name, target)
-            if not exclusive:
-                target.replace(path)
+        write_whole_file(path, text, private=private, exclusive=exclusive)
     except OSError as cause:
         raise InvalidKeyring(path, f"cannot be written: {cause}") from cause

@@ -8,7 +8,6 @@ does.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from schemas.errors import TermijnError
+from services.crypto.base64_text import encode_base64url
 
 Use = Literal["sig", "enc"]
 _CURVES: Mapping[str, Use] = {"Ed25519": "sig", "X25519": "enc"}
@@ -185,7 +185,7 @@ def _key_from_jwk(fields: Mapping[str, Any]) -> JsonWebKey:
         public, private = key.public_key, key.private_key
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as cause:
         raise InvalidKey("does not hold the parts of its curve") from cause
-    if _base64url(public.public_bytes_raw()) != fields["x"]:  # else it had another thumbprint
+    if encode_base64url(public.public_bytes_raw()) != fields["x"]:  # else it had another thumbprint
         raise InvalidKey("its x is not its public part")
     key_id = str(key.thumbprint())
     if fields.get("kid", key_id) != key_id:
@@ -200,10 +200,6 @@ def _key_from_jwk(fields: Mapping[str, Any]) -> JsonWebKey:
         private_key=private if isinstance(private, Ed25519PrivateKey) else None,
         public_key=public if isinstance(public, Ed25519PublicKey) else None,
     )
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _instant(fields: Mapping[str, Any], name: str) -> datetime | None:

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, or_, select
 
 from schemas.errors import TermijnError
-from services.evidence.hash_chain import Head, SignedHead, base64url, canonical_json
+from services.crypto.base64_text import encode_base64url
+from services.evidence.hash_chain import Head, SignedHead, canonical_json
 from services.ledger import tables
 from services.storage.database import Database
 
@@ -86,7 +87,7 @@ def export_lines(ledger: Database) -> Iterator[str]:
 
 def _head_line(row: Row[Any]) -> str:
     """Return the line of a head as it is stored, even if it was tampered with: the reader verifies it."""
-    signature = canonical_json({"key_id": row.key_id, "signature": base64url(row.signature)})
+    signature = canonical_json({"key_id": row.key_id, "signature": encode_base64url(row.signature)})
     return f'{{"head":{row.head},{signature[1:]}'
 
 

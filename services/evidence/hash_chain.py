@@ -12,7 +12,6 @@ signed as a message on the topic `retention.evidence-heads.v1` without a key (`s
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -20,6 +19,7 @@ from typing import Any, Final
 
 from schemas.cloudevents import format_rfc3339, parse_rfc3339
 from schemas.topics import EVIDENCE_HEADS
+from services.crypto.base64_text import encode_base64url
 from services.crypto.keyring import JsonWebKey
 from services.crypto.signing import KeyringSource, NoSigningKey, signed_bytes
 
@@ -70,7 +70,7 @@ class SignedHead:
             {
                 "head": json.loads(self.head.text()),
                 "key_id": self.key_id,
-                "signature": base64url(self.signature),
+                "signature": encode_base64url(self.signature),
             }
         )
 
@@ -114,23 +114,6 @@ def parse_head(fields: Any) -> Head:
     if canonical_json(fields) != head.text():
         raise ValueError("its head is not canonical JSON")
     return head
-
-
-def base64url(data: bytes) -> str:
-    """Return bytes as base64url without padding."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def from_base64url(text: str) -> bytes:
-    """Return the bytes of base64url text without padding.
-
-    Raises:
-        ValueError: the text is not exactly what `base64url` returns.
-    """
-    data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if base64url(data) != text:
-        raise ValueError("is not base64url")
-    return data
 
 
 def _signing_input(text: str) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from schemas.errors import TermijnError
+from services.crypto.base64_text import decode_base64url
 from services.crypto.keyring import JsonWebKey, Keyring, parse_keyring
 from services.evidence.export import FORMAT
 from services.evidence.hash_chain import (
@@ -22,7 +23,6 @@ from services.evidence.hash_chain import (
     Head,
     canonical_json,
     entry_hash,
-    from_base64url,
     parse_head,
     verify,
 )
@@ -235,7 +235,7 @@ def _signed(fields: Any) -> SavedHead:
     return SavedHead(
         head=parse_head(fields["head"]),
         key_id=fields["key_id"],
-        signature=from_base64url(fields["signature"]),
+        signature=decode_base64url(fields["signature"]),
     )
 
 

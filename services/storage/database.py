@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, select, t
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
-from services.storage import database_roles, private_files
+from services.storage import database_roles
 from services.storage.database_roles import Role
+from services.storage.files import create_private_file
 
 T = TypeVar("T")
 _RETRYABLE_SQLSTATES = frozenset({"40P01", "40001", "23505"})
@@ -67,7 +68,7 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(url: str, role: Role | None = None) -> Database:
+def open_database(url: str, role: Role | None = None, *, secure_delete: bool = False) -> Database:
     """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`).
 
     With a role each connection is no more than that, where its login may become it: `database_roles.enter`.
@@ -99,6 +100,8 @@ def open_database(url: str, role: Role | None = None) -> Database:
     )
     event.listen(engine, "do_connect", _before_sqlite_connects)
     event.listen(engine, "connect", _on_sqlite_connect)
+    if secure_delete:
+        event.listen(engine, "connect", _overwrite_deleted)
     event.listen(engine, "begin", _on_sqlite_begin)
     return Database(engine)
 
@@ -137,13 +140,17 @@ def database_now(connection: Connection) -> datetime:
 def _before_sqlite_connects(_: object, __: object, arguments: list[Any], ___: object) -> None:
     if arguments and arguments[0] != ":memory:" and not str(arguments[0]).startswith("file:"):
         with suppress(OSError):  # what cannot be made is told by SQLite, in words of its own
-            private_files.create(arguments[0])
+            create_private_file(arguments[0])
 
 
 def _on_sqlite_connect(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions begin below, not where the driver guesses
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _overwrite_deleted(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA secure_delete=ON").close()
 
 
 def _on_sqlite_begin(connection: Connection) -> None:

@@ -10,8 +10,8 @@ from typing import Final
 from sqlalchemy import text
 
 from schemas.errors import TermijnError
-from services.storage import private_files
 from services.storage.database import Database
+from services.storage.files import private_opener
 
 _ADVISORY_LOCK_ID: Final = 0x7465726D
 """Any number: the lock is in the inbox's own database."""
@@ -66,7 +66,7 @@ def _file_lock(database: Database, suffix: str, problem: str) -> Iterator[None]:
         yield
         return
     lock = f"{database.engine.url.database}.{suffix}"
-    with open(lock, "w", opener=private_files.opener) as file:  # `Path` takes none
+    with open(lock, "w", opener=private_opener) as file:  # `Path` takes none
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.event import listen
 
-from services.storage import private_files
+from services.storage.files import create_private_file
 
 _metadata = MetaData()
 _held = Table(
@@ -75,7 +75,7 @@ class SimulatedStore:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        private_files.create(path)
+        create_private_file(path)
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         listen(self._engine, "connect", _without_fsync)
         _metadata.create_all(self._engine)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from consumers.agent import ROLE, CommandIntake
@@ -91,13 +90,7 @@ class AgentResources:
     def database(self) -> Database:
         """Open the inbox's database; SQLite overwrites what is deleted."""
         url = self.loaded.database_url(self.loaded.configuration.inbox.url, "inbox", "url")
-        database = open_database(url.render_as_string(hide_password=False))
-        if database.is_sqlite:
-            event.listen(
-                database.engine,
-                "connect",
-                lambda connection, _: connection.execute("PRAGMA secure_delete=ON").close(),
-            )
+        database = open_database(url.render_as_string(hide_password=False), secure_delete=True)
         self.stack.callback(database.close)
         return database
 
