@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.storage.database import Database
@@ -18,13 +18,14 @@ from tests.contract.oracle_lines import (
     simulate_events,
 )
 from tests.contract.retiring_policy import policy_retiring
+from tests.effort import SLOW
 from tests.oracle.strategies import event_sets
 
 FAR = datetime.fromisoformat("2060-01-01T00:00:00Z")
 LEDGER = new_ledger("sqlite://")
 NAMES = ("crm", "orders", "accounting", "helpdesk", "website", "communication", "service_delivery")
 """No event names one of these systems itself: it would be parked."""
-calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
 @st.composite

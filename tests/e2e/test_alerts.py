@@ -104,7 +104,7 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
         business_topic("orders.order-placed").name,
         acknowledgement_topic("crm").name,
     )
-    watched.sees(("TermijnUnverifiable", {"system": "crm"}))  # it passes by itself
+    watched.assert_firing(("TermijnUnverifiable", {"system": "crm"}))  # it passes by itself
     return [
         ("TermijnSystemSilent", {"system": "printer"}),
         ("TermijnOverdue", {"system": "printer"}),
@@ -119,7 +119,7 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
 
 def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Labels]]) -> None:
     """Every query returns data, and no rule fails to evaluate."""
-    watched.sees(*wrong)
+    watched.assert_firing(*wrong)
 
     def empty() -> set[str]:
         return {
@@ -158,7 +158,7 @@ def test_what_is_wrong_with_data_is_seen_and_mended(
 ) -> None:
     """The printer answers, requests are handed over, the ticket ends, dead letters are discarded."""
     running = watched.running
-    watched.sees(*wrong)
+    watched.assert_firing(*wrong)
 
     running.end("sample-systems")
     running.start("sample-systems")
@@ -173,7 +173,7 @@ def test_what_is_wrong_with_data_is_seen_and_mended(
         watched.fix(alert, DIRECTORY=str(running.directory / who), **words)
     for letter in running.run_json("dead-letters", "list"):
         watched.fix("TermijnDeadLetters", ID=letter["id"], TEXT="nothing of it counts")
-    watched.sees_cleared(("TermijnUnverifiable", {}), *wrong)
+    watched.assert_cleared(("TermijnUnverifiable", {}), *wrong)
 
 
 def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
@@ -182,12 +182,12 @@ def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
     running.end("recorder", kill=True)
     watched.publish(*(order(number, NOW) for number in range(100, 140)), wait=False)
     down = ("TermijnRoleDown", {"job": "termijn-recorder"})
-    watched.sees(down, ("TermijnDeleterBlind", {}))
+    watched.assert_firing(down, ("TermijnDeleterBlind", {}))
     for partition in range(TAGGED.partitions):
         watched.broker.delete_records(TAGGED.name, partition, -1)
     watched.fix("TermijnRoleDown", ROLE="recorder")
     assert running.processes.pop("recorder").wait(60) != 0
-    watched.sees(("TermijnGap", {}))
+    watched.assert_firing(("TermijnGap", {}))
 
     for gap in running.run_json("gaps", "list"):
         watched.fix(
@@ -198,7 +198,7 @@ def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
             TEXT="published again",
         )
     watched.fix("TermijnRoleDown", ROLE="recorder")
-    watched.sees_cleared(down, ("TermijnDeleterBlind", {}), ("TermijnGap", {}))
+    watched.assert_cleared(down, ("TermijnDeleterBlind", {}), ("TermijnGap", {}))
 
 
 def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
@@ -207,21 +207,23 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
     """
     running = watched.running
     assert running.run("pause", "tagger", "--reason", "a look at it").returncode == 0
-    watched.sees(("TermijnStopped", {}))
+    watched.assert_firing(("TermijnStopped", {}))
     watched.publish(order(200, "2022-02-01T00:00:00Z"), wait=False)
-    watched.sees(("TermijnLag", {"role": "tagger"}), ("TermijnDeleterBlind", {}))
+    watched.assert_firing(("TermijnLag", {"role": "tagger"}), ("TermijnDeleterBlind", {}))
     assert running.run("pause", "deleter", "--reason", "a look at it").returncode == 0
     watched.fix("TermijnLag", ROLE="tagger", TEXT="looked at")
     old = ("TermijnHistoryWaits", {"type": "orders.order-placed"})
-    watched.sees(old)
+    watched.assert_firing(old)
     groups = {one["which"] for one in running.run_json("status") if one["what"] == "history waits"}
     [group] = [one for one in groups if one.endswith("/orders.order-placed")]
     watched.fix("TermijnHistoryWaits", GROUP=group, TEXT="looked at")
-    watched.sees_cleared(old)
-    watched.sees(("TermijnDueUnclaimed", {}))
+    watched.assert_cleared(old)
+    watched.assert_firing(("TermijnDueUnclaimed", {}))
     watched.fix("TermijnDueUnclaimed", TEXT="looked at")
-    watched.sees(("TermijnPunctualityBurnsFast", {}), ("TermijnPunctualityBurnsSlowly", {}))
-    watched.sees_cleared(
+    watched.assert_firing(
+        ("TermijnPunctualityBurnsFast", {}), ("TermijnPunctualityBurnsSlowly", {})
+    )
+    watched.assert_cleared(
         ("TermijnStopped", {}),
         ("TermijnLag", {}),
         ("TermijnDeleterBlind", {}),
@@ -241,10 +243,10 @@ def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
         f"ALTER DATABASE {database} SET search_path = wrong, pg_catalog, public",
         DISCONNECTED,
     )
-    watched.sees(("TermijnClockDisagreement", {"job": "termijn-deleter"}))
-    watched.sees(("TermijnRoleNotReady", {"role": "deleter"}))
+    watched.assert_firing(("TermijnClockDisagreement", {"job": "termijn-deleter"}))
+    watched.assert_firing(("TermijnRoleNotReady", {"role": "deleter"}))
     watched.running.execute(f"ALTER DATABASE {database} RESET search_path", DISCONNECTED)
-    watched.sees_cleared(("TermijnClockDisagreement", {}), ("TermijnRoleNotReady", {}))
+    watched.assert_cleared(("TermijnClockDisagreement", {}), ("TermijnRoleNotReady", {}))
 
 
 @pytest.mark.chaos
@@ -252,12 +254,12 @@ def test_a_killed_broker_is_seen_and_silence_is_too(watched: Watched) -> None:
     """Every role runs and does nothing; then, for as long as nobody publishes, nothing is tagged."""
     watched.broker.kill()
     away = [("TermijnRoleNotReady", {"role": role}) for role in ROLES]
-    watched.sees(*away, seconds=90)
+    watched.assert_firing(*away, seconds=90)
     watched.broker.start()
-    watched.sees_cleared(*away, seconds=90)
-    watched.sees(("TermijnNothingTagged", {}))
+    watched.assert_cleared(*away, seconds=90)
+    watched.assert_firing(("TermijnNothingTagged", {}))
     watched.publish(order(300, NOW))
-    watched.sees_cleared(("TermijnNothingTagged", {}))
+    watched.assert_cleared(("TermijnNothingTagged", {}))
 
 
 def junk(broker: KafkaBroker, *topics: str) -> None:

@@ -98,21 +98,21 @@ def test_faults_in_what_is_proven_are_seen_and_mended(watched: Watched) -> None:
         a_system_without_keys(watched)
         a_role_that_does_not_verify(watched)
         a_policy_that_not_all_roles_have(watched)
-        watched.sees(("TermijnEvidenceUnsealed", {}), seconds=240)
+        watched.assert_firing(("TermijnEvidenceUnsealed", {}), seconds=240)
         enough.set()
-        watched.sees_cleared(("TermijnEvidenceUnsealed", {}))
+        watched.assert_cleared(("TermijnEvidenceUnsealed", {}))
     a_changed_link(watched)
 
 
 def answers_that_cannot_be_right(watched: Watched) -> None:
     """The printer holds nothing of what the ledger knows, and then it does."""
     answer(watched.running, "erase", "nothing_held")
-    watched.sees(("TermijnSuspiciousAnswer", {"system": SYSTEM}))
+    watched.assert_firing(("TermijnSuspiciousAnswer", {"system": SYSTEM}))
     answer(watched.running, "verify", "done", rows=1)
-    watched.sees(("TermijnErasureReopened", {"system": SYSTEM}))
+    watched.assert_firing(("TermijnErasureReopened", {"system": SYSTEM}))
     watched.running.end("sample-systems")
     watched.running.start("sample-systems")  # the system is mended, and answers what is repeated
-    watched.sees_cleared(("TermijnSuspiciousAnswer", {}), ("TermijnErasureReopened", {}))
+    watched.assert_cleared(("TermijnSuspiciousAnswer", {}), ("TermijnErasureReopened", {}))
 
 
 def a_system_without_keys(watched: Watched) -> None:
@@ -121,9 +121,9 @@ def a_system_without_keys(watched: Watched) -> None:
     lost = keys.system(SYSTEM).path
     kept = watched.running.directory / "printer.jwks"
     shutil.move(lost, kept)
-    watched.sees(("TermijnSystemsWithoutKeys", {}))
+    watched.assert_firing(("TermijnSystemsWithoutKeys", {}))
     watched.fix("TermijnSystemsWithoutKeys", SYSTEM=SYSTEM, FILE=str(kept))
-    watched.sees_cleared(("TermijnSystemsWithoutKeys", {}))
+    watched.assert_cleared(("TermijnSystemsWithoutKeys", {}))
 
 
 def a_role_that_does_not_verify(watched: Watched) -> None:
@@ -131,11 +131,11 @@ def a_role_that_does_not_verify(watched: Watched) -> None:
     watched.running.setting("TERMIJN_SIGNING", "off")
     watched.running.end("acknowledgements")
     watched.running.start("acknowledgements")
-    watched.sees(("TermijnUnsigned", {}))
+    watched.assert_firing(("TermijnUnsigned", {}))
     watched.running.setting("TERMIJN_SIGNING", "required")
     watched.running.end("acknowledgements")
     watched.running.start("acknowledgements")
-    watched.sees_cleared(("TermijnUnsigned", {}))
+    watched.assert_cleared(("TermijnUnsigned", {}))
 
 
 def a_policy_that_not_all_roles_have(watched: Watched) -> None:
@@ -147,12 +147,12 @@ def a_policy_that_not_all_roles_have(watched: Watched) -> None:
     watched.fix("TermijnPoliciesDiffer", TEXT="a new version")
     running.end("tagger")
     running.start("tagger")
-    watched.sees(("TermijnPoliciesDiffer", {}))
+    watched.assert_firing(("TermijnPoliciesDiffer", {}))
     for role in ("recorder", "deleter", "acknowledgements", "rights", "watch"):
         running.processes[role].terminate()
         running.processes.pop(role).wait(60)
         running.start(role)
-    watched.sees_cleared(("TermijnPoliciesDiffer", {}))
+    watched.assert_cleared(("TermijnPoliciesDiffer", {}))
 
 
 def a_changed_link(watched: Watched) -> None:
@@ -163,8 +163,8 @@ def a_changed_link(watched: Watched) -> None:
     )
     changed = "UPDATE evidence SET entry = entry || ' ' WHERE number = "
     running.execute(f"{changed}{number}")
-    watched.sees(("TermijnEvidenceBroken", {}), seconds=90)
+    watched.assert_firing(("TermijnEvidenceBroken", {}), seconds=90)
     assert running.run("evidence", "verify").returncode == 1
     running.execute(f"UPDATE evidence SET entry = rtrim(entry) WHERE number = {number}")
     assert running.query(f"SELECT entry FROM evidence WHERE number = {number}") == [(entry,)]
-    watched.sees_cleared(("TermijnEvidenceBroken", {}), seconds=90)
+    watched.assert_cleared(("TermijnEvidenceBroken", {}), seconds=90)

@@ -78,12 +78,12 @@ class Watched:
         wanted = {"alertname": name, **labels}
         return any(wanted.items() <= one.items() for one in self.prometheus.firing())
 
-    def sees(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
+    def assert_firing(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
         """Wait until all of these fire."""
         missing = lambda: [one for one in alerts if not self.fires(one[0], **one[1])]  # noqa: E731
         self._until("fires", missing, seconds)
 
-    def sees_cleared(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
+    def assert_cleared(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
         """Wait until none of these fires."""
         still = lambda: [one for one in alerts if self.fires(one[0], **one[1])]  # noqa: E731
         self._until("clears", still, seconds)
