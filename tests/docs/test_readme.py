@@ -203,7 +203,7 @@ def test_no_metric_is_named_that_there_is_not() -> None:
 
 def test_each_role_has_its_port() -> None:
     """Where Prometheus finds it."""
-    text = section("Looking")
+    text = section("Status")
     assert [
         role for role, port in PORTS.items() if f"{port} ({role})" not in " ".join(text.split())
     ] == []
