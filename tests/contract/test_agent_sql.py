@@ -206,7 +206,7 @@ def test_erasing_may_leave_a_row_without_whom_it_is_about(crm: Crm) -> None:
 
 
 def test_the_row_of_a_whole_subject_is_found_by_the_subject(crm: Crm) -> None:
-    """Of that kind only."""
+    """Rows of subjects of another kind stay."""
     crm.fill(customers=[customer_row("C1"), customer_row("C2")])
     other = crm.execute("erase", signed_up("C1"), subject="supplier:C1")
     assert (other.status, other.detail) == (
@@ -428,7 +428,7 @@ def test_five_hundred_records_are_erased_at_once(crm: Crm) -> None:
 
 
 def test_a_dry_run_shows_the_statements_and_does_nothing(crm: Crm) -> None:
-    """In their order."""
+    """The statements are shown in the order in which they would run."""
     crm.fill(orders=[order_row("O1")])
     steps = [str(one) for one in crm.adapter.steps(command(records=(order("O1"),)))]
     assert [one.split(" WHERE")[0].split("\n")[0] for one in steps] == [

@@ -258,7 +258,7 @@ def test_a_replacement_is_written_and_known_again_in_every_type(
 def test_what_cannot_be_written_is_said_at_the_start(
     shop: Shop, kind: str, replacement: str, why: str
 ) -> None:
-    """With the column and the reason, in its place in the file."""
+    """The problem has the column and the reason, at its key in the file."""
     shop.with_tables(f"CREATE TABLE orders (number text, event text, what {kind})")
     [said] = shop.problems(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
     assert said.startswith("adapter.sql.tables.orders.erase.set.what: 'what' ")

@@ -49,7 +49,7 @@ THEN = instant(DUE)
 
 
 def seal(ledger: Database, ring: Keyring | None = RING) -> None:
-    """With a head over all of it, if there are keys."""
+    """Append all queued entries, with a signed head if there are keys."""
     with ledger.transaction() as connection:
         append_entries(
             connection,
@@ -85,7 +85,7 @@ def certify(
 
 
 def test_what_was_read_again_is_certified(ledger: Database) -> None:
-    """With the entry that says so, and the head behind it."""
+    """The line refers to the entry that proves it, and a signed head covers that."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     carry_out(ledger, ["website"])
     seal(ledger)
@@ -181,7 +181,7 @@ def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> N
 
 
 def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
-    """Also what is due."""
+    """Data that is due is kept too."""
     fields = {"subject": "visitor:1", "hold_id": "H", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", JOINED, **fields)
     record_events(ledger, [feedback("e1", JOINED), hold], JOINED)

@@ -264,7 +264,7 @@ class TestEntries:
         assert logged_states(ledger)[-2:] == [("state", "erased"), ("answered", "acknowledged")]
 
     def test_a_transaction_that_is_rolled_back_leaves_nothing(self, ledger: Database) -> None:
-        """Neither a command nor a word of it."""
+        """It leaves neither a command nor an entry about one."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
         [row] = select_rows(ledger, tables.command, command_id=identity)
@@ -426,7 +426,7 @@ class TestTampering:
 
     @pytest.mark.parametrize("tamper", [_altered, _taken_out, _cut, _rewritten])
     def test_it_is_found(self, ledger: Database, tamper: Callable[[Database], None]) -> None:
-        """By a deleter that starts after it as well, and by an export."""
+        """A deleter that starts afterwards finds it too, and so does an export."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         tamper(ledger)

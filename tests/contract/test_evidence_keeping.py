@@ -87,7 +87,7 @@ def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
 def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
     ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself: it does not wait for a next one, which may be long in coming."""
+    """It does not wait for the next head, which may come much later."""
     monkeypatch.setattr("services.evidence.sealer._REST", timedelta(0))
     outlet = FakeHeadPublisher()
     outlet.away = True

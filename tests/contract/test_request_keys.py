@@ -106,7 +106,7 @@ def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Data
     ids=["no older key", "another one"],
 )
 def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: RequestKeys) -> None:
-    """By its id and the settings; never by the request or the person."""
+    """The line has the id of the key and the settings, and neither the request nor the person."""
     store_correction(BEFORE, ledger, "consumer:K1")
     with ledger.transaction() as connection, pytest.raises(DecryptionKeyMissing) as refused:
         keys.private(connection, "consumer:K1", "Q1")

@@ -313,7 +313,7 @@ def test_an_erasure_is_answered_once_all_systems_have_done_it(
 def test_nothing_is_answered_about_what_is_held_back(
     ledger: Database, database_clock: list[datetime], imported: str
 ) -> None:
-    """Neither while the request itself is, nor while data of the person is that nobody has erased yet."""
+    """Nothing is answered while the request, or some of the person's data, is held back."""
     record_events(ledger, [order()], NOW, backfill="history")
     record_events(
         ledger,
@@ -350,7 +350,7 @@ def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
 def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """With the reason (GDPR 12(4), 12(6)); nothing has left."""
+    """The refusal has the reason (GDPR 12(4), 12(6)); no command was sent."""
     record_events(ledger, [order(), request_event("erasure")], NOW)
     systems, published = FakeSystems(ledger), FakePublisher()
     systems.complete_all()

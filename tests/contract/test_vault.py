@@ -159,7 +159,7 @@ def test_a_key_moved_to_another_row_does_not_open(vault: Vault) -> None:
 
 
 def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> None:
-    """Neither its free pages nor its write-ahead log."""
+    """Its free pages and its write-ahead log have nothing of it either."""
     path = tmp_path / "vault.sqlite"
     with a_vault(tmp_path, f"sqlite:///{path}") as vault:
         events = [UUID(int=n) for n in range(300)]

@@ -193,7 +193,7 @@ def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
 
 
 def test_a_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """By the key that refers to it."""
+    """The problem is at the key that refers to the secret."""
     loaded = load(written(tmp_path, FILE), {})
     sql = loaded.configuration.adapter.sql
     assert sql is not None
@@ -203,7 +203,7 @@ def test_a_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """Without the address, which may hold a password."""
+    """The error does not repeat the address, which may hold a password."""
     loaded = load(
         written(tmp_path, FILE),
         {"CRM_URL": "postgresql+psycopg://crm:secret@127.0.0.1:1/crm?connect_timeout=2"},
@@ -217,7 +217,7 @@ def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
-    """With the line."""
+    """The error has the line."""
     [problem] = problems(tmp_path, dedent("system: crm\nbus: [\n"))
     assert problem.startswith("3: : is not YAML")
 
@@ -326,7 +326,7 @@ def test_the_file_of_a_webhook_is_right(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_webhook_is_named_and_no_password_shown(
     tmp_path: Path, before: str, after: str, problem: str
 ) -> None:
-    """In its place."""
+    """Each problem is at its own key."""
     [said] = problems(tmp_path, WEBHOOK.replace(before, after, 1))
     assert f": adapter.webhook.{problem}" in said
     assert "geheim" not in said

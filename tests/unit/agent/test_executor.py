@@ -56,7 +56,7 @@ def always(error: Exception) -> FakeAdapter:
 
 
 def test_a_command_is_carried_out_and_answered() -> None:
-    """With the counts that the system tells, on the message key of the command."""
+    """The acknowledgement has the system's counts, and the message key of the command."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     assert environment.execute_all(command()) == ["done"]
     [answer] = environment.answers()
@@ -66,7 +66,7 @@ def test_a_command_is_carried_out_and_answered() -> None:
 
 
 def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
-    """With the same bytes, and so with the same acknowledgement id."""
+    """The second acknowledgement has the same bytes, and so the same id."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.execute_all(command())
     again = replace(command(), attempt=2, issued_at=T0 + HOUR)
@@ -241,7 +241,7 @@ def test_nothing_is_carried_out_before_its_time() -> None:
 
 
 def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
-    """Also when the first has to be tried again."""
+    """They wait also when the first has to be tried again."""
     adapter = once(RetryLater("connection refused"))
     environment = AgentEnvironment(adapter=adapter)
     assert environment.execute_all(command("c1"), command("c2", seq=2)) == []
@@ -268,7 +268,7 @@ def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:
 
 
 def test_what_has_waited_is_carried_out_in_order_too() -> None:
-    """Also when the later one might have gone first."""
+    """They wait also when the later one could run first."""
     adapter = FakeAdapter()
     environment = AgentEnvironment(adapter=adapter)
     environment.arrive(

@@ -125,7 +125,7 @@ def test_a_hook_need_not_read_what_it_is_told(tmp_path: Path) -> None:
 
 
 def test_a_long_result_and_a_long_command_pass_each_other(tmp_path: Path) -> None:
-    """Neither waits for the other."""
+    """Reading and writing do not wait for each other."""
     many = command(action="disclose", records=tuple(record("O" * 500) for _ in range(400)))
     adapter = hook(
         tmp_path,

@@ -61,7 +61,7 @@ def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> N
 
 
 def test_a_check_counts_what_is_still_there(vault: Vault) -> None:
-    """Of the records that it names."""
+    """It counts keys of the named records only."""
     both = (record("O1"), record("O2"))
     execute(vault)
     assert execute(vault, "verify").counts == {"keys": 0}

@@ -57,7 +57,7 @@ def with_code(code: int, **headers: str) -> Answering:
 
 
 def test_200_is_the_result() -> None:
-    """In the body."""
+    """The result is read from the body."""
     assert webhook(with_code(200)).execute(task()) == Result(status="done")
 
 

@@ -207,14 +207,14 @@ def test_the_canonical_form() -> None:
 
 
 def test_the_hash_is_what_the_documentation_says() -> None:
-    """By hand, as an auditor would."""
+    """It is computed by hand, as an auditor would."""
     first = hashlib.sha256(b"termijn evidence 1\0" + bytes(32) + b'{"n":1}').digest()
     second = hashlib.sha256(b"termijn evidence 1\0" + first + b'{"n":2}').digest()
     assert entry_hash(entry_hash(GENESIS, '{"n":1}'), '{"n":2}') == second
 
 
 def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
-    """So that ten lines in any language verify it."""
+    """Ten lines in any language can verify it."""
     private = KEY.private_key
     assert isinstance(private, Ed25519PrivateKey)
     signed = sign(Head(number=1, hash=bytes(32), at=AT), lambda: Keyring((KEY,)))

@@ -122,7 +122,7 @@ def test_the_answer_to_an_erasure_names_everybody(language: Any, sentences: list
     ("language", "article"), [("nl", "AVG artikel 12 lid 6"), ("en", "GDPR article 12(6)")]
 )
 def test_who_was_never_verified_is_told_why_and_how_to_go_on(language: Any, article: str) -> None:
-    """With the article, and without a list of systems: nothing was done."""
+    """The letter has the article and no list of systems, since nothing was done."""
     text = render_letter(
         the_report("erasure", verdict="refused", refusal="never_verified"), language
     )
