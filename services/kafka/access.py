@@ -1,7 +1,7 @@
-"""Who does what on the bus: one table, by which roles make their topics and brokers get rules. Pure.
+"""Kafka access: the one table of which user reads, writes and creates which topics. Pure.
 
-A user of the brokers has the name of its consumer group, so `termijn-tagger` is the tagger. What stands
-here is all that it may do: `deploy/kafka/users.yaml` and the doctor's judgement are made from it.
+A Kafka user has the name of its consumer group, so `termijn-tagger` is the tagger. The table is complete:
+`deploy/kafka/users.yaml` and the doctor's checks are generated from it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Kind = Literal["topic", "group", "cluster"]
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
 
 AGENT_GROUP_PREFIX: Final = "termijn-agent"
-"""The prefix of the agents' groups, as an agent's file has it unless it says otherwise."""
+"""The default prefix of the agents' consumer groups; an agent's file may set another."""
 SAMPLE_SYSTEMS: Final = "sample-systems"
 CLUSTER: Final = "kafka-cluster"
-"""What Kafka calls the cluster in its rules."""
+"""The cluster's name in Kafka's ACLs."""
 PUBLISHER: Final = "publisher"
 OPERATOR: Final = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class AclEntry:
-    """One thing that a user may do with one thing."""
+    """One ACL: an operation that a user may do on a topic, a group or the cluster."""
 
     kind: Kind
     name: str
@@ -37,29 +37,29 @@ class AclEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaAccess:
-    """What one user of the bus does there, and nothing else."""
+    """All that one Kafka user does."""
 
     user: str
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
     describes: tuple[Topic, ...] = ()
-    """Of these it only asks how far they go."""
+    """Topics of which it reads the end offsets only."""
     administers: tuple[Topic, ...] = ()
-    """These it makes, and sets how long they keep what; their messages it neither reads nor writes."""
+    """Topics that it creates and configures; it neither reads nor writes their messages."""
     groups: tuple[str, ...] = ()
     describes_cluster: bool = False
-    """Whether it reads the brokers' settings and rules."""
+    """Whether it reads the brokers' settings and ACLs."""
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Every topic that it needs to be there, by name."""
+        """Every topic that it needs, sorted by name."""
         used = (*self.reads, *self.writes, *self.describes, *self.administers)
         by_name = {topic.name: topic for topic in used}
         return tuple(by_name[name] for name in sorted(by_name))
 
     @property
     def acl_entries(self) -> tuple[AclEntry, ...]:
-        """The least that lets it do that, sorted."""
+        """The smallest set of ACLs that allows all of this, sorted."""
         return tuple(sorted(set(self._acl_entries())))
 
     def _acl_entries(self) -> Iterator[AclEntry]:
@@ -82,9 +82,9 @@ class KafkaAccess:
 
 
 def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
-    """What each role, the publishers and the operators do, by their names; `group` is their prefix.
+    """Return the access of each role, the publishers and the operators, by name; `group` is their prefix.
 
-    The sample systems are there too; nobody deploys those.
+    The sample systems are included; they are not deployed.
     """
     business = tuple(topics.business_topic(name) for name in sorted(policy.events))
     own = tuple(topic for topic in business if topic.schema in topics.OWN_EVENTS)
@@ -119,13 +119,13 @@ def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
 
 
 def agent_access(system: str, group_prefix: str = AGENT_GROUP_PREFIX) -> KafkaAccess:
-    """What the agent of one system does; `agents` is the prefix of its group."""
+    """Return the access of one system's agent; `group_prefix` is the prefix of its group."""
     reads, writes = (topics.command_topic(system),), (topics.acknowledgement_topic(system),)
     return _access(group_prefix, system, reads=reads, writes=writes)
 
 
 def deployment_access(policy: Policy, group: str) -> tuple[KafkaAccess, ...]:
-    """Every user of a deployment, with each system's agent."""
+    """Return the access of every user of a deployment, including each system's agent."""
     own = [access for name, access in access_table(policy, group).items() if name != SAMPLE_SYSTEMS]
     return (*own, *(agent_access(system) for system in policy.systems))
 

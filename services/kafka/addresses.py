@@ -1,6 +1,6 @@
-"""Addresses that people write into settings and files: what is wrong with one, before it is used.
+"""Checks of addresses in settings and configuration files: of databases and of web services.
 
-No answer repeats any part of an address, since a password may stand anywhere in it.
+No message repeats any part of an address, since a password may be anywhere in it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOLDS_PASSWORD = "holds a password"
 
 
 def database_url_problem(address: str, *, secret: bool) -> str | None:
-    """Why an address is none of a database that can be used; `secret`: it may hold a password.
+    """Return what is wrong with a database's address, or None; with `secret` it may hold a password.
 
     SQLAlchemy's form: `postgresql+psycopg://user:password@host/name` or `sqlite:///file`.
     """
@@ -51,7 +51,7 @@ def database_url_problem(address: str, *, secret: bool) -> str | None:
 
 
 def web_address_problem(address: str, *, insecure: bool = True) -> str | None:
-    """Why an address is none of a service that can be called; `insecure`: also without encryption."""
+    """Return what is wrong with a service's address, or None; with `insecure` it may be unencrypted."""
     try:
         parts = urlsplit(address)
         is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -69,7 +69,7 @@ def web_address_problem(address: str, *, insecure: bool = True) -> str | None:
 
 
 def secret_problem(address: str) -> str | None:
-    """Why an address, or several with commas, must not stand where everybody reads it."""
+    """Return why an address, or a comma-separated list, must not be public: it holds a password."""
     for part in address.split(","):
         location, _, query = part.partition("?")
         authority = location.partition("//")[2].partition("/")[0]

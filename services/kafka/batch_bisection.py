@@ -15,19 +15,19 @@ from services.kafka.error_classification import classify_error, error_signature
 
 T = TypeVar("T")
 _FAILURES_BEFORE_SPLIT = {"poison": 2, "suspect": 4}
-"""So often a whole fails the same way before it is halved."""
+"""How often a whole batch fails the same way before it is halved."""
 _FAILURES_WHEN_SINGLE = {"poison": 1, "suspect": 2}
-"""So often one that is alone does; what it was part of has failed so before."""
+"""How often a single message fails the same way before it is set aside; its batch has failed so before."""
 _MAX_ATTEMPTS = 12
-"""So often a whole is tried at most, however its failures differ."""
+"""How often the same items are tried at most, even if their failures differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchBisection:
-    """How things are done that go together as long as nothing is wrong with one of them."""
+    """Processes items together as long as none of them fails on its own."""
 
     pause: Callable[[], None]
-    """Called between two tries of the same."""
+    """Called between two attempts at the same items."""
 
     def process(
         self,
@@ -35,13 +35,13 @@ class BatchBisection:
         apply: Callable[[Sequence[T]], None],
         set_aside: Callable[[T, Exception], None],
     ) -> None:
-        """Do all, in their order; what fails by itself, the same way each time, is given to `alone`.
+        """Apply all items in order; an item that keeps failing the same way is passed to `set_aside`.
 
-        `do` does all that it is given, or nothing of it.
+        `apply` processes all items that it gets, or none of them.
 
         Raises:
-            Whatever passes by itself, or ends the role: then what came before is done, the rest is not.
-            Whatever `alone` raises.
+            Exception: a temporary or fatal error of `apply`, or any of `set_aside`; the items before it are
+                done, the others are not.
         """
         self._process_chunk(items, apply, set_aside, is_whole=True)
 
@@ -60,7 +60,7 @@ class BatchBisection:
             set_aside(items[0], cause)
             return
         if not items:
-            raise cause  # there is nobody to blame
+            raise cause  # no item caused it
         middle = len(items) // 2
         for half in (items[:middle], items[middle:]):
             self._process_chunk(half, apply, set_aside, is_whole=False)
@@ -68,7 +68,7 @@ class BatchBisection:
     def _attempt(
         self, items: Sequence[T], apply: Callable[[Sequence[T]], None], *, is_whole: bool
     ) -> Exception | None:
-        """Do it; what it fails of, if that is no passing trouble and came back the same."""
+        """Apply the items; return the error if it is not temporary and repeated the same way, else None."""
         last_signature: tuple[str, ...] = ()
         repetitions = 0
         for _ in range(_MAX_ATTEMPTS):

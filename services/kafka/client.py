@@ -1,7 +1,7 @@
-"""The bus: Kafka by confluent-kafka, behind the few things that Termijn asks of it.
+"""The Kafka client: consumers, producers, and what the brokers report of their topics.
 
-Consumers never reset a position by themselves (`auto.offset.reset=error`); producers wait for every
-in-sync replica, and what is sent counts only once the broker has said so.
+Consumers never reset an offset on their own (`auto.offset.reset=error`). Producers wait for every in-sync
+replica, and a message counts as sent only once the broker has acknowledged it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from services.kafka.security import PLAINTEXT, Security, explain_error, librdkaf
 from services.kafka.topic_state import TopicSnapshot, TopicSpec, broker_without, describe_topics
 from services.storage.offsets import EMBEDDED_CLUSTER_PREFIX
 
-_TRANSPORT_ERRORS = 0  # librdkafka says nothing on stderr: what it has to say comes as an error
+_TRANSPORT_ERRORS = 0  # librdkafka logs nothing to stderr: it reports errors to the callback
 _RETRY_SECONDS = 0.2
 _INVISIBLE_ERRORS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _AUTHORIZATION_ERRORS = (
@@ -37,27 +37,27 @@ _AUTHORIZATION_ERRORS = (
 )
 _CALL_SECONDS = 15.0
 _PREFETCH_KIB = 1_024
-"""What waits in a consumer for its role to come: a backlog must not fill memory. More is no faster."""
+"""How much a consumer prefetches: a backlog must not fill memory, and more is not faster."""
 _FETCH_BYTES = 262_144
-"""What one fetch asks of a partition; a larger message comes alone."""
+"""How much one fetch requests of a partition; a larger message comes alone."""
 _REFRESH_MS = 5_000
-"""How soon a role learns of partitions that were added; until it has read them the deleter is blind."""
+"""How soon a role learns of added partitions; until they are read the deleter waits for catch-up."""
 _METADATA_SECONDS = 1.0
 _MAX_ERRORS = 20
-"""So many of librdkafka's last words, to tell why it does not get through."""
+"""How many of librdkafka's latest errors are kept, to explain why it cannot connect."""
 
 
 class KafkaClient:
-    """One cluster. `cluster_id` is its own word, or what a setting says for one that tells none."""
+    """A client of one cluster. `cluster_id` is what the brokers report, unless one is configured."""
 
     def __init__(
         self, bootstrap: str, cluster_id: str = "", security: Security = PLAINTEXT
     ) -> None:
-        """Reach the cluster.
+        """Connect to the cluster.
 
         Raises:
-            KafkaAccessDenied: it does not let us in as we are; the setting to mend is named.
-            KafkaUnavailable: it does not answer.
+            KafkaAccessDenied: the brokers deny access; the error names the setting to fix.
+            KafkaUnavailable: the brokers do not respond.
         """
         self._security = security
         self._errors: deque[str] = deque(maxlen=_MAX_ERRORS)
@@ -70,21 +70,23 @@ class KafkaClient:
             callbacks: Mapping[str, Any] = {"error_cb": self._collect_error}
             self._admin = AdminClient({**self._connection, **callbacks})
         except KafkaException as cause:
-            raise KafkaAccessDenied("reach the bus", self._configuration_problem(cause)) from cause
+            names = security.names
+            files = f"{names.ca_file}, {names.certificate_file} or {names.key_file}"
+            raise KafkaAccessDenied("connect to Kafka", cause.args[0].str(), files) from cause
         self.cluster_id = cluster_id or self._read_cluster_id()
 
     @property
     def admin(self) -> AdminClient:
-        """The cluster's admin interface, for what is not offered here by name."""
+        """The cluster's admin interface, for what this class does not offer."""
         return self._admin
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it is librdkafka's own, in memory, which lacks most of what admins ask for."""
+        """Whether this is the embedded broker, which supports few admin requests."""
         return self.cluster_id.startswith(EMBEDDED_CLUSTER_PREFIX)
 
     def open_consumer(self, group: str) -> Consumer:
-        """A consumer whose positions are given to it, and stay where they were put."""
+        """Return a consumer that reads from assigned offsets only, and commits none to Kafka."""
         return Consumer(
             {
                 **self._connection,
@@ -104,7 +106,7 @@ class KafkaClient:
         )
 
     def open_producer(self, timeout_seconds: float = DELIVERY_SECONDS) -> KafkaProducer:
-        """Something that sends and waits for the broker's word, so many seconds for each message."""
+        """Return a producer that waits for the broker to acknowledge each message, up to a timeout."""
         timeout = {"message.timeout.ms": int(timeout_seconds * 1000)}
         return KafkaProducer(lambda: self.open_raw_producer(timeout), timeout_seconds)
 
@@ -113,7 +115,7 @@ class KafkaClient:
         return BulkProducer(lambda: self.open_raw_producer({"delivery.report.only.error": True}))
 
     def open_raw_producer(self, overrides: Mapping[str, bool | int] | None = None) -> Producer:
-        """A producer that waits for every in-sync replica, with further settings."""
+        """Return librdkafka's producer, which waits for every in-sync replica, with settings added."""
         return Producer(
             {
                 **self._connection,
@@ -127,11 +129,11 @@ class KafkaClient:
         )
 
     def ensure_topics(self, topics: Iterable[Topic]) -> None:
-        """Make the topics that are not there, as the catalogue has them; see `create_topics`.
+        """Create the topics that do not exist, as the catalogue defines them; see `create_topics`.
 
         Raises:
-            KafkaUnavailable: the brokers did not make one of them, or do not show it.
-            KafkaAccessDenied: one is not there for this user, who may not make it either.
+            KafkaUnavailable: the brokers did not create one of them, or do not show it.
+            KafkaAccessDenied: this user can neither see one of them nor create it.
         """
         self.create_topics(
             TopicSpec(
@@ -148,14 +150,14 @@ class KafkaClient:
         )
 
     def create_topics(self, topics: Iterable[TopicSpec]) -> None:
-        """Make topics, and return once every broker shows them all, with leaders that answer.
+        """Create topics, and return once every broker shows them all, with leaders that respond.
 
-        Brokers answer that a topic is made before they show it. One that another has made meanwhile
-        stays as that one made it.
+        Brokers acknowledge a topic before they show it. A topic that another process has created meanwhile
+        stays as it is.
 
         Raises:
-            KafkaUnavailable: the brokers did not make one of them, or do not show it.
-            KafkaAccessDenied: one is not there for this user, who may not make it either.
+            KafkaUnavailable: the brokers did not create one of them, or do not show it.
+            KafkaAccessDenied: this user can neither see one of them nor create it.
         """
         new = [topic.as_new_topic() for topic in topics]
         if not new:
@@ -164,13 +166,13 @@ class KafkaClient:
             try:
                 future.result(_CALL_SECONDS)
             except TimeoutError as cause:
-                raise KafkaUnavailable(f"make topic {name}", "no answer in time") from cause
+                raise KafkaUnavailable(f"create topic {name}", "no response in time") from cause
             except KafkaException as cause:
                 if cause.args[0].code() in _AUTHORIZATION_ERRORS:
-                    reason = "it is not there, or may not be seen, and may not be made by this user"
+                    reason = "it does not exist or is not visible, and this user may not create it"
                     raise KafkaAccessDenied(f"find topic {name}", reason) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise KafkaUnavailable(f"make topic {name}", str(cause.args[0])) from cause
+                    raise KafkaUnavailable(f"create topic {name}", str(cause.args[0])) from cause
         names = [topic.topic for topic in new]
         self._wait_for_every_broker(names)
         self.end_offsets(names)
@@ -184,38 +186,40 @@ class KafkaClient:
             return clients[address]
 
         deadline = monotonic() + _CALL_SECONDS
-        while address := self._call("look", lambda: broker_without(self._admin, names, open_admin)):
+        while address := self._call(
+            "list brokers", lambda: broker_without(self._admin, names, open_admin)
+        ):
             if monotonic() > deadline:
-                reason = f"the broker {address} does not show it, or others made with it"
+                reason = f"the broker {address} does not show it, or others created with it"
                 raise KafkaUnavailable(f"find topic {names[0]}", reason)
             sleep(_RETRY_SECONDS)
 
     def list_partitions(self, topics: Collection[str]) -> Sequence[tuple[str, int]]:
-        """Every partition of the topics, by name and number; waits for what was just made.
+        """Return every partition of the topics, by name and number; wait for topics just created.
 
         Raises:
-            KafkaUnavailable: the brokers did not answer, or do not show one of the topics.
+            KafkaUnavailable: the brokers did not respond, or do not show one of the topics.
         """
         return list(self.end_offsets(topics))
 
     def missing_topics(self, topics: Iterable[Topic]) -> list[Topic]:
-        """Those of the topics that are not there, or may not be seen.
+        """Return the topics that do not exist or that this user may not see.
 
         Raises:
-            KafkaUnavailable: the broker did not answer.
+            KafkaUnavailable: the broker did not respond.
         """
         if self.is_embedded:
-            return []  # the embedded broker makes whatever is named
+            return []  # the embedded broker creates any topic that is named
         known_topics = self._call(
             "list topics", lambda: self._admin.list_topics(timeout=_CALL_SECONDS)
         ).topics
         return [topic for topic in topics if topic.name not in known_topics]
 
     def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        """The id of each topic that is there and may be seen: one that is made anew has another.
+        """Return the id of each topic that is visible; a topic that is created again has another id.
 
         Raises:
-            KafkaUnavailable: the broker did not answer.
+            KafkaUnavailable: the broker did not respond.
         """
         if self.is_embedded:
             return {
@@ -232,30 +236,29 @@ class KafkaClient:
             try:
                 ids[name] = str(future.result(_CALL_SECONDS).topic_id)
             except TimeoutError as cause:
-                raise KafkaUnavailable(f"describe {name}", "no answer in time") from cause
+                raise KafkaUnavailable(f"describe {name}", "no response in time") from cause
             except KafkaException as cause:
                 if cause.args[0].code() not in _INVISIBLE_ERRORS:
                     raise KafkaUnavailable(f"describe {name}", str(cause.args[0])) from cause
         return ids
 
     def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
-        """Those of the topics that are there, with what the brokers tell of them; waits for nothing.
+        """Return ids and end offsets of the topics that exist, as the brokers report them, without waiting.
 
         Raises:
-            KafkaUnavailable: the brokers did not answer.
+            KafkaUnavailable: the brokers did not respond.
         """
         topics_by_name: Mapping[str, TopicSnapshot] = self._call(
-            "look at topics", lambda: describe_topics(self._admin, topics, self.topic_ids)
+            "describe topics", lambda: describe_topics(self._admin, topics, self.topic_ids)
         )
         return topics_by_name
 
     def end_offsets(self, topics: Collection[str]) -> Mapping[tuple[str, int], int]:
-        """The end offset of every partition of the topics; waits for leaders that are being found.
+        """Return the end offset of every partition of the topics; wait for leader election.
 
         Raises:
-            KafkaUnavailable: the brokers did not answer, or do not show one of the topics, or no leader
-                tells the end of one of its partitions: who passed over it would take what is on it
-                for read.
+            KafkaUnavailable: the brokers did not respond, do not show one of the topics, or no leader
+                reports the end of a partition. A caller that left it out would take its messages for read.
         """
         deadline = monotonic() + _CALL_SECONDS
         while True:
@@ -277,18 +280,18 @@ class KafkaClient:
                         f"find topic {missing[0]}", "the broker does not show it"
                     )
                 topic, number = leaderless[0]
-                raise KafkaUnavailable(f"find the end of {topic}[{number}]", "no leader tells it")
+                raise KafkaUnavailable(f"find the end of {topic}[{number}]", "no leader reports it")
             sleep(_RETRY_SECONDS)
 
     def _read_cluster_id(self) -> str:
         deadline = monotonic() + _CALL_SECONDS
-        while True:  # librdkafka tries again what will never work: what it says meanwhile tells
+        while True:  # librdkafka retries even what never works; its errors explain why
             try:
                 metadata = self._admin.list_topics(timeout=min(_METADATA_SECONDS, _CALL_SECONDS))
             except KafkaException as cause:
                 self._admin.poll(0)
-                if reason := explain_error(self._security, self._errors):
-                    raise KafkaAccessDenied("reach the bus", reason) from cause
+                if problem := explain_error(self._security, self._errors):
+                    raise KafkaAccessDenied("connect to Kafka", *problem) from cause
                 if monotonic() > deadline:
                     names, protocol = self._security.names, self._security.protocol
                     settings = f"{names.bootstrap_servers} by {protocol}, {names.protocol}"
@@ -298,13 +301,8 @@ class KafkaClient:
                 return str(metadata.cluster_id)
 
     def _collect_error(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it says so after each reason
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it follows each actual reason
             self._errors.append(error.str())
-
-    def _configuration_problem(self, cause: KafkaException) -> str:
-        names = self._security.names
-        files = f"{names.ca_file}, {names.certificate_file} or {names.key_file}"
-        return f"{cause.args[0].str()}: mend {files}"
 
     def _call(self, action: str, call: Any) -> Any:
         try:
@@ -312,5 +310,5 @@ class KafkaClient:
         except KafkaException as cause:
             raise KafkaUnavailable(action, str(cause.args[0])) from cause
         finally:
-            self._admin.poll(0)  # what it has to say must not pile up
+            self._admin.poll(0)  # serve its callbacks, so that they do not pile up
         return result

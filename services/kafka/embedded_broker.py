@@ -1,4 +1,4 @@
-"""A broker inside this process, for trying Termijn out and for fast tests: librdkafka's own.
+"""The embedded broker: librdkafka's mock cluster in this process, to try Termijn and for fast tests.
 
 Measured with librdkafka 2.16.0.
 
@@ -8,10 +8,10 @@ groups, with rebalances and commits. Joining a group takes 3 seconds; `assign` a
 
 Does not work: durability (memory only); CreateTopics, DeleteTopics, DescribeTopics and
 DescribeCluster time out, so there are no topic ids; DeleteRecords is unsupported;
-`offsets_for_times` always answers "end"; transactions seem to commit and prove nothing. Any topic
-that a client names comes into being, with 4 partitions, also by a slip of the pen. The cluster id
-in its metadata is made of a memory address and may come back. Past 5 MiB or 100,000 batches a
-partition drops its oldest records: the low watermark tells, nothing else does.
+`offsets_for_times` always returns "end"; transactions seem to commit and prove nothing. Any topic
+that a client names is created with 4 partitions, even a misspelt one. The cluster id in its metadata
+is a memory address and may recur. Past 5 MiB or 100,000 batches a partition drops its oldest records;
+only the low watermark shows it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from schemas.errors import TermijnError
 
 PARTITIONS = 4
-"""How many partitions each of its topics has; librdkafka leaves no choice."""
+"""How many partitions each of its topics has; librdkafka fixes the number."""
 
 _CALL_SECONDS = 10.0
 _ONLY_ERRORS = 3
 
 
 class EmbeddedBrokerFailed(TermijnError):
-    """The broker inside this process did not answer or did not make a topic.
+    """The embedded broker did not respond or did not create a topic.
 
-    The operator starts again; if it recurs, ports on 127.0.0.1 cannot be opened here.
+    The operator starts Termijn again; if it recurs, ports on 127.0.0.1 cannot be opened on this machine.
     """
 
     def __init__(self, *, topic: str | None, reason: str) -> None:
@@ -46,9 +46,9 @@ class EmbeddedBrokerFailed(TermijnError):
 
 
 class EmbeddedBroker:
-    """A broker that lives as long as the `with` block, at an address of this machine only.
+    """A broker that runs as long as the `with` block, on 127.0.0.1 only.
 
-    Each start is a cluster of its own, with an empty log: positions in an earlier one mean nothing.
+    Each start is a new cluster with empty logs: offsets of an earlier one mean nothing.
     """
 
     def __init__(self) -> None:
@@ -72,10 +72,10 @@ class EmbeddedBroker:
         self._host.close()
 
     def create_topics(self, names: Iterable[str]) -> None:
-        """Make the topics that are not there yet, each with `PARTITIONS` partitions.
+        """Create the topics that do not exist yet, each with `PARTITIONS` partitions.
 
         Raises:
-            EmbeddedBrokerFailed: naming the first topic that could not be made.
+            EmbeddedBrokerFailed: names the first topic that could not be created.
         """
         for name in names:
             topic = self._metadata(name).topics[name]
@@ -83,7 +83,7 @@ class EmbeddedBroker:
                 raise EmbeddedBrokerFailed(topic=name, reason=f"{len(topic.partitions)} partitions")
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
-        # Asking for a topic makes it: CreateTopics does not work here.
+        # Reading a topic's metadata creates it; CreateTopics does not work here.
         try:
             metadata: ClusterMetadata = self._host.list_topics(topic, timeout=_CALL_SECONDS)
         except KafkaException as cause:

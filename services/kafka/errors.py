@@ -6,9 +6,9 @@ from schemas.errors import TermijnError
 
 
 class KafkaUnavailable(TermijnError):
-    """The broker did not answer, or refused; nothing was lost, and the role tries again.
+    """The brokers did not respond, or refused a request; nothing was lost, and the role retries.
 
-    The operator looks whether the brokers are up, and whether this role may do what it asked.
+    The operator checks that the brokers are up, and that the role has access to what it requested.
     """
 
     def __init__(self, action: str, reason: str) -> None:
@@ -18,22 +18,25 @@ class KafkaUnavailable(TermijnError):
 
 
 class KafkaAccessDenied(TermijnError):
-    """The broker does not let this role read, and will not by itself; the role has stopped.
+    """The brokers deny this role access, which only an operator can change; the role has stopped.
 
-    The operator mends its rights (ACLs, credentials) or its version, and starts it again.
+    The operator fixes its ACLs, its credentials or its version, and starts it again.
     """
 
-    def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"{action}: {reason}")
+    def __init__(self, action: str, reason: str, settings: str = "") -> None:
+        """Name the settings that the operator has to check, where they are known."""
+        advice = f"; check {settings}" if settings else ""
+        super().__init__(f"{action}: {reason}{advice}")
         self.action = action
         self.reason = reason
+        self.settings = settings
 
 
 class DeliveryFailed(TermijnError):
-    """The broker did not take a message; what depends on it was not done."""
+    """The broker did not accept a message; nothing that depends on it was done."""
 
     def __init__(self, topic: str, reason: str, code: int | None = None) -> None:
         super().__init__(f"{topic}: not delivered: {reason}")
         self.topic = topic
         self.code = code
-        """Kafka's, which tells whether it will ever be taken (`services.kafka.error_classification`)."""
+        """Kafka's error code, from which `kafka.error_classification` decides whether a retry can help."""

@@ -25,7 +25,7 @@ _KINDS = {
 
 
 class OtlpTracer:
-    """Sends spans in batches, beside the role's work; what the collector does not take is lost."""
+    """Sends spans in batches, in the background; spans that the collector does not accept are lost."""
 
     def __init__(self, endpoint: str, role: str, version: str) -> None:
         resource = Resource.create({"service.name": f"termijn-{role}", "service.version": version})
@@ -35,7 +35,7 @@ class OtlpTracer:
 
     @property
     def close(self) -> Callable[[], None]:
-        """Sends what waits, and ends."""
+        """Send the spans that are queued, and stop."""
         return self._provider.shutdown
 
     def record_span(
@@ -47,7 +47,7 @@ class OtlpTracer:
         ended: datetime,
         attributes: Attributes,
     ) -> Trace:
-        """Something was done between two instants, UTC; where what follows from it stands."""
+        """Record a span between two instants, UTC; return the trace for what follows from it."""
         context = set_span_in_context(NonRecordingSpan(_parent(trace)))
         span = self._tracer.start_span(
             name,

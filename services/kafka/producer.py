@@ -32,14 +32,14 @@ class OutgoingMessage:
 
     @property
     def size(self) -> int:
-        """Bytes, but for the frame."""
+        """Its size in bytes, without Kafka's frame."""
         header_bytes = sum(len(name) + len(text) for name, text in self.headers)
         return len(self.key or b"") + len(self.value or b"") + header_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordMetadata:
-    """Where a delivered message stands."""
+    """Topic, partition and offset of a delivered message."""
 
     topic: str
     partition: int
@@ -47,7 +47,7 @@ class RecordMetadata:
 
 
 class KafkaProducer:
-    """Sends messages, and knows where each stands when it returns."""
+    """Sends messages and returns the topic, partition and offset of each."""
 
     def __init__(
         self, open_producer: Callable[[], Producer], timeout_seconds: float = DELIVERY_SECONDS
@@ -57,10 +57,10 @@ class KafkaProducer:
         self._producer = open_producer()
 
     def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
-        """Send all, and return where each stands, in order, once the broker has taken every one.
+        """Send all messages; return their places in order, once the broker has acknowledged every one.
 
         Raises:
-            DeliveryFailed: the broker did not take one of them; others may have been taken.
+            DeliveryFailed: the broker did not accept one of them; it may have accepted others.
         """
         records: list[RecordMetadata | None] = [None] * len(messages)
         failed: list[tuple[str, KafkaError]] = []
@@ -108,15 +108,15 @@ class KafkaProducer:
 
     def _delivery_failure(self, topic: str, error: KafkaError) -> DeliveryFailed:
         if error.fatal() or error.code() == KafkaError._FATAL:
-            self._producer = self._open()  # the old one will never send anything again
+            self._producer = self._open()  # after a fatal error it never sends anything again
         return DeliveryFailed(topic, error.str(), error.code())
 
 
 class BulkProducer:
-    """Sends keys and values, and returns once the broker has taken every one."""
+    """Sends keys and values, and returns once the broker has acknowledged every one."""
 
     def __init__(self, open_producer: Callable[[], Producer]) -> None:
-        """`open_producer` opens one that reports what fails, and only that."""
+        """Use producers from `open_producer`, which report failed deliveries only."""
         self._open = open_producer
         self._producer = open_producer()
 
@@ -124,7 +124,7 @@ class BulkProducer:
         """Send all.
 
         Raises:
-            DeliveryFailed: the broker did not take one of them; others may have been taken.
+            DeliveryFailed: the broker did not accept one of them; it may have accepted others.
         """
         failed: list[KafkaError] = []
 
@@ -151,7 +151,7 @@ class BulkProducer:
         undelivered = self._producer.flush(_BULK_DELIVERY_SECONDS)
         if failed:
             if any(one.fatal() or one.code() == KafkaError._FATAL for one in failed):
-                self._producer = self._open()  # the old one will never send anything again
+                self._producer = self._open()  # after a fatal error it never sends anything again
             raise DeliveryFailed(topic, failed[0].str(), failed[0].code())
         if undelivered:
-            raise DeliveryFailed(topic, "not taken in time")
+            raise DeliveryFailed(topic, "not acknowledged in time")

@@ -1,7 +1,7 @@
-"""How the bus is reached: TLS, who we are there, and what that is called in librdkafka's settings. Pure.
+"""Kafka security: TLS and SASL, and their settings for librdkafka. Pure.
 
-`services.operations.watch.faust_credentials` says the same to Faust. A broker's certificate and name are
-always verified: no setting turns that off.
+`services.operations.watch.faust_credentials` does the same for Faust. A broker's certificate and host name
+are always verified: no setting turns that off.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MECHANISMS: Final[tuple[Mechanism, ...]] = get_args(Mechanism)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingNames:
-    """What the operator calls each setting, for errors."""
+    """The names of the settings, for errors: environment variables, or keys of an agent's file."""
 
     bootstrap_servers: str = "KAFKA_BOOTSTRAP_SERVERS"
     protocol: str = "KAFKA_SECURITY_PROTOCOL"
@@ -34,15 +34,15 @@ class SettingNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """How the brokers are reached, and as whom."""
+    """The protocol, certificates and credentials by which the brokers are reached."""
 
     protocol: Protocol = "PLAINTEXT"
     ca_file: Path | None = None
-    """Who may vouch for the brokers; the machine's own authorities unless given."""
+    """The CA certificates that sign the brokers' certificates; by default those of the machine."""
     certificate_file: Path | None = None
-    """Ours, with its chain, PEM."""
+    """The client certificate with its chain, PEM."""
     key_file: Path | None = None
-    """The key of that certificate, PEM, not encrypted."""
+    """The private key of that certificate, PEM, not encrypted."""
     mechanism: Mechanism | None = None
     username: str = ""
     password: str = field(default="", repr=False)
@@ -50,27 +50,27 @@ class Security:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether nobody on the way can read or change what is said."""
+        """Whether the connection is encrypted by TLS."""
         return self.protocol in ("SSL", "SASL_SSL")
 
     @property
     def uses_sasl(self) -> bool:
-        """Whether we say who we are by a user and a password."""
+        """Whether the client authenticates with a user name and a password."""
         return self.protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
     @property
     def principal(self) -> str:
-        """As whom the brokers know us, in words."""
+        """Describe the identity that the brokers see."""
         if self.uses_sasl:
             return f"user {self.username!r} ({self.mechanism})"
-        return "our certificate" if self.certificate_file else "nobody in particular"
+        return "the client certificate" if self.certificate_file else "an anonymous client"
 
 
 PLAINTEXT: Final = Security()
 
 
 def validate(security: Security) -> Iterator[tuple[str, str]]:
-    """What is missing, or given in vain: the field of `Security`, and why. No file is looked at."""
+    """Yield each field of `Security` that is missing or has no effect, and why; files are not read."""
     sasl = ("mechanism", "username", "password")
     for name in sasl:
         is_given = bool(getattr(security, name))
@@ -82,13 +82,13 @@ def validate(security: Security) -> Iterator[tuple[str, str]]:
         if getattr(security, name) is not None and not security.is_encrypted:
             yield name, f"is given, and {security.protocol} uses none: SSL and SASL_SSL do"
     if security.certificate_file and not security.key_file:
-        yield "key_file", "is missing: a certificate is of use with its key only"
+        yield "key_file", "is missing: a certificate needs its key"
     if security.key_file and not security.certificate_file:
-        yield "certificate_file", "is missing: a key is of use with its certificate only"
+        yield "certificate_file", "is missing: a key needs its certificate"
 
 
 def librdkafka_config(security: Security) -> dict[str, str | bool]:
-    """librdkafka's settings; nothing for a bus that is reached in the clear."""
+    """Return librdkafka's settings; none for PLAINTEXT."""
     config: dict[str, str | bool] = {}
     if security.protocol != "PLAINTEXT":
         config["security.protocol"] = security.protocol
@@ -108,36 +108,38 @@ def librdkafka_config(security: Security) -> dict[str, str | bool]:
     return config
 
 
-def explain_error(security: Security, errors: Iterable[str]) -> str | None:
-    """What is wrong with how we reach the brokers, with the setting to mend; None: nothing that we know.
+def explain_error(security: Security, errors: Iterable[str]) -> tuple[str, str] | None:
+    """Return why the brokers cannot be reached and which settings to check; None if the cause is unknown.
 
-    `said` is what librdkafka reported, newest last; none of it holds a password.
+    `errors` is what librdkafka reported, newest last; no message contains a password.
     """
     names = security.names
     for text in reversed(list(errors)):
         if "nsupported SASL mechanism" in text:
-            return f"the brokers do not offer {security.mechanism}: mend {names.mechanism}"
+            return f"the brokers do not offer {security.mechanism}", names.mechanism
         if "uthentication failed" in text:
-            return f"the brokers refuse {security.principal}: mend {names.username} or {names.password}"
+            settings = f"{names.username} or {names.password}"
+            return f"the brokers refuse {security.principal}", settings
         if "certificate verify failed" in text:
             return (
-                "the brokers' certificate is not vouched for, or is another's: mend"
-                f" {names.ca_file} or {names.bootstrap_servers}"
+                "the brokers' certificate is not signed by a trusted CA, or is for another host name",
+                f"{names.ca_file} or {names.bootstrap_servers}",
             )
         if "SSL alert number" in text:
             refusal = (
-                "refuse our certificate"
+                "refuse the client certificate"
                 if security.certificate_file
-                else "want a certificate of ours"
+                else "require a client certificate"
             )
-            return f"the brokers {refusal}: mend {names.certificate_file}"
+            return f"the brokers {refusal}", names.certificate_file
         if "SSL handshake failed" in text:
-            return f"TLS with the brokers fails: mend {names.protocol} or {names.certificate_file}"
+            settings = f"{names.protocol} or {names.certificate_file}"
+            return "the TLS handshake with the brokers fails", settings
     return None
 
 
 def remote_addresses(bootstrap_servers: str) -> list[str]:
-    """Those of the addresses that are not on this machine: without TLS others can read on the way."""
+    """Return the addresses on other machines: without TLS their traffic can be read on the network."""
     return [
         address for address in bootstrap_servers.split(",") if not _is_loopback(address.strip())
     ]
@@ -156,5 +158,5 @@ def _is_loopback(address: str) -> bool:
 def with_setting_names(
     security: Security, problems: Iterable[tuple[str, str]]
 ) -> Mapping[str, str]:
-    """The problems by the operator's name of the setting."""
+    """Return the problems by the name of their setting."""
     return {getattr(security.names, name): problem for name, problem in problems}

@@ -1,4 +1,4 @@
-"""Spans: what a role did for one message, if anybody collects that."""
+"""Spans of distributed tracing: what a role did for one message, where a collector is configured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Attributes = Mapping[str, str | int]
 
 
 class Tracer(Protocol):
-    """Who collects spans."""
+    """Collects spans."""
 
     def record_span(
         self,
@@ -25,11 +25,11 @@ class Tracer(Protocol):
         ended: datetime,
         attributes: Attributes,
     ) -> Trace:
-        """Something was done between two instants, UTC; where what follows from it stands."""
+        """Record a span between two instants, UTC; return the trace for what follows from it."""
 
 
 class NoTracer:
-    """Nobody collects them: what follows stands where it came from."""
+    """Records nothing: what follows has the trace that came in."""
 
     def record_span(
         self,
@@ -40,7 +40,7 @@ class NoTracer:
         ended: datetime,
         attributes: Attributes,
     ) -> Trace:
-        """The trace as it came."""
+        """Return the trace unchanged."""
         return trace
 
 

@@ -1,4 +1,4 @@
-"""What the brokers say of their topics, and telling them otherwise (Kafka's admin interface)."""
+"""Topic administration: reads and changes topics' settings by Kafka's admin interface."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _CALL_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicAdmin:
-    """The cluster's admin interface; a cluster that lacks it answers no call."""
+    """Reads and changes topics' settings; the embedded broker does not support this."""
 
     admin: AdminClient
 
     def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicState]:
-        """Those of the topics that are there, read back from the brokers.
+        """Return partitions and settings of those topics that exist.
 
         Raises:
-            KafkaUnavailable: the brokers did not answer, or do not let us look.
+            KafkaUnavailable: the brokers did not respond, or deny the request.
         """
         listed = _call("list topics", lambda: self.admin.list_topics(timeout=_CALL_SECONDS)).topics
         existing = [name for name in names if name in listed]
@@ -48,10 +48,10 @@ class TopicAdmin:
         return states
 
     def set_config(self, name: str, settings: Mapping[str, str]) -> None:
-        """Set these settings of a topic; its others stay.
+        """Change these settings of a topic; its others stay.
 
         Raises:
-            KafkaUnavailable: the brokers did not take them.
+            KafkaUnavailable: the brokers did not accept them.
         """
         entries = [
             ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
@@ -70,6 +70,6 @@ def _call(action: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except TimeoutError as cause:
-        raise KafkaUnavailable(action, "no answer in time") from cause
+        raise KafkaUnavailable(action, "no response in time") from cause
     except KafkaException as cause:
         raise KafkaUnavailable(action, str(cause.args[0])) from cause

@@ -1,7 +1,7 @@
-"""Judging: what a broker does with a topic against what is promised of it. Pure.
+"""Topic checks: compare a topic's settings on the brokers with its retention requirement. Pure.
 
-Kafka erases closed segments whole, by their latest record. So a record lives for `retention.ms` and the
-time in which its segment was open (`segment.ms`), and until the broker looks next.
+Kafka deletes closed segments whole, by their latest record. So a record stays for `retention.ms`, plus the
+time in which its segment was open (`segment.ms`), plus the time until the broker's next check.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ SETTINGS = (
     "max.compaction.lag.ms",
     "message.timestamp.type",
 )
-"""What decides how long a record lives, and who says when it came, as Kafka calls it."""
+"""Kafka's settings that decide how long a record stays, and whose timestamp counts."""
 RETENTION_CHECK_MS = 6 * 60 * 1000
-"""The broker looks every five minutes, and removes the files a minute later (its own defaults)."""
+"""The broker checks every five minutes, and deletes the files a minute later (Kafka's defaults)."""
 MONTH_MS = 28 * 24 * 60 * 60 * 1000
-"""Within a month a person has to be told that it was done (GDPR 12(3)): no log in clear may live longer."""
+"""A person is informed within a month (GDPR 12(3)): no log with plaintext may be kept for longer."""
 _UNLIMITED = -1
 _SEGMENTS_PER_RETENTION = 7
-"""A record is in one of so many segments: one must be closed long before its first message is to go."""
+"""Segments in one retention time: each must be closed long before its first message is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicState:
-    """A topic as the brokers have it."""
+    """A topic's partitions and settings on the brokers."""
 
     partitions: int
     settings: Mapping[str, str]
-    """By Kafka's names, with the brokers' defaults where the topic has none of its own."""
+    """By Kafka's names, with the brokers' defaults where the topic sets none."""
 
     def int_setting(self, name: str) -> int:
-        """A setting that is a number."""
+        """Return a setting as a number; -1 where it is missing."""
         return int(self.settings.get(name, _UNLIMITED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicCheck:
-    """What there is to say of a topic."""
+    """The result of checking a topic."""
 
     requirement: RetentionRequirement
     state: TopicState | None
-    """Nothing where the topic is not there."""
+    """None if the topic does not exist."""
     max_age_ms: int | None = None
-    """How long a record lives at most; None: for ever."""
+    """How long a record stays at most, in milliseconds; None: without limit."""
     problems: tuple[str, ...] = ()
-    """What breaks a promise."""
+    """What violates the requirement."""
     warnings: tuple[str, ...] = ()
-    """What no setting of a topic can bring about, or is only to be known."""
+    """What no setting of a topic can fix, or what an operator should only know."""
     changes: Mapping[str, str] = field(default_factory=dict)
-    """What `apply` sets; for a topic that is not there, all that it is made with."""
+    """The settings that `apply` changes; for a topic that does not exist, all that it is created with."""
 
 
 def check_topic(requirement: RetentionRequirement, state: TopicState | None) -> TopicCheck:
-    """Compare one topic."""
+    """Check one topic; `state` is None if it does not exist."""
     if state is None:
         return TopicCheck(
             requirement=requirement,
@@ -91,7 +91,7 @@ def check_topic(requirement: RetentionRequirement, state: TopicState | None) -> 
 
 
 def required_settings(requirement: RetentionRequirement) -> dict[str, str]:
-    """The settings with which a topic keeps its promise: the catalogue's, shorter where a term is."""
+    """Return the settings that fulfil a requirement: the catalogue's, or less where a term is shorter."""
     topic = requirement.topic
     retention = topic.retention_ms
     segment = topic.segment_ms
@@ -117,7 +117,7 @@ def required_settings(requirement: RetentionRequirement) -> dict[str, str]:
 
 
 def max_record_age_ms(state: TopicState) -> int | None:
-    """How long a record lives at most, in milliseconds; None: for ever."""
+    """Return how long a record stays at most, in milliseconds; None: without limit."""
     retention = state.int_setting("retention.ms")
     if "delete" not in _cleanup_policies(state) or retention == _UNLIMITED:
         return None
@@ -125,7 +125,7 @@ def max_record_age_ms(state: TopicState) -> int | None:
 
 
 def format_duration(ms: int | None) -> str:
-    """A length of time for people: days to one place, or hours below two days."""
+    """Format a duration: days to one decimal place, or hours below two days."""
     if ms is None:
         return "for ever"
     days = timedelta(milliseconds=ms) / timedelta(days=1)
@@ -135,7 +135,7 @@ def format_duration(ms: int | None) -> str:
 def _problems(
     requirement: RetentionRequirement, state: TopicState, max_age_ms: int | None
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What breaks a promise, each with the settings that mend it."""
+    """Yield what violates a requirement, each with the settings that fix it."""
     age_settings = ("cleanup.policy", "retention.ms", "segment.ms")
     lifetime = f"a record lives {format_duration(max_age_ms)}"
     if "compact" in _cleanup_policies(state) and requirement.topic.cleanup == "delete":

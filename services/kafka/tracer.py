@@ -1,4 +1,4 @@
-"""Opening: whoever wants spans names a collector; nobody else pays for it, not even by an import."""
+"""Opens the tracer: OpenTelemetry is imported only where a collector is configured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from services.kafka.spans import NO_TRACER, Tracer
 
 
 class TracingMissing(TermijnError):
-    """A collector is named, and what sends spans to it is not installed; the role did not start.
+    """A collector is configured, but the extra `tracing` is not installed; the role did not start.
 
-    The operator installs the extra `tracing`, or names no collector.
+    The operator installs the extra, or removes the collector from the settings.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -24,7 +24,7 @@ class TracingMissing(TermijnError):
 
 
 def open_tracer(endpoint: str, role: str, stack: ExitStack) -> Tracer:
-    """What takes spans to the collector there, until the stack closes; nothing where none is named.
+    """Return a tracer for the collector at an endpoint, closed with the stack; without one, `NO_TRACER`.
 
     Raises:
         TracingMissing: the extra `tracing` is not installed.

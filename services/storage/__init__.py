@@ -1,1 +1,1 @@
-"""The database, and what every consumer keeps in it: offsets, gaps, dead letters, pauses, operators."""
+"""The database and what every consumer stores in it: offsets, gaps, dead letters, pauses, operator log."""

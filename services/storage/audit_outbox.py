@@ -1,7 +1,7 @@
-"""What goes on record: each change of the journal waits here, in its own transaction, for the seal.
+"""Outbox of the audit log: each change is written here, in its own transaction, until it is appended.
 
-The bodies are JSON; which of their fields are personal, and go into the log as keyed hashes only, is said
-where they are sealed (`services.evidence.seal_entries`).
+The bodies are JSON. `services.evidence.seal_entries` decides which of their fields are personal: those go
+into the log as keyed hashes only.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ AuditKind = Literal[
     "forgotten",
     "key",
 ]
-"""`commanded`: a command was decided on; `sent`: an attempt went out; `answered`: a system said something;
-`state`: a command got into another state without that; `operator`: somebody with a name did something;
-`policy`: another one is active; `concluded`: a request was answered; `forgotten`: so much is gone from
-the ledger, its proof's term over; `key`: hashes have another key."""
+"""`commanded`: a command was decided on; `sent`: an attempt was sent; `answered`: a system acknowledged;
+`state`: a command's state changed without an acknowledgement; `operator`: a named operator did something;
+`policy`: another policy is active; `concluded`: a request was answered; `forgotten`: so many rows were
+purged from the ledger after the proof term; `key`: hashes have another key from here on."""
 _COLUMNS = ("at", "kind", "command_id", "body")
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 class AuditEntry(NamedTuple):
-    """One thing that happened at an instant, UTC, to a command or to none."""
+    """One entry for the audit log: what happened when (UTC), and to which command, if to one."""
 
     at: datetime
     kind: AuditKind
@@ -46,6 +46,6 @@ class AuditEntry(NamedTuple):
 
 
 def enqueue(connection: Connection, entries: Sequence[AuditEntry]) -> None:
-    """Have these sealed, in this order, if and when the transaction commits."""
+    """Enqueue entries for the audit log in this order; they count only if the transaction commits."""
     rows = [(entry.at, entry.kind, entry.command_id, _JSON.encode(entry.body)) for entry in entries]
     insert_tuples(connection, tables.evidence_pending, _COLUMNS, rows)

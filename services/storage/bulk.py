@@ -1,6 +1,6 @@
-"""Writing and reading many rows at once: COPY and arrays on PostgreSQL, executemany on SQLite.
+"""Bulk SQL: COPY and arrays on PostgreSQL, executemany on SQLite.
 
-On PostgreSQL a statement has the same text however many rows it is about, so that it is planned once.
+On PostgreSQL a statement has the same text for any number of rows, so that it is planned once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CHUNK_SIZE = 5_000
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
-    """Insert the rows, which name the same columns; one whose key is there already is an error."""
+    """Insert rows that all have the same columns; a key that exists is an error."""
     if not rows:
         return
     if _is_sqlite(connection):
@@ -49,7 +49,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None
 def insert_tuples(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Insert rows that have their values in the order of these columns; likewise."""
+    """Insert rows of values in the order of the column names; a key that exists is an error."""
     if not rows:
         return
     if _is_sqlite(connection):
@@ -59,7 +59,7 @@ def insert_tuples(
 
 
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
-    """Insert the rows whose key is not there yet; those that are there stay as they are."""
+    """Insert the rows whose key does not exist; existing rows stay as they are."""
     if not rows:
         return
     if _is_sqlite(connection):
@@ -72,7 +72,7 @@ def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[Values
 def upsert(
     connection: Connection, table: Table, rows: Sequence[Values], update_columns: Collection[str]
 ) -> None:
-    """Insert the rows; where the key is there already, give the named columns their new values."""
+    """Insert the rows; where the key exists, update the named columns to the new values."""
     if not rows:
         return
     on_sqlite = _is_sqlite(connection)
@@ -87,9 +87,9 @@ def upsert(
 def insert_or_add(
     connection: Connection, table: Table, rows: Sequence[Values], counter: str
 ) -> None:
-    """Insert the rows; where the key is there already, add to the named column what the row has of it.
+    """Insert the rows; where the key exists, add the row's value to the counter column.
 
-    A row that another transaction is inserting is waited for, and is locked as an update locks it.
+    Waits for a row that another transaction is inserting, and locks it as an update does.
     """
     if not rows:
         return
@@ -105,7 +105,7 @@ def insert_or_add(
 def select_in(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[Any]
 ) -> Iterator[Row[Any]]:
-    """The rows of a query whose column has one of the values, however many those are."""
+    """Yield the rows of a query whose column has one of the values, for any number of values."""
     for chunk in _chunks(values):
         yield from connection.execute(query.where(_in_clause(connection, column)), {"of": chunk})
 
@@ -113,7 +113,7 @@ def select_in(
 def update_in(
     connection: Connection, statement: Update, column: Column[Any], values: Collection[Any]
 ) -> None:
-    """Do an update to the rows whose column has one of the values, however many those are."""
+    """Update the rows whose column has one of the values, for any number of values."""
     for chunk in _chunks(values):
         connection.execute(statement.where(_in_clause(connection, column)), {"of": chunk})
 
@@ -121,14 +121,14 @@ def update_in(
 def delete_in(
     connection: Connection, table: Table, column: Column[Any], values: Collection[Any]
 ) -> None:
-    """Delete the rows whose column has one of the values, however many those are."""
+    """Delete the rows whose column has one of the values, for any number of values."""
     for chunk in _chunks(values):
         statement = table.delete().where(_in_clause(connection, column))
         connection.execute(statement, {"of": chunk})
 
 
 def update_each(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
-    """Give each row, found by its key, its own values of the other columns that are named."""
+    """Update each row, selected by its primary key, with its own values of the other columns given."""
     if not rows:
         return
     keys = {column.name for column in table.primary_key}
@@ -164,7 +164,7 @@ def _chunks(values: Collection[Any]) -> Iterator[list[Any]]:
 
 
 def _values_table(table: Table, rows: Sequence[Values]) -> TableValuedAlias:
-    """The rows as a table, from one array a column."""
+    """Return the rows as a table expression, built from one array for each column."""
     names = list(rows[0])
     arrays = (bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in names)
     columns = (column(name, table.c[name].type) for name in names)
@@ -193,5 +193,5 @@ def _copy(
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
-    except psycopg.Error as cause:  # as SQLAlchemy gives it, for whoever tries again
+    except psycopg.Error as cause:  # as SQLAlchemy raises it, so that callers can retry
         raise DBAPIError.instance(f"COPY {table.name}", None, cause, psycopg.Error) from cause

@@ -1,4 +1,4 @@
-"""The ledger's database: connections, transactions, and the database's own clock."""
+"""A database on PostgreSQL or SQLite: connections, transactions, and the database's own clock."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from services.storage.files import create_private_file
 
 T = TypeVar("T")
 _RETRYABLE_SQLSTATES = frozenset({"40P01", "40001", "23505"})
-"""Deadlock, serialisation failure, and a key that another transaction inserted first: the second look
-finds it there."""
+"""Deadlock, serialisation failure, and a key that another transaction inserted first: the repeated
+transaction sees that row."""
 _INSUFFICIENT_PRIVILEGE = "42501"
 _MAX_ATTEMPTS = 10
 _RETRY_SECONDS = 0.01
@@ -28,27 +28,30 @@ _SQLITE_BUSY_SECONDS = 60
 
 
 class Database:
-    """A ledger on PostgreSQL or SQLite. Close it when done; it may be shared by threads."""
+    """A database on PostgreSQL or SQLite: a ledger, an inbox or a vault.
+
+    Threads may share it. Close it when done.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether one writer at a time is all there can be."""
+        """Whether this is SQLite, which has one writer at a time."""
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction that commits at the end and rolls back on any error."""
+        """Yield a transaction that commits at the end of the block and rolls back on any error."""
         with self.engine.begin() as connection:
             yield connection
 
     def run_in_transaction(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` in one transaction, again from the start when the database asks for that.
+        """Run `work` in one transaction, and repeat it from the start after a conflict.
 
-        The errors of `_RETRYABLE_SQLSTATES` repeat the whole; `work` must therefore have no effect
-        outside the transaction.
+        `_RETRYABLE_SQLSTATES` are such conflicts. `work` must have no effect outside the transaction, since
+        it may run several times.
         """
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
@@ -69,19 +72,20 @@ class Database:
 
 
 def open_database(url: str, role: Role | None = None, *, secure_delete: bool = False) -> Database:
-    """Open the ledger at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`).
+    """Open a database at a SQLAlchemy URL (`postgresql+psycopg://…`, `sqlite:///file`, `sqlite://`).
 
-    With a role each connection is no more than that, where its login may become it: `database_roles.enter`.
+    With a role, connections take on that database role if their login may (`database_roles.become_role`).
+    With `secure_delete`, SQLite overwrites what is deleted.
     """
     if not url.startswith("sqlite"):
         engine = create_engine(
             url,
             pool_pre_ping=True,
-            hide_parameters=True,  # an error ends up in a log, and they name people
+            hide_parameters=True,  # errors end up in a log, and parameters name people
             connect_args={
                 "options": "-c timezone=UTC"
                 f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
-                # A plan that was kept from when a table was small would scan it when it is large.
+                # A cached plan from when a table was small would scan it when it is large.
                 " -c plan_cache_mode=force_custom_plan"
             },
         )
@@ -107,9 +111,9 @@ def open_database(url: str, role: Role | None = None, *, secure_delete: bool = F
 
 
 def describe_error(cause: Exception) -> str:
-    """What went wrong, one line for a log: of a database's refusal never the value that it refused.
+    """Return an error as one line for a log, without any value that the database refused.
 
-    What it says of itself or of a statement holds no row; what it says of a row may quote it.
+    Messages about the connection or a statement hold no row; messages about a row may quote it.
     """
     name = type(cause).__name__
     if not isinstance(cause, DBAPIError):
@@ -122,12 +126,12 @@ def describe_error(cause: Exception) -> str:
 
 
 def lacks_privilege(cause: DBAPIError) -> bool:
-    """Whether PostgreSQL refused a statement because the role may not do that."""
+    """Return whether PostgreSQL refused a statement because the database role lacks the privilege."""
     return getattr(cause.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE
 
 
 def database_now(connection: Connection) -> datetime:
-    """The database's own clock, UTC: what claims compare with."""
+    """Return the time of the database's own clock, UTC, with which due times are compared."""
     if connection.dialect.name == "sqlite":
         microseconds = connection.execute(
             text("SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")
@@ -139,12 +143,12 @@ def database_now(connection: Connection) -> datetime:
 
 def _before_sqlite_connects(_: object, __: object, arguments: list[Any], ___: object) -> None:
     if arguments and arguments[0] != ":memory:" and not str(arguments[0]).startswith("file:"):
-        with suppress(OSError):  # what cannot be made is told by SQLite, in words of its own
+        with suppress(OSError):  # SQLite reports a file that cannot be created itself
             create_private_file(arguments[0])
 
 
 def _on_sqlite_connect(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin below, not where the driver guesses
+    connection.isolation_level = None  # `_on_sqlite_begin` begins transactions, not the driver
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 

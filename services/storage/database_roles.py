@@ -1,6 +1,7 @@
-"""The database roles on PostgreSQL: one for each of ours, and how a connection becomes one.
+"""Database roles on PostgreSQL: one for each of Termijn's roles, and how a connection takes one on.
 
-They are groups without a login, shared by every database of a cluster; what each may do is `ledger.grants`.
+They are groups without a login, shared by every database of a cluster. `ledger.grants` lists the privileges
+of each.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import psycopg
 from psycopg import sql
 
 Role = Literal["tagger", "recorder", "deleter", "acknowledgements", "rights", "operators"]
-"""Those that reach the ledger; `operators` is everybody who gives commands by hand."""
+"""The roles that open the ledger; `operators` is for people who use the command line."""
 ALEMBIC: Final = "alembic_version"
-"""The table in which Alembic keeps which schema it is; not one of ours."""
+"""The table in which Alembic stores the schema's version."""
 _SET_OPTION_SINCE = 160_000
-"""Since this version of PostgreSQL membership alone does not let a login become the role."""
+"""Since PostgreSQL 16 membership alone does not let a login take on a role: it needs the SET option."""
 _MAY_SET_ROLE = """
 SELECT 1 FROM pg_roles WHERE rolname = %(group)s AND pg_has_role(session_user, oid, %(how)s)
 AND has_table_privilege(oid, to_regclass(%(table)s), 'SELECT')
@@ -23,16 +24,16 @@ AND has_table_privilege(oid, to_regclass(%(table)s), 'SELECT')
 
 
 def group_name(role: Role) -> str:
-    """The role of the database: a group, to which the login of such a process belongs."""
+    """Return the name of the database role: a group to which the login of such a process belongs."""
     return f"termijn_{role}"
 
 
 def become_role(driver: psycopg.Connection[Any], role: Role) -> None:
-    """Let a new connection be no more than the role, where its login may become that in this ledger.
+    """Let a new connection take on the role, if its login may do so and the role may read this ledger.
 
-    Else it stays what its login is.
+    Otherwise the connection keeps the privileges of its login.
     """
-    driver.autocommit = True  # what is set in a transaction that is rolled back would be undone
+    driver.autocommit = True  # a rollback would undo what is set in a transaction
     try:
         parameters = {
             "group": group_name(role),

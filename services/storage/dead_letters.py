@@ -1,4 +1,4 @@
-"""Dead letters in the ledger: parked, and then replayed or discarded by somebody with a name."""
+"""Dead letters: messages that could not be processed, parked until an operator replays or discards them."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ _ID_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c05")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A message that a role could not process, sealed, with the reason and where it stood."""
+    """A message that a role could not process: encrypted, with the reason and its place on the topic."""
 
     role: str
     reason: str
     detail: str
-    """In words, without personal data."""
+    """A description without personal data."""
     topic: str
     partition: int
     offset: int
     timestamp: datetime
-    """The message's own, by Kafka."""
+    """The message's Kafka timestamp, UTC."""
     at: datetime
-    """When it was parked."""
+    """When it was parked, UTC."""
     key_id: str
     sealed: bytes
 
     def with_payload(self, sealed: bytes) -> DeadLetter:
-        """The same with the sealed message in it."""
+        """Return this dead letter with the encrypted message in it."""
         return replace(self, sealed=sealed)
 
     @property
     def dead_letter_id(self) -> UUID:
-        """The same for the same message of the same role, however often it is parked."""
+        """Its id, which is the same each time the same message of the same role is parked."""
         parts = (self.role, self.place, self.timestamp.isoformat())
         return uuid5(_ID_NAMESPACE, "\0".join(parts))
 
     @property
     def place(self) -> str:
-        """Where it stood; the seal opens only for it."""
+        """The message's topic, partition and offset; the encryption is bound to it."""
         return binding_context(self.topic, self.partition, self.offset)
 
 
 class DeadLetterNotFound(TermijnError):
-    """There is no dead letter of that id that waits; nothing was done."""
+    """No dead letter of that id is parked; nothing was done."""
 
     def __init__(self, dead_letter_id: UUID) -> None:
         super().__init__(f"no dead letter {dead_letter_id} is parked")
@@ -62,7 +62,7 @@ class DeadLetterNotFound(TermijnError):
 class DeadLetterNotStored(TermijnError):
     """A message can be neither processed nor parked; the role has stopped, and nothing was lost.
 
-    The operator reports it as a fault: what is parked is made of nothing that a message could spoil.
+    The operator reports it as a bug: no message should be able to prevent its own parking.
     """
 
     def __init__(self, role: str, place: str, why: str) -> None:
@@ -72,12 +72,12 @@ class DeadLetterNotStored(TermijnError):
 
 
 def binding_context(topic: str, partition: int, offset: int) -> str:
-    """A message's place on the bus, as seals are bound to it."""
+    """Return a message's place on Kafka as text, to which its encryption is bound."""
     return f"{topic}/{partition}/{offset}"
 
 
 def store(connection: Connection, letters: Sequence[DeadLetter]) -> None:
-    """Keep dead letters; keeping one twice is harmless."""
+    """Store dead letters; storing one twice changes nothing."""
     rows = [
         {
             "dead_letter_id": letter.dead_letter_id,
@@ -103,7 +103,7 @@ def store(connection: Connection, letters: Sequence[DeadLetter]) -> None:
 def list_parked(
     connection: Connection, ids: Collection[UUID] = (), *, reason: str | None = None
 ) -> Sequence[DeadLetter]:
-    """The parked dead letters, oldest first: those of the ids, or all; of one reason, or of any.
+    """Return the parked dead letters, oldest first, optionally only some ids or one reason.
 
     Raises:
         DeadLetterNotFound: one of the ids is not parked.
@@ -144,7 +144,7 @@ def close(
     reason: str,
     now: datetime,
 ) -> None:
-    """Note that a parked dead letter was `replayed` or `discarded`, by whom and why.
+    """Mark a parked dead letter as `replayed` or `discarded`, and log by whom and why.
 
     Raises:
         DeadLetterNotFound: it is not parked any more.
@@ -153,7 +153,7 @@ def close(
     result = connection.execute(
         update(tables.dead_letter)
         .where(column.dead_letter_id == letter.dead_letter_id, column.state == "parked")
-        .values(state=state, sealed=b"")  # what it held is personal data, and has no use here now
+        .values(state=state, sealed=b"")  # the message is personal data and is not needed any more
     )
     if result.rowcount != 1:
         raise DeadLetterNotFound(letter.dead_letter_id)

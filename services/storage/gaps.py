@@ -21,7 +21,7 @@ from services.storage.operator_log import log_operator_action
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetGap:
-    """What a role has not read of a log is gone: it expected an offset, the log has low to high."""
+    """A role expected an offset that Kafka has deleted: the log has only `low` up to `high`."""
 
     role: str
     log: PartitionId
@@ -31,16 +31,16 @@ class OffsetGap:
 
 
 class GapNotFound(TermijnError):
-    """There is no gap there that waits to be accepted."""
+    """There is no open gap at this role, topic and partition; nothing was accepted."""
 
     def __init__(self, role: str, topic: str, partition: int) -> None:
         super().__init__(f"{role}: no gap waits at {topic}[{partition}]")
 
 
 def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:
-    """Note a gap; the role stands still until a named operator accepts it.
+    """Record a gap; the role does not continue until a named operator accepts it.
 
-    One that waits already keeps what was expected at first, and learns what the log has by now.
+    A gap that is open already keeps its first expected offset, and gets the offsets the log has by now.
     """
     row = {
         **key_columns(gap.role, gap.log),
@@ -53,7 +53,7 @@ def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:
 
 
 def open_gaps(connection: Connection) -> Sequence[OffsetGap]:
-    """The gaps that wait to be accepted; those of one place in the order in which they were found."""
+    """Return the gaps that are not accepted; those of one partition in order of discovery."""
     column = tables.gap.c
     rows = connection.execute(
         select(tables.gap).order_by(column.role, column.topic, column.partition, column.found_at)
@@ -62,10 +62,10 @@ def open_gaps(connection: Connection) -> Sequence[OffsetGap]:
 
 
 def open_gap(connection: Connection, role: str, log: PartitionId) -> OffsetGap | None:
-    """The gap of this very log that waits to be accepted.
+    """Return the gap of exactly this log that is not accepted, if there is one.
 
-    A position may come to lie inside the log again, when a log that was cut short has grown past it:
-    what stands between is unread all the same.
+    An offset may be inside the log again, after a truncated log has grown past it: the messages between
+    are unread all the same.
     """
     query = select(tables.gap).where(matches_log(tables.gap, role, log))
     row = connection.execute(query).one_or_none()
@@ -81,12 +81,13 @@ def accept_gap(
     now: datetime,
     to_audit_log: bool = True,
 ) -> int:
-    """Accept that a role (`place`: role, topic, partition) has missed what is gone, on record.
+    """Accept that a role has missed deleted messages, log it, and return the offset it continues from.
 
-    The role goes on from the first offset that is left. Returns that offset. `sealed` is as of `note`.
+    That is the first offset that Kafka still has. `partition` is role, topic and partition. `to_audit_log`
+    is that of `log_operator_action`.
 
     Raises:
-        GapNotFound: none waits there.
+        GapNotFound: no gap is open there.
     """
     matching = [
         gap

@@ -1,6 +1,6 @@
-"""The collector of cycles, held off while a batch is worked on.
+"""Pause of Python's cyclic garbage collector while a batch is processed.
 
-It would go through every message and value of the batch, again and again, and find no cycle.
+It would search every message and value of the batch, again and again, and find no cycle.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Without the collector, which comes back with what follows."""
+    """Pause the cyclic garbage collector inside the block, and restore it afterwards."""
     if not gc.isenabled():
         yield
         return

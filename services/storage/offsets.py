@@ -1,7 +1,7 @@
-"""Positions: how far each role has read each partition, moved together with what it wrote.
+"""Offsets: how far each role has read each partition, stored in the transaction of what it wrote.
 
-A position is keyed by cluster and topic id, so that another cluster, or a topic made anew under the same
-name, is never mistaken for the log that was read.
+An offset is keyed by cluster and topic id, so that another cluster, or a topic that was created again under
+the same name, is never taken for the log that was read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.storage import tables
 from services.storage.bulk import insert
 
 EMBEDDED_CLUSTER_PREFIX = "embedded-"
-"""Prefix of the ids of clusters that live in memory: each start is a new one, with an empty log."""
+"""Prefix of the cluster ids of embedded brokers: each start is a new cluster with empty logs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -32,7 +32,7 @@ class PartitionId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetAdvance:
-    """A role has read a log from `expected` (None: it never had) up to, and not including, `next`."""
+    """A role has read a log from `expected` (None: it had never read it) up to `next`, exclusive."""
 
     log: PartitionId
     expected: int | None
@@ -41,7 +41,7 @@ class OffsetAdvance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOffset:
-    """How far a role has read a log, of whichever cluster and life of the topic."""
+    """How far a role has read a log, on any cluster and under any id of the topic."""
 
     cluster_id: str
     topic: str
@@ -51,14 +51,14 @@ class StoredOffset:
 
     @property
     def is_durable(self) -> bool:
-        """Whether the log should still be there: one in memory is gone with its broker."""
+        """Whether the log outlives its broker, which a log in memory does not."""
         return not self.cluster_id.startswith(EMBEDDED_CLUSTER_PREFIX)
 
 
 class Fenced(TermijnError):
-    """Another process of the role has read on from the same position; this batch was rolled back.
+    """Another process of the role has continued from the same offset; this batch was rolled back.
 
-    The role reads its positions again and goes on by itself.
+    The role reads its offsets again and continues automatically.
     """
 
     def __init__(self, role: str, log: PartitionId) -> None:
@@ -68,7 +68,7 @@ class Fenced(TermijnError):
 
 
 class TopicReplaced(TermijnError):
-    """The role has read this topic on another cluster, or before it was deleted and made anew.
+    """The role has read this topic on another cluster, or before it was deleted and created again.
 
     The operator points the role at the right cluster, or accepts the loss with `termijn gaps accept`.
     """
@@ -83,10 +83,10 @@ class TopicReplaced(TermijnError):
 
 
 def read_offset(connection: Connection, role: str, log: PartitionId) -> int | None:
-    """The next offset that the role reads of the log, or nothing if it has never read it.
+    """Return the next offset that the role reads of the log, or None if it has never read it.
 
     Raises:
-        TopicReplaced: it has read a log of that name that was another one.
+        TopicReplaced: it has read another log of that name.
     """
     column = tables.position.c
     query = select(tables.position).where(
@@ -106,7 +106,7 @@ def read_offset(connection: Connection, role: str, log: PartitionId) -> int | No
 def list_offsets(
     connection: Connection, role: str, topics: Collection[str]
 ) -> Sequence[StoredOffset]:
-    """All that the role has ever read under the names of these topics."""
+    """Return every offset that the role has ever stored under the names of these topics."""
     column = tables.position.c
     query = select(
         column.cluster_id, column.topic, column.topic_id, column.partition, column.next
@@ -124,10 +124,10 @@ def list_offsets(
 
 
 def advance_offsets(connection: Connection, role: str, advances: Iterable[OffsetAdvance]) -> None:
-    """Move positions by compare-and-swap, in the transaction of what was read.
+    """Advance offsets by compare-and-swap, in the transaction of what was read.
 
     Raises:
-        Fenced: a position is not where it was expected.
+        Fenced: an offset is not what was expected.
     """
     for advance in sorted(advances, key=lambda one: one.log):
         if advance.expected is None:

@@ -1,4 +1,4 @@
-"""What operators did: every way out of a stop is taken by somebody with a name, and stays on record."""
+"""Operator log: each action that lets a stopped role continue is logged with the operator's name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.storage.bulk import insert
 
 
 class OperatorRequired(TermijnError):
-    """An operator's command came without an operator's name, or without a reason; nothing was done."""
+    """A command came without the operator's name or without a reason; nothing was done."""
 
     def __init__(self, missing: str) -> None:
         super().__init__(f"an operator's command needs {missing}")
@@ -29,9 +29,9 @@ def log_operator_action(
     now: datetime,
     to_audit_log: bool = True,
 ) -> None:
-    """Put an operator's action on record, in the transaction that does it.
+    """Log an operator's action, in the transaction that does it; `now` is UTC.
 
-    With `sealed` it goes into the evidence too, which an agent's inbox does not have.
+    With `to_audit_log` it goes into the evidence too, which an agent's inbox does not have.
 
     Raises:
         OperatorRequired: the operator or the reason is empty.

@@ -1,4 +1,7 @@
-"""Control: what is paused or drained. A scope is a role (`deleter`) or a system (`system:crm`)."""
+"""Pauses: which roles and systems are paused or drained.
+
+A scope is a role (`deleter`) or a system (`system:crm`). Instants are UTC.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ _ACTION = {"running": "resume", "paused": "pause", "drained": "drain"}
 
 
 def pause_state(connection: Connection, scope: str) -> State:
-    """Whether the scope runs, stands still (`paused`), or only finishes what it began (`drained`)."""
+    """Return whether the scope runs, does nothing (`paused`) or finishes what it began (`drained`)."""
     query = select(tables.control.c.state).where(tables.control.c.scope == scope)
     state: State | None = connection.execute(query).scalar_one_or_none()
     return state or "running"
 
 
 def resumed_at(connection: Connection, scope: str) -> datetime | None:
-    """When the scope was last resumed, UTC, if it runs again since."""
+    """Return when the scope was last resumed, UTC; None if it never was, or is paused or drained."""
     query = select(tables.control.c.at).where(
         tables.control.c.scope == scope, tables.control.c.state == "running"
     )
@@ -40,7 +43,7 @@ def set_pause_state(
     reason: str,
     now: datetime,
 ) -> None:
-    """Pause, drain or resume a scope, on record.
+    """Pause, drain or resume a scope, and log who did it and why.
 
     Raises:
         OperatorRequired: the operator or the reason is empty.

@@ -1,6 +1,6 @@
-"""What every consumer keeps beside its results: offsets, gaps, dead letters, pauses, what operators did.
+"""Tables that every consumer needs: offsets, gaps, dead letters, pauses and the operator log.
 
-The ledger's tables (`ledger.tables`) and these have one schema; an agent's inbox has some of these.
+They are in one schema with the ledger's tables (`ledger.tables`); an agent's inbox has some of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ position = Table(
     Column("topic", Text, nullable=False),
     Column("next", BigInteger, nullable=False),
 )
-"""The next offset that a role reads; moved by compare-and-swap with what the batch wrote."""
+"""The next offset that a role reads; advanced by compare-and-swap with what the batch wrote."""
 
 gap = Table(
     "gap",
@@ -46,7 +46,7 @@ gap = Table(
     Column("high", BigInteger, nullable=False),
     Column("found_at", UtcDateTime, nullable=False),
 )
-"""A stretch of the log that a role has not read and that is gone; the role stands still until accepted."""
+"""Offsets that Kafka deleted before a role read them; the role does not continue until this is accepted."""
 
 dead_letter = Table(
     "dead_letter",
@@ -65,7 +65,7 @@ dead_letter = Table(
     Column("state", Text, nullable=False),
     Index("dead_letter_state", "state"),
 )
-"""A message that could not be processed, sealed; `parked` until it is replayed or discarded."""
+"""A message that could not be processed, encrypted; `parked` until it is replayed or discarded."""
 
 parked_event = Table(
     "parked_event",
@@ -81,9 +81,9 @@ parked_event = Table(
     Index("parked_event_type", "event_type"),
     Index("parked_event_topic", "topic"),
 )
-"""What can be seen of an event while its dead letter is parked, and where it stood on its own topic.
+"""What is known of an event while its dead letter is parked, and its place on its own topic.
 
-`subject` and `clocks` (JSON, by kind) are references (`crypto.tombstones`) made with the key `key_id`.
+`subject` and `clocks` (JSON, by kind) are lookup keys (`crypto.tombstones`) made with the key `key_id`.
 """
 
 control = Table(
@@ -107,7 +107,7 @@ operator_action = Table(
     Column("target", Text, nullable=False),
     Column("reason", Text, nullable=False),
 )
-"""Every way out of a stop that somebody took, on record."""
+"""The operator log: each action that let a stopped role continue."""
 
 evidence_pending = Table(
     "evidence_pending",
@@ -123,4 +123,4 @@ evidence_pending = Table(
     Column("command_id", Uuid),
     Column("body", Text, nullable=False),
 )
-"""What has to go into the evidence, written by the transaction that did it; gone once it is sealed."""
+"""The audit outbox: entries for the evidence, written by the transaction that did it, deleted later."""

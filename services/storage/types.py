@@ -12,7 +12,7 @@ from schemas.instants import from_microseconds, to_microseconds
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware instant, UTC in and out; a naive one is refused."""
+    """An aware datetime, UTC in and out; a naive datetime is refused."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -26,7 +26,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive datetime has no place in the ledger")
+            raise ValueError("a naive datetime cannot be stored; give it a time zone")
         return to_microseconds(value) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:

@@ -204,8 +204,8 @@ def test_a_wrong_password_is_one_line_that_names_its_setting(secured: Secured) -
     done = secured.run("publish", str(write_events(secured.directory / "none.jsonl", [])))
     assert done.returncode == 1
     assert done.stderr == (
-        "termijn: reach the bus: the brokers refuse user 'termijn-publisher' (SCRAM-SHA-512):"
-        " mend KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE\n"
+        "termijn: connect to Kafka: the brokers refuse user 'termijn-publisher' (SCRAM-SHA-512);"
+        " check KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE\n"
     )
 
 
@@ -216,8 +216,8 @@ def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) ->
     process = secured.processes.pop("recorder")
     assert process.wait(30) == 1
     assert secured.log("recorder").splitlines()[-1] == (
-        "termijn: find topic retention.dead-letters.v1: it is not there, or may not be seen,"
-        " and may not be made by this user"
+        "termijn: find topic retention.dead-letters.v1: it does not exist or is not visible,"
+        " and this user may not create it"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -42,10 +41,6 @@ from services.storage.database import open_database
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 """The roles without which nothing is erased; the others need not run, or may have other users."""
 _COLUMNS = ("check", "target", "state", "what", "mend")
-
-
-_SETTINGS_TO_FIX = re.compile(r"[:;] (?:mend|fix|check) ")
-"""Separates the cause from the settings in a connection error."""
 
 
 @click.command()
@@ -93,8 +88,8 @@ def _cluster(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     try:
         yield from _brokers(opened, policy, security)
     except KafkaAccessDenied as cause:
-        why, settings = (*_SETTINGS_TO_FIX.split(cause.reason, maxsplit=1), "")[:2]
-        yield error("credentials", why, f"fix {settings or 'the Kafka settings'}", servers)
+        settings = cause.settings or "the Kafka settings"
+        yield error("credentials", cause.reason, f"fix {settings}", servers)
     except (KafkaUnavailable, KafkaException, TimeoutError) as cause:
         yield error(
             "broker",

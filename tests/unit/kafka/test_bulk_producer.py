@@ -75,7 +75,7 @@ def test_one_that_fails_fails_the_whole(where: str) -> None:
 
 def test_silence_is_a_failure() -> None:
     """What is still in the local queue is not at the broker."""
-    with pytest.raises(DeliveryFailed, match="not taken in time"):
+    with pytest.raises(DeliveryFailed, match="not acknowledged in time"):
         send(FakeProducer(silent=True))(b"a")
 
 
