@@ -160,7 +160,7 @@ def parse_rfc3339(text: str) -> datetime:
             UTC
         )
     except (ValueError, OverflowError) as cause:
-        raise MalformedEvent(key="time", why=f"is no instant that exists: {cause}") from cause
+        raise MalformedEvent(key="time", why=f"is not an instant that exists: {cause}") from cause
 
 
 def format_rfc3339(at: datetime) -> str:

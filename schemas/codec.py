@@ -272,7 +272,7 @@ def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
             yield _schema(match["name"], int(match["version"]), definition)
         # fastavro raises KeyError, TypeError and its own errors for an invalid schema.
         except Exception as cause:
-            why = f"is no schema that can be used: {cause or type(cause).__name__}"
+            why = f"is not a usable schema: {cause or type(cause).__name__}"
             raise InvalidSchema(file=str(file), why=why) from cause
 
 

@@ -174,7 +174,7 @@ def _enum(symbols: frozenset[str]) -> Coercer:
     def fit(value: Any) -> Any:
         if isinstance(value, str) and value in symbols:
             return value
-        raise CoercionError(f"is none of {', '.join(sorted(symbols))}")
+        raise CoercionError(f"is not one of {', '.join(sorted(symbols))}")
 
     return fit
 

@@ -198,7 +198,7 @@ class DryRun:
         """Return the value of an event's message."""
         topic = business_topic(event.type)
         if event.type not in self._policy.events:
-            why = f"the policy knows no event type {event.type!r}: nobody reads {topic.name}"
+            why = f"the policy does not define the event type {event.type!r}: no role reads {topic.name}"
             raise _NotPublishable("unknown-type", "type", why)
         try:
             if self._encryption is not None:

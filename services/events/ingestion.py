@@ -86,7 +86,7 @@ def _parse_decision_fields(text: str) -> dict[str, DecisionValue]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as cause:
-        raise DecodingFailed(why="deciding is no JSON", topic=TAGGED.name) from cause
+        raise DecodingFailed(why="deciding is not JSON", topic=TAGGED.name) from cause
     if not isinstance(fields, dict):
-        raise DecodingFailed(why="deciding is no JSON object", topic=TAGGED.name)
+        raise DecodingFailed(why="deciding is not a JSON object", topic=TAGGED.name)
     return fields

@@ -126,7 +126,7 @@ class Publisher:
 
 def unknown_field_problem(event_type: str) -> str:
     """Return the problem of a field that the schema does not have, and what to do."""
-    return f"is no field of {event_type}; mend its name, or leave it out (--leave-out)"
+    return f"is not a field of {event_type}; fix its name, or leave it out (--leave-out)"
 
 
 @contextmanager

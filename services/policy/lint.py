@@ -12,8 +12,8 @@ from services.policy.retiring import list_retirements
 from services.policy.sources import needs_sources
 
 _KEY_NOT_SENT = (
-    "is carried by no command, since it neither names the subject nor identifies;"
-    " `identifies: true` where its value names one person's rows"
+    "is not sent in commands, since it neither names the subject nor identifies;"
+    "set `identifies: true` if its value names one person's rows"
 )
 
 
@@ -51,16 +51,17 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
     for name, clock in policy.clocks.items():
         if clock.max_open is None and not _is_open_by_nature(name, policy):
             yield LintWarning(
-                key=f"clocks.{name}", message="may stay open for ever without an alarm"
+                key=f"clocks.{name}",
+                message="may stay open permanently without an alarm; set `max_open`",
             )
     for name, event in policy.events.items():
         if needs_sources(event):
-            what = "can forbid or cause an erasure, and names no `sources`: whoever publishes it counts"
+            what = "can forbid or cause an erasure, and has no `sources`: any publisher may send it"
             yield LintWarning(key=f"events.{name}", message=what)
 
 
 def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:
-    effects = {"systems": "gets nothing of what happens", "purposes": "has nothing held for it"}
+    effects = {"systems": "gets no new data", "purposes": "has no new data held for it"}
     for section, named in list_retirements(policy).items():
         for name, retired_at in named.items():
             what = f"{effects[section]} from {retired_at.isoformat().replace('+00:00', 'Z')} on"
@@ -83,7 +84,7 @@ def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
         ):
             what = (
                 f"{lead_time} is longer than the term of {name} ({rule.term}):"
-                " its commands leave at once, and nothing may go wrong"
+                " its commands leave at once, without time for retries"
             )
             yield LintWarning(key=f"systems.{system}.lead_time", message=what)
 

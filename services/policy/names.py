@@ -11,13 +11,13 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
 from services.policy.model import Policy
-
-Found = tuple[tuple[str | int, ...], str]
+from services.policy.yaml_source import PolicyError
 
 MAX_NAME_LENGTH = 100
 """Characters of a name, but for an event type, which may have Kafka's 249 less its topic's `.v1`."""
 _MAX_EVENT_TYPE_LENGTH = 249 - len(".v1")
 
+_ALLOWED = f"letters, digits and ._- only, at most {MAX_NAME_LENGTH}"
 _SYSTEM = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -27,7 +27,7 @@ _RESERVED_TOPIC_PREFIX = "retention."
 _RESERVED_SYSTEMS = ("deleter",)
 
 
-def check_names(policy: Policy) -> Iterator[Found]:
+def check_names(policy: Policy) -> Iterator[PolicyError]:
     """Return every name that could not be used, which would otherwise show only at its first use."""
     for where, name in (("policy", policy.policy), ("version", policy.version)):
         yield from _check_plain((where,), name)
@@ -36,12 +36,12 @@ def check_names(policy: Policy) -> Iterator[Found]:
             yield from _check_plain((section, name), name, also=":" if section == "clocks" else "")
     for name in policy.subjects:
         if not _KIND.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
-            why = f"letters, digits and ._- only, at most {MAX_NAME_LENGTH}: subjects are written kind:id"
-            yield ("subjects", name), f"is no name of a kind of data subject: {why}"
+            why = f"{_ALLOWED}; subjects are written kind:id"
+            yield ("subjects", name), f"is not a valid name of a kind of data subject: {why}"
     for name in policy.systems:
         if not _SYSTEM.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
-            why = f"small letters, digits and ._- only, at most {MAX_NAME_LENGTH}: topics have it in theirs"
-            yield ("systems", name), f"is no name of a system: {why}"
+            why = f"small {_ALLOWED}; it is part of topics' names"
+            yield ("systems", name), f"is not a valid name of a system: {why}"
         if name in _RESERVED_SYSTEMS:
             yield ("systems", name), "is Termijn's own name: its keys would be the controller's"
     yield from _check_events(policy)
@@ -49,11 +49,12 @@ def check_names(policy: Policy) -> Iterator[Found]:
     yield from _check_colliding_topics("events", policy.events)
 
 
-def _check_events(policy: Policy) -> Iterator[Found]:
+def _check_events(policy: Policy) -> Iterator[PolicyError]:
     for name, event in policy.events.items():
         if not _EVENT_TYPE.fullmatch(name) or len(name) > _MAX_EVENT_TYPE_LENGTH:
-            why = f"letters, digits and ._- only, at most {_MAX_EVENT_TYPE_LENGTH}: its topic is called so"
-            yield ("events", name), f"is no event type: {why}"
+            most = _MAX_EVENT_TYPE_LENGTH
+            why = f"letters, digits and ._- only, at most {most}; it is the name of its topic"
+            yield ("events", name), f"is not a valid event type: {why}"
         if name.startswith(_RESERVED_TOPIC_PREFIX):
             yield (
                 ("events", name),
@@ -61,26 +62,24 @@ def _check_events(policy: Policy) -> Iterator[Found]:
             )
         for field in event.fields:
             if not _FIELD.fullmatch(field) or len(field) > MAX_NAME_LENGTH:
-                why = (
-                    f"letters, digits and _ only, at most {MAX_NAME_LENGTH}: no schema has another"
-                )
-                yield ("events", name, "fields", field), f"is no name of a field: {why}"
+                why = f"letters, digits and _ only, at most {MAX_NAME_LENGTH}; it is a name in Avro"
+                yield ("events", name, "fields", field), f"is not a valid name of a field: {why}"
 
 
-def _check_colliding_topics(section: str, names: Mapping[str, object]) -> Iterator[Found]:
+def _check_colliding_topics(section: str, names: Mapping[str, object]) -> Iterator[PolicyError]:
     """Find names that differ only in dots and underscores: Kafka refuses two such topics."""
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(name.replace(".", "_"), name)
         if other != name:
-            yield (section, name), f"is to Kafka the same name as {other}"
+            yield (section, name), f"is to Kafka the same topic name as {other}"
 
 
-def _check_plain(path: tuple[str, ...], name: str, *, also: str = "") -> Iterator[Found]:
+def _check_plain(path: tuple[str, ...], name: str, *, also: str = "") -> Iterator[PolicyError]:
     if _is_plain(name, also):
         return
     without = f" and no {also!r}" if also else ""
-    yield path, f"is no name: one to {MAX_NAME_LENGTH} characters that can be seen{without}"
+    yield path, f"is not a valid name: one to {MAX_NAME_LENGTH} visible characters{without}"
 
 
 def _is_plain(name: str, also: Iterable[str]) -> bool:

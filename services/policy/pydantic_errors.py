@@ -34,20 +34,20 @@ _MESSAGES: Mapping[str, str] = {
     "int_from_float": "is not a whole number",
     "float_type": "is not a number",
     "float_parsing": "is not a number",
-    "none_required": "is not empty",
-    "datetime_type": "is no instant such as 2026-03-15T13:00:00Z",
-    "datetime_parsing": "is no instant such as 2026-03-15T13:00:00Z",
-    "datetime_from_date_parsing": "is no instant such as 2026-03-15T13:00:00Z",
-    "datetime_object_invalid": "is no instant such as 2026-03-15T13:00:00Z",
-    "timezone_aware": "is no instant with its zone, such as 2026-03-15T13:00:00Z",
-    "string_unicode": "holds a character that is none",
-    "recursion_loop": "holds itself",
+    "none_required": "must be empty",
+    "datetime_type": "is not an instant such as 2026-03-15T13:00:00Z",
+    "datetime_parsing": "is not an instant such as 2026-03-15T13:00:00Z",
+    "datetime_from_date_parsing": "is not an instant such as 2026-03-15T13:00:00Z",
+    "datetime_object_invalid": "is not an instant such as 2026-03-15T13:00:00Z",
+    "timezone_aware": "is not an instant with its zone, such as 2026-03-15T13:00:00Z",
+    "string_unicode": "contains an invalid character",
+    "recursion_loop": "contains itself",
 }
 _MESSAGES_WITHOUT_VALUE: Mapping[str, str] = {
     "missing": "is missing",
     "missing_keyword_only_argument": "is missing",
-    "unexpected_keyword_argument": "is no key that is known here",
-    "extra_forbidden": "is no key that is known here",
+    "unexpected_keyword_argument": "is not a known key",
+    "extra_forbidden": "is not a known key",
 }
 
 
@@ -67,7 +67,7 @@ def _message(error: Any) -> str:
         return _MESSAGES_WITHOUT_VALUE[kind]
     if kind == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"is none of {allowed}"
+        return f"is not one of {allowed}"
     return f"{_MESSAGES.get(kind, 'cannot be used here')}, got {_kind_name(error['input'])}"
 
 

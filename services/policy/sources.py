@@ -28,7 +28,7 @@ def check_source(event: Event, policy: Policy) -> None:
     """
     kind = policy.events.get(event.type)
     if kind is not None and not admits_source(kind, event.source):
-        why = f"is none that the policy lets publish {event.type}"
+        why = f"is not allowed by the policy to publish {event.type}"
         raise TaggingFailed("unknown-source", "source", why)
 
 

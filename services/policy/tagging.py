@@ -182,10 +182,12 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
     kind = policy.events.get(event.type)
     if kind is None:
         raise TaggingFailed(
-            "unknown-type", "type", f"the policy knows no event type {event.type!r}"
+            "unknown-type", "type", f"the policy does not define the event type {event.type!r}"
         )
     if not MIN_EVENT_TIME <= event.time < MAX_EVENT_TIME:
-        raise TaggingFailed("impossible-time", "time", f"{event.time.isoformat()} cannot be true")
+        raise TaggingFailed(
+            "impossible-time", "time", f"{event.time.isoformat()} is not a possible time"
+        )
     deciding = dict(_read_decision_fields(kind, event.data))
     if not recorded:
         _check_limits(deciding)
@@ -309,7 +311,7 @@ def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
         case "string", str():
             if field.one_of and value not in field.one_of:
                 allowed = ", ".join(field.one_of)
-                raise TaggingFailed("invalid-field", name, f"is none of {allowed}")
+                raise TaggingFailed("invalid-field", name, f"is not one of {allowed}")
             return value
         case "boolean", bool():
             return value
@@ -375,7 +377,7 @@ def _build_privacy_event(
 ) -> PrivacyEvent:
     purpose = _text_field(deciding, "purpose")
     if purpose is not None and purpose not in policy.purposes:
-        raise TaggingFailed("invalid-field", "purpose", "is no purpose of the policy")
+        raise TaggingFailed("invalid-field", "purpose", "is not a purpose of the policy")
     records = deciding.get("records")
     return PrivacyEvent(
         kind=kind.act,  # type: ignore[arg-type]  # the caller has looked

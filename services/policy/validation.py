@@ -22,14 +22,13 @@ from services.policy.names import check_names
 from services.policy.sources import OWN_SOURCE, admits_source
 from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.validation_encryption import check_encryption
+from services.policy.yaml_source import DocumentPath, PolicyError
 
 _TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "rules")
 """The sections whose titles appear in letters and certificates."""
-Path_ = tuple[str | int, ...]
-"""Where something stands in a policy file."""
 
 
-def validate_policy(policy: Policy) -> Iterator[tuple[Path_, str]]:
+def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     """Return every problem that the JSON Schema cannot express, each with its path in the file."""
     yield from check_names(policy)
     yield from _check_controller(policy)
@@ -48,51 +47,60 @@ def validate_policy(policy: Policy) -> Iterator[tuple[Path_, str]]:
     yield from _check_titles(policy)
 
 
-def _check_titles(policy: Policy) -> Iterator[tuple[Path_, str]]:
+def _check_titles(policy: Policy) -> Iterator[PolicyError]:
     titled = {
         f"{section}.{name}" for section in _TITLED_SECTIONS for name in getattr(policy, section)
     }
     for language, titles in policy.titles.items():
         for key in titles:
             if key not in titled:
-                yield ("titles", language, key), "nothing with a title is called so"
+                yield ("titles", language, key), "no entry with a title has this name"
 
 
-def _check_rules(policy: Policy) -> Iterator[tuple[Path_, str]]:
+def _check_rules(policy: Policy) -> Iterator[PolicyError]:
     for name, rule in policy.rules.items():
         yield from _check_period(("rules", name, "term"), rule.term)
         if (rule.anchor.kind == "clock") != (rule.anchor.clock is not None):
-            yield ("rules", name, "anchor"), "kind `clock`, and only that, names a clock"
+            yield (
+                ("rules", name, "anchor"),
+                "`clock` must be set for kind `clock`, and for no other kind",
+            )
         yield from _require_defined(
             ("rules", name, "anchor", "clock"), rule.anchor.clock, policy.clocks
         )
         if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
-            yield ("rules", name), "what is derived needs a rationale"
+            yield ("rules", name), "a derived term or anchor needs a rationale"
 
 
-def _check_proof(policy: Policy) -> Iterator[tuple[Path_, str]]:
+def _check_proof(policy: Policy) -> Iterator[PolicyError]:
     if policy.proof is None:
         return
     yield from _check_period(("proof", "term"), policy.proof.term)
     if policy.proof.term_from == "derived" and not policy.proof.rationale:
-        yield ("proof",), "what is derived needs a rationale"
+        yield ("proof",), "a derived term or anchor needs a rationale"
 
 
-def _check_clocks(policy: Policy) -> Iterator[tuple[Path_, str]]:
+def _check_clocks(policy: Policy) -> Iterator[PolicyError]:
     for name, clock in policy.clocks.items():
         if clock.max_open is not None:
             yield from _check_period(("clocks", name, "max_open"), clock.max_open, months=False)
         yield from _require_defined(("clocks", name, "parent"), clock.parent, policy.clocks)
         parent = policy.clocks.get(clock.parent or "")
         if parent and (parent.parent or not set(parent.key) <= set(clock.key)):
-            yield ("clocks", name, "parent"), "a parent has no parent, and only keys of this clock"
+            yield (
+                ("clocks", name, "parent"),
+                "a parent must have no parent, and only keys of this clock",
+            )
 
 
-def _check_controller(policy: Policy) -> Iterator[tuple[Path_, str]]:
+def _check_controller(policy: Policy) -> Iterator[PolicyError]:
     try:
         ZoneInfo(policy.controller.time_zone)
     except (KeyError, ValueError, OSError):
-        yield ("controller", "time_zone"), f"{policy.controller.time_zone!r} is no time zone"
+        yield (
+            ("controller", "time_zone"),
+            f"{policy.controller.time_zone!r} is not a time zone such as Europe/Amsterdam",
+        )
     try:
         month, day = policy.controller.book_year
         if not (1 <= month <= 12 and 1 <= day <= 31):
@@ -101,18 +109,18 @@ def _check_controller(policy: Policy) -> Iterator[tuple[Path_, str]]:
         yield ("controller", "book_year_end"), "is not a month and a day such as 12-31"
 
 
-def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]]:
+def _check_event(event: EventType, policy: Policy) -> Iterator[PolicyError]:
     for name, field in event.fields.items():
         if field.default is not None and field.one_of and field.default not in field.one_of:
-            yield ("fields", name, "default"), "is none of one_of"
+            yield ("fields", name, "default"), "is not one of one_of"
         if field.identifies:
             yield from _check_identifying(name, field, event)
     if not event.holdings and not event.moves and not event.act:
-        yield (), "makes no holding, moves no clock and is no act"
+        yield (), "has no effect: it needs holdings, moves or an act"
     if event.act:
         yield from _check_act(event, policy)
     if event.holdings and not event.subject:
-        yield ("holdings",), "an event that makes holdings names its subject"
+        yield ("holdings",), "an event with holdings must name its subject"
     yield from _check_sources(event)
     for index, category in enumerate(event.categories):
         yield from _require_defined(("categories", index), category, policy.categories)
@@ -124,49 +132,49 @@ def _check_event(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]
         yield from _check_move(("moves", index), move, event, policy)
 
 
-def _check_sources(event: EventType) -> Iterator[tuple[Path_, str]]:
+def _check_sources(event: EventType) -> Iterator[PolicyError]:
     for index, source in enumerate(event.sources):
         if not source.removesuffix("*") or "*" in source[:-1]:
-            yield ("sources", index), "is a source, or the beginning of some with `*` after it"
+            yield ("sources", index), "must be a source, or a prefix of sources with `*` at its end"
     if event.act in CLOSING_EVENTS and not admits_source(event, OWN_SOURCE):
-        yield ("sources",), f"leaves out {OWN_SOURCE}, from where Termijn itself publishes it"
+        yield ("sources",), f"must include {OWN_SOURCE}, as which Termijn itself publishes it"
 
 
-def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[tuple[Path_, str]]:
+def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[PolicyError]:
     """Check that a key identifies one person: a key that many have would stop every command about them."""
-    path: Path_ = ("fields", name, "identifies")
+    path: DocumentPath = ("fields", name, "identifies")
     if field.type != "string" or field.one_of or field.default is not None:
         yield (
             path,
-            "is for a text that one person has: no list, no boolean, no one_of and no default",
+            "is allowed only for a text without one_of and without default",
         )
     if not event.subject:
-        yield path, "names somebody's rows in an event that names no subject"
+        yield path, "is allowed only in an event that names its subject"
     of_holdings = (holding.subject for holding in event.holdings if holding.subject)
     if name in {subject.field for subject in (*event.subject, *of_holdings)}:
-        yield path, "is needless: the field names a subject itself"
+        yield path, "is not needed, since the field names a subject; remove it"
 
 
 def _check_subject(
-    path: Path_, subject: SubjectField, event: EventType, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, subject: SubjectField, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
     yield from _require_defined((*path, "kind"), subject.kind, policy.subjects)
     if subject.each and subject.kind is None:
         yield (*path, "kind"), "is needed where a field lists several subjects"
     yield from _require_defined((*path, "field"), subject.field, event.fields)
     field = event.fields.get(subject.field)
     if field and (field.type == "strings") != subject.each:
-        yield (*path, "field"), "a list field, and only that, names a subject for `each`"
+        yield (*path, "field"), "`each` must be set for a list field, and for no other field"
 
 
 def _check_holding(
-    path: Path_, holding: HoldingRule, event: EventType, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, holding: HoldingRule, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
     yield from _require_defined((*path, "purpose"), holding.purpose, policy.purposes)
     yield from _require_defined((*path, "basis"), holding.basis, policy.bases)
     yield from _require_defined((*path, "rule"), holding.rule, policy.rules)
     if not holding.systems:
-        yield (*path, "systems"), "a holding is in a system at least"
+        yield (*path, "systems"), "a holding must be in at least one system"
     for index, system in enumerate(holding.systems):
         yield from _require_defined((*path, "systems", index), system, policy.systems)
     for index, kind in enumerate(holding.for_kinds):
@@ -188,29 +196,32 @@ def _check_holding(
     yield from _require_defined((*path, "systems_from"), holding.systems_from, event.fields)
     listed = event.fields.get(holding.systems_from or "")
     if listed and listed.type != "strings":
-        yield (*path, "systems_from"), "is no list field"
+        yield (*path, "systems_from"), "is not a list field"
     yield from _check_term(path, holding, event, policy)
     yield from _check_alternatives(path, holding, policy)
 
 
 def _check_term(
-    path: Path_, holding: HoldingRule, event: EventType, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, holding: HoldingRule, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
     rule = policy.rules.get(holding.rule)
     clock = policy.clocks.get(rule.anchor.clock or "") if rule else None
     for name in clock.key if clock else ():
         yield from _require_defined((*path, "rule"), holding.key.get(name, name), event.fields)
     for name in holding.key:
         if clock is None or name not in clock.key:
-            yield (*path, "key", name), f"{name!r} is no key of the rule's clock"
+            yield (*path, "key", name), f"{name!r} is not a key field of the rule's clock"
     basis = policy.bases.get(holding.basis)
     if rule and basis and basis.is_statutory and rule.kind == "at_most" and rule.is_in_statement:
-        yield (*path, "rule"), "a statute's duty is an at_least rule, unless its term is derived"
+        yield (
+            (*path, "rule"),
+            "a statutory basis needs an at_least rule, unless the term is derived",
+        )
 
 
 def _check_alternatives(
-    path: Path_, holding: HoldingRule, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, holding: HoldingRule, policy: Policy
+) -> Iterator[PolicyError]:
     own_rule = policy.rules.get(holding.rule)
     for key in ("on_withdrawal", "on_consent"):
         other: Alternative | None = getattr(holding, key)
@@ -220,12 +231,12 @@ def _check_alternatives(
         yield from _require_defined((*path, key, "rule"), other.rule, policy.rules)
         rule = policy.rules.get(other.rule)
         if own_rule and rule and (own_rule.anchor, own_rule.kind) != (rule.anchor, rule.kind):
-            yield (*path, key, "rule"), f"has another anchor or kind than {holding.rule}"
+            yield (*path, key, "rule"), f"must have the same anchor and kind as {holding.rule}"
         basis = policy.bases.get(holding.basis if key == "on_withdrawal" else other.basis)
         if basis and basis.ground != "consent":
-            yield (*path, key), "is not about a holding on consent"
+            yield (*path, key), "is allowed only for a holding on consent"
     if holding.on_withdrawal and holding.on_consent:
-        yield (*path, "on_consent"), "cannot stand beside on_withdrawal"
+        yield (*path, "on_consent"), "is not allowed together with on_withdrawal"
 
 
 _ACT_FIELDS: Mapping[PrivacyEventKind, tuple[str, ...]] = {
@@ -248,33 +259,33 @@ _ACT_VALUES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _check_act(event: EventType, policy: Policy) -> Iterator[tuple[Path_, str]]:
+def _check_act(event: EventType, policy: Policy) -> Iterator[PolicyError]:
     """Check that a privacy event has the fields that it needs: without them it would have no effect."""
     if not event.subject:
-        yield ("act",), "names no data subject"
+        yield ("act",), "needs an event that names its data subject"
     for name in _ACT_FIELDS[event.act] if event.act else ():
         field = event.fields.get(name)
         if field is None or not field.required or field.type != "string":
-            yield ("fields", name), f"is a required string of {event.act}"
+            yield ("fields", name), f"must be a required string for {event.act}"
         elif name in _ACT_VALUES and set(field.one_of) != set(_ACT_VALUES[name]):
-            yield ("fields", name, "one_of"), f"is {', '.join(_ACT_VALUES[name])}"
+            yield ("fields", name, "one_of"), f"must be {', '.join(_ACT_VALUES[name])}"
 
 
 def _check_move(
-    path: Path_, move: MoveRule, event: EventType, policy: Policy
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, move: MoveRule, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
     yield from _require_defined((*path, "clock"), move.clock, policy.clocks)
     clock = policy.clocks.get(move.clock)
     for name in clock.key if clock else ():
         yield from _require_defined((*path, "key", name), move.key.get(name, name), event.fields)
     for name in move.key if clock else ():
         if clock and name not in clock.key:
-            yield (*path, "key", name), f"{name!r} is no key of the clock {move.clock}"
+            yield (*path, "key", name), f"{name!r} is not a key field of the clock {move.clock}"
 
 
 def _check_period(
-    path: Path_, text: str, *, exact: bool = False, months: bool = True
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, text: str, *, exact: bool = False, months: bool = True
+) -> Iterator[PolicyError]:
     try:
         value = parse_period(text)
     except ValueError as cause:
@@ -287,18 +298,18 @@ def _check_period(
 
 
 def _require_defined(
-    path: Path_, name: str | None, defined: Mapping[str, object]
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, name: str | None, defined: Mapping[str, object]
+) -> Iterator[PolicyError]:
     if name is not None and name not in defined:
         yield path, f"{name!r} is not defined"
 
 
 def _require_possible_value(
-    path: Path_, values: Iterable[str | bool], field: Field | None
-) -> Iterator[tuple[Path_, str]]:
+    path: DocumentPath, values: Iterable[str | bool], field: Field | None
+) -> Iterator[PolicyError]:
     """Check that a field can have these values: a condition that is never met would hide its holding."""
     for value in values:
         if field and field.one_of and value not in field.one_of:
-            yield path, f"{value!r} is none of {', '.join(field.one_of)}"
+            yield path, f"{value!r} is not one of {', '.join(field.one_of)}"
         if field and (field.type == "boolean") != isinstance(value, bool):
-            yield path, f"{value!r} is no value of type {field.type}"
+            yield path, f"{value!r} is not a value of type {field.type}"

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 
 from services.policy.model import EventType, HoldingRule, Policy
+from services.policy.yaml_source import PolicyError
 
 _PATH = re.compile(r"\w+(\[\]|\{\})*(\.\w+(\[\]|\{\})*)*", re.ASCII)
-PolicyError = tuple[tuple[str | int, ...], str]
 
 
 def key_systems(policy: Policy) -> frozenset[str]:
@@ -32,7 +32,10 @@ def check_encryption(policy: Policy) -> Iterator[PolicyError]:
     for name in sorted(keys):
         system = policy.systems[name]
         if system.role != "own" or system.reread != "system":
-            yield ("systems", name, "holds"), "keys are held by ourselves, and read again"
+            yield (
+                ("systems", name, "holds"),
+                "a system that holds keys needs role `own` and reread `system`",
+            )
     for name, event in policy.events.items():
         for path, why in _check_event(event, keys, policy):
             yield ("events", name, *path), why
@@ -47,13 +50,13 @@ def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iter
             yield ("holdings", index, "systems"), why
     used = {system for systems in event.encrypted.values() for system in systems}
     for system in sorted(served - used):
-        yield ("encrypted",), f"has no field whose key {system} would hold"
+        yield ("encrypted",), f"has no field whose key {system} could hold"
     for path, systems in event.encrypted.items():
         for why in _field_problems(path, systems, event, served, keys):
             yield ("encrypted", path), why
     for index, path in enumerate(event.plain):
         if not _PATH.fullmatch(path):
-            yield ("plain", index), f"{path!r} is no field such as lines[].product"
+            yield ("plain", index), f"{path!r} is not a field such as lines[].product"
         if path in event.encrypted:
             yield ("plain", index), f"{path} is encrypted"
 
@@ -68,14 +71,14 @@ def _undecidable_fields(
         for system in systems
     }
     if keys & by_field:
-        yield "a system that holds keys is named outright, not by a field's value"
+        yield "a system that holds keys must be in `systems`, not in `systems_when`"
     if not key_holders:
         return
     rule = policy.rules.get(holding.rule)
     if rule and rule.pseudonymise:
-        yield f"what {holding.rule} keeps is pseudonymised, and a log cannot be"
+        yield f"{holding.rule} pseudonymises, and encrypted fields of the log cannot be"
     if holding.subject:
-        yield "the log's keys are the event's own subject's: others' data has no key of its own"
+        yield "keys are the event's own subject's, and another subject's data has none"
 
 
 def _field_problems(
@@ -86,17 +89,17 @@ def _field_problems(
     keys: frozenset[str],
 ) -> Iterator[str]:
     if not _PATH.fullmatch(path):
-        yield f"{path!r} is no field such as lines[].product"
+        yield f"{path!r} is not a field such as lines[].product"
     if deciding := [
         name for name in event.fields if is_within(name, path) or is_within(path, name)
     ]:
-        yield f"{deciding[0]} decides, and has to be read"
+        yield f"{deciding[0]} is a decision field and must stay readable"
     if event.act:
-        yield "what is said about a person is read by Termijn itself"
+        yield "an event with an act cannot be encrypted, since Termijn itself reads it"
     if not systems:
         yield "names no system that holds its key"
     for system in systems:
         if system not in keys:
-            yield f"{system!r} is no system that holds keys"
+            yield f"{system!r} is not a system that holds keys"
         elif system not in served:
-            yield f"no holding is in {system}: nobody would destroy the key"
+            yield f"no holding is in {system}, so its key would never be destroyed"

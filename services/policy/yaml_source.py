@@ -11,6 +11,8 @@ from schemas.errors import TermijnError
 
 DocumentPath = tuple[str | int, ...]
 """The keys and list indices that lead to a value in a file."""
+PolicyError = tuple[DocumentPath, str]
+"""The path of a problem in a file, and what is wrong there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ class _StrictLoader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as cause:
             # PyYAML lets Python's own errors through, as on 2026-02-30 or a number of 5,000 digits.
-            why = "a value is not what it seems to be; write text in quotes"
+            why = "a value does not fit its type; write text in quotes"
             raise yaml.constructor.ConstructorError(None, None, why, node.start_mark) from cause
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -102,7 +104,7 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             if key.value in keys:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
                 )
             keys.add(key.value)
         return super().construct_mapping(node, deep)

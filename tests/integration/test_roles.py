@@ -355,7 +355,7 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
         "a time before 1900": (
             with_headers(event, ce_time=b"1899-12-31T23:59:59Z"),
             "impossible-time",
-            "cannot be true",
+            "is not a possible time",
         ),
         "a time without offset": (
             with_headers(event, ce_time=b"2026-03-15T13:00:00"),

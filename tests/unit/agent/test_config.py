@@ -67,7 +67,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     ("before", "after", "problem"),
     [
         ("system: crm\n", "", "1: system: is missing"),
-        ("keys: keys", "keyes: keys", "4: keyes: is no key that is known here"),
+        ("keys: keys", "keyes: keys", "4: keyes: is not a known key"),
         (
             "inbox:\n",
             "limits: {at_once: 0}\ninbox:\n",
@@ -146,7 +146,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
             "13: adapter.sql.tables.orders.events:"
             " names no event: no command would ever find the table",
         ),
-        ("    tables:\n", "    tables: {}\n    tables:\n", "12: : the key 'tables' stands twice"),
+        ("    tables:\n", "    tables: {}\n    tables:\n", "12: : the key 'tables' is there twice"),
     ],
 )
 def test_a_problem_is_named_in_its_place(

@@ -216,7 +216,7 @@ TYPO = {
 }
 
 
-WHY = "is no field of orders.order-placed; mend its name, or leave it out (--leave-out)"
+WHY = "is not a field of orders.order-placed; fix its name, or leave it out (--leave-out)"
 
 
 def test_a_field_that_the_schema_does_not_know_fails(termijn: Call, events: Write) -> None:

@@ -329,7 +329,7 @@ def test_what_its_source_may_not_publish_is_no_event(
     for command in (("explain",), ("simulate", "--until", "2030-01-01T00:00:00Z")):
         said = termijn(*command, file, "--policy", policy)
         assert (said.code, said.out) == (1, "")
-        assert f"{file}:2: source: is none that the policy lets publish" in said.err
+        assert f"{file}:2: source: is not allowed by the policy to publish" in said.err
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,15 @@ def without(key: str) -> dict[str, Any]:
         ({**GOOD, "data": []}, "data: is not an object"),
         ({**GOOD, "specversion": "0.3"}, "specversion: is not 1.0"),
         ({**GOOD, "time": "2024-03-15T13:00:00"}, "time: is not an RFC 3339 instant"),
-        ({**GOOD, "time": "2024-02-30T13:00:00Z"}, "time: is no instant that exists"),
-        (feedback("old", "1899-12-31T23:59:59Z"), "time: 1899-12-31T23:59:59+00:00 cannot be true"),
-        (event("x", "website.feedback-taken", "2024-03-15T13:00:00Z"), "type: the policy knows no"),
+        ({**GOOD, "time": "2024-02-30T13:00:00Z"}, "time: is not an instant that exists"),
+        (
+            feedback("old", "1899-12-31T23:59:59Z"),
+            "time: 1899-12-31T23:59:59+00:00 is not a possible time",
+        ),
+        (
+            event("x", "website.feedback-taken", "2024-03-15T13:00:00Z"),
+            "type: the policy does not define",
+        ),
         (event("x", "website.feedback-given", "2024-03-15T13:00:00Z"), "visitor_id: is missing"),
         (
             event("x", "website.feedback-given", "2024-03-15T13:00:00Z", visitor_id="1"),

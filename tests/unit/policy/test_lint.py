@@ -45,7 +45,7 @@ def test_a_lead_time_that_is_longer_than_a_term_is_remarked() -> None:
     )
     assert told == (
         "systems.app.lead_time: PT9000H is longer than the term of year (P1Y):"
-        " its commands leave at once, and nothing may go wrong"
+        " its commands leave at once, without time for retries"
     )
 
 

@@ -36,7 +36,7 @@ def test_the_small_policy_itself_is_right() -> None:
             "time_zone: Europe/Atlantis",
             "Atlantis",
             "controller.time_zone",
-            "is no time zone",
+            "is not a time zone such as Europe/Amsterdam",
             id="time-zone",
         ),
         pytest.param(
@@ -87,7 +87,7 @@ def test_the_small_policy_itself_is_right() -> None:
             "    anchor: {kind: clock}",
             "anchor: {kind: clock}",
             "rules.membership.anchor",
-            "names a clock",
+            "must be set for kind",
             id="clock-anchor-without-clock",
         ),
         pytest.param(
@@ -95,7 +95,7 @@ def test_the_small_policy_itself_is_right() -> None:
             "    anchor: {kind: book-year, clock: stay}",
             "kind: book-year",
             "rules.books.anchor",
-            "names a clock",
+            "must be set for kind",
             id="book-year-anchor-with-clock",
         ),
         pytest.param(
@@ -143,7 +143,7 @@ def test_the_small_policy_itself_is_right() -> None:
             "level: {default: none,",
             "level:",
             "events.club.joined.fields.level.default",
-            "is none of one_of",
+            "is not one of one_of",
             id="default",
         ),
         pytest.param(
@@ -215,7 +215,7 @@ def test_the_small_policy_itself_is_right() -> None:
             "{purpose: care, basis: contract, rule: year, systems: []}",
             "systems: []",
             "events.club.joined.holdings.0.systems",
-            "in a system at least",
+            "in at least one system",
             id="no-system",
         ),
         pytest.param(
@@ -411,10 +411,16 @@ def test_a_holding_needs_its_clocks_key() -> None:
 @pytest.mark.parametrize(
     ("field", "why"),
     [
-        ("guest_ids: {type: strings, required: false, identifies: true}", "for a text that one"),
-        ("paid: {type: boolean, required: false, identifies: true}", "for a text that one person"),
-        ("level: {default: basic, one_of: [basic, full], identifies: true}", "for a text that one"),
-        ("client_id: {business_key: true, identifies: true}", "names a subject itself"),
+        (
+            "guest_ids: {type: strings, required: false, identifies: true}",
+            "only for a text without",
+        ),
+        ("paid: {type: boolean, required: false, identifies: true}", "only for a text without"),
+        (
+            "level: {default: basic, one_of: [basic, full], identifies: true}",
+            "only for a text without",
+        ),
+        ("client_id: {business_key: true, identifies: true}", "since the field names a subject"),
     ],
 )
 def test_what_many_have_or_a_subject_is_called_identifies_nothing(field: str, why: str) -> None:
@@ -430,7 +436,7 @@ def test_a_key_of_nobody_identifies_nothing() -> None:
     """An event without a subject says of nobody whose rows they are."""
     (problem,) = problems(replaced(SMALL, "stay_id: {}", "stay_id: {identifies: true}"))
     assert problem.key == "events.club.checked-out.fields.stay_id.identifies"
-    assert "names no subject" in problem.why
+    assert "an event that names its subject" in problem.why
 
 
 def test_a_policy_that_says_nothing_of_it_is_the_policy_that_it_was() -> None:
@@ -473,15 +479,17 @@ def test_an_event_that_does_nothing_is_a_slip() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "why"),
     [
-        pytest.param("policy: a\npolicy: b\n", 2, "the key 'policy' stands twice", id="duplicate"),
+        pytest.param(
+            "policy: a\npolicy: b\n", 2, "the key 'policy' is there twice", id="duplicate"
+        ),
         pytest.param(
             "rules:\n  R1:\n    term: P1Y\n    kind: at_most\n    term: P2Y\n",
             5,
-            "the key 'term' stands twice",
+            "the key 'term' is there twice",
             id="nested-duplicate",
         ),
         pytest.param(
-            "rules: [{term: P1Y, term: P2Y}]\n", 1, "the key 'term' stands twice", id="inline"
+            "rules: [{term: P1Y, term: P2Y}]\n", 1, "the key 'term' is there twice", id="inline"
         ),
         pytest.param("policy: [a\n", 2, "is not YAML", id="open-bracket"),
         pytest.param("policy: a\n\tversion: 1\n", 2, "is not YAML", id="tab"),
@@ -539,9 +547,9 @@ def test_the_mark_before_utf_8_is_passed_over(tmp_path: Path) -> None:
         ("a: " + "[" * 3_000 + "]" * 3_000, "small.yaml: is not YAML: it is nested too deeply"),
         ("a: 1\nb: c: d\n", "small.yaml:2: is not YAML: mapping values are not allowed here"),
         ("a: 1\nb: \x07\n", "small.yaml:2: is not YAML: a control character is not allowed"),
-        ("a: 1\nb: 2026-02-30\n", "small.yaml:2: is not YAML: a value is not what it seems to be"),
-        (f"a: {'9' * 5_000}\n", "small.yaml:1: is not YAML: a value is not what it seems to be"),
-        ("a: !!int ''\n", "small.yaml:1: is not YAML: a value is not what it seems to be"),
+        ("a: 1\nb: 2026-02-30\n", "small.yaml:2: is not YAML: a value does not fit its type"),
+        (f"a: {'9' * 5_000}\n", "small.yaml:1: is not YAML: a value does not fit its type"),
+        ("a: !!int ''\n", "small.yaml:1: is not YAML: a value does not fit its type"),
     ],
     ids=["open", "nested", "colon", "bell", "no-day", "digits", "no-number"],
 )
@@ -560,10 +568,13 @@ def test_what_is_no_yaml_is_one_line(text: str, told: str) -> None:
         ("", "small.yaml:1: is not a map, got nothing"),
         ("3", "small.yaml:1: is not a map, got a whole number"),
         ("policy: {a: b}", "small.yaml:1: policy: is not text; write it in quotes, got a map"),
-        ("dpv: other", "small.yaml:1: dpv: is none of https://w3id.org/dpv/2.3"),
-        ("polcy: a", "small.yaml:1: polcy: is no key that is known here"),
+        ("dpv: other", "small.yaml:1: dpv: is not one of https://w3id.org/dpv/2.3"),
+        ("polcy: a", "small.yaml:1: polcy: is not a known key"),
         ("systems: {a: {outside_eea: 7}}", "outside_eea: is neither true nor false, got a whole"),
-        ("bases: {a: {ground: magic}}", "bases.a.ground: is none of consent, contract, legal_obl"),
+        (
+            "bases: {a: {ground: magic}}",
+            "bases.a.ground: is not one of consent, contract, legal_obl",
+        ),
         ("categories: {a: {dpv: {}}}", "small.yaml:1: categories.a.dpv: is not a list, got a map"),
         ("titles: 2026-01-01", "small.yaml:1: titles: is not a map, got something else"),
     ],

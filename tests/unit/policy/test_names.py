@@ -20,27 +20,43 @@ def found(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("  lab: {", "  my crm/1: {", "systems.my crm/1: is no name of a system: "),
-        ("  lab: {", "  ../crm: {", "systems.../crm: is no name of a system: "),
-        ("  lab: {", "  CRM: {", "systems.CRM: is no name of a system: "),
-        ("  lab: {", "  lab.: {", "systems.lab.: is no name of a system: "),
-        ("  lab: {", f"  {LONG}: {{", f"systems.{LONG}: is no name of a system: "),
+        ("  lab: {", "  my crm/1: {", "systems.my crm/1: is not a valid name of a system: "),
+        ("  lab: {", "  ../crm: {", "systems.../crm: is not a valid name of a system: "),
+        ("  lab: {", "  CRM: {", "systems.CRM: is not a valid name of a system: "),
+        ("  lab: {", "  lab.: {", "systems.lab.: is not a valid name of a system: "),
+        ("  lab: {", f"  {LONG}: {{", f"systems.{LONG}: is not a valid name of a system: "),
         ("  lab: {", "  deleter: {", "systems.deleter: is Termijn's own name"),
-        ("  guest: {", "  gu:est: {", "subjects.gu:est: is no name of a kind of data subject: "),
-        ("  guest: {", "  'gu est': {", "subjects.gu est: is no name of a kind of data subject: "),
-        ("  stay:\n    title: Stay\n", "  s:tay:\n    title: Stay\n", "clocks.s:tay: is no name: "),
-        ("  two-years:", '  "two\\x00years":', "rules.two\x00years: is no name: "),
-        ("  two-years:", '  "":', "rules.: is no name: "),
-        ("  two-years:", '  " a":', "rules. a: is no name: "),
-        ("  care: {", f"  {LONG}: {{", f"purposes.{LONG}: is no name: "),
-        ("  law: {", '  "l\\x1baw": {', "bases.l\x1baw: is no name: "),
+        (
+            "  guest: {",
+            "  gu:est: {",
+            "subjects.gu:est: is not a valid name of a kind of data subject: ",
+        ),
+        (
+            "  guest: {",
+            "  'gu est': {",
+            "subjects.gu est: is not a valid name of a kind of data subject: ",
+        ),
+        (
+            "  stay:\n    title: Stay\n",
+            "  s:tay:\n    title: Stay\n",
+            "clocks.s:tay: is not a valid name: ",
+        ),
+        ("  two-years:", '  "two\\x00years":', "rules.two\x00years: is not a valid name: "),
+        ("  two-years:", '  "":', "rules.: is not a valid name: "),
+        ("  two-years:", '  " a":', "rules. a: is not a valid name: "),
+        ("  care: {", f"  {LONG}: {{", f"purposes.{LONG}: is not a valid name: "),
+        ("  law: {", '  "l\\x1baw": {', "bases.l\x1baw: is not a valid name: "),
         ("  contact: {title", '  "c\\u202eontact": {title', "categories.c\u202eontact: is no name"),
-        ("  club.joined:", "  clinic visit made!:", "events.clinic visit made!: is no event type"),
-        ("  club.joined:", f"  {'a' * 247}:", f"events.{'a' * 247}: is no event type"),
+        (
+            "  club.joined:",
+            "  clinic visit made!:",
+            "events.clinic visit made!: is not a valid event type",
+        ),
+        ("  club.joined:", f"  {'a' * 247}:", f"events.{'a' * 247}: is not a valid event type"),
         ("  club.joined:", "  retention.tagged:", "events.retention.tagged: begins with"),
-        ("  club.joined:", "  __consumer:", "events.__consumer: is no event type"),
-        ("policy: small", 'policy: "a\\x00"', "policy: is no name: "),
-        ('version: "1"', 'version: ""', "version: is no name: "),
+        ("  club.joined:", "  __consumer:", "events.__consumer: is not a valid event type"),
+        ("policy: small", 'policy: "a\\x00"', "policy: is not a valid name: "),
+        ('version: "1"', 'version: ""', "version: is not a valid name: "),
     ],
     ids=lambda text: ascii(text)[:24],
 )
@@ -53,7 +69,7 @@ def test_a_field_that_no_schema_can_have_is_refused() -> None:
     """Avro has no such field, so that it would always be missing."""
     new = SMALL.replace("client_id: {", "'client id': {}\n      client_id: {", 1)
     assert new != SMALL
-    assert any(".fields.client id: is no name of a field: " in one for one in found(new))
+    assert any(".fields.client id: is not a valid name of a field: " in one for one in found(new))
 
 
 @pytest.mark.parametrize("section", ["systems", "events"])
@@ -65,9 +81,11 @@ def test_two_names_of_which_kafka_makes_one_are_refused(section: str) -> None:
     }
     if section == "systems":
         old, new, key = other["systems"]
-        assert f"{key}: is to Kafka the same name as my.lab" in found(SMALL.replace(old, new, 1))
+        assert f"{key}: is to Kafka the same topic name as my.lab" in found(
+            SMALL.replace(old, new, 1)
+        )
         return
     text = SMALL.replace("  club.joined:", "  club_joined: &joined", 1).replace(
         "\n  club.", "\n  club.joined: *joined\n  club.", 1
     )
-    assert "events.club.joined: is to Kafka the same name as club_joined" in found(text)
+    assert "events.club.joined: is to Kafka the same topic name as club_joined" in found(text)

@@ -102,7 +102,7 @@ def test_what_is_no_instant_with_its_zone_is_refused(written: str) -> None:
         load_text(text, "small.yaml")
     [problem] = refused.value.problems
     assert (problem.line, problem.key) == (line_of(text, BOOKS), "systems.books.retired")
-    assert problem.why.startswith("is no instant"), problem.why
+    assert problem.why.startswith("is not an instant"), problem.why
 
 
 def test_lint_says_what_is_retired() -> None:
@@ -112,6 +112,9 @@ def test_lint_says_what_is_retired() -> None:
     )
     before = list(lint(load()))
     assert [(one.key, one.message) for one in lint(policy) if one not in before] == [
-        ("systems.lease.retired", "gets nothing of what happens from 2026-01-01T00:00:00Z on"),
-        ("purposes.acquisition.retired", "has nothing held for it from 2027-01-01T00:00:00Z on"),
+        ("systems.lease.retired", "gets no new data from 2026-01-01T00:00:00Z on"),
+        (
+            "purposes.acquisition.retired",
+            "has no new data held for it from 2027-01-01T00:00:00Z on",
+        ),
     ]

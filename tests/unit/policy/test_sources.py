@@ -81,7 +81,9 @@ def test_only_those_that_are_named_may_publish(
         with pytest.raises(TaggingFailed) as refused:
             passed(source)
         assert (refused.value.reason, refused.value.key) == ("unknown-source", "source")
-        assert "is none that the policy lets publish website.feedback-given" in str(refused.value)
+        assert "is not allowed by the policy to publish website.feedback-given" in str(
+            refused.value
+        )
 
 
 def test_the_recorder_refuses_what_a_tagger_of_before_let_through() -> None:

@@ -223,7 +223,7 @@ EMPTY = record("Empty", {"name": "all", "type": {"type": "array", "items": "null
 @pytest.mark.parametrize(
     ("schemas", "why"),
     [
-        ({"a_b_1": "{"}, "is no schema that can be used"),
+        ({"a_b_1": "{"}, "is not a usable schema"),
         ({"a_b_1": {"type": "enum", "name": "E", "symbols": ["A"]}}, "it is not a record"),
         ({"a_b_1": record("A", {"name": "x", "type": "nothing"})}, "nothing"),
         ({"a_b": POINTS}, "is not called <event type>.<version>.avsc"),

@@ -71,7 +71,7 @@ def test_what_json_means_is_taken(schema: Any, value: Any, fitted: Any) -> None:
         ({"type": "array", "items": "int"}, "12", "is not a list"),
         ({"type": "map", "values": "int"}, [], "is not an object"),
         ({"type": "map", "values": "int"}, {1: 1}, "is not a string"),
-        (COLOUR, "GREEN", "is none of BLUE, RED"),
+        (COLOUR, "GREEN", "is not one of BLUE, RED"),
         (FIXED, b"five!", "is not 4 bytes"),
         (DATE, "2026-02-30", "is not a date such as 2026-03-15"),
         (DATE, "20260315", "is not a date such as 2026-03-15"),
