@@ -1,7 +1,7 @@
-"""The deleter's loop: one round is protect, look, claim, relay, escalate. Any number may run on PostgreSQL.
+"""The deleter: a run sends what protects, checks for catch-up, claims, dispatches, verifies and escalates.
 
-What protects leaves first, whatever holds up the rest. While something that could forbid an erasure may
-lie unread, nothing leaves that could break a promise.
+What protects is sent first, whatever holds up the rest. While a message that could forbid an erasure may be
+unread, nothing is sent that could break a promise. Any number of deleters may run on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _ESCALATE = timedelta(seconds=5)
 _NOTHING_PAUSED = PausedSystems()
 _AGAIN_SECONDS = 0.2
 _MAX_RECORDS = 20_000
-"""What one relay names at most: it must be out long before its lease is over."""
+"""Records that a lease names at most: all must be sent long before it is over."""
 
 
 class ClockSkew(TermijnError):
     """This machine's clock and the database's differ by more than is safe; nothing was commanded.
 
-    The operator mends the clock (NTP) of whichever is wrong; the role goes on by itself.
+    The operator corrects the clock that is wrong (NTP); the role then goes on.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -60,14 +60,14 @@ class ClockSkew(TermijnError):
 
 
 class CatchUpCheck(Protocol):
-    """Whether everything that could forbid an erasure has been recorded."""
+    """Checks whether everything that could forbid an erasure has been recorded."""
 
     def lagging_partitions(self) -> Sequence[str]:
-        """The partitions not recorded up to the end that they had when this was called."""
+        """Return the partitions that are not recorded up to the end that they had when this was called."""
 
 
 class DeleterRunObserver(Protocol):
-    """Who wants to know what a round did: metrics and logs."""
+    """Receives what a run of the deleter did: metrics and logs."""
 
     def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
         """Nothing was claimed, since these partitions are not recorded yet."""
@@ -75,13 +75,13 @@ class DeleterRunObserver(Protocol):
     def commands_sent(
         self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
     ) -> None:
-        """These commands went out; what was due by `nothing_due_at` became known only after it."""
+        """These commands were sent; what was due by `nothing_due_at` became known only after that."""
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """These commands' systems have been silent for too long."""
 
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus takes this command at no attempt; it is escalated, and the others went out."""
+        """Kafka rejects this command at every attempt; it is escalated, and the others were sent."""
 
     def rate_cap_reached(self, cap: int) -> None:
         """The hourly cap was reached; the deleter has stopped until it is resumed."""
@@ -89,26 +89,26 @@ class DeleterRunObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleterLimits:
-    """How much one round does, and how much all rounds of an hour may do."""
+    """How much a run does, and how much all runs of an hour may do."""
 
     records_per_claim: int = 5_000
     commands_per_dispatch: int = 1_000
     commands_per_hour: int = 100_000
-    """First sends within an hour; 0 is no cap."""
+    """Commands that are sent for the first time within an hour; 0 means no cap."""
     clock_tolerance: timedelta = timedelta(seconds=1)
     protect_every: timedelta = timedelta(seconds=1)
-    """Between two looks, while nothing is claimed, at those of whom something was said."""
+    """Between two scans for what protects, while nothing is claimed."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Throttle:
-    """What need not be done every round: it looks at everything that is out."""
+    """Limits how often something is done that need not be done in every run."""
 
     every: timedelta
     last: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
-        """Whether its time has come again; it is taken for done then."""
+        """Whether it is due again; if so, it counts as done at `now`."""
         if self.last is not None and now - self.last < self.every:
             return False
         self.last = now
@@ -117,14 +117,14 @@ class _Throttle:
 
 @dataclass(slots=True, kw_only=True)
 class _LastEmptyClaim:
-    """When a claim saw everything and found nothing due, by the database's clock."""
+    """When a claim that was caught up last had nothing due, UTC by the database's clock."""
 
     nothing_due_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class _ProtectionScan:
-    """How far the looks have come that go on while nothing is claimed."""
+    """How far the scan for what protects has come."""
 
     position: ScanPosition = field(default_factory=ScanPosition)
 
@@ -142,11 +142,11 @@ class Deleter:
     limits: DeleterLimits = field(default_factory=DeleterLimits)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     attachments: CommandAttachments = NO_ATTACHMENTS
-    """What goes along with commands that serve a request."""
+    """Finds what commands that serve a request carry beside their records."""
     tombstone_cipher: TombstoneCipher | None = None
-    """What compares parked events with whom they are about; without it all that they could forbid waits."""
+    """Compares parked events with subjects and clocks; without it all that they could forbid waits."""
     wait_before_retry: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
-    """Between two tries of what fails by itself."""
+    """Waits between two attempts of a batch that fails."""
     _escalation_throttle: _Throttle = field(
         default_factory=lambda: _Throttle(every=_ESCALATE), init=False
     )
@@ -155,44 +155,57 @@ class Deleter:
     _protection_scan: _ProtectionScan = field(default_factory=_ProtectionScan, init=False)
 
     def __post_init__(self) -> None:
-        """Pace the looks as the limits say."""
+        """Set how often to scan for what protects."""
         object.__setattr__(self, "_protected", _Throttle(every=self.limits.protect_every))
 
     def run_once(self) -> int:
-        """Do one round, and say how many records, clocks and commands it handled; 0 is rest.
+        """Run once, and return how many records, clocks and commands were handled; 0 is nothing to do.
+
+        1. Compare the clocks, and read parked events and pauses.
+        2. Send what protects from the outbox.
+        3. If the deleter is running and the ledger has caught up: claim, dispatch the new commands, and
+           write verifications. Otherwise only write what protects, now and then.
+        4. Dispatch what is left in the outbox; while not caught up, only what breaks no promise.
+        5. Escalate, now and then, commands that were not answered in time.
 
         Raises:
             ClockSkew: the clocks differ by more than the tolerance.
             PolicyMismatch: another policy has become the active one.
         """
+        # Step 1: read what may hold commands back. This comes before the check for catch-up: a parked event
+        # that is replayed after it is unread on Kafka then, and is parked still as read here.
         with self.ledger.transaction() as connection:
             now = self._checked_now(connection)
-            # Before the look at the bus: what is replayed after it lies unread there, and is parked still.
             parked = blind_spots.load_blind_spots(connection, self.policy, self.tombstone_cipher)
             state = pause.pause_state(connection, ROLE)
-            stops = PausedSystems.load(connection)
+            paused = PausedSystems.load(connection)
         with gc_paused():
+            # Step 2: send what protects.
             handled = self._send(self._lease_outbox(_NOTHING_PAUSED, PROTECTIVE))
-            sees = state != "paused" and self._is_caught_up()
-            if state == "running" and sees:
+            # Step 3: claim, dispatch and verify.
+            is_caught_up = state != "paused" and self._is_caught_up()
+            if state == "running" and is_caught_up:
                 nothing_due_at = self._last_empty_claim.nothing_due_at
                 try:
-                    claimed = self._claim(stops, parked)
-                except Exception:  # whatever refuses a claim does not refuse what protects
+                    claimed = self._claim(paused, parked)
+                except Exception:  # what makes a claim fail must not hold up what protects
                     self._protect_if_due(now)
                     raise
                 self._send(claimed.leased, parked, claimed.events, nothing_due_at)
                 handled += claimed.scanned + self._verify().handled
             else:
                 handled += self._protect_if_due(now)
+            # Step 4: dispatch the rest of the outbox.
             if state != "paused":
-                handled += self._send(self._lease_outbox(stops, None if sees else HARMLESS), parked)
+                actions = None if is_caught_up else HARMLESS
+                handled += self._send(self._lease_outbox(paused, actions), parked)
+        # Step 5: escalate.
         if state != "paused" and self._escalation_throttle.is_due(now):
             self._escalate(now)
         return handled
 
     def _is_caught_up(self) -> bool:
-        """Whether nothing that could forbid an erasure may lie unread."""
+        """Whether every message that could forbid an erasure is recorded."""
         spots = self.catch_up_check.lagging_partitions()
         self.observer.waiting_for_catch_up(spots)
         return not spots
@@ -219,7 +232,7 @@ class Deleter:
         return claimed
 
     def _verify(self) -> VerificationResult:
-        """In a transaction of its own: a claim takes its clocks before any subject."""
+        """Write verifications, in a transaction of their own: a claim locks clocks before any subject."""
         return self._run_under_policy(
             lambda connection, now: verify_commands(
                 connection, self.policy, now, limit=self.limits.commands_per_dispatch
@@ -227,31 +240,31 @@ class Deleter:
         )
 
     def _protect_if_due(self, now: datetime) -> int:
-        """Where nothing is claimed, now and then: what protects is written, and leaves; how much."""
+        """Write and send what protects, if that is due; return how many commands were leased."""
         if not self._protected.is_due(now):
             return 0
         self._write_protection()
         return self._send(self._lease_outbox(_NOTHING_PAUSED, PROTECTIVE))
 
     def _write_protection(self) -> None:
-        """Look at some of those of whom something was said, although nothing is claimed."""
-        looked = 0
-        while looked < self.limits.commands_per_dispatch:
+        """Plan records of some subjects with new privacy events, although nothing is claimed."""
+        handled = 0
+        while handled < self.limits.commands_per_dispatch:
             before = self._protection_scan.position
-            passed = self._run_under_policy(
+            position = self._run_under_policy(
                 lambda connection, now, before=before: protect(  # type: ignore[misc]
                     connection, self.policy, now, before
                 )
             )
-            self._protection_scan.position = passed or ScanPosition()
-            if passed is None:
+            self._protection_scan.position = position or ScanPosition()
+            if position is None:
                 return
-            looked += 1 + passed.records_scanned
+            handled += 1 + position.records_scanned
 
     def _lease_outbox(
         self, stops: PausedSystems, actions: Collection[str] | None
     ) -> Sequence[UUID]:
-        """Take what lies in the outbox: repetitions, and what a stop, the cap or a crash left there."""
+        """Lease from the outbox: repetitions, and what a pause, the cap or a crash left there."""
 
         def work(connection: Connection, room: int) -> Sequence[UUID]:
             limit, now = min(self.limits.commands_per_dispatch, room), database_now(connection)
@@ -272,12 +285,12 @@ class Deleter:
         claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
         nothing_due_at: datetime | None = None,
     ) -> int:
-        """Send what is leased and still asked for; how many were leased."""
+        """Send what is leased and still wanted; return how many commands were leased."""
         if not leased:
             return 0
         sent: list[SentCommand] = []
 
-        def some(commands: Sequence[UUID]) -> None:
+        def send_some(commands: Sequence[UUID]) -> None:
             sent.extend(
                 self._run_under_policy(
                     lambda connection, now: dispatch(
@@ -294,45 +307,47 @@ class Deleter:
                 )
             )
 
-        BatchBisection(pause=self.wait_before_retry).process(list(leased), some, self._set_aside)
+        BatchBisection(pause=self.wait_before_retry).process(
+            list(leased), send_some, self._set_aside
+        )
         self.observer.commands_sent(sent, nothing_due_at)
         return len(leased)
 
     def _run_under_policy(self, work: Callable[[Connection, datetime], T]) -> T:
-        """Do `work` in one transaction in which the policy is the active one and stays so.
+        """Run `work` in a transaction in which the policy is the active one and stays so.
 
         Raises:
             PolicyMismatch: another policy has become the active one.
         """
 
-        def begun(connection: Connection) -> T:
+        def under_policy(connection: Connection) -> T:
             now = database_now(connection)
             active_policy.require_active(connection, self.policy, now)
             return work(connection, database_now(connection))
 
-        return self.ledger.run_in_transaction(begun)
+        return self.ledger.run_in_transaction(under_policy)
 
     def _run_under_cap(self, work: Callable[[Connection, int], T]) -> T:
-        """Do `work` in one transaction, with how many commands it may lease under the hourly cap."""
-        most = self.limits.commands_per_hour
+        """Run `work` in a transaction, with how many commands it may lease under the hourly cap."""
+        cap = self.limits.commands_per_hour
 
-        def within(connection: Connection, _: datetime) -> tuple[T, bool]:
-            room = rate_cap.take_capacity(connection, most, ROLE)
-            return work(connection, room.commands), room.reached
+        def under_cap(connection: Connection, _: datetime) -> tuple[T, bool]:
+            capacity = rate_cap.take_capacity(connection, cap, ROLE)
+            return work(connection, capacity.commands), capacity.reached
 
-        done, reached = self._run_under_policy(within)
+        result, reached = self._run_under_policy(under_cap)
         if reached:
-            self.observer.rate_cap_reached(most)
-        return done
+            self.observer.rate_cap_reached(cap)
+        return result
 
     def _blind_spots_now(self, connection: Connection, parked: BlindSpots) -> BlindSpots:
-        """What was parked when the round began, and what is now."""
+        """Return what was parked when the run began, and what is parked now."""
         return parked.combined_with(
             blind_spots.load_blind_spots(connection, self.policy, self.tombstone_cipher)
         )
 
     def _set_aside(self, command: UUID, cause: Exception) -> None:
-        """Escalate a command that the bus takes at no attempt, so that the others go out."""
+        """Escalate a command that Kafka rejects at every attempt, so that the others are sent."""
         why, again = describe_without_values(cause), self.retry_policy.cap
         system = self.ledger.run_in_transaction(
             lambda connection: set_aside(connection, command, why, database_now(connection), again)

@@ -1,7 +1,7 @@
-"""Recording: tagged events become facts. What the ledger holds is a function of the SET of events.
+"""Record tagged events as facts. What the ledger holds is a function of the SET of events.
 
-Any order, duplication, batching or crash gives the same facts: events are told by their identity, clocks
-by their last writer, and everything of a batch commits, or nothing.
+Any order, duplication, batching or crash gives the same facts: an event is known by its identity, a clock
+has its last change by event time, and a batch commits as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ _by_record_id = attrgetter("planned.record_id.int")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingResult:
-    """What a batch came to."""
+    """What a batch has added to the ledger, in numbers of events and records."""
 
     new: int
     duplicates: int
     conflicts: tuple[TaggedEventRow, ...]
     """Events whose identity was seen before with other content: dead letters, not duplicates."""
     after_end: int
-    """Records dated after the end of what they hang on."""
+    """Records dated after the end of a clock that they depend on."""
     overdue: int
     """Records that were due before they arrived."""
 
@@ -77,35 +77,56 @@ def record(
     """Record a batch of tagged events inside the caller's transaction.
 
     Raises:
-        TaggingFailed: the deciding fields do not fit the policy; the caller parks that event first.
+        TaggingFailed: the decision fields do not fit the policy; the caller parks that event first.
     """
-    return record_planned(connection, [build_plan(one, policy) for one in arrivals], policy, now)
+    return record_planned(
+        connection, [build_plan(event, policy) for event in arrivals], policy, now
+    )
 
 
 def record_planned(
     connection: Connection, plans: Sequence[IngestionPlan], policy: Policy, now: datetime
 ) -> RecordingResult:
-    """Record a batch of planned events inside the caller's transaction."""
-    fresh, duplicates, clashing = _deduplicate(connection, plans)
+    """Record a batch of planned events inside the caller's transaction; `now` is UTC.
+
+    1. Keep the events that are new; duplicates are dropped, and other content under a known identity is
+       returned as a conflict.
+    2. Find what holds new events back: an import that is not released, or history that is too old.
+    3. Insert the events, and note their identifying keys.
+    4. Merge their changes into the clocks, and cancel or recall what was commanded under changed anchors.
+    5. Store their privacy events under the subjects' locks, and schedule scans of the subjects' records.
+    6. Insert the records, and on which clocks they depend.
+
+    Locks are taken in this order: keys, clocks, subjects.
+    """
+    # Step 1: keep the events that are new.
+    fresh, duplicates, conflicts = _deduplicate(connection, plans)
+    # Step 2: find what holds them back.
     held = backfills.find_backfills(connection, fresh, now)
+    # Step 3: insert the events and their keys.
     fresh.sort(key=_by_event_id)
     _insert_events(connection, fresh)
     contested = identifying_keys.record_keys(connection, fresh, policy, now)
-    records = [_RecordInBatch(planned, one) for one in fresh for planned in one.records]
+    # Step 4: merge their changes into the clocks.
+    records = [_RecordInBatch(planned, plan) for plan in fresh for planned in plan.records]
     records.sort(key=_by_record_id)
     owners = disowned_keys.load_clock_owners(connection, fresh, policy)
-    moved = clocks.merge_changes(
+    merged = clocks.merge_changes(
         connection, _clock_changes(fresh, held, owners), _first_record_times(records), policy
     )
-    outbox.invalidate_by_clock(connection, moved.reanchored, policy, now)
-    recorded = {one.planned.subject for one in records}
-    said = _privacy_events(fresh, held)
-    beside = {*recorded, *(one.act.subject for one in said)}
+    outbox.invalidate_by_clock(connection, merged.reanchored, policy, now)
+    # Step 5: store their privacy events.
+    subjects = {item.planned.subject for item in records}
+    privacy_events = _privacy_events(fresh, held)
+    beside = {*subjects, *(stored.act.subject for stored in privacy_events)}
     key_conflicts.schedule_rescan(connection, contested, now, beside)
-    subject_acts.store_privacy_events(connection, said, recorded, now)
-    spoken_of = subject_acts.subjects_with_privacy_events(connection, recorded)
-    looked_at = {
-        one.event_id for one in fresh if any(of.subject in spoken_of for of in one.records)
+    subject_acts.store_privacy_events(connection, privacy_events, subjects, now)
+    # Step 6: insert the records.
+    with_privacy_events = subject_acts.subjects_with_privacy_events(connection, subjects)
+    scanned_events = {
+        plan.event_id
+        for plan in fresh
+        if any(planned.subject in with_privacy_events for planned in plan.records)
     }
     insert_tuples(
         connection,
@@ -113,24 +134,26 @@ def record_planned(
         _RECORD,
         [
             (
-                one.planned.record_id,
-                one.plan.event_id,
-                one.planned.subject,
-                _next_check_at(one, moved.clocks, looked_at, now),
-                held.of_records(one.plan),
+                item.planned.record_id,
+                item.plan.event_id,
+                item.planned.subject,
+                _next_check_at(item, merged.clocks, scanned_events, now),
+                held.of_records(item.plan),
             )
-            for one in records
+            for item in records
         ],
     )
-    hanging = [(clock.id, one.planned.record_id) for one in records for clock in one.planned.clocks]
-    hanging.sort(key=lambda row: row[0].int)  # stable: under a clock in the order of the records
-    insert_tuples(connection, tables.hanging, _RECORD_CLOCK, hanging)
+    dependencies = [
+        (clock.id, item.planned.record_id) for item in records for clock in item.planned.clocks
+    ]
+    dependencies.sort(key=lambda row: row[0].int)  # stable: by record under the same clock
+    insert_tuples(connection, tables.hanging, _RECORD_CLOCK, dependencies)
     return RecordingResult(
         new=len(fresh),
         duplicates=duplicates,
-        conflicts=tuple(clashing),
-        after_end=sum(_is_after_end(one, moved.clocks) for one in records),
-        overdue=_count_overdue(records, moved.clocks, policy, now),
+        conflicts=tuple(conflicts),
+        after_end=sum(_is_after_end(item, merged.clocks) for item in records),
+        overdue=_count_overdue(records, merged.clocks, policy, now),
     )
 
 
