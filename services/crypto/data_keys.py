@@ -1,7 +1,7 @@
-"""Data keys: one for each event and system that holds keys, wrapped by a master key.
+"""Data keys: one for each event and key-holding system, wrapped by a master key.
 
-A key that is destroyed leaves its row behind, empty: an event that is published once more gets no new key,
-so what has been shredded stays so. Instants are UTC; no row names a person.
+A destroyed key leaves an empty row: an event that is published again gets no new key, so that
+shredded data stays shredded. Instants are UTC; no row names a person.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ data_key = Table(
 )
 _COLUMNS = data_key.c
 KeyRef = tuple[UUID, str]
-"""An event, and a system that holds keys."""
+"""An event's id, and a system that holds a key of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataKey:
-    """One key."""
+    """One data key."""
 
     key_id: str
     secret: bytes | None = field(repr=False)
-    """32 bytes; nothing once it is destroyed."""
+    """32 bytes; None once it is destroyed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -83,7 +83,7 @@ class ActiveKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCount:
-    """Keys of one system under one master key, or the destroyed ones of it."""
+    """How many keys a system has under one master key; without a master key they are destroyed."""
 
     system: str
     master: str | None
@@ -92,20 +92,20 @@ class KeyCount:
 
 
 class DataKeyStore:
-    """The vault's keys, in a database of their own."""
+    """The vault: data keys in a database of their own."""
 
     def __init__(self, database: Database, master_keys: MasterKeys) -> None:
         self.database = database
         self._master_keys = master_keys
 
     def create_tables(self) -> None:
-        """Make the table where it is not there."""
+        """Create the table if it does not exist."""
         metadata.create_all(self.database.engine)
 
     def get_or_create(
         self, key_refs: Collection[KeyRef], now: datetime
     ) -> Mapping[KeyRef, DataKey]:
-        """The keys of these events and systems, made where there are none.
+        """Return the keys of these events and systems, and create those that do not exist; `now` is UTC.
 
         Raises:
             NoMasterKey, MasterKeyNotFound, DecryptionFailed: of the master keys.
@@ -119,7 +119,7 @@ class DataKeyStore:
         return resolve_event_ids(self.database, events)
 
     def get(self, key_ids: Collection[str]) -> Mapping[str, tuple[str, DataKey]]:
-        """The keys of these ids, each with its system; what never was is not among them.
+        """Return each existing key of these ids with its system; destroyed keys have no secret.
 
         Raises:
             MasterKeyNotFound, DecryptionFailed: of the master keys.
@@ -132,7 +132,7 @@ class DataKeyStore:
         }
 
     def rewrap_chunk(self) -> int:
-        """Wrap some keys anew that are not under the current master key; how many, 0 once all are.
+        """Wrap one chunk of keys again under the current master key; return how many, 0 once all are.
 
         Raises:
             NoMasterKey, MasterKeyNotFound, DecryptionFailed: of the master keys.
@@ -161,7 +161,7 @@ class DataKeyStore:
         return rewrapped
 
     def active_keys(self, after: ActiveKey | None, before: datetime, limit: int) -> list[ActiveKey]:
-        """Keys that are not destroyed and were made before an instant, UTC, by id from after one on."""
+        """Return keys that are not destroyed, created before an instant (UTC), by id, after a key."""
         query = (
             select(_COLUMNS.key_id, _COLUMNS.event_id, _COLUMNS.system, _COLUMNS.made_at)
             .where(_COLUMNS.wrapped.is_not(None), _COLUMNS.made_at < before)
@@ -173,7 +173,7 @@ class DataKeyStore:
             return [ActiveKey(**row) for row in connection.execute(query).mappings()]
 
     def count_by_master(self) -> list[KeyCount]:
-        """How many keys there are, by system and master key; those without one are destroyed."""
+        """Count the keys by system and master key; those without a master key are destroyed."""
         query = (
             select(_COLUMNS.system, _COLUMNS.master, func.count(), func.min(_COLUMNS.made_at))
             .group_by(_COLUMNS.system, _COLUMNS.master)
@@ -198,7 +198,9 @@ class DataKeyStore:
             insert_or_ignore(
                 connection, [self._new_row(event, system, now) for event, system in missing]
             )
-            reread = select_in(connection, _COLUMNS.event_id, events)  # another may have been first
+            reread = select_in(
+                connection, _COLUMNS.event_id, events
+            )  # another process may have been first
             rows = {(row.event_id, row.system): row for row in reread}
         return {
             key_ref: DataKey(key_id=rows[key_ref].key_id, secret=self._secret(rows[key_ref]))
@@ -231,8 +233,11 @@ def open_vault(url: str) -> Database:
 
 
 def resolve_event_ids(database: Database, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
-    """Under which id the vault has each event's keys: its identity, or the one given with it, if only
-    that has any: the identity that it had while identities counted over all topics."""
+    """Return the id under which the vault has each event's keys.
+
+    That is the event's id, or its old id if only that has keys: the id from when ids were unique over all
+    topics.
+    """
     with database.transaction() as connection:
         ids_with_keys = {
             row.event_id
@@ -245,7 +250,7 @@ def resolve_event_ids(database: Database, events: Mapping[UUID, UUID]) -> Mappin
 
 
 def checkpoint_wal(database: Database) -> None:
-    """On SQLite what was overwritten leaves the write-ahead log as well, as soon as nobody reads it."""
+    """On SQLite remove overwritten data from the write-ahead log too, as far as no reader needs it."""
     if database.is_sqlite and database.engine.url.database:
         connection = database.engine.raw_connection()
         try:
@@ -259,12 +264,12 @@ def _binding_context(row: Row[Any]) -> str:
 
 
 def new_key_id() -> str:
-    """The id of a new key."""
+    """Return a new random key id."""
     return encode_base64url(os.urandom(_ID_BYTES))
 
 
 def insert_or_ignore(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert those rows for which there is none; how many."""
+    """Insert the rows that do not exist; return how many."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = (
         dialect.insert(data_key)
@@ -275,7 +280,7 @@ def insert_or_ignore(connection: Connection, rows: Sequence[Mapping[str, Any]]) 
 
 
 def select_in(connection: Connection, column: Any, values: Collection[Any]) -> list[Row[Any]]:
-    """The keys that have one of these values in the column."""
+    """Return the rows whose column has one of these values."""
     return [
         row
         for chunk in chunks(sorted(set(values)))
@@ -284,5 +289,5 @@ def select_in(connection: Connection, column: Any, values: Collection[Any]) -> l
 
 
 def chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """As many at once as a statement takes."""
+    """Split values into chunks for one statement each."""
     return (values[start : start + _CHUNK_SIZE] for start in range(0, len(values), _CHUNK_SIZE))

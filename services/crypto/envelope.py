@@ -1,4 +1,4 @@
-"""Sealing: what is parked is personal data, and lies encrypted wherever it lies (AES-256-GCM)."""
+"""Envelope: encryption of stored messages, which are personal data, by AES-256-GCM."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _OTHERS_MASK = 0o007
 
 
 class InvalidKeyFile(TermijnError):
-    """The key file is missing, unreadable, or holds no key; nothing was sealed or opened.
+    """The key file is missing, unreadable, or holds no key; nothing was encrypted or decrypted.
 
-    The operator puts the right file back; without it what it sealed cannot be opened.
+    The operator restores the right file; without it nothing that it encrypted can be decrypted.
     """
 
     def __init__(self, path: Path, why: str) -> None:
@@ -35,7 +35,7 @@ class InvalidKeyFile(TermijnError):
 
 
 class DecryptionFailed(TermijnError):
-    """Something sealed does not open: it was sealed with another key, or altered."""
+    """A ciphertext cannot be decrypted: it was encrypted with another key, or altered."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"sealed with the key {key_id}, or altered since: it does not open")
@@ -43,9 +43,9 @@ class DecryptionFailed(TermijnError):
 
 
 class DecryptionKeyMissing(DecryptionFailed):
-    """Something was sealed with a key that this machine does not have; nothing of it was opened.
+    """A ciphertext was made with a key that this machine does not have; nothing of it was decrypted.
 
-    The operator puts the file with that key back; what was sealed with it waits meanwhile.
+    The operator restores the file with that key; what was encrypted with it waits meanwhile.
     """
 
     def __init__(self, what: str, key_id: str, mend: str) -> None:
@@ -55,24 +55,24 @@ class DecryptionKeyMissing(DecryptionFailed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginalMessage:
-    """A message as it came."""
+    """A message as it was received from Kafka."""
 
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
     arrived: datetime | None = None
-    """When it did, UTC; where that decides something."""
+    """When it arrived, UTC; None where that decides nothing."""
 
 
 class AeadCipher:
-    """Seals and opens with one key; `key_id` tells which, and gives nothing of it away."""
+    """Encrypts and decrypts with one key; `key_id` identifies the key without revealing it."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
         self.key_id = sha256(b"termijn key id" + key).hexdigest()[:16]
 
     def encrypt(self, message: OriginalMessage, context: str) -> bytes:
-        """Seal a message; it opens only as what stood at `place` (topic, partition and offset)."""
+        """Encrypt a message, bound to its `context` (topic, partition and offset)."""
         content = {
             "key": encode_base64(message.key),
             "value": encode_base64(message.value),
@@ -82,16 +82,16 @@ class AeadCipher:
         return self.encrypt_bytes(json.dumps(content).encode(), context)
 
     def decrypt(self, sealed: bytes, context: str, key_id: str) -> OriginalMessage:
-        """The message that was sealed.
+        """Return the message of a ciphertext.
 
         Raises:
-            DecryptionFailed: this is not the key, or not the place, or the bytes were altered.
+            DecryptionFailed: the key or the context is another, or the bytes were altered.
         """
         try:
             content = json.loads(self.decrypt_bytes(sealed, context, key_id))
         except ValueError as cause:
             raise DecryptionFailed(key_id) from cause
-        arrived = content.get("arrived")  # what was sealed before it was noted has none
+        arrived = content.get("arrived")  # old ciphertexts have none
         return OriginalMessage(
             key=decode_base64(content["key"]),
             value=decode_base64(content["value"]),
@@ -100,12 +100,12 @@ class AeadCipher:
         )
 
     def encrypt_bytes(self, secret: bytes, context: str) -> bytes:
-        """Seal bytes; they open only as what belongs at `place`."""
+        """Encrypt bytes, bound to a context; the nonce comes first."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, secret, context.encode())
 
     def decrypt_bytes(self, sealed: bytes, context: str, key_id: str) -> bytes:
-        """The bytes that were sealed. Raises as `open` does."""
+        """Return the bytes of a ciphertext. Raises `DecryptionFailed` as `decrypt` does."""
         nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, rest, context.encode())
@@ -114,30 +114,30 @@ class AeadCipher:
 
 
 def read_key(path: Path) -> AeadCipher:
-    """The seal of a key file.
+    """Return the cipher of a key file.
 
     Raises:
-        InvalidKeyFile: there is none, it holds no key, or everybody on this machine may use it.
+        InvalidKeyFile: the file is missing, holds no key, or other users of this machine may read it.
     """
     return AeadCipher(_read_secret(path))
 
 
 def load_or_create_key(path: Path) -> AeadCipher:
-    """The seal of a key file, which is made, for its owner only, where there is none.
+    """Return the cipher of a key file, which is created with mode 0600 if it does not exist.
 
     Raises:
-        InvalidKeyFile: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: the file cannot be created, or cannot be used.
     """
     return AeadCipher(load_or_create_secret(path))
 
 
 def load_or_create_secret(path: Path) -> bytes:
-    """The 32 bytes of a key file, which is made, for its owner only, where there is none.
+    """Return the 32 bytes of a key file, which is created with mode 0600 if it does not exist.
 
-    It is there whole or not at all; of several processes that make it at once, all use the first one's.
+    It is written whole or not at all; processes that create it at once all use the first one's key.
 
     Raises:
-        InvalidKeyFile: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: the file cannot be created, or cannot be used.
     """
     try:
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Revealing: an event off the bus with its encrypted fields in clear again, as far as their keys live."""
+"""Field decryption: an event from Kafka with its encrypted fields decrypted, as far as their keys exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.crypto.field_tokens import FieldKey, FieldLocation, TokenTampered
 
 
 class ErasedValue:
-    """What stands where a field was, once its last key is destroyed. It is false, and there is one."""
+    """The value of a field whose last key is destroyed: false, and a singleton (`ERASED`)."""
 
     __slots__ = ()
 
@@ -29,18 +29,18 @@ ERASED: Final = ErasedValue()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldDecryptor:
-    """Reads encrypted events; it needs no policy."""
+    """Decrypts the fields of events; it needs no policy."""
 
     vault: DataKeyStore
 
     def decrypt(self, schema: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The data with each token as its text, or as `ERASED` once its last key is destroyed.
+        """Return the data with each token decrypted, or `ERASED` once its last key is destroyed.
 
-        `schema` is the event's type, `subject` the message's key. What is no token stays as it is.
+        `schema` is the event's type, `subject` the message's key. Values that are not tokens stay.
 
         Raises:
-            TokenTampered: a token was altered, stood elsewhere, or names a key that never was.
-            MasterKeyNotFound, DecryptionFailed: the vault cannot open a key that lives.
+            TokenTampered: a token was altered, moved, or names a key that never existed.
+            MasterKeyNotFound, DecryptionFailed: the vault cannot decrypt a key that is not destroyed.
         """
         key_ids_by_path: dict[str, tuple[str, ...]] = {}
 

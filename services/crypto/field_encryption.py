@@ -1,7 +1,7 @@
-"""Encrypting: the fields that the policy names, of an event that is about to be published.
+"""Field encryption: the fields that the policy names, of an event before it is published.
 
-Each event has a key of its own in every system that holds keys and has one of its holdings. It is destroyed
-with the last of these holdings, so no key outlives its term, and none ends before another event's.
+Each event has its own key in every key-holding system that has one of its holdings. The key is destroyed
+with the last of these holdings, so no key outlives its term, and none ends with another event's.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SECRET_BYTES = 32
 
 
 class NoKeyHolder(TermijnError):
-    """A field is to be encrypted, and no holding of this event is in a system that would hold its key.
+    """A field must be encrypted, but no holding of this event is in a system that would hold its key.
 
-    Nobody would ever destroy such a key, so nothing was published. The policy names another system for the
-    field, or a holding that applies.
+    No command would ever destroy such a key, so nothing was published. The operator names another system
+    for the field in the policy, or a holding that applies.
     """
 
     def __init__(self, path: str) -> None:
@@ -43,9 +43,9 @@ class NoKeyHolder(TermijnError):
 
 
 class FieldNotEncryptable(TermijnError):
-    """The policy wants a field encrypted that its schema lacks, or that is no plain text there.
+    """The policy encrypts a field that its schema does not have, or that is not plain text.
 
-    The operator mends the policy; nothing was published.
+    Nothing was published; the operator fixes the policy.
     """
 
     def __init__(self, event_type: str, path: str, why: str) -> None:
@@ -55,20 +55,20 @@ class FieldNotEncryptable(TermijnError):
 
 
 class KeyProvider(Protocol):
-    """The vault, as a publisher needs it."""
+    """The methods of the vault that a publisher needs."""
 
     def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
-        """Under which id the vault has the keys of each event: its identity, or the one given with it."""
+        """Return the id under which the vault has each event's keys: its id, or its old id."""
 
     def get_or_create(self, wanted: Collection[KeyRef], now: datetime) -> Mapping[KeyRef, DataKey]:
-        """The keys of these events and systems, made where there are none."""
+        """Return the keys of these events and systems, and create those that do not exist."""
 
 
 def check_encrypted_fields(policy: Policy, schemas: SchemaSet) -> None:
-    """Make sure that every field the policy encrypts can hold a token.
+    """Check that every field the policy encrypts can hold a token.
 
     Raises:
-        FieldNotEncryptable: naming the first that cannot.
+        FieldNotEncryptable: names the first field that cannot.
     """
     for name, event in policy.events.items():
         fields = (
@@ -89,20 +89,20 @@ def check_encrypted_fields(policy: Policy, schemas: SchemaSet) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldEncryptor:
-    """Encrypts what the policy names. `now` is this machine's clock, UTC."""
+    """Encrypts the fields that the policy names. `now` is this machine's clock, UTC."""
 
     policy: Policy
     keys: KeyProvider
     now: Callable[[], datetime]
 
     def encrypt_events(self, events: Sequence[CloudEvent]) -> list[CloudEvent]:
-        """The events as they go onto the bus; the keys of all of them are made in one go.
+        """Return the events with their fields encrypted; all keys are created in one transaction.
 
-        The same event gives the same tokens each time. Once its key is destroyed, its fields are gone from
-        the start: they read as erased.
+        The same event gives the same tokens each time. If its key is already destroyed, its fields
+        cannot be decrypted by anyone: they read as erased.
 
         Raises:
-            TaggingFailed: the policy could not tag one: nobody would know when its keys must go.
+            TaggingFailed: the policy cannot tag an event, so that its keys would have no term.
             FieldNotText, NoKeyHolder: a field of it cannot be encrypted.
             TermijnError: the vault cannot be used.
         """
@@ -127,10 +127,10 @@ class FieldEncryptor:
         ]
 
     def key_holders(self, event: CloudEvent) -> tuple[TaggedEvent, tuple[str, ...]]:
-        """The event's tag, and the systems that hold a key of it.
+        """Return the tagged event, and the systems that hold a key of it.
 
         Raises:
-            TaggingFailed, FieldNotText, NoKeyHolder: as `encrypted` does.
+            TaggingFailed, FieldNotText, NoKeyHolder: as `encrypt_events` does.
         """
         tagged = tag(event, self.policy)
         fields = self.policy.events[event.type].encrypted
@@ -166,7 +166,7 @@ class FieldEncryptor:
 
 
 def _field_keys(systems: Iterable[str], keys: Mapping[str, DataKey]) -> Iterable[FieldKey]:
-    """The keys of these systems; where one is destroyed, one that nobody will ever have."""
+    """Yield the keys of these systems; for a destroyed key a random one that is not stored."""
     for system in systems:
         if system in keys:
             key = keys[system]

@@ -1,4 +1,4 @@
-"""Places: the texts of an event at a path such as `lines[].product`, and the event with others there."""
+"""Field paths: find and replace the texts of an event at a path such as `lines[].product`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from schemas.errors import TermijnError
 
 _STEP = re.compile(r"(\w+)|(\[\])|(\{\})", re.ASCII)
 TextMapper = Callable[[str, str], Any]
-"""Given where a text stands, and the text."""
+"""Takes the path of a text, and the text."""
 
 
 class FieldNotText(TermijnError):
-    """A field that is to be encrypted holds something else than text; nothing was published.
+    """A field that must be encrypted does not hold text; nothing was published.
 
-    The publisher mends the event, or the policy names another field.
+    The publisher fixes the event, or the policy names another field.
     """
 
     def __init__(self, path: str) -> None:
@@ -26,10 +26,10 @@ class FieldNotText(TermijnError):
 
 
 def map_texts_at(data: Mapping[str, Any], path: str, map_text: TextMapper) -> dict[str, Any]:
-    """The data in which each text at the path is changed; what is absent or null stays so.
+    """Return the data with each text at the path replaced; missing and null values stay.
 
     Raises:
-        FieldNotText: something else is there.
+        FieldNotText: another value is at the path.
     """
     steps = [match.group() for match in _STEP.finditer(path)]
     changed: dict[str, Any] = _map_at(data, steps, "", map_text)
@@ -37,7 +37,7 @@ def map_texts_at(data: Mapping[str, Any], path: str, map_text: TextMapper) -> di
 
 
 def count_texts_at(data: Mapping[str, Any], path: str) -> int:
-    """How many texts there are at the path. Raises as `changed` does."""
+    """Count the texts at the path. Raises `FieldNotText` as `map_texts_at` does."""
     texts: list[str] = []
 
     def collect(_: str, text: str) -> str:
@@ -49,7 +49,7 @@ def count_texts_at(data: Mapping[str, Any], path: str) -> int:
 
 
 def map_texts(value: Any, map_text: TextMapper, path: str = "") -> Any:
-    """The value with each text in it, at whatever depth, changed."""
+    """Return the value with each text in it replaced, at any depth."""
     match value:
         case str():
             return map_text(path, value)

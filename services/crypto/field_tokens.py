@@ -1,12 +1,12 @@
-"""Tokens: an encrypted text as it stands in a field.
+"""Field tokens: an encrypted text as the value of a field.
 
     enc:v1:<key id>:<sealed>[,<key id>:<sealed>...]
 
-Each part is the whole text under one key (AES-256-GCM): any of them opens it. `<sealed>` is base64url,
-without padding, of the nonce (12 bytes), the ciphertext and the tag (16 bytes). The additional data is the
-text "termijn field 1", a zero byte, and then schema name, place, subject, system and key id, each as its
-length (4 bytes, big-endian) and its bytes in UTF-8. The nonce follows from key, additional data and text,
-so that an event that is published again is the same event.
+Each part is the whole text encrypted with one key (AES-256-GCM): any of the keys decrypts it. `<sealed>`
+is base64url, without padding, of the nonce (12 bytes), the ciphertext and the tag (16 bytes). The
+additional data is the text "termijn field 1", a zero byte, and then schema name, place, subject, system
+and key id, each as its length (4 bytes, big-endian) and its bytes in UTF-8. The nonce follows from key,
+additional data and text, so that an event that is published again is the same event.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _TOKEN = re.compile(rf"{_PREFIX}{_PART}(,{_PART})*")
 
 
 class TokenTampered(TermijnError):
-    """A token does not open under its own key: it was altered, or moved from where it was written.
+    """A token cannot be decrypted with its own key: it was altered, or moved to another field.
 
-    Nothing of it is shown. The operator looks who writes to that topic beside its publisher.
+    Nothing of it is shown. The operator checks who else writes to that topic.
     """
 
     def __init__(self, path: str, why: str) -> None:
@@ -45,23 +45,23 @@ class TokenTampered(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldLocation:
-    """Where a text stands; it opens nowhere else."""
+    """The place of a text: its encryption is bound to it."""
 
     schema: str
     path: str
     """With the index of each list: `lines[0].product`."""
     subject: str
-    """Whose data it is, `kind:id`."""
+    """The data subject, `kind:id`."""
 
     def associated_data(self, system: str, key_id: str) -> bytes:
-        """The additional data of a part."""
+        """Return the associated data of a part."""
         texts = (self.schema, self.path, self.subject, system, key_id)
         return _DOMAIN + b"".join(map(_length_prefixed, texts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldKey:
-    """A key with what it is bound to."""
+    """A data key with its id and system."""
 
     system: str
     key_id: str
@@ -69,7 +69,7 @@ class FieldKey:
 
 
 def encrypt_text(text: str, location: FieldLocation, field_keys: Sequence[FieldKey]) -> str:
-    """The token of a text, once under each key."""
+    """Return the token of a text, encrypted once with each key."""
     parts = (
         f"{field_key.key_id}:{_encrypt_part(text.encode(), location, field_key)}"
         for field_key in field_keys
@@ -78,24 +78,24 @@ def encrypt_text(text: str, location: FieldLocation, field_keys: Sequence[FieldK
 
 
 def is_token(value: object) -> bool:
-    """Whether a value is a token as a whole; a text that only begins like one is in clear."""
+    """Return whether a whole value is a token; a text that only begins like one is plaintext."""
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
 def key_ids(token: str, path: str) -> tuple[str, ...]:
-    """The ids of the keys that a token names.
+    """Return the ids of the keys that a token names.
 
     Raises:
-        TokenTampered: it is none.
+        TokenTampered: the text is not a token.
     """
     return tuple(key_id for key_id, _ in _parts(token, path))
 
 
 def decrypt_token(token: str, location: FieldLocation, field_keys: Iterable[FieldKey]) -> str:
-    """The text of a token by the first of these keys that it names.
+    """Return the text of a token, decrypted with the first of these keys that it names.
 
     Raises:
-        TokenTampered: it was altered, or stood elsewhere.
+        TokenTampered: it was altered, moved, or names none of these keys.
     """
     keys = {field_key.key_id: field_key for field_key in field_keys}
     for key_id, ciphertext in _parts(token, location.path):

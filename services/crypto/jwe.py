@@ -1,7 +1,7 @@
-"""Disclosures and corrections on the wire: personal data for one reader, as a JWE (RFC 7516).
+"""JWE (RFC 7516): disclosures and corrections, personal data that is encrypted for one reader.
 
-X25519 (ECDH-ES+A256KW) with A256GCM: any language has a library for it. The protected header names what
-the text belongs to, so that one answer cannot be put in another's place.
+X25519 (ECDH-ES+A256KW) with A256GCM, for which every language has a library. The protected header names
+what the text is about, so that one disclosure cannot be exchanged for another.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _CURVE: Final = "X25519"
 
 
 class DisclosureUndecryptable(TermijnError):
-    """An encrypted answer does not open: another key, another place, or altered; nothing of it was used.
+    """A disclosure cannot be decrypted: another key, about something else, or altered; nothing was used.
 
-    The operator asks the system to answer again.
+    The operator asks the system to send it again.
     """
 
     def __init__(self, about: str) -> None:
@@ -33,20 +33,20 @@ class DisclosureUndecryptable(TermijnError):
 
 
 def new_key() -> str:
-    """A new X25519 key, private part included, as JWK text."""
+    """Return a new X25519 key with its private part, as JWK text."""
     return _text(OKPKey.generate_key(_CURVE).as_dict(private=True))
 
 
 def to_public(key: str) -> str:
-    """The public part of a key, as JWK text."""
+    """Return the public part of a key, as JWK text."""
     return _text(_key(key).as_dict(private=False))
 
 
 def encrypt(content: Mapping[str, Any], public_key: str, about: str) -> str:
-    """JSON content for the owner of a public key; it opens only as what is `about` this.
+    """Encrypt JSON content for the owner of a public key, bound to `about`.
 
     Raises:
-        ValueError: `to` is no X25519 key.
+        ValueError: `public_key` is not an X25519 key.
     """
     header = {"alg": _ALGORITHMS[0], "enc": _ALGORITHMS[1], "kid": about}
     plaintext = json.dumps(content, ensure_ascii=False, default=str).encode()
@@ -54,10 +54,10 @@ def encrypt(content: Mapping[str, Any], public_key: str, about: str) -> str:
 
 
 def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
-    """The content of what was encrypted.
+    """Return the decrypted content.
 
     Raises:
-        DisclosureUndecryptable: it does not open, is about something else, or holds no JSON object.
+        DisclosureUndecryptable: it cannot be decrypted, is about something else, or is not a JSON object.
     """
     try:
         decrypted = jwe.decrypt_compact(text, _key(key), registry=_REGISTRY)

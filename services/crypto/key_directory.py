@@ -1,8 +1,8 @@
-"""Keys on disk: a directory with one's own keys and those of the others, read again when they change.
+"""Key directory: keyrings in files, which are read again when they change.
 
-<owner>.private.jwks      private keys of who works here, for its owner only (mode 0600)
-<owner>.jwks              their public parts: what the others get; in an agent's directory the deleter's
-systems/<system>.jwks     public keys of each system: who verifies answers keeps these
+<owner>.private.jwks      private keys of the owner, mode 0600
+<owner>.jwks              their public parts, for the others; in an agent's directory those of the deleter
+systems/<system>.jwks     public keys of each system, to verify its acknowledgements
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from services.crypto.signing import Signer, Verifier
 from services.storage.files import write_whole_file
 
 DELETER: Final = "deleter"
-"""Whose keys sign commands."""
+"""The owner whose keys sign commands."""
 _OTHERS_MASK = 0o007
 
 
 class InvalidKeyring(TermijnError):
-    """A file with keys is missing, unreadable, or not what it should be; nothing was signed or verified.
+    """A file with keys is missing, unreadable or invalid; nothing was signed or verified.
 
-    The operator puts the right file back, or makes it: `termijn keys make`, `termijn keys trust`.
+    The operator restores the right file, or creates it: `termijn keys make`, `termijn keys trust`.
     """
 
     def __init__(self, path: Path, why: str) -> None:
@@ -34,10 +34,10 @@ class InvalidKeyring(TermijnError):
 
 
 class KeyringFile:
-    """The ring in a file, read again when the file has changed."""
+    """The keyring in a file, read again when the file has changed."""
 
     def __init__(self, path: Path, *, private: bool = False, optional: bool = False) -> None:
-        """`private`: the file holds private keys, else it may not; `optional`: no file, no keys."""
+        """With `private` the file must hold private keys, else public ones; `optional`: or be missing."""
         self.path = path
         self._private = private
         self._optional = optional
@@ -45,7 +45,7 @@ class KeyringFile:
         self._ring = Keyring()
 
     def __call__(self) -> Keyring:
-        """The ring as the file has it now.
+        """Return the current keyring of the file.
 
         Raises:
             InvalidKeyring: the file cannot be used.
@@ -85,24 +85,24 @@ class KeyringFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDirectory:
-    """Where keys lie."""
+    """A directory of keyring files."""
 
     path: Path
 
     def private(self, owner: str = DELETER) -> KeyringFile:
-        """The private keys of who works here."""
+        """Return the file of an owner's private keys."""
         return KeyringFile(self.path / f"{owner}.private.jwks", private=True)
 
     def public(self, owner: str = DELETER) -> KeyringFile:
-        """The public keys that are handed out, or were handed over."""
+        """Return the file of an owner's public keys."""
         return KeyringFile(self.path / f"{owner}.jwks")
 
     def system(self, system: str) -> KeyringFile:
-        """The public keys of a system; without a file it has none."""
+        """Return the file of a system's public keys; without a file it has none."""
         return KeyringFile(self.path / "systems" / f"{system}.jwks", optional=True)
 
     def signer(self, owner: str = DELETER) -> Signer:
-        """What signs for an owner.
+        """Return a signer with an owner's private keys.
 
         Raises:
             InvalidKeyring: its private keys cannot be used.
@@ -112,7 +112,7 @@ class KeyDirectory:
         return Signer(file)
 
     def verifier(self, owner: str = DELETER) -> Verifier:
-        """What verifies an owner's messages by the public keys that it handed over.
+        """Return a verifier of an owner's messages, by its public keys.
 
         Raises:
             InvalidKeyring: they cannot be used.
@@ -122,7 +122,7 @@ class KeyDirectory:
         return Verifier(file)
 
     def system_verifier(self, system: str) -> Verifier:
-        """What verifies a system's answers; without trusted keys it verifies none.
+        """Return a verifier of a system's acknowledgements; without trusted keys it accepts none.
 
         Raises:
             InvalidKeyring: its keys cannot be used.
@@ -132,18 +132,17 @@ class KeyDirectory:
         return Verifier(file)
 
     def list_owners(self) -> list[str]:
-        """Whose private keys are here."""
+        """Return the owners whose private keys are in this directory."""
         suffix = ".private.jwks"
         return sorted(path.name.removesuffix(suffix) for path in self.path.glob(f"*{suffix}"))
 
     def create(self, owner: str = DELETER) -> Keyring:
-        """The private ring of an owner, made where there is none, with its public part beside it.
+        """Return the private keyring of an owner; create it and its public part if it does not exist.
 
-        It is made of one key that signs. Of several processes that make it at once, all use the first
-        one's.
+        A new keyring has one signing key. Processes that create it at once all use the first one's.
 
         Raises:
-            InvalidKeyring: it cannot be made, or what is there cannot be used.
+            InvalidKeyring: the file cannot be created, or cannot be used.
         """
         file = self.private(owner)
         if not file.path.exists():
@@ -154,7 +153,7 @@ class KeyDirectory:
         return ring
 
     def add_encryption(self, owner: str) -> Keyring:
-        """Give an owner a new key to which others encrypt, beside its others; its private ring.
+        """Add a new encryption key to an owner's keyring, and return the keyring.
 
         Raises:
             InvalidKeyring: the owner has no ring, or it cannot be written.
@@ -165,7 +164,7 @@ class KeyDirectory:
         return ring
 
     def rotate(self, owner: str, at: datetime, until: datetime) -> JsonWebKey:
-        """Make a signing key that holds from `at`; those before it hold until `until` at most, UTC.
+        """Create a signing key valid from `at`; earlier keys are valid until `until` at most (UTC).
 
         Raises:
             InvalidKeyring: the owner has no ring, or it cannot be written.
@@ -179,12 +178,12 @@ class KeyDirectory:
         ).with_key(new)
         self._publish_public_keys(
             owner, ring
-        )  # first: whoever verifies should know it before it signs
+        )  # first: verifiers should have the new key before it signs
         _write(self.private(owner).path, ring.as_json(), private=True)
         return new
 
     def trust(self, system: str, ring: Keyring) -> Keyring:
-        """Trust these public keys of a system, beside those that are trusted; the ring as it is kept.
+        """Trust these public keys of a system too, and return all that are trusted.
 
         Raises:
             InvalidKeyring: they cannot be written.
@@ -198,7 +197,7 @@ class KeyDirectory:
         return updated
 
     def retire(self, key_id: str) -> list[str]:
-        """Take a key out of every ring that it is in, and name those.
+        """Remove a key from every keyring that contains it, and return the names of those.
 
         Raises:
             InvalidKeyring: a ring cannot be used or written.

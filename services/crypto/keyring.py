@@ -1,8 +1,8 @@
-"""Keys that sign, verify and receive: JSON Web Keys (RFC 7517, RFC 8037), several to a ring.
+"""Keyrings: JSON Web Keys (RFC 7517, RFC 8037) that sign, verify and decrypt.
 
-Ed25519 signs (`use: sig`), X25519 receives what is encrypted (`use: enc`). A key's id is its thumbprint
-(RFC 7638). `nbf` and `exp` are the epoch seconds from and until which it holds; without them it always
-does.
+Ed25519 keys sign (`use: sig`), X25519 keys are for encryption (`use: enc`). A key's id is its thumbprint
+(RFC 7638). `nbf` and `exp` are the epoch seconds from and until which it is valid; without them it always
+is.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class InvalidKey(TermijnError):
-    """Text that should be a JWK or a JWK Set is not one that Termijn can use; nothing of it was used.
+    """A text is not a JWK or JWK Set that Termijn can use; nothing of it was used.
 
-    The operator mends the key that it names, or asks its owner for another.
+    The operator fixes the key that the error names, or asks its owner for another.
     """
 
     def __init__(self, why: str) -> None:
@@ -46,9 +46,9 @@ class JsonWebKey:
     """Its RFC 7638 thumbprint, 43 characters."""
     use: Use
     not_before: datetime | None = None
-    """From when it holds, UTC."""
+    """When it becomes valid, UTC."""
     expires_at: datetime | None = None
-    """When it holds no longer, UTC."""
+    """When it stops being valid, UTC."""
     x: str
     """The public part, base64url."""
     d: str | None = field(default=None, repr=False)
@@ -58,23 +58,23 @@ class JsonWebKey:
 
     @property
     def is_private(self) -> bool:
-        """Whether the private part is here."""
+        """Whether it has its private part."""
         return self.d is not None
 
     def is_valid_at(self, at: datetime) -> bool:
-        """Whether the key may be used at an instant, UTC."""
+        """Return whether the key is valid at an instant, UTC."""
         return (self.not_before or at) <= at and (self.expires_at is None or at < self.expires_at)
 
     def public(self) -> JsonWebKey:
-        """The key without its private part."""
+        """Return the key without its private part."""
         return replace(self, d=None, private_key=None)
 
     def with_expiry(self, at: datetime) -> JsonWebKey:
-        """The key, holding until then at most."""
+        """Return the key, valid until an instant (UTC) at most."""
         return replace(self, expires_at=min(at, self.expires_at or at))
 
     def as_jwk(self) -> dict[str, str | int]:
-        """The key as a JWK, private part included where it has one."""
+        """Return the key as a JWK, including its private part if it has one."""
         fields: dict[str, str | int] = {"kty": "OKP", "crv": _CURVE_OF[self.use], "x": self.x}
         fields |= {"use": self.use, "kid": self.key_id}
         if self.not_before is not None:
@@ -96,38 +96,38 @@ class Keyring:
         return iter(self.keys)
 
     def get(self, key_id: str) -> JsonWebKey | None:
-        """The key of that id."""
+        """Return the key of an id, if there is one."""
         return next((key for key in self.keys if key.key_id == key_id), None)
 
     def newest(self, use: Use, at: datetime) -> JsonWebKey | None:
-        """Of the keys that hold at an instant, the one that has held for the shortest time."""
+        """Return, of the keys valid at an instant, the one that became valid last."""
         valid = [key for key in self.keys if key.use == use and key.is_valid_at(at)]
         return max(reversed(valid), key=lambda key: key.not_before or _EPOCH_START, default=None)
 
     def encryption_key(self, at: datetime) -> str | None:
-        """The public X25519 key to which corrections for the owner are encrypted, as JWK text."""
+        """Return the public X25519 key for corrections to the owner, as JWK text."""
         key = self.newest("enc", at)
         return json.dumps(key.public().as_jwk(), sort_keys=True) if key else None
 
     def with_key(self, key: JsonWebKey) -> Keyring:
-        """The ring with one more key, or with this one in the place of the one of its id."""
+        """Return the keyring with a key added, or replaced if its id is there."""
         return Keyring((*self.without(key.key_id), key))
 
     def without(self, key_id: str) -> Keyring:
-        """The ring without a key."""
+        """Return the keyring without a key."""
         return Keyring(tuple(key for key in self.keys if key.key_id != key_id))
 
     def public(self) -> Keyring:
-        """The ring without private parts."""
+        """Return the keyring without private parts."""
         return Keyring(tuple(key.public() for key in self.keys))
 
     def as_json(self) -> str:
-        """The ring as a JWK Set, private parts included where it has them."""
+        """Return the keyring as a JWK Set, including private parts."""
         return json.dumps({"keys": [key.as_jwk() for key in self.keys]}, indent=2) + "\n"
 
 
 def new_key(use: Use = "sig", not_before: datetime | None = None) -> JsonWebKey:
-    """A new key with its private part."""
+    """Return a new key with its private part; `not_before` is UTC."""
     key = OKPKey.generate_key(_CURVE_OF[use], private=True)
     fields: dict[str, Any] = dict(key.as_dict(private=True))
     if not_before is not None:
@@ -136,10 +136,10 @@ def new_key(use: Use = "sig", not_before: datetime | None = None) -> JsonWebKey:
 
 
 def parse_keyring(text: str) -> Keyring:
-    """The keys of a JWK or a JWK Set; those of other kinds than Ed25519 and X25519 are passed over.
+    """Return the keys of a JWK or a JWK Set; keys that are neither Ed25519 nor X25519 are skipped.
 
     Raises:
-        InvalidKey: it is neither, a key in it is broken, or the same one is there twice.
+        InvalidKey: the text is neither, a key is invalid, or a key occurs twice.
     """
     try:
         document = json.loads(text)

@@ -1,7 +1,7 @@
-"""Master keys: what wraps data keys. A file each in a directory, or whatever a KMS keeps.
+"""Master keys, which wrap data keys: a file each in a directory, or keys of a KMS.
 
-A data key that was destroyed still lies, wrapped, in backups of the vault. It is gone for good once the
-master key that wrapped it is destroyed, wherever that was kept.
+A destroyed data key is still in backups of the vault, wrapped. It is permanently lost once the master key
+that wrapped it is destroyed with all its copies.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _FIRST = 1
 
 
 class MasterKeyNotFound(TermijnError):
-    """A data key was wrapped under a master key that is not here: it cannot be opened.
+    """A data key cannot be unwrapped, since its master key is not in the directory.
 
-    Where the master key was destroyed that is meant: the vault at hand is an old backup, and the operator
-    puts back a newer one. Else the operator puts the master key back.
+    If the master key was destroyed on purpose, this vault is an old backup, and the operator restores a
+    newer one. Otherwise the operator restores the master key.
     """
 
     def __init__(self, master: str) -> None:
@@ -34,7 +34,7 @@ class MasterKeyNotFound(TermijnError):
 class NoMasterKey(TermijnError):
     """There is no master key; nothing was encrypted.
 
-    The operator mounts the directory that TERMIJN_MASTER_KEYS names, or makes the first one:
+    The operator mounts the directory that TERMIJN_MASTER_KEYS names, or creates the first one:
     `termijn vault rotate`.
     """
 
@@ -47,32 +47,32 @@ class NoMasterKey(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrappedKey:
-    """A data key as it lies in the vault."""
+    """A data key as it is stored in the vault."""
 
     master: str
-    """The id of the master key that opens it."""
+    """The id of the master key that wrapped it."""
     sealed: bytes = field(repr=False)
 
 
 class MasterKeys(Protocol):
-    """What wraps and opens data keys; a KMS does it without giving the master key away."""
+    """Wraps and unwraps data keys; a KMS does so without revealing the master key."""
 
     def current(self) -> str:
-        """The id of the master key that wraps now.
+        """Return the id of the current master key, which wraps new data keys.
 
         Raises:
-            NoMasterKey: there is none.
+            NoMasterKey: there is no master key.
         """
 
     def wrap(self, secret: bytes, context: str) -> WrappedKey:
-        """Wrap a data key; it opens only as what belongs at `place`."""
+        """Wrap a data key, bound to a context."""
 
     def unwrap(self, wrapped: WrappedKey, context: str) -> bytes:
-        """The data key.
+        """Return the unwrapped data key.
 
         Raises:
-            MasterKeyNotFound: its master key is not here.
-            DecryptionFailed: it was altered, or belongs elsewhere.
+            MasterKeyNotFound: its master key is not in the directory.
+            DecryptionFailed: it was altered, or has another context.
         """
 
 
@@ -83,22 +83,22 @@ class MasterKeyVersion:
     number: int
     path: Path
     master: str
-    """Its id: a hash, which gives nothing of it away."""
+    """Its id: a hash that does not reveal the key."""
     made_at: datetime
     """UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMasterKeys:
-    """Master keys as files, `0001.key` and so on; the last one wraps. Their mode is checked."""
+    """Master keys in files, `0001.key` and so on; the last one is current. Their mode is checked."""
 
     directory: Path
     creates: bool = False
-    """Whether the first one is made where there is none: on embedded defaults."""
+    """Whether the first one is created automatically, as with the embedded broker."""
     _ciphers: dict[tuple[Path, int], AeadCipher] = field(default_factory=dict, repr=False)
 
     def list_versions(self) -> list[MasterKeyVersion]:
-        """All that are here, oldest first.
+        """Return all master keys of the directory, oldest first.
 
         Raises:
             InvalidKeyFile: one of them cannot be used.
@@ -116,18 +116,18 @@ class FileMasterKeys:
         return sorted(versions, key=lambda version: version.number)
 
     def current(self) -> str:
-        """The newest one's id."""
+        """Return the newest master key's id."""
         return self._newest().master
 
     def wrap(self, secret: bytes, context: str) -> WrappedKey:
-        """Wrap under the newest one."""
+        """Wrap a data key with the newest master key."""
         newest = self._newest()
         return WrappedKey(
             master=newest.master, sealed=self._cipher(newest.path).encrypt_bytes(secret, context)
         )
 
     def unwrap(self, wrapped: WrappedKey, context: str) -> bytes:
-        """Open under the one that wrapped."""
+        """Unwrap a data key with the master key that wrapped it."""
         for version in self.list_versions():
             if version.master == wrapped.master:
                 return self._cipher(version.path).decrypt_bytes(
@@ -136,10 +136,10 @@ class FileMasterKeys:
         raise MasterKeyNotFound(wrapped.master)
 
     def add(self) -> MasterKeyVersion:
-        """Make one that wraps from now on.
+        """Create a master key, which is current from now on.
 
         Raises:
-            InvalidKeyFile: it cannot be made.
+            InvalidKeyFile: the file cannot be created.
         """
         versions = self.list_versions()
         number = versions[-1].number + 1 if versions else _FIRST
@@ -147,7 +147,7 @@ class FileMasterKeys:
         return self.list_versions()[-1]
 
     def destroy(self, version: MasterKeyVersion) -> None:
-        """Overwrite one and remove it; copies of it elsewhere are the operator's to destroy.
+        """Overwrite a master key's file and delete it; the operator destroys its copies.
 
         Raises:
             InvalidKeyFile: it cannot be removed.

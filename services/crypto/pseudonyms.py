@@ -1,7 +1,7 @@
-"""References: keyed hashes in the place of what could identify somebody.
+"""Pseudonyms: keyed hashes that replace identifiers in the evidence.
 
-HMAC-SHA256, its first 16 bytes, over the kind of thing, a zero byte and the thing. Who has the key finds a
-subject's references again; once it is destroyed nobody can tell whose they were.
+The first 16 bytes of HMAC-SHA256 over the kind of identifier, a zero byte and the identifier. With the key
+a subject's pseudonyms can be found again; once it is destroyed they cannot be attributed to anyone.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Final, Literal
 from services.crypto.envelope import load_or_create_secret
 
 KEY_FILE: Final = "evidence.key"
-"""Its name, among the keys that sign and verify."""
+"""The name of its key file, in the key directory."""
 _BYTES = 16
 Kind = Literal["subject", "command", "request", "text"]
 
 
 class Pseudonymizer:
-    """Makes references with one key; `key_id` tells which, and gives nothing of it away."""
+    """Computes pseudonyms with one key; `key_id` identifies the key without revealing it."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.key_id = sha256(b"termijn reference key id" + key).hexdigest()[:16]
 
     def pseudonym(self, kind: Kind, identifier: str) -> bytes:
-        """The reference of a thing."""
+        """Return the pseudonym of an identifier, 16 bytes."""
         return hmac.digest(self._key, f"{kind}\0{identifier}".encode(), "sha256")[:_BYTES]
 
 
 def load_or_create_pseudonymizer(directory: Path) -> Pseudonymizer:
-    """The references of the key file in a directory, which is made where there is none.
+    """Return the pseudonymizer of a directory's key file, which is created if it does not exist.
 
     Raises:
-        InvalidKeyFile: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: the file cannot be created, or cannot be used.
     """
     return Pseudonymizer(load_or_create_secret(directory / KEY_FILE))

@@ -1,8 +1,8 @@
-"""Rotating the master key, so that a backup of the vault cannot bring back what was shredded since.
+"""Rotation of the master key, so that a backup of the vault cannot restore what was shredded since.
 
-A backup holds wrapped keys, also those that were destroyed after it was made. It opens nothing once the
-master key of its time is destroyed: rotate, make a new backup, and destroy the old master key wherever it
-is kept, within a week at most.
+A backup contains wrapped keys, including those that were destroyed later. It is useless once the master key
+of its time is destroyed: rotate, make a new backup, and destroy the old master key with all its copies,
+within a week at most.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from services.crypto.data_keys import DataKeyStore
 from services.crypto.master_keys import FileMasterKeys, MasterKeyVersion
 
 MAX_RETIRED_AGE = timedelta(days=7)
-"""A master key that no longer wraps is destroyed within this time: so long backups open what is gone."""
+"""A retired master key is destroyed within this time: until then backups can restore shredded data."""
 _PUBLISHER_GRACE = timedelta(minutes=10)
-"""So long a publisher may still be about to commit a key under the master key that it saw."""
+"""How long a publisher may still commit a key that it wrapped with the retired master key."""
 
 
 class MasterKeyInUse(TermijnError):
     """A master key is still needed; nothing was destroyed.
 
-    The operator does what it says, and destroys it then.
+    The operator follows the message, and destroys it then.
     """
 
     def __init__(self, master: str, why: str) -> None:
@@ -34,20 +34,20 @@ class MasterKeyInUse(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterKeyStatus:
-    """One master key and what it still wraps."""
+    """A master key and how many keys it still wraps."""
 
     version: MasterKeyVersion
     keys: int
     retired_at: datetime | None
-    """When another took over from it, UTC; None: it wraps."""
+    """When another replaced it, UTC; None: it is current."""
 
     def is_overdue(self, now: datetime) -> bool:
-        """Whether it should be destroyed by now."""
+        """Return whether it should be destroyed by now, UTC."""
         return self.retired_at is not None and now - self.retired_at > MAX_RETIRED_AGE
 
 
 def master_key_statuses(keys: DataKeyStore, masters: FileMasterKeys) -> list[MasterKeyStatus]:
-    """Every master key that is here, oldest first.
+    """Return the status of every master key, oldest first.
 
     Raises:
         InvalidKeyFile: one of them cannot be used.
@@ -65,7 +65,7 @@ def master_key_statuses(keys: DataKeyStore, masters: FileMasterKeys) -> list[Mas
 
 
 def rotate(keys: DataKeyStore, masters: FileMasterKeys) -> tuple[MasterKeyVersion, int]:
-    """Make a new master key and wrap every key under it; the master key and how many keys.
+    """Create a master key and wrap every data key with it; return it and the number of keys.
 
     Raises:
         InvalidKeyFile, MasterKeyNotFound, DecryptionFailed: of the master keys; rewrapped keys stay so.
@@ -77,10 +77,10 @@ def rotate(keys: DataKeyStore, masters: FileMasterKeys) -> tuple[MasterKeyVersio
 def destroy(
     keys: DataKeyStore, masters: FileMasterKeys, master: str, now: datetime
 ) -> Sequence[MasterKeyStatus]:
-    """Destroy a master key that another has taken over from; the standings that are left. `now` is UTC.
+    """Destroy a retired master key, and return the status of the others; `now` is UTC.
 
     Raises:
-        MasterKeyInUse: it wraps, or may still do so in a publisher that has not looked again.
+        MasterKeyInUse: it is current, or a publisher may still use it.
     """
     statuses = {status.version.master: status for status in master_key_statuses(keys, masters)}
     if master not in statuses:
@@ -91,7 +91,7 @@ def destroy(
     if now - retired_at < _PUBLISHER_GRACE:
         why = f"was current until {retired_at:%H:%M:%S} UTC: publishers may use it for ten minutes"
         raise MasterKeyInUse(master, why)
-    _rewrap_all(keys)  # what a publisher wrapped while the others were wrapped anew
+    _rewrap_all(keys)  # keys that a publisher wrapped during the rotation
     masters.destroy(statuses[master].version)
     return master_key_statuses(keys, masters)
 

@@ -1,4 +1,4 @@
-"""Shredding: destroying keys and looking whether they are gone. It needs no master key.
+"""Crypto-shredding: destroys data keys and verifies that they are gone. It needs no master key.
 
 Instants are UTC.
 """
@@ -30,27 +30,27 @@ _COLUMN = data_key.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShredResult:
-    """What destroying came to."""
+    """How many keys were destroyed."""
 
     destroyed: int
     already_destroyed: int
-    """Those that were destroyed already."""
+    """Keys that were destroyed before."""
     never_existed: int
-    """Those that there never were; there will not be any."""
+    """Keys that never existed; they can no longer be created."""
 
 
 class Shredder:
-    """Destroys the keys of a vault."""
+    """Destroys data keys of a vault."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def create_tables(self) -> None:
-        """Make the table where it is not there."""
+        """Create the table if it does not exist."""
         metadata.create_all(self.database.engine)
 
     def destroy(self, events: Collection[UUID], system: str, now: datetime) -> ShredResult:
-        """Destroy the keys of these events in one system, for ever; also those that are not made yet."""
+        """Destroy the keys of these events in one system, and prevent that missing ones are created."""
 
         def work(connection: Connection) -> ShredResult:
             empty_rows = [
@@ -63,7 +63,7 @@ class Shredder:
                 }
                 for event in sorted(set(events))
             ]
-            # First, so that a publisher that is about to make one waits, and then finds it destroyed.
+            # First, so that a publisher that is creating a key waits, and then sees it destroyed.
             inserted = insert_or_ignore(connection, empty_rows)
             active = [
                 row.event_id
@@ -91,7 +91,7 @@ class Shredder:
         return resolve_event_ids(self.database, events)
 
     def by_id(self, key_ids: Collection[str]) -> list[ActiveKey]:
-        """Those of these keys that are not destroyed."""
+        """Return those of these keys that are not destroyed."""
         with self.database.transaction() as connection:
             return [
                 ActiveKey(
@@ -105,9 +105,9 @@ class Shredder:
             ]
 
     def count_active(self, events: Collection[UUID], system: str) -> int:
-        """How many of these events still have their key in the system."""
+        """Count the events that still have their key in the system."""
         active = 0
-        with self.database.engine.connect() as connection:  # not the one that destroyed
+        with self.database.engine.connect() as connection:  # not the connection that destroyed them
             for chunk in chunks(sorted(set(events))):
                 active += connection.execute(
                     select(func.count())

@@ -1,4 +1,4 @@
-"""Signatures on the bus: Ed25519 (RFC 8032) over topic, key and value, in two headers of the message.
+"""Signatures of messages on Kafka: Ed25519 (RFC 8032) over topic, key and value, in two headers.
 
 `termijn-key-id` is the ASCII thumbprint of the key, `termijn-signature` the 64 bytes of the signature over
 
@@ -25,15 +25,15 @@ _NULL = b"\xff\xff\xff\xff"
 Reason = Literal["unsigned", "ambiguous", "unknown-key", "expired-key", "forged"]
 Headers = Sequence[tuple[str, bytes]]
 KeyringSource = Callable[[], Keyring]
-"""Where keys come from: asked each time, since they may be rotated while a role runs."""
+"""Returns the keyring; called each time, since keys may be rotated while a role runs."""
 
 
 class SignatureInvalid(TermijnError):
-    """A message does not carry a valid signature of who it should come from; nothing of it was used.
+    """A message has no valid signature of its expected sender; nothing of it was used.
 
-    `unsigned`: it has no signature; `ambiguous`: it has several; `unknown-key`: of a key that is not
-    trusted; `expired-key`: of one that does not hold now; `forged`: it was altered, or meant for another
-    topic. The operator looks at who wrote it, and whether that system's keys are trusted
+    `unsigned`: it has no signature; `ambiguous`: it has several; `unknown-key`: the key is not trusted;
+    `expired-key`: the key is not valid now; `forged`: the message was altered, or was sent to another
+    topic. The operator checks who wrote it, and whether that system's keys are trusted
     (`termijn keys list`).
     """
 
@@ -45,9 +45,9 @@ class SignatureInvalid(TermijnError):
 
 
 class NoSigningKey(TermijnError):
-    """There is no key that may sign now; nothing was sent.
+    """There is no signing key that is valid now; nothing was sent.
 
-    The operator makes one: `termijn keys make`, or `termijn keys rotate` where the last one has expired.
+    The operator creates one: `termijn keys make`, or `termijn keys rotate` where the last one has expired.
     """
 
     def __init__(self) -> None:
@@ -55,14 +55,14 @@ class NoSigningKey(TermijnError):
 
 
 class SignerProtocol(Protocol):
-    """Who signs what leaves."""
+    """Signs outgoing messages."""
 
     def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
-        """The headers that a message must carry; `now` is UTC. Raises `NoSigningKey`."""
+        """Return the headers of a signed message; `now` is UTC. Raises `NoSigningKey`."""
 
 
 class VerifierProtocol(Protocol):
-    """Who verifies what comes."""
+    """Verifies incoming messages."""
 
     def verify(
         self,
@@ -72,20 +72,20 @@ class VerifierProtocol(Protocol):
         headers: Sequence[tuple[str, bytes | None]],
         now: datetime,
     ) -> str:
-        """The id of the key that signed a message; `now` is UTC. Raises `SignatureInvalid`."""
+        """Return the id of the key that signed a message; `now` is UTC. Raises `SignatureInvalid`."""
 
 
 class Signer:
-    """Signs with the newest key that holds."""
+    """Signs with the newest valid key."""
 
     def __init__(self, ring: KeyringSource) -> None:
         self._ring = ring
 
     def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
-        """The headers that a message must carry; `now` is UTC.
+        """Return the headers of a signed message; `now` is UTC.
 
         Raises:
-            NoSigningKey: no key of the ring may sign now.
+            NoSigningKey: no signing key of the keyring is valid now.
         """
         signing_key = self._ring().newest("sig", now)
         if signing_key is None or signing_key.private_key is None:
@@ -95,7 +95,7 @@ class Signer:
 
 
 class Verifier:
-    """Verifies against the keys of one owner: any that holds now."""
+    """Verifies with the keys of one owner that are valid now."""
 
     def __init__(self, ring: KeyringSource) -> None:
         self._ring = ring
@@ -108,10 +108,10 @@ class Verifier:
         headers: Sequence[tuple[str, bytes | None]],
         now: datetime,
     ) -> str:
-        """The id of the key that signed a message; `now` is UTC.
+        """Return the id of the key that signed a message; `now` is UTC.
 
         Raises:
-            SignatureInvalid: no key of the ring that holds now signed exactly this.
+            SignatureInvalid: no valid key of the keyring signed exactly this message.
         """
         ids = [header for name, header in headers if name == KEY_ID]
         signatures = [found for name, found in headers if name == SIGNATURE]
@@ -132,10 +132,10 @@ class Verifier:
 
 
 class NoSigning:
-    """Neither signs nor verifies: for trying out only, where a setting says so."""
+    """Neither signs nor verifies: for trials only, by a setting."""
 
     def sign(self, topic: str, key: bytes | None, value: bytes | None, now: datetime) -> Headers:
-        """No headers."""
+        """Return no headers."""
         return ()
 
     def verify(
@@ -146,12 +146,12 @@ class NoSigning:
         headers: Sequence[tuple[str, bytes | None]],
         now: datetime,
     ) -> str:
-        """No key: everything passes."""
+        """Return no key id: every message is accepted."""
         return ""
 
 
 def signed_bytes(topic: str, key: bytes | None, value: bytes | None) -> bytes:
-    """What a signature covers; no two messages share it."""
+    """Return the bytes that a signature covers; they differ for any two messages."""
     return b"".join(
         (
             _DOMAIN,

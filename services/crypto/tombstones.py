@@ -1,7 +1,7 @@
-"""Remains: what stays of whom the ledger has forgotten, for whoever brings the name again and nobody else.
+"""Tombstones: what stays of a purged subject, readable only together with the subject's name.
 
-A reference is a keyed hash of the name. What is sealed opens with a key made from that key and the name
-itself: the ledger and its key file together do not say whose it is, nor what it says.
+A lookup key is a keyed hash of the name. A tombstone is encrypted with a key derived from the key file and
+the name itself: the ledger and its key file together reveal neither whose it is nor what it contains.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import Final, Literal
 from services.crypto.envelope import AeadCipher, load_or_create_secret
 
 KEY_FILE: Final = "remains.key"
-"""Its name, among the keys that sign and verify."""
+"""The name of its key file, in the key directory."""
 _BYTES = 16
 Kind = Literal["event", "content", "subject", "clock"]
 
 
 class TombstoneCipher:
-    """Refers, seals and opens with one key; `key_id` tells which, and gives nothing of it away."""
+    """Encrypts and finds tombstones with one key; `key_id` identifies the key without revealing it."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.key_id = sha256(b"termijn remains key id" + key).hexdigest()[:16]
 
     def lookup_key(self, kind: Kind, name: str) -> bytes:
-        """The reference of a name, 16 bytes."""
+        """Return the lookup key of a name, 16 bytes."""
         return self._derive("refers", kind, name)[:_BYTES]
 
     def encrypt(self, kind: Kind, name: str, text: str) -> bytes:
-        """Seal what remains of a name."""
+        """Encrypt the tombstone of a name."""
         return AeadCipher(self._derive("opens", kind, name)).encrypt_bytes(text.encode(), kind)
 
     def decrypt(self, kind: Kind, name: str, sealed: bytes) -> str:
-        """What remains of a name.
+        """Return the decrypted tombstone of a name.
 
         Raises:
             DecryptionFailed: it is of another name, or was altered.
@@ -51,9 +51,9 @@ class TombstoneCipher:
 
 
 def load_or_create_tombstone_cipher(directory: Path) -> TombstoneCipher:
-    """The remains of the key file in a directory, which is made where there is none.
+    """Return the tombstone cipher of a directory's key file, which is created if it does not exist.
 
     Raises:
-        InvalidKeyFile: it cannot be made, or what is there cannot be used.
+        InvalidKeyFile: the file cannot be created, or cannot be used.
     """
     return TombstoneCipher(load_or_create_secret(directory / KEY_FILE))
