@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from services.deleter.planning import outstanding
-from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import LedgerFacts, load_tagged_events
 from services.policy import obligations, rights_effects
 from services.policy.model import Policy
@@ -130,7 +129,7 @@ class _AssessmentBuilder:
         erased = {
             system
             for (system, step), command in commands.items()
-            if step == "erase" and _is_done(command)
+            if step == "erase" and command.is_done
         }
         if RIGHTS[self.case.right].discloses:
             self._add_processing(tagged, windows, erased)
@@ -284,14 +283,10 @@ def _outcome(command: CommandSummary | None) -> tuple[Outcome, datetime | None]:
         )  # settled where the refusal is final
     if command.state == "closed":
         return "given_up", command.settled_at
-    if _is_done(command):
+    if command.is_done:
         nothing = command.outcome == "nothing_held"
         return ("nothing_held" if nothing else "done"), command.settled_at
     return ("silent" if command.escalated else "under_way"), command.sent_at
-
-
-def _is_done(command: CommandSummary) -> bool:
-    return command.state in CARRIED_OUT
 
 
 def _latest(view: Window, now: datetime) -> bool:

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select
 
 from services.ledger import tables
+from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import LedgerFacts, load_record_facts
 from services.policy.model import Policy
 from services.policy.tagging import TaggedEvent
@@ -34,6 +35,11 @@ class CommandSummary(NamedTuple):
     escalated: bool
     sent_at: datetime | None
     ground: str | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the system has acknowledged that it carried the command out."""
+        return self.state in CARRIED_OUT
 
 
 def record_chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row[Any]]]:
