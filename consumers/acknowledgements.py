@@ -1,4 +1,4 @@
-"""Acknowledgements: what the systems answer goes into the journal, with the positions, at once."""
+"""The handler of acknowledgements: what systems answer is applied in one transaction with the offsets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROLE: Final = "acknowledgements"
 
 
 class AcknowledgementObserver(Protocol):
-    """Who wants to know what was answered."""
+    """Receives what was answered."""
 
     def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         """An answer was taken into the journal."""

@@ -1,4 +1,4 @@
-"""The agent's reading: verified commands go into the inbox with the positions, the rest is parked there."""
+"""The handler of the agent: verified commands go into its inbox with the offsets, the rest is parked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROLE = "agent"
 
 
 class IntakeObserver(Protocol):
-    """Who wants to know what arrived."""
+    """Receives what arrived."""
 
     def commands_received(self, judgements: Mapping[str, int]) -> None:
         """So many commands arrived, by what became of them."""

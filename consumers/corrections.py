@@ -30,7 +30,7 @@ ROLE = "rights"
 
 
 class DeadLetterObserver(Protocol):
-    """Who wants to know what was parked."""
+    """Receives what was parked."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
         """A request's corrections could not be noted."""

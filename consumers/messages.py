@@ -1,4 +1,4 @@
-"""Messages as they come off the bus, and what becomes of one that cannot be processed."""
+"""Read messages of Kafka, and make a dead letter of one that cannot be processed."""
 
 from __future__ import annotations
 

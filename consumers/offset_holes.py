@@ -1,4 +1,4 @@
-"""Doubting: where a consumer hands out nothing for some offsets, another one reads them again.
+"""Read offsets again, with a second consumer, for which the first one has returned nothing.
 
 Offsets without a message are normal: markers of transactions, what was aborted, what compaction took. But
 librdkafka has been seen to say that a partition is at its end without having handed out what stands

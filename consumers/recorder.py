@@ -39,7 +39,7 @@ TOPICS = (TAGGED, DEAD_LETTERS)
 
 
 class RecordingObserver(Protocol):
-    """Who wants to know what was recorded and what was parked."""
+    """Receives what was recorded and what was parked."""
 
     def recorded(self, recorded: RecordingResult) -> None:
         """A batch was recorded."""

@@ -40,7 +40,7 @@ ROLE: Final = "tagger"
 
 
 class TaggingObserver(Protocol):
-    """Who wants to know what was tagged and what was parked."""
+    """Receives what was tagged and what was parked."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None:
         """Events of that type were tagged, each with a holding for each of the rules."""

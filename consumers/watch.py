@@ -68,7 +68,7 @@ class WatchFailed(TermijnError):
 
 
 class WatchAppObserver(Protocol):
-    """Who wants to know what was seen: metrics and logs."""
+    """Receives what was seen: metrics and logs."""
 
     def unreadable(self, system: str, reason: str) -> None:
         """A message that cannot be decoded, or that is not its sender's, was left out."""

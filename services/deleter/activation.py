@@ -1,4 +1,4 @@
-"""Activation: another policy takes over, and what only the old one asked for is taken back with it."""
+"""Activate another policy: what only the old one asked for is cancelled or recalled with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forecasting: what would leave at once if an import were released. Nothing is locked or changed."""
+"""Forecast what would be sent at once if an import were released. Nothing is locked or changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retrying: somebody has mended a system, and has it told again at once what it refused or left undone."""
+"""Retry by hand: send again at once what a system refused or left undone, after it was fixed."""
 
 from __future__ import annotations
 

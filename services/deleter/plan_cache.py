@@ -1,4 +1,4 @@
-"""Likeness: records whose steps are the same are planned once. Most of a chunk's records are alike.
+"""A cache of plans: records whose steps are the same are planned once, as most of a chunk's are.
 
 Steps follow from a record's holdings, from where their clocks stand, and from the instants that the event
 itself fixes. Two records are alike when their holdings say the same, hang on the same clocks, and start

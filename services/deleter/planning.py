@@ -1,4 +1,4 @@
-"""Planning: which steps of a record are due, and which of those are still to be commanded."""
+"""Which steps of a record are due, and which of those are still to be commanded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ActiveObligations = Collection[tuple[str, str]]
 def due_obligations(
     tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy, now: datetime
 ) -> list[Obligation]:
-    """The steps of a record that are due by now; a hold that is open now keeps even what is late."""
+    """Return the steps of a record that are due now; an open legal hold keeps even what is late."""
     due = [
         step
         for step in obligations.obligations_of(tagged, subject, facts, policy)

@@ -1,4 +1,4 @@
-"""The outlet: commands onto the bus, signed, each to its system's own topic."""
+"""Publish commands to Kafka, signed, each to its system's own topic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.kafka.trace_context import Trace, trace_of_command
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaCommandPublisher:
-    """Commands onto the bus; `topics` are those of commands, by system."""
+    """Publishes commands to Kafka; `topics` are the command topics by system."""
 
     sender: KafkaProducer
     codec: Codec

@@ -1,4 +1,4 @@
-"""The cap: how many commands all deleters together may send for the first time within an hour.
+"""The hourly cap: how many commands all deleters together may send for the first time within an hour.
 
 What destroys nothing is not counted. Room is taken in the transaction that leases, under one lock: what
 another deleter has leased and not sent yet counts as sent, for as long as its lease lasts.

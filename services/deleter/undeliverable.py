@@ -1,4 +1,4 @@
-"""Undeliverable: a command that the bus takes at no attempt keeps no other back, and is not forgotten.
+"""Set aside a command that Kafka rejects at every attempt, so that it holds up no other.
 
 It stays outstanding and is escalated at once, on record, until the bus takes it or an operator closes it;
 it is tried again as seldom as any repetition.

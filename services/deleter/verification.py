@@ -1,4 +1,4 @@
-"""Proving: what was carried out is read again, and what is still there is commanded again.
+"""Verify what was carried out: a system reads it again, and what is still there is commanded again.
 
 An answer only says what has to follow (`follow_up_at`); what follows is written here, under the subjects'
 locks, as every other command is.

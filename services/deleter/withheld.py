@@ -1,4 +1,4 @@
-"""Withholding: what does not leave while a parked event could forbid it (`ledger.blind_spots`)."""
+"""What is not sent while a parked event could forbid it (`ledger.blind_spots`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blindness: what is not erased while a parked event could forbid it.
+"""Blind spots: what is not erased while a parked event could forbid it.
 
 Whoever parks an event notes in the same transaction what can be seen of it; replaying or discarding it
 ends that. What it could forbid follows from the active policy, when the deleter asks: of its subject and

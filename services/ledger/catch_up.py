@@ -1,4 +1,4 @@
-"""Sight: nothing is claimed while a hold or a reinstatement could lie unread on the bus.
+"""Catch-up check: nothing is claimed while a legal hold or a reinstatement may be unread on Kafka.
 
 How far the business topics go is read first; the tagger must have passed that; then how far it has
 written, and the recorder must have passed that. What is published later was not known when the round

@@ -1,4 +1,4 @@
-"""Shared clocks as facts: how moves merge, and what follows when an anchor changes."""
+"""Retention clocks as facts: how their changes merge, and what follows when an anchor changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strangers: what events did to clocks by a key that is, as was decided, somebody else's.
+"""Undo what events did to clocks by a key that, as was decided, belongs to another subject.
 
 A clock that such a key names (a ticket's, an application's) is the owner's. A stranger's move of it does
 not count: one that was the last is undone, and later ones are passed over.

@@ -1,4 +1,4 @@
-"""Facts as the deleter reads them: events tagged anew, and where each data subject stands."""
+"""Read facts: events tagged again under the active policy, and the state of each data subject."""
 
 from __future__ import annotations
 

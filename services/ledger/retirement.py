@@ -1,4 +1,4 @@
-"""Retirement: a policy that takes over retires nothing of which something was promised already."""
+"""Check that a new policy retires no purpose or system from a time of which events are recorded."""
 
 from __future__ import annotations
 

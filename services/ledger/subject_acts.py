@@ -1,4 +1,4 @@
-"""Acts as facts: what was said and decided about data subjects, under their locks."""
+"""Store the privacy events of data subjects as facts, under the subjects' locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remembering: events that name whom the ledger has forgotten find it as if it had forgotten nobody.
+"""Restore tombstones: an event that names a purged subject finds the ledger as if nothing were purged.
 
 An event that was seen and is forgotten is a duplicate; a clock, and what was said of a person, is put back
 before anything is recorded under it. So a hold, an objection or an end still counts, and nothing that was
