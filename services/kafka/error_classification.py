@@ -1,9 +1,9 @@
-"""What passes by itself, and what will fail the same way again: told apart by the class of an error.
+"""Classification of errors: temporary ones, and those that a message causes again at every attempt.
 
-A dependency that is away says nothing about a message: whoever meets that says so, waits a moment and
-tries again, for ever. What a database or a broker refuses because of what it was given, it refuses at
-every attempt (`poison`). What is in neither table passes at first, and is suspected once it has come back
-the same a few times (`suspect`).
+An unavailable service is not a message's fault: the caller logs it, waits and retries without limit. What a
+database or a broker refuses because of its content, it refuses at every attempt (`poison`). An error in
+neither table is retried at first, and counts as the message's fault once it has repeated the same way a few
+times (`suspect`).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ _SUSPECT_CODES: Final = frozenset(
         KafkaError._INVALID_TYPE,
     }
 )
-"""All other codes are about the cluster, and pass."""
+"""All other codes are about the cluster, and temporary."""
 
 
 _BY_CLASS: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
@@ -106,7 +106,7 @@ _BY_CLASS: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
 
 
 def classify_error(cause: BaseException) -> Verdict:
-    """What to make of an error: `passing`, `poison`, `suspect`, or `fatal`, which ends the role."""
+    """Return the class of an error: `passing`, `poison`, `suspect`, or `fatal`, which ends the role."""
     if isinstance(cause, StatementError):
         return _classify_database_error(cause)
     if isinstance(cause, DeliveryFailed):
@@ -118,7 +118,7 @@ def classify_error(cause: BaseException) -> Verdict:
 
 
 def error_signature(cause: BaseException) -> tuple[str, ...]:
-    """What two failures have in common that failed the same way; never with anything of a value."""
+    """Return what identifies failures of the same kind, without any value of a message."""
     parts = [type(cause).__name__]
     if isinstance(cause, DeliveryFailed):
         parts.append(str(cause.code))
@@ -128,10 +128,10 @@ def error_signature(cause: BaseException) -> tuple[str, ...]:
 
 
 def describe_without_values(cause: BaseException) -> str:
-    """What went wrong, one line for a log or a dead letter, without anything of a value."""
+    """Describe an error in one line for a log or a dead letter, without any value of a message."""
     if isinstance(cause, DBAPIError | TermijnError):
         return describe_error(cause)
-    return type(cause).__name__  # what it says of itself may quote what it met
+    return type(cause).__name__  # its message may quote a value
 
 
 def _classify_broker_error(code: int | None) -> Verdict:

@@ -1,8 +1,8 @@
-"""Promises: how long the log may keep what a topic carries. A pure function of policy and schema.
+"""Retention requirements: how long Kafka may keep what a topic contains. Pure, from policy and schema.
 
-A term counts from the earliest instant at which it can start, the event itself: what hangs on a clock may
-see it stop right after. The log cannot be told to erase one person's records, so what ends at once, by a
-term of none or by what a person says, is in time only where the fields are encrypted.
+A term counts from the earliest instant at which it can start, the event itself: a retention clock may end
+right after it. Kafka cannot erase one person's records, so data that must be erased at once, without a term
+or after a privacy event, is erased in time only where its fields are encrypted.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from services.policy.validation_encryption import is_within
 _DAY_MS = 24 * 60 * 60 * 1000
 _SHORTEST_YEAR = 365
 _SHORTEST_MONTHS = (0, 28, 59, 89, 120, 150, 181, 212, 242, 273, 303, 334)
-"""So many days has the shortest stretch of so many months."""
+"""The days of the shortest span of 0 to 11 months."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionRequirement:
-    """What is promised of a topic."""
+    """How long a topic may keep its records, and why."""
 
     topic: Topic
     kind: Literal["business", "own"]
     window_ms: int | None = None
-    """The shortest term of what it carries, in milliseconds; None: no term ends there by itself."""
+    """The shortest term of its contents, in milliseconds; None: no term ends automatically."""
     rule: str | None = None
     """The rule of that term."""
     immediate_ends: tuple[str, ...] = ()
-    """What ends what it carries at its own instant: rules with a term of none, and rights."""
+    """What ends a holding at once: rules without a term, and rights."""
     plaintext_fields: tuple[str, ...] = ()
-    """Fields that the log shows whole to whoever has a copy; deciding fields are not among them."""
+    """Fields that are readable in any copy of the log, without the decision fields."""
 
 
 def retention_requirements(
     policy: Policy, topics: Sequence[Topic], fields: Mapping[str, tuple[str, ...]]
 ) -> tuple[RetentionRequirement, ...]:
-    """What is promised of each topic; `fields` are those in clear by event type."""
+    """Return the requirement of each topic; `fields` are the plaintext fields by event type."""
     requirements = [
         _business_requirement(
             topic, policy.events[topic.schema], policy, fields.get(topic.schema, ())
@@ -62,9 +62,9 @@ def retention_requirements(
 
 
 def plaintext_fields(event: EventType, definition: Any) -> tuple[str, ...]:
-    """The fields of an event, by its schema (Avro, as JSON), that decide nothing and lie open.
+    """Return the fields of an event, by its schema (Avro, as JSON), that are personal and not encrypted.
 
-    Neither encrypted fields nor those that the policy says name nobody without them are among these.
+    Decision fields, encrypted fields and those that the policy declares `plain` are left out.
     """
     other_fields = (*event.fields, *event.encrypted, *event.plain)
     return tuple(
@@ -75,7 +75,7 @@ def plaintext_fields(event: EventType, definition: Any) -> tuple[str, ...]:
 
 
 def shortest_ms(term: Period) -> int:
-    """The shortest time that a period can last, in milliseconds."""
+    """Return the shortest time that a period can last, in milliseconds."""
     years, months = divmod(term.months, 12)
     days = years * _SHORTEST_YEAR + _SHORTEST_MONTHS[months] + term.days
     return days * _DAY_MS + int(term.exact / timedelta(milliseconds=1))
@@ -85,7 +85,7 @@ def _business_requirement(
     topic: Topic, event: EventType, policy: Policy, plaintext: tuple[str, ...]
 ) -> RetentionRequirement:
     if event.encrypted and not plaintext:
-        # Keys are destroyed instead, but those are its own subject's: data of others stays readable.
+        # Destroying keys erases the data of its own subject; data of others stays readable.
         holdings_of_others = tuple(holding for holding in event.holdings if holding.subject)
         event, plaintext = replace(event, holdings=holdings_of_others), tuple(event.encrypted)
     term_ms_by_rule = _term_ms_by_rule(event, policy)
@@ -103,7 +103,7 @@ def _business_requirement(
 
 
 def _term_ms_by_rule(event: EventType, policy: Policy) -> dict[str, int]:
-    """The rules of an event that last at all, each with its shortest time."""
+    """Return the rules of an event that have a term, each with its shortest time in milliseconds."""
     terms = {name: shortest_ms(policy.rules[name].period) for name in _rule_names(event.holdings)}
     return {name: ms for name, ms in terms.items() if ms}
 
@@ -121,7 +121,7 @@ def _rule_names(holdings: Iterable[HoldingRule]) -> Iterator[str]:
 
 
 def _rights_that_end(event: EventType, policy: Policy) -> Iterator[str]:
-    """What a person can say that ends a holding at once (GDPR 7(3), 17(1), 21(2))."""
+    """Yield the rights by which a person can end a holding at once (GDPR 7(3), 17(1), 21(2))."""
     erasable = [
         holding for holding in event.holdings if policy.rules[holding.rule].kind == "at_most"
     ]
@@ -136,7 +136,7 @@ def _rights_that_end(event: EventType, policy: Policy) -> Iterator[str]:
 def _with_shortest_term(
     requirement: RetentionRequirement, term_ms_by_rule: Mapping[str, int]
 ) -> RetentionRequirement:
-    """Tags and dead letters are of every event: the shortest term of all is theirs."""
+    """Tagged events and dead letters contain every event: their term is the shortest of all."""
     rule = _rule_with_shortest_term(term_ms_by_rule)
     if (
         requirement.kind == "business"
@@ -150,5 +150,5 @@ def _with_shortest_term(
 
 
 _SCHEMAS_WITHOUT_TERM = ("command", "acknowledgement", "evidence-head")
-"""What goes between Termijn and systems, and what names nobody."""
-"""They leave when a term has run out, and carry identifiers only: the catalogue's own term is theirs."""
+"""Commands and acknowledgements are sent after a term has ended and contain identifiers only, and heads
+name nobody: the catalogue's own term applies to them."""

@@ -1,7 +1,7 @@
-"""Topics as the brokers show them at this moment: their ids, their partitions, and how far each goes.
+"""Topics as the brokers report them now: their ids, partitions and end offsets.
 
-What a broker does not tell stays unknown. It is never passed over, and never taken for an empty log:
-librdkafka hands out -1001, and no error, for every partition of which the leader did not answer.
+What a broker does not report stays unknown. It is never left out, and never taken for an empty log:
+librdkafka returns -1001 and no error for every partition whose leader did not respond.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _METADATA_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSnapshot:
-    """A topic that is there, as a broker shows it."""
+    """A topic that exists, as a broker reports it."""
 
     topic_id: str
-    """Another one once it was made anew."""
+    """A topic that is created again has another id."""
     end_offsets: Mapping[int, int | None]
-    """The end offset of each of its partitions; nothing where no leader tells it."""
+    """The end offset of each of its partitions; None where no leader reports it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpec:
-    """A topic to be made, with settings by Kafka's names and the brokers' own replication factor."""
+    """A topic to be created, with Kafka's settings and the brokers' default replication factor."""
 
     name: str
     partitions: int
     settings: Mapping[str, str]
 
     def as_new_topic(self) -> NewTopic:
-        """As Kafka's admin interface takes it."""
+        """Return it as Kafka's admin interface expects it."""
         return NewTopic(self.name, self.partitions, config=dict(self.settings))
 
 
@@ -50,13 +50,13 @@ def describe_topics(
     topics: Collection[str],
     read_ids: Callable[[Collection[str]], Mapping[str, str]],
 ) -> Mapping[str, TopicSnapshot]:
-    """Those of the topics that are there and may be seen.
+    """Return the topics that exist and are visible.
 
-    Ids are asked for last: of a topic that is made anew meanwhile no end is told under the new id
-    which was the old one's.
+    Ids are read last: if a topic is created again meanwhile, no end offset of the old topic is returned
+    under the new id.
 
     Raises:
-        KafkaException: no broker answered.
+        KafkaException: no broker responded.
     """
     metadata = admin.list_topics(timeout=CALL_SECONDS).topics
     partitions = [
@@ -95,7 +95,7 @@ def _end_offsets(
 
 
 def shows_topics(metadata: ClusterMetadata, topics: Collection[str]) -> bool:
-    """Whether a broker shows each of the topics with a leader for each of its partitions."""
+    """Return whether a broker shows each of the topics with a leader for each of its partitions."""
     return all(_has_leaders(metadata.topics.get(name)) for name in topics)
 
 
@@ -111,12 +111,13 @@ def _has_leaders(topic: TopicMetadata | None) -> bool:
 def broker_without(
     admin: AdminClient, topics: Collection[str], open_admin: Callable[[str], AdminClient]
 ) -> str | None:
-    """A broker that does not show one of the topics yet, or nothing; `reach` opens a client of one.
+    """Return the address of a broker that does not show one of the topics yet, or None.
 
-    Each is asked by a client of its own: who asks the cluster asks whichever broker comes first.
+    `open_admin` opens a client of one broker. Each broker has its own: a client of the cluster sends its
+    requests to any broker.
 
     Raises:
-        KafkaException: no broker answered.
+        KafkaException: no broker responded.
     """
     for broker in admin.list_topics(timeout=CALL_SECONDS).brokers.values():
         host = str(broker.host)

@@ -1,8 +1,9 @@
 """Trace context in the headers of messages (W3C Trace Context; CloudEvents' distributed tracing extension).
 
-There are two ways. The way in is the publisher's trace: event, tag, record. The way out is a trace of each
-command's own, through agent and answer: it begins years later, when nobody keeps the first one any more.
-What a command's is follows from its id, so that every repetition, and whoever obeys, is in the same one.
+There are two kinds of traces. An incoming event continues its publisher's trace through tagger and
+recorder. Each command has a trace of its own, through agent and acknowledgement: it starts years later,
+when the first trace is no longer stored. Its id follows from the command's id, so that repetitions are in
+the same trace.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Where something stands in a trace."""
+    """A position in a trace."""
 
     parent: str
     """`traceparent`: version, trace id, id of the span that it comes from, flags."""
     state: str | None = None
-    """`tracestate`: what tracing systems pass on of their own."""
+    """`tracestate`: data of the tracing systems themselves."""
 
     @property
     def trace_id(self) -> str:
@@ -48,7 +49,7 @@ class Trace:
 
     @property
     def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """As a message carries it."""
+        """The headers of a message with this trace."""
         headers = [(TRACEPARENT, self.parent.encode())]
         if self.state:
             headers.append((TRACESTATE, self.state.encode()))
@@ -56,9 +57,9 @@ class Trace:
 
 
 def extract(headers: Headers) -> Trace | None:
-    """The trace that a message carries; what is not well-formed is none, and harms nothing.
+    """Return the trace of a message's headers, or None; malformed headers are ignored.
 
-    The plain headers go before those of CloudEvents (`ce_traceparent`), which may be older.
+    The plain headers take precedence over those of CloudEvents (`ce_traceparent`), which may be older.
     """
     trace_headers: dict[str, bytes | None] = {}
     for (
@@ -79,7 +80,7 @@ def extract(headers: Headers) -> Trace | None:
 
 
 def trace_of_command(command_id: str) -> Trace:
-    """The trace of a command: the same wherever it is computed, and sampled."""
+    """Return the trace of a command, which follows from its id and is sampled."""
     digest = hashlib.sha256(_DOMAIN + command_id.encode()).hexdigest()
     return Trace(parent=f"00-{digest[:32]}-{digest[32:48]}-{_SAMPLED}")
 
