@@ -46,7 +46,11 @@ def found(text: str) -> list[str]:
         ("  two-years:", '  " a":', "rules. a: is not a valid name: "),
         ("  care: {", f"  {LONG}: {{", f"purposes.{LONG}: is not a valid name: "),
         ("  law: {", '  "l\\x1baw": {', "bases.l\x1baw: is not a valid name: "),
-        ("  contact: {title", '  "c\\u202eontact": {title', "categories.c\u202eontact: is no name"),
+        (
+            "  contact: {title",
+            '  "c\\u202eontact": {title',
+            "categories.c\u202eontact: is not a valid name",
+        ),
         (
             "  club.joined:",
             "  clinic visit made!:",
