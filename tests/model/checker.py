@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 S = TypeVar("S", bound=Hashable)
@@ -16,26 +15,21 @@ STUCK = "nothing waits without end"
 
 
 class Move(NamedTuple, Generic[S]):
-    """One step of somebody."""
+    """One step of somebody; what is not fair is a misfortune or a whim, and may never happen."""
 
     label: str
     after: S
     fair: bool = True
-    """It happens in the end if it stays possible; what is not fair is a misfortune, or somebody's whim."""
-    fault: str | None = None
-    """The invariant that this step breaks."""
+    fault: str | None = None  # the invariant that this step breaks
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a run found."""
+class Verdict(NamedTuple):
+    """The invariant that does not hold, if any, and the shortest way there."""
 
     states: int
     steps: int
     broken: str | None = None
-    """The invariant, if one does not hold."""
     trace: tuple[str, ...] = ()
-    """The shortest way there, described."""
 
     def __str__(self) -> str:
         lines = [f"{self.states} states, {self.steps} steps: {self.broken or 'everything holds'}"]
@@ -58,40 +52,38 @@ def explore(
     states = [first]
     came: list[tuple[int, str]] = [(-1, "")]
     before: list[list[int]] = [[]]
-    steps = at = 0
+    steps = 0
 
     def way(to: int) -> tuple[str, ...]:
-        found = []
+        labels = []
         while to > 0:
             to, label = came[to]
-            found.append(label)
-        return tuple(reversed(found))
+            labels.append(label)
+        return tuple(reversed(labels))
 
-    while at < len(states):
-        for move in moves(states[at]):
+    for at, state in enumerate(states):  # which grows meanwhile
+        for move in moves(state):
             steps += 1
             number = numbers.setdefault(move.after, len(states))
+            fault = move.fault
             if number == len(states):
                 states.append(move.after)
                 came.append((at, move.label))
                 before.append([])
+                fault = fault or judge(move.after)
+            if fault:
+                return Verdict(len(states), steps, fault, (*way(at), move.label))
             if move.fair:
                 before[number].append(at)
-            broken = move.fault or (judge(move.after) if number == len(states) - 1 else None)
-            if broken:
-                trace = (*way(at), move.label)
-                return Verdict(states=len(states), steps=steps, broken=broken, trace=trace)
-        at += 1
         if len(states) > most:
             raise RuntimeError(f"more than {most} states: make the world smaller")
-    able = {number for number, state in enumerate(states) if is_settled(state)}
-    waiting = list(able)
+    waiting = [number for number, state in enumerate(states) if is_settled(state)]
+    able = set(waiting)
     while waiting:
-        for number in before[waiting.pop()]:
-            if number not in able:
-                able.add(number)
-                waiting.append(number)
+        earlier = set(before[waiting.pop()]) - able
+        able |= earlier
+        waiting.extend(earlier)
     stuck = next((number for number in range(len(states)) if number not in able), None)
     if stuck is None:
-        return Verdict(states=len(states), steps=steps)
-    return Verdict(states=len(states), steps=steps, broken=STUCK, trace=way(stuck))
+        return Verdict(len(states), steps)
+    return Verdict(len(states), steps, STUCK, way(stuck))

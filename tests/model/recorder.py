@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
+from services.ledger.command_state import State as CommandState
+from services.ledger.command_state import next_state
 from tests.model.checker import Move
-from tests.model.state import Fact, Ledger, Recorder, State, World, become, put, spend
+from tests.model.state import Fact, Ledger, Recorder, State, World, put
 
-WITHDRAWN = ("unsent", "sending", "sent")
+CLAIMABLE = ("", "cancelled", "recalled", "reopened")
+OUT = ("sending", "sent")
 
 
 def withdraw(world: World, ledger: Ledger, tick: int, record: int) -> Ledger:
     """Cancel, or recall where it may be out, what is not asked for any more."""
-    one = ledger.obligations[record]
-    if one.state not in WITHDRAWN or world.asks(ledger.facts, ledger.active, tick, record):
+    old = ledger.obligations[record]
+    asked = world.asks(ledger.facts, ledger.active, tick, record)
+    if old.state not in ("unsent", *OUT) or asked:
         return ledger
-    again = one.state == "unsent" and one.is_again
-    changed = one._replace(state="reopened") if again else become(one, "clock_changed")
-    return ledger._replace(obligations=put(ledger.obligations, record, changed))
+    if old.state == "unsent" and old.is_again:
+        return ledger.change(record, state="reopened")
+    return ledger.change(record, state=next_state(cast(CommandState, old.state), "clock_changed"))
 
 
 def dated(world: World, ledger: Ledger, record: int) -> Ledger:
@@ -26,40 +31,35 @@ def dated(world: World, ledger: Ledger, record: int) -> Ledger:
     return ledger._replace(due=put(ledger.due, record, due), to_date=ledger.to_date - {record})
 
 
-def _recorded(world: World, state: State, seen: Recorder) -> Ledger:
-    ledger = state.ledger
-    kind, who = fact = seen.fact
-    ledger = ledger._replace(facts=ledger.facts | {fact})
-    facts = seen.facts | {fact}
+def _recorded(world: World, state: State, seen: Recorder) -> State:
+    """The transaction commits: by what it saw, records are nominated and commands withdrawn."""
+    gone, (kind, who) = {seen.fact}, seen.fact
+    facts = seen.facts | gone
+    ledger = state.ledger._replace(facts=state.ledger.facts | gone)
+    out = {record for one in state.deleters if one.emission for record in one.emission.records}
     for record, person in enumerate(world.persons):
         if (record == who) if kind == "record" else (person == who and ("record", record) in facts):
             due = world.nominate(facts, seen.active, record)
             ledger = ledger._replace(due=put(ledger.due, record, due))
-            repeated = any(
-                one.emission and record in one.emission.records for one in state.deleters
-            )
-            if not (repeated and "what emission drops stays" in world.broken):
+            if not (record in out and world.broken == "what emission drops stays"):
                 ledger = withdraw(world, ledger, state.tick, record)
-    return ledger
+    return state._replace(
+        ledger=ledger,
+        unread=state.unread - gone,
+        old=state.old - gone,
+        parked=state.parked - gone,
+        recorders=tuple(one for one in state.recorders if one != seen),
+    )
 
 
 def _is_locked(world: World, state: State, fact: Fact) -> bool:
     """Whether somebody decides on that person, or records about the same."""
-    kind, who = fact
-    if kind == "record":
-        person = world.persons[who]
-        others = {one.fact for one in state.recorders if one.fact[0] != "record"}
-        open_on = {of for _, of in others}
-    else:
-        person = who
-        producing = [one.emission for one in state.deleters if one.at == "producing"]
-        if any(world.persons[r] == who for one in producing if one for r in one.records):
-            return True
-        open_on = {
-            world.persons[of] if other == "record" else of
-            for other, of in (one.fact for one in state.recorders)
-        }
-    return person in open_on and "subjects are not locked" not in world.broken
+    is_record = fact[0] == "record"
+    if not is_record and fact[1] in {world.persons[record] for record in state.locked}:
+        return True
+    facts = [one.fact for one in state.recorders]
+    busy = {world.person(other) for other in facts if not (is_record and other[0] == "record")}
+    return world.person(fact) in busy and world.broken != "subjects are not locked"
 
 
 def moves(world: World, state: State) -> Iterator[Move[State]]:
@@ -72,67 +72,49 @@ def moves(world: World, state: State) -> Iterator[Move[State]]:
     if state.tick < world.last:
         yield Move("time passes: a term may be over", state._replace(tick=state.tick + 1))
     if state.unread - state.old and "five seconds" in state.chances:
-        kept = state.deleters
-        if "ends are never too old" not in world.broken:
-            kept = tuple(
-                o._replace(at="decided", ends=frozenset()) if o.at == "looked" else o for o in kept
-            )
-        after = spend(state, "five seconds")._replace(old=state.unread, deleters=kept)
+        after = state.spend("five seconds", old=state.unread)
+        for number, deleter in enumerate(state.deleters):
+            if deleter.at == "looked" and world.broken != "ends are never too old":
+                after = after.at(number, "decided", deleter.emission)
         yield Move("it lies unread for more than five seconds", after, fair=False)
-    fits = ledger.active == state.policy or "a restored policy is trusted" in world.broken
+    fits = ledger.active == state.policy or world.broken == "a restored policy is trusted"
     for fact in sorted(state.unread | state.parked) if fits else ():
-        busy = any(one.fact == fact for one in state.recorders)
-        if busy or _is_locked(world, state, fact):
+        if any(one.fact == fact for one in state.recorders) or _is_locked(world, state, fact):
             continue
         seen = Recorder(fact, ledger.active, ledger.facts)
         if not world.recorders:
-            yield Move(f"{_words(fact)} is recorded", _commit(world, state, seen))
+            yield Move(f"{_words(fact)} is recorded", _recorded(world, state, seen))
         elif len(state.recorders) < world.recorders:
             after = state._replace(recorders=(*state.recorders, seen))
             yield Move(f"a recorder begins with {_words(fact)}", after)
         if fact[0] == "hold" and "park" in state.chances:
-            after = spend(state, "park")._replace(
-                unread=state.unread - {fact}, old=state.old - {fact}, parked=state.parked | {fact}
-            )
+            after = state.spend("park", parked=state.parked | {fact})
+            after = after._replace(unread=state.unread - {fact}, old=state.old - {fact})
             yield Move(f"{_words(fact)} is parked as a dead letter", after, fair=False)
     for seen in state.recorders:
-        others = tuple(one for one in state.recorders if one != seen)
-        after = _commit(world, state, seen)._replace(recorders=others)
+        after = _recorded(world, state, seen)
         yield Move(f"the recorder of {_words(seen.fact)} commits", after)
     yield from _operators(world, state)
-
-
-def _commit(world: World, state: State, seen: Recorder) -> State:
-    gone = {seen.fact}
-    return state._replace(
-        ledger=_recorded(world, state, seen),
-        unread=state.unread - gone,
-        old=state.old - gone,
-        parked=state.parked - gone,
-    )
 
 
 def _operators(world: World, state: State) -> Iterator[Move[State]]:
     ledger = state.ledger
     activates = "activate" in state.chances and state.policy == world.policy
-    producing = any(one.at == "producing" for one in state.deleters)
-    shared = state.recorders and "the active policy is not locked" not in world.broken
-    if (activates or ledger.active != state.policy) and not producing and not shared:
-        found = {who for kind, who in ledger.facts if kind == "record"}
-        after = spend(state, "activate") if activates else state
-        after = after._replace(
-            policy=1 - world.policy,
-            ledger=ledger._replace(active=1 - world.policy, to_date=frozenset(found)),
-        )
+    shared = state.recorders and world.broken != "the active policy is not locked"
+    if (activates or ledger.active != state.policy) and not state.locked and not shared:
+        records = frozenset(who for kind, who in ledger.facts if kind == "record")
+        new = ledger._replace(active=1 - world.policy, to_date=records)
+        after = state.spend("activate") if activates else state
+        after = after._replace(policy=1 - world.policy, ledger=new)
         yield Move("the other policy is activated", after, fair=not activates)
     for record in sorted(ledger.to_date):
         new = withdraw(world, dated(world, ledger, record), state.tick, record)
         yield Move(f"record {record} is dated again", state._replace(ledger=new))
     if "pause" in state.chances:
-        after = spend(state, "pause")._replace(is_paused=True)
+        after = state.spend("pause", is_paused=True)
         yield Move("an operator pauses the system", after, fair=False)
     if "hide" in state.chances:
-        after = spend(state, "hide")._replace(is_hidden=True)
+        after = state.spend("hide", is_hidden=True)
         yield Move("the brokers do not show a partition", after, fair=False)
     if state.is_hidden:
         yield Move("the brokers show it again", state._replace(is_hidden=False))

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, TypeVar, cast
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from services.ledger.command_state import CommandEvent, next_state
-from services.ledger.command_state import State as CommandState
 from tests.model.wanted import TICKS, due_tick
 
 T = TypeVar("T")
 Fact = tuple[str, int]
 """What happened, and to which person; `record` with the number of the record."""
-Kind = Literal["do", "recall", "verify"]
+Kind = Literal["erasure", "recall", "check"]
+
+
+class Promise(StrEnum):
+    """What holds in every state and at every step."""
+
+    UNREAD = "nothing is emitted past what is unread"
+    HOLD = "nothing is emitted under a hold"
+    POLICY = "nothing is emitted that the active policy keeps"
+    MINIMUM = "nothing is emitted before its time"
+    KNOWN = "what can be carried out is known to be out"
+    OBEYED = "a recall that could be read is obeyed"
+    TRUE = "what the ledger shows is so"
 
 
 class Emission(NamedTuple):
@@ -21,44 +34,46 @@ class Emission(NamedTuple):
     number: int
     kind: Kind
     command: int
-    items: tuple[tuple[int, int], ...]
-    """Number of the item in its command, and the record whose erasure it is about."""
-    about: int = 0
-    """The command that a recall is about, where recalls name commands."""
+    items: tuple[tuple[int, int], ...]  # the item's number in its command, and its record
+    about: int = 0  # the command that a recall is about, where recalls name commands
 
     @property
     def records(self) -> tuple[int, ...]:
-        """What it is about."""
+        """The records whose erasure it is about."""
         return tuple(record for _, record in self.items)
+
+    def __str__(self) -> str:
+        items = ", ".join(f"item {item} = record {record}" for item, record in self.items)
+        article = "an" if self.kind == "erasure" else "a"
+        return f"{article} {self.kind} no. {self.number} (command {self.command}: {items})"
 
 
 class Answer(NamedTuple):
     """An acknowledgement."""
 
     number: int
-    whole: str
-    """What it reports of every item that it does not name."""
+    whole: str  # what it reports of every item that it does not name
     speaks_for: int
-    statuses: tuple[tuple[int, str], ...]
-    """By item."""
-    checked: tuple[tuple[int, bool], ...]
-    """Items that were read again, and whether something was found."""
+    statuses: tuple[tuple[int, str], ...]  # by item
+    checked: tuple[tuple[int, bool], ...]  # items that were read again: is something there?
+
+    def __str__(self) -> str:
+        whole = [f"{self.whole} for {self.speaks_for}"] if self.whole else []
+        named = ", ".join(whole + [f"item {item} {status}" for item, status in self.statuses])
+        checks = [f"; item {i} read again, {'found' if f else 'gone'}" for i, f in self.checked]
+        return named + "".join(checks)
 
 
 class Obligation(NamedTuple):
     """The erasure of one record."""
 
     state: str = ""
-    number: int = 0
-    """Its highest emission, checks apart."""
+    number: int = 0  # its highest emission, checks apart
     command: int = 0
     item: int = 0
-    policy: int = 0
-    """Under which it was decided."""
-    check: int = 0
-    """Its highest check."""
-    is_again: bool = False
-    """It was carried out once, and found again."""
+    policy: int = 0  # under which it was decided
+    check: int = 0  # its highest check
+    is_again: bool = False  # it was carried out once, and found again
 
 
 class Ledger(NamedTuple):
@@ -66,18 +81,23 @@ class Ledger(NamedTuple):
 
     active: int
     facts: frozenset[Fact]
-    due: tuple[int | None, ...]
-    """When each record is looked at; it only nominates."""
+    due: tuple[int | None, ...]  # when each record is looked at; it only nominates
     obligations: tuple[Obligation, ...]
-    to_date: frozenset[int] = frozenset()
-    """Records that an activation has not dated again yet."""
+    to_date: frozenset[int] = frozenset()  # records that an activation has not dated again yet
     log: frozenset[Emission] = frozenset()
     settled: frozenset[Answer] = frozenset()
     sequence: int = 0
-    fence: int = 0
-    """What emissions below it have done was undone by a restore of the system."""
-    is_blind: bool = False
-    """It was restored, and has not read yet what it sent since."""
+    fence: int = 0  # what emissions below it did was undone by a restore of the system
+    is_blind: bool = False  # it was restored, and has not read yet what it sent since
+
+    def change(self, record: int, **changes: Any) -> Ledger:
+        """The same ledger with something else about a record's obligation."""
+        changed = self.obligations[record]._replace(**changes)
+        return self._replace(obligations=put(self.obligations, record, changed))
+
+    def emission(self, number: int) -> Emission | None:
+        """The emission of that number, if it is known."""
+        return next((emission for emission in self.log if emission.number == number), None)
 
 
 class Note(NamedTuple):
@@ -85,8 +105,7 @@ class Note(NamedTuple):
 
     number: int = 0
     phase: str = ""
-    did: int = 0
-    """The emission under which it was carried out."""
+    did: int = 0  # the emission under which it was carried out
     about: int = 0
 
 
@@ -111,96 +130,96 @@ class State(NamedTuple):
     """Everything."""
 
     ledger: Ledger
-    rows: tuple[bool, ...]
-    """Whether the system has each record."""
-    future: tuple[Fact, ...]
-    """What will be published, in this order, if it is."""
-    chances: tuple[str, ...]
-    """The misfortunes and whims that can still come."""
+    rows: tuple[bool, ...]  # whether the system has each record
+    future: tuple[Fact, ...]  # what will be published, in this order, if it is
+    chances: frozenset[str]  # the misfortunes and whims that can still come, each once
     deleters: tuple[Deleter, ...]
     notes: tuple[Note, ...]
+    policy: int  # the one that a person made active last
     tick: int = 0
-    policy: int = 0
-    """The one that a person made active last."""
     unread: frozenset[Fact] = frozenset()
-    old: frozenset[Fact] = frozenset()
-    """Of the unread, what has stood there for more than five seconds."""
+    old: frozenset[Fact] = frozenset()  # unread for more than five seconds
     parked: frozenset[Fact] = frozenset()
     recorders: tuple[Recorder, ...] = ()
-    is_hidden: bool = False
-    """The brokers do not show a partition."""
+    is_hidden: bool = False  # the brokers do not show a partition
     is_paused: bool = False
     backup: Ledger | None = None
-    flight: frozenset[Emission] = frozenset()
-    """Given to the broker; it may still arrive."""
-    topic: frozenset[Emission] = frozenset()
-    """In no order."""
+    flight: frozenset[Emission] = frozenset()  # given to the broker; it may still arrive
+    topic: frozenset[Emission] = frozenset()  # in no order
     read: frozenset[int] = frozenset()
-    ends: frozenset[int] | None = None
-    """What stood on the topic when the agent's round began."""
-    short: frozenset[int] = frozenset()
-    """Emissions of which the agent lost an item while it read them."""
+    ends: frozenset[int] | None = None  # what stood on the topic when the agent's round began
+    short: frozenset[int] = frozenset()  # emissions of which the agent lost an item in reading
     answers: frozenset[Answer] = frozenset()
-    missed: frozenset[int] = frozenset()
-    """Records of which the system wrongly believes that it erased them."""
-    back: frozenset[int] = frozenset()
-    """Records that a restore of the system brought back, while the ledger does not know."""
+    missed: frozenset[int] = frozenset()  # the system wrongly believes that it erased them
+    back: frozenset[int] = frozenset()  # a restore of the system brought them back, unknown so far
+
+    def spend(self, chance: str, **changes: Any) -> State:
+        """What follows when a misfortune comes."""
+        return self._replace(chances=self.chances - {chance}, **changes)
+
+    def at(self, number: int, *deleter: Any) -> State:
+        """The same with one process of the deleter somewhere else; idle, if nothing is given."""
+        return self._replace(deleters=put(self.deleters, number, Deleter(*deleter)))
+
+    def note(self, record: int, **changes: Any) -> State:
+        """The same with something else in the agent's inbox."""
+        note = self.notes[record]._replace(**changes)
+        return self._replace(notes=put(self.notes, record, note))
+
+    @property
+    def locked(self) -> set[int]:
+        """Records of which a deleter is producing an emission."""
+        producing = [one.emission for one in self.deleters if one.at == "producing"]
+        return {record for emission in producing if emission for record in emission.records}
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
     """What can happen, and which rules hold."""
 
-    persons: tuple[int, ...] = (0,)
-    """Whom each record is about."""
-    known: frozenset[Fact] = frozenset({("gone", 0)})
-    """What the ledger knows at first."""
+    persons: tuple[int, ...] = (0,)  # whom each record is about
+    known: Set[Fact] = frozenset({("gone", 0)})  # what the ledger knows at first
     future: tuple[Fact, ...] = ()
-    chances: tuple[str, ...] = ()
-    recorded: frozenset[int] = frozenset({0})
+    chances: Set[str] = frozenset()
+    recorded: Set[int] = frozenset({0})
     deleters: int = 1
-    recorders: int = 0
-    """How many transactions recorders have open at once; without any, recording is one step."""
+    recorders: int = 0  # transactions they have open at once; without any, recording is one step
     policy: int = 0
-    last: int = len(TICKS) - 1
-    """The tick at which time ends."""
-    history: frozenset[int] = frozenset()
-    """Live events with an old time."""
-    same_key: frozenset[int] = frozenset()
-    """Records whose events have one identifying key."""
-    broken: frozenset[str] = field(default_factory=frozenset)
-    """Old rules that hold here instead of the right ones."""
+    last: int = len(TICKS) - 1  # the tick at which time ends
+    history: Set[int] = frozenset()  # live events with an old time
+    same_key: Set[int] = frozenset()  # records whose events have one identifying key
+    broken: str = ""  # the old rule that holds here instead of the right one
 
-    def breaking(self, *rules: str) -> World:
-        """The same world with old rules."""
-        return replace(self, broken=self.broken | set(rules))
+    @cached_property
+    def right(self) -> World:
+        """The same world under the right rules."""
+        return replace(self, broken="")
 
     def first(self) -> State:
         """How it begins."""
-        facts = self.known | {("record", record) for record in self.recorded}
-        ledger = Ledger(
-            active=self.policy,
-            facts=facts,
-            due=tuple(
-                self.nominate(facts, self.policy, record) if record in self.recorded else None
-                for record in range(len(self.persons))
-            ),
-            obligations=(Obligation(),) * len(self.persons),
+        facts = frozenset({*self.known, *(("record", record) for record in self.recorded)})
+        records = range(len(self.persons))
+        due = (
+            self.nominate(facts, self.policy, r) if r in self.recorded else None for r in records
         )
         return State(
-            ledger=ledger,
-            rows=(True,) * len(self.persons),
+            ledger=Ledger(self.policy, facts, tuple(due), tuple(Obligation() for _ in records)),
+            rows=tuple(True for _ in records),
             future=self.future,
-            chances=tuple(sorted(self.chances)),
+            chances=frozenset(self.chances),
             deleters=(Deleter(),) * self.deleters,
-            notes=(Note(),) * len(self.persons),
+            notes=tuple(Note() for _ in records),
             policy=self.policy,
         )
+
+    def person(self, fact: Fact) -> int:
+        """Whom a fact is about."""
+        return self.persons[fact[1]] if fact[0] == "record" else fact[1]
 
     def nominate(self, facts: frozenset[Fact], policy: int, record: int) -> int | None:
         """The first tick at which a record's erasure is asked for by its facts."""
         if record in self.history:
-            return 0 if "an event's time is believed" in self.broken else None
+            return 0 if self.broken == "an event's time is believed" else None
         person = self.persons[record]
         known = frozenset(kind for kind, who in facts if who == person and kind != "record")
         return due_tick(policy, known)
@@ -209,24 +228,13 @@ class World:
         """Whether facts and policy ask for the erasure of a record by now."""
         if ("record", record) not in facts:
             return False
-        due = self.nominate(facts, policy, record)
-        rivals = () if "keys are believed" in self.broken else self.same_key
+        rivals = () if self.broken == "keys are believed" else self.same_key
         if record in rivals and all(("record", other) in facts for other in rivals):
             return False
+        due = self.nominate(facts, policy, record)
         return due is not None and due <= tick
-
-
-def become(one: Obligation, happening: CommandEvent) -> Obligation:
-    """An obligation after something happened, by the ledger's own table of states."""
-    return one._replace(state=next_state(cast(CommandState, one.state), happening))
 
 
 def put(values: tuple[T, ...], at: int, value: T) -> tuple[T, ...]:
     """The same values with another one there."""
     return (*values[:at], value, *values[at + 1 :])
-
-
-def spend(state: State, chance: str) -> State:
-    """A misfortune comes once."""
-    at = state.chances.index(chance)
-    return state._replace(chances=state.chances[:at] + state.chances[at + 1 :])
