@@ -57,10 +57,10 @@ def schema() -> None:
 
 
 def _read_drops(
-    _context: click.Context, _parameter: click.Parameter, given: Sequence[str]
+    _context: click.Context, _parameter: click.Parameter, texts: Sequence[str]
 ) -> list[Drop]:
-    pairs = [text.partition(":") for text in given]
-    for text, (event_type, _, system) in zip(given, pairs, strict=True):
+    pairs = [text.partition(":") for text in texts]
+    for text, (event_type, _, system) in zip(texts, pairs, strict=True):
         if not event_type or not system:
             raise click.BadParameter(f"must be TYPE:SYSTEM, got {text!r}")
     return [Drop(event_type, system) for event_type, _, system in pairs]
