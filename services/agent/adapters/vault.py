@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -54,7 +55,10 @@ class VaultAdapter:
                 return Result(status="recalled" if stands else "already_done")
             case "pseudonymise":
                 return Result(status="failed", detail="a log cannot be pseudonymised")
-        return Result(status="done", counts={"keys": 0}, detail=_ONLY_STORED)
+            case "restrict" | "lift" | "disclose" | "rectify":
+                return Result(status="done", counts={"keys": 0}, detail=_ONLY_STORED)
+            case _:
+                assert_never(command.action)
 
     def _destroy(self, command: Command, now: datetime) -> Result:
         shredded = self.shredder.destroy(self._events(command), self.system, now)

@@ -9,15 +9,17 @@ import logging
 import zipfile
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from schemas.codec import load as load_schemas
 from services.policy.loader import load
+from services.policy.model import Right
 from services.requests.html_page import render_page
 from services.requests.letters import NOTICES, render_letter, render_notice
 from services.requests.package import SCHEMA, build_package
@@ -130,7 +132,14 @@ def test_who_was_never_verified_is_told_why_and_how_to_go_on(language: Any, arti
     assert "Autoriteit Persoonsgegevens" in text
 
 
-@pytest.mark.parametrize("right", ["access", "portability", "rectification", "restriction"])
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_a_right_without_a_letter_is_an_error(language: Any) -> None:
+    """Otherwise a new right would be answered with the letter of another one."""
+    with pytest.raises(UndefinedError, match="letter_of_this_right"):
+        render_letter(the_report("oblivion", parts=PARTS), language)
+
+
+@pytest.mark.parametrize("right", get_args(Right))
 @pytest.mark.parametrize("language", ["nl", "en"])
 def test_each_right_has_a_letter_in_each_language(right: str, language: Any) -> None:
     """It names the system that did its part."""
