@@ -1,4 +1,4 @@
-"""The handler of acknowledgements: what systems answer is applied in one transaction with the offsets."""
+"""The handler of acknowledgements: they are applied in one transaction with the offsets."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ ROLE: Final = "acknowledgements"
 
 
 class AcknowledgementObserver(Protocol):
-    """Receives what was answered."""
+    """Receives what became of acknowledgements."""
 
     def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
-        """An answer was taken into the journal."""
+        """An acknowledgement was applied to its command."""
 
     def signature_rejected(self, system: str, reason: str) -> None:
-        """What came on a system's topic is not proven to be its answer."""
+        """A message on a system's topic is not signed by that system."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
-        """An answer could not be used."""
+        """An acknowledgement could not be used, and is parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +52,9 @@ class AcknowledgementHandler:
     policy: Policy
     codec: Codec
     topics: Mapping[str, tuple[Topic, str]]
-    """Each topic with the system whose answers it carries."""
+    """Each topic with the system whose acknowledgements it has."""
     verifiers: Mapping[str, VerifierProtocol]
-    """By system, what tells its answers from others'."""
+    """By system, what verifies its acknowledgements."""
     ledger: Database
     cipher: AeadCipher
     observer: AcknowledgementObserver
@@ -62,7 +62,7 @@ class AcknowledgementHandler:
     tracer: Tracer = NO_TRACER
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Settle a batch of answers: each is kept, or parked, and the positions move with them."""
+        """Settle a batch of acknowledgements: each is stored or parked, and the offsets move with them."""
 
         started = self.now()
         answers: list[Acknowledgement] = []
@@ -108,7 +108,7 @@ class AcknowledgementHandler:
             self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park an answer that no attempt could settle; its command is told again, and escalated."""
+        """Park an acknowledgement that could not be settled; its command is sent again, and escalated."""
         now = self.now()
         self.observer.dead_lettered(
             park_message(ROLE, self.ledger, self.cipher, message, cause, advances, now)
@@ -121,7 +121,7 @@ class AcknowledgementHandler:
         settled: AcknowledgementResult,
         started: datetime,
     ) -> None:
-        """An answer that brings no trace belongs to its command's."""
+        """Record a span; an acknowledgement without a trace belongs to that of its command."""
         self.tracer.record_span(
             "settle",
             trace or trace_of_command(str(answer.command_id)),

@@ -32,10 +32,10 @@ class IntakeObserver(Protocol):
     """Receives what arrived."""
 
     def commands_received(self, judgements: Mapping[str, int]) -> None:
-        """So many commands arrived, by what became of them."""
+        """The number of commands that arrived, by the decision on them: carry out, expired and so on."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
-        """A message is no command of ours, and was not obeyed."""
+        """A message is not a valid command, was not carried out, and is parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

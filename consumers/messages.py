@@ -105,12 +105,12 @@ def arrival_time(message: Message, now: datetime) -> datetime:
 
 
 def is_dated(message: Message) -> bool:
-    """Whether its timestamp is the broker's own word, which no publisher can write."""
+    """Whether the broker set its timestamp, so that no publisher could."""
     return message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME and _timestamp(message) is not None
 
 
 def taken(message: Message, headers: Headers, read: datetime, seal: AeadCipher) -> datetime:
-    """When a message arrived, by nobody's claim: by the broker's word, or else when it was `read`.
+    """When a message arrived, by a time that no publisher can set: the broker's, or else `read`.
 
     One that was replayed from the dead letters arrived when it first did.
     """

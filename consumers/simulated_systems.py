@@ -1,4 +1,4 @@
-"""The simulated systems on the bus: they take in business events, obey commands and answer."""
+"""The simulated systems on Kafka: they store business events, and obey and acknowledge commands."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class SimulatedSystemsLoop:
     commands: Mapping[str, Topic]
     """The systems' command topics by name."""
     acknowledgements: Mapping[str, Topic]
-    """Where each system answers."""
+    """The systems' acknowledgement topics by system."""
     systems: SimulatedSystems
     sender: KafkaProducer
     verifier: VerifierProtocol
     """What tells commands of the deleter from others'."""
     signers: Mapping[str, SignerProtocol]
-    """What signs each system's answers."""
+    """What signs each system's acknowledgements."""
     now: Callable[[], datetime]
     _delayed: list[Reply] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class SimulatedSystemsLoop:
                     self._delayed.append(reply)
 
     def _reply(self, message: Message) -> Reply | None:
-        """The answer to a command that is proven to be one; what is not is not answered."""
+        """Return the acknowledgement of a command whose signature is valid; None for anything else."""
         topic = self.commands[str(message.topic())]
         key, value = to_bytes(message.key()), to_bytes(message.value())
         try:

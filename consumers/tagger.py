@@ -102,7 +102,7 @@ class TaggerHandler:
 
         def write(connection: Connection) -> None:
             offsets.advance_offsets(connection, ROLE, advances)
-            dead_letters.store(connection, large)  # the bus would refuse them, at every attempt
+            dead_letters.store(connection, large)  # Kafka would reject them at every attempt
             blind_spots.store_parked_events(connection, list(map(_parked_event, large)), None)
 
         self.ledger.run_in_transaction(write)
@@ -118,7 +118,7 @@ class TaggerHandler:
         return (self.database_now or self.now)()
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park what no attempt could tag or pass on: in the ledger, whatever the bus would take."""
+        """Park what no attempt could tag or pass on: in the ledger, whatever Kafka would accept."""
         now = self.now()
         letter = park_message(
             ROLE, self.ledger, self.cipher, message, cause, advances, now, _parked_event

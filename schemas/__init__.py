@@ -1,1 +1,1 @@
-"""What crosses the bus: events, topics and their encoding. Imports nothing from the rest of Termijn."""
+"""What crosses Kafka: events, topics and their encoding. Imports nothing from the rest of Termijn."""

@@ -10,7 +10,7 @@ class TermijnError(Exception):
 class MalformedEvent(TermijnError):
     """A message or a line of a file is not a CloudEvent; `key` names the attribute with the problem.
 
-    On the bus it is parked as a dead letter. The team that publishes it fixes it.
+    On Kafka it is parked as a dead letter. The team that publishes it fixes it.
     """
 
     def __init__(self, *, key: str, why: str) -> None:

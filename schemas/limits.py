@@ -22,7 +22,7 @@ MAX_TEXT: Final = 2_000
 MAX_DECIMAL: Final = 128
 """Characters of a decimal number."""
 MAX_COUNTS: Final = 1_000
-"""Names by which an answer counts rows."""
+"""Names by which an acknowledgement counts rows."""
 MAX_CORRECTIONS: Final = 500
 """Fields that one request corrects."""
 MAX_CORRECTED: Final = 400_000

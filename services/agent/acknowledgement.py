@@ -24,12 +24,12 @@ class AcknowledgementBuilder:
     system: str
     codec: Codec
     max_bytes: int
-    """The largest acknowledgement that the bus accepts, in bytes."""
+    """The largest acknowledgement that Kafka accepts, in bytes."""
 
     def build(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
         """Return the result as it is reported, and the acknowledgement; its id follows from its content.
 
-        A disclosure without a key to encrypt to, or too large for the bus, is reported as `failed`.
+        A disclosure without a key to encrypt to, or too large for Kafka, is reported as `failed`.
         """
         disclosure = None
         if command.action == "disclose" and result.status in ("done", "partial"):

@@ -1,4 +1,4 @@
-"""Sends the acknowledgements that wait in the inbox, until the bus has each of them."""
+"""Sends the acknowledgements that wait in the inbox, until Kafka has each of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _RETRY_SECONDS = 0.1
 
 
 class AcknowledgementPublisher(Protocol):
-    """Puts acknowledgements on the bus."""
+    """Publishes acknowledgements on Kafka."""
 
     def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
-        """Sign and send all of them; return once the bus has each, and raise when one fails."""
+        """Sign and send all of them; return once Kafka has each, and raise when one fails."""
 
 
 class SenderObserver(Protocol):
@@ -69,9 +69,9 @@ class AcknowledgementSender:
             self.observer.acknowledgements_sent(len(answers))
 
     def _replace_by_failed(self, answer: OutgoingAcknowledgement, cause: Exception) -> None:
-        """Report `failed` in the place of an acknowledgement that the bus always rejects.
+        """Report `failed` in the place of an acknowledgement that Kafka always rejects.
 
-        So it keeps no other one back. If the bus rejects `failed` as well, nothing is reported: the
+        So it keeps no other one back. If Kafka rejects `failed` as well, nothing is reported: the
         controller repeats the command, and escalates it.
         """
         why = describe_without_values(cause)

@@ -92,7 +92,7 @@ class LoadedConfig:
         return text
 
     def security(self) -> Security:
-        """Return how the bus is reached, with the password that the file refers to.
+        """Return how Kafka is reached, with the password that the file refers to.
 
         Raises:
             InvalidConfiguration: as for `text`, or a file that it names cannot be read.

@@ -87,7 +87,7 @@ class LimitsConfig(StrictModel):
     """The delay before the second try, in seconds; it doubles with each."""
     retry_cap_seconds: float = 60.0
     answer_bytes: int = 900_000
-    """The largest acknowledgement that the bus accepts, in bytes."""
+    """The largest acknowledgement that Kafka accepts, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +146,7 @@ class SqlConfig(StrictModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultConfig(StrictModel):
-    """The vault with the keys of encrypted fields: the system is the log itself."""
+    """The vault, for erasing from Kafka itself, by destroying the keys of encrypted fields."""
 
     url: str | SecretRef
     """The vault's database; destroying keys needs no master key."""

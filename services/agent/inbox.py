@@ -1,6 +1,6 @@
 """The agent's inbox: a database of the commands that were accepted, with their state and acknowledgement.
 
-A command is stored in one transaction with its offset on the bus, so it is neither lost nor stored twice.
+A command is stored in one transaction with its offset on Kafka, so it is neither lost nor stored twice.
 Its payload is encrypted, and deleted once the acknowledgement is sent. Only one process uses an inbox.
 """
 
@@ -46,7 +46,7 @@ _COLUMN = tables.entry.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedCommand:
-    """A command from the bus whose signature by the controller is verified."""
+    """A command from Kafka whose signature by the controller is verified."""
 
     command: Command
     key: bytes | None

@@ -48,7 +48,7 @@ class InboxEntry:
     """The message's key and value, encrypted; None once the acknowledgement is sent."""
     status: Status | None = None
     answer: bytes | None = None
-    """The acknowledgement as it is on the bus; no person is named in clear."""
+    """The acknowledgement as it is on Kafka; no person is named in clear."""
     answered_at: datetime | None = None
     """When it was last acknowledged, UTC."""
     delivered: bool = True

@@ -1,4 +1,4 @@
-"""Tombstones: what stays of a purged subject, readable only together with the subject's name.
+"""Tombstones: what the ledger keeps of a subject after the purge, encrypted under the subject's name.
 
 A lookup key is a keyed hash of the name. A tombstone is encrypted with a key derived from the key file and
 the name itself: the ledger and its key file together reveal neither whose it is nor what it contains.

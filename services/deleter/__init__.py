@@ -1,1 +1,1 @@
-"""The deleter: claims what is due, tells the systems, and goes on until each has answered."""
+"""The deleter: claims what is due, and sends each system its commands until it acknowledges them."""

@@ -47,10 +47,10 @@ class UnknownCommand(TermijnError):
 
 
 class ReusedAcknowledgement(TermijnError):
-    """A system gave two answers the same id; the later one is parked as a dead letter.
+    """A system gave two acknowledgements the same id; the later one is parked as a dead letter.
 
-    It does not count, so that its command stays open. Whoever runs the system has it give each answer
-    an id of its own; the command is sent again, and answered again.
+    It does not count, so that its command stays open. The system's owner corrects it, so that each
+    acknowledgement has an id of its own; the command is sent and acknowledged again.
     """
 
     def __init__(self, system: str) -> None:

@@ -1,4 +1,4 @@
-"""Activate another policy: what only the old one asked for is cancelled or recalled with it."""
+"""Activate another policy: what only the old one requires is withdrawn, also where it was already sent."""
 
 from __future__ import annotations
 

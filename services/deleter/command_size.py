@@ -1,4 +1,4 @@
-"""Sizes: no command is larger than the bus takes; more records than that are another command."""
+"""Sizes: no command is larger than Kafka accepts; more records than that are another command."""
 
 from __future__ import annotations
 

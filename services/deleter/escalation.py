@@ -1,4 +1,4 @@
-"""What becomes of a command without a final answer: it is escalated, or closed by an operator."""
+"""What becomes of a command without a final acknowledgement: it is escalated, or closed by an operator."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def close_command(connection: Connection, command_id: UUID, now: datetime) -> St
     if command is None:
         raise UnknownCommand(command_id)
     closed = [command]
-    if command.action == "recall":  # what it recalls would wait for its answer without end
+    if command.action == "recall":  # what it recalls would wait for its acknowledgement without end
         about = tables.command.c.command_id == command.supersedes
         waiting = tables.command.c.state == "recalling"
         query = select(tables.command).where(about, waiting).with_for_update()

@@ -43,7 +43,7 @@ class CommandNotRetryable(TermijnError):
 
 
 def retry(connection: Connection, command_id: UUID, policy: Policy, now: datetime) -> None:
-    """Have a command told again at once that was refused, or is out and not answered to its end.
+    """Send a command again at once that was refused, or was sent and has no final acknowledgement.
 
     Raises:
         UnknownCommand: there is no such command.
@@ -63,7 +63,7 @@ def retry(connection: Connection, command_id: UUID, policy: Policy, now: datetim
 
 
 def retry_all(connection: Connection, system: str, policy: Policy, now: datetime) -> int:
-    """Have all told again that a system refused, or was told and has not answered to its end; how many.
+    """Send again all that a system refused or has not finally acknowledged, and return how many.
 
     A controller's refusals are final, and left out.
 

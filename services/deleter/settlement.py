@@ -203,7 +203,7 @@ class _AcknowledgementBatch:
                 outbox.schedule_rescan(self._connection, command.command_id, self._now)
 
     def _end_recalls(self, original: UUID) -> list[AcknowledgedCommand]:
-        """Return the recalls of a command that was itself answered: they have nothing left to recall."""
+        """Return the recalls of a command that was acknowledged: they have nothing left to recall."""
         recalls = [self._commands[recall] for recall in self._recalls[original]]
         return [
             recall.after("clock_changed" if recall.state == "unsent" else "done", self._now)

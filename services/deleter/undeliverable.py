@@ -1,7 +1,7 @@
 """Set aside a command that Kafka rejects at every attempt, so that it holds up no other.
 
-It stays outstanding and is escalated at once, on record, until the bus takes it or an operator closes it;
-it is tried again as seldom as any repetition.
+It stays outstanding and is escalated at once, with an entry in the operators' log, until Kafka accepts it
+or an operator closes it; it is sent again as seldom as any repetition.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.ledger.command_state import State
 from services.storage.operator_log import log_operator_action
 
 UNDELIVERABLE: Final = "undeliverable"
-"""The outcome of a command that the bus does not take; an answer replaces it."""
+"""The outcome of a command that Kafka rejects; an acknowledgement replaces it."""
 _OPERATOR = "termijn"
 _UNSETTLED_STATES: Final[tuple[State, ...]] = ("unsent", "sending", "sent")
 
@@ -25,9 +25,9 @@ _UNSETTLED_STATES: Final[tuple[State, ...]] = ("unsent", "sending", "sent")
 def set_aside(
     connection: Connection, command: UUID, why: str, now: datetime, again: timedelta
 ) -> str | None:
-    """Escalate a command that the bus does not take, and try it again after so long; its system.
+    """Escalate a command that Kafka rejects, try it again after `again`, and return its system.
 
-    Nothing, where it is settled or recalled meanwhile.
+    Return None, and change nothing, if it is settled or recalled meanwhile. `now` is UTC.
     """
     column = tables.command.c
     query = select(column.system, column.outcome, column.escalated_at)

@@ -42,7 +42,7 @@ _EpochsByCommand = Mapping[UUID, Sequence[tuple[str, UUID, int]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationResult:
-    """What one look at the answers came to."""
+    """The result of one step of verification."""
 
     verifies: tuple[UUID, ...]
     """Commands that have a system read again what it has erased or pseudonymised."""
@@ -52,7 +52,7 @@ class VerificationResult:
 
 
 NO_RESULT = VerificationResult(verifies=(), repeated=(), handled=0)
-"""What a look comes to when nothing has to follow."""
+"""The result of a step when nothing has to follow."""
 
 
 class BackupTooOld(TermijnError):
@@ -74,7 +74,7 @@ class BackupTooOld(TermijnError):
 def verify_commands(
     connection: Connection, policy: Policy, now: datetime, *, limit: int
 ) -> VerificationResult:
-    """Write what has to follow on up to `limit` answers by `now`, UTC: a check, or a repetition.
+    """Write what has to follow up to `limit` acknowledgements by `now`, UTC: a check or a repetition.
 
     A check names the records of what it checks, and its id. A repetition has an id of its own and names
     what it supersedes; where a clock has moved since, there is none: the facts decide anew.
@@ -135,7 +135,7 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
 
 
 def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) -> list[CommandRow]:
-    """The commands on whose answers something has to follow; they and their subjects are locked."""
+    """The commands whose acknowledgements something has to follow; they and their subjects are locked."""
     column = tables.command.c
     due = (column.follow_up_at <= now, column.follow_up_at.is_not(None))
     seen = connection.execute(

@@ -1,4 +1,4 @@
-"""What is not sent while a parked event could forbid it (`ledger.blind_spots`)."""
+"""Commands that wait because a parked event might forbid them (`ledger.blind_spots`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decision fields as canonical JSON: the form in which the bus and the ledger keep them."""
+"""Decision fields as canonical JSON: the form in which Kafka and the ledger keep them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Dry run of publishing: what would happen to each event of a file, without Kafka and without a ledger.
 
-Each event is encoded as for the bus and then checked by the code of the tagger and the recorder. Only the
+Each event is encoded as for Kafka and then checked by the code of the tagger and the recorder. Only the
 ledger knows an id that an earlier event with other content has taken; a dry run does not.
 """
 

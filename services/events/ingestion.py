@@ -1,4 +1,4 @@
-"""Decode tagged events from the bus, and plan what each becomes in the ledger."""
+"""Decode tagged events from Kafka, and plan what each becomes in the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make the tagged event of a business message, with a template if its shape is known.
+"""Create the tagged event of a business message, reusing the result for events with the same fields.
 
 The fast path with a template and the slow path give the same bytes. The slow path makes the template from
 the first event of a shape, and it is used only if it gives the same bytes for that event.

@@ -47,7 +47,7 @@ class EvidenceBroken(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedHead:
-    """A head that was saved elsewhere as one line of JSON, with its signature."""
+    """The signed last hash of the log (*head*), which was saved outside Termijn as one line of JSON."""
 
     head: Head
     key_id: str

@@ -33,7 +33,7 @@ from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 from services.storage.database import describe_error
 
 RETRYABLE_ERRORS: Final = (KafkaUnavailable, DeliveryFailed, RegistryUnavailable, DBAPIError)
-"""What a role outlives: the bus, the registry or the ledger is away, or has refused something. Nothing was
+"""What a role outlives: Kafka, the registry or the ledger is away, or has refused something. Nothing was
 lost, and nothing was done by halves."""
 
 Verdict = Literal["passing", "poison", "suspect", "fatal"]

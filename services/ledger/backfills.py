@@ -1,9 +1,10 @@
-"""Backfills: years of history come in, and nothing is erased on the spot.
+"""Imports of old events: they are recorded, but nothing is erased until an operator releases them.
 
-What an import brought is recorded and held back: its records, and the clocks whose anchor it decided. The
-forecast says what would leave at once; a named operator releases it. Live events that are too old
-(`services.events.history`) are held back likewise, in groups; but what they say of a person, and what
-starts a clock, counts at once: it can only protect, or is that person's own word.
+Of an import the records are held back, and the clocks whose anchor it decided. The forecast shows what
+would be erased at once; a named operator releases it. Live events that are too old
+(`services.events.history`) are held back in the same way, in groups. But their privacy events, such as a
+consent or a legal hold, and their starts of clocks count at once: they can only protect, or are that
+person's own wish.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class BatchBackfills:
 def find_backfills(
     connection: Connection, plans: Sequence[IngestionPlan], now: datetime
 ) -> BatchBackfills:
-    """What holds these events back; what begins with them is noted."""
+    """Return what holds these events back, and store imports and groups that start with them."""
     names = {one.event.backfill for one in plans if one.event.backfill}
     imports = _unreleased_backfills(connection, names, now)
     old = {one.history for one in plans if one.history and one.event.backfill not in imports}
@@ -74,7 +75,7 @@ def find_backfills(
 
 
 def _open_groups(connection: Connection, groups: Set[str], now: datetime) -> Mapping[str, str]:
-    """By each group the one that takes its place now: what was released takes nothing in any more."""
+    """Return the open group for each group, by name; a released one is closed, another follows."""
     found: dict[str, str] = {}
     number = 1
     while left := groups - found.keys():
@@ -88,7 +89,7 @@ def _open_groups(connection: Connection, groups: Set[str], now: datetime) -> Map
 def _unreleased_backfills(
     connection: Connection, backfills: Collection[str], now: datetime
 ) -> set[str]:
-    """Those of the names that are not released; one that is new is noted as begun."""
+    """Return those of the names that are not released; store a new one as started now."""
     rows = [
         {"backfill": one, "started_at": now, "released_at": None, "operator": None}
         for one in sorted(backfills)

@@ -1,4 +1,4 @@
-"""Catch-up check: nothing is claimed while a legal hold or a reinstatement may be unread on Kafka.
+"""Catch-up check: nothing is claimed while an event that forbids an erasure may be unread on Kafka.
 
 How far the business topics go is read first; the tagger must have passed that; then how far it has
 written, and the recorder must have passed that. What is published later was not known when the round
@@ -28,7 +28,7 @@ _NO_OFFSETS: Final[Mapping[Partition, int]] = MappingProxyType({})
 
 
 class TopicLister(Protocol):
-    """The bus, as far as sight looks at it."""
+    """What the check reads from Kafka."""
 
     def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
         """Those of the topics that are there, with what the brokers tell of them."""
@@ -36,7 +36,7 @@ class TopicLister(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaCatchUpCheck:
-    """Compares what is on the bus with what the ledger has recorded."""
+    """Compares what is on Kafka with what the ledger has recorded."""
 
     ledger: Database
     bus: TopicLister
@@ -53,7 +53,7 @@ class KafkaCatchUpCheck:
     """The partitions that any broker has ever shown, by topic and its id: another may lag behind it."""
 
     def lagging_partitions(self, sent: Mapping[Partition, int] = _NO_OFFSETS) -> Sequence[str]:
-        """What may not be recorded of all that was on the bus when this was called; nothing: all is.
+        """What may not be recorded of all that was on Kafka when this was called; nothing: all is.
 
         Each names the role that has not read it, the topic and partition, and what is odd about it, if
         it is not only unread. A gap that waits to be accepted is one, and so is a log that is shorter

@@ -66,7 +66,7 @@ RELEASED: tuple[State, ...] = ("cancelled", "recalled", "closed")
 class IllegalTransition(TermijnError):
     """A command cannot go from here to there; nothing was changed.
 
-    It shows a fault in Termijn, or a system that answers what it was not asked.
+    It shows a fault in Termijn, or a system that acknowledges what it was not commanded.
     """
 
     def __init__(self, state: State, event: CommandEvent) -> None:
@@ -126,5 +126,5 @@ def next_state(state: State, event: CommandEvent) -> State:
     settled = state in SETTLED and state != "refused"
     settled = settled and event not in _CONTRADICTIONS.get(state, ())
     if settled and event not in ("sending", "sent", "closed_by_operator"):
-        return state  # a late or repeated answer, or a move of the clock: what is settled stands
+        return state  # a late or repeated acknowledgement, or a move of the clock: what is settled stands
     raise IllegalTransition(state, event)

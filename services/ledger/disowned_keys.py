@@ -1,4 +1,6 @@
-"""Undo what events did to clocks by a key that, as was decided, belongs to another subject.
+"""Reset retention clocks that were moved by events of the wrong subject.
+
+An operator decided which subject a key belongs to, such as an order number.
 
 A clock that such a key names (a ticket's, an application's) is the owner's. A stranger's move of it does
 not count: one that was the last is undone, and later ones are passed over.

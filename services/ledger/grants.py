@@ -1,4 +1,4 @@
-"""Which role may do what with which table of the ledger on PostgreSQL. Pure: one table, and what follows.
+"""The table of database privileges of each role (PostgreSQL).
 
 Each role is a role of the database as well, so that none can do another's work: the tagger forges no
 command, and only the deleter deletes a record. Locking a row takes the right to update something of it, and
@@ -43,10 +43,10 @@ _ADD: Final = Grant(insert=True)
 _WRITE_ONLY: Final = Grant(select=False, insert=True)
 """It may write and not read."""
 _PARK: Final = Grant(select=("dead_letter_id", "state"), insert=True)
-"""It parks, and sees of what others have parked whether that waits."""
+"""It may park dead letters, and read only the state of others'."""
 _CLOCK: Final = tuple(c.name for c in metadata.tables["clock"].c if c.name != "clock_id")
 _CANCELLED: Final = ("state", "next_attempt_at", "settled_at")
-"""What changes of a command when it is taken back."""
+"""The columns of a command that change when it is cancelled or recalled."""
 _SETTLED: Final = (*_CANCELLED, "escalated_at", "outcome", "follow_up_at")
 
 _ALL: Final[Mapping[str, Grant]] = {
@@ -59,13 +59,13 @@ _READER: Final[Mapping[str, Grant]] = {
     "gap": Grant(insert=True, update=("low", "high", "found_at")),
     "dead_letter": _PARK,
 }
-"""Who reads the bus."""
+"""A role that reads Kafka."""
 _WRITER: Final[Mapping[str, Grant]] = {"active_policy": _ADD, "evidence_pending": _WRITE_ONLY}
-"""Who writes what follows from a policy: the first that an empty ledger sees becomes the active one."""
+"""A role that writes what a policy decides: the first policy of an empty ledger becomes the active one."""
 _SUBJECT_FACTS: Final[Mapping[str, Grant]] = dict.fromkeys(
     ("event", "record", "clock", "act", "acknowledgement"), _READ
 )
-"""What is read to say how it stands with a person."""
+"""What is read to compute a subject state."""
 
 GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
     "tagger": {**_READER, "active_policy": _READ, "parked_event": _ADD},

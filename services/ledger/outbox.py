@@ -290,7 +290,7 @@ def schedule_rescan(connection: Connection, command: UUID, at: datetime) -> None
 
 
 def resend_outstanding(connection: Connection, now: datetime) -> None:
-    """Make every command that was sent and not answered due again: its Kafka cluster is gone."""
+    """Make every command that was sent and not acknowledged due again: its Kafka cluster is gone."""
     column = tables.command.c
     connection.execute(
         update(tables.command)

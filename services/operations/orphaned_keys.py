@@ -1,4 +1,4 @@
-"""Find the keys of encrypted fields that no command will destroy: their data in Kafka has no term.
+"""Find encryption keys that no planned erasure will destroy: their data on Kafka has no term.
 
 A key is created before its event is published. It is orphaned if the event never reaches the ledger, if the
 policy no longer has a holding of the event in the key's system, or if a backup of the vault restored it.

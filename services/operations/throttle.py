@@ -1,4 +1,4 @@
-"""Run periodic work of a role's loop at most every few seconds, and never at a scrape."""
+"""Run periodic work of a role's loop at most every few seconds, never while metrics are read."""
 
 from __future__ import annotations
 

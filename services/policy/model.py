@@ -141,9 +141,9 @@ class System(StrictModel):
     lead_time: str = "PT24H"
     """How long it needs to erase: its command leaves this long before `erase_by`. Exact period."""
     acknowledge_within: str = "PT24H"
-    """How long after a command its answer may take before that is escalated. Exact period."""
+    """How long its acknowledgement of a command may take before that is escalated. Exact period."""
     reread: Literal["system", "attested"] = "system"
-    """Whether it reads again what it has erased; `attested`: it cannot, its answer is the only proof."""
+    """Whether it reads again what it erased; `attested`: it cannot, its acknowledgement is the proof."""
     verify_after: str = "PT0S"
     """How long after an erasure it is asked to read again. Exact period."""
     holds: Literal["data", "keys"] = "data"
@@ -320,7 +320,7 @@ class EventType(StrictModel):
     """The CloudEvents sources that may publish it: each in full, or a prefix with `*` at its end.
     Events of other sources are parked. Without it every source may publish."""
     encrypted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Fields that are encrypted on the bus, such as `lines[].product`, each with the systems that hold
+    """Fields that are encrypted on Kafka, such as `lines[].product`, each with the systems that hold
     its keys: it can be read while one of them has its key."""
     plain: tuple[str, ...] = ()
     """Other fields, which identify no person once the encrypted ones are unreadable, and stay in clear."""

@@ -42,7 +42,7 @@ class ResponderObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestResponder:
-    """Decides on requests in one process; packages for access and portability wait for a person."""
+    """Decides on requests in one process; packages for access and portability wait for an operator."""
 
     ledger: Database
     policy: Policy

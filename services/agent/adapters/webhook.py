@@ -51,7 +51,7 @@ def hmac_headers(secret: bytes) -> BodySigner:
 
 
 def ed25519_headers(signer: SignerProtocol, url: str) -> BodySigner:
-    """Return a signer for `termijn-signature: ed25519=<hex>`: as on the bus, over url, timestamp, body."""
+    """Return a signer for `termijn-signature: ed25519=<hex>`: as on Kafka, over url, timestamp, body."""
 
     def sign(body: bytes, now: datetime) -> Mapping[str, str]:
         at = str(int(now.timestamp()))

@@ -1,4 +1,4 @@
-"""The outbox of commands with its history: what systems were sent, and what they answered."""
+"""The outbox of commands with its history: what systems were sent, and what they acknowledged."""
 
 from __future__ import annotations
 

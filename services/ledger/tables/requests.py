@@ -18,7 +18,8 @@ request_key = Table(
     Column("made_at", UtcDateTime, nullable=False),
     Column("destroyed_at", UtcDateTime),
 )
-"""The key pair of a request, its private part sealed. Without that nothing encrypted to it can be read."""
+"""The key pair of a request. The private key is encrypted with the requests' key; once it is deleted,
+nothing that is encrypted for the request can be decrypted."""
 
 disclosure = Table(
     "disclosure",

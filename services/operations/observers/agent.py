@@ -43,7 +43,7 @@ class AgentObserver(ConsumerObserver):
         self.log.warning("could not send acknowledgements", why=why.partition("\n")[0])
 
     def purged(self, commands: int) -> None:
-        """Log how many answered commands were purged from the inbox."""
+        """Log how many acknowledged commands were purged from the inbox."""
         if commands:
             self.log.info("purged answered commands", commands=commands)
 

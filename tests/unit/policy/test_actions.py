@@ -40,7 +40,7 @@ def test_every_check_has_its_reason() -> None:
 
 
 def test_the_schema_names_the_same_actions() -> None:
-    """What crosses the bus, in the newest version."""
+    """What crosses Kafka, in the newest version."""
     folder = files("schemas") / "retention"
     newest = max(one.name for one in folder.iterdir() if one.name.startswith("command."))
     schema = json.loads((folder / newest).read_text("utf-8"))
