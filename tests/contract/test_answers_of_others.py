@@ -19,6 +19,7 @@ from schemas.codec import Codec, load
 from services.crypto.envelope import AeadCipher
 from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.settlement import AcknowledgementResult
+from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import tables
 from services.storage.database import Database
@@ -68,7 +69,7 @@ class Role:
     reasons: list[tuple[str, str]] = field(default_factory=list)
     repeated: list[bool] = field(default_factory=list)
     read: int = 0
-    spans: Any = None
+    tracer: Tracer = NO_TRACER
 
     def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         self.repeated.append(settled.repeated)
@@ -81,7 +82,6 @@ class Role:
 
     def handle(self, *messages: Message) -> None:
         """One batch off the bus."""
-        more = {"spans": self.spans} if self.spans else {}
         work = AcknowledgementHandler(
             policy=POLICY,
             codec=CODEC,
@@ -94,7 +94,7 @@ class Role:
             cipher=AeadCipher(bytes(32)),
             observer=self,
             now=lambda: NOW,
-            **more,
+            tracer=self.tracer,
         )
         log = PartitionId(cluster_id="c", topic="acks", topic_id="t", partition=0)
         before, self.read = self.read or None, self.read + len(messages)
@@ -216,7 +216,7 @@ def test_an_answer_sent_again_counts_once(role: Role) -> None:
 
 def test_each_answer_keeps_its_own_trace(role: Role) -> None:
     """Two systems' answers with one id, in one batch."""
-    role.spans = _Traces()
+    role.tracer = tracer = _Traces()
     traces = {one: f"00-{number:032x}-{number:016x}-01" for number, one in enumerate(SYSTEMS, 1)}
     role.handle(
         *(
@@ -224,4 +224,4 @@ def test_each_answer_keeps_its_own_trace(role: Role) -> None:
             for one in SYSTEMS
         )
     )
-    assert role.spans.of == {"orders": f"{1:016x}", "psp": f"{2:016x}"}
+    assert tracer.of == {"orders": f"{1:016x}", "psp": f"{2:016x}"}
