@@ -28,6 +28,8 @@ test: lint servers ## lint, the servers that tests need, every test; WORKERS=2 a
 quick: install ## tests without servers: unit, pages, contract on SQLite
 	$(BIN)/python -m pytest -m "not kafka and not postgres and not chaos" tests/unit tests/docs tests/contract
 
+chaos: export TERMIJN_CHAOS_ERASURES ?= 2500
+chaos: export TERMIJN_CHAOS_COMPANIES ?= 3264
 chaos: install servers ## properties and state machines for long, and what kills servers
 	$(BIN)/python -m pytest --hypothesis-profile=chaos --timeout=14400 tests/unit tests/contract tests/chaos
 
