@@ -161,4 +161,8 @@ def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
 
 def _place(loc: tuple[int | str, ...]) -> DocumentPath:
     """Return the path of a problem in the file, without the alternative that pydantic tried there."""
-    return tuple(part for part in validation_path(loc) if str(part) not in _ALTERNATIVES)
+    return tuple(
+        part
+        for part in validation_path(loc)
+        if str(part) not in _ALTERNATIVES and not str(part).startswith("literal[")
+    )

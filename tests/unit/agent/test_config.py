@@ -169,6 +169,13 @@ def test_a_problem_is_named_without_the_alternative_that_was_tried(tmp_path: Pat
     assert "adapter.sql.tables.orders.restrict.flag" in keys
 
 
+def test_a_problem_with_one_of_several_words_is_named_at_its_key(tmp_path: Path) -> None:
+    """The allowed word is not a key of the file."""
+    found = problems(tmp_path, FILE.replace("erase: delete", "erase: remove"))
+    assert {problem.partition(": ")[0] for problem in found} == {"15"}
+    assert {problem.split(": ")[1] for problem in found} == {"adapter.sql.tables.orders.erase"}
+
+
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
     """Whoever mends one need not wait for the next."""
     text = FILE.replace("erase: delete", "erase: {set: {name: null}}").replace(
