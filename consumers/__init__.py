@@ -1,1 +1,1 @@
-"""The roles that read the bus: thin loops around what `services` does."""
+"""The roles that read Kafka: each is a loop that passes messages to functions of `services`."""

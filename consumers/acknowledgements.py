@@ -1,4 +1,4 @@
-"""The handler of acknowledgements: they are applied in one transaction with the offsets."""
+"""The acknowledgements role: it stores the systems' reports, in one transaction with the Kafka offsets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROLE: Final = "acknowledgements"
 
 
 class AcknowledgementObserver(Protocol):
-    """Receives what became of acknowledgements."""
+    """Receives what was done with acknowledgements: metrics and logs."""
 
     def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
         """An acknowledgement was applied to its command."""
@@ -47,14 +47,14 @@ class AcknowledgementObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgementHandler:
-    """The work of the acknowledgements role."""
+    """Handles the batches of the acknowledgements role."""
 
     policy: Policy
     codec: Codec
     topics: Mapping[str, tuple[Topic, str]]
     """Each topic with the system whose acknowledgements it has."""
     verifiers: Mapping[str, VerifierProtocol]
-    """By system, what verifies its acknowledgements."""
+    """By system, the verifier of its acknowledgements."""
     ledger: Database
     cipher: AeadCipher
     observer: AcknowledgementObserver
@@ -62,7 +62,7 @@ class AcknowledgementHandler:
     tracer: Tracer = NO_TRACER
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Settle a batch of acknowledgements: each is stored or parked, and the offsets move with them."""
+        """Apply a batch of acknowledgements: each is stored or parked, together with the offsets."""
 
         started = self.now()
         answers: list[Acknowledgement] = []
@@ -108,7 +108,7 @@ class AcknowledgementHandler:
             self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park an acknowledgement that could not be settled; its command is sent again, and escalated."""
+        """Park an acknowledgement that could not be applied; its command is sent again, and escalated."""
         now = self.now()
         self.observer.dead_lettered(
             park_message(ROLE, self.ledger, self.cipher, message, cause, advances, now)

@@ -1,4 +1,4 @@
-"""The handler of the agent: verified commands go into its inbox with the offsets, the rest is parked."""
+"""The agent beside a system reads its commands: verified ones go into its inbox, others are parked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROLE = "agent"
 
 
 class IntakeObserver(Protocol):
-    """Receives what arrived."""
+    """Receives the commands and dead letters that arrived."""
 
     def commands_received(self, judgements: Mapping[str, int]) -> None:
         """The number of commands that arrived, by the decision on them: carry out, expired and so on."""
@@ -40,18 +40,18 @@ class IntakeObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandIntake:
-    """The work of the agent's loop."""
+    """Handles the batches of an agent."""
 
     inbox: Inbox
     codec: Codec
     verifier: VerifierProtocol
-    """What tells the controller's commands from others'."""
+    """Verifies that commands are the controller's."""
     cipher: AeadCipher
     observer: IntakeObserver
     now: Callable[[], datetime]
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Take a batch in: each message is a command or parked, and the positions move with them."""
+        """Store a batch: each message is a command or is parked, in one transaction with the offsets."""
         now = self.now()
         arrivals: list[ReceivedCommand] = []
         letters: list[DeadLetter] = []
@@ -71,7 +71,7 @@ class CommandIntake:
             self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park a command that no attempt could take in; the controller repeats it, and escalates."""
+        """Park a command that no attempt could store; the controller repeats it, and escalates."""
         ledger, now = self.inbox.ledger, self.now()
         self.observer.dead_lettered(
             park_message(ROLE, ledger, self.cipher, message, cause, advances, now)

@@ -1,7 +1,7 @@
-"""Applying a batch: all at once, and where one message of it can never be applied, by halves.
+"""Apply a batch of messages: all at once, or in halves if one of them can never be applied.
 
-The halves keep the order of the log, and each moves the positions past its own messages: what was applied
-is never read again, and what was not is never passed over.
+The halves keep the order of the log, and each advances the offsets past its own messages. So a message that
+was applied is never read again, and a message that was not applied is never skipped.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _Numbered = tuple[int, Message]
 
 
 class BatchHandler(Protocol):
-    """What a role does with a batch."""
+    """Handles batches of messages for a role."""
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Do all of it, and move the positions with it; or raise, and nothing of it counts."""
+        """Apply the whole batch and advance the offsets; or raise, and nothing is applied."""
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park one message that can never be applied, and move the positions with it."""
+        """Park one message that can never be applied, and advance the offsets past it."""
 
 
 def apply_batch(
@@ -44,10 +44,10 @@ def apply_batch(
     advances: Sequence[OffsetAdvance],
     wait_before_retry: Callable[[], None],
 ) -> None:
-    """Let the work apply a batch; a message that fails by itself at every attempt is parked.
+    """Let the handler apply a batch; a message that alone fails at every attempt is parked.
 
     Raises:
-        Whatever passes by itself, or ends the role; what was applied by then counts.
+        Exception: a temporary or fatal error of the handler; messages applied before it stay applied.
     """
     moving = _BatchOffsets(advances)
     last = len(messages) - 1
@@ -78,12 +78,12 @@ def park_message(
     describe: Callable[[DeadLetter], ParkedEvent] | None = None,
     tombstone_cipher: TombstoneCipher | None = None,
 ) -> DeadLetter:
-    """Park one message in the ledger, sealed, in one transaction with the positions.
+    """Park one message in the ledger, encrypted, in one transaction with the offsets.
 
-    Where it may be an event, `seen` says what can be seen of it: it may have forbidden an erasure.
+    If it may be an event, `seen` returns what can be read of it, since it may forbid an erasure.
 
     Raises:
-        DeadLetterNotStored: that fails too, and will again: the role stops.
+        DeadLetterNotStored: parking fails permanently as well; the role stops.
     """
     letter = build_dead_letter(
         role, message, Unprocessed(describe_without_values(cause)), cipher, now
@@ -107,14 +107,14 @@ def park_message(
 
 
 class _BatchOffsets:
-    """How far each log has been applied within a batch."""
+    """How far each partition has been applied within a batch."""
 
     def __init__(self, advances: Sequence[OffsetAdvance]) -> None:
         self._whole = {(one.log.topic, one.log.partition): one for one in advances}
         self._at = {place: one.expected for place, one in self._whole.items()}
 
     def advances_past(self, messages: Sequence[Message], *, all_of_it: bool) -> list[OffsetAdvance]:
-        """The advances past these messages; with `all_of_it` also past what follows them."""
+        """Return the advances past these messages; with `all_of_it` to the end of the batch."""
         ends: dict[tuple[str, int], int] = {}
         for message in messages:
             place = (str(message.topic()), int(message.partition() or 0))
@@ -128,6 +128,6 @@ class _BatchOffsets:
         ]
 
     def mark_applied(self, moved: Sequence[OffsetAdvance]) -> None:
-        """These advances are in the ledger."""
+        """Note that these advances are in the ledger."""
         for one in moved:
             self._at[one.log.topic, one.log.partition] = one.next

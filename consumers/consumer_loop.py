@@ -1,9 +1,9 @@
-"""The one loop of every role that reads the bus: poll a batch, let the work apply it, go on.
+"""The loop of every role that reads Kafka: poll a batch of messages, let the role handle it, repeat.
 
-Positions are the ledger's, given in `assign`, and move in the transaction of what the batch wrote; the
-offset moves last. A batch that cannot be applied is read again, never skipped; one that fails the same way
-each time is halved until the guilty message is alone and parked (`consumers.batch_application`). A log
-that has lost what was not read stops the role.
+Offsets are stored in the ledger, passed to Kafka in `assign`, and advanced in the transaction that writes
+the result of the batch. A batch that cannot be applied is read again, never skipped. A batch that fails the
+same way each time is halved until the message that causes it is alone and parked
+(`consumers.batch_application`). The role stops if Kafka has deleted messages that were not read.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _FATAL_ERRORS = (
 
 
 class _Stopping(BaseException):
-    """The role is told to stop while a batch is tried again; nothing of it counts."""
+    """The role has to stop while a batch is being retried; nothing of the batch is applied."""
 
 
 class OffsetsLost(TermijnError):
-    """The log has lost what the role had not read, or is another log; the role has stopped.
+    """Kafka deleted messages before the role read them, or replaced the topic; the role has stopped.
 
-    The operator finds out what was lost, has it published again where possible, and accepts each gap
+    The operator finds out what was lost, has it published again if possible, and accepts each gap
     with `termijn gaps accept`; then the role is started again.
     """
 
@@ -74,7 +74,7 @@ class ConsumerLoopObserver(LoopObserver, Protocol):
         """A batch was applied."""
 
     def lag_measured(self, topic: str, partition: int, messages: int) -> None:
-        """How many messages of a partition are not read yet."""
+        """This many messages of a partition are not read yet."""
 
     def gap_found(self, gap: OffsetGap) -> None:
         """Kafka deleted messages before they were read."""
@@ -99,7 +99,7 @@ class ConsumerLoop:
     _stored_offsets: dict[Partition, int | None] = field(default_factory=dict)
     _gaps: list[OffsetGap] = field(default_factory=list)
     _second_consumer: Consumer | None = None
-    """Reads again what the first has passed over."""
+    """Reads the offsets again that the first consumer skipped."""
     _has_assignment: bool = False
     _paused: bool = False
 
@@ -107,11 +107,11 @@ class ConsumerLoop:
         """Run until `stop` is set.
 
         Raises:
-            OffsetsLost: something that was not read is gone.
+            OffsetsLost: messages were deleted before they were read.
             KafkaAccessDenied: the broker does not let the role read.
         """
         while not stop.is_set():
-            # A consumer of its own after each failure: one that unsubscribes and subscribes again
+            # A new consumer after each failure: one that unsubscribes and subscribes again
             # makes librdkafka abort the process if it is closed meanwhile.
             consumer = self.bus.open_consumer(self.group)
             try:
@@ -148,14 +148,14 @@ class ConsumerLoop:
         advances = self._advances()
         if advances:
             apply_batch(self.handler, messages, advances, lambda: self._wait_before_retry(stop))
-        self._raise_on_gap()  # after what was read before them: it is nowhere else any more
+        self._raise_on_gap()  # after applying the messages read before the gap, which may be deleted by now
         for one in advances:
             self._stored_offsets[one.log.topic, one.log.partition] = one.next
         if messages:
             self.observer.batch_applied(len(messages), monotonic() - started)
 
     def _wait_before_retry(self, stop: Event) -> None:
-        """Between two tries of a batch that fails by itself."""
+        """Wait between two attempts of a batch that fails on its own."""
         self.observer.batch_retried(
             "a batch fails by itself, and is tried again before it is halved"
         )
@@ -164,7 +164,7 @@ class ConsumerLoop:
             raise _Stopping
 
     def _drop_stale(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
-        """The messages that are ours and next; whatever a rebalance left behind is dropped."""
+        """Return the next messages of the assigned partitions; drop those from before a rebalance."""
         fresh = []
         passed_over: dict[Partition, list[range]] = {}
         for message in polled:
@@ -196,7 +196,7 @@ class ConsumerLoop:
         if self._second_consumer is None:
             self._second_consumer = self.bus.open_consumer(
                 self.group
-            )  # it joins no group: it is told what to read
+            )  # it joins no group: its partitions are assigned
         read_skipped(self._second_consumer, passed_over)
 
     def _advances(self) -> list[OffsetAdvance]:
@@ -217,7 +217,7 @@ class ConsumerLoop:
                 self._add_gap(self._partition_ids[place], self._next_offsets[place], low, high)
         elif (
             place in self._partition_ids
-        ):  # librdkafka goes on behind what it cannot unpack: read it again
+        ):  # librdkafka skips messages that it cannot unpack: read them again
             raise KafkaUnavailable(f"read {place[0]}[{place[1]}]", error.str())
         elif error.code() not in _UNKNOWN_TOPIC_ERRORS:
             self.observer.batch_retried(error.str())
@@ -226,7 +226,7 @@ class ConsumerLoop:
         self._has_assignment = True
         ids = self.bus.topic_ids({one.topic for one in partitions})
         for one in partitions:
-            if one.topic not in ids:  # another broker has it already: without its id it is no log
+            if one.topic not in ids:  # only another broker knows it so far, and its id is needed
                 raise KafkaUnavailable(f"describe {one.topic}", "the broker does not show it yet")
             log = PartitionId(
                 cluster_id=self.bus.cluster_id,
@@ -240,7 +240,7 @@ class ConsumerLoop:
             consumer.pause(partitions)
 
     def _start_offset(self, consumer: Consumer, log: PartitionId) -> int:
-        """Where to read a log from; one that has lost what was not read is a gap."""
+        """Return the offset from which to read a partition; note a gap if unread messages were deleted."""
         place = (log.topic, log.partition)
         low, high = self._query_watermarks(consumer, *place)
         try:
@@ -261,9 +261,9 @@ class ConsumerLoop:
         return position or 0
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._has_assignment = False  # until it is assigned what is its part now, if only nothing
+        self._has_assignment = False  # until the next assignment, which may be empty
         for one in partitions:
-            self.observer.lag_measured(one.topic, one.partition, 0)  # whoever reads it now tells
+            self.observer.lag_measured(one.topic, one.partition, 0)  # its new reader reports it
             for state in (self._partition_ids, self._stored_offsets, self._next_offsets):
                 state.pop((one.topic, one.partition), None)
 
@@ -272,16 +272,16 @@ class ConsumerLoop:
             state.clear()
         self._has_assignment = False
         self._second_consumer = None
-        self._gaps.clear()  # one that is not noted yet is found again, as the ledger then sees it
+        self._gaps.clear()  # a gap that is not stored yet is found again
 
     def _check_topics(self, consumer: Consumer) -> None:
-        """Look whether the topics are still the same, what lags, and whether the role is paused."""
+        """Check whether topics were replaced, how far the role lags, and whether it is paused."""
         try:
             ids = self.bus.topic_ids({log.topic for log in self._partition_ids.values()})
             with self.ledger.transaction() as connection:
                 paused = pause.pause_state(connection, self.role) == "paused"
                 read = offsets.list_offsets(connection, self.role, sorted(ids))
-            # What is paused is not fetched, and then its cached end stays where it was.
+            # A paused partition is not fetched, so its cached end offset does not change.
             ends = (
                 self.bus.end_offsets(sorted({log.topic for log in self._partition_ids.values()}))
                 if paused
@@ -310,9 +310,9 @@ class ConsumerLoop:
         self._paused = paused
 
     def _find_lost_partitions(self, ids: Mapping[str, str], read: Sequence[StoredOffset]) -> None:
-        """Find the partitions that were read and that a topic which was made anew has no more.
+        """Find partitions that were read and that no longer exist, since their topic was created again.
 
-        Nobody is assigned those, so nobody else would find what was lost with them.
+        They are assigned to no consumer, so their lost messages would not be found otherwise.
         """
         here = {(one.topic, one.partition) for one in read if self._is_current(one, ids)}
         gone = [

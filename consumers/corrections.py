@@ -1,4 +1,4 @@
-"""The handler of the rights role: it stores what requests for rectification correct."""
+"""The part of the rights role that reads Kafka: it stores the corrections of requests for rectification."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ ROLE = "rights"
 
 
 class DeadLetterObserver(Protocol):
-    """Receives what was parked."""
+    """Receives the dead letters: metrics and logs."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
-        """A request's corrections could not be noted."""
+        """A request's corrections could not be stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectionHandler:
-    """The work on the bus: what requests for rectification correct, which no tag carries."""
+    """Stores the corrections of requests for rectification, which tagged events do not contain."""
 
     codec: Codec
     topics: Mapping[str, Topic]
@@ -50,10 +50,10 @@ class CorrectionHandler:
     now: Callable[[], datetime]
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Note the corrections of a batch.
+        """Store the corrections of a batch.
 
-        A request that cannot be one is parked by the tagger, not here; corrections of which no command
-        could be made are, since no tag carries them.
+        An invalid request is parked by the tagger. Corrections that no command could carry are parked
+        here, since the tagger does not check them.
         """
         asked: list[Mapping[str, Any]] = []
         unusable: list[DeadLetter] = []
@@ -86,7 +86,7 @@ class CorrectionHandler:
             self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park a request whose corrections no attempt could note."""
+        """Park a request whose corrections could not be stored at any attempt."""
         now = self.now()
         self.observer.dead_lettered(
             park_message(ROLE, self.ledger, self.cipher, message, cause, advances, now)
@@ -104,7 +104,7 @@ class CorrectionHandler:
 
 
 def check_corrections(data: Mapping[str, Any]) -> None:
-    """Look whether a command could carry what a request corrects.
+    """Check that a command can carry the corrections of a request.
 
     Raises:
         MalformedEvent: it corrects too much at once.
@@ -121,10 +121,10 @@ def check_corrections(data: Mapping[str, Any]) -> None:
 
 
 def run_side_by_side(work: Callable[[], None], main: Callable[[], None], stop: Event) -> None:
-    """Do `work` in a thread beside `main`; when one of them ends or fails, `stop` ends the other.
+    """Run `work` in a thread beside `main`; when one of them ends or fails, `stop` ends the other.
 
     Raises:
-        Whatever one of them raised.
+        Exception: the error of the one that failed.
     """
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Read messages of Kafka, and make a dead letter of one that cannot be processed."""
+"""Read Kafka messages, and build the dead letter of a message that cannot be processed."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from services.ledger.command_state import IllegalTransition
 from services.policy.tagging import TaggingFailed
 from services.storage.dead_letters import DeadLetter
 
-# confluent-kafka answers a name that is not UTF-8 with a list with holes and an error beside it. A call
-# written out stops looking for that error once it has run often, and then the first hole ends the
-# process; a call through C always looks.
+# For a name that is not UTF-8, confluent-kafka returns a list with holes and sets an error beside it. A
+# call in Python no longer checks for that error once it has run often, and then the first hole crashes the
+# process; a call through C always checks.
 _headers_of = methodcaller("headers")
 _LAST_MILLISECOND = 253_402_300_799_999
-"""The last that a `datetime` can hold, in the year 9999."""
+"""The last millisecond since 1970 that a `datetime` can hold, in the year 9999."""
 
 
 class Unprocessed(TermijnError):
-    """No attempt could process the message, and no check knows why; it is parked.
+    """Every attempt to process the message failed, for a reason that no check covers; it is parked.
 
     The detail names the class of the error. The operator reports it as a fault, since a check should have
-    known; once that is mended the message is replayed.
+    covered it; once that is fixed the message is replayed.
     """
 
     def __init__(self, why: str) -> None:
@@ -59,9 +59,9 @@ def build_dead_letter(
     now: datetime,
     taken_at: datetime | None = None,
 ) -> DeadLetter:
-    """The dead letter of a message, with the reason in a word and in words; sealed with its place.
+    """Return the dead letter of a message: encrypted, bound to its place, with the reason and a detail.
 
-    `taken` is when the message arrived, where it has to be known once it is replayed.
+    `taken` is when the message arrived, if a replay needs that time.
     """
     match cause:
         case DecodingFailed() | MalformedEvent() | TaggingFailed():
@@ -100,19 +100,19 @@ def build_dead_letter(
 
 
 def arrival_time(message: Message, now: datetime) -> datetime:
-    """When a message arrived: at its Kafka timestamp, which a publisher may set, but not after now."""
+    """Return when a message arrived: its Kafka timestamp, which a publisher may set, but not after now."""
     return min(_timestamp(message) or now, now)
 
 
 def is_dated(message: Message) -> bool:
-    """Whether the broker set its timestamp, so that no publisher could."""
+    """Return whether the broker set the message's timestamp, so that no publisher could."""
     return message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME and _timestamp(message) is not None
 
 
 def taken(message: Message, headers: Headers, read: datetime, seal: AeadCipher) -> datetime:
-    """When a message arrived, by a time that no publisher can set: the broker's, or else `read`.
+    """Return when a message arrived, by a time that no publisher can set: the broker's, or else `read`.
 
-    One that was replayed from the dead letters arrived when it first did.
+    A message that was replayed from the dead letters has its first time of arrival.
     """
     stamp = _timestamp(message)
     at = stamp if stamp and is_dated(message) else read
@@ -127,7 +127,7 @@ def taken(message: Message, headers: Headers, read: datetime, seal: AeadCipher) 
 
 
 def headers(message: Message) -> list[tuple[str, bytes | None]]:
-    """A message's headers, in order.
+    """Return a message's headers, in order.
 
     Raises:
         MalformedEvent: a header's name is not UTF-8; then none of them can be read.
@@ -135,14 +135,14 @@ def headers(message: Message) -> list[tuple[str, bytes | None]]:
     try:
         found = _headers_of(message)
     except SystemError as cause:
-        # The client has kept a list with holes in it: whoever asks again gets that, and crashes.
+        # The client has kept a list with holes in it: the next call would return that, and crash.
         message.set_headers([])
         raise MalformedEvent(key="headers", why="a name is not UTF-8; none was kept") from cause
     return cast(list[tuple[str, bytes | None]], found or [])
 
 
 def extract_trace(message: Message) -> Trace | None:
-    """The trace that a message is in, if its headers can be read and say so."""
+    """Return the trace of a message, if its headers can be read and contain one."""
     return extract(_decode_header(message))
 
 
@@ -154,7 +154,7 @@ def _decode_header(message: Message) -> list[tuple[str, bytes | None]]:
 
 
 def _timestamp(message: Message) -> datetime | None:
-    """The Kafka timestamp; None for one that no `datetime` can hold, or where there is none."""
+    """Return the Kafka timestamp; None if there is none, or none that a `datetime` can hold."""
     _, milliseconds = message.timestamp()
     if milliseconds is None or not 0 < milliseconds <= _LAST_MILLISECOND:
         return None
@@ -162,5 +162,5 @@ def _timestamp(message: Message) -> datetime | None:
 
 
 def to_bytes(data: str | bytes | None) -> bytes | None:
-    """A key, value or header as the bytes that it is."""
+    """Return a key, value or header as bytes."""
     return data.encode() if isinstance(data, str) else data

@@ -1,9 +1,9 @@
-"""Read offsets again, with a second consumer, for which the first one has returned nothing.
+"""Read Kafka offsets again, with a second consumer, for which the first one returned no message.
 
-Offsets without a message are normal: markers of transactions, what was aborted, what compaction took. But
-librdkafka has been seen to say that a partition is at its end without having handed out what stands
-before it, while topics were being made and groups joined. No offset is passed over on the word of one
-consumer: what is passed over is lost, and may be a hold.
+Offsets without a message are normal: markers of transactions, aborted messages, compacted messages. But
+librdkafka was observed to report the end of a partition without having returned the messages before it,
+while topics were being created and groups joined. No offset is skipped because one consumer returned
+nothing: a skipped message is lost, and may be a legal hold.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _BATCH_SIZE = 1_000
 
 
 def read_skipped(consumer: Consumer, passed_over: Mapping[Partition, Sequence[range]]) -> None:
-    """Read what was passed over, in ascending ranges of offsets, with a consumer of its own.
+    """Read ranges of skipped offsets again, in ascending order, with a separate consumer.
 
     Raises:
-        KafkaUnavailable: there are messages; or it could not be read again.
+        KafkaUnavailable: they do contain messages, or could not be read again.
     """
     consumer.assign(
         [TopicPartition(*place, ranges[0].start) for place, ranges in passed_over.items()]
@@ -48,4 +48,4 @@ def read_skipped(consumer: Consumer, passed_over: Mapping[Partition, Sequence[ra
                 raise KafkaUnavailable(f"read {name}", f"offset {offset} was passed over")
             if offset >= ends[place]:
                 del ends[place]
-    consumer.unassign()  # else it would read on, for nobody
+    consumer.unassign()  # else it would go on reading

@@ -1,4 +1,4 @@
-"""The recorder: tagged events and dead letters become rows, with the positions, in one transaction."""
+"""The recorder: writes tagged events and dead letters to the ledger, in a transaction with the offsets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOPICS = (TAGGED, DEAD_LETTERS)
 
 
 class RecordingObserver(Protocol):
-    """Receives what was recorded and what was parked."""
+    """Receives what was recorded and parked: metrics and logs."""
 
     def recorded(self, recorded: RecordingResult) -> None:
         """A batch was recorded."""
@@ -50,7 +50,7 @@ class RecordingObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderHandler:
-    """The work of the recorder."""
+    """Handles the batches of the recorder."""
 
     policy: Policy
     codec: Codec
@@ -63,12 +63,12 @@ class RecorderHandler:
     _reader: TaggedEventReader = field(init=False)
 
     def __post_init__(self) -> None:
-        """What it has learned of its events outlives a batch."""
+        """Create the reader, whose caches are kept from batch to batch."""
         arrivals = TaggedEventReader(planner=IngestionPlanner(policy=self.policy), codec=self.codec)
         object.__setattr__(self, "_reader", arrivals)
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Record a batch: compare-and-swap of the positions first, then everything that came."""
+        """Record a batch: first compare and swap the offsets, then write the events and dead letters."""
         plans: list[IngestionPlan] = []
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
@@ -121,7 +121,7 @@ class RecorderHandler:
             self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park what no attempt could record."""
+        """Park a message that could not be recorded at any attempt."""
 
         def seen(letter: DeadLetter) -> ParkedEvent:
             return self._describe_poison(letter, message)
@@ -143,7 +143,7 @@ class RecorderHandler:
         return DeadLetter(**decode_storable(self.codec, DEAD_LETTERS, to_bytes(message.value())))
 
     def _describe_dead_letter(self, letter: DeadLetter) -> ParkedEvent:
-        """What can be seen of an event that the tagger parked."""
+        """Return what can be read of an event that the tagger parked."""
         topic = business_topic(event_type_from_topic(letter.topic))
         data: Mapping[str, Any] = {}
         with suppress(DecodingFailed, DecryptionFailed, UnknownSchema):
@@ -152,7 +152,7 @@ class RecorderHandler:
         return _parked_event(letter, letter, read_visible_parts(topic.schema, data, self.policy))
 
     def _describe_tagged_event(self, letter: DeadLetter, message: Message) -> ParkedEvent:
-        """What can be seen of a tagged event that cannot be recorded."""
+        """Return what can be read of a tagged event that cannot be recorded."""
         with suppress(DecodingFailed):
             arrival = self._reader.read_row(to_bytes(message.value()))
             return _parked_event(
@@ -163,20 +163,20 @@ class RecorderHandler:
         return _parked_event(letter, letter, VisibleParts(event_type=None))
 
     def _describe_conflict(self, letter: DeadLetter, arrival: TaggedEventRow) -> ParkedEvent:
-        """What can be seen of an event whose identity was taken."""
+        """Return what can be read of an event whose identity belongs to another event."""
         return _parked_event(
             letter, arrival, read_visible_parts(arrival.type, arrival.decision_fields, self.policy)
         )
 
     def _describe_poison(self, letter: DeadLetter, message: Message) -> ParkedEvent:
-        """What can be seen of a message that no attempt could record, whatever it failed of."""
+        """Return what can be read of a message that could not be recorded at any attempt."""
         seen = VisibleParts(event_type=None)
-        with suppress(Exception):  # it may fail of the same here
+        with suppress(Exception):  # it may fail here for the same reason
             if message.topic() == DEAD_LETTERS.name:
                 found = self._describe_dead_letter(self._decode_dead_letter(message)).glimpse
             else:
                 found = self._describe_tagged_event(letter, message).glimpse
-            if found.event_type in self.policy.events:  # else it may be what no index takes
+            if found.event_type in self.policy.events:  # else no index may take it
                 seen = found
         return _parked_event(letter, letter, seen)
 

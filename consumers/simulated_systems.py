@@ -1,4 +1,4 @@
-"""The simulated systems on Kafka: they store business events, and obey and acknowledge commands."""
+"""The simulated systems of `make run`: they store business events, and obey and acknowledge commands."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class SimulatedSystemsLoop:
     systems: SimulatedSystems
     sender: KafkaProducer
     verifier: VerifierProtocol
-    """What tells commands of the deleter from others'."""
+    """Verifies that commands are the deleter's."""
     signers: Mapping[str, SignerProtocol]
-    """What signs each system's acknowledgements."""
+    """Signs each system's acknowledgements."""
     now: Callable[[], datetime]
     _delayed: list[Reply] = field(default_factory=list)
 
@@ -65,7 +65,7 @@ class SimulatedSystemsLoop:
         ]
 
     def _handle_batch(self, messages: Sequence[Message]) -> None:
-        """Take in a batch: first what happened, then what is to be done about it."""
+        """Handle a batch: first store the business events, then obey the commands."""
         events = [self._event(one) for one in messages if one.topic() in self.business]
         self.systems.happened(*(event for event in events if event is not None))
         for message in messages:
@@ -86,7 +86,7 @@ class SimulatedSystemsLoop:
         return self.systems.handle_command(command, key, self.now())
 
     def _event(self, message: Message) -> CloudEvent | None:
-        """The event of a message that some system could read; others are parked by the tagger."""
+        """Return the event of a message; None if no system could read it, which the tagger parks."""
         try:
             topic = self.business[str(message.topic())]
             event = from_headers(

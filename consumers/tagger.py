@@ -1,7 +1,7 @@
-"""The tagger: business events come in with their bodies, tagged events go out without.
+"""The tagger: adds purposes and retention windows to business events, and leaves out their data.
 
-It keeps nothing: tagging is a pure function of event and policy. What cannot be tagged is parked, sealed,
-with its reason; if parking fails the batch is read again, and nothing is lost.
+It has no state: tagging is a pure function of event and policy. An event that cannot be tagged is parked,
+encrypted, with the reason. If parking fails the batch is read again, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ ROLE: Final = "tagger"
 
 
 class TaggingObserver(Protocol):
-    """Receives what was tagged and what was parked."""
+    """Receives what was tagged and parked: metrics and logs."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None:
-        """Events of that type were tagged, each with a holding for each of the rules."""
+        """Events of this type were tagged, each with a holding for each of the rules."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
         """A message was parked."""
@@ -51,23 +51,23 @@ class TaggingObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggerHandler:
-    """The work of the tagger."""
+    """Handles the batches of the tagger."""
 
     tagger: EventTagger
     codec: Codec
     forwarder: BulkProducer
     sender: KafkaProducer
-    """For what is parked, and for what is traced: only its messages have headers."""
+    """Sends dead letters and traced events: only its messages have headers."""
     cipher: AeadCipher
     ledger: Database
     observer: TaggingObserver
     now: Callable[[], datetime]
     database_now: Callable[[], datetime] | None = None
-    """The database's clock, by which is told when a message came that no broker dates; else `now`."""
+    """The database's clock, for messages that the broker does not date; without it `now` is used."""
     tracer: Tracer = NO_TRACER
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Tag a batch, wait until the broker has all of it, and move the positions."""
+        """Tag a batch, wait until the broker has acknowledged all of it, and advance the offsets."""
         now, read = self.now(), self._read_at(messages)
         tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
@@ -112,13 +112,13 @@ class TaggerHandler:
             self.observer.dead_lettered(letter)
 
     def _read_at(self, messages: Sequence[Message]) -> datetime:
-        """When these were read."""
+        """Return when these messages were read."""
         if all(map(is_dated, messages)):
-            return self.now()  # the broker has dated them all
+            return self.now()  # the broker dated all of them
         return (self.database_now or self.now)()
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
-        """Park what no attempt could tag or pass on: in the ledger, whatever Kafka would accept."""
+        """Park an event that could not be tagged or sent at any attempt, in the ledger and not on Kafka."""
         now = self.now()
         letter = park_message(
             ROLE, self.ledger, self.cipher, message, cause, advances, now, _parked_event
@@ -128,7 +128,7 @@ class TaggerHandler:
     def _with_trace(
         self, trace: Trace, passed: TaggedMessage, started: datetime
     ) -> OutgoingMessage:
-        """The tagged event of an event that is traced: it goes on in that trace."""
+        """Return the message of a traced event, which continues its trace."""
         after = self.tracer.record_span(
             "tag", trace, "consumer", started, self.now(), {"termijn.event_type": passed.type}
         )
@@ -157,7 +157,7 @@ class TaggerHandler:
 
 
 def _parked_event(letter: DeadLetter) -> ParkedEvent:
-    """Of an event that is parked past the recorder, which has the key, nothing is told but its type."""
+    """Return only the type of an event that is parked here: the recorder alone has the key for more."""
     return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,
         topic=letter.topic,

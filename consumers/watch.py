@@ -1,8 +1,8 @@
-"""The watch: a Faust app that keeps, in windowed tables, how each system fares with its commands.
+"""The watch: a Faust app that counts each system's open and acknowledged commands, live from Kafka.
 
-Nothing that decides reads what it keeps: the deleter is safe without it. What it counts is counted once a
-command, however often Kafka delivers. All about one command comes to one place by a topic of its own, since
-systems may split their answers otherwise than commands are split; each of its workers watches a part.
+No decision depends on its counts: the deleter is safe without it. A command is counted once, however often
+Kafka delivers its messages. All observations of a command go through a topic of the watch to one partition,
+since acknowledgements may be partitioned differently from commands; each worker watches some partitions.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ _EXPIRY_PAGE = timedelta(minutes=10)
 
 
 class WatchFailed(TermijnError):
-    """The stream processor has given up; the role ended, and nothing else is touched by it.
+    """The stream processor has failed; the role ended, and nothing else is affected.
 
-    The operator looks at what it said last, and starts it again: its tables come back from their logs.
+    The operator reads its last log lines, and starts it again: its tables are restored from Kafka.
     """
 
     def __init__(self, why: str) -> None:
@@ -68,22 +68,22 @@ class WatchFailed(TermijnError):
 
 
 class WatchAppObserver(Protocol):
-    """Receives what was seen: metrics and logs."""
+    """Receives the observations of the watch: metrics and logs."""
 
     def unreadable(self, system: str, reason: str) -> None:
         """A message that cannot be decoded, or that is not its sender's, was left out."""
 
     def observed(self, system: str, met: ObservationResult) -> None:
-        """Something was seen for the first time."""
+        """A command or an acknowledgement was observed for the first time."""
 
     def summarized(self, outlook: WatchSummary) -> None:
-        """How the systems fare now."""
+        """This is the summary of the systems now."""
 
     def not_ready(self, why: str) -> None:
-        """It does not watch at the moment."""
+        """The watch cannot count at the moment."""
 
     def ready(self) -> None:
-        """It watches."""
+        """The watch is counting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +103,9 @@ class WatchApp:
     group: str
     bootstrap: str
     security: Security
-    """How the brokers are reached."""
+    """The security settings for connecting to the brokers."""
     data: Path
-    """Where Faust keeps its files."""
+    """The directory of Faust's files."""
     commands: Mapping[str, Topic]
     answers: Mapping[str, Topic]
     commander: VerifierProtocol
@@ -116,7 +116,7 @@ class WatchApp:
     _swept: dict[int, datetime] = field(default_factory=dict)
 
     def watched_topics(self) -> dict[str, WatchedTopic]:
-        """What is watched, by the topic's name."""
+        """Return the watched topics by name."""
         told = [
             WatchedTopic(
                 topic=topic, system=system, verifier=self.commander, sighting=observation_of_command
@@ -135,9 +135,9 @@ class WatchApp:
         return {one.topic.name: one for one in (*told, *answered)}
 
     def app(self) -> App:
-        """The Faust app; made anew at each start, and nothing of it at import.
+        """Return a new Faust app, for each start; nothing is created at import.
 
-        Its topics are made beforehand, with as many replicas as the brokers are told.
+        Its topics must exist, with the replication that the deployment configures.
         """
         app = App(
             self.group,
@@ -244,7 +244,7 @@ class WatchApp:
         return source.sighting(value)
 
     def _expire(self, watched: MutableMapping[str, TableRow], partition: int) -> None:
-        """Forget what is over, now and then; a table only changes while a stream is read."""
+        """Delete expired commands, now and then; Faust changes a table only while it reads a stream."""
         now = self.now()
         if now - self._swept.setdefault(partition, now) < _EXPIRY_PAGE:
             return
@@ -279,7 +279,7 @@ class WatchApp:
 
 
 def _own_partitions(app: App) -> list[int]:
-    """The partitions of the sightings that this process reads."""
+    """Return the partitions of the observations' topic that this process reads."""
     assigned = app.consumer.assignment()
     return sorted(one.partition for one in assigned if one.topic == SIGHTINGS.name)
 

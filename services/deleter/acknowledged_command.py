@@ -1,4 +1,4 @@
-"""A command as acknowledgements see it: what they read of it, and what they change."""
+"""A command that is acknowledged: the columns that acknowledgements read and change."""
 
 from __future__ import annotations
 

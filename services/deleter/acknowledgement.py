@@ -1,4 +1,4 @@
-"""What a system reports about a command, and how it is read from a message on Kafka."""
+"""An acknowledgement: a system's report about a command, and how it is decoded from a Kafka message."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recall
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
-    """What a system reports about a command; `at` is when it did, UTC."""
+    """A system's report about a command; `at` is the time of the report, UTC."""
 
     acknowledgement_id: str
     command_id: UUID
@@ -30,11 +30,11 @@ class Acknowledgement:
     ground: str | None
     at: datetime
     disclosure: str | None = None
-    """What the system holds, encrypted to the request's key."""
+    """The data that the system holds, encrypted to the request's key."""
 
 
 class UnknownCommand(TermijnError):
-    """A system acknowledged a command that it was never sent; its answer is parked as a dead letter.
+    """A system acknowledged a command that it was never sent; the report is parked as a dead letter.
 
     The operator looks for a system that mixes up topics, or for a ledger restored from a backup.
     """
@@ -97,7 +97,7 @@ def decode_acknowledgement(
 
 
 def _beyond_limits(value: Mapping[str, Any]) -> str | None:
-    """Return what of an acknowledgement is beyond a limit; None if nothing is."""
+    """Return which part of an acknowledgement is beyond a limit, and how; None if nothing is."""
     counts: Mapping[str, int] = value["counts"]
     ground, disclosure = value["ground"] or "", value["disclosure"] or ""
     checks = [

@@ -1,4 +1,4 @@
-"""Activate another policy: what only the old one requires is withdrawn, also where it was already sent."""
+"""Activate another policy: commands that only the old policy requires are cancelled or recalled."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from services.ledger.policy_references import Drop
 from services.policy.model import Policy
 
 _CHUNK_SIZE = 500
-"""Commands that are looked at together."""
+"""How many commands are checked together."""
 
 
 def activate(
     connection: Connection, policy: Policy, now: datetime, drops: Collection[Drop] = ()
 ) -> None:
-    """Make another policy the active one, and take back every command that it does not ask for.
+    """Make another policy the active one, and cancel or recall every command that it does not require.
 
-    What has not left is cancelled, what has left and is not carried out is recalled. What it asks for
-    besides follows as all that is held is looked at again. `now` is UTC. `drops` names the systems that,
-    by an operator's word, never held the recorded events of a type.
+    A command that was not sent is cancelled; one that was sent and is not carried out is recalled. Commands
+    that the policy requires in addition follow as every record is checked again. `now` is UTC. `drops`
+    names the systems that, as an operator confirmed, never held the recorded events of a type.
 
     Raises:
-        IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
+        IncompatiblePolicy: it gives events of a known type other subjects or clocks.
         PolicyStillNeeds: it lacks a system or a purpose that is still needed.
-        PromiseDropped: it takes a system from recorded events, and `drops` does not say so.
-        NothingDropped: `drops` names what it does not take.
-        RetiredTooEarly: it retires something from an instant on of which events are recorded.
+        PromiseDropped: it removes a system from recorded events, and `drops` does not name the system.
+        NothingDropped: `drops` names a system and an event type that the policy does not separate.
+        RetiredTooEarly: events are recorded from after the instant of a retirement.
     """
     active_policy.activate(connection, policy, now, drops)
     column = tables.command.c

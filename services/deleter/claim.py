@@ -1,4 +1,4 @@
-"""Claim what is due: write commands for what facts and policy want by now and no command does yet.
+"""Claim records that are due: write the commands that facts and policy require and that do not exist yet.
 
 A call is one transaction. It locks in one order (clocks, then subjects), decides under these locks, and
 writes commands, their records and how far each scan has come together.
@@ -37,20 +37,20 @@ from services.storage.bulk import update_each
 MAX_RECORDS_PER_COMMAND = limits.MAX_COMMAND_RECORDS
 """No command names more records than this."""
 _NEWEST_SHARE = 8
-"""One in so many of the records that a claim takes is among those that became due last."""
+"""One in so many of the records that a claim takes is one of those that became due last."""
 _CLOCKS_PER_RECORD = 4
-"""A claim looks at one clock for so many records: most clocks have few."""
+"""A claim scans one clock for so many records: most clocks have few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
-    """What a claim has done."""
+    """The result of a claim."""
 
     commands: tuple[UUID, ...]
     leased: tuple[UUID, ...]
-    """Of these, the commands that are to be dispatched at once."""
+    """The written commands that are to be dispatched at once."""
     events: Mapping[UUID, TaggedEvent]
-    """The events of the records that were looked at, by id."""
+    """The events of the records that were checked, by id."""
     scanned: int
     """How many records, clocks and subjects were due."""
     more: bool
@@ -66,16 +66,16 @@ def claim_due(
     lease: LeaseRequest | None = None,
     blind_spots: BlindSpots = NO_BLIND_SPOTS,
 ) -> ClaimResult:
-    """Write commands for what is due by `now`, UTC by the database's clock.
+    """Write the commands for records that are due by `now`, UTC by the database's clock.
 
     1. Take up to `limit` records whose own event makes them due.
     2. Take a chunk of the records of each of some clocks that are due.
     3. Take a chunk of the records of each of some subjects that are due: they have a privacy event.
     4. Tag the events of all these records, and add the records of their other subjects.
     5. Plan the records under locks, and write the commands; with a `lease` they are leased at once.
-    6. Schedule the next check of each record, and of what a parked event (`blind_spots`) withholds.
+    6. Schedule the next check of each record, also of those that a parked event (`blind_spots`) withholds.
 
-    What another deleter claims at this moment is skipped, not waited for.
+    Rows that another deleter claims at this moment are skipped, not waited for.
     """
     # Step 1: records whose own event makes them due.
     due_records = _due_records(connection, now, limit)
@@ -114,7 +114,7 @@ def claim_due(
     )
     drafts = group_into_commands(planned.obligations)
     written = outbox.insert_commands(connection, drafts, policy.version, now, lease)
-    # Step 6: schedule what comes next.
+    # Step 6: schedule the next checks.
     _schedule_next_check(connection, due_records, events, policy, now)
     schedule_record_check(connection, planned.withheld | planned.superseded.keys(), now)
     subject_scan.advance_scans(connection, scans, planned.facts, now)
@@ -129,7 +129,7 @@ def claim_due(
 
 
 def _due_records(connection: Connection, now: datetime, limit: int) -> list[RecordRow]:
-    """Return the records that have been due longest, and some of the latest, which no backlog holds up."""
+    """Return the records that have been due longest, and some that became due last, despite any backlog."""
     record = tables.record.c
     query = (
         select(*RECORD_COLUMNS)

@@ -1,4 +1,4 @@
-"""Sizes: no command is larger than Kafka accepts; more records than that are another command."""
+"""Sizes of commands: records are split over several commands, so that each is small enough for Kafka."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from services.policy.model import Policy
 from services.policy.tagging import TaggedEvent, business_keys
 
 _FRAME = 32
-"""What Avro adds to the texts of one record, its time among it."""
+"""The bytes that Avro adds to the texts of one record, including its time."""
 _PAIR = 6
-"""And to a pair of them."""
+"""The bytes that Avro adds to the texts of one key and its value."""
 
 
 def record_size(tagged: TaggedEvent, policy: Policy) -> int:
-    """At most so many bytes one record takes in a command."""
+    """Return how many bytes one record takes in a command, at most."""
     size = _FRAME + sum(_bytes(text) for text in (tagged.source, tagged.id, tagged.type))
     keys = business_keys(tagged, policy, tagged.subject or "")
     return size + sum(_PAIR + _bytes(name) + _bytes(value) for name, value in keys.items())
@@ -27,9 +27,9 @@ def split_by_size(
     max_records: int = limits.MAX_COMMAND_RECORDS,
     max_bytes: int = limits.MAX_COMMAND,
 ) -> Iterator[tuple[UUID, ...]]:
-    """Records, each with its size, in chunks that one command can name; none is left out.
+    """Split records, each with its size, into chunks that one command can name; none is left out.
 
-    One that is too large by itself is alone: whatever becomes of its command keeps no other back.
+    A record that alone is too large gets a chunk of its own, so that its command cannot block others.
     """
     chunk: list[UUID] = []
     taken = 0

@@ -1,7 +1,8 @@
-"""The deleter: a run sends what protects, checks for catch-up, claims, dispatches, verifies and escalates.
+"""The deleter: each run checks that all events are recorded, then creates, sends and verifies commands.
 
-What protects is sent first, whatever holds up the rest. While a message that could forbid an erasure may be
-unread, nothing is sent that could break a promise. Any number of deleters may run on PostgreSQL.
+Commands that protect data, such as recalls and restrictions, are sent first, even if the others have to
+wait. While a message that could forbid an erasure may be unread, nothing is sent that could break a
+promise. Any number of deleters may run on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class DeleterLimits:
     """Commands that are sent for the first time within an hour; 0 means no cap."""
     clock_tolerance: timedelta = timedelta(seconds=1)
     protect_every: timedelta = timedelta(seconds=1)
-    """Between two scans for what protects, while nothing is claimed."""
+    """The time between two scans for commands that protect, while nothing is claimed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class _Throttle:
     last: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is due again; if so, it counts as done at `now`."""
+        """Return whether it is due again; if so, it counts as done at `now`."""
         if self.last is not None and now - self.last < self.every:
             return False
         self.last = now
@@ -124,7 +125,7 @@ class _LastEmptyClaim:
 
 @dataclass(slots=True, kw_only=True)
 class _ProtectionScan:
-    """How far the scan for what protects has come."""
+    """How far the scan for commands that protect has come."""
 
     position: ScanPosition = field(default_factory=ScanPosition)
 
@@ -142,9 +143,9 @@ class Deleter:
     limits: DeleterLimits = field(default_factory=DeleterLimits)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     attachments: CommandAttachments = NO_ATTACHMENTS
-    """Finds what commands that serve a request carry beside their records."""
+    """Finds the further fields of commands that serve a request."""
     tombstone_cipher: TombstoneCipher | None = None
-    """Compares parked events with subjects and clocks; without it all that they could forbid waits."""
+    """Compares parked events with subjects and clocks; without it all they could forbid waits."""
     wait_before_retry: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
     """Waits between two attempts of a batch that fails."""
     _escalation_throttle: _Throttle = field(
@@ -155,24 +156,24 @@ class Deleter:
     _protection_scan: _ProtectionScan = field(default_factory=_ProtectionScan, init=False)
 
     def __post_init__(self) -> None:
-        """Set how often to scan for what protects."""
+        """Set how often to scan for commands that protect."""
         object.__setattr__(self, "_protected", _Throttle(every=self.limits.protect_every))
 
     def run_once(self) -> int:
         """Run once, and return how many records, clocks and commands were handled; 0 is nothing to do.
 
         1. Compare the clocks, and read parked events and pauses.
-        2. Send what protects from the outbox.
+        2. Send the commands in the outbox that protect.
         3. If the deleter is running and the ledger has caught up: claim, dispatch the new commands, and
-           write verifications. Otherwise only write what protects, now and then.
-        4. Dispatch what is left in the outbox; while not caught up, only what breaks no promise.
-        5. Escalate, now and then, commands that were not answered in time.
+           write verifications. Otherwise only write commands that protect, now and then.
+        4. Dispatch what is left in the outbox; while not caught up, only commands that break no promise.
+        5. Escalate, now and then, commands that were not acknowledged in time.
 
         Raises:
             ClockSkew: the clocks differ by more than the tolerance.
             PolicyMismatch: another policy has become the active one.
         """
-        # Step 1: read what may hold commands back. This comes before the check for catch-up: a parked event
+        # Step 1: read what can hold commands back. This comes before the check for catch-up: a parked event
         # that is replayed after it is unread on Kafka then, and is parked still as read here.
         with self.ledger.transaction() as connection:
             now = self._checked_now(connection)
@@ -180,7 +181,7 @@ class Deleter:
             state = pause.pause_state(connection, ROLE)
             paused = PausedSystems.load(connection)
         with gc_paused():
-            # Step 2: send what protects.
+            # Step 2: send the commands that protect.
             handled = self._send(self._lease_outbox(_NOTHING_PAUSED, PROTECTIVE))
             # Step 3: claim, dispatch and verify.
             is_caught_up = state != "paused" and self._is_caught_up()
@@ -188,7 +189,7 @@ class Deleter:
                 nothing_due_at = self._last_empty_claim.nothing_due_at
                 try:
                     claimed = self._claim(paused, parked)
-                except Exception:  # what makes a claim fail must not hold up what protects
+                except Exception:  # a claim that fails must not hold up commands that protect
                     self._protect_if_due(now)
                     raise
                 self._send(claimed.leased, parked, claimed.events, nothing_due_at)
@@ -205,7 +206,7 @@ class Deleter:
         return handled
 
     def _is_caught_up(self) -> bool:
-        """Whether every message that could forbid an erasure is recorded."""
+        """Return whether every message that could forbid an erasure is recorded."""
         spots = self.catch_up_check.lagging_partitions()
         self.observer.waiting_for_catch_up(spots)
         return not spots
@@ -240,7 +241,7 @@ class Deleter:
         )
 
     def _protect_if_due(self, now: datetime) -> int:
-        """Write and send what protects, if that is due; return how many commands were leased."""
+        """Write and send commands that protect, if that is due; return how many were leased."""
         if not self._protected.is_due(now):
             return 0
         self._write_protection()
@@ -264,7 +265,7 @@ class Deleter:
     def _lease_outbox(
         self, stops: PausedSystems, actions: Collection[str] | None
     ) -> Sequence[UUID]:
-        """Lease from the outbox: repetitions, and what a pause, the cap or a crash left there."""
+        """Lease from the outbox: repetitions, and commands that a pause, the cap or a crash left there."""
 
         def work(connection: Connection, room: int) -> Sequence[UUID]:
             limit, now = min(self.limits.commands_per_dispatch, room), database_now(connection)
@@ -285,7 +286,7 @@ class Deleter:
         claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
         nothing_due_at: datetime | None = None,
     ) -> int:
-        """Send what is leased and still wanted; return how many commands were leased."""
+        """Send the leased commands that are still wanted; return how many were leased."""
         if not leased:
             return 0
         sent: list[SentCommand] = []
@@ -341,7 +342,7 @@ class Deleter:
         return result
 
     def _blind_spots_now(self, connection: Connection, parked: BlindSpots) -> BlindSpots:
-        """Return what was parked when the run began, and what is parked now."""
+        """Return the blind spots of when the run began, together with those of now."""
         return parked.combined_with(
             blind_spots.load_blind_spots(connection, self.policy, self.tombstone_cipher)
         )

@@ -1,9 +1,9 @@
 """Send commands from the outbox to their systems; a command is `sent` once the broker has confirmed it.
 
 A batch takes two transactions. The first leases commands and marks them `sending`: from then on they may
-have been sent, whatever crashes. The second locks all that decides, asks again whether facts and policy
-still want each command for each of its records, sends, waits for the delivery reports and marks the
-commands `sent`.
+have been sent, even after a crash. The second locks the facts, checks again that facts and policy still
+require each command for each of its records, sends, waits for the delivery reports and marks the commands
+`sent`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from services.policy.tagging import TaggedEvent
 from services.storage.bulk import insert, select_in
 
 _MAX_RECORDS = 10_000
-"""Records that are put together and sent before the next are: this bounds memory."""
+"""The number of records that are read and sent before the next ones, which limits memory."""
 LEASE: Final = timedelta(seconds=60)
-"""How long a batch may take to be sent before another dispatch takes it."""
+"""How long sending a batch may take before another dispatch takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentCommand:
-    """A command that was sent, with what metrics and the terminal show of it; instants are UTC."""
+    """A command that was sent, with the values that metrics and the terminal show; instants are UTC."""
 
     command_id: UUID
     system: str
@@ -72,7 +72,7 @@ class SentCommand:
 
 
 class _OutboxEntry(NamedTuple):
-    """As much of a command as a lease needs."""
+    """The columns of a command that a lease needs."""
 
     command_id: UUID
     state: State
@@ -89,7 +89,7 @@ def lease(
     records: int | None = None,
     actions: Collection[str] | None = None,
 ) -> list[UUID]:
-    """Take commands whose next attempt is due, so that no other dispatch does, and mark them `sending`.
+    """Lease commands whose next attempt is due, so that no other dispatch takes them; mark them `sending`.
 
     At most `limit` commands, and, except for the last, at most so many that name `records` records. With
     `actions` only commands of these are taken. `now` is UTC, by the database's clock.
@@ -127,9 +127,9 @@ def dispatch(
 ) -> list[SentCommand]:
     """Send leased commands that are still wanted, and return those that were sent.
 
-    1. Lock what decides, and drop what facts and policy no longer ask for.
-    2. Leave out what has to wait for a pause that came since the lease, for a parked event (`blind_spots`)
-       or for its attachment. It is tried again when its lease is over.
+    1. Lock the facts, and drop commands that facts and policy no longer require.
+    2. Leave out commands that have to wait for a pause that began after the lease, for a parked event
+       (`blind_spots`) or for their attachment. They are tried again when their lease is over.
     3. Send, and wait for the delivery reports.
     4. Mark the commands as sent, and note each attempt with its place on the topic.
 
@@ -138,9 +138,9 @@ def dispatch(
     Raises:
         DeliveryFailed: the broker did not confirm every command; the caller's transaction is rolled back.
     """
-    # Step 1: lock what decides, and drop what is no longer wanted.
+    # Step 1: lock the facts, and drop commands that are no longer wanted.
     wanted = wanted_commands(connection, leased, policy, now, known_events)
-    # Step 2: leave out what has to wait. Pauses are read under the locks: waiting for those takes time.
+    # Step 2: leave out commands that wait. Pauses are read under the locks: waiting for those takes time.
     paused = PausedSystems.load(connection)
     rows = [
         row

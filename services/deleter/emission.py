@@ -1,8 +1,8 @@
-"""Decide whether a command may be sent: whether facts and active policy, read under lock, still ask for it.
+"""Decide whether a command may be sent: whether facts and active policy, read under lock, still require it.
 
-The outbox is never trusted: a command is sent, at its first attempt and at every other, only if what is
-known now asks for each of its records. What is not asked for any more is cancelled, or recalled where
-it may have been sent, and its records are looked at again.
+The outbox is never trusted: at every attempt a command is sent only if the facts of now require it for each
+of its records. A command that is no longer required is cancelled, or recalled if it may have been sent, and
+its records are checked again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ReferencingCommand(Protocol):
 
     @property
     def action(self) -> str:
-        """What the system has to do."""
+        """What the system has to do, such as `erase`."""
 
     @property
     def supersedes(self) -> UUID | None:
@@ -52,7 +52,7 @@ class ReferencingCommand(Protocol):
 
 
 class CommandRecord(NamedTuple):
-    """A record of a command, with what decides about it."""
+    """A record of a command, with the columns that decide about it."""
 
     command_id: UUID
     record_id: UUID
@@ -64,7 +64,7 @@ class CommandRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedCommands:
-    """Locked commands that facts and policy ask for, with the events of their records."""
+    """Locked commands that facts and policy require, with the events of their records."""
 
     commands: Sequence[CommandRow]
     events: Mapping[UUID, Sequence[TaggedEvent]]
@@ -106,8 +106,8 @@ def wanted_commands(
 ) -> WantedCommands:
     """Return those of the commands that may be sent at `now`, UTC; the others are cancelled or recalled.
 
-    Takes the locks of all that decides, and holds them until the transaction ends. `known_events` are
-    events by id that were tagged under this policy before.
+    The facts are locked until the transaction ends. `known_events` are events by id that were tagged under
+    this policy before.
     """
     return _drop_unwanted(connection, commands, policy, now, _ABOUT_TO_LEAVE, known_events)
 
@@ -115,7 +115,7 @@ def wanted_commands(
 def cancel_unwanted(
     connection: Connection, commands: Collection[UUID], policy: Policy, now: datetime
 ) -> None:
-    """Cancel or recall what is not carried out yet and the facts, under this policy, do not ask for."""
+    """Cancel or recall commands that are not carried out yet and that facts and policy do not require."""
     _drop_unwanted(connection, commands, policy, now, NOT_CARRIED_OUT, {})
 
 
@@ -132,9 +132,9 @@ def _drop_unwanted(
     1. Read the commands, their records and the events of these, without a lock.
     2. Lock clocks, then every subject that one of the events names, then the commands, each in order.
     3. Plan each record again from the facts as they are now.
-    4. Cancel or recall each command that a changed clock, or the plan of any of its records, does not ask
-       for; its records are looked at again.
-    5. Leave out, for now, what is not due yet and a `verify` whose keys are contested.
+    4. Cancel or recall each command that the plan of any of its records does not require, or that depends
+       on a changed clock; its records are checked again.
+    5. Leave out, for now, commands that are not due yet, and a `verify` whose keys are contested.
     """
     # Step 1: read without a lock.
     column = tables.command.c
@@ -150,7 +150,7 @@ def _drop_unwanted(
         if row.action not in ABOUT_COMMANDS
         for record in records[row.command_id]
     ]
-    # Step 2: lock what decides.
+    # Step 2: lock the facts.
     keys = {
         key
         for record in changed_records
@@ -172,7 +172,7 @@ def _drop_unwanted(
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
     planned = _plan_records(changed_records, events, planner, contested)
-    # Step 4: cancel or recall what is not wanted.
+    # Step 4: cancel or recall unwanted commands.
     with_changed_clock = _with_changed_clocks(connection, {row.command_id for row in rows})
     unwanted = [
         row
@@ -218,7 +218,7 @@ def _plan_records(
     planner: CachingPlanner,
     contested: Collection[UUID],
 ) -> Mapping[UUID, frozenset[tuple[str, str]]]:
-    """Return, by record, the systems and steps that are due; nothing is while an import is held back."""
+    """Return, by record, the systems and steps that are due; none are while an import is held back."""
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for record in records:
         if record.record_id not in planned:

@@ -1,4 +1,4 @@
-"""What becomes of a command without a final acknowledgement: it is escalated, or closed by an operator."""
+"""Commands without a final acknowledgement: they are escalated to operators, who may close them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def escalate(connection: Connection, policy: Policy, now: datetime) -> list[tupl
 
 
 def close_command(connection: Connection, command_id: UUID, now: datetime) -> State:
-    """Give a command up, and return its state; an operator is responsible for it from now on.
+    """Close a command, and return its state; an operator is responsible for it from now on.
 
     With a recall the command that it recalls is closed as well.
 
     Raises:
-        UnknownCommand: there is no such command.
+        UnknownCommand: no command has this id.
         IllegalTransition: it is settled already.
     """
     command = connection.execute(
@@ -53,12 +53,12 @@ def close_command(connection: Connection, command_id: UUID, now: datetime) -> St
     if command is None:
         raise UnknownCommand(command_id)
     closed = [command]
-    if command.action == "recall":  # what it recalls would wait for its acknowledgement without end
+    if command.action == "recall":  # the recalled command would otherwise wait without end
         about = tables.command.c.command_id == command.supersedes
         waiting = tables.command.c.state == "recalling"
         query = select(tables.command).where(about, waiting).with_for_update()
         closed += connection.execute(query)
     state, *_ = outbox.transition(connection, closed, "closed_by_operator", now, outcome="closed")
-    for recalled in closed[1:]:  # what asks for it again could not be planned while it was recalled
+    for recalled in closed[1:]:  # the same command could not be planned again while it was recalled
         outbox.schedule_rescan(connection, recalled.command_id, now)
     return state

@@ -1,4 +1,6 @@
-"""Forecast what would be sent at once if an import were released. Nothing is locked or changed."""
+"""Forecast the commands that would be sent at once if an import of old events were released.
+
+Nothing is locked or changed."""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ _CHUNK_SIZE = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ForecastLine:
-    """How many records one system would be told of, by action and rule."""
+    """How many records a system's commands would name, by action and rule."""
 
     system: str
     rule: str
@@ -35,7 +37,7 @@ class ForecastLine:
 def forecast(
     connection: Connection, backfill: str, policy: Policy, now: datetime
 ) -> list[ForecastLine]:
-    """What would be due by `now` (UTC) among all that the import holds back, per system and rule."""
+    """Return what would be due by `now` (UTC) of all that the import holds back, per system and rule."""
     count: Counter[tuple[str, str, str]] = Counter()
     for rows in _backfill_records(connection, backfill):
         events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
@@ -65,7 +67,7 @@ def forecast(
 
 
 def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequence[RecordRow]]:
-    """The import's own records, and those that hang on clocks whose anchor it decided; page by page."""
+    """Yield, in pages, the import's records and those that depend on clocks whose anchor it decided."""
     hangs = exists().where(
         tables.hanging.c.record_id == tables.record.c.record_id,
         tables.hanging.c.clock_id == tables.clock.c.clock_id,

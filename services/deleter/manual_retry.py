@@ -1,4 +1,4 @@
-"""Retry by hand: send again at once what a system refused or left undone, after it was fixed."""
+"""Retry by hand: send commands again at once that a system refused or left undone, once it is fixed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RETRYABLE_STATES: tuple[State, ...] = ("sent", "refused")
 
 
 class FinalRefusal(TermijnError):
-    """A controller has refused, and its refusal stands (GDPR 17(3)); nothing was done."""
+    """A controller has refused, and its refusal is final (GDPR 17(3)); nothing was done."""
 
     def __init__(self, command_id: UUID, system: str) -> None:
         super().__init__(f"{command_id}: {system} is a controller, and its refusal is final")
@@ -26,7 +26,7 @@ class FinalRefusal(TermijnError):
 
 
 class UnknownSystem(TermijnError):
-    """The policy knows no such system; nothing was done."""
+    """The policy has no system of that name; nothing was done."""
 
     def __init__(self, system: str) -> None:
         super().__init__(f"{system!r}: the policy knows no such system")
@@ -34,7 +34,7 @@ class UnknownSystem(TermijnError):
 
 
 class CommandNotRetryable(TermijnError):
-    """A command does not wait to be told again: it has not left yet, or is settled; nothing was done."""
+    """A command cannot be sent again, since it was not sent yet or is settled; nothing was done."""
 
     def __init__(self, command_id: UUID, state: State) -> None:
         super().__init__(f"{command_id}: it is {state}: there is nothing to tell again")
@@ -46,9 +46,9 @@ def retry(connection: Connection, command_id: UUID, policy: Policy, now: datetim
     """Send a command again at once that was refused, or was sent and has no final acknowledgement.
 
     Raises:
-        UnknownCommand: there is no such command.
+        UnknownCommand: no command has this id.
         FinalRefusal: a controller refused it.
-        CommandNotRetryable: it has not left, is being taken back, or is settled.
+        CommandNotRetryable: it was not sent, is being recalled, or is settled.
     """
     column = tables.command.c
     query = select(tables.command).where(column.command_id == command_id).with_for_update()
@@ -63,12 +63,12 @@ def retry(connection: Connection, command_id: UUID, policy: Policy, now: datetim
 
 
 def retry_all(connection: Connection, system: str, policy: Policy, now: datetime) -> int:
-    """Send again all that a system refused or has not finally acknowledged, and return how many.
+    """Send all commands again that a system refused or has not finally acknowledged, and return how many.
 
     A controller's refusals are final, and left out.
 
     Raises:
-        UnknownSystem: the policy knows none of that name.
+        UnknownSystem: the policy has no system of that name.
     """
     if system not in policy.systems:
         raise UnknownSystem(system)

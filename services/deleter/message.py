@@ -1,4 +1,4 @@
-"""A command as a message on Kafka: its records are named by event and business keys, never by a body."""
+"""A command as a message on Kafka: it names records by event and business keys, without their data."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CommandPublisher(Protocol):
 
 
 class CommandAttachments(Protocol):
-    """Finds what commands that serve a request carry beside their records."""
+    """Finds the further fields of commands that serve a request."""
 
     def for_commands(
         self, connection: Connection, rows: Sequence[CommandRow]

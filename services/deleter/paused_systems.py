@@ -1,4 +1,4 @@
-"""Which systems operators have paused or drained: what may still be sent to them."""
+"""Systems that operators have paused or drained, and the commands that may still be sent to them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from services.ledger.rows import CommandRow
 from services.policy.actions import PROTECTIVE
 
 SCOPE: Final = "deleter"
-"""The scope of a pause under which nothing is sent to any system, except what protects."""
+"""The scope of a pause under which nothing is sent to any system, except commands that protect."""
 _SYSTEM_PREFIX: Final = "system:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PausedSystems:
-    """Systems to which nothing is sent (`paused`), or nothing new (`drained`), except what protects."""
+    """Systems that are sent no command (`paused`), or no new one (`drained`), except those that protect."""
 
     paused: frozenset[str] = frozenset()
     drained: frozenset[str] = frozenset()
@@ -27,7 +27,7 @@ class PausedSystems:
 
     @classmethod
     def load(cls, connection: Connection) -> PausedSystems:
-        """Return what is paused and drained now."""
+        """Return the systems that are paused and drained now."""
         states = {row.scope: row.state for row in connection.execute(select(tables.control))}
         systems = {
             scope.removeprefix(_SYSTEM_PREFIX): state
@@ -41,7 +41,7 @@ class PausedSystems:
         )
 
     def holds_back(self, command: CommandRow) -> bool:
-        """Whether a leased command waits for a pause to end; under a drain it has begun, and is sent."""
+        """Return whether a leased command waits for a pause to end; under a drain it is sent."""
         if command.action in PROTECTIVE:
             return False
         return self.everything or command.system in self.paused

@@ -1,8 +1,8 @@
-"""A cache of plans: records whose steps are the same are planned once, as most of a chunk's are.
+"""A cache of plans: records that need the same steps are planned only once.
 
-Steps follow from a record's holdings, from where their clocks stand, and from the instants that the event
-itself fixes. Two records are alike when their holdings say the same, hang on the same clocks, and start
-at the same instants, where a start counts only once something that follows from it is due.
+Steps are computed from a record's holdings, from the anchors of their clocks, and from the instants that
+the event itself fixes. Two records are planned alike when their holdings are equal, depend on the same
+clocks, and start at the same instants; a start counts only once a step that depends on it is due.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_HOLDINGS = 50
 
 
 class CachingPlanner:
-    """The due steps of many records, under facts that stay as they are, at one instant (UTC)."""
+    """Plans many records at one instant (UTC), under facts that do not change meanwhile."""
 
     def __init__(self, facts: Facts, policy: Policy, now: datetime) -> None:
         self._facts = facts
@@ -29,7 +29,7 @@ class CachingPlanner:
         self._known: dict[Hashable, list[Obligation]] = {}
 
     def due_obligations(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
-        """The steps of a record that are due by now; a list that other records may share."""
+        """Return the steps of a record that are due by now; other records may share the list."""
         alike = self._cache_key(tagged, subject)
         if alike is None:
             return due_obligations(tagged, subject, self._facts, self._policy, self._now)
@@ -40,16 +40,16 @@ class CachingPlanner:
         return self._known[alike]
 
     def _cache_key(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
-        """What records that are planned alike have in common; nothing where each is its own case."""
+        """Return the cache key that records planned alike share; None if the record is planned alone."""
         if len(tagged.holdings) > _MAX_HOLDINGS:
-            return None  # what they say would be looked at anew for each of its subjects
+            return None  # its holdings would be read again for each of its subjects
         said = []
         for holding in tagged.holdings:
             if self._facts.subject_state(holding.subject):
-                return None  # what was said counts from an instant on, and may name single records
+                return None  # a privacy event counts from an instant on, and may name records
             start = None if holding.clock else self._term_start(holding, tagged.time)
             if start == tagged.time:
-                return None  # hardly another record has the same
+                return None  # hardly any other record has the same start
             said.append(
                 (
                     holding.subject == subject,
@@ -66,7 +66,7 @@ class CachingPlanner:
         return tuple(said)
 
     def _term_start(self, holding: Holding, event_time: datetime) -> datetime | None:
-        """When the holding's term starts; nothing as long as all that follows from it lies ahead."""
+        """Return when the holding's term starts; None while every step that depends on it lies ahead."""
         policy = self._policy
         rule = policy.rules[holding.rule]
         anchor_at = event_anchor(rule, event_time, policy)

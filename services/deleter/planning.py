@@ -1,4 +1,4 @@
-"""Which steps of a record are due, and which of those are still to be commanded."""
+"""Plan one record: which steps are due for it, and which of these have no command yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.policy.retention_windows import Facts
 from services.policy.tagging import TaggedEvent
 
 ActiveObligations = Collection[tuple[str, str]]
-"""What a record's commands do or have done: system and step."""
+"""The steps that a record's commands do or have done: system and step."""
 
 
 def due_obligations(
@@ -32,9 +32,9 @@ def due_obligations(
 
 
 def outstanding(due: Iterable[Obligation], done: ActiveObligations) -> list[Obligation]:
-    """The due steps that are still to be commanded.
+    """Return the due steps that have no command yet.
 
-    An erasure makes every other step needless; so does a lift the restriction that has not been sent.
+    An erasure makes every other step needless; a lift makes a restriction needless that was not sent.
     """
     due = list(due)
     erased = {system for system, step in done if step == "erase"}
@@ -55,9 +55,9 @@ def outstanding(due: Iterable[Obligation], done: ActiveObligations) -> list[Obli
 def needed_restrictions(
     due: Collection[Obligation], done: Set[tuple[str, str]]
 ) -> list[Obligation]:
-    """The restrictions that a person asked for and no command does, whatever erasure is due or commanded.
+    """Return the restrictions that a person requested and no command does, even if an erasure is due.
 
-    For where that erasure has to wait: it makes them needless only once it leaves.
+    This is for erasures that have to wait: an erasure makes restrictions needless only once it is sent.
     """
     lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
     return [
@@ -71,10 +71,10 @@ def needed_restrictions(
 
 
 def without_contested_keys(due: Iterable[Obligation]) -> list[Obligation]:
-    """Of the due steps, those that may leave while nobody knows whose a key of the record is.
+    """Return the due steps that may be sent while the owner of one of the record's keys is not decided.
 
-    A restriction by the record itself and the person's own keys can meet nobody else's rows. Once it is
-    decided it is another step, with the key where that is the person's.
+    A restriction by the record itself and the person's own keys cannot affect another person's rows. After
+    the decision it is another step, with the key if that is the person's.
     """
     due = list(due)
     lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
@@ -86,7 +86,7 @@ def without_contested_keys(due: Iterable[Obligation]) -> list[Obligation]:
 
 
 def obsolete(due: Collection[Obligation], done: ActiveObligations) -> list[tuple[str, str]]:
-    """What commands do to a record although nothing asks for it any more."""
+    """Return the steps that commands do to a record although nothing requires them any more."""
     planned = {(step.system, step.key) for step in due}
     erasing = {step.system for step in due if step.action == "erase"}
     return [

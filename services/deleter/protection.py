@@ -1,7 +1,7 @@
-"""Write what protects a person while nothing may be claimed.
+"""Write commands that protect a person, such as restrictions, while erasures have to wait.
 
-A pause, a drain, the hourly cap or an unread message holds back what erases. It must not hold back that a
-command which was sent is recalled under a legal hold, or that data is restricted under an objection.
+A pause, a drain, the hourly cap or an unread message holds back erasures. It must not hold back the recall
+of a command under a legal hold, or the restriction of data under an objection.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def protect(
 ) -> ScanPosition | None:
     """Plan one more chunk of records of subjects with new privacy events; return None after the last.
 
-    Cancels or recalls what is no longer asked for, and writes the commands that protect. The ledger's own
-    scans stay where they are: a later claim looks at all of these records. `now` is UTC, by the database's
+    This cancels or recalls commands that are no longer required, and writes those that protect. The scans
+    of claims do not advance: a later claim checks all of these records. `now` is UTC, by the database's
     clock.
     """
     subject = (

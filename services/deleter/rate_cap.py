@@ -1,7 +1,7 @@
 """The hourly cap: how many commands all deleters together may send for the first time within an hour.
 
-What destroys nothing is not counted. Room is taken in the transaction that leases, under one lock: what
-another deleter has leased and not sent yet counts as sent, for as long as its lease lasts.
+Commands that destroy nothing are not counted. Capacity is taken in the transaction that leases, under one
+lock. Commands that another deleter has leased and not sent yet count as sent until their lease ends.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from services.storage.database import database_now
 _WINDOW = timedelta(hours=1)
 _OPERATOR = "termijn"
 _LOCK = 0x7E_3A_11_19
-"""The key of PostgreSQL's advisory lock on the room; on SQLite there is one deleter."""
+"""The key of PostgreSQL's advisory lock on the capacity; on SQLite there is one deleter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemainingCapacity:
-    """How many commands may be leased now, for as long as the transaction lasts that took it."""
+    """How many commands may be leased now, within the transaction that took the capacity."""
 
     commands: int
     reached: bool = False
-    """Whether the cap was reached while something waits: the deleters have stopped."""
+    """Whether the cap was reached while commands wait: the deleters have stopped."""
 
 
 UNBOUNDED = RemainingCapacity(commands=sys.maxsize)
 
 
 def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapacity:
-    """What there is room for; no other deleter has any until this transaction ends.
+    """Return the remaining capacity; no other deleter can take any until this transaction ends.
 
-    `cap` 0 is none. At the cap the `scope` is paused, until an operator resumes it.
+    `cap` 0 means no cap. At the cap the `scope` is paused, until an operator resumes it.
     """
     if not cap:
         return UNBOUNDED
@@ -64,13 +64,13 @@ def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapa
 
 
 def count_first_sent(connection: Connection, since: datetime) -> int:
-    """How many commands went out for the first time since an instant, but for what destroys nothing."""
+    """Count the commands sent for the first time since an instant, except those that destroy nothing."""
     query = select(func.count()).where(tables.command.c.first_sent_at > since, *_is_counted())
     return int(connection.execute(query).scalar_one())
 
 
 def _count_leased(connection: Connection, now: datetime) -> int:
-    """How many are leased for their first attempt, by whichever deleter, and may be out at any moment."""
+    """Count the commands that any deleter has leased for their first attempt, and may send any moment."""
     column = tables.command.c
     query = select(func.count()).where(
         column.next_attempt_at > now,

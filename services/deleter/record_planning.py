@@ -1,4 +1,4 @@
-"""Plan what commands have to do to records: what is due under facts and policy and not commanded yet."""
+"""Plan many records: which steps facts and policy require now that have no command yet."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class PlannedObligation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningResult:
-    """What records need now."""
+    """The steps that records need now."""
 
     obligations: Sequence[PlannedObligation]
-    """What is due and no command does yet."""
+    """Obligations that are due and have no command yet."""
     withheld: Set[UUID]
-    """Records of which something has to wait."""
+    """Records with a step that has to wait."""
     superseded: Mapping[UUID, str]
     """Records, with their subject, for which no restriction is needed once their erasure is sent."""
     facts: LedgerFacts
@@ -72,14 +72,14 @@ def plan_obligations(
     subjects: Collection[str],
     is_postponed: IsPostponed,
 ) -> PlanningResult:
-    """Return every obligation to these records that is due, is not postponed and no command does yet.
+    """Return every obligation to these records that is due, is not postponed and has no command yet.
 
     An erasure that waits, here or in the outbox, does not make a restriction needless meanwhile.
 
     1. Lock the clocks of the records, then their subjects and `subjects`, until the transaction ends.
-    2. Read what decides: facts, commands that are active or unsent, conflicts about keys.
+    2. Read the facts, the commands that are active or unsent, and the conflicts about keys.
     3. Plan each record.
-    4. Cancel or recall what commands are to do although facts or policy no longer ask for it.
+    4. Cancel or recall commands that facts or policy no longer require.
     """
     # Step 1: lock clocks, then subjects.
     keys = {
@@ -90,7 +90,7 @@ def plan_obligations(
     locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
     own = {row.subject for row in rows} | set(subjects)
     lock_subjects(connection, own, "command")
-    # Step 2: read what decides.
+    # Step 2: read the facts.
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
     mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
     others = {subject for names in mentioned.values() for subject in names}
@@ -144,7 +144,7 @@ def plan_obligations(
                     size=record_size(event, policy),
                 )
             )
-    # Step 4: cancel or recall what is no longer asked for.
+    # Step 4: cancel or recall commands that are no longer required.
     if forbidden:
         unwanted = outbox.commands_for_obligations(connection, forbidden)
         for command in outbox.cancel_or_recall(connection, unwanted, policy, now):

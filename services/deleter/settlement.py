@@ -1,4 +1,4 @@
-"""Apply what systems acknowledge: each acknowledgement is kept, and the command's state follows from it."""
+"""Apply acknowledgements of systems: each is stored, and changes the state of its command."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _RECALL_EVENTS: Final[Mapping[Status, CommandEvent]] = {
     "done": "done",
     "already_done": "already_done",
 }
-"""What ends a recall. No other status says that anything was recalled: a system may report `nothing_held`
-about data that it has erased."""
+"""The statuses that end a recall. No other status confirms it: a system may report `nothing_held` about
+data that it has erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgementResult:
-    """What an acknowledgement has changed."""
+    """The changes made by an acknowledgement."""
 
     state: State
-    """The state that its command is then in."""
+    """The new state of its command."""
     is_unexpected: bool
     """Whether the system reports that it held nothing, where the ledger knows records."""
     repeated: bool
@@ -66,7 +66,7 @@ def apply_acknowledgement(
     Raises:
         UnknownCommand: the system has no such command.
         ReusedAcknowledgement: the system has given its id to another acknowledgement.
-        IllegalTransition: the command cannot be answered so in its state.
+        IllegalTransition: this status is not possible in the command's state.
     """
     [result] = apply_acknowledgements(connection, [answer], policy, now)
     if not isinstance(result, AcknowledgementResult):
@@ -79,8 +79,8 @@ def apply_acknowledgements(
 ) -> list[AcknowledgementResult | UnusableAcknowledgement]:
     """Apply acknowledgements in their order; the results are as if each were applied alone.
 
-    The commands are read and locked once, and written once as the last acknowledgement leaves them. One
-    that cannot be applied changes nothing: its error is in its place.
+    The commands are read and locked once, and written once, after the last acknowledgement. An
+    acknowledgement that cannot be applied changes nothing, and its error is in its place in the result.
     """
     batch = _AcknowledgementBatch(connection, answers, policy, now)
     results: list[AcknowledgementResult | UnusableAcknowledgement] = []
@@ -94,7 +94,7 @@ def apply_acknowledgements(
 
 
 class _AcknowledgementBatch:
-    """Acknowledgements that are being applied, and their commands as these leave them so far."""
+    """Acknowledgements that are being applied, and their commands as changed so far."""
 
     def __init__(
         self,
@@ -125,15 +125,15 @@ class _AcknowledgementBatch:
         """Apply one acknowledgement; where it raises, everything is as before.
 
         1. Find its command, and whether the same acknowledgement was applied before.
-        2. Change the command's state, and those of the commands that hang together with it: recalls of it,
-           or the command that it recalls or verifies.
-        3. Schedule what has to follow: a verification or a repetition.
-        4. Keep the acknowledgement, and what changed for the evidence.
+        2. Change the command's state, and those of related commands: its recalls, or the command that it
+           recalls or verifies.
+        3. Schedule the verification or repetition that has to follow.
+        4. Store the acknowledgement, and the changes for the evidence.
 
         Raises:
             UnknownCommand: the system has no such command.
             ReusedAcknowledgement: the system has given its id to another acknowledgement.
-            IllegalTransition: the command cannot be answered so in its state.
+            IllegalTransition: this status is not possible in the command's state.
         """
         # Step 1: find its command.
         command = self._commands.get(answer.command_id)
@@ -160,10 +160,10 @@ class _AcknowledgementBatch:
             changed.append(original)
             if original.state == "erased" != self._commands[original.command_id].state:
                 verified_after = self._now - original.created_at
-        # Step 3: schedule what has to follow.
+        # Step 3: schedule a verification or repetition.
         changed = [self._schedule_follow_up(item) for item in changed]
         after, *others = changed
-        # Step 4: keep the acknowledgement.
+        # Step 4: store the acknowledgement.
         self._audit_entries.append(_audit_entry(answer, after.state, self._now))
         self._audit_entries += [
             AuditEntry(self._now, "state", other.command_id, {"state": other.state})
@@ -203,7 +203,7 @@ class _AcknowledgementBatch:
                 outbox.schedule_rescan(self._connection, command.command_id, self._now)
 
     def _end_recalls(self, original: UUID) -> list[AcknowledgedCommand]:
-        """Return the recalls of a command that was acknowledged: they have nothing left to recall."""
+        """Return, as ended, the recalls of a command that was acknowledged: nothing is left to recall."""
         recalls = [self._commands[recall] for recall in self._recalls[original]]
         return [
             recall.after("clock_changed" if recall.state == "unsent" else "done", self._now)
@@ -220,7 +220,7 @@ class _AcknowledgementBatch:
     def _apply_recall(
         self, recall: AcknowledgedCommand, original: UUID, answer: Acknowledgement
     ) -> list[AcknowledgedCommand]:
-        """Return a recall, and what it recalls if that changes; a refused recall escalates both."""
+        """Return a recall, and the recalled command if that changes; a refused recall escalates both."""
         command = self._commands[original]
         if answer.status in _RECALL_EVENTS:
             event: CommandEvent = "already_done" if answer.status == "already_done" else "recalled"
@@ -234,14 +234,14 @@ class _AcknowledgementBatch:
     def _apply_verification(
         self, verification: AcknowledgedCommand, answer: Acknowledgement
     ) -> AcknowledgedCommand:
-        """Return the verified command; what the first verification of it found stays."""
+        """Return the verified command; the result of its first verification stays."""
         assert verification.supersedes is not None
         original = self._commands[verification.supersedes]
         is_present = answer.status == "done" and any(answer.counts.values())
         return original.after("still_present" if is_present else "proven", self._now)
 
     def _schedule_follow_up(self, command: AcknowledgedCommand) -> AcknowledgedCommand:
-        """Return a command with what has to follow: a verification, a repetition, or nothing."""
+        """Return a command with its follow-up scheduled: a verification, a repetition, or nothing."""
         if (
             command.action not in VERIFICATION_REASONS
             or command.state == self._commands[command.command_id].state
@@ -281,12 +281,12 @@ class _AcknowledgementBatch:
 
 
 def _event_of(command: AcknowledgedCommand, answer: Acknowledgement) -> CommandEvent:
-    """Return what an acknowledgement means for its command.
+    """Return the event that an acknowledgement is for its command.
 
-    A verification that counts nothing proves nothing, and is asked for again.
+    A verification without counts proves nothing, and is sent again.
 
     Raises:
-        IllegalTransition: no verification can be answered so.
+        IllegalTransition: this status is not possible for a verification.
     """
     if command.action == "recall":
         return _RECALL_EVENTS.get(answer.status, "failed")

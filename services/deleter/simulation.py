@@ -1,7 +1,7 @@
-"""Simulation: the production policy, ledger and deleter on a virtual clock.
+"""Simulation: run the real policy, ledger and deleter on a virtual clock, to see every command in advance.
 
-Events become known at their own time; everything of an instant is known before a command of that
-instant leaves; every system acknowledges at once.
+Each event is recorded at its own time, and before any command of the same instant is sent. Every system
+acknowledges at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CLAIM_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedCommand:
-    """A command as it leaves; instants are UTC."""
+    """A command as it is sent; instants are UTC."""
 
     issued_at: datetime
     system: str
@@ -55,9 +55,9 @@ def simulate(
     policy: Policy,
     until: datetime,
 ) -> Iterator[SimulatedCommand]:
-    """Every command up to and including `until`, in the order in which it leaves.
+    """Yield every command up to and including `until`, in the order of sending.
 
-    The ledger is an empty one of its own.
+    The ledger must be empty, and used by nothing else.
     """
     known = [pair for pair in events if pair[0].time <= until]
     known.sort(key=lambda pair: (pair[0].time, pair[0].source, pair[0].id))
@@ -86,7 +86,7 @@ def _run_clock(
 
 
 def next_wakeup(connection: Connection) -> datetime | None:
-    """The earliest instant at which the deleter has something to look at."""
+    """Return the earliest instant at which a record, clock or subject is due."""
     subject = select(func.min(tables.subject.c.next_due))
     queries = [subject.where(tables.subject.c.next_due.is_not(None))]
     for table in (tables.record, tables.clock):
@@ -114,7 +114,7 @@ def _issue_due(ledger: Database, policy: Policy, now: datetime) -> Iterator[Simu
 
 
 class _AlwaysAcknowledges:
-    """Systems that acknowledge whatever they are told, at once."""
+    """Systems that acknowledge every command at once."""
 
     def __init__(self) -> None:
         self._systems: dict[UUID, str] = {}

@@ -33,7 +33,7 @@ class SubjectScanChunk:
     cursor: UUID | None
     """The last record of the chunk before."""
     records: tuple[RecordRow, ...]
-    """Without those that an import holds back."""
+    """The records of the chunk, without those that an import holds back."""
     last_record: UUID | None
     """The last record of this chunk; None if the scan is finished with it."""
 
@@ -41,9 +41,9 @@ class SubjectScanChunk:
 def due_scans(
     connection: Connection, now: datetime, *, limit: int, max_records: int, chunk: int
 ) -> list[SubjectScanChunk]:
-    """Return a chunk of each of up to `limit` subjects whose scan is due, longest due first.
+    """Return a chunk for each of up to `limit` subjects whose scan is due, longest due first.
 
-    It stops once the chunks have `max_records` records. The subjects are not locked yet, since clocks are
+    This stops once the chunks have `max_records` records. The subjects are not locked yet, since clocks are
     locked before subjects: `advance_scans` sees whether another deleter has scanned one meanwhile.
     """
     column = tables.subject.c
@@ -66,7 +66,7 @@ def due_scans(
 def co_subject_records(
     connection: Connection, scans: Collection[SubjectScanChunk], events: Mapping[UUID, TaggedEvent]
 ) -> list[RecordRow]:
-    """Return the records that the same events make for other subjects: pseudonymising waits for all."""
+    """Return the records of the same events for other subjects: pseudonymisation waits for all of them."""
     ids = {
         record_id(row.event_id, event.source, event.id, subject)
         for scan in scans
@@ -82,7 +82,7 @@ def co_subject_records(
 def advance_scans(
     connection: Connection, scans: Collection[SubjectScanChunk], facts: LedgerFacts, now: datetime
 ) -> None:
-    """Note how far each scan has come; the subjects are locked. One that was restarted stays due."""
+    """Store how far each scan has come; the subjects are locked. A restarted scan stays due."""
     column = tables.subject.c
     for scan in scans:
         changes = [time for time in facts.subject_state(scan.subject).change_times if time > now]

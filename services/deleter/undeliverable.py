@@ -1,7 +1,7 @@
 """Set aside a command that Kafka rejects at every attempt, so that it holds up no other.
 
 It stays outstanding and is escalated at once, with an entry in the operators' log, until Kafka accepts it
-or an operator closes it; it is sent again as seldom as any repetition.
+or an operator closes it. It is tried again at the intervals of any repetition.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def set_aside(
             outcome=UNDELIVERABLE, escalated_at=row.escalated_at or now, next_attempt_at=now + again
         )
     )
-    if row.outcome != UNDELIVERABLE:  # on record once, however often it is tried
+    if row.outcome != UNDELIVERABLE:  # one entry in the log, however often it is tried
         target = f"{command} {row.system}"
         log_operator_action(
             connection, "commands set aside", target, operator=_OPERATOR, reason=why, now=now

@@ -1,7 +1,7 @@
-"""Verify what was carried out: a system reads it again, and what is still there is commanded again.
+"""Verify erasures: a system reads the data again, and data that is still there is commanded again.
 
-An answer only says what has to follow (`follow_up_at`); what follows is written here, under the subjects'
-locks, as every other command is.
+An acknowledgement only schedules this (`follow_up_at`). The verification or repetition is written here,
+under the subjects' locks, as every other command is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from services.policy.tagging import ClockKey
 from services.storage.bulk import select_in, update_in
 
 _RESTORED_OUTCOME = "restored"
-"""What a system that was restored has to do anew."""
+"""The outcome of commands that a restored system has to carry out again."""
 
 
 class _CommandRecord(NamedTuple):
@@ -58,8 +58,8 @@ NO_RESULT = VerificationResult(verifies=(), repeated=(), handled=0)
 class BackupTooOld(TermijnError):
     """A backup is older than what the ledger still knows by name; nothing was commanded again.
 
-    Whoever runs the system restores a younger backup, or erases by hand what its erasures since should
-    have: the ledger has forgotten whom they were about, the term of their proof being over.
+    The system's owner restores a newer backup, or erases by hand what was erased since the backup. The
+    ledger has purged these persons, because the term of their proof is over.
     """
 
     def __init__(self, system: str, forgotten: datetime) -> None:
@@ -74,10 +74,11 @@ class BackupTooOld(TermijnError):
 def verify_commands(
     connection: Connection, policy: Policy, now: datetime, *, limit: int
 ) -> VerificationResult:
-    """Write what has to follow up to `limit` acknowledgements by `now`, UTC: a check or a repetition.
+    """Write the verifications and repetitions due by `now`, UTC, for up to `limit` acknowledged commands.
 
-    A check names the records of what it checks, and its id. A repetition has an id of its own and names
-    what it supersedes; where a clock has moved since, there is none: the facts decide anew.
+    A verification names the records and the id of the command that it verifies. A repetition has an id of
+    its own and names the command that it supersedes. After a change of one of the command's clocks there is
+    no repetition: the records are planned again from the facts.
     """
     rows = _commands_to_follow_up(connection, now, limit)
     if not rows:
@@ -107,13 +108,13 @@ def verify_commands(
 
 
 def recommand_since(connection: Connection, system: str, since: datetime, now: datetime) -> int:
-    """Have everything commanded again that a system has carried out since a backup; how many commands.
+    """Schedule a repetition of all commands that a system carried out since a backup; return how many.
 
-    `since` is the time of the backup, UTC; what was carried out before and proven after it is repeated as
-    well, which does no harm. `prove` writes the repetitions, each under an id of its own.
+    `since` is the time of the backup, UTC. Commands carried out before and proven after it are repeated as
+    well, which does no harm. `verify_commands` writes the repetitions, each with an id of its own.
 
     Raises:
-        BackupTooOld: some of what was carried out since is forgotten; nothing is commanded.
+        BackupTooOld: some persons of commands carried out since are purged; nothing was scheduled.
     """
     through = tables.forgetting.c.through
     forgotten = connection.execute(select(through).with_for_update(read=True)).scalar_one_or_none()
@@ -135,7 +136,7 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
 
 
 def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) -> list[CommandRow]:
-    """The commands whose acknowledgements something has to follow; they and their subjects are locked."""
+    """Lock and return the commands with a follow-up due, after locking their subjects."""
     column = tables.command.c
     due = (column.follow_up_at <= now, column.follow_up_at.is_not(None))
     seen = connection.execute(
@@ -156,7 +157,7 @@ def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) ->
 def _load_epochs(
     connection: Connection, commands: Collection[UUID]
 ) -> tuple[_EpochsByCommand, set[UUID]]:
-    """The clocks that commands depended on, and those commands whose clocks have moved since."""
+    """Return the clocks that commands depend on, and the commands whose clocks have changed since."""
     column, clock = tables.command_clock.c, tables.clock.c
     query = select(tables.command_clock, clock.clock, clock.key, clock.epoch.label("current")).join(
         tables.clock, clock.clock_id == column.clock_id
@@ -174,7 +175,7 @@ def _load_epochs(
 def _load_records(
     connection: Connection, commands: Collection[UUID]
 ) -> Mapping[UUID, list[_CommandRecord]]:
-    """Return the records of commands, and what each command does to them, in the order of their ids."""
+    """Return the records of each command with the step that it does to them, in the order of their ids."""
     member = tables.member.c
     query = select(member.command_id, member.record_id, member.step).order_by(member.record_id)
     records: defaultdict[UUID, list[_CommandRecord]] = defaultdict(list)

@@ -12,9 +12,9 @@ from services.policy.tagging import TaggedEvent
 def is_withheld(
     blind_spots: BlindSpots, action: str, subject: str, tagged: TaggedEvent, policy: Policy
 ) -> bool:
-    """Whether an action on the record of a subject of an event has to wait.
+    """Return whether an action on the record of a subject of an event has to wait.
 
-    Pseudonymisation depends on everybody whom the event names.
+    Pseudonymisation depends on all subjects that the event names.
     """
     if not blind_spots or action in HARMLESS:
         return False

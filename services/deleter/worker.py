@@ -1,4 +1,4 @@
-"""The work of a deleter process in its order: erase what is due, seal the evidence, purge the ledger.
+"""The work of a deleter process in its order: command erasures, sign the evidence, purge the ledger.
 
 Sealing and purging belong to `services.evidence`, a room above this one, and are handed in as callables.
 """
@@ -29,11 +29,11 @@ class DeleterWorker:
     erase: Callable[[], int]
     """Run the deleter once: claim, dispatch, verify; returns how much it handled."""
     seal: Callable[[], int]
-    """Append what is pending to the evidence log; returns how many entries."""
+    """Append pending entries to the evidence log; returns how many."""
     seal_if_due: Callable[[], None]
     """The same, at most every so many seconds."""
     purge_if_due: Callable[[], None]
-    """Purge from the ledger what is over its proof term, at most every so many seconds."""
+    """Purge from the ledger persons whose proof term is over, at most every so many seconds."""
     measure_if_due: Callable[[], None]
     """Measure the ledger, at most every so many seconds."""
     observer: WorkerObserver
@@ -43,7 +43,7 @@ class DeleterWorker:
     _sealed: int = 0
 
     def run(self, stop: Event) -> None:
-        """Run until `stop` is set; what fails for a passing reason is retried."""
+        """Run until `stop` is set; temporary failures are retried."""
         run_loop(self.run_once, self.observer, stop, retryable=(*RETRYABLE_ERRORS, ClockSkew))
 
     def run_once(self) -> float:

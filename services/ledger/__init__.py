@@ -1,1 +1,1 @@
-"""The ledger: the only state. Facts are a function of the set of events; the journal is history."""
+"""The ledger: the database of facts and commands. Facts depend on the set of events, not on their order."""

@@ -1,7 +1,8 @@
-"""The one active policy: every window in the ledger derives from it, and from no other.
+"""The active policy: the one policy from which every window in the ledger is computed.
 
-Whoever writes what follows from a policy shares its lock until the transaction ends; whoever activates
-another one takes it alone. So nothing is recorded, claimed or sent under a policy that is active no more.
+A transaction that writes anything computed from a policy shares the policy's lock until it ends; activating
+another policy takes the lock alone. So nothing is recorded, claimed or sent under a policy that is not
+active any more.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from services.storage.bulk import insert
 
 _CHUNK_SIZE = 1_000
 _LOCK = 0x7E_3A_11_17
-"""The key of PostgreSQL's advisory lock on the active policy; on SQLite whoever writes is alone."""
+"""The key of PostgreSQL's advisory lock on the active policy; on SQLite only one process can write."""
 
 _PLACEMENTS_KEY, _RETIREMENTS_KEY = "", " "
-"""Among the shapes by event type, where each is held, and what is retired; no type has such a name."""
+"""Keys in the stored shapes, beside the event types, for placements and retirements."""
 
 
 class PolicyMismatch(TermijnError):
-    """The ledger's windows derive from another policy than the one at hand; the role does not start.
+    """The configured policy is not the ledger's active policy; the role does not start.
 
     The operator starts it with the active policy, or activates this one with `termijn policy activate`.
     """
@@ -47,10 +48,10 @@ class PolicyMismatch(TermijnError):
 
 
 class IncompatiblePolicy(TermijnError):
-    """The policy lacks recorded events' types, or gives them other subjects or clocks; it is not active.
+    """The policy lacks types of recorded events, or changes their subjects or clocks; it was not activated.
 
-    What is recorded hangs on the clocks of the active policy. The operator keeps each type, gives the
-    changed one another name, or records the history anew in an empty ledger.
+    Records depend on the clocks of the active policy. The operator keeps each event type, gives a changed
+    type another name, or records the history again in an empty ledger.
     """
 
     def __init__(self, event_types: tuple[str, ...], lacking: Collection[str] = ()) -> None:
@@ -71,9 +72,10 @@ class IncompatiblePolicy(TermijnError):
 
 
 def require_active(connection: Connection, policy: Policy, now: datetime) -> None:
-    """Make sure that the policy is, and stays until the transaction ends, the active one.
+    """Check that the policy is the active one, and keep it active until the transaction ends.
 
-    The first that an empty ledger sees becomes it. Call it before clocks, subjects or commands are locked.
+    In an empty ledger the policy becomes the active one. Call this before locking clocks, subjects or
+    commands.
 
     Raises:
         PolicyMismatch: another policy, or another version of it, is active.
@@ -84,7 +86,7 @@ def require_active(connection: Connection, policy: Policy, now: datetime) -> Non
 
 
 def is_active(connection: Connection, policy: Policy) -> bool:
-    """Whether the policy is the active one; not so where none is.
+    """Return whether the policy is the active one; False if no policy is active yet.
 
     Raises:
         PolicyMismatch: another policy, or another version of it, is active.
@@ -105,18 +107,18 @@ def activate(
     now: datetime,
     drops: Collection[policy_references.Drop] = (),
 ) -> None:
-    """Make another policy the active one: everything that is held is looked at again under it.
+    """Make another policy the active one, and schedule a check of every record under it.
 
-    It waits for whoever records, claims or sends under the one that was active. What was carried out
-    stands; what is not carried out yet is for `deleter.activation` to take back. `drops` names the systems
-    that, by an operator's word, never held the recorded events of a type.
+    This waits for transactions that record, claim or send under the former policy. Commands that were
+    carried out stay as they are; `deleter.activation` cancels or recalls the others. `drops` names the
+    systems that, as an operator confirmed, never held the recorded events of a type.
 
     Raises:
-        IncompatiblePolicy: it hangs events of a known type on other subjects or clocks.
+        IncompatiblePolicy: it gives events of a known type other subjects or clocks.
         PolicyStillNeeds: it lacks a system or a purpose that is still needed.
-        PromiseDropped: it takes a system from recorded events, and `drops` does not say so.
-        NothingDropped: `drops` names what it does not take.
-        RetiredTooEarly: it retires something from an instant on of which events are recorded.
+        PromiseDropped: it removes a system from recorded events, and `drops` does not name the system.
+        NothingDropped: `drops` names a system and an event type that the policy does not separate.
+        RetiredTooEarly: events are recorded from after the instant of a retirement.
     """
     _lock(connection, shared=False)
     active = _read_active(connection)
@@ -163,10 +165,10 @@ def _lock(connection: Connection, *, shared: bool) -> None:
 
 
 def _insert_first(connection: Connection, policy: Policy, now: datetime) -> None:
-    """Make the policy an empty ledger's first, unless another process was faster.
+    """Make the policy the first of an empty ledger, unless another process did so first.
 
     Raises:
-        PolicyMismatch: it was, with another policy.
+        PolicyMismatch: another process did, with another policy.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK + 1)))

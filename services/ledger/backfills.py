@@ -1,7 +1,7 @@
 """Imports of old events: they are recorded, but nothing is erased until an operator releases them.
 
-Of an import the records are held back, and the clocks whose anchor it decided. The forecast shows what
-would be erased at once; a named operator releases it. Live events that are too old
+The records of an import are held back, and so are the clocks whose anchor it decided. The forecast shows
+what would be erased at once; a named operator releases the import. Live events that are too old
 (`services.events.history`) are held back in the same way, in groups. But their privacy events, such as a
 consent or a legal hold, and their starts of clocks count at once: they can only protect, or are that
 person's own wish.
@@ -23,7 +23,7 @@ from services.storage.bulk import insert_or_ignore, select_in
 
 
 class BackfillNotFound(TermijnError):
-    """There is no import of that name that waits for release."""
+    """No import of that name waits for release."""
 
     def __init__(self, backfill: str) -> None:
         super().__init__(f"no backfill {backfill!r} waits for release")
@@ -41,25 +41,28 @@ class PendingBackfill:
 
     @property
     def is_history(self) -> bool:
-        """Whether it is a group of live events that were too old, and no import."""
+        """Whether it is a group of live events that were too old, not an import."""
         return history.is_group(self.backfill)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchBackfills:
-    """What holds the events of a batch back; nothing of these is released before the batch is recorded."""
+    """The imports and groups that hold back a batch's events; none is released until these are recorded."""
 
     imports: Set[str]
-    """Those of its imports that are not released."""
+    """The names of the batch's imports that are not released."""
     groups: Mapping[str, str]
-    """By the group that the tagger named: the one that is open for it."""
+    """The open group for each group name that the tagger gave."""
 
     def of_records(self, plan: IngestionPlan) -> str | None:
-        """What holds back the records of an event, and the ends of clocks that it brings."""
+        """Return the import or group that holds back an event's records and ends of clocks, or None."""
         return self.of_privacy_event(plan) or self.groups.get(plan.history or "")
 
     def of_privacy_event(self, plan: IngestionPlan) -> str | None:
-        """What holds back what an event says of a person, and the starts of clocks: only an import."""
+        """Return the import that holds back an event's privacy event and starts of clocks, or None.
+
+        A group of live events holds back neither.
+        """
         brought_by = plan.event.backfill
         return brought_by if brought_by in self.imports else None
 
@@ -67,7 +70,7 @@ class BatchBackfills:
 def find_backfills(
     connection: Connection, plans: Sequence[IngestionPlan], now: datetime
 ) -> BatchBackfills:
-    """Return what holds these events back, and store imports and groups that start with them."""
+    """Return the imports and groups that hold these events back, and store new ones."""
     names = {one.event.backfill for one in plans if one.event.backfill}
     imports = _unreleased_backfills(connection, names, now)
     old = {one.history for one in plans if one.history and one.event.backfill not in imports}
@@ -75,7 +78,7 @@ def find_backfills(
 
 
 def _open_groups(connection: Connection, groups: Set[str], now: datetime) -> Mapping[str, str]:
-    """Return the open group for each group, by name; a released one is closed, another follows."""
+    """Return the open group for each group, by name; after a released group another one is opened."""
     found: dict[str, str] = {}
     number = 1
     while left := groups - found.keys():
@@ -89,7 +92,7 @@ def _open_groups(connection: Connection, groups: Set[str], now: datetime) -> Map
 def _unreleased_backfills(
     connection: Connection, backfills: Collection[str], now: datetime
 ) -> set[str]:
-    """Return those of the names that are not released; store a new one as started now."""
+    """Return the names that are not released; store a new name as started now."""
     rows = [
         {"backfill": one, "started_at": now, "released_at": None, "operator": None}
         for one in sorted(backfills)
@@ -99,7 +102,7 @@ def _unreleased_backfills(
         select(tables.backfill)
         .where(tables.backfill.c.released_at.is_(None))
         .order_by(tables.backfill.c.backfill)
-        .with_for_update(read=True)  # a release waits for what is being recorded
+        .with_for_update(read=True)  # a release waits for batches that are being recorded
     )
     return {
         row.backfill for row in select_in(connection, query, tables.backfill.c.backfill, backfills)
@@ -107,7 +110,7 @@ def _unreleased_backfills(
 
 
 def pending_backfills(connection: Connection) -> list[PendingBackfill]:
-    """What waits for release, oldest first."""
+    """Return the imports and groups that wait for release, oldest first."""
     records = _count_rows(connection, tables.record)
     clocks = _count_rows(connection, tables.clock)
     query = (
@@ -127,7 +130,7 @@ def pending_backfills(connection: Connection) -> list[PendingBackfill]:
 
 
 def release(connection: Connection, backfill: str, operator: str, now: datetime) -> None:
-    """Let the deleter act on what an import brought.
+    """Release an import or a group: the deleter acts on its events from now on.
 
     Raises:
         BackfillNotFound: there is none of that name, or it has been released.
@@ -145,7 +148,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
         .values(moved_backfill=None)
     )
     clock = tables.clock.c
-    connection.execute(  # what came while the clock was held back has not been looked at under it
+    connection.execute(  # records that arrived while the clock was held back have not been checked under it
         update(tables.clock)
         .where(clock.backfill == backfill, clock.fired_to.is_not(None))
         .values(next_due=clock.fired_to, fired_to=None, cursor=None)
@@ -162,7 +165,7 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
 
 
 def _count_rows(connection: Connection, table: Table) -> dict[str, int]:
-    """How many rows of a table each import holds back."""
+    """Count the rows of a table that each import holds back."""
     column = table.c.backfill
     query = select(column, func.count()).where(column.is_not(None)).group_by(column)
     return {row[0]: row[1] for row in connection.execute(query)}

@@ -1,9 +1,9 @@
-"""Blind spots: what is not erased while a parked event could forbid it.
+"""Blind spots: data that is not erased while an event that could not be processed might forbid it.
 
-Whoever parks an event notes in the same transaction what can be seen of it; replaying or discarding it
-ends that. What it could forbid follows from the active policy, when the deleter asks: of its subject and
-its clocks only keyed hashes are kept (`crypto.tombstones`), and what cannot be seen counts as all of its
-kind.
+The transaction that parks an event also stores what can be read of the event; that row is removed when the
+event is replayed or discarded. What the event could forbid is computed from the active policy when the
+deleter asks. Of the event's subject and clocks only keyed hashes are stored (`crypto.tombstones`). If a
+subject or a clock cannot be read, the event counts for every subject, or for every clock of that kind.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from services.policy.untaggable_events import VisibleParts, can_forbid_erasure
 from services.storage.bulk import insert_or_ignore, select_in, update_in
 
 Reach = Literal["everything", "clocks", "narrow"]
-"""All there is, all that hangs on some kind of clock, or only what one subject or clock has."""
+"""How much a parked event holds back: everything, a kind of clock, or one subject or clock."""
 RESCAN_DELAY: Final = timedelta(minutes=1)
-"""How soon what was withheld is looked at again."""
+"""How soon records that were withheld are checked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedEvent:
-    """A parked event: which dead letter it is, where it stood on its own topic, what can be seen of it."""
+    """A parked event: the id of its dead letter, its place on its own topic, and what can be read of it."""
 
     dead_letter_id: UUID
     topic: str
@@ -45,7 +45,7 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlindSpots:
-    """What must not be erased. It is false where nothing is in the way."""
+    """The data that must not be erased because of parked events; false if there is none."""
 
     tombstone_cipher: TombstoneCipher | None = None
     everything: bool = False
@@ -54,13 +54,13 @@ class BlindSpots:
     clocks: frozenset[bytes] = frozenset()
     """References of shared clocks."""
     clock_kinds: frozenset[str] = frozenset()
-    """Kinds of shared clocks, whichever it is."""
+    """Kinds of shared clocks, of which every clock counts."""
 
     def __bool__(self) -> bool:
         return bool(self.everything or self.subjects or self.clocks or self.clock_kinds)
 
     def combined_with(self, other: BlindSpots) -> BlindSpots:
-        """What either says."""
+        """Return the blind spots of both."""
         return replace(
             self,
             tombstone_cipher=self.tombstone_cipher or other.tombstone_cipher,
@@ -71,7 +71,7 @@ class BlindSpots:
         )
 
     def covers(self, subjects: Collection[str], clocks: Iterable[ClockKey]) -> bool:
-        """Whether it is about one of these subjects, or what hangs on these clocks."""
+        """Return whether one of these subjects, or data that depends on one of these clocks, is covered."""
         if self.everything:
             return True
         hung = {above for one in clocks for above in (one, one.parent) if above}
@@ -86,15 +86,15 @@ class BlindSpots:
 
 
 NO_BLIND_SPOTS: Final = BlindSpots()
-"""Nothing is parked that could forbid anything."""
+"""No parked event could forbid anything."""
 
 
 def store_parked_events(
     connection: Connection, events: Sequence[ParkedEvent], tombstone_cipher: TombstoneCipher | None
 ) -> None:
-    """Note what was parked just now; a letter that was settled before stays so.
+    """Store the events that were parked just now; a dead letter that was settled before stays settled.
 
-    Without the key of `remains` only the type is kept, and all that it could forbid waits.
+    Without the key of the tombstones only the event's type is stored, and everything it could forbid waits.
     """
     by_letter = {one.dead_letter_id: one for one in events}
     column = tables.dead_letter.c
@@ -111,7 +111,7 @@ def store_parked_events(
 def load_blind_spots(
     connection: Connection, policy: Policy, tombstone_cipher: TombstoneCipher | None
 ) -> BlindSpots:
-    """What is parked by now, and could forbid an erasure under the policy."""
+    """Return the blind spots of all parked events that could forbid an erasure under the policy."""
     found = BlindSpots(tombstone_cipher=tombstone_cipher)
     for row in _forbidding_rows(connection, policy):
         found = found.combined_with(_row_blind_spots(row, policy, tombstone_cipher))
@@ -120,7 +120,7 @@ def load_blind_spots(
 
 
 def count_by_reach(connection: Connection, policy: Policy) -> Mapping[str, int]:
-    """How many parked events stand in the way, by how much they keep back."""
+    """Count the parked events that hold back erasures, by how much each holds back."""
     found: Counter[str] = Counter()
     for row in _forbidding_rows(connection, policy):
         found[_row_reach(row, policy)] += row.letters
@@ -128,14 +128,14 @@ def count_by_reach(connection: Connection, policy: Policy) -> Mapping[str, int]:
 
 
 def reach_by_dead_letter(connection: Connection, policy: Policy) -> Mapping[UUID, Reach]:
-    """Which dead letters stand in the way, and by how much they keep back."""
+    """Return, by dead letter, how much a parked event holds back, if anything."""
     column = tables.parked_event.c
     rows = _forbidding_rows(connection, policy, column.dead_letter_id)
     return {row.dead_letter_id: _row_reach(row, policy) for row in rows}
 
 
 def schedule_record_check(connection: Connection, records: Collection[UUID], now: datetime) -> None:
-    """Make records of which something was withheld due again soon, or sooner if they already are."""
+    """Make records with a withheld command due again soon; records that are due sooner stay so."""
     column, at = tables.record.c, now + RESCAN_DELAY
     later = or_(column.next_due.is_(None), column.next_due > at)
     update_in(
@@ -149,7 +149,7 @@ def schedule_record_check(connection: Connection, records: Collection[UUID], now
 def parked_offsets(
     connection: Connection, topics: Collection[str]
 ) -> Iterator[tuple[str, int, int]]:
-    """Where the events of these topics stand that are parked: topic, partition and offset."""
+    """Return the places of the parked events of these topics: topic, partition and offset."""
     column = tables.parked_event.c
     query = select(column.topic, column.partition, column.offset)
     for row in select_in(connection, query, column.topic, topics):
@@ -185,7 +185,7 @@ def _row_reach(row: Row[Any], policy: Policy) -> Reach:
 def _forbidding_rows(
     connection: Connection, policy: Policy, *extra_columns: Column[Any]
 ) -> list[Row[Any]]:
-    """Those of a type that could forbid an erasure, or of none that is known; like ones are one row."""
+    """Return parked events whose type could forbid an erasure, or is unknown; equal events share a row."""
     column = tables.parked_event.c
     types = [name for name, event in policy.events.items() if can_forbid_erasure(event)]
     if not types:
@@ -203,7 +203,7 @@ def _row_blind_spots(
     *,
     trusted: bool = False,
 ) -> BlindSpots:
-    """What one keeps back; references of another key than the one at hand can be compared with nothing."""
+    """Return what a parked event holds back; keyed hashes made with another key cannot be compared."""
     if row.event_type is None:
         return BlindSpots(everything=True)
     event = policy.events[row.event_type]

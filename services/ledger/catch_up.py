@@ -1,12 +1,12 @@
 """Catch-up check: nothing is claimed while an event that forbids an erasure may be unread on Kafka.
 
-How far the business topics go is read first; the tagger must have passed that; then how far it has
-written, and the recorder must have passed that. What is published later was not known when the round
-began, and is judged by the next.
+First the ends of the business topics are read, and the tagger must have passed these. Then the end of the
+tagger's own topic is read, and the recorder must have passed that. Events published later are left to the
+next check.
 
-What there is to see is known beforehand: every topic that the policy names, and of each the partitions
-that brokers show, that a role has ever read, and that were just written to. Whatever the brokers do not
-show or tell is a blind spot, and never an empty log.
+Which partitions to check is known beforehand: of every topic that the policy names, the partitions that
+brokers report, that a role has ever read, and that were just written to. A partition that the brokers do
+not report counts as not caught up, never as empty.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _NO_OFFSETS: Final[Mapping[Partition, int]] = MappingProxyType({})
 
 
 class TopicLister(Protocol):
-    """What the check reads from Kafka."""
+    """Reads from Kafka what the check needs."""
 
     def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
-        """Those of the topics that are there, with what the brokers tell of them."""
+        """Return the topics that exist, with what the brokers report of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaCatchUpCheck:
-    """Compares what is on Kafka with what the ledger has recorded."""
+    """Compares the events on Kafka with those that the ledger has recorded."""
 
     ledger: Database
     bus: TopicLister
@@ -47,18 +47,18 @@ class KafkaCatchUpCheck:
     """The topics that the recorder reads."""
     sleep: Callable[[float], None]
     timeout: timedelta = timedelta(seconds=2)
-    """How long a round waits for the other roles to catch up before it gives up."""
+    """How long a check waits for the other roles to catch up before it gives up."""
     poll_interval: timedelta = timedelta(milliseconds=20)
     _known_partitions: dict[tuple[str, str], set[int]] = field(default_factory=dict, init=False)
-    """The partitions that any broker has ever shown, by topic and its id: another may lag behind it."""
+    """The partitions that any broker ever reported, by topic and topic id: another may report fewer."""
 
     def lagging_partitions(self, sent: Mapping[Partition, int] = _NO_OFFSETS) -> Sequence[str]:
-        """What may not be recorded of all that was on Kafka when this was called; nothing: all is.
+        """Return the partitions that may not be recorded up to the end that they had at this call.
 
-        Each names the role that has not read it, the topic and partition, and what is odd about it, if
-        it is not only unread. A gap that waits to be accepted is one, and so is a log that is shorter
-        than what was read of it: what it holds now may never have been read. `sent` is how far, by the
-        brokers' own word, the caller has written to business topics: less than that is no end.
+        Each names the role that has not read it, the topic and the partition, and the problem if it is not
+        only unread. A gap that waits to be accepted is a problem, and so is a log shorter than the part of
+        it that was read: what it contains now may never have been read. `sent` is how far the caller has
+        written to business topics, as the brokers acknowledged; an end before that is not believed.
         """
         for role, topics, least in (
             ("tagger", self.business, sent),
@@ -96,7 +96,7 @@ class KafkaCatchUpCheck:
         read: Sequence[StoredOffset],
         least: Mapping[Partition, int],
     ) -> Iterator[_PartitionState]:
-        """Every log that there has to be, as it is seen."""
+        """Return the state of every partition that must exist."""
         for topic in topics:
             there = shown.get(topic)
             if there is None:
@@ -133,7 +133,7 @@ class KafkaCatchUpCheck:
     def _shrunk_partitions(
         self, topics: Sequence[str], logs: Sequence[_PartitionState]
     ) -> list[str]:
-        """What was read further than it goes; it may have grown since its end was told."""
+        """Return partitions that were read past their reported end; they may have grown since."""
         beyond = [log for log in logs if log.next > log.end]
         if not beyond:
             return []
@@ -143,14 +143,14 @@ class KafkaCatchUpCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PartitionState:
-    """One partition, or a whole topic that is not shown."""
+    """A partition, or a whole topic that the brokers do not report."""
 
     topic: str
     partition: int | None = None
     end: int = 0
     next: int = 0
     problem: str = ""
-    """Why it cannot be known how far it goes, or whether that was read."""
+    """Why its end is not known, or why it is not known whether everything was read."""
 
     @property
     def is_unread(self) -> bool:

@@ -1,4 +1,4 @@
-"""Retention clocks as facts: how their changes merge, and what follows when an anchor changes."""
+"""Retention clocks: how changes of one clock by many events are merged, whatever their order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.storage.bulk import insert_tuples, select_in, update_each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredClockChange:
-    """A clock move with the event that made it."""
+    """A change of a clock with the event that made it."""
 
     clock: ClockRef
     move: Literal["start", "end"]
@@ -32,13 +32,13 @@ class StoredClockChange:
 
     @property
     def sort_key(self) -> tuple[datetime, str, str, bool]:
-        """What decides which of two moves is the last: event time, source, id, and then what keeps data."""
+        """Return what orders changes: event time, source, id, and last the change that keeps data."""
         return (self.time, self.source, self.id, self.move == "start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockState:
-    """One clock row (`tables.clock`). Its epoch counts the anchors that it has had."""
+    """A row of a clock (`tables.clock`). Its epoch counts the anchors that it has had."""
 
     clock_id: UUID
     clock: str
@@ -59,21 +59,21 @@ class ClockState:
 
     @property
     def anchor(self) -> datetime | None:
-        """Where it stands for the deleter: one that an unreleased import decides counts as open."""
+        """The anchor for the deleter: a clock whose end is from an unreleased import counts as open."""
         return None if self.backfill else self.anchor_at
 
     def has_due_records(self, now: datetime) -> bool:
-        """Whether anything that hangs on it can have become due before an instant."""
+        """Return whether any record that depends on it can have become due before an instant."""
         if self.anchor is None:
             return False
         return bool(self.fired_to or (self.next_due and self.next_due < now))
 
     def with_record(self, at: datetime) -> ClockState:
-        """The clock with a record of that time under it."""
+        """Return the clock, with a record of that time added to it."""
         return self if self.opened_at and self.opened_at <= at else replace(self, opened_at=at)
 
     def with_change(self, move: StoredClockChange) -> ClockState:
-        """The clock after a move: the last writer's, in whatever order the moves arrive."""
+        """Return the clock after a change; the last change by event time counts, whatever their order."""
         if self.moved_at:
             last = (self.moved_at, self.moved_source, self.moved_id, not self.ended)
             if move.sort_key < last:
@@ -88,9 +88,9 @@ class ClockState:
         )
 
     def with_anchor(self, parent: ClockState | None, policy: Policy) -> ClockState:
-        """The clock with its effective anchor: the earlier end of its own and its parent's.
+        """Return the clock with its effective anchor: the earlier of its own end and its parent's.
 
-        A changed anchor is a new epoch, whose walk over the records has yet to begin.
+        A changed anchor starts a new epoch, with a new scan of the records.
         """
         ends = [
             (one.moved_at, one.moved_backfill)
@@ -101,18 +101,18 @@ class ClockState:
         if anchor_at == self.anchor_at:
             if backfill == self.backfill:
                 return self
-            # What was looked at while it was held back was not looked at under it.
+            # Records that were checked while it was held back were not checked under it.
             return replace(self, backfill=backfill).with_scan_restarted(policy)
         changed = replace(self, anchor_at=anchor_at, epoch=self.epoch + 1, backfill=backfill)
         return changed.with_scan_restarted(policy)
 
     def with_scan_restarted(self, policy: Policy) -> ClockState:
-        """The clock with the walk over its records yet to begin."""
+        """Return the clock with the scan of its records at the start."""
         due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
         return replace(self, next_due=min(due, default=None), fired_to=None, cursor=None)
 
     def with_scan_advanced(self, now: datetime, cursor: UUID | None, policy: Policy) -> ClockState:
-        """The clock after one chunk of the walk that is due; without a cursor the walk is over."""
+        """Return the clock after one chunk of the scan that is due; without a cursor the scan is over."""
         due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
         fired_to = self.fired_to if self.cursor else max(at for at in due if at <= now)
         if cursor is not None:
@@ -127,11 +127,11 @@ _column_values = attrgetter(*_COLUMNS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeResult:
-    """What became of the clocks that a batch touched."""
+    """The clocks that a batch has changed."""
 
     clocks: Mapping[UUID, ClockState]
     reanchored: tuple[UUID, ...]
-    """Those that had an anchor and have another now, or none: what was commanded under it is stale."""
+    """Clocks whose former anchor was replaced or removed: commands that depend on it are outdated."""
 
 
 def merge_changes(
@@ -140,10 +140,10 @@ def merge_changes(
     opened: Sequence[tuple[ClockRef, datetime]],
     policy: Policy,
 ) -> MergeResult:
-    """Merge moves and newly hanging records into the clocks; their rows stay locked.
+    """Merge changes and new records into the clocks; their rows stay locked.
 
     Rows are locked, and then inserted, parents first, each level sorted by id, so that no two batches
-    wait for each other. Where another batch has inserted one first, this one is done again (23505).
+    wait for each other. If another batch inserted a row first, this batch is repeated (error 23505).
     """
     keys = {
         one.id: one.clock for one in (*(move.clock for move in changes), *(o for o, _ in opened))
@@ -185,7 +185,7 @@ def merge_changes(
 def load_clocks(
     connection: Connection, ids: Collection[UUID], *, lock: bool = True
 ) -> dict[UUID, ClockState]:
-    """The clocks; with a `lock` no other transaction moves them until this one ends."""
+    """Return the clocks; with a `lock` no other transaction changes them until this one ends."""
     query = select(tables.clock).order_by(tables.clock.c.clock_id)
     if lock:
         query = query.with_for_update(read=True)
@@ -196,7 +196,7 @@ def load_clocks(
 
 
 def update_clocks(connection: Connection, clocks: Collection[ClockState]) -> None:
-    """Write changed clocks back."""
+    """Write changed clocks to their rows."""
     ordered = sorted(clocks, key=lambda one: one.clock_id.int)
     update_each(
         connection,
@@ -206,13 +206,13 @@ def update_clocks(connection: Connection, clocks: Collection[ClockState]) -> Non
 
 
 def insert_clocks(connection: Connection, clocks: Collection[ClockState]) -> None:
-    """Write clocks that are not there yet."""
+    """Insert clocks that have no row yet."""
     ordered = sorted(clocks, key=lambda one: one.clock_id.int)
     insert_tuples(connection, tables.clock, _COLUMNS, [_column_values(one) for one in ordered])
 
 
 def clock_from_row(row: Row[Any]) -> ClockState:
-    """The value of a clock row."""
+    """Return the clock of a row."""
     return ClockState(**row._mapping)
 
 

@@ -46,7 +46,7 @@ class CommandDraft:
         due_at: datetime,
         erase_by: datetime | None = None,
     ) -> CommandDraft:
-        """Return a draft about another command's records, such as a recall of it; it names none itself."""
+        """Return a draft about another command's records, such as a recall; it names no records itself."""
         return cls(
             system=command.system,
             subject=command.subject,
@@ -70,7 +70,7 @@ class CommandDraft:
         return ",".join([*clocks, *privacy_events]) or "event"
 
     def command_id(self, number: int) -> UUID:
-        """Return its id under the number that it gets: what is asked for again gets another id."""
+        """Return its id under the number that it gets: the same command, needed again, gets another id."""
         parts = [self.system, self.action, self.step, self.cause, str(self.supersedes)]
         records = sorted(map(str, self.records))
         return uuid5(_COMMAND_NAMESPACE, json.dumps([number, *parts, *records]))

@@ -1,13 +1,13 @@
-"""The states of a command, and the one function that changes them.
+"""The states of a command, from unsent to verified, and the one function that changes them.
 
 unsent ── sending ── sent ── acknowledged ── erased        (read again: nothing is left)
    │       │ └────────┴───── refused   ├──── attested      (cannot be read again)
-   │       └──── told again ────┘      │
+   │       └──── sent again ────┘      │
 cancelled        recalling ── recalled └──── reopened      (something was left, or the system was
                                                             restored from a backup: another follows)
 
-refused: final for a controller; whoever has to do it is told again
-closed: an operator gave it up, on record
+refused: final for a controller; any other system is sent the command again
+closed: an operator gave it up, which is recorded
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ CommandEvent = Literal[
     "restored",
 ]
 OUTSTANDING: tuple[State, ...] = ("unsent", "sending", "sent", "recalling")
-"""States in which something that was promised is not done yet, and is still being pursued."""
+"""States in which the command is not carried out yet, and Termijn still pursues it."""
 NOT_CARRIED_OUT: tuple[State, ...] = ("unsent", "sending", "sent", "refused")
-"""States in which a command has done nothing yet that would have to stand: it can be taken back."""
+"""States in which a command has changed nothing yet: it can be cancelled or recalled."""
 SETTLED: tuple[State, ...] = (
     *("acknowledged", "erased", "attested", "reopened"),
     *("refused", "cancelled", "recalled", "closed"),
 )
-"""States in which nothing more is sent, but for a refusal that is not final."""
+"""States in which nothing more is sent, except after a refusal that is not final."""
 CARRIED_OUT: tuple[State, ...] = ("acknowledged", "erased", "attested")
-"""States in which the system has said that it did it, and nothing says otherwise."""
+"""States in which the system has acknowledged that it is done, and nothing contradicts that."""
 RELEASED: tuple[State, ...] = ("cancelled", "recalled", "closed")
 """States in which the command's records are free for another command."""
 
 
 class IllegalTransition(TermijnError):
-    """A command cannot go from here to there; nothing was changed.
+    """The event cannot happen to a command in its state; nothing was changed.
 
     It shows a fault in Termijn, or a system that acknowledges what it was not commanded.
     """
@@ -111,14 +111,14 @@ _TRANSITIONS: Mapping[State, Mapping[CommandEvent, State]] = {
     "refused": {**_AFTER_SENDING, "partial": "refused", "failed": "refused"},
 }
 _CONTRADICTIONS: Mapping[State, tuple[CommandEvent, ...]] = {"recalled": ("done", "already_done")}
-"""What a system cannot say after it has said the opposite."""
+"""Acknowledgements that a system cannot send after it has acknowledged the opposite."""
 
 
 def next_state(state: State, event: CommandEvent) -> State:
-    """The state after something happened.
+    """Return the state of a command after an event.
 
     Raises:
-        IllegalTransition: it cannot happen in this state.
+        IllegalTransition: the event cannot happen in this state.
     """
     following = _TRANSITIONS.get(state, {}).get(event)
     if following is not None:
@@ -126,5 +126,5 @@ def next_state(state: State, event: CommandEvent) -> State:
     settled = state in SETTLED and state != "refused"
     settled = settled and event not in _CONTRADICTIONS.get(state, ())
     if settled and event not in ("sending", "sent", "closed_by_operator"):
-        return state  # a late or repeated acknowledgement, or a move of the clock: what is settled stands
+        return state  # a late or repeated acknowledgement, or a changed clock: it stays settled
     raise IllegalTransition(state, event)

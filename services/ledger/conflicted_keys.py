@@ -1,4 +1,4 @@
-"""Which keys of events are in conflict: what commands about these events may carry."""
+"""Keys in conflict: order or customer numbers that events of several subjects contain; none may be sent."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class ConflictedKeys:
     """The keys of events that several subjects claim, or that belong to another subject."""
 
     contested: Mapping[EventIdentity, Collection[str]] = field(default_factory=dict)
-    """By event, its keys whose owner is not decided yet: only what protects is sent."""
+    """By event, its keys whose owner is not decided yet: only commands that protect data are sent."""
     disowned: Mapping[EventIdentity, Collection[str]] = field(default_factory=dict)
     """By event, its keys that belong to another subject: no command carries them."""
 
     def blocks(self, event: TaggedEvent) -> bool:
-        """Whether only what protects may be sent about an event, and that without the key."""
+        """Return whether only commands that protect data may be sent about an event, without the key."""
         return (event.source, event.id) in self.contested
 
 
 def has_conflicts(connection: Connection) -> bool:
-    """Whether there is any conflict, decided or not."""
+    """Return whether there is any conflict, decided or not."""
     query = select(tables.key_conflict.c.key_id).limit(1)
     return connection.execute(query).first() is not None
 
@@ -44,7 +44,7 @@ def has_conflicts(connection: Connection) -> bool:
 def load_conflicted_keys(
     connection: Connection, events: Iterable[TaggedEvent], policy: Policy
 ) -> ConflictedKeys:
-    """Return which keys of these events are in conflict, as far as that is committed."""
+    """Return the keys of these events that are in conflict, as far as that is committed."""
     if not has_conflicts(connection):
         return ConflictedKeys()
     column = tables.key_conflict.c

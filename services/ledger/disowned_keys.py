@@ -1,9 +1,8 @@
-"""Reset retention clocks that were moved by events of the wrong subject.
+"""Reset retention clocks that were changed by events of the wrong subject.
 
-An operator decided which subject a key belongs to, such as an order number.
-
-A clock that such a key names (a ticket's, an application's) is the owner's. A stranger's move of it does
-not count: one that was the last is undone, and later ones are passed over.
+An operator decided which subject a key belongs to, such as an order number. A clock that such a key names
+(a ticket's, an application's) is the owner's. A change by another subject's event does not count: if it was
+the last change it is undone, and later ones are ignored.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from services.storage.bulk import select_in
 def reset_foreign_clocks(
     connection: Connection, name: str, value: str, owner: str, policy: Policy, now: datetime
 ) -> list[str]:
-    """Open the clocks of a key that a stranger moved last; which they are.
+    """Open the clocks of a key that another subject's event changed last, and return them.
 
-    An end that the owner's publisher told before is hidden by the stranger's: it is published anew. Until
-    then the clock counts as open, which keeps too long and never too short, and has its alarm.
+    That change overwrote any earlier end by the owner's event, which must be published again. Until then
+    the clock counts as open: data is kept too long, never too short, and an alert reports the open clock.
     """
     keys = {clock_id(one): one for one in _clocks_of_key(name, value, policy)}
     column = tables.clock.c
@@ -70,7 +69,7 @@ def reset_foreign_clocks(
 def load_clock_owners(
     connection: Connection, plans: Iterable[IngestionPlan], policy: Policy
 ) -> dict[UUID, str]:
-    """Whose the clocks are that these events name by a key of which it was decided; keys are locked."""
+    """Return the owner of each clock that these events name by a decided key; the keys are locked."""
     named = {
         key_id(name, value): (name, value)
         for one in plans
@@ -89,7 +88,7 @@ def load_clock_owners(
 
 
 def _possible_event_ids(row: Row[Any], policy: Policy) -> set[UUID]:
-    """The identities that the event may have which moved a clock last: it is told without its type."""
+    """Return the possible identities of the event that changed a clock last, whose type is not stored."""
     types = [
         name
         for name, event in policy.events.items()
@@ -100,7 +99,7 @@ def _possible_event_ids(row: Row[Any], policy: Policy) -> set[UUID]:
 
 
 def _clocks_of_key(name: str, value: str, policy: Policy) -> list[ClockKey]:
-    """The clocks that a key names."""
+    """Return the clocks that a key names."""
     return [
         ClockKey(clock=kind, key=quote(value, safe=""))
         for kind, clock in policy.clocks.items()

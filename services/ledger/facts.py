@@ -23,26 +23,26 @@ from services.storage.bulk import select_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """Where clocks and data subjects stand, as far as they were read."""
+    """The clocks and subject states that were read."""
 
     anchors: Mapping[UUID, datetime | None]
     standings: Mapping[str, SubjectState]
     acts: Mapping[str, int]
-    """How much was said about each subject; part of what a command's id is made of."""
+    """The number of privacy events of each subject, from which a command's id is computed in part."""
 
     def anchor(self, clock: ClockKey) -> datetime | None:
-        """Where a shared clock stands."""
+        """Return the anchor of a retention clock."""
         return self.anchors.get(clock_id(clock))
 
     def subject_state(self, subject: str) -> SubjectState:
-        """Where a data subject stands."""
+        """Return the state of a data subject."""
         return self.standings.get(subject, EMPTY_STATE)
 
 
 def load_tagged_events(
     connection: Connection, events: Collection[UUID], policy: Policy
 ) -> dict[UUID, TaggedEvent]:
-    """The events, tagged by the active policy from their deciding fields."""
+    """Return the events, tagged under the active policy from their decision fields."""
     rows = select_in(connection, select(*_EVENT_COLUMNS), tables.event.c.event_id, events)
     return {row.event_id: tag(_event_from_row(row), policy, recorded=True) for row in rows}
 
@@ -50,7 +50,7 @@ def load_tagged_events(
 def load_privacy_events(
     connection: Connection, about: Collection[str], policy: Policy, subject: str | None = None
 ) -> list[PrivacyEvent]:
-    """What was said and decided about all subjects, or one, of the kinds that begin with these words."""
+    """Return privacy events and decisions, of all subjects or one, whose kind has one of these prefixes."""
     types = [
         name
         for name, event in policy.events.items()
@@ -93,7 +93,7 @@ def load_facts(
     subjects: Collection[str],
     policy: Policy,
 ) -> LedgerFacts:
-    """What is known of these clocks, and of these subjects as they stand now."""
+    """Return the facts about these clocks and these subjects, as they are now."""
     column = tables.subject.c
     spoken = select(column.subject, column.acts).where(column.acts > 0)
     counts = {
@@ -115,7 +115,7 @@ def load_facts(
 
 
 class _StoredEvent(NamedTuple):
-    """As much of an event as tagging looks at."""
+    """The columns of an event that tagging needs."""
 
     source: str
     id: str

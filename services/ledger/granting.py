@@ -1,6 +1,6 @@
-"""The database roles of a ledger on PostgreSQL: made, given what `grants` says, taken on, looked at.
+"""Database roles on PostgreSQL: create them, grant the privileges of `grants`, assume and inspect them.
 
-They are groups without a login, shared by every database of a cluster; what they may do is each ledger's.
+They are groups without a login, shared by every database of a cluster; their privileges are per ledger.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ ELSE has_column_privilege(CAST(:who AS name), "table", "column", privilege) END
 
 
 def lock_migration(connection: Connection) -> None:
-    """Wait until no other process migrates this ledger; until the transaction ends none begins."""
+    """Wait until no other process migrates this ledger, and lock it until the transaction ends."""
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def apply_grants(connection: Connection) -> Sequence[str]:
-    """Make the groups and give each exactly what it needs; the groups that this login may not make.
+    """Create the groups with exactly the privileges they need; return those that this login may not create.
 
-    On SQLite there is nothing to do.
+    On SQLite nothing is done.
     """
     if connection.dialect.name == "sqlite":
         return ()
@@ -64,7 +64,7 @@ def apply_grants(connection: Connection) -> Sequence[str]:
 
 
 def create_group_statement(role: Role) -> str:
-    """The statement that makes a group; harmless where it is there, or is being made for another ledger."""
+    """Return the statement that creates a group; harmless if it exists or is just being created."""
     return (
         f"DO $$ BEGIN CREATE ROLE {group_name(role)} NOLOGIN;"
         " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
@@ -72,7 +72,7 @@ def create_group_statement(role: Role) -> str:
 
 
 def grant_statements(role: Role) -> Sequence[str]:
-    """The statements that give a group what it needs, and take from it what it does not."""
+    """Return the statements that grant a group the privileges it needs, and revoke all others."""
     to, known = group_name(role), ", ".join(map(_quoted, table_columns()))
     counters = ", ".join(map(_quoted, sorted(table_sequences().values())))
     statements = [
@@ -87,7 +87,7 @@ def grant_statements(role: Role) -> Sequence[str]:
 
 
 def held_privileges(connection: Connection, who: str) -> frozenset[Privilege]:
-    """What a role of the database may do with the ledger's tables, by whatever it was given for that."""
+    """Return the privileges that a database role has on the ledger's tables, directly or by a group."""
     asked = [
         *((table, one, "") for table in table_columns() for one in _ON_TABLES),
         *(
@@ -104,14 +104,14 @@ def held_privileges(connection: Connection, who: str) -> frozenset[Privilege]:
 
 
 def missing_privileges(connection: Connection, role: Role) -> Sequence[Privilege]:
-    """What the role needs and whoever is connected may not do; on SQLite everybody may do everything."""
+    """Return the privileges that the role needs and the connected login lacks; on SQLite none."""
     if connection.dialect.name == "sqlite":
         return ()
     return sorted(needed_privileges(role) - held_privileges(connection, current_role(connection)))
 
 
 def can_insert(connection: Connection, table: str) -> bool:
-    """Whether whoever is connected may insert into a table."""
+    """Return whether the connected login may insert into a table."""
     if connection.dialect.name == "sqlite":
         return True
     query = text("SELECT has_any_column_privilege(:table, 'INSERT')")
@@ -119,18 +119,18 @@ def can_insert(connection: Connection, table: str) -> bool:
 
 
 def current_role(connection: Connection) -> str:
-    """As which role of the database statements are judged."""
+    """Return the database role whose privileges apply to statements."""
     return str(connection.execute(text("SELECT current_user")).scalar_one())
 
 
 def existing_groups(connection: Connection) -> Sequence[Role]:
-    """The roles that have a group in the cluster."""
+    """Return the roles that have a group in the cluster."""
     known = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
     return [role for role in GRANTS if group_name(role) in known]
 
 
 def joined_groups(connection: Connection) -> Sequence[Role]:
-    """The roles to whose groups the login belongs."""
+    """Return the roles to whose groups the login belongs."""
     query = text("SELECT pg_has_role(CAST(:name AS name), 'MEMBER')")
     there = existing_groups(connection)
     return [
@@ -139,7 +139,7 @@ def joined_groups(connection: Connection) -> Sequence[Role]:
 
 
 def is_owner(connection: Connection) -> bool:
-    """Whether the login may do everything: it is a superuser, or the ledger is its own."""
+    """Return whether the login may do everything: it is a superuser, or owns the ledger."""
     query = text(
         "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(:name)"
     )
@@ -152,7 +152,7 @@ def _can_create_roles(connection: Connection) -> bool:
 
 
 def _join_group(connection: Connection, role: Role) -> None:
-    """Let the owner of the ledger become the role: one login for all roles is then never more than one."""
+    """Let the ledger's owner assume the role: a login for all roles then has one role's privileges."""
     version: Any = connection.dialect.server_version_info
     sets = version >= (16,)
     query = text("SELECT pg_has_role(current_user, CAST(:name AS name), :how)")

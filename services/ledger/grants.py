@@ -1,8 +1,8 @@
 """The table of database privileges of each role (PostgreSQL).
 
-Each role is a role of the database as well, so that none can do another's work: the tagger forges no
-command, and only the deleter deletes a record. Locking a row takes the right to update something of it, and
-where nothing is updated that is a column whose change does no harm.
+Each role of Termijn is also a role of the database, so that none can do another's work: the tagger cannot
+forge a command, and only the deleter can delete a record. Locking a row requires the privilege to update
+one of its columns; a role that updates nothing gets it on a column whose change does no harm.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from services.storage.database_roles import ALEMBIC, Role
 
 
 class Privilege(NamedTuple):
-    """One right: of a column, or of a whole table or sequence."""
+    """A database privilege on a column, or on a whole table or sequence."""
 
     table: str
     privilege: str
     column: str = ""
 
     def __str__(self) -> str:
-        """As a database has it."""
+        """Return the privilege as SQL writes it."""
         of = f" ({self.column})" if self.column else ""
         return f"{self.privilege}{of} on {self.table}"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a role may do with a table; reading all of it unless columns, or nothing, are named."""
+    """What a role may do with a table; it may read all of it unless columns, or no columns, are named."""
 
     select: bool | tuple[str, ...] = True
     insert: bool = False
@@ -65,7 +65,7 @@ _WRITER: Final[Mapping[str, Grant]] = {"active_policy": _ADD, "evidence_pending"
 _SUBJECT_FACTS: Final[Mapping[str, Grant]] = dict.fromkeys(
     ("event", "record", "clock", "act", "acknowledgement"), _READ
 )
-"""What is read to compute a subject state."""
+"""Privileges to read what a subject state is computed from."""
 
 GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
     "tagger": {**_READER, "active_policy": _READ, "parked_event": _ADD},
@@ -187,17 +187,17 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "forgetting": Grant(update=("key_id",)),
     },
 }
-"""By role and table; what is not here, a role may not. No role may change or delete what is evidence."""
+"""The privileges by role and table; a role has no others. No role may change or delete evidence."""
 
 
 def table_columns() -> Mapping[str, tuple[str, ...]]:
-    """The columns of every table."""
+    """Return the columns of every table."""
     found = {table.name: tuple(one.name for one in table.c) for table in metadata.sorted_tables}
     return {ALEMBIC: ("version_num",), **found}
 
 
 def table_sequences() -> Mapping[str, str]:
-    """The sequence from which a table's rows are numbered, by table."""
+    """Return, by table, the sequence that numbers its rows."""
     return {
         table.name: f"{table.name}_{table.autoincrement_column.name}_seq"
         for table in metadata.sorted_tables
@@ -206,7 +206,7 @@ def table_sequences() -> Mapping[str, str]:
 
 
 def needed_privileges(role: Role) -> frozenset[Privilege]:
-    """Everything that a role may do, and nothing else."""
+    """Return all privileges that a role needs."""
     found = set()
     known, counters = table_columns(), table_sequences()
     for table, grant in GRANTS[role].items():

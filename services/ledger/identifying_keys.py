@@ -1,8 +1,8 @@
 """Identifying keys: which subjects have events with a key, and how many.
 
-A key is a field that the policy says `identifies`, with its value. Who claims it is a function of the set
-of events. A key with one claimant belongs to that subject; a second claimant makes a conflict
-(`ledger.key_conflicts`).
+A key is a field that the policy marks as `identifies`, with its value. Its claimants depend on the set of
+events, not on their order. A key with one claimant belongs to that subject; a second claimant makes a
+conflict (`ledger.key_conflicts`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CHUNK_SIZE = 1_000
 def record_keys(
     connection: Connection, plans: Iterable[IngestionPlan], policy: Policy, now: datetime
 ) -> set[str]:
-    """Note the keys of new events; return all subjects who claim a key that had one claimant until now.
+    """Store the keys of new events; return all subjects who claim a key that had one claimant until now.
 
     Once the caller has locked its clocks, it has their records scanned (`key_conflicts.schedule_rescan`).
     """
@@ -51,10 +51,10 @@ def record_keys(
 
 
 def rebuild_keys(connection: Connection, policy: Policy, now: datetime) -> None:
-    """Note the keys of all events again: another policy may say that other fields identify.
+    """Store the keys of all events again: under another policy other fields may identify.
 
-    What was decided about a key stays as long as an event has the key. The caller schedules a check of
-    every record, and keeps recorders out meanwhile.
+    A decision about a key stays as long as an event has the key. The caller schedules a check of every
+    record, and blocks recorders meanwhile.
     """
     conflict = tables.key_conflict
     connection.execute(conflict.delete().where(conflict.c.owner.is_(None)))
@@ -156,7 +156,7 @@ def _record_claims(connection: Connection, claims: _Claims, now: datetime) -> se
         {"key_id": key, "subject": min(counts[key]), "events": counts[key].total()}
         for key in sorted(counts)
     ]
-    # Of two that note a key at the same time, the second waits until the first has committed.
+    # Of two transactions that store a key at the same time, the second waits for the first to commit.
     insert_or_add(connection, tables.identifier, rows, "events")
     contested = [
         row

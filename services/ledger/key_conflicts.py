@@ -1,8 +1,8 @@
-"""Key conflicts: where two subjects have the same identifying key, an operator says whose it is.
+"""Key conflicts: when two subjects have the same identifying key, an operator decides whose it is.
 
-While several subjects claim a key and nobody has decided, no command about any of their events is sent
-except restrictions without the key, and what was sent is recalled. From then on the owner's commands carry
-the key, and the others' do not.
+While several subjects claim a key and no operator has decided, no command about any of their events is sent
+except restrictions without the key, and commands that were sent are recalled. After the decision the
+owner's commands carry the key, and the others' do not.
 
 Locks: keys first, then clocks, then subjects. A claim or a dispatch locks no key.
 """
@@ -41,7 +41,7 @@ class ConflictNotFound(TermijnError):
 
 
 class ConflictAlreadyDecided(TermijnError):
-    """It was decided before whose the key is, and commands that carry it may have been sent.
+    """The owner of the key is already decided, and commands that carry the key may have been sent.
 
     `termijn conflicts reopen` has them recalled first.
     """
@@ -60,7 +60,7 @@ class Conflict:
     value: str
     found_at: datetime
     owner: str | None
-    """Whose it is, once that is decided; empty if that person was purged."""
+    """The subject whose key it is, once that is decided; empty if that person was purged."""
     claimants: Mapping[str, int]
     """How many events of each subject have it."""
 
@@ -83,9 +83,9 @@ def schedule_rescan(
     now: datetime,
     beside: Collection[str] = (),
 ) -> None:
-    """Make the records of these subjects due to be scanned at `now`, or sooner, and take their locks.
+    """Make the records of these subjects due to be scanned at `now`, or sooner, and lock the subjects.
 
-    The subjects `beside` them, which the caller needs too, are locked with them: all in one order.
+    The subjects in `beside`, which the caller needs too, are locked with them, all in one order.
     """
     if not subjects:
         return
@@ -126,9 +126,9 @@ def count_undecided(connection: Connection) -> int:
 def decide_conflict(
     connection: Connection, name: str, value: str, owner: str, policy: Policy, now: datetime
 ) -> list[str]:
-    """Set whose a key is: the owner's commands are sent, the others' no longer carry it.
+    """Set the owner of a key: the owner's commands are sent, the others' no longer carry it.
 
-    Clocks that another subject changed last by the key are open again; returns their names.
+    Clocks that another subject changed last by the key are opened again, and their names are returned.
 
     Raises:
         ConflictNotFound: no two subjects claim the key, or this subject does not.
@@ -181,7 +181,7 @@ def _rescan_everyone(
 ) -> None:
     """Schedule a check of the claimants' records, and of others that events with the key mention.
 
-    The latter are searched for, by the event types that mention a subject: no index leads to them.
+    The latter are searched by the event types that mention a subject, since no index contains them.
     """
     schedule_rescan(connection, claimants, now)
     event, record = tables.event, tables.record

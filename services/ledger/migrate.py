@@ -1,4 +1,4 @@
-"""The ledger's schema: made at once for a ledger in memory, migrated by Alembic for one that lasts."""
+"""The database schema of the ledger: created at once in memory, migrated by Alembic in a database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class SchemaMismatch(TermijnError):
-    """The ledger's schema is not the one that this version of Termijn works with.
+    """The ledger's schema is not the one that this version of Termijn needs; the role did not start.
 
     The operator runs `termijn ledger migrate` before starting the roles.
     """
@@ -37,9 +37,9 @@ class SchemaMismatch(TermijnError):
 
 
 class MissingPrivileges(TermijnError):
-    """The login of this process may not do what its role has to; it did not start.
+    """The login of this process lacks privileges that its role needs; it did not start.
 
-    The administrator grants it the role's group; `termijn ledger migrate` gives that what it needs.
+    The administrator grants it the role's group; `termijn ledger migrate` gives that group its privileges.
     """
 
     def __init__(self, role: Role, login: str, lacks: str) -> None:
@@ -53,15 +53,17 @@ class MissingPrivileges(TermijnError):
 
 
 def create_schema(ledger: Database) -> None:
-    """Make the schema of a ledger that lives in memory."""
+    """Create the schema of a ledger in memory."""
     metadata.create_all(ledger.engine)
 
 
 def migrate(ledger: Database) -> Sequence[str]:
-    """Bring the ledger to this version's schema, and give every role what it needs; one process at a time.
+    """Migrate the ledger to this version's schema, and grant every role its privileges.
 
-    Returns the groups of the database that are missing and that this login may not make: whoever would
-    belong to one goes on with what its login may do.
+    One process migrates at a time.
+
+    Return the database groups that are missing and that this login may not create: roles without a group
+    use the privileges of their login.
     """
     configuration = _alembic_config()
     with ledger.transaction() as connection:
@@ -72,11 +74,11 @@ def migrate(ledger: Database) -> Sequence[str]:
 
 
 def check_schema_version(ledger: Database, role: Role | None = None) -> None:
-    """Make sure that the ledger has this version's schema, and that a role may do there what it has to.
+    """Check that the ledger has this version's schema, and that the role has the privileges it needs.
 
     Raises:
-        SchemaMismatch: it has another, or none.
-        MissingPrivileges: the role may not.
+        SchemaMismatch: it has another schema, or none.
+        MissingPrivileges: the role lacks privileges.
     """
     wanted = ScriptDirectory.from_config(_alembic_config()).get_current_head()
     with ledger.transaction() as connection:

@@ -34,14 +34,14 @@ from services.storage.bulk import insert, select_in, update_in, upsert
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequest:
-    """A wish to lease new commands as they are written, to have the same process dispatch them at once."""
+    """A request to lease new commands as they are written; the same process dispatches them at once."""
 
     until: datetime
-    """When another dispatch takes those that were not sent, UTC."""
+    """When the lease ends, UTC: another dispatch may then take commands that were not sent."""
     room: int
     """How many commands may be leased."""
     stopped_systems: frozenset[str] = frozenset()
-    """Systems to which nothing new is sent, except what protects."""
+    """Systems to which nothing new is sent, except commands that protect data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +50,11 @@ class WriteResult:
 
     commands: tuple[UUID, ...]
     leased: tuple[UUID, ...] = ()
-    """Those that were leased at once: they are `sending`."""
+    """The commands that were leased at once: they are `sending`."""
 
 
 class StatefulCommand(Protocol):
-    """A command, as far as its state changes."""
+    """The columns of a command from which its next state is computed."""
 
     @property
     def command_id(self) -> UUID:
@@ -74,7 +74,7 @@ def insert_commands(
 ) -> WriteResult:
     """Write commands to the outbox; the caller has locked their subjects.
 
-    With a `lease` what protects, and as many others as there is room for, is leased at once.
+    With a `lease`, commands that protect data and as many others as there is room for are leased at once.
     """
     numbers = _next_seq(connection, drafts)
     ids = [draft.command_id(number) for draft, number in zip(drafts, numbers, strict=True)]
@@ -163,7 +163,7 @@ def active_obligations(
 def unsent_erasures(
     connection: Connection, records: Collection[UUID]
 ) -> Mapping[UUID, Collection[str]]:
-    """Return, by record, the systems to which its erasure is certainly, or perhaps, not sent yet."""
+    """Return, by record, the systems to which its erasure was not sent yet, or possibly not."""
     member, command = tables.member.c, tables.command.c
     query = (
         select(member.record_id, member.system)
@@ -179,10 +179,10 @@ def unsent_erasures(
 def invalidate_by_clock(
     connection: Connection, clocks: Collection[UUID], policy: Policy, now: datetime
 ) -> None:
-    """Cancel or recall what was commanded because of clocks that have changed.
+    """Cancel or recall commands that depend on clocks which have changed.
 
-    A command that was not sent is cancelled; one that was sent and is not acknowledged is recalled. What
-    was carried out stays as it is.
+    A command that was not sent is cancelled; one that was sent and is not acknowledged is recalled. A
+    command that was carried out stays as it is.
     """
     query = (
         select(*COMMAND_COLUMNS)
@@ -200,7 +200,7 @@ def invalidate_by_clock(
 def commands_for_obligations(
     connection: Connection, steps: Collection[tuple[UUID, str, str]]
 ) -> list[CommandRow]:
-    """Return the commands, not carried out yet, that do these steps (record, system, step); locked."""
+    """Return and lock the commands, not carried out yet, for these steps: record, system and step."""
     member = tables.member.c
     query = (
         select(*COMMAND_COLUMNS, member.record_id, member.step)
@@ -238,11 +238,11 @@ def transition(
 ) -> list[State]:
     """Apply an event to commands whose rows are locked, and return the state that each is then in.
 
-    `changes` are further columns that get a new value, for the commands of which the event changes
-    anything. Each change is noted for the evidence.
+    `changes` are further columns that get a new value, for commands that the event changes. Each change is
+    stored for the evidence.
 
     Raises:
-        IllegalTransition: it cannot happen to one of them in its state; none was changed.
+        IllegalTransition: the event cannot happen to one of them in its state; none was changed.
     """
     states = [next_state(command.state, event) for command in commands]
     by_state: defaultdict[State, list[UUID]] = defaultdict(list)
@@ -269,7 +269,7 @@ def transition(
 
 
 def release_records(connection: Connection, commands: Collection[UUID]) -> None:
-    """Let other commands do to the records of these commands what these will not."""
+    """Free the records of these commands, so that other commands may be written for the same steps."""
     member = tables.member
     update_in(connection, update(member).values(live=False), member.c.command_id, commands)
 

@@ -1,4 +1,4 @@
-"""Needed: what the ledger still names, and a policy that takes over must therefore still know."""
+"""Check that a new policy still has the systems and purposes that recorded events and commands name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FETCH_SIZE = 5_000
 class PolicyStillNeeds(TermijnError):
     """The policy lacks systems or purposes that the ledger names; the active policy stays as it is.
 
-    Roles under the new policy could not read what is recorded, and what was promised there would be carried
-    out by nobody. The operator puts each back into the policy, and retires what is to get nothing new.
+    Roles under the new policy could not read recorded events, and promised erasures would not be done.
+    The operator puts each back into the policy, and retires those that are to get nothing new.
     """
 
     def __init__(self, systems: tuple[str, ...], purposes: tuple[str, ...]) -> None:
@@ -47,7 +47,7 @@ class Drop(NamedTuple):
 
 
 class PromiseDropped(TermijnError):
-    """The policy takes systems from events that are recorded; the active policy stays as it is.
+    """The policy removes systems from the placements of recorded events; the active policy stays as it is.
 
     No command would ever erase these events there. The operator puts each
     back into a holding of its type, or states by name, on record, that it never held them.
@@ -65,7 +65,7 @@ class PromiseDropped(TermijnError):
 
 
 class NothingDropped(TermijnError):
-    """The operator named a system and an event type that the policy does not part."""
+    """The operator named a system and an event type that the policy does not separate."""
 
     def __init__(self, drops: Iterable[Drop]) -> None:
         self.drops = tuple(sorted(drops))
@@ -76,7 +76,7 @@ class NothingDropped(TermijnError):
 
 
 def system_fields(policy: Policy) -> dict[str, set[str]]:
-    """By event type the fields that name systems to which its data goes."""
+    """Return, by event type, the fields that name systems to which its data goes."""
     return {
         name: {one.systems_from for one in event.holdings if one.systems_from}
         for name, event in policy.events.items()
@@ -84,7 +84,7 @@ def system_fields(policy: Policy) -> dict[str, set[str]]:
 
 
 def systems_named(deciding: Mapping[str, Any], fields: Collection[str]) -> Iterator[str]:
-    """The systems that an event itself names in these fields."""
+    """Return the systems that an event itself names in these fields."""
     for field in fields:
         named = deciding.get(field) or ()
         yield from [named] if isinstance(named, str) else named
@@ -93,16 +93,16 @@ def systems_named(deciding: Mapping[str, Any], fields: Collection[str]) -> Itera
 def check_references(
     connection: Connection, policy: Policy, before: Placements, accepted: Collection[Drop]
 ) -> None:
-    """Look whether the policy knows each system and purpose that is still needed.
+    """Check that the policy has each system and purpose that is still needed.
 
-    That is what commands and recorded events name, and each system that holds events of a type by the
-    placements `before`, those of the active policy, where some of that type are recorded: their erasure
-    there was promised. `accepted` names what, by an operator's word, was never there.
+    Needed are those that commands and recorded events name, and each system that holds a recorded type of
+    event by the placements `before`, those of the active policy: erasure there was promised. `accepted`
+    names the systems that, as an operator confirmed, never held events of a type.
 
     Raises:
-        PolicyStillNeeds: it does not; each is named.
-        PromiseDropped: it knows a system, and takes it from recorded events; each is named.
-        NothingDropped: what was accepted is not so.
+        PolicyStillNeeds: the policy lacks a system or a purpose; each is named.
+        PromiseDropped: it has a system, but removes it from recorded events; each is named.
+        NothingDropped: `accepted` names a system and an event type that the policy does not separate.
     """
     systems: set[str] = set()
     purposes: set[str] = set()
@@ -125,7 +125,7 @@ def check_references(
 
 
 def _drops(connection: Connection, before: Placements, after: Placements) -> Iterator[Drop]:
-    """Each system that recorded events of a type lose, by what the events themselves say."""
+    """Return each system that recorded events of a type lose, also by the systems that the events name."""
     for name, held in sorted(before.items()):
         holding = after.get(name, ())
         if held != holding:
@@ -156,7 +156,7 @@ def _dropped_systems(
 
 
 def _named_by_events(connection: Connection, policy: Policy) -> Iterator[tuple[str, str]]:
-    """What events themselves name: the purpose of a consent, the systems that an order goes to."""
+    """Return what events themselves name: the purpose of a consent, the systems that an order goes to."""
     naming = system_fields(policy)
     types = [name for name, event in policy.events.items() if event.act or naming[name]]
     column = tables.event.c

@@ -1,7 +1,7 @@
-"""Record tagged events as facts. What the ledger holds is a function of the SET of events.
+"""Record tagged events as facts in the ledger, whatever their order.
 
-Any order, duplication, batching or crash gives the same facts: an event is known by its identity, a clock
-has its last change by event time, and a batch commits as a whole or not at all.
+Any order, duplication, batching or crash gives the same facts: an event is recognised by its identity, the
+last change of a clock by event time counts, and a batch commits as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _by_record_id = attrgetter("planned.record_id.int")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingResult:
-    """What a batch has added to the ledger, in numbers of events and records."""
+    """The numbers of events and records that a batch has added to the ledger."""
 
     new: int
     duplicates: int
@@ -91,9 +91,9 @@ def record_planned(
 
     1. Keep the events that are new; duplicates are dropped, and other content under a known identity is
        returned as a conflict.
-    2. Find what holds new events back: an import that is not released, or history that is too old.
+    2. Find the imports that are not released, or groups of too old live events, that hold new events back.
     3. Insert the events, and note their identifying keys.
-    4. Merge their changes into the clocks, and cancel or recall what was commanded under changed anchors.
+    4. Merge their changes into the clocks, and cancel or recall commands that depend on changed anchors.
     5. Store their privacy events under the subjects' locks, and schedule scans of the subjects' records.
     6. Insert the records, and on which clocks they depend.
 
@@ -160,7 +160,7 @@ def record_planned(
 def _deduplicate(
     connection: Connection, plans: Sequence[IngestionPlan]
 ) -> tuple[list[IngestionPlan], int, list[TaggedEventRow]]:
-    """Tell new events from duplicates and from conflicts: of one identity the first is the event."""
+    """Separate new events from duplicates and conflicts; of several with one identity the first counts."""
     first: dict[UUID, IngestionPlan] = {}
     for one in plans:
         if first.setdefault(one.event_id, one) is not one:
@@ -175,7 +175,7 @@ def _deduplicate(
 
 
 def _arrival_order(one: IngestionPlan) -> tuple[datetime, str, int, int]:
-    """What says which of two events of one identity came first, in whatever order they are read."""
+    """Return the key by which the first of several events with one identity is chosen."""
     arrival = one.event
     return (arrival.time, arrival.source, arrival.offset, arrival.partition)
 
@@ -183,7 +183,7 @@ def _arrival_order(one: IngestionPlan) -> tuple[datetime, str, int, int]:
 def _recorded_content(
     connection: Connection, plans: Mapping[UUID, IngestionPlan]
 ) -> dict[UUID, bytes]:
-    """The contents of those that are recorded: under their identity, or the one that they had before."""
+    """Return the content hashes of recorded events, found by their identity or by their old identity."""
     arrivals = [one.event for one in plans.values()]
     ids = {*plans, *(old_event_id(one.source, one.id) for one in arrivals)}
     column = tables.event.c
@@ -218,7 +218,7 @@ def _insert_events(connection: Connection, fresh: Sequence[IngestionPlan]) -> No
 def _clock_changes(
     fresh: Sequence[IngestionPlan], held: BatchBackfills, owners: Mapping[UUID, str]
 ) -> list[clocks.StoredClockChange]:
-    """The moves that count: where it was decided whose a clock is, no stranger moves it."""
+    """Return the clock changes that count; a clock with a decided owner is changed by no other subject."""
     return [
         clocks.StoredClockChange(
             clock=move.clock,
@@ -235,7 +235,7 @@ def _clock_changes(
 
 
 def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRef, datetime]]:
-    """When each clock's earliest record of the batch is from."""
+    """Return the time of each clock's earliest record in the batch."""
     opened: dict[UUID, tuple[ClockRef, datetime]] = {}
     for one in records:
         at = one.plan.event.time
@@ -264,7 +264,7 @@ def _next_check_at(
     looked_at: Set[UUID],
     now: datetime,
 ) -> datetime | None:
-    """When a record is due by itself: also where the look that it waits for may have passed it."""
+    """Return when a record must be checked; at once if a scan that it waits for may have passed it."""
     planned = one.planned
     wakes = [] if planned.next_check_at is None else [planned.next_check_at]
     if one.plan.event_id in looked_at:
@@ -282,7 +282,7 @@ def _count_overdue(
     policy: Policy,
     now: datetime,
 ) -> int:
-    """How many of the records are due already; each event is tagged once, however many it has."""
+    """Count the records that are due already; each event is tagged once, however many records it has."""
     facts = _BatchClocks(known)
     tagged: dict[UUID, TaggedEvent] = {}
     overdue = 0
@@ -291,7 +291,7 @@ def _count_overdue(
         if not (wakes_at and wakes_at < now) and not any(
             known[clock.id].has_due_records(now) for clock in one.planned.clocks
         ):
-            continue  # no step is due before all that it waits for
+            continue  # no step is due before everything that it waits for
         event = one.plan.event_id
         if event not in tagged:
             tagged[event] = tag(one.plan.event, policy)
@@ -301,7 +301,7 @@ def _count_overdue(
 
 
 class _BatchClocks(NoFacts):
-    """What a batch knows of clocks; what was said of subjects is the deleter's to read."""
+    """The anchors of a batch's clocks; the states of subjects are left to the deleter."""
 
     def __init__(self, known: Mapping[UUID, clocks.ClockState]) -> None:
         self._known = known

@@ -1,4 +1,4 @@
-"""Check that a new policy retires no purpose or system from a time of which events are recorded."""
+"""Check that a new policy retires no purpose or system from before the last recorded event that has it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Retirements = Mapping[str, Mapping[str, str]]
 
 
 class EarlyRetirement(NamedTuple):
-    """One thing that is retired from an instant on of which events are recorded."""
+    """A purpose or system that is retired from an instant after which events are recorded."""
 
     name: str
     """As `section.name`."""
@@ -30,10 +30,10 @@ class EarlyRetirement(NamedTuple):
 
 
 class RetiredTooEarly(TermijnError):
-    """The policy retires what recorded events hold since; the active policy stays as it is.
+    """The policy retires what later events already have; the active policy stays as it is.
 
-    What was promised of them would be carried out by nobody. The operator retires it from after the last
-    of them on: they are carried out, and what happens from then on makes nothing new.
+    No system would carry out what was promised for these events. The operator retires it from an instant
+    after the last of them: then their commands are carried out, and later events get no new holdings.
     """
 
     def __init__(self, found: Collection[EarlyRetirement]) -> None:
@@ -50,7 +50,7 @@ class RetiredTooEarly(TermijnError):
 
 
 def retirements(policy: Policy) -> Retirements:
-    """What a policy retires, to be compared with the next one."""
+    """Return the retirements of a policy, to be compared with the next policy's."""
     return {
         section: {name: at.isoformat() for name, at in named.items()}
         for section, named in retiring.list_retirements(policy).items()
@@ -60,13 +60,13 @@ def retirements(policy: Policy) -> Retirements:
 def check_retirements(
     connection: Connection, policy: Policy, serving: SystemsByEventType, before: Retirements
 ) -> None:
-    """Look whether anything recorded lies between the instant of a retirement and the one `before`.
+    """Check that no event is recorded between the new instant of a retirement and the one `before`.
 
-    `serving` is which systems the active policy says hold events of each type. A later instant, or none
-    any more, is welcome: what is recorded hangs where it would, and is looked at again.
+    `serving` has the systems that hold events of each type under the active policy. A later instant, or
+    none any more, is accepted: recorded events stay as they are, and are checked again.
 
     Raises:
-        RetiredTooEarly: something does; each retirement is named.
+        RetiredTooEarly: events are recorded in between; each retirement is named.
     """
     found = []
     for section, named in retiring.list_retirements(policy).items():
@@ -91,7 +91,7 @@ def check_retirements(
 def _affected_event_types(
     section: str, name: str, policy: Policy, serving: SystemsByEventType
 ) -> set[str]:
-    """The event types of which the policy, or the active one, has something held there."""
+    """Return the event types that have a holding there under the policy or the active one."""
     if section == "purposes":
         return {
             type_
@@ -121,7 +121,7 @@ def _latest_event_time(
 def _times_of_naming_events(
     connection: Connection, system: str, policy: Policy, since: datetime, until: datetime | None
 ) -> Iterator[datetime]:
-    """The times of the events that name the system themselves."""
+    """Return the times of the events that name the system themselves."""
     fields = policy_references.system_fields(policy)
     column = tables.event.c
     query = select(column.type, column.time, column.deciding).where(

@@ -17,7 +17,7 @@ from services.ledger.command_state import State
 
 
 class CommandRow(NamedTuple):
-    """A command of the outbox, as far as the deleter decides by it."""
+    """A command of the outbox, with the columns by which the deleter decides."""
 
     command_id: UUID
     system: str
@@ -43,7 +43,7 @@ class CommandRow(NamedTuple):
 
 
 class RecordRow(NamedTuple):
-    """An event's data on one subject, as the ledger has it."""
+    """A record: an event's data on one subject."""
 
     record_id: UUID
     event_id: UUID
@@ -53,7 +53,7 @@ class RecordRow(NamedTuple):
 
 
 class SubjectRow(NamedTuple):
-    """A data subject's row: the one lock, and how far the scan of its records has come."""
+    """A data subject's row: the subject's lock, and how far the scan of its records has come."""
 
     subject: str
     acts: int

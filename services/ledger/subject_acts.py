@@ -18,7 +18,7 @@ from services.storage.bulk import insert, select_in, update_each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPrivacyEvent:
-    """An act with the event that carried it."""
+    """A privacy event of a subject, with the id of its business event."""
 
     event_id: UUID
     act: PrivacyEvent
@@ -31,10 +31,10 @@ def store_privacy_events(
     recorded: Collection[str],
     now: datetime,
 ) -> None:
-    """Note what was said, and make the records of those subjects due for a look.
+    """Store privacy events, and make the records of their subjects due to be checked.
 
-    Also locks the subjects of all that is `recorded` with it: what another recorder has of them at this
-    moment is either seen from here on, or looks for them itself.
+    This also locks the subjects of everything that is `recorded` with them. Records that another recorder
+    writes at this moment are either seen from here on, or that recorder sees these privacy events itself.
     """
     by_subject: defaultdict[str, list[StoredPrivacyEvent]] = defaultdict(list)
     for one in events:
@@ -57,7 +57,7 @@ def store_privacy_events(
 
 
 def schedule_rescan(connection: Connection, subject: str, at: datetime, acts: int) -> None:
-    """Make a subject's records due for a look at an instant, or sooner if they already are."""
+    """Make a subject's records due to be checked at an instant; those that are due sooner stay so."""
     column = tables.subject.c
     sooner = or_(
         column.next_due.is_(None), column.next_due > bindparam("at", type_=column.next_due.type)
@@ -77,7 +77,7 @@ def schedule_rescan(connection: Connection, subject: str, at: datetime, acts: in
 
 
 def subjects_with_privacy_events(connection: Connection, subjects: Collection[str]) -> set[str]:
-    """Those among the subjects of whom anything was said."""
+    """Return those of the subjects that have a privacy event."""
     column = tables.act.c.subject
     return {
         row.subject for row in select_in(connection, select(column).distinct(), column, subjects)
@@ -85,7 +85,7 @@ def subjects_with_privacy_events(connection: Connection, subjects: Collection[st
 
 
 def release_backfill(connection: Connection, backfill: str, now: datetime) -> None:
-    """Let count what an import said."""
+    """Let the privacy events of an import count from now on."""
     column = tables.act.c
     query = select(column.subject).where(column.backfill == backfill).distinct()
     subjects = sorted(connection.execute(query).scalars())

@@ -1,4 +1,4 @@
-"""The one lock of each data subject: who decides about a person's data waits for the others who do."""
+"""The one lock of each data subject: transactions that decide about a person's data wait for each other."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from services.storage.bulk import insert_or_ignore, select_in
 LockPurpose = Literal["privacy event", "command", "record"]
 """What a subject is locked for.
 
-Who stores a privacy event of the subject has the lock alone. Who writes commands shares it only with who
-records events; who records shares it with commands and with other recorders. So what one recorder has not
-committed yet is seen by whoever stores a privacy event beside it, or looks for that itself.
+Storing a privacy event takes the lock alone. Writing commands shares it only with recording events;
+recording shares it with commands and with other recorders. So records that a recorder has not committed yet
+are seen by a transaction that stores a privacy event, or that recorder sees the privacy event itself.
 """
 
 

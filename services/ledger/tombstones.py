@@ -1,8 +1,8 @@
 """Restore tombstones: an event that names a purged subject finds the ledger as if nothing were purged.
 
-An event that was seen and is forgotten is a duplicate; a clock, and what was said of a person, is put back
-before anything is recorded under it. So a hold, an objection or an end still counts, and nothing that was
-forgotten begins anew as something that never ends.
+An event that was recorded and purged is a duplicate. A purged clock, and the privacy events of a purged
+person, are restored before anything is recorded under them. So a hold, an objection or an end still counts,
+and a purged clock does not start again as one that never ends.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from services.storage.bulk import delete_in, insert, insert_or_ignore, select_in
 from services.storage.types import UtcDateTime
 
 SINGLETON = 1
-"""The key of the one row that forgetting locks."""
+"""The key of the one row that the purge locks."""
 _SUBJECT_TABLES = ("event", "act", "sequence", "answer", "request_key", "correction")
-"""The tables of which rows remain of a subject; the subject's own row is merged."""
+"""The tables whose rows are kept of a subject; the subject's own row is merged."""
 
 RowsByTable = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by table."""
 
 
 class TombstoneKeyMismatch(TermijnError):
-    """What remains of the forgotten was sealed with another key than the one at hand; nothing was recorded.
+    """Tombstones were encrypted with another key than the configured one; nothing was recorded.
 
     The operator puts the right `remains.key` among the keys of every recorder and deleter. Without it
-    nobody can tell whom a hold, an objection or an end was about.
+    the persons of holds, objections and ends cannot be determined.
     """
 
     def __init__(self, expected: str, found: str) -> None:
@@ -57,17 +57,17 @@ class TombstoneKeyMismatch(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """A batch once what it names is remembered."""
+    """A batch after the tombstones of its subjects and clocks were restored."""
 
     plans: Sequence[IngestionPlan]
-    """What is to be recorded."""
+    """Events that are to be recorded."""
     duplicates: int = 0
-    """Events that were seen before, and forgotten."""
+    """Events that were recorded before, and purged."""
     conflicts: tuple[TaggedEventRow, ...] = ()
-    """Likewise, but with other content."""
+    """Events whose identity was recorded before with other content, and purged."""
 
     def combined_with(self, recorded: RecordingResult) -> RecordingResult:
-        """What the whole batch came to."""
+        """Return the result of both parts of a batch."""
         return replace(
             recorded,
             duplicates=recorded.duplicates + self.duplicates,
@@ -78,10 +78,10 @@ class RestoreResult:
 def restore_tombstones(
     connection: Connection, plans: Sequence[IngestionPlan], remains: TombstoneCipher, policy: Policy
 ) -> RestoreResult:
-    """Remember whatever a batch names; nothing is forgotten until the transaction ends.
+    """Restore the tombstones of all that a batch names; nothing is purged until the transaction ends.
 
     Raises:
-        TombstoneKeyMismatch: what remains has another key.
+        TombstoneKeyMismatch: the tombstones have another key.
     """
     row = block_purge(connection)
     if row.began_at is None:
@@ -97,14 +97,14 @@ def restore_tombstones(
 
 
 def block_purge(connection: Connection) -> Row[Any]:
-    """Let nobody forget anything until the transaction ends; what is known of forgetting so far."""
+    """Block the purge until the transaction ends, and return its row."""
     column = tables.forgetting.c
     query = select(column.key_id, column.began_at).where(column.number == SINGLETON)
     return _purge_state(connection, query.with_for_update(read=True))
 
 
 def bind_key(connection: Connection, remains: TombstoneCipher) -> None:
-    """Make this key the one of all that will remain, or make sure that it is.
+    """Make this key the key of all tombstones, or check that it is.
 
     Raises:
         TombstoneKeyMismatch: the key is another.
@@ -116,32 +116,32 @@ def bind_key(connection: Connection, remains: TombstoneCipher) -> None:
 
 
 def check_key(key_id: str | None, remains: TombstoneCipher) -> None:
-    """Make sure that what remains, if a key is known for it, has this one.
+    """Check that the tombstones have this key, if their key is known.
 
     Raises:
-        TombstoneKeyMismatch: it has another.
+        TombstoneKeyMismatch: they have another key.
     """
     if key_id not in (None, remains.key_id):
         raise TombstoneKeyMismatch(key_id or "", remains.key_id)
 
 
 def clock_name(clock: ClockKey | ClockState) -> str:
-    """What a clock's remains are found by."""
+    """Return the name by which a clock's tombstone is found."""
     return f"{clock.clock}\0{clock.key}"
 
 
 def event_reference(event_id: UUID, remains: TombstoneCipher) -> bytes:
-    """What stays of the identity of a forgotten event."""
+    """Return the keyed hash of the identity of a purged event."""
     return remains.lookup_key("event", str(event_id))
 
 
 def content_reference(event_id: UUID, content: bytes, remains: TombstoneCipher) -> bytes:
-    """What stays of the content of a forgotten event: enough to tell another one from it."""
+    """Return the keyed hash of a purged event's content, which shows whether another content differs."""
     return remains.lookup_key("content", f"{event_id}\0{content.hex()}")
 
 
 def rows_to_json(rows: RowsByTable) -> str:
-    """Rows as text, to be sealed."""
+    """Return rows as JSON text, to be encrypted."""
     return json.dumps(
         {
             name: [
@@ -157,7 +157,7 @@ def rows_to_json(rows: RowsByTable) -> str:
 
 
 def _purge_state(connection: Connection, query: Select[Any]) -> Row[Any]:
-    """The one row, which is made where there is none."""
+    """Return the one row of the purge, which is created if it does not exist."""
     found = connection.execute(query).one_or_none()
     if found is None:
         insert_or_ignore(connection, tables.forgetting, [{"number": SINGLETON}])
@@ -185,7 +185,7 @@ def _drop_purged_events(
 
     duplicates, conflicts, fresh = 0, [], []
     for one in plans:
-        # What was forgotten while an identity counted over all topics is told by its content alone.
+        # Events purged while identities were unique over all topics are recognised by their content alone.
         if is_seen(one, one.event_id) or is_seen(one, old[id(one)]):
             duplicates += 1
         elif one.event_id in seen:
@@ -196,7 +196,7 @@ def _drop_purged_events(
 
 
 def _names_in_batch(plans: Sequence[IngestionPlan]) -> tuple[set[ClockKey], set[str]]:
-    """The clocks, with their parents, and the subjects that a batch names."""
+    """Return the clocks, with their parents, and the subjects that a batch names."""
     named: set[ClockRef] = {move.clock for one in plans for move in one.clock_changes}
     named |= {clock for one in plans for record in one.records for clock in record.clocks}
     keys = {one.clock for one in named}
@@ -209,7 +209,7 @@ def _names_in_batch(plans: Sequence[IngestionPlan]) -> tuple[set[ClockKey], set[
 def _take_tombstones(
     connection: Connection, remains: TombstoneCipher, kind: Kind, names: Collection[str]
 ) -> Iterator[RowsByTable]:
-    """What remains of those names; it is taken out, and belongs to this transaction alone."""
+    """Yield the tombstones of those names, and delete them; no other transaction can take them."""
     named = {remains.lookup_key(kind, name): name for name in names}
     column = tables.remains.c
     query = select(tables.remains).order_by(column.reference).with_for_update()
@@ -220,7 +220,7 @@ def _take_tombstones(
 
 
 def _restore_clock(connection: Connection, rows: RowsByTable, policy: Policy) -> None:
-    """Under the active policy its walk begins anew: what hangs on it from now on must be seen."""
+    """Restore a clock; under the active policy its scan starts again, to see records that depend on it."""
     [row] = rows["clock"]
     clocks.insert_clocks(connection, [ClockState(**row).with_scan_restarted(policy)])
 
@@ -266,5 +266,5 @@ def _from_json_value(column: Column[Any], plain: Any) -> Any:
 
 
 def rows_to_dicts(rows: Collection[Row[Any]]) -> list[Mapping[str, Any]]:
-    """Rows as they were read, by column."""
+    """Return the rows as mappings by column."""
     return [dict(row._mapping) for row in rows]

@@ -1,4 +1,4 @@
-"""The outbox of commands with its history: what systems were sent, and what they acknowledged."""
+"""The outbox of commands with its history: the commands to systems, and their acknowledgements."""
 
 from __future__ import annotations
 

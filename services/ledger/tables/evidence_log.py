@@ -1,4 +1,4 @@
-"""The tamper-evident log: entries, the end of the chain, signed heads."""
+"""Tables of the evidence, a log in which tampering shows: entries, the end of the chain, signed heads."""
 
 from __future__ import annotations
 

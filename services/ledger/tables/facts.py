@@ -1,4 +1,4 @@
-"""Events, records and retention clocks: what the ledger knows, whatever the order in which it came."""
+"""Events, records and retention clocks: the facts, which do not depend on the order of arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the purge of the ledger keeps: its progress, and tombstones of what it has purged."""
+"""Tables of the purge: its progress, and tombstones, which stay of purged events and subjects."""
 
 from __future__ import annotations
 
@@ -47,4 +47,4 @@ remains = Table(
     Column("reference", LargeBinary, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
-"""What must stay of a purged subject or clock, in case an event names it again (`crypto.tombstones`)."""
+"""What stays of a purged subject or clock, in case an event names it again (`crypto.tombstones`)."""

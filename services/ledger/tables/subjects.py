@@ -21,7 +21,7 @@ subject = Table(
         sqlite_where=text("next_due IS NOT NULL"),
     ),
 )
-"""A data subject: the row that whoever decides about the person locks (`ledger.subject_lock`).
+"""A data subject: the row that is locked by decisions about the person (`ledger.subject_lock`).
 
 `acts` counts the person's privacy events and decisions; `next_due` is when the person's records have to be
 scanned for these, and `cursor` the last record that this scan has passed.
@@ -46,7 +46,7 @@ identifier = Table(
 )
 """Every identifying key that an event has: whose it is, and how many events have it.
 
-Without a `subject` several subjects claim it: who, and with how many events, is in `claimant`.
+Without a `subject` several subjects claim it: they, and their numbers of events, are in `claimant`.
 """
 
 claimant = Table(
@@ -75,5 +75,5 @@ key_conflict = Table(
 )
 """A key that several subjects claim; no command about them is sent until an operator names the `owner`.
 
-The owner is empty once that person was purged: then the key belongs to nobody.
+The owner is empty once that person was purged: the key then has no owner.
 """

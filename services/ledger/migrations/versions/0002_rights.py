@@ -1,4 +1,4 @@
-"""Rights: where a data subject stands, and the way from a subject to the records."""
+"""Rights: the state of a data subject, and the index from a subject to the records."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,7 +15,7 @@ _SENT = sa.text("first_sent_at IS NOT NULL")
 
 
 def upgrade() -> None:
-    """The lock of a subject becomes the subject's row; acts hang on it."""
+    """The lock of a subject becomes the subject's row, to which acts belong."""
     op.rename_table("subject_lock", "subject")
     with op.batch_alter_table("subject", schema=None) as batch_op:
         batch_op.add_column(sa.Column("acts", sa.BigInteger(), nullable=False, server_default="0"))

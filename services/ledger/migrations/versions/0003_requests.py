@@ -73,7 +73,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Commands no longer say which request they serve."""
+    """Commands no longer name the request that they serve."""
     for table in ("answer", "correction", "disclosure", "request_key"):
         op.drop_table(table)
     op.drop_index("command_request", "command", postgresql_where=_ASKED, sqlite_where=_ASKED)

@@ -1,4 +1,4 @@
-"""Proof: what has to follow on an answer, and a cap that counts only what destroys something."""
+"""Proof: what follows an acknowledgement, and a cap that counts only commands that destroy data."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ _COUNTED = sa.text("first_sent_at IS NOT NULL AND action <> 'verify'")
 
 
 def upgrade() -> None:
-    """What was acknowledged before is not read again: it had no proof, and has none."""
+    """Commands that were acknowledged before are not verified: they had no proof, and have none."""
     op.add_column("command", sa.Column("follow_up_at", UtcDateTime(), nullable=True))
     op.create_index(
         "command_follow_up",

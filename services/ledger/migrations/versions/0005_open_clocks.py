@@ -1,4 +1,4 @@
-"""Open clocks by kind and age, so that one that no event stops is found without a look at all others."""
+"""Open clocks by kind and age, so that a clock that no event ends is found without reading all others."""
 
 import sqlalchemy as sa
 from alembic import op

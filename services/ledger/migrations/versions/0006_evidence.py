@@ -1,4 +1,4 @@
-"""Evidence: a chained log of what was decided, commanded, answered and proven."""
+"""Evidence: a chained log of decisions, commands, acknowledgements and proofs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ _UNPUBLISHED = sa.text("published_at IS NULL")
 
 
 def upgrade() -> None:
-    """What was done before goes into the log as well, marked as written afterwards."""
+    """Earlier decisions and commands go into the log as well, marked as written afterwards."""
     op.create_table(
         "evidence_pending",
         sa.Column(

@@ -1,4 +1,4 @@
-"""Forgetting: the ledger's own retention, and what must remain of whom it has forgotten."""
+"""The purge: the ledger's own retention, and what must stay of purged subjects."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing is forgotten yet."""
+    """Nothing is purged yet."""
     op.create_table(
         "forgetting",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),

@@ -1,4 +1,4 @@
-"""Emission: what protects is found at once behind whatever waits; what was closed blocks no record."""
+"""Emission: commands that protect are found at once, whatever waits; closed commands block no record."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What is seen of parked events: until they are settled, what they could forbid is not erased."""
+"""Parked events: until they are settled, data whose erasure they could forbid is not erased."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ _CONFLICT = re.compile(r"id: another event of (\S+)\.v1 has this identity")
 
 
 def upgrade() -> None:
-    """Of what is parked already only the type can be known: all that it could forbid waits."""
+    """Of events that are parked already only the type is known: everything they could forbid waits."""
     table = op.create_table(
         "parked_event",
         sa.Column("dead_letter_id", sa.Uuid(), nullable=False),
@@ -55,12 +55,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What is parked stands in the way of nothing then."""
+    """Parked events then hold back no erasure."""
     op.drop_table("parked_event")
 
 
 def _event_type(row: sa.Row[Any]) -> str | None:
-    """By its topic; of what the recorder parked, by what it said of it, if it said so."""
+    """Return the type by the topic; for events that the recorder parked, by its detail, if possible."""
     if row.role == "tagger":
         return str(row.topic).removesuffix(_VERSION)
     said = _CONFLICT.search(row.detail)

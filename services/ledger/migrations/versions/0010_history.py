@@ -1,4 +1,4 @@
-"""History: what is held back is found without a look at every clock."""
+"""History: clocks that are held back are found without reading every clock."""
 
 import sqlalchemy as sa
 from alembic import op

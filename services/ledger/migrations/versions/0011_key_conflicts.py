@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """What is recorded gets its keys when a policy that has some is activated."""
+    """Recorded events get their keys when a policy with such keys is activated."""
     op.create_table(
         "identifier",
         sa.Column("key_id", sa.Uuid(), nullable=False),
@@ -46,7 +46,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """One key of two subjects stops nothing then."""
+    """A key of two subjects then stops nothing."""
     op.drop_index("key_conflict_undecided", table_name="key_conflict")
     for name in ("key_conflict", "claimant", "identifier"):
         op.drop_table(name)

@@ -1,4 +1,4 @@
-"""Answers are known by their system as well as by their id, and refusals that are not final come again."""
+"""Acknowledgements are identified by system and id, and refusals that are not final are sent again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,10 +14,10 @@ _ID, _BOTH = ["acknowledgement_id"], ["acknowledgement_id", "system"]
 
 
 def upgrade() -> None:
-    """What was refused and is somebody's business is told again at once.
+    """Refused commands that are not final are sent again at once.
 
     That may be a controller's refusal too, if the controller had been silent for too long before: it is
-    asked once more, and its answer is final.
+    sent the command once more, and its acknowledgement is final.
     """
     _key(_BOTH)
     op.execute(
@@ -29,7 +29,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Fails where two systems have given the same id."""
+    """Undo it; this fails if two systems have given the same id."""
     op.execute(
         sa.text(
             "UPDATE command SET settled_at = next_attempt_at, next_attempt_at = NULL"
@@ -44,7 +44,7 @@ def _key(columns: list[str]) -> None:
         op.drop_constraint("acknowledgement_pkey", "acknowledgement", type_="primary")
         op.create_primary_key("acknowledgement_pkey", "acknowledgement", columns)
         return
-    # SQLite changes no key of a table: it is made anew.
+    # SQLite cannot change a table's key, so the table is created again.
     op.drop_index("acknowledgement_command", "acknowledgement")
     op.rename_table("acknowledgement", "old_acknowledgement")
     op.create_table(
