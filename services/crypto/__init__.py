@@ -1,1 +1,1 @@
-"""Keys and what they do: envelopes, signatures, encrypted fields and crypto-shredding."""
+"""Cryptography: encrypted messages and fields, signatures, and erasure by destroying keys."""

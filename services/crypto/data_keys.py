@@ -1,4 +1,4 @@
-"""Data keys: one for each event and key-holding system, wrapped by a master key.
+"""Data keys, which encrypt fields: one for each event and key-holding system, wrapped by a master key.
 
 A destroyed key leaves an empty row: an event that is published again gets no new key, so that
 shredded data stays shredded. Instants are UTC; no row names a person.

@@ -1,4 +1,4 @@
-"""Envelope: encryption of stored messages, which are personal data, by AES-256-GCM."""
+"""Envelope: encryption of stored messages, which contain personal data, by AES-256-GCM."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class OriginalMessage:
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
     arrived: datetime | None = None
-    """When it arrived, UTC; None where that decides nothing."""
+    """When it arrived, UTC; None if nothing depends on that."""
 
 
 class AeadCipher:

@@ -1,4 +1,4 @@
-"""Field encryption: the fields that the policy names, of an event before it is published.
+"""Field encryption: encrypts the fields of an event that the policy names, before it is published.
 
 Each event has its own key in every key-holding system that has one of its holdings. The key is destroyed
 with the last of these holdings, so no key outlives its term, and none ends with another event's.

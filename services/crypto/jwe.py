@@ -1,4 +1,4 @@
-"""JWE (RFC 7516): disclosures and corrections, personal data that is encrypted for one reader.
+"""JWE (RFC 7516): encryption of personal data for one reader, such as an answer to a request for access.
 
 X25519 (ECDH-ES+A256KW) with A256GCM, for which every language has a library. The protected header names
 what the text is about, so that one disclosure cannot be exchanged for another.

@@ -1,8 +1,8 @@
 """Keyrings: JSON Web Keys (RFC 7517, RFC 8037) that sign, verify and decrypt.
 
 Ed25519 keys sign (`use: sig`), X25519 keys are for encryption (`use: enc`). A key's id is its thumbprint
-(RFC 7638). `nbf` and `exp` are the epoch seconds from and until which it is valid; without them it always
-is.
+(RFC 7638). `nbf` and `exp` are the epoch seconds from and until which it is valid; without them it is
+always valid.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Pseudonyms: keyed hashes that replace identifiers in the evidence.
 
-The first 16 bytes of HMAC-SHA256 over the kind of identifier, a zero byte and the identifier. With the key
-a subject's pseudonyms can be found again; once it is destroyed they cannot be attributed to anyone.
+A pseudonym is the first 16 bytes of HMAC-SHA256 over the kind of identifier, a zero byte and the
+identifier. With the key a subject's pseudonyms can be found again; once it is destroyed they cannot be
+attributed to anyone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Crypto-shredding: destroys data keys and verifies that they are gone. It needs no master key.
+"""Crypto-shredding: erases encrypted data by destroying its keys, and verifies that they are gone.
+
+It needs no master key.
 
 Instants are UTC.
 """

@@ -76,7 +76,7 @@ class DeleterRunObserver(Protocol):
     def commands_sent(
         self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
     ) -> None:
-        """These commands were sent; what was due by `nothing_due_at` became known only after that."""
+        """These commands were sent; any of them due by `nothing_due_at` became known only after that."""
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """These commands' systems have been silent for too long."""
@@ -118,7 +118,7 @@ class _Throttle:
 
 @dataclass(slots=True, kw_only=True)
 class _LastEmptyClaim:
-    """When a claim that was caught up last had nothing due, UTC by the database's clock."""
+    """When a claim, with the ledger caught up, last had nothing due, UTC by the database's clock."""
 
     nothing_due_at: datetime | None = None
 
@@ -166,7 +166,7 @@ class Deleter:
         2. Send the commands in the outbox that protect.
         3. If the deleter is running and the ledger has caught up: claim, dispatch the new commands, and
            write verifications. Otherwise only write commands that protect, now and then.
-        4. Dispatch what is left in the outbox; while not caught up, only commands that break no promise.
+        4. Dispatch the rest of the outbox; while not caught up, only commands that break no promise.
         5. Escalate, now and then, commands that were not acknowledged in time.
 
         Raises:

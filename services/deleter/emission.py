@@ -188,7 +188,7 @@ def _drop_unwanted(
     ]
     for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
         outbox.schedule_rescan(connection, command, now)
-    # Step 5: leave out what is not to be sent now. A `verify` would count the rows of another subject
+    # Step 5: leave out commands that must wait. A `verify` would count the rows of another subject
     # while it is not decided whose the key is.
     left_out = {row.command_id for row in unwanted}
     left_out |= {

@@ -15,7 +15,7 @@ from services.policy.model import Policy
 
 
 def escalate(connection: Connection, policy: Policy, now: datetime) -> list[tuple[str, UUID]]:
-    """Mark the commands whose system has been silent for longer than it may; return systems and ids."""
+    """Mark the commands whose system has not acknowledged in time; return systems and ids."""
     column = tables.command.c
     silent = [
         and_(

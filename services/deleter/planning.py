@@ -19,7 +19,7 @@ ActiveObligations = Collection[tuple[str, str]]
 def due_obligations(
     tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy, now: datetime
 ) -> list[Obligation]:
-    """Return the steps of a record that are due now; an open legal hold keeps even what is late."""
+    """Return the steps of a record that are due now; an open legal hold keeps even overdue data."""
     due = [
         step
         for step in obligations.obligations_of(tagged, subject, facts, policy)

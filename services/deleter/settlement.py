@@ -47,7 +47,7 @@ class AcknowledgementResult:
     state: State
     """The new state of its command."""
     is_unexpected: bool
-    """Whether the system reports that it held nothing, where the ledger knows records."""
+    """Whether the system reports that it held nothing, although the ledger has records."""
     repeated: bool
     """Whether the same acknowledgement was applied before."""
     reopened: bool = False
@@ -122,7 +122,7 @@ class _AcknowledgementBatch:
         self._audit_entries: list[AuditEntry] = []
 
     def apply(self, answer: Acknowledgement) -> AcknowledgementResult:
-        """Apply one acknowledgement; where it raises, everything is as before.
+        """Apply one acknowledgement; if that raises, everything is as before.
 
         1. Find its command, and whether the same acknowledgement was applied before.
         2. Change the command's state, and those of related commands: its recalls, or the command that it
@@ -259,7 +259,7 @@ class _AcknowledgementBatch:
         return replace(command, follow_up_at=self._now + system.verify_delay)
 
     def _load_commands(self, ids: Collection[UUID]) -> dict[UUID, AcknowledgedCommand]:
-        """Lock and return commands, what they recall or verify, and the recalls of all of these."""
+        """Lock and return commands, those that they recall or verify, and the recalls of all of these."""
         column = tables.command.c
         query = select(*ACKNOWLEDGED_COLUMNS).order_by(column.command_id).with_for_update()
         commands = self._select_commands(query, column.command_id, ids)

@@ -56,7 +56,7 @@ NO_RESULT = VerificationResult(verifies=(), repeated=(), handled=0)
 
 
 class BackupTooOld(TermijnError):
-    """A backup is older than what the ledger still knows by name; nothing was commanded again.
+    """A backup is from before persons were purged from the ledger; nothing was commanded again.
 
     The system's owner restores a newer backup, or erases by hand what was erased since the backup. The
     ledger has purged these persons, because the term of their proof is over.

@@ -1,8 +1,8 @@
-"""BatchBisection: what fails the same way again is done by halves, until the guilty one is alone.
+"""Process a batch in halves when it keeps failing the same way, until the item that causes it is alone.
 
-One message that a database or a broker will never take must not hold back all others. Nothing is set
-apart because something was away: only failures that are no passing ones count, and only when they come
-back the same.
+One message that a database or a broker will never accept must not hold back all others. Nothing is set
+aside because a service was unavailable: only failures that are not temporary count, and only when they
+recur the same way.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 from services.storage.database import describe_error
 
 RETRYABLE_ERRORS: Final = (KafkaUnavailable, DeliveryFailed, RegistryUnavailable, DBAPIError)
-"""What a role outlives: Kafka, the registry or the ledger is away, or has refused something. Nothing was
-lost, and nothing was done by halves."""
+"""Errors after which a role goes on: Kafka, the registry or the ledger is unavailable, or has refused a
+request. Nothing was lost, and nothing was done by halves."""
 
 Verdict = Literal["passing", "poison", "suspect", "fatal"]
 
@@ -101,7 +101,7 @@ _BY_CLASS: Final[Sequence[tuple[tuple[type[BaseException], ...], Verdict]]] = (
     ((KafkaUnavailable, RegistryUnavailable, KafkaException), "passing"),
     ((MalformedEvent, DecodingFailed, EncodingFailed, DecryptionKeyMissing), "poison"),
     ((TermijnError, OSError, MemoryError), "fatal"),
-    ((Exception,), "suspect"),  # a fault of ours, which some value has met
+    ((Exception,), "suspect"),  # a fault in Termijn that some value has triggered
 )
 
 
@@ -158,7 +158,7 @@ def _classify_database_error(cause: StatementError) -> Verdict:
 
 
 def _result_code(cause: StatementError) -> str | None:
-    """PostgreSQL's SQLSTATE, or the name of SQLite's primary result code."""
+    """Return PostgreSQL's SQLSTATE, or the name of SQLite's primary result code."""
     state = getattr(cause.orig, "sqlstate", None)
     if state is not None:
         return str(state)

@@ -1,4 +1,4 @@
-"""What can go wrong with Kafka: the brokers are away, deny access, or did not take a message."""
+"""Errors of Kafka: the brokers are unavailable, deny access, or did not accept a message."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class OtlpTracer:
         ended: datetime,
         attributes: Attributes,
     ) -> Trace:
-        """Record a span between two instants, UTC; return the trace for what follows from it."""
+        """Record a span between two instants, UTC; return the trace for later messages."""
         context = set_span_in_context(NonRecordingSpan(_parent(trace)))
         span = self._tracer.start_span(
             name,

@@ -1,4 +1,4 @@
-"""Producers: they return once the brokers have taken what was sent.
+"""Producers: they send messages to Kafka, and return once the brokers have acknowledged them.
 
 `KafkaProducer` returns where each message is on its topic. `BulkProducer` reports failures only, which
 costs a fraction of a delivery report for each message.
@@ -17,7 +17,7 @@ from services.kafka.errors import DeliveryFailed
 Headers = Sequence[tuple[str, bytes]]
 KeyValue = tuple[bytes, bytes]
 DELIVERY_SECONDS: Final = 60.0
-"""How long a message may take until the brokers have it."""
+"""How long a message may take until the brokers have acknowledged it."""
 _BULK_DELIVERY_SECONDS = 120.0
 
 

@@ -1,4 +1,4 @@
-"""The loop of a role: run its work again and again, and retry what failed for a passing reason."""
+"""The loop of a role: run its work again and again, and retry after temporary failures."""
 
 from __future__ import annotations
 

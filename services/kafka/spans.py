@@ -1,4 +1,4 @@
-"""Spans of distributed tracing: what a role did for one message, where a collector is configured."""
+"""Spans of distributed tracing: the steps of a role for one message, for a collector if configured."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Tracer(Protocol):
         ended: datetime,
         attributes: Attributes,
     ) -> Trace:
-        """Record a span between two instants, UTC; return the trace for what follows from it."""
+        """Record a span between two instants, UTC; return the trace for later messages."""
 
 
 class NoTracer:
-    """Records nothing: what follows has the trace that came in."""
+    """Records nothing: later messages have the trace that came in."""
 
     def record_span(
         self,

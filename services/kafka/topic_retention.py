@@ -35,7 +35,7 @@ class RetentionRequirement:
     rule: str | None = None
     """The rule of that term."""
     immediate_ends: tuple[str, ...] = ()
-    """What ends a holding at once: rules without a term, and rights."""
+    """The rules without a term, and the rights, that end a holding at once."""
     plaintext_fields: tuple[str, ...] = ()
     """Fields that are readable in any copy of the log, without the decision fields."""
 

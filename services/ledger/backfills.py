@@ -41,7 +41,7 @@ class PendingBackfill:
 
     @property
     def is_history(self) -> bool:
-        """Whether it is a group of live events that were too old, not an import."""
+        """Return whether it is a group of live events that were too old, not an import."""
         return history.is_group(self.backfill)
 
 

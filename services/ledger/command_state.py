@@ -66,7 +66,7 @@ RELEASED: tuple[State, ...] = ("cancelled", "recalled", "closed")
 class IllegalTransition(TermijnError):
     """The event cannot happen to a command in its state; nothing was changed.
 
-    It shows a fault in Termijn, or a system that acknowledges what it was not commanded.
+    It shows a fault in Termijn, or a system that acknowledges a command that it was not sent.
     """
 
     def __init__(self, state: State, event: CommandEvent) -> None:

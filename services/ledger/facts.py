@@ -73,7 +73,7 @@ def load_record_facts(
     policy: Policy,
     others: Collection[str] = (),
 ) -> LedgerFacts:
-    """Return what decides about records, each an event and its subject, without locking anything.
+    """Return the facts about records, each an event and its subject, without locking anything.
 
     The facts are about the records' subjects and the `others`.
     """

@@ -61,7 +61,7 @@ _READER: Final[Mapping[str, Grant]] = {
 }
 """A role that reads Kafka."""
 _WRITER: Final[Mapping[str, Grant]] = {"active_policy": _ADD, "evidence_pending": _WRITE_ONLY}
-"""A role that writes what a policy decides: the first policy of an empty ledger becomes the active one."""
+"""A role that writes results of a policy: the first policy of an empty ledger becomes the active one."""
 _SUBJECT_FACTS: Final[Mapping[str, Grant]] = dict.fromkeys(
     ("event", "record", "clock", "act", "acknowledgement"), _READ
 )

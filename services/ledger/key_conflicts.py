@@ -148,7 +148,7 @@ def decide_conflict(
 def reopen_conflict(
     connection: Connection, name: str, value: str, policy: Policy, now: datetime
 ) -> None:
-    """Undo a decision: no command about any of the claimants is sent, and what was sent is recalled.
+    """Undo a decision: no command about any of the claimants is sent, and sent ones are recalled.
 
     Raises:
         ConflictNotFound: no two subjects claim the key.

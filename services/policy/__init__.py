@@ -1,1 +1,1 @@
-"""The domain, pure: purposes, rules, windows and what follows from them. No input, output or clock."""
+"""The rules of retention: purposes, terms and windows, in pure functions without input, output or clock."""

@@ -25,7 +25,7 @@ class ActionSpec:
     protects: bool = False
     """It protects data or a person, so that no pause, drain, cap or unread message delays it."""
     is_harmless: bool = False
-    """No unread message can make it wrong, so that it leaves while the deleter waits for catch-up."""
+    """No unread message can make it wrong, so that it is sent while the deleter waits for catch-up."""
     counts_for_cap: bool = True
     """Its first attempts count against the cap on commands in an hour."""
     refers_to_command: bool = False

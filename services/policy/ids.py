@@ -35,7 +35,7 @@ def old_event_id(source: str, id: str) -> UUID:
 
 
 def is_old_event_id(event: UUID) -> bool:
-    """Whether an event's id is an old one, unique over all topics."""
+    """Return whether an event's id is an old one, unique over all topics."""
     return event.version == _OLD_VERSION
 
 
@@ -78,7 +78,7 @@ def clock_ref(clock: str, key: str, parent: str | None, parent_key: str) -> Cloc
 
 
 def _uuid8(namespace: bytes, name: str) -> UUID:
-    """Return a name's id as `_fast_uuid5` does, with version 8, which tells new event ids from old ones."""
+    """Return a name's id as `_fast_uuid5` does, but with version 8: old event ids have another version."""
     digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80

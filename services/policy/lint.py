@@ -130,7 +130,7 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _is_open_by_nature(clock: str, policy: Policy) -> bool:
-    """Whether a clock may well stay open: an event starts it again, or one that moves it has holdings."""
+    """Return whether a clock may stay open: an event restarts it, or one that changes it has holdings."""
     moves = [
         move for event in policy.events.values() for move in event.moves if move.clock == clock
     ]

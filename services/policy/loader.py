@@ -87,7 +87,7 @@ def load_text(text: str, name: str) -> Policy:
 
 
 def hash_policy(policy: Policy) -> str:
-    """Return a hash of the whole policy, which tells two policies apart.
+    """Return a hash of the whole policy, which differs for different policies.
 
     Keys that a later version of Termijn introduced count only where they are set, so that an unchanged
     policy keeps its hash.
@@ -109,7 +109,7 @@ def hash_policy(policy: Policy) -> str:
 
 
 def structure_hashes(policy: Policy) -> dict[str, str]:
-    """Return by event type a hash of whose data it holds, and which clocks it depends on and changes.
+    """Return, by event type, a hash of whose data it holds, and which clocks it depends on and changes.
 
     The ledger's records depend on clocks already, so another policy fits only if these hashes are equal.
     """

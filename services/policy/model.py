@@ -41,7 +41,7 @@ Provenance = Literal["stated", "statute", "derived"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller(StrictModel):
-    """The company that is responsible for the processing (GDPR art. 4(7))."""
+    """The company that is responsible for the data (GDPR art. 4(7))."""
 
     name: str
     contact: str
@@ -139,7 +139,7 @@ class System(StrictModel):
     safeguard: str | None = None
     """The transfer safeguard (GDPR ch. V); required outside the EEA."""
     lead_time: str = "PT24H"
-    """How long it needs to erase: its command leaves this long before `erase_by`. Exact period."""
+    """How long it needs to erase: its command is sent this long before `erase_by`. Exact period."""
     acknowledge_within: str = "PT24H"
     """How long its acknowledgement of a command may take before that is escalated. Exact period."""
     reread: Literal["system", "attested"] = "system"
@@ -232,11 +232,11 @@ class Field(StrictModel):
     one_of: tuple[str, ...] = ()
     business_key: bool = False
     """Whether a system finds its rows by it; commands contain it where it names the subject."""
-    identifies: bool = field(default=False, repr=False)  # no part of what events hang on: `shapes`
+    identifies: bool = field(default=False, repr=False)  # not in the structure hash
     """Whether its value names one person's rows, such as an order's number; commands contain it.
 
-    Where two subjects have the same value, no command about either leaves until an operator decides
-    whose it is.
+    If two subjects have the same value, no command about either is sent until an operator decides whose
+    it is.
     """
 
 
@@ -305,7 +305,7 @@ class MoveRule(StrictModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventType(StrictModel):
-    """The meaning of a type of business event for the data in it."""
+    """A type of business event: whose data it contains, and what is kept because of it."""
 
     process: str
     """The process in the statement that it belongs to."""

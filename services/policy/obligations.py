@@ -1,8 +1,8 @@
-"""Obligations: what each system must do to a record, and when.
+"""Obligations: what each system must do to a record, such as erase or restrict it, and when.
 
 A record is one event's data on one subject. A system keeps it until the last purpose that it serves has
-ended. Purposes that end earlier make it a restriction (GDPR 18). As soon as only research and a statute
-need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
+ended. When another purpose ends earlier, the record is restricted (GDPR 18). As soon as only research and a
+statute need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Obligation:
     action: Action
     due: datetime
     not_before: datetime | None
-    """A statutory minimum: no command for it may leave or be carried out before this instant."""
+    """A statutory minimum: no command for it may be sent or carried out before this instant."""
     erase_by: datetime
     rules: tuple[str, ...]
     purposes: tuple[str, ...]
@@ -61,7 +61,7 @@ class Obligation:
 
     @property
     def key(self) -> str:
-        """The key that tells a record's obligations in one system apart: several may be restrictions."""
+        """The key that distinguishes a record's obligations in one system: several may be restrictions."""
         return f"{self._key}{KEYLESS_SUFFIX}" if self.keyless else self._key
 
     @property
@@ -135,7 +135,7 @@ class EventTerm(NamedTuple):
     system: str
 
     def command_time(self, event_time: datetime, policy: Policy) -> datetime:
-        """Return when the command for it leaves, UTC."""
+        """Return when the command for it is sent, UTC."""
         if self.rule is None:
             return event_time
         rule = policy.rules[self.rule]
@@ -176,7 +176,7 @@ def _holdings_needing_identity(holdings: Iterable[Holding], policy: Policy) -> t
 def _obligations_from_rights(
     system: str, serving: list[_HoldingWindow], tagged: TaggedEvent, facts: Facts, policy: Policy
 ) -> Iterator[Obligation]:
-    """Return what the person's objections and requests require of a system, beside erasure."""
+    """Return the obligations of a system from the person's objections and requests, except erasure."""
     state = facts.subject_state(serving[0].holding.subject)
     restricted: dict[str, tuple[rights_effects.Restriction, list[_HoldingWindow]]] = {}
     restrictions_of = {
@@ -218,7 +218,7 @@ def _is_unrestricted(
     ended: rights_effects.Restriction,
     others: Iterable[rights_effects.Restriction],
 ) -> bool:
-    """Whether a holding may be used again when a restriction ends, since nothing else restricts it then."""
+    """Return whether a holding may be used again when a restriction ends: no other one restricts it."""
     ends_at, due_at = ended.end, item.window.due_at[system]
     return (
         ends_at is not None

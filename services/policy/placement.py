@@ -1,7 +1,7 @@
-"""Placements: which systems hold what an event carries, in a form that outlives its policy file.
+"""Placements: which systems hold the data of each event type, stored when a policy is activated.
 
-A policy that takes over is compared with the placements of the one that was active: a system that no longer
-holds the events of a type would never erase those that it has.
+A new policy is compared with the placements of the active one: a system that no longer holds the events of
+a type would never erase those that it has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from services.policy.model import HoldingRule, Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where one holding of an event type is: its systems, and what decides that."""
+    """The systems of one holding of an event type, and the fields that decide about them."""
 
     systems: Sequence[str]
     systems_when: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
@@ -23,11 +23,11 @@ class Placement:
     when: Mapping[str, Sequence[str | bool]] = field(default_factory=dict)
     for_kinds: Sequence[str] = ()
     subject: str = ""
-    """Which field names whose data it is; empty where it is the event's own subject."""
+    """The field that names whose data it is; empty if it is the event's own subject."""
 
     @classmethod
     def from_holding(cls, holding: HoldingRule) -> Self:
-        """The placement of a policy's holding, in lists as JSON has them."""
+        """Return the placement of a policy's holding, in lists as JSON has them."""
         return cls(
             systems=sorted(holding.systems),
             systems_when={
@@ -42,17 +42,17 @@ class Placement:
 
     @property
     def possible_systems(self) -> set[str]:
-        """Every system that may hold it, but for those that an event itself names."""
+        """Return every system that may hold it, except those that an event itself names."""
         by_value = (names for values in self.systems_when.values() for names in values.values())
         return set(self.systems).union(*by_value)
 
     @property
     def is_certain(self) -> bool:
-        """Whether every event of the type is in the same systems, whatever its fields say."""
+        """Return whether every event of the type is in the same systems, whatever its fields."""
         return not (self.systems_when or self.systems_from or self.when or self.for_kinds)
 
     def systems_of(self, deciding: Mapping[str, Any]) -> set[str]:
-        """The systems that hold an event with these deciding fields, of any subject."""
+        """Return the systems that hold an event with these decision fields, of any subject."""
         if any(deciding.get(name) not in values for name, values in self.when.items()):
             return set()
         systems = set(self.systems)
@@ -68,7 +68,7 @@ Placements = Mapping[str, Sequence[Placement]]
 
 
 def placements(policy: Policy) -> Placements:
-    """The placements of every event type of a policy."""
+    """Return the placements of every event type of a policy."""
     return {
         name: [Placement.from_holding(holding) for holding in event.holdings]
         for name, event in policy.events.items()
@@ -76,17 +76,17 @@ def placements(policy: Policy) -> Placements:
 
 
 def to_json(given: Placements) -> dict[str, list[dict[str, Any]]]:
-    """Placements as JSON keeps them."""
+    """Return placements as JSON values."""
     return {name: [asdict(placement) for placement in each] for name, each in given.items()}
 
 
 def from_json(kept: Mapping[str, Iterable[Mapping[str, Any]]]) -> Placements:
-    """Placements as `to_json` wrote them."""
+    """Return the placements that `to_json` wrote."""
     return {name: [Placement(**placement) for placement in each] for name, each in kept.items()}
 
 
 def possible_systems(given: Placements) -> dict[str, list[str]]:
-    """By event type every system that may hold its events, but for those that an event itself names."""
+    """Return, by event type, every system that may hold its events, except those that an event names."""
     return {
         name: sorted(set[str]().union(*(placement.possible_systems for placement in each)))
         for name, each in given.items()
@@ -96,9 +96,9 @@ def possible_systems(given: Placements) -> dict[str, list[str]]:
 def lost_systems(
     before: Sequence[Placement], after: Sequence[Placement], deciding: Mapping[str, Any]
 ) -> set[str]:
-    """The systems that held an event with these deciding fields, and hold it no longer.
+    """Return the systems that held an event with these decision fields, and no longer hold it.
 
-    What is held of one kind of people only is compared with what is held of the same people, or of all.
+    Holdings of one kind of subject are compared with holdings of the same kind, or of all kinds.
     """
     lost = set[str]()
     for whose in {(placement.subject, tuple(placement.for_kinds)) for placement in before}:

@@ -1,4 +1,4 @@
-"""Pydantic's validation errors of a YAML file, translated for whoever writes the file."""
+"""Pydantic's validation errors of a YAML file, translated for the person who writes the file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Requests of data subjects: the state of each, and by when it must be answered (GDPR 12(3)).
 
 A case is a pure function of the privacy events that name its request. The month starts with receipt,
-verified or not; an extension counts only if it was announced within that month. What is no privacy
-event, such as that its commands were sent, changes its state through `next_state` as well.
+verified or not; an extension counts only if it was announced within that month. Events that are not
+privacy events, such as the sending of its commands, change its state through `next_state` as well.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Retention windows: until when a holding must be kept, and by when it must be erased.
 
 All instants are UTC. `not_before` is the end of a statutory minimum, `erase_by` the end of a promised
-maximum, and `due_at` the instant at which each system's command leaves, earlier by its lead time.
+maximum, and `due_at` the instant at which each system's command is sent, earlier by its lead time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from services.policy.tagging import ClockKey, Holding
 
 
 class Facts(Protocol):
-    """What is known beside the event itself: ends of clocks, and states of data subjects."""
+    """Facts beside the event itself: ends of clocks, and states of data subjects."""
 
     def anchor(self, clock: ClockKey) -> datetime | None:
         """Return the instant at which a retention clock ended, UTC; None while it is open."""
 
     def subject_state(self, subject: str) -> SubjectState:
-        """Where a data subject stands."""
+        """Return the state of a data subject."""
 
 
 class NoFacts:
@@ -55,12 +55,12 @@ class Term:
     not_due_before: datetime | None
     """The end of a longer term that was in force before a consent changed; it is not due earlier."""
     early_end: EarlyEnd | None
-    """The end that the person's own decision gives it, whatever its rule says."""
+    """The end that the person's own decision gives it, whatever its rule."""
     rule_ends_at: datetime | None
     """When its maximum or minimum ends by the rule alone."""
 
     def command_time(self, lead: Period, policy: Policy) -> datetime | None:
-        """Return when the command to a system with this lead time leaves; None while it is open."""
+        """Return when the command to a system with this lead time is sent; None while it is open."""
         at = self.rule_ends_at
         if at and self.anchor_at and self.rule.kind == "at_most":
             at = max(self.anchor_at, at - lead.exact)
@@ -91,7 +91,7 @@ class Window:
 
     @property
     def ends_at(self) -> datetime | None:
-        """When its last command leaves; None while one of them is open."""
+        """When its last command is sent; None while one of them is open."""
         instants = [due for due in self.due_at.values() if due is not None]
         return max(instants) if len(instants) == len(self.due_at) else None
 
@@ -121,7 +121,7 @@ def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: P
 def compute_window(holding: Holding, event_time: datetime, facts: Facts, policy: Policy) -> Window:
     """Return the window of a holding under the facts.
 
-    A command leaves at `erase_by` minus the system's lead time, but never before the anchor. So a term
+    A command is sent at `erase_by` minus the system's lead time, but never before the anchor. So a term
     shorter than the lead time, such as P0D, is due at its anchor. An early end is due at its own instant.
     """
     term = compute_term(holding, event_time, facts, policy)
@@ -143,9 +143,9 @@ def compute_window(holding: Holding, event_time: datetime, facts: Facts, policy:
 
 
 def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: Policy) -> Window:
-    """Return the window under the legal holds on its event: what they kept is due at their release.
+    """Return the window under the legal holds on its event: data that they kept is due at their release.
 
-    Where a hold is still open, a system keeps the instant that its command would have had.
+    While a hold is open, a system keeps the instant that its command would have had.
     """
     delayed = {
         system: released_at
@@ -174,13 +174,13 @@ def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
 
 
 def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) -> datetime:
-    """Return when the command to a system with this lead time leaves, UTC."""
+    """Return when the command to a system with this lead time is sent, UTC."""
     ends = _ends_at(rule, anchor_at, policy)
     return ends if rule.kind == "at_least" else max(anchor_at, ends - lead.exact)
 
 
 def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[datetime, ...]:
-    """Return every instant at which what depends on an ended clock of this kind can become due, UTC."""
+    """Return every instant, UTC, at which a holding under an ended clock of this kind can become due."""
     leads = {system.lead_time_period for system in policy.systems.values()}
     rules: Iterable[Rule] = (r for r in policy.rules.values() if r.anchor.clock == clock)
     return tuple(

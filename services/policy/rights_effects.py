@@ -1,7 +1,8 @@
 """What a data subject's consents, objections, requests and legal holds do to a holding or a record.
 
-Consents and objections end a holding, or change its basis and rule. A verified erasure request ends what
-no law and no running contract needs (GDPR 17(1), 17(3)). A legal hold keeps everything (17(3)(e)).
+Consents and objections end a holding, or change its basis and rule. A verified erasure request ends
+holdings that no law and no running contract needs (GDPR 17(1), 17(3)). A legal hold keeps everything
+(17(3)(e)).
 """
 
 from __future__ import annotations
@@ -127,9 +128,9 @@ def list_restrictions(
 
 
 def released_at(at: datetime, event: str, state: SubjectState) -> datetime | None:
-    """Return when a command may leave under the holds on this event; None while a hold is open.
+    """Return when a command may be sent under the holds on this event; None while a hold is open.
 
-    `at`, UTC as the result, is when it would leave without holds.
+    `at`, UTC as the result, is when it would be sent without holds.
     """
     holds = [hold for hold in state.holds if hold.records is None or event in hold.records]
     while holds:
@@ -144,7 +145,7 @@ def released_at(at: datetime, event: str, state: SubjectState) -> datetime | Non
 
 
 def is_under_legal_hold(at: datetime, event: str, state: SubjectState) -> bool:
-    """Whether a legal hold on this event is open at an instant, UTC."""
+    """Return whether a legal hold on this event is open at an instant, UTC."""
     return any(
         _hold_applies(hold, at)
         for hold in state.holds
@@ -157,7 +158,7 @@ def _hold_applies(hold: LegalHold, at: datetime) -> bool:
 
 
 def _performs_contract(holding: Holding, policy: Policy) -> bool:
-    """Whether a contract needs the holding, on its basis or on the one that consent replaced."""
+    """Return whether a contract needs the holding, on its basis or on the basis that consent replaced."""
     bases = [holding.basis, *([holding.alternative.basis] if holding.alternative else [])]
     return any(policy.bases[basis].ground == "contract" for basis in bases)
 

@@ -33,12 +33,12 @@ def check_source(event: Event, policy: Policy) -> None:
 
 
 def admits_source(event: EventType, source: str) -> bool:
-    """Whether a source may publish an event type; every source may where the policy names none."""
+    """Return whether a source may publish an event type; every source may if the policy names none."""
     return not event.sources or any(_matches(named, source) for named in event.sources)
 
 
 def needs_sources(event: EventType) -> bool:
-    """Whether any source may publish a type whose events can forbid or cause an erasure."""
+    """Return whether any source may publish a type whose events can forbid or cause an erasure."""
     return not event.sources and bool(event.moves or event.act in (*HOLD_EVENTS, *_ERASURE_EVENTS))
 
 

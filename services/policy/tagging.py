@@ -67,7 +67,7 @@ class Event(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockKey:
-    """A retention clock: its kind, and the key that tells it from others of its kind."""
+    """A retention clock: its kind, and the key that distinguishes it from others of its kind."""
 
     clock: str
     key: str
@@ -100,7 +100,7 @@ class Holding:
     own_consent: bool = False
     """Whether the event is itself a consent."""
     alternative: HoldingChange | None = None
-    """What a change of consent makes of it; without it, a withdrawal ends a holding on consent."""
+    """The basis and rule after a change of consent; without it, a withdrawal ends a holding on consent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class ClockChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedEvent:
-    """An event with what follows from it under one policy, without its body."""
+    """An event with its holdings, clock changes and privacy event under one policy, without its data."""
 
     id: str
     source: str
@@ -127,7 +127,7 @@ class TaggedEvent:
     privacy_event: PrivacyEvent | None = None
     """What it changes in its subject's state."""
     retired_holdings: tuple[Holding, ...] = ()
-    """What it would hold if its purposes and systems were not retired; no command follows from it."""
+    """Its holdings if its purposes and systems were not retired; no command is made for them."""
     _by_subject: dict[str, tuple[Holding, ...]] = attribute(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -161,7 +161,7 @@ class TaggedEvent:
 
     @property
     def message_key(self) -> str:
-        """The key of its message on the bus: its subject, or the clock that it changes."""
+        """The key of its message on Kafka: its subject, or the clock that it changes."""
         return self.subject or str(self.clock_changes[0].clock)
 
 
@@ -173,7 +173,7 @@ def _group_by_subject(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[
 
 
 def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
-    """Tag an event; an event that is `recorded` already is not held to `schemas.limits` again.
+    """Tag an event; an event that is `recorded` already is not checked against `schemas.limits` again.
 
     Raises:
         TaggingFailed: the policy does not define its type, a decision field is missing or invalid, it
@@ -413,7 +413,7 @@ def _build_holdings(
     policy: Policy,
     recorded: bool,
 ) -> tuple[tuple[Holding, ...], tuple[Holding, ...]]:
-    """Return what an event holds, and what it would hold in addition if nothing were retired."""
+    """Return an event's holdings, and those that it would have in addition if nothing were retired."""
     holdings: list[Holding] = []
     retired: list[Holding] = []
     for spec in kind.holdings:
@@ -476,6 +476,6 @@ def _resolve_systems(
 
 
 def _has_clock_key(move: MoveRule, deciding: Mapping[str, DecisionValue], policy: Policy) -> bool:
-    """Whether the event has the clock's key: without an optional key field it changes no clock."""
+    """Return whether the event has the clock's key: without an optional key field it changes no clock."""
     renamed = move.key
     return all(renamed.get(name, name) in deciding for name in policy.clocks[move.clock].key)

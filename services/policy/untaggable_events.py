@@ -1,4 +1,4 @@
-"""What can be read of an event that cannot be tagged and could forbid an erasure.
+"""Read as much as possible of an event that cannot be tagged, since it could forbid an erasure.
 
 A parked legal hold has no effect. Until an operator has settled it, the subject and the clocks that it
 names limit, as narrowly as can be known, what must not be erased meanwhile.
@@ -65,7 +65,7 @@ def read_visible_parts(
 
 
 def can_forbid_erasure(event: EventType) -> bool:
-    """Whether events of a type could forbid an erasure: by a legal hold, or by changing a clock.
+    """Return whether events of a type could forbid an erasure: by a legal hold, or by changing a clock.
 
     An end can forbid as well: a second, later end makes what is due later.
     """
@@ -75,7 +75,7 @@ def can_forbid_erasure(event: EventType) -> bool:
 def _read_into(
     name: str, kind: EventType, data: Mapping[str, Any], deciding: dict[str, DecisionValue]
 ) -> bool:
-    """Read a deciding field, if it can be; whether it says what an event of the type says there."""
+    """Read a decision field into `deciding` if possible; return whether it is valid for the event type."""
     spec = kind.fields[name]
     try:
         value = read_field(name, spec, data)

@@ -121,4 +121,4 @@ backfill = Table(
     Column("released_at", UtcDateTime),
     Column("operator", Text),
 )
-"""An import of history: nothing is commanded because of its events until an operator releases it."""
+"""An import of old events: no command is sent because of them until an operator releases it."""

@@ -28,7 +28,7 @@ forgetting_cursor = Table(
     Column("cursor", Text),
     Column("done", Boolean, nullable=False),
 )
-"""How far each scan for what may be purged has come; a finished scan waits for the others.
+"""How far each scan for rows to purge has come; a finished scan waits for the others.
 
 A cursor never names a subject that was purged.
 """
