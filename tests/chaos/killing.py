@@ -1,4 +1,4 @@
-"""Whoever kills processes at random moments, and starts them again."""
+"""Kills processes at random moments and starts them again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.patience import Patience
 
 
 class Killer(threading.Thread):
-    """Kills whom `choose` names, at random within `pause` seconds, and has that started again."""
+    """Kills the processes that `choose` returns, at random within `pause` seconds, and restarts them."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Killer(threading.Thread):
         self.kills = 0
 
     def run(self) -> None:
-        """Kill until told that it is enough; seldom who has not started: under load none would."""
+        """Kill until `stop`; seldom a process that has not started, or under load none would ever start."""
         killed: Counter[str] = Counter()
         while not self._enough.wait(self._random.uniform(*self._pause)):
             name = self._choose(self._random)
@@ -50,7 +50,7 @@ class Killer(threading.Thread):
             self.kills += 1
 
     def stop(self, kills: int = 0) -> None:
-        """It is enough, once it has killed as often as it should."""
+        """Stop once the required number of kills is reached."""
         patience = Patience(120)
         while self.kills < kills and not patience.is_over:
             time.sleep(0.2)

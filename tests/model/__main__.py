@@ -1,4 +1,4 @@
-"""The states of every world, as rows of a table, the larger ones last: `make model`."""
+"""Print the number of states of every model world as a table, the larger worlds last: `make model`."""
 
 import sys
 

@@ -1,6 +1,7 @@
-"""A checker of models: it visits every state, and shows the shortest way to a fault.
+"""A model checker: it visits every state and shows the shortest path to a broken invariant.
 
-`musil` (PyPI) would do it, but needs Python 3.12 where Termijn runs on 3.11; this is what it takes.
+`musil` (PyPI) would do this, but needs Python 3.12 where Termijn runs on 3.11; this is the part that it
+takes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ STUCK = "nothing waits without end"
 
 
 class Move(NamedTuple, Generic[S]):
-    """One step of somebody; what is not fair is a misfortune or a whim, and may never happen."""
+    """One step of an actor; a step that is not fair is a mishap or a choice, and may never happen."""
 
     label: str
     after: S
@@ -24,7 +25,7 @@ class Move(NamedTuple, Generic[S]):
 
 
 class Verdict(NamedTuple):
-    """The invariant that does not hold, if any, and the shortest way there."""
+    """The invariant that was broken, if any, and the shortest path to it."""
 
     states: int
     steps: int
@@ -46,7 +47,7 @@ def explore(
     """Visit every state from the first one on, breadth first, until an invariant breaks.
 
     Raises:
-        RuntimeError: there are more states than `most`; nothing is proven.
+        RuntimeError: there are more than `most` states, so nothing is proven.
     """
     numbers = {first: 0}
     states = [first]

@@ -1,4 +1,4 @@
-"""Deleters: claim, the two transactions of an emission, and what a restored ledger adopts."""
+"""The deleter in the model: claims, the two transactions of an emission, and a restored ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.model.state import Deleter, Emission, Kind, Ledger, Promise, State, W
 
 
 def moves(world: World, state: State) -> Iterator[Move[State]]:
-    """What deleters can do next."""
+    """Return the deleters' possible next steps."""
     fits = state.ledger.active == state.policy or world.broken == "a restored policy is trusted"
     if state.ledger.is_blind:
         yield from _adopt(world, state)
@@ -46,7 +46,7 @@ def _claimed(world: World, state: State) -> Ledger:
 
 
 def _is_asked(world: World, state: State, ledger: Ledger, record: int) -> bool:
-    """Whether emission finds that the obligation is asked for."""
+    """Return whether emission finds that the erasure is still required."""
     policy = ledger.active
     if world.broken == "sums are compared across plans":
         policy = ledger.obligations[record].policy  # no clock moved since: as it was decided
@@ -60,7 +60,7 @@ def _is_withheld(world: World, state: State, record: int) -> bool:
 
 
 def _is_live(state: State, number: int) -> bool:
-    """Whether an emission may still be answered."""
+    """Return whether an emission may still be acknowledged."""
     answered = {answer.number for answer in state.ledger.settled}
     waiting = {deleter.emission for deleter in state.deleters} | state.flight
     waiting |= {emission for emission in state.topic if emission.number not in answered}
@@ -68,7 +68,7 @@ def _is_live(state: State, number: int) -> bool:
 
 
 def _decide(world: World, state: State, deleter: int) -> Iterator[Move[State]]:
-    """The first transaction: it writes command, items and number, and counts as out from then on."""
+    """Make the first transaction: write command, items and number, which count as sent from then on."""
     ledger = state.ledger
     asked = [r for r in range(len(world.persons)) if _is_asked(world, state, ledger, r)]
     out = [record for record in asked if ledger.obligations[record].state in OUT]
@@ -156,7 +156,7 @@ def _go_on(world: World, state: State, number: int, deleter: Deleter) -> Iterato
 
 
 def _produce(world: World, state: State, number: int, emission: Emission) -> Iterator[Move[State]]:
-    """The second transaction: it decides again under locks, and may only take items out."""
+    """Make the second transaction: decide again under locks, and at most remove items."""
     ledger = state.ledger
     if state.locked & set(emission.records):
         return
@@ -182,7 +182,7 @@ def _produce(world: World, state: State, number: int, emission: Emission) -> Ite
 
 
 def _fault(world: World, state: State, sent: Emission) -> str | None:
-    """What is wrong with an erasure that leaves now, by the right rules."""
+    """Return what is wrong with an erasure that leaves now, by the correct rules."""
     if sent.kind != "erasure":
         return None
     facts, parked = state.ledger.facts, {who for _, who in state.parked}
@@ -211,7 +211,7 @@ def _marked(ledger: Ledger, emission: Emission, deleter: Deleter) -> Ledger:
 
 
 def _adopt(world: World, state: State) -> Iterator[Move[State]]:
-    """What a restored ledger does before anything leaves."""
+    """Do what a restored ledger does before anything is sent."""
     ledger = state.ledger._replace(is_blind=False)
     if world.broken == "nothing is adopted":
         yield Move("the restored ledger goes on", state._replace(ledger=ledger))

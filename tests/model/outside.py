@@ -1,4 +1,4 @@
-"""The bus, the agent beside the system, the answers it gives and how they are settled."""
+"""The bus, the agent with its system, its acknowledgements and how they are applied, in the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.model.state import Answer, Deleter, Emission, Ledger, Note, Promise, 
 
 
 def moves(world: World, state: State) -> Iterator[Move[State]]:
-    """What bus, agent, system and acknowledgements can do next."""
+    """Return the possible next steps of bus, agent, system and acknowledgements."""
     for emission in sorted(state.flight):
         lost = state._replace(flight=state.flight - {emission})
         landed = lost._replace(topic=state.topic | {emission})
@@ -90,7 +90,7 @@ def _carry_out(world: World, state: State, record: int) -> Iterator[Move[State]]
 
 
 def _status(world: World, state: State, emission: Emission, record: int) -> str | None:
-    """What the agent reports of an item, once it has dealt with it."""
+    """Return the status that the agent reports for an item that it has dealt with."""
     note, there = state.notes[record], state.rows[record]
     mine = note.number == emission.number
     if emission.kind == "check":
@@ -134,7 +134,7 @@ def _answer(world: World, state: State, emission: Emission) -> Iterator[Move[Sta
 
 
 def _settle(world: World, state: State, answer: Answer) -> Iterator[Move[State]]:
-    """The acknowledgements role: an answer speaks for the mask of its own attempt."""
+    """Apply an acknowledgement, which counts for the items of its own attempt only."""
     ledger, emission = state.ledger, state.ledger.emission(answer.number)
     if emission is None or ledger.is_blind:
         return  # set aside, with an alarm
@@ -158,7 +158,7 @@ def _settle(world: World, state: State, answer: Answer) -> Iterator[Move[State]]
 def _after(
     world: World, ledger: Ledger, emission: Emission, record: int, status: str, there: bool | None
 ) -> str:
-    """The state of an obligation after an answer; `there`: what was read again is still there."""
+    """Return an obligation's state after an acknowledgement; `there`: the verification found the record."""
     old = ledger.obligations[record]
     highest = old.number == emission.number or world.broken == "a lower attempt frees"
     stale = emission.number <= ledger.fence and world.broken != "no fence after a restore"
@@ -180,7 +180,7 @@ def _after(
 
 
 def _proven(world: World, ledger: Ledger, record: int, there: bool) -> str:
-    """The state of what was read again: what is still there is free only if nothing more is out."""
+    """Return the state after a verification; a record found is free only once its command is answered."""
     number = ledger.obligations[record].number
     answered = any(answer.number == number for answer in ledger.settled)
     if there and not answered and world.broken != "what is found is free at once":
@@ -223,7 +223,7 @@ def _misfortunes(world: World, state: State) -> Iterator[Move[State]]:
 
 
 def judge(state: State) -> str | None:
-    """What is wrong with a state."""
+    """Return what is wrong with a state."""
     for record, obligation in enumerate(state.ledger.obligations):
         if state.rows[record]:
             excused = {"erased": state.back, "acknowledged": state.back | state.missed}

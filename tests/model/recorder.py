@@ -1,4 +1,4 @@
-"""Recorder and operators: what happens gets into the ledger, and policies take over."""
+"""The recorder and the operators in the model: events reach the ledger, and policies are activated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUT = ("sending", "sent")
 
 
 def withdraw(world: World, ledger: Ledger, tick: int, record: int) -> Ledger:
-    """Cancel, or recall where it may be out, what is not asked for any more."""
+    """Cancel or, where it may have been sent, recall what is no longer required."""
     old = ledger.obligations[record]
     asked = world.asks(ledger.facts, ledger.active, tick, record)
     if old.state not in ("unsent", *OUT) or asked:
@@ -26,13 +26,13 @@ def withdraw(world: World, ledger: Ledger, tick: int, record: int) -> Ledger:
 
 
 def dated(world: World, ledger: Ledger, record: int) -> Ledger:
-    """The record nominated by what facts and policy say now."""
+    """Return the record with the due time that facts and policy now give it."""
     due = world.nominate(ledger.facts, ledger.active, record)
     return ledger._replace(due=put(ledger.due, record, due), to_date=ledger.to_date - {record})
 
 
 def _recorded(world: World, state: State, seen: Recorder) -> State:
-    """The transaction commits: by what it saw, records are nominated and commands withdrawn."""
+    """Commit the transaction: by what it read, records get due times and commands are withdrawn."""
     gone, (kind, who) = {seen.fact}, seen.fact
     facts = seen.facts | gone
     ledger = state.ledger._replace(facts=state.ledger.facts | gone)
@@ -53,7 +53,7 @@ def _recorded(world: World, state: State, seen: Recorder) -> State:
 
 
 def _is_locked(world: World, state: State, fact: Fact) -> bool:
-    """Whether somebody decides on that person, or records about the same."""
+    """Return whether a transaction decides on that person, or records about the same person."""
     is_record = fact[0] == "record"
     if not is_record and fact[1] in {world.persons[record] for record in state.locked}:
         return True
@@ -63,7 +63,7 @@ def _is_locked(world: World, state: State, fact: Fact) -> bool:
 
 
 def moves(world: World, state: State) -> Iterator[Move[State]]:
-    """What publishers, recorders, time and operators can do next."""
+    """Return the possible next steps of publishers, recorders, time and operators."""
     ledger = state.ledger
     if state.future:
         fact, *rest = state.future

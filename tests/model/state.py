@@ -1,4 +1,4 @@
-"""What there is in the model: ledger, bus, agent with its system, and what can still happen."""
+"""The model's state: ledger, bus, agent with its system, and what can still happen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal["erasure", "recall", "check"]
 
 
 class Promise(StrEnum):
-    """What holds in every state and at every step."""
+    """An invariant that holds in every state and at every step."""
 
     UNREAD = "nothing is emitted past what is unread"
     HOLD = "nothing is emitted under a hold"
@@ -39,7 +39,7 @@ class Emission(NamedTuple):
 
     @property
     def records(self) -> tuple[int, ...]:
-        """The records whose erasure it is about."""
+        """Return the records whose erasure is commanded."""
         return tuple(record for _, record in self.items)
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Obligation(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """All that a backup of the ledger has."""
+    """Everything that a backup of the ledger contains."""
 
     active: int
     facts: frozenset[Fact]
@@ -91,17 +91,17 @@ class Ledger(NamedTuple):
     is_blind: bool = False  # it was restored, and has not read yet what it sent since
 
     def change(self, record: int, **changes: Any) -> Ledger:
-        """The same ledger with something else about a record's obligation."""
+        """Return the ledger with fields of a record's obligation replaced."""
         changed = self.obligations[record]._replace(**changes)
         return self._replace(obligations=put(self.obligations, record, changed))
 
     def emission(self, number: int) -> Emission | None:
-        """The emission of that number, if it is known."""
+        """Return the emission of that number, or None if the ledger does not know it."""
         return next((emission for emission in self.log if emission.number == number), None)
 
 
 class Note(NamedTuple):
-    """What the agent's inbox knows of one obligation."""
+    """What the agent's inbox has stored on one obligation."""
 
     number: int = 0
     phase: str = ""
@@ -110,7 +110,7 @@ class Note(NamedTuple):
 
 
 class Deleter(NamedTuple):
-    """Where a process of the deleter is."""
+    """The step that a process of the deleter has reached."""
 
     at: Literal["idle", "decided", "looked", "producing"] = "idle"
     emission: Emission | None = None
@@ -119,7 +119,7 @@ class Deleter(NamedTuple):
 
 
 class Recorder(NamedTuple):
-    """An open transaction of a recorder: what it writes, and what it saw when it began."""
+    """An open transaction of a recorder: what it writes, and what it read when it began."""
 
     fact: Fact
     active: int
@@ -127,7 +127,7 @@ class Recorder(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything."""
+    """The state of the whole model."""
 
     ledger: Ledger
     rows: tuple[bool, ...]  # whether the system has each record
@@ -154,28 +154,28 @@ class State(NamedTuple):
     back: frozenset[int] = frozenset()  # a restore of the system brought them back, unknown so far
 
     def spend(self, chance: str, **changes: Any) -> State:
-        """What follows when a misfortune comes."""
+        """Return the state with one mishap fewer left."""
         return self._replace(chances=self.chances - {chance}, **changes)
 
     def at(self, number: int, *deleter: Any) -> State:
-        """The same with one process of the deleter somewhere else; idle, if nothing is given."""
+        """Return the state with one deleter process at another step; idle if none is given."""
         return self._replace(deleters=put(self.deleters, number, Deleter(*deleter)))
 
     def note(self, record: int, **changes: Any) -> State:
-        """The same with something else in the agent's inbox."""
+        """Return the state with another entry in the agent's inbox."""
         note = self.notes[record]._replace(**changes)
         return self._replace(notes=put(self.notes, record, note))
 
     @property
     def locked(self) -> set[int]:
-        """Records of which a deleter is producing an emission."""
+        """Return the records of which a deleter is producing an emission."""
         producing = [one.emission for one in self.deleters if one.at == "producing"]
         return {record for emission in producing if emission for record in emission.records}
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What can happen, and which rules hold."""
+    """The events and faults that can happen, and the rules that are used."""
 
     persons: tuple[int, ...] = (0,)  # whom each record is about
     known: Set[Fact] = frozenset({("gone", 0)})  # what the ledger knows at first
@@ -192,11 +192,11 @@ class World:
 
     @cached_property
     def right(self) -> World:
-        """The same world under the right rules."""
+        """Return the same world under the correct rules."""
         return replace(self, broken="")
 
     def first(self) -> State:
-        """How it begins."""
+        """Return the first state."""
         facts = frozenset({*self.known, *(("record", record) for record in self.recorded)})
         records = range(len(self.persons))
         due = (
@@ -213,11 +213,11 @@ class World:
         )
 
     def person(self, fact: Fact) -> int:
-        """Whom a fact is about."""
+        """Return the person whom a fact is about."""
         return self.persons[fact[1]] if fact[0] == "record" else fact[1]
 
     def nominate(self, facts: frozenset[Fact], policy: int, record: int) -> int | None:
-        """The first tick at which a record's erasure is asked for by its facts."""
+        """Return the first tick at which its facts require a record's erasure."""
         if record in self.history:
             return 0 if self.broken == "an event's time is believed" else None
         person = self.persons[record]
@@ -225,7 +225,7 @@ class World:
         return due_tick(policy, known)
 
     def asks(self, facts: frozenset[Fact], policy: int, tick: int, record: int) -> bool:
-        """Whether facts and policy ask for the erasure of a record by now."""
+        """Return whether facts and policy require the erasure of a record by now."""
         if ("record", record) not in facts:
             return False
         rivals = () if self.broken == "keys are believed" else self.same_key
@@ -236,5 +236,5 @@ class World:
 
 
 def put(values: tuple[T, ...], at: int, value: T) -> tuple[T, ...]:
-    """The same values with another one there."""
+    """Return the tuple with one value replaced."""
     return (*values[:at], value, *values[at + 1 :])

@@ -1,4 +1,4 @@
-"""What the real policy functions ask for in the model's few situations."""
+"""What the real policy functions require in the few situations of the model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Published(Ended):
 
 @cache
 def due_tick(policy: int, facts: frozenset[str]) -> int | None:
-    """The first tick at which the erasure of a record is asked for, by what was known of its person."""
+    """Return the first tick at which the facts known of a person require the erasure of a record."""
     rules = POLICIES[policy]
     event = CloudEvent(id="1", source="/club", type="club.joined", time=_at(2020), data=joined())
     due = obligations_of(tag(event, rules), "client:1", _Published(facts, rules), rules)

@@ -1,4 +1,4 @@
-"""Small worlds: in each one a few things can go wrong, in every order; and the rules they refuse."""
+"""Small worlds, each with a few possible faults in every order, and the wrong rules that they refuse."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LARGE = {
 
 
 class OldRule(NamedTuple):
-    """A way of doing it that breaks a promise: where it was found, in which world, and which promise."""
+    """A rule that breaks an invariant: where it was found, in which world, and which invariant."""
 
     hole: str
     rule: str
@@ -90,7 +90,7 @@ REFUSED = [
 
 
 def is_settled(world: World, state: State) -> bool:
-    """Whether each obligation is proven, refused, or not asked for."""
+    """Return whether each erasure is proven, refused, or no longer required."""
     ledger = state.ledger
     unknown = state.unread or state.parked or state.back or ledger.is_blind
     if unknown or state.tick < world.last:
@@ -106,7 +106,7 @@ def is_settled(world: World, state: State) -> bool:
 
 
 def run(world: World) -> Verdict:
-    """Visit all that can happen in a world."""
+    """Visit every state of a world."""
 
     def moves(state: State) -> Iterator[Move[State]]:
         for part in (recorder, deleter, outside):

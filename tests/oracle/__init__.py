@@ -1,7 +1,7 @@
-"""An independent reading of the retention catalogue, by brute force, to test the product against.
+"""An independent implementation of the retention catalogue, by brute force, to test Termijn against.
 
 It shares no code with `services`: it was written from the catalogue and the command line's contract
-alone. It knows every event of the catalogue, and refuses another with `NotInCatalogue`.
+alone. It knows every event of the catalogue, and refuses any other with `NotInCatalogue`.
 """
 
 from tests.oracle.catalogue import NotInCatalogue, holdings_of

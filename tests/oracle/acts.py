@@ -1,6 +1,6 @@
-"""What people and officers did: the `privacy.*` events, read one by one.
+"""The `privacy.*` events: consents, objections, requests and legal holds, read one by one.
 
-Order is by (time, source, id). What an act means for a record is in `consents`, `cuts`, `holds` and
+Order is by (time, source, id). What an event means for a record is in `consents`, `cuts`, `holds` and
 `tellings`.
 """
 
@@ -37,24 +37,24 @@ class Request(NamedTuple):
 
 
 def place(event: Event) -> tuple[datetime, str, str]:
-    """Where the event stands among all others."""
+    """Return the event's sort key: time, source, id."""
     return instant(event["time"]), event["source"], event["id"]
 
 
 def of(known: Iterable[Event], kind: str, subject: str) -> list[Event]:
-    """The subject's events of this type, in order."""
+    """Return the subject's events of this type, in order."""
     found = [e for e in known if e["type"] == f"privacy.{kind}" and e["data"]["subject"] == subject]
     return sorted(found, key=place)
 
 
 def objection_times(known: Iterable[Event], subject: str, purpose: str) -> list[datetime]:
-    """When the subject objected to the purpose."""
+    """Return the times at which the subject objected to the purpose."""
     raised = of(known, "objection-raised", subject)
     return [instant(one["time"]) for one in raised if one["data"]["purpose"] == purpose]
 
 
 def objections(known: Iterable[Event], subject: str) -> list[Objection]:
-    """The subject's objections that are weighed."""
+    """Return the subject's objections that are weighed."""
     known = list(known)
     raised = [
         one
@@ -79,9 +79,9 @@ def objections(known: Iterable[Event], subject: str) -> list[Objection]:
 
 
 def objections_of(decision: Event, raised: list[Event]) -> list[Event]:
-    """The objections that the decision is about: the one with its id, else all to the same purpose.
+    """Return the objections that a decision is about: by id, else all to the same purpose.
 
-    An id that either lacks cannot tell them apart.
+    Where either has no id, they cannot be told apart.
     """
     named = decision["data"].get("objection_id")
     same = [one for one in raised if named and one["data"].get("objection_id") == named]
@@ -95,9 +95,9 @@ def objections_of(decision: Event, raised: list[Event]) -> list[Event]:
 
 
 def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
-    """The subject's requests, each from its first verification on; the same id is the same request.
+    """Return the subject's requests from their first verification on; an id names one request.
 
-    Only a restriction is lifted: by its own id, or with all others where none is named.
+    Only a restriction is lifted: by its own id, or with all others where the event names none.
     """
     known = list(known)
     rights: dict[str, str] = {}
@@ -131,9 +131,10 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
 
 
 def repetitions(known: Iterable[Event], subject: str) -> dict[str, str]:
-    """Requests to see or take along data that come while the same is still to be answered.
+    """Return requests for access or portability that arrive while the same request is open.
 
-    Each is named with the first: it is answered with that, and a disclosure is asked for once.
+    Each is mapped to the first request, with which it is answered, so that a disclosure is commanded
+    once.
     """
     known = list(known)
     closed: dict[str, tuple[datetime, str, str]] = {}
@@ -160,12 +161,12 @@ def repetitions(known: Iterable[Event], subject: str) -> dict[str, str]:
 
 
 def erasures_granted(known: Iterable[Event], subject: str) -> list[datetime]:
-    """Every instant at which the subject's identity was verified for a request to erase."""
+    """Return every instant at which the subject's identity was verified for an erasure request."""
     return [instant(one["time"]) for one in erasure_verifications(known, subject)]
 
 
 def erasure_verifications(known: Iterable[Event], subject: str) -> list[Event]:
-    """The verifications of the subject's identity for a request to erase, in order."""
+    """Return the verifications of the subject's identity for erasure requests, in order."""
     known = list(known)
     names = {
         one["data"]["request_id"]

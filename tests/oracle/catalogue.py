@@ -43,16 +43,16 @@ class NotInCatalogue(ValueError):
 
 
 def holdings_of(event: Event, known: Iterable[Event], retired: Retired = NOTHING) -> list[Holding]:
-    """The holdings that the event makes, with the windows that the known events give them.
+    """Return the event's holdings, with the windows that the known events give them.
 
-    Holds are left out: they stop a command, and move no window.
+    Legal holds are left out: they stop a command, and move no window.
     """
     known = list(known)
     return [cuts.cut_short(held, known) for held in struck(by_table(event, known), retired)]
 
 
 def by_table(event: Event, known: list[Event]) -> list[Holding]:
-    """The holdings of the event's line in the table, each with its rule's own window."""
+    """Return the holdings in the event's line of the table, each with its own rule's window."""
     kind, data, at = event["type"], event["data"], instant(event["time"])
 
     def dossier(ended: datetime | None) -> Holding:
@@ -190,6 +190,6 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
 
 
 def shared_with(data: Event) -> list[str]:
-    """The systems that a ticket or a message adds: one as a text, or a list of them."""
+    """Return the systems that a ticket or message adds, given as one text or a list of texts."""
     given = data.get("shared_with") or []
     return [given] if isinstance(given, str) else list(given)

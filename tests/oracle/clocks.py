@@ -1,7 +1,7 @@
-"""Where each shared clock stands, given the known events: the instant it ended, None while open.
+"""Where each retention clock is, given the known events: the instant it ended, None while open.
 
-Every function scans all known events. The last move by (time, source, id) decides.
-Ruling 13 gives the keys.
+Every function scans all known events. The last change by (time, source, id) decides. Ruling 13 gives
+the keys.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ Move: TypeAlias = tuple[datetime, str, str, int, bool]
 
 
 def customer_ended(known: Iterable[Event], customer_id: str) -> datetime | None:
-    """End of the customer relationship."""
+    """Return the end of the customer relationship."""
     moves: list[Move] = []
     for event in known:
         if event["data"].get("customer_id") != customer_id:
@@ -31,7 +31,7 @@ def customer_ended(known: Iterable[Event], customer_id: str) -> datetime | None:
 def supplier_or_contact_ended(
     known: Iterable[Event], supplier_id: str, contact_id: str
 ) -> datetime | None:
-    """End of business with the supplier, or of being its contact, whichever comes first."""
+    """Return the end of the supplier, or of the person as its contact, whichever is first."""
     business: list[Move] = []
     contact: list[Move] = []
     for event in known:
@@ -54,7 +54,7 @@ def supplier_or_contact_ended(
 
 
 def application_closed(known: Iterable[Event], application_id: str) -> datetime | None:
-    """Completion of the procedure."""
+    """Return the completion of the procedure."""
     return last_time(known, {"recruitment.application-closed"}, "application_id", application_id)
 
 
@@ -67,19 +67,19 @@ def ticket_resolved(known: Iterable[Event], ticket_id: str) -> datetime | None:
 
 
 def last_contact(known: Iterable[Event], prospect_id: str) -> datetime | None:
-    """The latest instant at which the prospect was acquired or contacted."""
+    """Return the latest instant at which the prospect was acquired or contacted."""
     types = {"acquisition.lead-acquired", "acquisition.lead-contacted"}
     return last_time(known, types, "prospect_id", prospect_id)
 
 
 def request_closed(known: Iterable[Event], request_id: str) -> datetime | None:
-    """The answer to a person's request, or its refusal."""
+    """Return the answer to a person's request, or its refusal."""
     types = {"privacy.request-answered", "privacy.request-refused"}
     return last_time(known, types, "request_id", request_id)
 
 
 def objection_decided(known: Iterable[Event], subject: str, purpose: str) -> datetime | None:
-    """The clock is the person's and the purpose's; another objection starts it again."""
+    """Return the decision on an objection; the clock is per person and purpose, and restarts."""
     return last_of(
         [
             move(event, ended=event["type"] == "privacy.objection-decided")

@@ -1,8 +1,8 @@
 """What `termijn simulate --json` must print, one dict for each record of each command.
 
-A virtual clock visits every instant at which something is learnt or falls due. At each,
-everything is worked out again from the events known by then; what is due and was not carried out
-before leaves, and is done at once.
+A virtual clock visits every instant at which an event arrives or a step is due. At each, everything is
+computed again from the events known by then; what is due and was not done before is sent, and is done
+at once.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from tests.oracle.windows import LEAD, Holding
 def simulate(
     events: Iterable[Event], until: str | datetime, retired: Retired = NOTHING
 ) -> list[dict[str, Any]]:
-    """Every command that leaves up to and including `until`, in the order in which they leave."""
+    """Return every command that is sent up to and including `until`, in the order of sending."""
     ordered, end = once_each(events), instant(until)
     arrivals = sorted({instant(event["time"]) for event in ordered})
     done: set[Done] = set()
@@ -43,7 +43,7 @@ def simulate(
 
 
 def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
-    """As commands leave; the rest of the line makes the order of equals certain."""
+    """Sort lines by time of sending; the rest of the line makes the order of equals certain."""
     keys = ("system", "subject", "action", "record", "purposes", "rules", "erase_by")
     return instant(command["issued_at"]), *(command[key] for key in keys)
 
@@ -51,7 +51,7 @@ def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
 def plan(
     known: list[Event], done: set[Done], now: datetime, retired: Retired = NOTHING
 ) -> list[Step]:
-    """Everything still to be done, due or not, for every record in every system."""
+    """Return everything still to be done, due or not, for every record in every system."""
     steps: list[Step] = []
     for event in known:
         of_event = holdings_of(event, known, retired)
@@ -71,7 +71,7 @@ def steps_in(
     done: set[Done],
     now: datetime,
 ) -> list[Step]:
-    """What is still to be done to one record in one system that serves these holdings."""
+    """Return what is still to be done to one record in one system that serves these holdings."""
     if mark(system, serving[0], "erase") in done:
         return []
     steps: list[Step] = []
@@ -102,7 +102,7 @@ def steps_in(
 
 
 def not_held(planned: Step | None, over: list[Interval], now: datetime) -> Step | None:
-    """The step as holds let it leave; None while one stops it."""
+    """Return the step as legal holds let it leave; None while a hold stops it."""
     if planned is None or holds.around(now, over) is not None:
         return None
     leaving = holds.leaves(planned.due, over)
@@ -112,7 +112,7 @@ def not_held(planned: Step | None, over: list[Interval], now: datetime) -> Step 
 
 
 def waits(held: Holding, known: list[Event]) -> bool:
-    """Whether an open hold keeps the holding, whatever its subject, from ending."""
+    """Return whether an open legal hold keeps the holding from ending, whichever subject it is on."""
     over = holds.holds_over(known, held["subject"], held["event"])
     dues = [due for due in held["due_at"].values() if due is not None]
     return any(holds.leaves(due, over) is None for due in dues)
@@ -129,7 +129,7 @@ def erase(system: str, serving: list[Holding]) -> Step | None:
 
 
 def restrictions(system: str, serving: list[Holding], done: set[Done], now: datetime) -> list[Step]:
-    """The purposes not yet restricted whose end is known, together where they leave together."""
+    """Return the ended purposes that are not yet restricted, together where they are due together."""
     if len(serving) < 2:
         return []
     leaving: dict[datetime, list[Holding]] = {}
@@ -141,9 +141,10 @@ def restrictions(system: str, serving: list[Holding], done: set[Done], now: date
 
 
 def pseudonymise(system: str, research: Holding, of_event: list[Holding]) -> Step | None:
-    """When every other holding of the event, over all its subjects, has ended; None while open.
+    """Return the step once every other holding of the event, of all its subjects, has ended, else None.
 
-    Those on a legal obligation do not count. Where there is none, the event itself is the instant.
+    Holdings on a legal obligation do not count. Where there is none, the event's own time is the
+    instant.
     """
     others = [held for held in of_event if counts(held)]
     if not others:
@@ -158,7 +159,7 @@ def pseudonymise(system: str, research: Holding, of_event: list[Holding]) -> Ste
 
 
 def counts(held: Holding) -> bool:
-    """Whether research waits for the holding's end."""
+    """Return whether research waits for the holding's end."""
     return held["rule"] != "R4" and held["basis"] != "legal_obligation"
 
 

@@ -1,4 +1,4 @@
-"""Consent, given and withdrawn: what it cuts short, and which rule an application is under."""
+"""Consent, given and withdrawn: which holdings it ends early, and which rule an application follows."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,7 +10,7 @@ from tests.oracle.instants import instant
 
 
 class Said(NamedTuple):
-    """One word of a person on a purpose."""
+    """A person's consent to a purpose, or the withdrawal of it."""
 
     at: datetime
     source: str
@@ -19,7 +19,7 @@ class Said(NamedTuple):
 
 
 def said(known: Iterable[Event], subject: str, purpose: str) -> list[Said]:
-    """All that the person said on the purpose, in order.
+    """Return the person's consents and withdrawals for the purpose, in order.
 
     An objection to market research is a withdrawal (ruling 5).
     """
@@ -42,9 +42,10 @@ def said(known: Iterable[Event], subject: str, purpose: str) -> list[Said]:
 def withdrawn(
     kind: str, at: datetime, subject: str, purpose: str, known: Iterable[Event]
 ) -> datetime | None:
-    """When consent ended for a record of this type and time; None while it holds.
+    """Return when consent ended for a record of this type and time; None while it is given.
 
-    A survey answer and feedback are consent by themselves; an invitation needs one that stands.
+    A survey answer and feedback are consent in themselves; an invitation needs a consent that is in
+    force.
     """
     words = said(known, subject, purpose)
     before = [word for word in words if word.at < at]
@@ -57,10 +58,11 @@ def withdrawn(
 def to_keep_application(
     application: Event, known: Iterable[Event]
 ) -> tuple[str, str, datetime | None]:
-    """The application's basis and rule, and when it fell back from a consent to keep it longer.
+    """Return the application's basis and rule, and when it fell back from a consent to longer keeping.
 
-    The last word from the application on decides; without any, its own `keep_consent`. A withdrawal
-    of what was never given is no fall back. Who asks for erasure wants no longer term either.
+    The last consent or withdrawal since the application decides; without any, its own `keep_consent`.
+    Withdrawing a consent that was never given is no fall back. A request for erasure ends a longer term
+    too.
     """
     known = list(known)
     at, data = instant(application["time"]), application["data"]

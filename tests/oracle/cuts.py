@@ -1,4 +1,4 @@
-"""What ends a holding before its term: withdrawal, objection, a granted request to erase."""
+"""What ends a holding before its term: a withdrawal, an objection, a granted request for erasure."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from tests.oracle.windows import Holding
 
 
 def cut_short(held: Holding, known: list[Event]) -> Holding:
-    """The holding with its window as the earliest cut leaves it; its anchor stays the rule's own."""
+    """Return the holding with its window after the earliest early end; its anchor stays the rule's own."""
     if held["basis"] == "legal_obligation":
         return held
     cuts = [withdrawal(held, known), objection(held, known), erasure(held, known)]
@@ -23,14 +23,14 @@ def cut_short(held: Holding, known: list[Event]) -> Holding:
 
 
 def withdrawal(held: Holding, known: list[Event]) -> datetime | None:
-    """Recruitment does not end by it, but falls back to another rule."""
+    """Return the early end by withdrawal; recruitment does not end but falls back to another rule."""
     if held["basis"] != "consent" or held["purpose"] == "recruitment":
         return None
     return consents.withdrawn(held["type"], held["at"], held["subject"], held["purpose"], known)
 
 
 def objection(held: Holding, known: list[Event]) -> datetime | None:
-    """To acquisition: at once, and for every later lead; else when it is upheld."""
+    """Return the early end by objection: at once to acquisition and later leads, else when upheld."""
     if held["basis"] != "legitimate_interest":
         return None
     if held["purpose"] == "acquisition":
@@ -48,7 +48,7 @@ def objection(held: Holding, known: list[Event]) -> datetime | None:
 
 
 def erasure(held: Holding, known: list[Event]) -> datetime | None:
-    """At the first verification at which the holding is not refused."""
+    """Return the first verification at which erasure of the holding is not refused."""
     granted = [
         verified
         for verified in acts.erasures_granted(known, held["subject"])
@@ -58,9 +58,9 @@ def erasure(held: Holding, known: list[Event]) -> datetime | None:
 
 
 def still_necessary(held: Holding, at: datetime) -> bool:
-    """For a contract whose clock is open then: a current customer, a running procedure.
+    """Return whether the contract was open: a current customer, or a running procedure.
 
-    An application is that also where the person consented to keep it longer.
+    An application is also necessary where the person consented to keep it longer.
     """
     anchor = held["anchor_at"]
     contract = held["basis"] == "contract" or held["purpose"] == "recruitment"
@@ -68,7 +68,7 @@ def still_necessary(held: Holding, at: datetime) -> bool:
 
 
 def not_before_withdrawal(held: Holding, fell_back: datetime | None) -> Holding:
-    """An application that fell back: due at the later of the withdrawal and the rule's own due."""
+    """Return the due time after a fall back: the later of the withdrawal and the rule's own."""
     if fell_back is None or held["erase_by"] is None:
         return held
     return {

@@ -13,7 +13,7 @@ from tests.oracle.windows import Holding
 
 
 def once_each(events: Iterable[Event]) -> list[Event]:
-    """The events without their duplicates (same source and id), in the order of their time."""
+    """Return the events without duplicates (same source and id), in the order of their time."""
     seen: dict[tuple[str, str], Event] = {}
     for event in events:
         first = seen.setdefault((event["source"], event["id"]), event)
@@ -26,7 +26,7 @@ def once_each(events: Iterable[Event]) -> list[Event]:
 def explain(
     events: Iterable[Event], now: str | datetime | None = None, retired: Retired = NOTHING
 ) -> list[dict[str, Any]]:
-    """Every holding, sorted by event, purpose, subject. `now` defaults to the latest event time."""
+    """Return every holding, sorted by event, purpose, subject. `now` defaults to the latest event time."""
     known = once_each(events)
     if not known:
         return []

@@ -1,4 +1,4 @@
-"""Holds: when a record may not be erased, and when what fell due in the meantime leaves."""
+"""Legal holds: when a record may not be erased, and when what fell due in the meantime leaves."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def holds_over(known: Iterable[Event], subject: str, record: str) -> list[Interval]:
-    """When any hold covers the record, without overlaps, in order.
+    """Return the times at which any legal hold covers the record, without overlaps, in order.
 
     A hold without `records` covers all of the subject's. A release ends what was placed before it,
     under the same id, for the same subject.
@@ -39,7 +39,7 @@ def holds_over(known: Iterable[Event], subject: str, record: str) -> list[Interv
 
 
 def joined(intervals: list[Interval]) -> list[Interval]:
-    """Their union; where one ends as another begins, nothing leaves."""
+    """Return the union of intervals; nothing leaves where one ends as another begins."""
     union: list[Interval] = []
     for start, end in sorted(intervals):
         if union and start <= union[-1][1]:
@@ -50,12 +50,12 @@ def joined(intervals: list[Interval]) -> list[Interval]:
 
 
 def around(at: datetime, holds: list[Interval]) -> Interval | None:
-    """The hold that is open then. A hold that begins at this very instant is."""
+    """Return the hold that is open at an instant, including one that begins at this very instant."""
     return next(((start, end) for start, end in holds if start <= at < end), None)
 
 
 def leaves(due: datetime, holds: list[Interval]) -> datetime | None:
-    """When what is due then leaves; None while a hold that is not released stops it."""
+    """Return when a step that is due at an instant leaves; None while an unreleased hold stops it."""
     stopping = around(due, holds)
     if stopping is None:
         return due
@@ -63,7 +63,7 @@ def leaves(due: datetime, holds: list[Interval]) -> datetime | None:
 
 
 def put_off(held: Holding, known: Iterable[Event]) -> Holding:
-    """The holding as released holds leave it; a hold that is still open moves no window."""
+    """Return the holding as released holds leave it; a hold that is still open moves no window."""
     holds = holds_over(known, held["subject"], held["event"])
     due_at, erase_by = dict(held["due_at"]), held["erase_by"]
     for system, due in held["due_at"].items():
@@ -74,7 +74,7 @@ def put_off(held: Holding, known: Iterable[Event]) -> Holding:
 
 
 def stops(held: Holding, known: Iterable[Event], now: datetime) -> bool:
-    """Whether a hold is open now over a holding, put off, that had not ended when it began."""
+    """Return whether an open hold covers the holding, which had not ended when the hold began."""
     hold = around(now, holds_over(known, held["subject"], held["event"]))
     dues = [due for due in held["due_at"].values() if due is not None]
     return hold is not None and not (dues and max(dues) < hold[0])

@@ -1,4 +1,4 @@
-"""What is retired: struck from the catalogue's lines by the event's own time."""
+"""Retired systems and purposes: left out of the catalogue's lines for events from then on."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ Retired = Mapping[str, str]
 
 
 def struck(made: list[Holding], retired: Retired) -> list[Holding]:
-    """The holdings without what was retired when their event happened; one in no system is none."""
+    """Return the holdings without what was retired when their event happened, or that no system has."""
 
     def gone(name: str, held: Holding) -> bool:
         return name in retired and instant(retired[name]) <= held["at"]

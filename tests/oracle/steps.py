@@ -1,4 +1,4 @@
-"""One thing to do to one record in one system, and the mark that it leaves when it is done."""
+"""One step for one record in one system, and the mark that records that it was done."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from tests.oracle.windows import Holding
 
 
 class Step(NamedTuple):
-    """One thing to do to one record in one system, as the facts known now have it."""
+    """One thing to do to one record in one system, by the facts known at that moment."""
 
     due: datetime
     system: str
@@ -23,7 +23,7 @@ class Step(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What was carried out, and of what: a purpose that ended, a cause; else all of the record."""
+    """The mark of a finished step: for a purpose that ended, for a cause, or for the whole record."""
 
     system: str
     source: str
@@ -36,13 +36,13 @@ class Done(NamedTuple):
 def step(
     due: datetime, system: str, action: str, of: list[Holding], promised: list[Holding]
 ) -> Step:
-    """The step, for the holdings that it is about; its erase_by is the latest that was promised."""
+    """Return the step for these holdings; its erase_by is the latest of theirs."""
     by = max(one for held in promised if (one := held["erase_by"]) is not None)
     return made(due, system, action, of, by, "")
 
 
 def telling(due: datetime, system: str, action: str, of: list[Holding], cause: str) -> Step:
-    """A step that an objection or a request brings about, due at one instant."""
+    """Return a step that an objection or a request requires, due at one instant."""
     return made(due, system, action, of, due, cause)
 
 

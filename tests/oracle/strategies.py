@@ -1,8 +1,8 @@
-"""Realistic sets of catalogue events, small enough that the clocks interact.
+"""Hypothesis strategies for realistic catalogue events, few enough that their clocks interact.
 
-Few ids, and the same ids for every kind: customer 1, ticket 1 and contact 1 are three things.
-Times prefer what is hard: changes of the clock, leap days, ends of the local year, the instants at
-which an earlier event's windows fall due, and the same instant again.
+Few ids, and the same ids for every kind: customer 1, ticket 1 and contact 1 are three things. Times
+prefer the hard cases: changes of the clock, leap days, ends of the local year, the instants at which an
+earlier event's windows are due, and the same instant again.
 """
 
 from calendar import isleap, monthrange
@@ -137,7 +137,7 @@ HARD_TIMES: Sequence[datetime] = tuple(_hard_times())
 
 
 def hard_times() -> st.SearchStrategy[datetime]:
-    """Instants at, or one term before, what is hard in the calendar."""
+    """Return instants at, or one term before, hard cases of the calendar."""
     return st.sampled_from(HARD_TIMES)
 
 
@@ -148,7 +148,7 @@ def ordinary_times() -> st.SearchStrategy[datetime]:
 
 @st.composite
 def times_after(draw: st.DrawFn, before: Sequence[datetime]) -> datetime:
-    """An instant that has to do with an earlier one: the same, soon after, or a term's end."""
+    """Return an instant related to an earlier one: the same, soon after, or a term's end."""
     start = draw(st.sampled_from(before))
     way = draw(st.sampled_from(("same", "second", "soon", "due", "erase_by", "past")))
     if way == "same":
@@ -166,7 +166,7 @@ def times_after(draw: st.DrawFn, before: Sequence[datetime]) -> datetime:
 
 @st.composite
 def event_times(draw: st.DrawFn, count: int) -> list[datetime]:
-    """So many instants, not in order, many of which have to do with one another."""
+    """Return so many instants, not in order, many of which are related to each other."""
     made: list[datetime] = []
     for _ in range(count):
         choices = [hard_times(), ordinary_times()]
@@ -179,7 +179,7 @@ def event_times(draw: st.DrawFn, count: int) -> list[datetime]:
 
 @st.composite
 def deciding_fields(draw: st.DrawFn, kind: str, shared_systems: Sequence[str]) -> dict[str, Any]:
-    """The fields that decide, for an event of this type."""
+    """Return the decision fields for an event of this type."""
     one, contact = draw(st.sampled_from(IDS)), draw(st.sampled_from(CONTACTS))
     if kind.startswith("customers."):
         return {"customer_id": one}
@@ -248,7 +248,7 @@ def deciding_fields(draw: st.DrawFn, kind: str, shared_systems: Sequence[str]) -
 
 
 def shares(systems: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
-    """Mostly nothing; else `shared_with`, one system as a text or a list of them."""
+    """Return mostly nothing; else `shared_with`, one system as a text or a list of systems."""
     nothing: st.SearchStrategy[dict[str, Any]] = st.just({})
     if not systems:
         return nothing
@@ -258,7 +258,7 @@ def shares(systems: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def time_texts(moment: datetime) -> st.SearchStrategy[str]:
-    """The instant as publishers write it: mostly in UTC, at times with an offset."""
+    """Return the instant as publishers write it: mostly in UTC, sometimes with an offset."""
     in_utc = written(moment) or ""
     local = moment.astimezone(AMSTERDAM).isoformat()
     far = moment.astimezone(timezone(timedelta(hours=-5))).isoformat()
@@ -273,10 +273,10 @@ def event_sets(
     shared_systems: Sequence[str] = ("repair", "mail"),
     duplicates: bool = True,
 ) -> list[Event]:
-    """Events in any order, of one to three stories, some of them twice.
+    """Return events in any order, of one to three stories, some of them twice.
 
-    Ids are unique over all sources and do not follow time. With `research` in `shared_systems` a
-    system serves two purposes for the same record: nothing else in the catalogue brings that about.
+    Ids are unique over all sources and do not follow time. With `research` in `shared_systems` a system
+    serves two purposes for the same record: nothing else in the catalogue causes that.
     """
     told = draw(st.lists(st.sampled_from(list(stories)), min_size=1, max_size=3, unique=True))
     types = [kind for story in told for kind in STORIES[story]]
@@ -303,7 +303,7 @@ def event_sets(
 
 @st.composite
 def instants_about(draw: st.DrawFn, events: Sequence[Event]) -> datetime:
-    """An instant at which to look: about when something is due, or long after everything."""
+    """Return an instant for a check: near a due time, or long after everything."""
     moments = [datetime.fromisoformat(event["time"]).astimezone(UTC) for event in events]
     far = max(moments) + timedelta(days=366 * 30)
     return draw(st.one_of(st.just(far), times_after(moments), ordinary_times()))

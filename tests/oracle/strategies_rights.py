@@ -1,11 +1,10 @@
-"""Realistic sets of `privacy.*` events, mixed with the business events that they concern.
+"""Hypothesis strategies for `privacy.*` events, mixed with the business events that they are about.
 
-Told in plots of a few acts by or on one subject that has records. Times prefer the instants of other
-events, those at which a window falls due, and a second beside them. File order follows nothing.
-
-Left out is only what no reading of the catalogue settles: a second objection to the same purpose, or
-a second request to restrict, while the first one is pending; a second decision on one objection; an
-identity verified before the request, other than one to erase, or more than once.
+They are made as plots of a few events by or on one subject that has records. Times prefer the instants
+of other events, those at which a window is due, and a second beside them. File order follows nothing.
+Left out is only what the catalogue does not settle: a second objection to the same purpose, or a second
+request to restrict, while the first one is pending; a second decision on one objection; an identity
+verified before the request, other than one to erase, or more than once.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ Act: TypeAlias = tuple[str, datetime, dict[str, Any]]
 
 
 class Scene:
-    """What the acts are about, and the instants that have to do with it."""
+    """The subject and records of a plot, and the instants that are related to them."""
 
     def __init__(self, business: Sequence[Event], last: datetime) -> None:
         self.held: list[Holding] = [
@@ -50,12 +49,12 @@ class Scene:
         self.objected: set[tuple[str, str]] = set()
 
     def new(self, letter: str) -> str:
-        """An id that nothing else has."""
+        """Return an id that is used nowhere else."""
         self.number += 1
         return f"{letter}{self.number}"
 
     def purposes(self, subject: str, *bases: str) -> list[str]:
-        """For what the subject's records are held, on these bases."""
+        """Return the purposes on these bases for which the subject's records are held."""
         return sorted(
             {h["purpose"] for h in self.held if h["subject"] == subject and h["basis"] in bases}
         )
@@ -63,7 +62,7 @@ class Scene:
 
 @st.composite
 def act_times(draw: st.DrawFn, scene: Scene, count: int) -> list[datetime]:
-    """So many instants, in order, each of which has to do with what is known."""
+    """Return so many instants, in order, each of which is related to a known one."""
     found: list[datetime] = []
     for _ in range(count):
         near = [st.sampled_from(scene.moments), times_after(scene.moments)]
@@ -77,7 +76,7 @@ def act_times(draw: st.DrawFn, scene: Scene, count: int) -> list[datetime]:
 
 @st.composite
 def consent(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
-    """Given, withdrawn and given again, in any order."""
+    """Return consents and withdrawals, in any order."""
     own = scene.purposes(subject, "consent")
     if subject.startswith("applicant:"):
         own = ["recruitment"]
@@ -91,7 +90,7 @@ def consent(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
 
 @st.composite
 def objection(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
-    """Raised and mostly decided; then perhaps raised again."""
+    """Return an objection, mostly with its decision, and perhaps a second objection after that."""
     own = scene.purposes(subject, "legitimate_interest") * 3
     own += scene.purposes(subject, "consent", "contract", "legal_obligation")
     purpose = draw(st.sampled_from(own or list(OTHER_PURPOSES)))
@@ -123,7 +122,7 @@ def objection(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
 
 @st.composite
 def request(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
-    """Received, mostly verified, and then what follows; at times received twice."""
+    """Return a request, mostly verified, with what follows; sometimes it is received twice."""
     right, name = draw(st.sampled_from(RIGHTS)), {"request_id": scene.new("r")}
     if right == "restriction":
         if subject in scene.restricting:
@@ -158,7 +157,7 @@ def request(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
 
 @st.composite
 def hold(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
-    """Placed, released and placed again under one of two names, on all records or on some."""
+    """Return holds placed, released and placed again under one of two ids, on all records or on some."""
     name = draw(st.sampled_from(("h1", "h2")))
     kinds = ["hold-placed", "hold-released", "hold-placed", "hold-released"]
     if draw(st.sampled_from((True, False, False, False))):
@@ -179,7 +178,7 @@ def hold(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
 
 @st.composite
 def complaint(draw: st.DrawFn, scene: Scene, subject: str) -> list[Act]:
-    """Received and perhaps answered, also twice."""
+    """Return a complaint, perhaps with its answer, each perhaps twice."""
     name = {"complaint_id": scene.new("c")}
     received, *answered = draw(act_times(scene, draw(st.integers(1, 3))))
     acts: list[Act] = [("complaint-received", received, dict(name))]
@@ -200,7 +199,7 @@ def event_sets_with_rights(
     duplicates: bool = True,
     last: datetime = LAST_ACT,
 ) -> list[Event]:
-    """Business events as `event_sets` has them, and one to `max_plots` plots about their subjects."""
+    """Return the events of `event_sets` and one to `max_plots` plots about their subjects."""
     if draw(st.booleans()):  # one story alone: its clocks and its acts meet more often
         rare = [one for one in ("application", "website") if one in stories]
         stories = (draw(st.sampled_from([*stories, *rare * 2])),)

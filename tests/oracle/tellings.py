@@ -1,6 +1,6 @@
-"""What an objection or a request tells a system to do with a record, other than erase it.
+"""What an objection or a request commands a system to do with a record, other than erase it.
 
-Each objection and each request is a cause of its own. The end of one lifts only what no other
+Each objection and each request is a cause of its own. The end of a cause lifts only what no other cause
 restricts, and what has not ended meanwhile.
 """
 
@@ -19,7 +19,7 @@ ASKS = {"access": "disclose", "portability": "disclose", "rectification": "recti
 def all_of(
     system: str, serving: list[Holding], known: list[Event], done: set[Done], now: datetime
 ) -> Iterator[Step]:
-    """Everything of the kind still to be told of the record that these holdings are of."""
+    """Return every step of this kind that is still to be done for the record of these holdings."""
     subject, at = serving[0]["subject"], serving[0]["at"]
     spans = list(restrictions(subject, at, serving, known))
     for span in spans:
@@ -33,7 +33,7 @@ def all_of(
 
 
 class Span(NamedTuple):
-    """Holdings of a record that something restricts, from one instant to another."""
+    """Holdings of a record that one cause restricts, from one instant to another."""
 
     cause: str
     of: list[Holding]
@@ -46,7 +46,7 @@ class Span(NamedTuple):
 def restrictions(
     subject: str, at: datetime, serving: list[Holding], known: list[Event]
 ) -> Iterator[Span]:
-    """All restrictions by objection or request."""
+    """Return all restrictions by objection or request."""
     for objection in acts.objections(known, subject):
         objected = [
             held
@@ -65,7 +65,7 @@ def restrictions(
 
 
 def concerned(right: str, serving: list[Holding]) -> list[Holding]:
-    """The holdings of a record that a request is about, in a system."""
+    """Return the holdings of a record in a system that a request is about."""
     if right == "restriction":
         return [held for held in serving if held["basis"] != "legal_obligation"]
     if right == "portability":
@@ -76,7 +76,7 @@ def concerned(right: str, serving: list[Holding]) -> list[Holding]:
 def restricted(
     system: str, span: Span, all_spans: list[Span], done: set[Done], now: datetime
 ) -> Iterator[Step]:
-    """A restriction from one instant to another; neither end of it is told where both are due."""
+    """Yield a restriction's start and end as steps; neither where both are due at once."""
     start, end = span.start, span.end
     if mark(system, span.of[0], "restrict", span.cause) not in done:
         if end is None or max(end, now) > max(start, now):
@@ -88,7 +88,7 @@ def restricted(
 
 
 def still(system: str, held: Holding, span: Span, all_spans: list[Span], at: datetime) -> bool:
-    """Whether a holding stays restricted: its purpose has ended, or another cause goes on."""
+    """Return whether a holding stays restricted: its purpose has ended, or another cause continues."""
     due = held["due_at"][system]
     others = [
         one

@@ -1,4 +1,4 @@
-"""The window of one holding, worked out from its rule and its anchor; and what a holding is."""
+"""A holding, and its window computed from its rule and its anchor."""
 
 from datetime import datetime, timedelta
 from typing import TypedDict
@@ -55,7 +55,7 @@ def at_most(
     systems: list[str],
     anchor_at: datetime | None,
 ) -> Holding:
-    """A holding whose data must be gone by the end of its term."""
+    """Return a holding whose data must be erased by the end of its term."""
     if anchor_at is None:
         erase_by = due = None
     elif MONTHS[rule] == 0:
@@ -69,7 +69,7 @@ def at_most(
 def at_least(
     event: Event, subject: str, purpose: str, basis: str, rule: str, system: str
 ) -> Holding:
-    """A holding whose data must be there until its term, counted from the book year, has passed."""
+    """Return a holding whose data must be kept until its term, counted from the book year, has passed."""
     book_year_ends = last_day_of_book_year(instant(event["time"]))
     last_day_kept = book_year_ends.replace(year=book_year_ends.year + BOOK_YEARS_KEPT)
     anchor_at, not_before = midnight_after(book_year_ends), midnight_after(last_day_kept)

@@ -1,1 +1,1 @@
-"""A real Kafka and a real PostgreSQL on loopback, started for tests and benchmarks and ended with them."""
+"""Real servers (Kafka, PostgreSQL ...) on loopback for tests and benchmarks, ended with them."""

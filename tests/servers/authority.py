@@ -1,4 +1,4 @@
-"""An authority of the tests' own, which vouches for servers on loopback and for clients."""
+"""A certificate authority for tests, which signs certificates for servers on loopback and for clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class IssuedCertificate:
     key: str
 
     def written(self, directory: Path, name: str) -> tuple[Path, Path]:
-        """The files of certificate and key; the key's is nobody else's to read."""
+        """Write certificate and key to files and return their paths; only the owner may read the key."""
         certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
         certificate.write_text(self.certificate, "ascii")
         key.touch(mode=0o600)
@@ -32,7 +32,7 @@ class IssuedCertificate:
 
 
 class Authority:
-    """Vouches for whom it is told to, from five minutes before `now` (UTC) on."""
+    """Signs the certificates that a test asks for, valid from five minutes before `now` (UTC)."""
 
     def __init__(self, now: datetime, lasts: timedelta = timedelta(days=365)) -> None:
         """Make the authority's own key and certificate."""
@@ -45,7 +45,7 @@ class Authority:
         self.certificate = _pem(builder.sign(self._key, hashes.SHA256()))
 
     def vouches(self, name: str, lasts: timedelta = timedelta(days=365)) -> IssuedCertificate:
-        """A certificate for whoever has this name; servers are on 127.0.0.1."""
+        """Issue a certificate for this common name; a server's certificate is for 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
         here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
         builder = self._builder(_name(name), key, lasts).add_extension(here, critical=False)

@@ -55,14 +55,14 @@ num.network.threads=2
 
 
 class KafkaCluster:
-    """A cluster that answers at `bootstrap`, and what is done to it from outside."""
+    """A cluster reachable at `bootstrap`, and the changes that a test makes to it from outside."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
 
     @cached_property
     def admin(self) -> AdminClient:
-        """A client for what is not offered here by name."""
+        """Return an admin client, for calls that this class does not offer."""
         return AdminClient(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -73,25 +73,25 @@ class KafkaCluster:
 
     @property
     def cluster_id(self) -> str:
-        """The id that the cluster was formatted with."""
+        """Return the id that the cluster was formatted with."""
         return str(self.admin.list_topics(timeout=_CALL_SECONDS).cluster_id)
 
     def topic_id(self, topic: str) -> str:
-        """The id that the cluster gave this topic; a recreated topic has another."""
+        """Return the id that the cluster gave this topic; a recreated topic has another id."""
         described = self.admin.describe_topics(
             TopicCollection([topic]), request_timeout=_CALL_SECONDS
         )
         return str(described[topic].result(_CALL_SECONDS).topic_id)
 
     def topics(self) -> frozenset[str]:
-        """The names of all topics but Kafka's own."""
+        """Return the names of all topics except Kafka's internal ones."""
         listed = self.admin.list_topics(timeout=_CALL_SECONDS).topics
         return frozenset(name for name in listed if not name.startswith("__"))
 
     def create_topics(
         self, partitions: Mapping[str, int], configuration: Mapping[str, str] | None = None
     ) -> None:
-        """Create topics by name and number of partitions; back when the cluster lists them."""
+        """Create topics by name and number of partitions; return when the cluster lists them."""
         new = [
             NewTopic(name, count, config=dict(configuration or {}))
             for name, count in partitions.items()
@@ -101,7 +101,7 @@ class KafkaCluster:
         _until(lambda: partitions.keys() <= self.topics(), "created topics stayed unlisted")
 
     def delete_topics(self, names: Iterable[str]) -> None:
-        """Delete topics with all that they hold; back when the cluster lists them no more."""
+        """Delete topics with their data; return when the cluster lists them no longer."""
         doomed = sorted(names)
         if doomed:
             for future in self.admin.delete_topics(doomed).values():
@@ -113,14 +113,14 @@ class KafkaCluster:
         self.delete_topics(self.topics())
 
     def delete_records(self, topic: str, partition: int, before: int) -> int:
-        """Lose all records before an offset, as retention does; the new low watermark."""
+        """Delete all records before an offset, as retention does; return the new low watermark."""
         where = TopicPartition(topic, partition, before)
         future = self.admin.delete_records([where])[where]
         return int(future.result(_CALL_SECONDS).low_watermark)
 
 
 class KafkaBroker(KafkaCluster):
-    """A broker of our own; it keeps its port and its data over `kill` and `start`."""
+    """A broker started by the tests; it keeps its port and its data over `kill` and `start`."""
 
     def __init__(
         self,
@@ -132,10 +132,11 @@ class KafkaBroker(KafkaCluster):
     ) -> None:
         """Format a data directory with a new cluster id; `start` starts the broker.
 
-        `listeners` are more of them, as NAME://host:port; `further` lines are added to its settings.
+        `listeners` are additional listeners, as NAME://host:port; `further` lines are added to the
+        broker's configuration.
 
         Raises:
-            ServerMissing: no Java, or no jars.
+            ServerMissing: Java or Kafka's jars are not installed.
         """
         if not (JARS / "pom.xml").exists():
             raise ServerMissing("Apache Kafka is not in .cache/kafka; run `make servers`")
@@ -187,10 +188,10 @@ class KafkaBroker(KafkaCluster):
             )
 
     def start(self) -> None:
-        """Start, also after `stop` or `kill`; back when it answers.
+        """Start the broker, also after `stop` or `kill`; return when it answers.
 
         Raises:
-            ServerFailed: it ended, or did not answer within a minute.
+            ServerFailed: the broker ended, or did not answer within a minute.
         """
         self._process = ServerProcess(
             [*self._java, "kafka.Kafka", str(self._configuration)],
@@ -213,26 +214,26 @@ class KafkaBroker(KafkaCluster):
 
     @property
     def pid(self) -> int | None:
-        """Of its process, once it was started."""
+        """Return the process id of the started broker."""
         return None if self._process is None else self._process.pid
 
     def stop(self) -> None:
-        """End in good order (SIGTERM)."""
+        """Shut the broker down cleanly (SIGTERM)."""
         if self._process is not None:
             self._process.end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End at once (SIGKILL), nothing flushed, nobody told."""
+        """Kill the broker at once (SIGKILL): nothing is flushed and no client is notified."""
         if self._process is not None:
             self._process.end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stand still with open connections (SIGSTOP) until `thaw`."""
+        """Suspend the broker with open connections (SIGSTOP) until `thaw`."""
         if self._process is not None:
             self._process.send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on after `freeze` (SIGCONT)."""
+        """Resume the broker after `freeze` (SIGCONT)."""
         if self._process is not None:
             self._process.send(signal.SIGCONT)
 

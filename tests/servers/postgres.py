@@ -1,4 +1,4 @@
-"""A real PostgreSQL: on loopback, in a directory of its own, fsync on."""
+"""A real PostgreSQL on loopback, with a data directory of its own and fsync on."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _PATIENCE_SECONDS = 30.0
 
 
 class PostgresServer:
-    """A server of our own; it keeps its port and its data over `kill` and `start`."""
+    """A server started by the tests; it keeps its port and its data over `kill` and `start`."""
 
     def __init__(self) -> None:
         """Make a data directory; `start` starts the server, `remove` deletes the directory.
 
-        PostgreSQL refuses root, so root runs it as `postgres` or `nobody`.
+        PostgreSQL refuses root, so root runs it as the user `postgres` or `nobody`.
 
         Raises:
-            ServerMissing: no PostgreSQL, or root without setpriv.
+            ServerMissing: PostgreSQL is not installed, or root has no setpriv.
         """
         self._programs = _programs()
         self._prefix = _as_another_user()
@@ -75,10 +75,10 @@ class PostgresServer:
             raise ServerFailed("initdb failed", self.log)
 
     def start(self) -> None:
-        """Start, also after `stop` or `kill`; back when it accepts connections.
+        """Start the server, also after `stop` or `kill`; return when it accepts connections.
 
         Raises:
-            ServerFailed: it ended, or did not answer within half a minute.
+            ServerFailed: the server ended, or did not answer within half a minute.
         """
         self._process = ServerProcess(
             [
@@ -114,34 +114,34 @@ class PostgresServer:
         return True
 
     def fresh_database(self) -> str:
-        """Create an empty database; its `postgresql+psycopg://` URL."""
+        """Create an empty database and return its `postgresql+psycopg://` URL."""
         name = f"test_{next(self._numbers)}"
         with self._connect() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return f"postgresql+psycopg://{_ROLE}@127.0.0.1:{self._port}/{name}"
 
     def stop(self) -> None:
-        """End in good order, open sessions broken off (SIGINT, PostgreSQL's fast shutdown)."""
+        """Shut the server down and close open sessions (SIGINT, PostgreSQL's fast shutdown)."""
         if self._process is not None:
             self._process.end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End at once, nothing flushed, nobody told: the next start recovers from the log.
+        """Kill the server at once, nothing flushed, no session ended: the next start recovers from the log.
 
-        It is SIGQUIT that does so. After SIGKILL the sessions, which are in process groups of their
-        own, would outlive the server for a moment and keep the next one from starting.
+        The signal is SIGQUIT. After SIGKILL the sessions, which are in process groups of their own,
+        would outlive the server for a moment and keep the next one from starting.
         """
         if self._process is not None:
             self._process.end(signal.SIGQUIT)
 
     def remove(self) -> None:
-        """Kill what still runs and delete the data."""
+        """Kill the server if it runs and delete its data."""
         self.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def _programs() -> Path:
-    """The folder of the newest PostgreSQL; Debian keeps it off the PATH."""
+    """Return the folder of the newest PostgreSQL's programs; Debian does not put it on the PATH."""
     if on_path := shutil.which("initdb"):
         return Path(on_path).parent
     versions = [path for path in _DEBIAN.glob("*/bin") if (path / "initdb").exists()]
@@ -158,7 +158,7 @@ def _server_user() -> pwd.struct_passwd:
 
 
 def _as_another_user() -> list[str]:
-    """What goes before a command so that root does not run it; nothing for anyone else."""
+    """Return the command's prefix that keeps root from running it; empty for any other user."""
     if os.geteuid() != 0:
         return []
     owner = _server_user()

@@ -1,4 +1,4 @@
-"""Server processes on loopback: logged to a file, and never outliving the process that started them."""
+"""Server processes on loopback that log to a file and end with the process that started them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ServerMissing(TermijnError):
 
 
 class ServerFailed(TermijnError):
-    """A server ended or stayed silent; the message carries the end of its log."""
+    """A server ended or did not answer; the message contains the end of its log."""
 
     def __init__(self, what: str, log: Path) -> None:
         tail = log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace") if log.exists() else ""
@@ -33,9 +33,9 @@ class ServerProcess:
     """One process in a group of its own, ended at the latest when the starting process ends."""
 
     def __init__(self, command: Sequence[str], *, log: Path, farewell: signal.Signals) -> None:
-        """Start `command`; `farewell` is what the kernel sends it when the starter is killed.
+        """Start `command`; `farewell` is the signal that the kernel sends it when the starter is killed.
 
-        Start it from the main thread: the kernel counts the end of the starting thread.
+        Start it from the main thread: the kernel sends the signal when the starting thread ends.
         """
         # Without setpriv (Linux only) a killed run leaves its server behind: atexit does not run.
         setpriv = shutil.which("setpriv")
@@ -54,22 +54,22 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the leading process."""
+        """Return the process id of the group's leader."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the process and its children."""
+        """Send a signal to the process and its children."""
         if self.alive:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
     def end(self, number: signal.Signals, patience: float = 20) -> None:
-        """Signal the leading process, wait `patience` seconds, then kill the group."""
+        """Send the group's leader a signal, wait `patience` seconds, then kill the group."""
         atexit.unregister(self.end)
         if not self.alive:
             return
@@ -85,7 +85,7 @@ class ServerProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different ports on loopback that nobody listens on now."""
+    """Return this many different free ports on loopback."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -94,7 +94,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def executable(name: str, *, package: str) -> str:
-    """The path of a program, or ServerMissing naming the Debian package that has it."""
+    """Return a program's path, or raise ServerMissing with the Debian package that contains it."""
     path = shutil.which(name)
     if path is None:
         raise ServerMissing(

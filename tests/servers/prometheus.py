@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, with a configuration of the tests' own."""
+"""A real Prometheus on loopback, with a configuration that the test writes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CALL_SECONDS = 60.0
 
 
 class PrometheusServer:
-    """A server of our own, which ends with its starter."""
+    """A server started by the tests, which ends with the process that started it."""
 
     def __init__(self, directory: Path) -> None:
-        """Keep its data in a directory; `start` starts it.
+        """Set the directory of its data; `start` starts the server.
 
         Raises:
-            ServerMissing: it is not installed.
+            ServerMissing: Prometheus is not installed.
         """
         self._program = executable("prometheus", package="prometheus")
         self._directory = directory
@@ -35,10 +35,10 @@ class PrometheusServer:
         self.log = directory / "prometheus.log"
 
     def start(self, configuration: Path) -> None:
-        """Start with a configuration; back when it is ready.
+        """Start the server with a configuration; return when it is ready.
 
         Raises:
-            ServerFailed: it ended, or was not ready within half a minute.
+            ServerFailed: the server ended, or was not ready within half a minute.
         """
         self._process = ServerProcess(
             [
@@ -59,12 +59,12 @@ class PrometheusServer:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End in good order."""
+        """Shut the server down cleanly."""
         if self._process is not None:
             self._process.end(signal.SIGTERM)
 
     def firing(self) -> Sequence[Mapping[str, str]]:
-        """The labels of the alerts that fire now."""
+        """Return the labels of the alerts that are firing."""
         return [
             one["labels"]
             for one in self._get("/api/v1/alerts")["data"]["alerts"]
@@ -72,12 +72,12 @@ class PrometheusServer:
         ]
 
     def query(self, expr: str) -> Sequence[tuple[Mapping[str, str], float]]:
-        """The series of an expression as they are now, by their labels."""
+        """Return the current values of an expression's series, by their labels."""
         result = self._get("/api/v1/query", query=expr)["data"]["result"]
         return [(one["metric"], float(one["value"][1])) for one in result]
 
     def rule_errors(self) -> Sequence[str]:
-        """What kept rules from being evaluated."""
+        """Return the errors that kept rules from being evaluated."""
         groups = self._get("/api/v1/rules")["data"]["groups"]
         return [
             f"{rule['name']}: {rule['lastError']}"

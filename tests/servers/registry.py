@@ -1,4 +1,4 @@
-"""A real schema registry on loopback: Apicurio Registry, in memory, by its Confluent-compatible API."""
+"""A real schema registry on loopback: Apicurio Registry in memory, through its Confluent-compatible API."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PATIENCE_SECONDS = 90.0
 
 
 class RegistryServer:
-    """A registry of our own, which ends with its starter and keeps nothing."""
+    """A registry started by the tests, which ends with its starter and stores nothing on disk."""
 
     def __init__(self, directory: Path, *, heap: str = "384m") -> None:
-        """Log into a directory; `start` starts it.
+        """Set the directory of its log; `start` starts the registry.
 
         Raises:
-            ServerMissing: it is not installed.
+            ServerMissing: the registry is not installed.
         """
         if not (HOME / "versions").exists():
             raise ServerMissing("Apicurio Registry is not in .cache/apicurio; run `make servers`")
@@ -48,10 +48,10 @@ class RegistryServer:
         self._process: ServerProcess | None = None
 
     def start(self) -> None:
-        """Start; back when it answers.
+        """Start the registry; return when it answers.
 
         Raises:
-            ServerFailed: it ended, or did not answer within a minute and a half.
+            ServerFailed: the registry ended, or did not answer within a minute and a half.
         """
         self._process = ServerProcess(self._command, log=self.log, farewell=signal.SIGKILL)
         patience = Patience(_PATIENCE_SECONDS)
@@ -64,7 +64,7 @@ class RegistryServer:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End at once: it keeps nothing."""
+        """Kill the registry at once, which loses nothing since it stores nothing on disk."""
         if self._process is not None:
             self._process.end(signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""A real Apache Kafka whose clients come over TLS as users, each of whom may do what a table says."""
+"""A real Apache Kafka whose clients connect over TLS as users, with access rules for each user."""
 
 from __future__ import annotations
 
@@ -54,13 +54,14 @@ super.users=User:ANONYMOUS
 
 
 class SecuredBroker(KafkaBroker):
-    """A broker of our own. `bootstrap` is the tests' own way in, which may do all.
+    """A broker with TLS and users; the tests themselves use `bootstrap`, which has every right.
 
-    Its clients come to `clients` with a password, or to `certified` with a certificate of `authority`.
+    Clients connect to `clients` with a password, or to `certified` with a certificate that `authority`
+    signed.
     """
 
     def __init__(self, directory: Path, now: datetime) -> None:
-        """Format it, with an authority of its own that vouches for it; `now` is UTC."""
+        """Format the broker, with a certificate from an authority of its own; `now` is UTC."""
         self.clients, self.certified = (f"127.0.0.1:{port}" for port in free_ports(2))
         self.authority = Authority(now)
         self.ca_file = directory / "ca.pem"
@@ -76,20 +77,20 @@ class SecuredBroker(KafkaBroker):
         )
 
     def has_user(self, user: str, password: str) -> None:
-        """Let a user in by SCRAM-SHA-512."""
+        """Create a user who logs in by SCRAM-SHA-512."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS)
         made = UserScramCredentialUpsertion(user, info, password.encode())
         for done in self.admin.alter_user_scram_credentials([made]).values():
             done.result(_CALL_SECONDS)
 
     def allows(self, user: str, rights: Iterable[AclEntry]) -> None:
-        """Let a user do these things."""
+        """Grant a user these rights."""
         made = self.admin.create_acls([_rule(AclBinding, user, one) for one in rights])
         for done in made.values():
             done.result(_CALL_SECONDS)
 
     def allows_no_more(self, user: str, rights: Iterable[AclEntry]) -> None:
-        """Take these rights away from a user."""
+        """Revoke these rights of a user."""
         gone = self.admin.delete_acls([_rule(AclBindingFilter, user, one) for one in rights])
         for done in gone.values():
             done.result(_CALL_SECONDS)

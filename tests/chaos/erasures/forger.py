@@ -1,4 +1,4 @@
-"""Somebody who can write to every topic and has no key that counts: replays, alters and invents."""
+"""An attacker who may write to every topic but has no trusted key: replays, alters and invents messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CODEC = Codec(load())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A command that is on the bus."""
+    """A command that the forger read from the bus."""
 
     topic: str
     key: bytes
@@ -37,7 +37,7 @@ class Seen:
 
 
 class Forger(threading.Thread):
-    """Reads every command, and for some of them sends what nobody may obey or believe."""
+    """Reads every command, and for some sends forgeries that must be neither obeyed nor believed."""
 
     def __init__(
         self, bootstrap: str, keys: KeyDirectory, systems: tuple[str, ...], stands: list[Order]
@@ -65,7 +65,7 @@ class Forger(threading.Thread):
         self.sent: Counter[str] = Counter()
 
     def run(self) -> None:
-        """Forge until told that it is enough."""
+        """Forge messages until the `with` block ends."""
         while not self._enough.is_set():
             for seen in self.look():
                 if self._random.random() < 0.05:
@@ -81,13 +81,13 @@ class Forger(threading.Thread):
         self._reader.close()
 
     def look(self) -> list[Seen]:
-        """The commands that have come since."""
+        """Return the commands that arrived since the last call."""
         return [
             _seen(message) for message in self._reader.consume(500, 0.2) if message.error() is None
         ]
 
     def commands(self, seen: Seen) -> list[tuple[str, OutgoingMessage]]:
-        """What can be made of a command: the same again, and what would erase an order that stands."""
+        """Return forgeries of a command: an exact replay, and erasures of an order that must be kept."""
         topic = topics.command_topic(_system(seen))
         value = _CODEC.decode(topic, seen.value)
         aimed = self._aimed(value)
@@ -106,7 +106,7 @@ class Forger(threading.Thread):
         ]
 
     def answers(self, seen: Seen) -> list[tuple[str, OutgoingMessage]]:
-        """Answers to a command that say `done`, and are not the system's."""
+        """Return acknowledgements with the status `done` that the command's system did not send."""
         system = _system(seen)
         command = _CODEC.decode(topics.command_topic(system), seen.value)
         topic = topics.acknowledgement_topic(system)
@@ -120,7 +120,7 @@ class Forger(threading.Thread):
         ]
 
     def _aimed(self, command: dict[str, Any]) -> dict[str, Any]:
-        """The command under another id, for an order that stands."""
+        """Return the command under another id, for an order that must be kept."""
         victim = self._random.choice(self._stands)
         record = {
             **command["records"][0],
@@ -143,7 +143,7 @@ class Forger(threading.Thread):
         return _message(topic, key, value, headers)
 
     def send(self, messages: list[tuple[str, OutgoingMessage]]) -> None:
-        """Send them."""
+        """Send the forged messages."""
         self._sender.send([message for _, message in messages])
         self.sent.update(kind for kind, _ in messages)
 

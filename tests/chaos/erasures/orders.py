@@ -1,4 +1,4 @@
-"""The orders of a shop, and the canaries in them: one in every field that nothing is decided by."""
+"""The orders of a shop, with a canary (a unique text) in every field that decides nothing."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Order:
 
     @property
     def stands(self) -> bool:
-        """Whether it must be there in the end."""
+        """Return whether the order must still exist in the end."""
         return self.held or self.recent
 
     def canary(self, field: str) -> str:
-        """What stands in a field, and nowhere else in the world."""
+        """Return the unique text of a field, which occurs nowhere else."""
         return f"CNRY-{self.number:06}-{field}"
 
     def event(self) -> dict[str, Any]:
-        """As it is published."""
+        """Return the order as it is published."""
         personal = {
             name: self.canary(name)
             for name in ("consumer_name", "consumer_email", "consumer_phone", "remarks")
@@ -77,7 +77,7 @@ class Order:
 
 
 def orders(due: int) -> Sequence[Order]:
-    """So many that at least `due` of them are to be erased."""
+    """Return enough orders that at least `due` of them must be erased."""
     found: list[Order] = []
     left = due
     while left > 0:
@@ -88,7 +88,7 @@ def orders(due: int) -> Sequence[Order]:
 
 
 def holds(all_orders: Iterable[Order]) -> Iterator[Mapping[str, Any]]:
-    """The events that place the holds."""
+    """Return the events that place the legal holds."""
     for person in sorted({one.person for one in all_orders if one.held}):
         yield business_event(
             f"hold-{person}",
@@ -101,7 +101,7 @@ def holds(all_orders: Iterable[Order]) -> Iterator[Mapping[str, Any]]:
 
 
 def canaries_in(*directories: Path) -> dict[int, set[str]]:
-    """The numbers of the orders of which a canary lies in a file below, with the files' names."""
+    """Return the numbers of the orders whose canary is in a file of this folder, with the files' names."""
     found: dict[int, set[str]] = {}
     for directory in directories:
         for file in sorted(directory.rglob("*")):

@@ -1,4 +1,4 @@
-"""Three real systems of a shop and its log, each with an agent beside it that may be killed at any time."""
+"""Three real systems of a shop and the shop's log, each with an agent that may be killed at any time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Systems:
     def __init__(
         self, running: Running, administration: str, vault: str, all_orders: Sequence[Order]
     ) -> None:
-        """`administration` is the URL of a database of the server in which the CRM is made."""
+        """Make the CRM in a new database of the server at the URL `administration`."""
         self._names = {
             event_id("orders.order-placed", "urn:test", one.event_id): one.name
             for one in all_orders
@@ -80,12 +80,12 @@ class Systems:
         self._running.start_as(system, "agent", "--config", str(self._files[system]))
 
     def close(self) -> None:
-        """End the service."""
+        """Shut the webhook's service down."""
         self._service.shutdown()
         self._service.server_close()
 
     def left(self) -> dict[str, set[str]]:
-        """The names of the orders that each system still holds."""
+        """Return the names of the orders that each system still has."""
         with psycopg.connect(self._crm) as connection:
             rows = connection.execute(
                 "SELECT order_no FROM orders UNION SELECT order_no FROM order_lines"
@@ -101,18 +101,18 @@ class Systems:
         }
 
     def back_up_crm(self) -> None:
-        """Make a copy of the CRM as it is now."""
+        """Back the CRM up as it is now."""
         self._administer("CREATE DATABASE crm_backup TEMPLATE crm")
 
     def restore_crm(self) -> None:
-        """Put the copy in place of the CRM, under the feet of its agent."""
+        """Replace the CRM by its backup while its agent runs."""
         self._administer("DROP DATABASE crm WITH (FORCE)")
         self._administer("ALTER DATABASE crm_backup RENAME TO crm")
 
     def settle_files(self) -> None:
-        """Have the server write what is, and let go of what was: pages, and segments of its log.
+        """Have the server rewrite its pages and remove old segments of its log.
 
-        A row that is deleted stays in its page until that is written anew, and in the log until its
+        A deleted row stays in its page until the page is written again, and in the log until its
         segment is removed.
         """
         with psycopg.connect(self._crm, autocommit=True) as connection:
@@ -172,4 +172,4 @@ class Systems:
 
 
 def _unheard(request: object, address: object) -> None:
-    """Say nothing of who went away before the answer."""
+    """Log nothing for a client that disconnected before the answer."""

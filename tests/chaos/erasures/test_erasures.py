@@ -1,4 +1,4 @@
-"""Thousands of erasures through three real systems, while everything that can go wrong does."""
+"""Thousands of erasures through three real systems, under every fault at once that the tests can cause."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SEED = 5
 
 
 def agent_or_role(chance: random.Random) -> str:
-    """Whom to kill: seven times in ten an agent."""
+    """Choose the process to kill: an agent in seven of ten cases, else a role."""
     return chance.choice(SYSTEMS if chance.random() < 0.7 else ROLES)
 
 
@@ -54,7 +54,7 @@ def agent_or_role(chance: random.Random) -> str:
 def running(
     kafka_broker: KafkaBroker, postgres_server: PostgresServer, tmp_path: Path
 ) -> Iterator[Running]:
-    """A migrated ledger, and topics of which the segments can be read as they are."""
+    """Migrate the ledger and create uncompressed topics, whose segments the test can search."""
     directory = tmp_path / "shop"
     directory.mkdir()
     made = Running(
@@ -94,7 +94,7 @@ def _uncompressed(broker: KafkaBroker, topics: Sequence[str]) -> None:
 
 @pytest.fixture
 def shop(running: Running, postgres_server: PostgresServer) -> Iterator[Systems]:
-    """The three systems with all orders in them, and the deleter's keys made."""
+    """Put all orders into the three systems, and make the deleter's keys."""
     for arguments in (("keys", "make"), ("vault", "rotate")):
         done = running.run(*arguments)
         assert done.returncode == 0, done.stderr
@@ -105,7 +105,7 @@ def shop(running: Running, postgres_server: PostgresServer) -> Iterator[Systems]
 
 
 def revealed(running: Running) -> dict[int, set[object]]:
-    """What a reader of the log gets to see of each order's personal fields."""
+    """Return the personal fields of each order that a reader of the log can decrypt."""
     topic = catalogue.business_topic("orders.order-placed")
     vault = DataKeyStore(
         open_vault(running.environment("TERMIJN_VAULT_URL")),
@@ -135,7 +135,7 @@ def revealed(running: Running) -> dict[int, set[object]]:
 
 
 def commanded(running: Running, state: str) -> int:
-    """How many erasures of orders, counted in each system, are in a state."""
+    """Count the erasures of orders in a state, summed over the systems."""
     return running.count(
         "member m JOIN command c USING (command_id)",
         f"c.action = 'erase' AND c.state = '{state}'",
@@ -143,7 +143,7 @@ def commanded(running: Running, state: str) -> int:
 
 
 def published(running: Running, all_orders: Sequence[Order]) -> None:
-    """The holds and then the orders are on the bus, and recorded; nothing of them lies elsewhere."""
+    """Publish the holds, then the orders; wait until they are recorded; find canaries nowhere else."""
     for events in (holds(all_orders), (one.event() for one in all_orders)):
         file = write_events(running.directory / "events.jsonl", events)
         done = running.history(file)
@@ -152,9 +152,9 @@ def published(running: Running, all_orders: Sequence[Order]) -> None:
 
 
 def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -> None:
-    """Every erasure is commanded; answers that are not the systems' settle none of them.
+    """Every erasure is commanded, and no forged acknowledgement closes one.
 
-    Garbage that could be a hold on anybody keeps back what has not left, until an operator discards it.
+    Garbage that could be a hold on anyone blocks what has not left, until an operator discards it.
     """
     garbage = OutgoingMessage(topic=HOLDS, key=b"consumer:P0", value=b"\xc3\x01CNRY-999999-dead")
     forger.send([("garbage", garbage)])
@@ -180,7 +180,7 @@ def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -
 
 
 def restored(running: Running, shop: Systems, since: datetime) -> None:
-    """The CRM is as it was at its backup, and is commanded anew what it has done since."""
+    """Restore the CRM from its backup; what it erased since then must be commanded again."""
     shop.restore_crm()
     repeated = running.run(
         *("commands", "resend", "--system", "crm", "--since", since.isoformat()),
@@ -190,7 +190,7 @@ def restored(running: Running, shop: Systems, since: datetime) -> None:
 
 
 def evidence_is_sealed(running: Running) -> None:
-    """All that happened is in the log of evidence, up to its signed head."""
+    """Wait until the evidence contains everything that happened, under a signed head."""
     running.until(
         "the evidence is sealed",
         lambda: (
@@ -203,7 +203,7 @@ def evidence_is_sealed(running: Running) -> None:
 
 
 def evidence_proves_itself(running: Running, commanded: int) -> None:
-    """An export verifies without ledger or bus; an altered byte and a cut tail are found in it."""
+    """Verify an export without ledger or bus; an altered byte and a truncated end are detected."""
     file = running.directory / "evidence.jsonl"
     exported = running.run("evidence", "export", str(file))
     assert exported.returncode == 0, exported.stderr
@@ -232,7 +232,7 @@ def evidence_proves_itself(running: Running, commanded: int) -> None:
 def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
     running: Running, shop: Systems, kafka_broker: KafkaBroker, postgres_server: PostgresServer
 ) -> None:
-    """Agents and roles are killed, commands and answers forged, and a system comes back from a backup."""
+    """Agents and roles are killed, commands and answers forged, and a system restored from a backup."""
     all_orders = orders(DUE)
     stands = [one for one in all_orders if one.stands]
     standing = {one.name for one in stands}

@@ -1,7 +1,8 @@
-"""A role that dies at any step loses nothing and doubles nothing: the next start makes it good.
+"""A role that dies at any step loses and duplicates nothing: the next start completes the work.
 
-The dying is real: SIGKILL, in a process of its own, on a ledger on disk. Afterwards all events are
-delivered again. Facts are then those of one calm batch; each step of each record is commanded by one id.
+The death is real: SIGKILL, in a process of its own, on a ledger on disk. Afterwards all events are
+delivered again. The facts must then be those of one undisturbed batch, and each step of each record
+must be commanded under one id.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ NOW, NEXT_DAY = "2030-01-01T00:00:00Z", "2030-01-02T00:00:00Z"
 
 
 def events() -> list[Event]:
-    """Some of every kind, and a customer with more records than a claim takes."""
+    """Some events of every kind, and a customer with more records than one claim takes."""
     found = [
         *[invoice(f"i{number:03}", JOINED) for number in range(60)],
         *[feedback(f"f{number}", f"2021-01-{number + 1:02}T00:00:00Z") for number in range(9)],
@@ -80,7 +81,7 @@ def events() -> list[Event]:
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """What one batch and one undisturbed deleter make of the events."""
+    """The result of one batch and one undisturbed deleter for the events."""
     folder = _folder(tmp_path_factory.mktemp("calm"))
     ledger = new_ledger("sqlite://")
     record_events(ledger, events(), NOW)
@@ -96,7 +97,7 @@ def _folder(folder: Path) -> Path:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A ledger on disk, empty."""
+    """An empty ledger on disk."""
     found = f"sqlite:///{tmp_path / 'ledger.db'}"
     if request.param == "postgres":
         found = request.getfixturevalue("postgres")()
@@ -106,7 +107,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def start(url: str, folder: Path, now: str, *step: str) -> subprocess.Popen[str]:
-    """The victim."""
+    """Start the process that will be killed."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.chaos.ledger.victim", url, str(folder), now, *step],
         cwd=ROOT,
@@ -118,7 +119,7 @@ def start(url: str, folder: Path, now: str, *step: str) -> subprocess.Popen[str]
 
 
 def check(url: str, folder: Path, calm: Database) -> None:
-    """Facts exact; every step commanded, by one id; all of it out, and acknowledged."""
+    """Check that facts are exact, and every step is commanded by one id, sent and acknowledged."""
     with closing(open_database(url)) as ledger:
         assert load_facts(ledger) == load_facts(calm)
         assert _live(ledger) == _live(calm)
@@ -144,7 +145,7 @@ def _live(ledger: Database) -> set[tuple[object, ...]]:
 def test_a_death_at_any_step_is_made_good(
     url: str, tmp_path: Path, calm: Database, step: str
 ) -> None:
-    """Before the commit, after it, between lease and relay, between the bus and the mark."""
+    """The steps are around the commit, between lease and send, and between the bus and the mark."""
     folder = _folder(tmp_path)
     victim = start(url, folder, NOW, step)
     output, _ = victim.communicate(timeout=600)
@@ -156,7 +157,7 @@ def test_a_death_at_any_step_is_made_good(
 
 
 def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: Database) -> None:
-    """Nobody chose the step; each start comes a day later, when every lease has run out."""
+    """Each start comes a day later, when every lease has run out."""
     folder = _folder(tmp_path)
     chance = random.Random(11)
     deaths = 0
@@ -177,7 +178,7 @@ def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: 
 
 @pytest.fixture
 def own_postgres(postgres_server: PostgresServer) -> Iterator[tuple[PostgresServer, Database]]:
-    """A PostgreSQL of this test alone, with a ledger that stays open over its deaths."""
+    """A PostgreSQL for this test alone, with a ledger that stays open while the server is killed."""
     with closing(open_database(postgres_server.fresh_database())) as ledger:
         migrate.migrate(ledger)
         yield postgres_server, ledger
@@ -186,7 +187,7 @@ def own_postgres(postgres_server: PostgresServer) -> Iterator[tuple[PostgresServ
 def test_a_database_that_dies_in_a_transaction_keeps_what_was_committed(
     own_postgres: tuple[PostgresServer, Database], tmp_path: Path, calm: Database
 ) -> None:
-    """The batch that was open is gone as a whole; the same ledger object goes on with the next."""
+    """The open batch is lost as a whole, and the same ledger object can write the next batch."""
     server, ledger = own_postgres
     folder = _folder(tmp_path)
     record_events(ledger, events()[:40], NOW)

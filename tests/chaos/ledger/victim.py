@@ -1,10 +1,11 @@
-"""A recorder and a deleter in one process of its own, which kills itself at a named step, or is killed.
+"""A recorder and a deleter in one process, which kills itself at a named step, or is killed.
 
     python -m tests.chaos.ledger.victim LEDGER-URL FOLDER NOW [STEP]
 
-FOLDER holds `events.jsonl`, which is delivered from its first line at every start, and `bus.jsonl`, the
-commands that went out, each of which its system answers with `done`. NOW is the virtual time. STEP is a
-name below with a number, such as `relay:produced#2`: SIGKILL when it is reached that often.
+FOLDER has `events.jsonl`, which is delivered from its first line at every start, and `bus.jsonl`, the
+commands that were sent, each of which its system acknowledges with `done`. NOW is the virtual time.
+STEP is a name below with a number, such as `relay:produced#2`: SIGKILL when that step is reached for
+the second time.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _BATCH, _CLAIM, _LEASE = 30, 20, 4
 
 
 class Death:
-    """When this process is to die."""
+    """The step at which this process kills itself."""
 
     def __init__(self, step: str | None) -> None:
         self._step, _, times = (step or "").partition("#")
@@ -61,7 +62,7 @@ class Death:
         self._reached: Counter[str] = Counter()
 
     def at(self, step: str) -> None:
-        """Die here, if this is where."""
+        """Kill this process if this is the chosen step."""
         self._reached[step] += 1
         if step == self._step and self._reached[step] == self._times:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -86,7 +87,7 @@ class FileBus:
 
 
 def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
-    """Deliver everything, command what is due by now, send it, and take each answer."""
+    """Deliver every event, command what is due, send the commands, and record each acknowledgement."""
     policy = loader.load()
     bus = FileBus(folder / "bus.jsonl", death)
 
@@ -117,7 +118,7 @@ def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
-    """What is on the bus; a line that the death cut off never arrived."""
+    """Return the commands in the file; a line that the kill truncated was never delivered."""
     path = folder / "bus.jsonl"
     text = path.read_text("utf-8") if path.exists() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
@@ -137,7 +138,7 @@ def _answer(one: dict[str, Any], now: datetime) -> Acknowledgement:
 
 
 def main() -> None:
-    """Run, and say when it begins, and that the end was reached alive."""
+    """Run, and print when the work begins and that its end was reached."""
     url, folder, now, *step = sys.argv[1:]
     print("begun", flush=True)
     with closing(open_database(url)) as ledger:

@@ -1,4 +1,4 @@
-"""Roles killed at random moments of the traffic: nothing is lost, nothing is doubled."""
+"""Roles killed at random moments under traffic lose nothing and duplicate nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEED = 7
 def running(
     fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
 ) -> Iterator[Running]:
-    """All roles and the simulated systems, without a cap."""
+    """All roles and the simulated systems, without an hourly cap."""
     made = Running(
         tmp_path,
         fresh_kafka.bootstrap,
@@ -44,7 +44,7 @@ def running(
 @pytest.mark.chaos
 @pytest.mark.timeout(1500)
 def test_events_count_once_whatever_is_killed(running: Running) -> None:
-    """Every event once, every due step commanded once, every command answered in the end."""
+    """Every event is recorded once, and every due step commanded once and in the end acknowledged."""
     events = list(sample_events(load(), datetime.now(UTC), seed=SEED, companies=COMPANIES))
     order = random.Random(SEED)
     lines = [*events, *order.sample(events, len(events) // 100)]

@@ -1,6 +1,6 @@
-"""Rights and holds by example: every value worked out by hand from the catalogue.
+"""Examples of rights and legal holds, with every value worked out by hand from the catalogue.
 
-Instants are UTC, and written without what is zero: `2024-01-10T10` is 10:00:00Z. Only records that an
+Instants are UTC, and written without their zeros: `2024-01-10T10` is 10:00:00Z. Only records that an
 example names in `told` are compared, in `explain` and in `simulate`.
 """
 

@@ -1,4 +1,4 @@
-"""The dossiers of requests, objections and complaints, and the proof of identity."""
+"""The files of requests, objections and complaints, and the proof of identity."""
 
 from tests.oracle.examples.forms import Example, Leaves, Line, act, requested
 from tests.oracle.examples.purchases import AT, CUSTOMER, LEGAL, RESEARCH, SERVICE

@@ -1,4 +1,4 @@
-"""Requests to erase: granted at the verification, but for contracts still open and legal duties."""
+"""Requests for erasure: granted at the verification, except for open contracts and legal obligations."""
 
 from tests.oracle.examples.forms import Example, Leaves, Line, act, order, requested, terminated
 from tests.oracle.examples.purchases import (

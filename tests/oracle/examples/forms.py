@@ -1,4 +1,4 @@
-"""The form of an example, and its events in short."""
+"""The data classes of an example, and short builders of its events."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ class Leaves(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """Some events, and what must be said of the records that `told` names."""
+    """Some events, and the expected output for the records that `told` names."""
 
     name: str
     events: tuple[Event, ...]
@@ -46,7 +46,7 @@ class Example:
     until: str = END
 
     def expected_lines(self) -> list[dict[str, Any]]:
-        """As `brief_lines` makes them of what `explain` prints."""
+        """Return the expected `explain` lines in the form of `brief_lines`."""
         return sorted(
             (
                 {
@@ -66,7 +66,7 @@ class Example:
         )
 
     def brief_lines(self, printed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What was printed of the records of this example; the subject where one is expected."""
+        """Return the printed lines of this example's records; with the subject where one is expected."""
         records = {one.event for one in self.told}
         named = {one.event for one in self.told if one.subject is not None}
         keys = ("event", "purpose", "basis", "rule", "anchor_at", "erase_by", "state")
@@ -84,7 +84,7 @@ class Example:
         )
 
     def expected_commands(self) -> list[tuple[Any, ...]]:
-        """As `brief_commands` makes them of what `simulate` prints."""
+        """Return the expected `simulate` commands in the form of `brief_commands`."""
         return sorted(
             (
                 full(one.at),
@@ -100,7 +100,7 @@ class Example:
         )
 
     def brief_commands(self, printed: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-        """What left of the records of this example, one for each record and system."""
+        """Return the printed commands of this example's records, one for each record and system."""
         records = {one.event for one in self.told}
         keys = ("issued_at", "system", "action", "record", "rules", "purposes", "erase_by")
         return sorted(
@@ -115,7 +115,7 @@ def _by_holding(line: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def full(at: str | None) -> str | None:
-    """An instant as the command line writes it."""
+    """Return an instant as the command line writes it."""
     if at is None:
         return None
     return at + ":00:00Z"[3 * at.count(":") :]
@@ -126,7 +126,7 @@ def event(id_: str, type_: str, at: str, **data: Any) -> Event:
 
 
 def act(id_: str, kind: str, at: str, subject: str, **data: Any) -> Event:
-    """A `privacy.*` event."""
+    """Return a `privacy.*` event."""
     return event(id_, f"privacy.{kind}", at, subject=subject, **data)
 
 
@@ -156,7 +156,7 @@ def terminated(id_: str, at: str) -> Event:
 
 
 def requested(right: str, received: str, verified: str | None, subject: str) -> tuple[Event, ...]:
-    """Request r1 of this right: p1 receives it, p2 verifies who asks."""
+    """Return request r1 of this right: p1 receives it, p2 verifies the identity."""
     asked = act("p1", "request-received", received, subject, request_id="r1", right=right)
     if verified is None:
         return (asked,)

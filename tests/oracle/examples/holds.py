@@ -1,4 +1,4 @@
-"""Holds: what they stop, what they leave alone, and what leaves at their release."""
+"""Legal holds: what they stop, what they do not stop, and what leaves at their release."""
 
 from typing import Any
 

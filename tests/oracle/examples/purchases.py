@@ -1,4 +1,4 @@
-"""A purchase of 10 January 2024 by customer 1, as it stands while nothing is asked."""
+"""A purchase of 10 January 2024 by customer 1, before any request or objection."""
 
 from tests.oracle.examples.forms import Leaves, Line, purchase
 

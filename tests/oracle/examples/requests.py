@@ -22,7 +22,7 @@ VISITOR = "visitor:1"
 def each(
     action: str, at: str = AT, *, books: bool = True, study: bool = True
 ) -> tuple[Leaves, ...]:
-    """What a request tells each system that holds the purchase."""
+    """Return the commands that a request sends to each system that holds the purchase."""
     said = [Leaves(at, "crm orders printer", action, "e1", "R1", SERVICE, at)]
     if books:
         said.append(Leaves(at, "accounting", action, "e1", "R5", LEGAL, at))

@@ -1,4 +1,4 @@
-"""A system that serves two purposes of one record: a ticket that is shared with research."""
+"""A system that serves two purposes for one record: a ticket that is shared with research."""
 
 from typing import Any
 
