@@ -1,1 +1,1 @@
-"""What Termijn costs, measured: ratios from one run on one machine."""
+"""Benchmarks: what Termijn costs, as ratios from one run on one machine."""

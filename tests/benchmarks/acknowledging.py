@@ -1,4 +1,4 @@
-"""What an acknowledgement costs: its bytes to a settled command on PostgreSQL, fsync on."""
+"""The cost of an acknowledgement, from its bytes to a settled command on PostgreSQL with fsync on."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _WRITTEN = {
 
 
 def acknowledging(stage: Stage) -> Iterator[Figure]:
-    """Answers a second, against the same rows written bare."""
+    """Measure acknowledgements a second, against the same rows written bare."""
     yield measured(stage, answers=stage.size(_QUICK, _FULL), batch=_BATCH)
 
 
 def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
-    """The figure for so many answers, each to a command of its own.
+    """Return the figure for so many acknowledgements, each for a command of its own.
 
     Raises:
-        Unequal: the two ways have left other rows.
+        Unequal: the two ways wrote different rows.
     """
     signer = sweeping.signer(stage, _SYSTEM)
     values = [_answer(stage, number, signer) for number in range(1, answers + 1)]
@@ -90,7 +90,7 @@ def _answer(stage: Stage, number: int, signer: SignerProtocol) -> tuple[bytes, H
 
 
 def _sent(stage: Stage, count: int) -> Database:
-    """A ledger with commands that are out."""
+    """Make a ledger whose commands are sent."""
     ledger = fresh(stage)
     with ledger.transaction() as connection:
         connection.execute(text(_COMMANDS), {"system": _SYSTEM, "at": AT, "count": count})
@@ -104,7 +104,7 @@ def _settle(stage: Stage, ledger: Database, batches: Sequence[_Batch]) -> None:
 
 
 def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: int) -> None:
-    """What the role does with a batch, in its order."""
+    """Process a batch as the acknowledgements role does, in its order."""
     verifier = sweeping.verifier(stage, _SYSTEM)
     for value, signed in values:
         verifier.verify(_TOPIC.name, None, value, signed, AT)
@@ -118,7 +118,7 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
 
 
 def _rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
-    """What each batch writes, in the binary form of COPY."""
+    """Return the rows that each batch writes, in the binary form of COPY."""
     found = []
     with closing(_sent(stage, sum(map(len, batches)))) as ledger:
         for number, values in enumerate(batches):

@@ -1,7 +1,7 @@
-"""Backlogs: ledgers on PostgreSQL with many records whose time comes when a benchmark wants it.
+"""Backlogs: ledgers on PostgreSQL with many records that become due when a benchmark needs it.
 
-Events and records are made by the database itself, a million in seconds; the clocks that they hang on are
-opened and ended by production code. All times follow from the policy.
+Events and records are made by the database itself, a million in seconds; the retention clocks that they
+depend on are opened and ended by production code. All times follow from the policy.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Events of one type, alike but for their own number and their subject's."""
+    """Events of one type that differ only in their number and their subject's number."""
 
     type: str
     subject: str
@@ -49,7 +49,7 @@ class Kind:
     """The clock, keyed by the subject, on which their records hang."""
 
     def tagged(self, at: datetime, policy: Policy) -> tuple[TaggedEvent, str]:
-        """One of them at that time, as the policy sees it, with its subject."""
+        """Return one of the events at that time, as the policy sees it, with its subject."""
         event = _Sample(id="1", source=SOURCE, type=self.type, time=at, data=self.fields)
         found = tag(event, policy)
         return found, found.holdings[0].subject
@@ -74,7 +74,7 @@ INVOICE = Kind(
 class Load:
     """Records to be made: `each` of one kind for every subject, `apart` from each other in time.
 
-    The first is from `time`. Names begin with `name`, which tells loads of one ledger apart.
+    The first is from `time`. Names begin with `name`, which tells apart the loads of one ledger.
     """
 
     kind: Kind
@@ -86,13 +86,13 @@ class Load:
 
     @property
     def records(self) -> int:
-        """How many."""
+        """Return the number of records."""
         return self.subjects * self.each
 
 
 @contextmanager
 def fresh_ledger(stage: Stage) -> Iterator[Database]:
-    """An empty ledger in a database of its own, fsync on, whose active policy is the stage's."""
+    """Make an empty ledger in a database of its own, fsync on, with the stage's policy active."""
     ledger = open_database(stage.postgres().fresh_database())
     try:
         stage.migrate(ledger)
@@ -102,13 +102,13 @@ def fresh_ledger(stage: Stage) -> Iterator[Database]:
 
 
 def now(ledger: Database) -> datetime:
-    """The database's clock, UTC."""
+    """Return the database's time, UTC."""
     with ledger.transaction() as connection:
         return database_now(connection)
 
 
 def time_when_due(kind: Kind, due: datetime, policy: Policy) -> datetime:
-    """When an event of this kind happened whose record first becomes due by itself at `due`."""
+    """Return the time of an event of this kind whose record is first due, without a clock, at `due`."""
 
     def wake(at: datetime) -> datetime:
         return obligations.event_check_times(*kind.tagged(at, policy), policy)[0]
@@ -117,18 +117,18 @@ def time_when_due(kind: Kind, due: datetime, policy: Policy) -> datetime:
 
 
 def end_when_due(clock: str, due: datetime, policy: Policy) -> datetime:
-    """When a clock ended whose first wake is at `due`."""
+    """Return when a clock must end so that its first check time is at `due`."""
     return _before(due, lambda at: check_times(clock, at, policy)[0])
 
 
 def fill(ledger: Database, load: Load, policy: Policy) -> None:
-    """Insert the load, and leave the database as if it had always been there."""
+    """Insert the load, and leave the database as if the load had always been there."""
     insert(ledger, load, policy)
     settle(ledger)
 
 
 def insert(ledger: Database, load: Load, policy: Policy) -> None:
-    """Make the records with their events, and their open clocks if they hang on any."""
+    """Make the records with their events, and their open clocks if they depend on any."""
     tagged, subject = load.kind.tagged(load.time, policy)
     wake = min(obligations.event_check_times(tagged, subject, policy), default=None)
     with ledger.transaction() as connection:
@@ -178,12 +178,12 @@ def end(ledger: Database, load: Load, at: datetime, policy: Policy) -> None:
 
 
 def clock_of(load: Load, number: int) -> ClockKey:
-    """The clock of one subject of a load, numbered from 0."""
+    """Return the clock of one subject of a load, numbered from 0."""
     return ClockKey(clock=str(load.kind.clock), key=f"{load.name}-{number}")
 
 
 def settle(ledger: Database) -> None:
-    """Leave nothing for later that would be counted against whoever comes next: vacuum, checkpoint."""
+    """Vacuum and checkpoint, so that no later measurement pays for it."""
     engine = ledger.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("VACUUM ANALYZE"))
@@ -191,7 +191,7 @@ def settle(ledger: Database) -> None:
 
 
 def count(connection: Connection, table: str, where: str = "true") -> int:
-    """How many rows of a table."""
+    """Return the number of rows of a table."""
     return int(connection.execute(text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one())
 
 

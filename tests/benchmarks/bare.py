@@ -1,4 +1,4 @@
-"""Bare writing: rows that were encoded beforehand go into a ledger by the recorder's statements alone."""
+"""The baseline of the recorder: encoded rows go into a ledger by the recorder's statements alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ALL = ("event", "clock", "subject", *COPIED)
 
 
 class Unequal(RuntimeError):
-    """Two ways to do the same have left other rows."""
+    """Two ways to do the same work wrote different rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Rows:
 
     @classmethod
     def of(cls, ledger: Database, written_by: str) -> Self:
-        """Of the transaction that wrote them, as they are now."""
+        """Return the rows that the transaction wrote, as they are now."""
         found = {}
         with ledger.transaction() as connection, _cursor(connection) as cursor:
             for table in _ALL:
@@ -45,7 +45,7 @@ class Rows:
 
 
 class Bare:
-    """Writes such rows, in one transaction a batch."""
+    """Writes encoded rows, in one transaction a batch."""
 
     def __init__(self, ledger: Database, *, indexed: bool = True) -> None:
         """Prepare the tables; without `indexed` they lose their indexes."""
@@ -58,7 +58,7 @@ class Bare:
                     connection.execute(text(f"CREATE TABLE {table} (LIKE indexed_{table})"))
 
     def write_all(self, batches: Sequence[Rows]) -> None:
-        """Stage what may be there already, insert it, copy the rest, and move the position."""
+        """Stage what may be there already, insert it, copy the rest, and advance the position."""
         for rows in batches:
             with self._ledger.transaction() as connection, _cursor(connection) as cursor:
                 self._advance(cursor)
@@ -75,10 +75,10 @@ class Bare:
                     _copy(cursor, table, rows.by_table[table])
 
     def check_equal(self, other: Database) -> None:
-        """Make sure that the other ledger has the same rows.
+        """Check that the other ledger has the same rows.
 
         Raises:
-            Unequal: naming the first table that differs.
+            Unequal: with the name of the first table that differs.
         """
         for table in _ALL:
             if _digest(self._ledger, table) != _digest(other, table):
@@ -114,7 +114,7 @@ class Bare:
 
 
 def transaction_id(connection: Connection) -> str:
-    """The id of the transaction, as its rows carry it."""
+    """Return the id of the transaction, as its rows contain it."""
     return str(connection.execute(text("SELECT pg_current_xact_id()::xid::text")).scalar_one())
 
 

@@ -1,4 +1,4 @@
-"""Comparing two runs of the benchmarks: which figures became worse by more than noise."""
+"""Compare two runs of the benchmarks: which figures became worse by more than noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Verdict = Literal["worse", "better", "same", "new", "gone"]
 
 
 class UnreadableFigures(TermijnError):
-    """A file is not what `python -m tests.benchmarks all --json` printed."""
+    """A file is not the output of `python -m tests.benchmarks all --json`."""
 
     def __init__(self, file: str, line: int, why: str) -> None:
         super().__init__(f"{file}:{line}: {why}")
@@ -33,12 +33,12 @@ class FigureComparison:
 
     @property
     def change(self) -> float | None:
-        """By which part of the old one it changed."""
+        """Return the change as a part of the old figure."""
         return self.new / self.old - 1 if self.old and self.new is not None else None
 
 
 def read(path: Path) -> dict[str, Mapping[str, Any]]:
-    """The figures of one run, by name.
+    """Return the figures of one run, by name.
 
     Raises:
         UnreadableFigures: a line is not one figure.
@@ -61,7 +61,7 @@ def read(path: Path) -> dict[str, Mapping[str, Any]]:
 def compare(
     old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]], tolerance: float
 ) -> Iterator[FigureComparison]:
-    """Each figure of either run, in the order of the new one; `tolerance` is a part, such as 0.15."""
+    """Return each figure of either run, in the new run's order; `tolerance` is a part, such as 0.15."""
     for name in [*new, *(name for name in old if name not in new)]:
         before, after = _measure(old.get(name)), _measure(new.get(name))
         yield FigureComparison(

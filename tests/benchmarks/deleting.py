@@ -1,4 +1,4 @@
-"""The deleter against the database alone, and against the ledger's size."""
+"""The deleter's speed: against the same statements alone, and in small and large ledgers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIMITS = DeleterLimits(commands_per_hour=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How large each figure is made."""
+    """The number of records for each figure."""
 
     chunked: int
     """Subjects whose 500 records each come due together, with their clock."""
@@ -41,7 +41,7 @@ _WHOLE = Sizes(chunked=2_000, singles=1_000_000, growth=(100_000, 10_000_000), d
 
 
 def deleting(stage: Stage) -> Iterator[Figure]:
-    """Records a second onto Kafka against the same statements alone; and flat in the ledger's size."""
+    """Measure records a second to Kafka against the statements alone, and in small and large ledgers."""
     sizes = stage.size(_QUICK, _FULL, _WHOLE)
     bus = sweeping.open_bus(stage)
     yield chunks(stage, bus, sizes)
@@ -50,7 +50,7 @@ def deleting(stage: Stage) -> Iterator[Figure]:
 
 
 def chunks(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
-    """Subjects with 500 records each, all due at one second through their clocks."""
+    """Measure subjects with 500 records each, all due at one second through their clocks."""
     due = _just_now(stage)
     load = Load(
         kind=INVOICE,
@@ -71,7 +71,7 @@ def chunks(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
 
 
 def singles(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
-    """Subjects with one record each, all due at one second."""
+    """Measure subjects with one record each, all due at one second."""
     due = _just_now(stage)
     at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
     load = Load(
@@ -118,7 +118,7 @@ def _against_statements(
 
 
 def growth(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
-    """Time per due row with many other rows against the same with few."""
+    """Measure the time per due row with many other rows against the time with few."""
     seconds: dict[int, list[float]] = {others: [] for others in sizes.growth}
     for others in sizes.growth:
         with backlogs.fresh_ledger(stage) as ledger:
@@ -161,7 +161,7 @@ def _just_now(stage: Stage) -> datetime:
 
 
 def _check_equal(ledger: Database, bare: Database, load: Load, seen: Seen) -> None:
-    """Both ledgers say the same: each record is in one command, and each command is out."""
+    """Check that in both ledgers each record is in one command, and each command is sent."""
     expected = {
         "record": load.records,
         "member": load.records,

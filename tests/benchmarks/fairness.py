@@ -1,4 +1,4 @@
-"""Fairness: what becomes due last does not wait for the backlog before it."""
+"""Fairness: a record that is due last does not wait for the backlog before it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PATIENCE = timedelta(seconds=30)
 
 
 def fairness(stage: Stage) -> Iterator[Figure]:
-    """One due row of another subject among a large backlog."""
+    """Measure one due row of another subject among a large backlog."""
     yield fair(stage, sweeping.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
 
 
 def fair(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
-    """Seconds from the arrival of one due row until its command is out, while the backlog drains."""
+    """Return the seconds from a due row's arrival until its command is sent, during the backlog."""
     with backlogs.fresh_ledger(stage) as ledger:
         due = backlogs.now(ledger) - timedelta(seconds=1)
         at = backlogs.time_when_due(FEEDBACK, due, stage.policy)

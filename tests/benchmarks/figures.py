@@ -1,4 +1,4 @@
-"""A measured figure, and the reach that it is held against."""
+"""A measured figure, and the target that it is held against."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.benchmarks.stage import Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a figure should come to: its ratio, or its value, at most or at least a bound."""
+    """The bound of a figure: its ratio, or its value, must be at most or at least this."""
 
     of: Literal["ratio", "value"] = "ratio"
     bound: float
@@ -21,23 +21,23 @@ class Target:
         return f"{self.of} {'<=' if self.side == 'at_most' else '>='} {self.bound:g}"
 
     def met(self, measured: float) -> bool:
-        """Whether a measured ratio or value reaches it."""
+        """Return whether a measured ratio or value meets the target."""
         return measured <= self.bound if self.side == "at_most" else measured >= self.bound
 
 
 def upper(bound: float, of: Literal["ratio", "value"] = "ratio") -> Target:
-    """A bound that must not be passed."""
+    """Return a target that must not be exceeded."""
     return Target(of=of, bound=bound, side="at_most")
 
 
 def lower(bound: float, of: Literal["ratio", "value"] = "ratio") -> Target:
-    """A bound that must be reached."""
+    """Return a target that must be reached."""
     return Target(of=of, bound=bound, side="at_least")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured figure with what it is measured against, from the same run."""
+    """One measured figure with the baseline from the same run."""
 
     name: str
     value: float
@@ -49,19 +49,19 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Value to baseline."""
+        """Return value divided by baseline."""
         return self.value / self.baseline if self.baseline else None
 
     @property
     def met(self) -> bool | None:
-        """Whether the reach was met; nothing where there is none."""
+        """Return whether the target was met; None where there is no target."""
         if self.reach is None:
             return None
         measured = self.value if self.reach.of == "value" else self.ratio
         return measured is not None and self.reach.met(measured)
 
     def as_row(self) -> dict[str, Any]:
-        """The figure as `python -m tests.benchmarks all --json` prints it."""
+        """Return the figure as `python -m tests.benchmarks all --json` prints it."""
         ratio = self.ratio
         return {
             "name": self.name,
@@ -77,7 +77,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """One benchmark: its name, what it measures, and how; it may yield several figures."""
+    """One benchmark: its name, what it measures, and its function; it may yield several figures."""
 
     name: str
     title: str

@@ -70,7 +70,7 @@ _PURPOSES = ("acquisition", "website_experience")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Of the tables and of a mix."""
+    """The sizes of the tables and of a mix."""
 
     customers: int
     each: int
@@ -85,13 +85,13 @@ _FULL = Sizes(customers=2_000, each=40, prospects=1_000, doomed=3_000, operation
 
 
 def gdprbench(stage: Stage) -> Iterator[Figure]:
-    """Operations a second, mix by mix."""
+    """Measure operations a second, mix by mix."""
     yield from mixes(stage, stage.size(_QUICK, _FULL))
 
 
 @dataclass(slots=True, kw_only=True)
 class _World:
-    """What there is to operate on, and what has happened to it."""
+    """The load that the operations use, and what has happened to it so far."""
 
     customers: Load
     prospects: Load
@@ -102,19 +102,19 @@ class _World:
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def user(self, load: Load, skew: float) -> User:
-        """One of the subjects of a load, by that skew; 0 is uniform."""
+        """Choose one of the subjects of a load, by that skew; 0 is uniform."""
         ranks = range(load.subjects)
         weights = [1 / (rank + 1) ** skew for rank in ranks]
         return User(load=load, number=self.random.choices(ranks, weights)[0])
 
     @property
     def now(self) -> datetime:
-        """The instant at which as many of the doomed are due as have been erased."""
+        """Return the instant at which as many of the doomed records are due as have been erased."""
         return self.start + self.doomed.apart * (self.erased - 1)
 
 
 def mixes(stage: Stage, sizes: Sizes) -> Iterator[Figure]:
-    """All four mixes on one ledger and one plain table, one after the other."""
+    """Measure all four mixes on one ledger and one plain table, one after the other."""
     with ExitStack() as stack:
         ledger = stack.enter_context(backlogs.fresh_ledger(stage))
         plain = stack.enter_context(backlogs.fresh_ledger(stage))
@@ -148,7 +148,7 @@ class _Side:
     seconds: float = 0.0
 
     def answers(self, reads: Sequence[Callable[[_Read], object]]) -> list[object]:
-        """What it answers, timed."""
+        """Return the store's answer, and time it."""
         began = perf_counter()
         with self.ledger.transaction() as connection:
             found = [read(_Read(store=self.store, connection=connection)) for read in reads]
@@ -161,7 +161,7 @@ class _Side:
         moves: Sequence[ChangedUser],
         erase_to: datetime | None,
     ) -> None:
-        """One transaction with all of a window's writes, timed."""
+        """Time one transaction with all of a window's writes."""
         began = perf_counter()
         if creations or moves or erase_to:
             with self.ledger.transaction() as connection:
@@ -178,7 +178,7 @@ class _Read:
 
 
 def _window(world: _World, sides: tuple[_Side, _Side], role: str) -> None:
-    """Some operations of a mix on both sides, whose answers must be equal."""
+    """Run some operations of a mix on both sides, whose answers must be equal."""
     skew = _SKEW if role in _ZIPFIAN else 0.0
     mix = MIXES[role]
     operations = world.random.choices(list(mix), list(mix.values()), k=_WINDOW)
@@ -236,7 +236,7 @@ def _read(operation: str, world: _World, skew: float) -> Callable[[_Read], objec
 
 
 def _made(stage: Stage, ledgers: Sequence[Database], sizes: Sizes) -> _World:
-    """The same world in every database."""
+    """Make the same data in every database."""
     start = backlogs.now(ledgers[0]).replace(microsecond=0) + timedelta(days=1)
     joined = start - timedelta(days=100)
     world = _World(

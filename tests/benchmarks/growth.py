@@ -1,4 +1,4 @@
-"""Growth: what an event and a due row cost in ledgers of different sizes. Flat is what is wanted."""
+"""Growth: the cost of an event and of a due row in ledgers of different sizes, which should be flat."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DUE = 5_000
 
 
 def growth(stage: Stage) -> Iterator[Figure]:
-    """Recording and claiming while the ledger grows from one size to the next."""
+    """Measure recording and claiming while the ledger grows from one size to the next."""
     sizes = stage.size(_QUICK, _FULL, _WHOLE)
     smallest: dict[str, float] = {}
     with backlogs.fresh_ledger(stage) as ledger:
@@ -54,7 +54,7 @@ def growth(stage: Stage) -> Iterator[Figure]:
 
 
 def _grow(ledger: Database, stage: Stage, name: str, records: int) -> None:
-    """Fill in records that are due in a year."""
+    """Insert records that are due in a year."""
     due = backlogs.now(ledger) + timedelta(days=365)
     time = backlogs.time_when_due(FEEDBACK, due, stage.policy)
     load = Load(kind=FEEDBACK, name=name, subjects=records, each=1, time=time)
@@ -75,7 +75,7 @@ def _microseconds_an_event(ledger: Database, stage: Stage, *, seed: int) -> floa
 
 
 def _microseconds_a_due_row(ledger: Database, stage: Stage, name: str) -> float:
-    """Claiming rows, one subject each; what the recorded events left due is out of the way first."""
+    """Measure claiming rows, one subject each, after claiming what the recorded events left due."""
     _claim_all(ledger, stage)
     due = backlogs.now(ledger) - timedelta(seconds=1)
     time = backlogs.time_when_due(FEEDBACK, due, stage.policy)

@@ -1,4 +1,4 @@
-"""Memory: what each role keeps resident while events go by. Flat is what is wanted."""
+"""Memory: the resident memory of each role while events pass, which should be flat."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FLAT = 1.1
 
 
 def memory(stage: Stage) -> Iterator[Figure]:
-    """Resident memory of each role after some events, and after many more."""
+    """Measure the resident memory of each role after some events, and after many more."""
     first, last = stage.size(_QUICK, _FULL, _WHOLE)
     bus = sweeping.open_bus(stage)
     url = stage.postgres().fresh_database()
@@ -109,7 +109,7 @@ def _counted(ledger: Database, table: str, where: str, wanted: int) -> Callable[
 
 
 def _feedback(number: int, name: str) -> CloudEvent:
-    """A visitor's own feedback, of now, or of so long ago that it is overdue: then an import brings it."""
+    """Return a visitor's feedback of now, or of so long ago that it is overdue: an import publishes it."""
     old = number % _OVERDUE == 0
     age = timedelta(days=400 if old else 1)
     return CloudEvent(
@@ -123,7 +123,7 @@ def _feedback(number: int, name: str) -> CloudEvent:
 
 
 class _Answering:
-    """A system that says `done` to whatever it is told."""
+    """A system that acknowledges every command with `done`."""
 
     def __init__(self, stage: Stage, bus: KafkaClient, signer: Signer) -> None:
         self._stage = stage

@@ -1,4 +1,4 @@
-"""The parts, in one process: tagging and recording against the least that the same job can cost."""
+"""Tagging and recording in one process, against the least that the same job can cost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FULL = 200
 
 
 def components(stage: Stage) -> Iterator[Figure]:
-    """Tagging against decoding alone, and recording against bare inserts of the same rows."""
+    """Measure tagging against decoding alone, and recording against bare inserts of the same rows."""
     companies = stage.size(_QUICK, _FULL)
     yield from _parts(stage.policy, stage.codec, companies=companies, runs=stage.runs)
 
@@ -81,7 +81,7 @@ def _recorded(arrivals: Sequence[TaggedEventRow], policy: Policy) -> None:
 
 
 def _copying(arrivals: Sequence[TaggedEventRow], policy: Policy) -> Callable[[], None]:
-    """The same rows into the same tables, without any thought."""
+    """Copy the same rows into the same tables, without any decision."""
     held = (tables.event, tables.record, tables.clock, tables.hanging)
     with closing(_fresh()) as ledger:
         _record(ledger, arrivals, policy)
@@ -112,7 +112,7 @@ def _fresh() -> Database:
 
 
 def arrival_of(event: CloudEvent, policy: Policy) -> TaggedEventRow:
-    """The event as the recorder gets it, tagged."""
+    """Return the event as the recorder gets it, tagged."""
     return TaggedEventRow(
         source=event.source,
         id=event.id,

@@ -1,4 +1,4 @@
-"""Plots of measured figures, SVG: reaches at a glance, and growth over the size of the ledger."""
+"""Plots of measured figures, SVG: how far each is from its target, and growth over the ledger's size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIZES = {"10k": 1e4, "100k": 1e5, "1M": 1e6, "3M": 3e6, "10M": 1e7}
 
 
 def plot(figures: Mapping[str, Mapping[str, Any]], directory: Path) -> Iterator[Path]:
-    """Draw what there is to draw, and name each file."""
+    """Draw the plots for which there are figures, and return each file's name."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, chart in (("reaches", _reaches(figures)), ("growth", _growth(figures))):
         if chart is not None:
@@ -24,7 +24,7 @@ def plot(figures: Mapping[str, Mapping[str, Any]], directory: Path) -> Iterator[
 
 
 def _reaches(figures: Mapping[str, Mapping[str, Any]]) -> Any:
-    """How far each figure is from its reach: 1 is just met, more is better; logarithmic."""
+    """Draw how far each figure is from its target: 1 is just met, more is better; logarithmic."""
     chart = pygal.HorizontalBar(
         **_CONFIGURATION, logarithmic=True, show_legend=False, title="How well each reach is met"
     )
@@ -38,7 +38,7 @@ def _reaches(figures: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _growth(figures: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Cost over the number of rows that are there already."""
+    """Draw the cost over the number of rows that exist already."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for name, row in figures.items():
         theme, _, size = name.rpartition(".")
@@ -64,7 +64,7 @@ def _margin(row: Mapping[str, Any]) -> float | None:
 
 
 def _without_scripts(root: Any) -> Any:
-    """A picture needs none; what a page shows must fetch nothing."""
+    """Return the picture without scripts, so that a page with it fetches nothing."""
     for parent in list(root.iter()):
         for child in list(parent):
             if str(child.tag).rpartition("}")[2] == "script":

@@ -1,7 +1,7 @@
-"""Punctuality: how many rows a second may come due so that each command leaves within a second.
+"""Punctuality: how many rows a second may become due so that each command leaves within a second.
 
-What others promise for a time to live: DynamoDB erases within days (10 to 28 minutes were measured),
-MongoDB looks every 60 seconds, and neither tells another system.
+For comparison: DynamoDB erases within days (10 to 28 minutes were measured), MongoDB looks every 60
+seconds, and neither notifies another system.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How long, and from which rate on."""
+    """How long to measure, and from which rate on."""
 
     first: int
     """Due rows a second of the first step."""
@@ -46,7 +46,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """How a rate was held."""
+    """The result of one rate."""
 
     p99: float
     """Seconds from the instant due until the command was known to be out."""
@@ -55,7 +55,7 @@ class Held:
 
     @property
     def on_time(self) -> bool:
-        """Whether it counts."""
+        """Return whether the rate counts as held."""
         return self.p99 < _LATEST and self.earliest >= 0
 
 
@@ -65,16 +65,16 @@ _WHOLE = Sizes(first=2_500, step_seconds=12, steps=5, held_seconds=120)
 
 
 def punctuality(stage: Stage) -> Iterator[Figure]:
-    """The highest rate that is held with a 99th percentile below a second."""
+    """Measure the highest rate that is held with a 99th percentile below a second."""
     yield from latency_under_load(
         stage, sweeping.open_bus(stage), stage.size(_QUICK, _FULL, _WHOLE)
     )
 
 
 def latency_under_load(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Iterator[Figure]:
-    """Steps up while a rate holds, else down; then the best for a while, and down until it holds.
+    """Step up while a rate holds, else down; then hold the best for a while, and go down until it holds.
 
-    Nothing that was not held to the end is reported: 0 where none was.
+    Only a rate that was held to the end is reported: 0 where none was.
     """
     rate, best = sizes.first, 0
     for _ in range(sizes.steps):
@@ -104,7 +104,7 @@ def latency_under_load(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Iterator
 
 
 def held(stage: Stage, bus: KafkaClient, rate: int, seconds: int) -> Held:
-    """How punctual the deleter is when so many rows become due every second."""
+    """Measure how punctual the deleter is when so many rows become due every second."""
     rows = rate * seconds
     apart = timedelta(seconds=1) / rate
     with backlogs.fresh_ledger(stage) as ledger:

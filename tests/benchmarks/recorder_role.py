@@ -1,4 +1,4 @@
-"""What `termijn recorder` costs an event as ops run it, on a real Kafka and a real PostgreSQL."""
+"""The cost of an event in `termijn recorder`, run as in production on a real Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.benchmarks.traffic import Traffic, wait_until
 
 
 def recorder_cpu(stage: Stage, *, companies: int) -> Figure:
-    """Its own CPU, all threads, from its first event to its last; starting is not measured."""
+    """Measure the role's CPU, all threads, from its first event to its last, without its start."""
     traffic = Traffic.made(stage, companies=companies)
     traffic.begin()
     traffic.go_on()
@@ -42,7 +42,7 @@ def _tag(stage: Stage, traffic: Traffic) -> None:
 
 
 def _recorded(stage: Stage, traffic: Traffic, run: int) -> float:
-    """The CPU seconds of recording all of it into an empty ledger."""
+    """Return the CPU seconds of recording every event into an empty ledger."""
     url, group = _new_database(stage), f"records-{run}"
     settings = _settings(stage, traffic, url, group)
     with closing(open_database(url)) as ledger:

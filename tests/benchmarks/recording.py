@@ -1,7 +1,7 @@
-"""What the recorder costs: tagged messages to committed rows on PostgreSQL, fsync on.
+"""The cost of the recorder: tagged messages to committed rows on PostgreSQL, fsync on.
 
-The baseline runs the same statements with rows that PostgreSQL itself has encoded beforehand, in the same
-batches and into tables with the same indexes: what is left when nothing has to be thought.
+The baseline runs the same statements with rows that PostgreSQL itself has encoded beforehand, in the
+same batches and into tables with the same indexes: the cost that is left when nothing is decided.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LOG = PartitionId(cluster_id="benchmark", topic=TAGGED.name, topic_id="benchmar
 
 
 def recording(stage: Stage) -> Iterator[Figure]:
-    """Events a second into the ledger, against its statements alone; bare COPY beside it."""
+    """Measure events a second into the ledger, against its statements alone; bare COPY beside it."""
     companies = stage.size(_QUICK, _FULL)
     messages = tagged_messages(stage.policy, stage.codec, companies=companies)
     yield from measured(stage, messages, batch=_BATCH)
@@ -50,10 +50,10 @@ def recording(stage: Stage) -> Iterator[Figure]:
 
 
 def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator[Figure]:
-    """The figures for these messages.
+    """Return the figures for these messages.
 
     Raises:
-        Unequal: the two ways have left other rows.
+        Unequal: the two ways wrote different rows.
     """
     batches = [messages[start : start + batch] for start in range(0, len(messages), batch)]
     rows = _rows(stage, batches)
@@ -85,7 +85,7 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
 
 
 def tagged_messages(policy: Policy, codec: Codec, *, companies: int) -> Sequence[bytes]:
-    """What the tagger would send for the sample events of some companies, in order of time."""
+    """Return what the tagger would send for some companies' sample events, in order of time."""
     passing = TaggedEventBuilder(policy=policy, codec=codec)
     found = []
     for number, event in enumerate(sample_events(policy, AT, seed=1, companies=companies)):
@@ -100,7 +100,7 @@ def record_batch(
     arrivals: TaggedEventReader,
     advance: OffsetAdvance,
 ) -> None:
-    """What the recorder does with a batch, in its order."""
+    """Process a batch as the recorder does, in its order."""
     taken = [arrivals.read_plan(message) for message in messages]
     offsets.advance_offsets(connection, "recorder", [advance])
     database_now(connection)
@@ -118,7 +118,7 @@ def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Sta
 
 
 def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
-    """The rows that each batch writes, as PostgreSQL encodes them."""
+    """Return the rows that each batch writes, as PostgreSQL encodes them."""
     arrivals = TaggedEventReader(planner=IngestionPlanner(policy=stage.policy), codec=stage.codec)
     found = []
     with closing(fresh(stage)) as ledger:
@@ -135,7 +135,7 @@ def _advance(number: int) -> OffsetAdvance:
 
 
 def fresh(stage: Stage) -> Database:
-    """An empty ledger in a database of its own, fsync on, with the policy active."""
+    """Make an empty ledger in a database of its own, fsync on, with the policy active."""
     ledger = open_database(stage.postgres().fresh_database())
     migrate.migrate(ledger)
     with ledger.transaction() as connection:

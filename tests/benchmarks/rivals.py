@@ -1,4 +1,4 @@
-"""The tagger against the same job in other frameworks: events a CPU second, once the results are equal."""
+"""The tagger against other frameworks: events a CPU second, once the results are equal."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SETTLE_SECONDS = 1.0
 
 
 class Unequal(RuntimeError):
-    """A peer did not give what the tagger gives: there is nothing to compare."""
+    """A peer's output is not the tagger's, so there is nothing to compare."""
 
 
 def competitors(stage: Stage) -> Iterator[Figure]:
-    """Events a CPU second of the tagger and of each peer that can be installed."""
+    """Measure events a CPU second of the tagger and of each peer that can be installed."""
     # A partition a topic: Bytewax opens a consumer for each, and is to be spared what it need not do.
     traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL), partitions=1)
     peers = list(_installed())
@@ -57,7 +57,7 @@ def competitors(stage: Stage) -> Iterator[Figure]:
 
 
 def kafka_streams(stage: Stage) -> Iterator[Figure]:
-    """The tagger and Kafka Streams in Java, on events of one type; no bar, and no quick run."""
+    """Measure the tagger and Kafka Streams in Java, on events of one type; no target, no quick run."""
     if stage.quick:
         print(f"tagger.{streams.NAME} is left out: Java starts longer than that", file=sys.stderr)
         return
@@ -91,7 +91,7 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
 def same(
     ours: frozenset[tuple[bytes, bytes]], theirs: frozenset[tuple[bytes, bytes]], name: str
 ) -> None:
-    """Make sure that both gave the same messages, keys and values.
+    """Check that both published the same messages, keys and values.
 
     Raises:
         Unequal: they did not.
@@ -121,7 +121,7 @@ def _by_peer(stage: Stage, traffic: Traffic, peer: Peer, sink: str) -> float:
 def _passed_on(
     stage: Stage, traffic: Traffic, command: Sequence[str], settings: Mapping[str, str], sink: str
 ) -> float:
-    """How many events a CPU second a program passes on, once it has started."""
+    """Return how many events a CPU second a program publishes, once it has started."""
     traffic.begin()
     traffic.broker.create_topics({sink: TAGGED.partitions})
     with Program(command, settings, stage.directory / f"{sink}.log") as program:
@@ -135,7 +135,7 @@ def _passed_on(
 
 
 def _feedback(events: int) -> Iterator[CloudEvent]:
-    """Events of the one type, a second apart, the last of them a minute ago."""
+    """Return events of the one type, a second apart, the last of them a minute ago."""
     last = datetime.now(UTC) - timedelta(minutes=1)
     for number in range(events):
         yield CloudEvent(

@@ -1,4 +1,4 @@
-"""A role as ops run it, in a process of its own, and what that process has used."""
+"""A role as in production, in a process of its own, and the CPU and memory that it has used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Program:
     """A program in a process of its own, started at once; a context manager that ends it."""
 
     def __init__(self, command: Sequence[str], settings: Mapping[str, str], log: Path) -> None:
-        """Start it; what it says goes to `log`, and it may be told one line."""
+        """Start it; its output goes to the file `log`, and `tell` may send it one line."""
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -42,18 +42,18 @@ class Program:
         self._seen = psutil.Process(self._process.pid)
 
     def tell(self, line: str) -> None:
-        """Say a line to it."""
+        """Write a line to its stdin."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
         self._process.stdin.flush()
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Return whether it still runs."""
         return self._process.poll() is None
 
     def used(self) -> Used:
-        """What it has used since it started; a difference of two is what the work between cost."""
+        """Return what it has used since its start; a difference of two is the cost of the work between."""
         with self._seen.oneshot():
             times, memory = self._seen.cpu_times(), self._seen.memory_info()
         return Used(cpu_seconds=times.user + times.system, resident_bytes=memory.rss)
@@ -75,9 +75,9 @@ class Program:
 
 
 class Role(Program):
-    """`termijn ROLE` with some settings."""
+    """The role `termijn ROLE` with some settings."""
 
     def __init__(self, name: str, settings: Mapping[str, str], log: Path) -> None:
-        """Start it; what it prints goes to `log`."""
+        """Start it; its output goes to the file `log`."""
         command = [sys.executable, "-m", "services.app.cli", name]
         super().__init__(command, {"TERMIJN_LOG": "json", **settings}, log)

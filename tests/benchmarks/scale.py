@@ -1,4 +1,4 @@
-"""Scale: what a second and a fourth process of a role bring, where cores are left for them."""
+"""Scale: what a second and a fourth process of a role add, where there are cores for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _START_SECONDS = 1.5
 
 
 def scale(stage: Stage) -> Iterator[Figure]:
-    """Events a second of one, two and four taggers, and of as many recorders."""
+    """Measure events a second of one, two and four taggers, and of as many recorders."""
     traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL))
     rates: dict[tuple[str, int], float] = {}
     for processes in _PROCESSES[:2] if stage.quick else _PROCESSES:
@@ -46,7 +46,7 @@ def scale(stage: Stage) -> Iterator[Figure]:
 
 
 class _Run:
-    """So many processes of one role after the other, on the same events and one ledger."""
+    """Increasing numbers of processes of one role, on the same events and one ledger."""
 
     def __init__(self, stage: Stage, traffic: Traffic, processes: int) -> None:
         self._stage = stage
@@ -64,7 +64,7 @@ class _Run:
         self._stack.close()
 
     def rate(self, role: str, passed: Callable[[], int]) -> float:
-        """Events a second, from the first that has passed to the last."""
+        """Return events a second, from the first that was processed to the last."""
         self._put(role, "paused")
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": self._traffic.broker.bootstrap,
@@ -87,11 +87,11 @@ class _Run:
             return (self._traffic.events - first) / (monotonic() - started)
 
     def tagged(self) -> int:
-        """How many events have been tagged."""
+        """Return how many events have been tagged."""
         return self._traffic.arrived(TAGGED.name, {})
 
     def recorded(self) -> int:
-        """How many events have been recorded."""
+        """Return how many events have been recorded."""
         with self._ledger.transaction() as connection:
             return backlogs.count(connection, "event")
 

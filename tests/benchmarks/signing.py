@@ -1,4 +1,4 @@
-"""What a signature costs one core: signing and verifying a message, against Ed25519 alone."""
+"""The cost of a signature on one core: signing and verifying a message, against Ed25519 alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VALUE = bytes(600)
 
 
 def signing(stage: Stage) -> Iterator[Figure]:
-    """Messages that one core signs and verifies a second, keys in files as in production."""
+    """Measure messages that one core signs and verifies a second, keys in files as in production."""
     count = stage.size(_QUICK, _FULL)
     keys = KeyDirectory(path=stage.directory / "signing")
     [key] = keys.create()

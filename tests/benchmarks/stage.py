@@ -1,4 +1,4 @@
-"""Where benchmarks run: servers of their own on loopback, started when first asked for."""
+"""The servers that benchmarks run on: their own on loopback, started when first needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """What a benchmark needs. `sizes`: `quick` gives the shape of an answer, `whole` takes an hour."""
+    """What a benchmark needs. `sizes`: `quick` gives only rough figures, `whole` takes an hour."""
 
     policy: Policy
     codec: Codec
@@ -36,25 +36,25 @@ class Stage:
 
     @property
     def runs(self) -> int:
-        """How often a figure is measured; the median counts."""
+        """Return how often a figure is measured; the median counts."""
         return 3 if self.sizes == "usual" else 1
 
     @property
     def quick(self) -> bool:
-        """Whether only the shape of an answer is asked for."""
+        """Return whether only rough figures are wanted."""
         return self.sizes == "quick"
 
     def size(self, quick: T, usual: T, whole: T | None = None) -> T:
-        """The size that is asked for; where nothing is said of the whole, it is the usual."""
+        """Return the wanted size; where no `whole` is given, it is the usual one."""
         if self.sizes == "quick":
             return quick
         return usual if self.sizes == "usual" or whole is None else whole
 
     def kafka(self) -> KafkaBroker:
-        """A real Kafka, one node, on loopback.
+        """Return a real Kafka, one node, on loopback.
 
         Raises:
-            ServerMissing: no Java, or no jars; `make servers` brings them.
+            ServerMissing: Java or Kafka's jars are missing; `make servers` installs them.
         """
         if self._kafka is None:
             directory = self.directory / "kafka"
@@ -65,17 +65,17 @@ class Stage:
         return self._kafka
 
     def migrate(self, ledger: Database) -> None:
-        """This version's schema, and the policy as the active one, for which the tagger waits."""
+        """Create this version's schema, and activate the policy, for which the tagger waits."""
         schema.migrate(ledger)
         ledger.run_in_transaction(
             lambda c: active_policy.require_active(c, self.policy, database_now(c))
         )
 
     def postgres(self) -> PostgresServer:
-        """A real PostgreSQL on loopback, fsync on; ask it for a fresh database.
+        """Return a real PostgreSQL on loopback, fsync on, in which fresh databases can be made.
 
         Raises:
-            ServerMissing: it is not installed; `make servers` brings it.
+            ServerMissing: PostgreSQL is not installed; `make servers` installs it.
         """
         if self._postgres is None:
             self._postgres = PostgresServer()
@@ -86,7 +86,7 @@ class Stage:
 
 @contextmanager
 def environment(policy: Policy, codec: Codec, *, sizes: Sizes) -> Iterator[Stage]:
-    """A stage whose servers and files are gone afterwards."""
+    """Yield a stage whose servers and files are removed afterwards."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="termijn-bench-"))
         yield Stage(

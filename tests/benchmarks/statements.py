@@ -1,8 +1,8 @@
-"""The deleter's statements alone: what the database needs for the same result, and nothing else.
+"""The deleter's statements alone: what the database must do for the same result, and nothing else.
 
-The values come ready from a ledger on which the deleter has done the work, as COPY data: nothing is
-tagged, decided, encoded or sent. Everything that the rulings ask for is there: the claim skips what others
-hold, subjects and clocks are locked, claim and mark commit apart.
+The values are COPY data from a ledger on which the deleter has done the work: nothing is tagged,
+decided, encoded or sent. Everything that the rulings require is there: the claim skips what others have
+locked, subjects and clocks are locked, claim and mark commit apart.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _AS_CLAIMED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one claim writes, ready for COPY, and whom it is about."""
+    """The rows that one claim writes, ready for COPY, and its subjects."""
 
     commands: list[UUID]
     subjects: list[str]
@@ -42,7 +42,7 @@ class Batch:
 
 
 def prepared(done: Database, *, records: int, by_clock: bool) -> list[Batch]:
-    """The batches of about so many records that a deleter's finished work comes to."""
+    """Return the batches, of about so many records, of a deleter's finished work."""
     with _connection(done) as connection:
         commands = connection.execute(
             "SELECT command_id, subject, (SELECT count(*) FROM member WHERE member.command_id ="
@@ -104,7 +104,7 @@ def _out(connection: psycopg.Connection[Any], query: str, values: list[Any]) -> 
 
 
 def executed(ledger: Database, batches: Sequence[Batch]) -> float:
-    """Seconds for the statements of all batches on a ledger where the same is due."""
+    """Return the seconds for the statements of all batches on a ledger where the same is due."""
     with _connection(ledger) as connection:
         started = perf_counter()
         for batch in batches:

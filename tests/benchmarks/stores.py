@@ -1,8 +1,8 @@
-"""Two stores that answer GDPRBench's operations: the ledger, and a plain table tuned for them.
+"""Two stores that run GDPRBench's operations: the ledger, and a plain table tuned for them.
 
-The plain table has a column for each piece of metadata, B-trees on time to live and user, a GIN index on
-the array of purposes, and a log of what was erased. In the ledger purposes follow from an event's type and
-the policy, a user's terms from one clock, and the log is the journal.
+The plain table has a column for each piece of metadata, B-trees on time to live and user, a GIN index
+on the array of purposes, and a log of what was erased. In the ledger purposes follow from an event's
+type and the policy, a user's terms from one clock, and the log is the outbox of commands.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Metadata = list[tuple[str, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A record that was there from the start."""
+    """A record that existed from the start."""
 
     load: Load
     number: int
@@ -38,7 +38,7 @@ class Key:
         return f"{self.load.name}-{self.number}"
 
     def id(self, what: str) -> UUID:
-        """Its id as an event, or as a record."""
+        """Return its id as an event, or as a record."""
         name = f"{self.load.name}{what}{self.number}"
         return UUID(bytes=md5(name.encode(), usedforsecurity=False).digest())
 
@@ -52,7 +52,7 @@ class User:
 
     @property
     def subject(self) -> str:
-        """As the ledger writes it."""
+        """Return the subject as the ledger writes it."""
         return f"{self.load.kind.subject}:{self.load.name}-{self.number}"
 
 
@@ -74,7 +74,7 @@ class ChangedUser:
 
 
 class LedgerStore:
-    """The ledger, by the functions and the tables of production."""
+    """The ledger, through production's functions and tables."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -84,12 +84,12 @@ class LedgerStore:
         }
 
     def read_data(self, connection: Connection, key: Key) -> str:
-        """The deciding fields of a record."""
+        """Return the decision fields of a record."""
         query = text("SELECT deciding FROM event WHERE event_id = :event")
         return str(connection.execute(query, {"event": key.id("event")}).scalar_one())
 
     def by_user(self, connection: Connection, user: User) -> Metadata:
-        """The metadata of a user's records that are not erased."""
+        """Return the metadata of a user's records that are not erased."""
         rows = connection.execute(
             text(
                 "SELECT event.id, event.type FROM hanging JOIN record USING (record_id)"
@@ -100,7 +100,7 @@ class LedgerStore:
         return sorted((row.id, self._purposes[row.type]) for row in rows)
 
     def by_purpose(self, connection: Connection, purpose: str) -> Metadata:
-        """The metadata of the records that are held for a purpose and not erased."""
+        """Return the metadata of the records that are held for a purpose and not erased."""
         types = [name for name, purposes in self._purposes.items() if purpose in purposes]
         rows = connection.execute(
             text(
@@ -114,7 +114,7 @@ class LedgerStore:
     def take(
         self, connection: Connection, creations: Sequence[CreatedUser], moves: Sequence[ChangedUser]
     ) -> None:
-        """Events, recorded in one batch as the recorder does it."""
+        """Record events in one batch as the recorder does."""
         arrivals = [
             self._arrival(
                 "billing.invoice-issued",
@@ -153,12 +153,12 @@ class LedgerStore:
         )
 
     def erase_due(self, connection: Connection, now: datetime) -> None:
-        """Erase what has come to its term: claimed, with the command to its system in the outbox."""
+        """Erase what is due: claim it, with the command to its system in the outbox."""
         while claim_due(connection, self._policy, now, limit=2_000).more:
             pass
 
     def log(self, connection: Connection, start: datetime, end: datetime) -> list[str]:
-        """The keys of the records that were erased in some time."""
+        """Return the keys of the records that were erased in some time."""
         rows = connection.execute(
             text(
                 "SELECT event.id FROM command JOIN member USING (command_id)"
@@ -170,12 +170,12 @@ class LedgerStore:
         return sorted(row.id for row in rows)
 
     def is_erased(self, connection: Connection, key: Key) -> bool:
-        """Whether the record was erased, by the journal."""
+        """Return whether the record was erased, by the outbox."""
         query = text("SELECT 1 FROM member WHERE live AND step = 'erase' AND record_id = :record")
         return connection.execute(query, {"record": key.id("record")}).first() is not None
 
     def terms(self, connection: Connection, user: User) -> datetime | None:
-        """When the user's records are due next, by their clock."""
+        """Return when the user's records are due next, by their clock."""
         query = text("SELECT next_due FROM clock WHERE clock_id = :clock")
         found: datetime | None = connection.execute(
             query, {"clock": clock_id(clock_of(user.load, user.number))}
@@ -190,7 +190,7 @@ class PlainStore:
         self._policy = policy
 
     def prepare(self, connection: Connection, ledger: LedgerStore) -> None:
-        """Make the table from the events and records that lie in the same database, as it would be."""
+        """Make the table from the events and records in the same database."""
         for statement in _PLAIN:
             connection.execute(text(statement))
         for kind, purposes in ledger._purposes.items():  # the same purposes as the policy's
@@ -202,18 +202,18 @@ class PlainStore:
             connection.execute(text(statement))
 
     def read_data(self, connection: Connection, key: Key) -> str:
-        """The data of a record."""
+        """Return the data of a record."""
         query = text("SELECT data FROM plain WHERE key = :key")
         return str(connection.execute(query, {"key": str(key)}).scalar_one())
 
     def by_user(self, connection: Connection, user: User) -> Metadata:
-        """The metadata of a user's records."""
+        """Return the metadata of a user's records."""
         query = text("SELECT key, purposes FROM plain WHERE usr = :user")
         rows = connection.execute(query, {"user": user.subject})
         return sorted((row.key, tuple(row.purposes)) for row in rows)
 
     def by_purpose(self, connection: Connection, purpose: str) -> Metadata:
-        """The metadata of the records held for a purpose."""
+        """Return the metadata of the records held for a purpose."""
         query = text("SELECT key, purposes FROM plain WHERE purposes @> ARRAY[:purpose]")
         rows = connection.execute(query, {"purpose": purpose})
         return sorted((row.key, tuple(row.purposes)) for row in rows)
@@ -221,7 +221,7 @@ class PlainStore:
     def take(
         self, connection: Connection, creations: Sequence[CreatedUser], moves: Sequence[ChangedUser]
     ) -> None:
-        """The rows in one statement, and one UPDATE a user."""
+        """Write the rows in one statement, and one UPDATE a user."""
         if creations:
             connection.execute(
                 text(
@@ -252,7 +252,7 @@ class PlainStore:
         return check_times(str(move.user.load.kind.clock), move.at, self._policy)[0]
 
     def erase_due(self, connection: Connection, now: datetime) -> None:
-        """Delete what has come to its term, and log each."""
+        """Delete what has reached its term, and log each key."""
         connection.execute(
             text(
                 "WITH gone AS (DELETE FROM plain WHERE ttl <= :now RETURNING key)"
@@ -262,12 +262,12 @@ class PlainStore:
         )
 
     def log(self, connection: Connection, start: datetime, end: datetime) -> list[str]:
-        """The keys that were erased in some time."""
+        """Return the keys that were erased in some time."""
         query = text("SELECT key FROM erased WHERE at >= :start AND at < :end")
         return sorted(row.key for row in connection.execute(query, {"start": start, "end": end}))
 
     def is_erased(self, connection: Connection, key: Key) -> bool:
-        """Whether the record is in the log and not in the table."""
+        """Return whether the record is in the log and not in the table."""
         query = text(
             "SELECT EXISTS (SELECT FROM erased WHERE key = :key)"
             " AND NOT EXISTS (SELECT FROM plain WHERE key = :key)"
@@ -275,7 +275,7 @@ class PlainStore:
         return bool(connection.execute(query, {"key": str(key)}).scalar_one())
 
     def terms(self, connection: Connection, user: User) -> datetime | None:
-        """When the user's records are due, which all say the same."""
+        """Return when the user's records are due, which is the same in all their rows."""
         query = text("SELECT DISTINCT ttl FROM plain WHERE usr = :user")
         found: datetime | None = connection.execute(query, {"user": user.subject}).scalar_one()
         return found

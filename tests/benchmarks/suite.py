@@ -1,4 +1,4 @@
-"""Every benchmark, in the order in which `python -m tests.benchmarks all` runs them."""
+"""The list of all benchmarks, in the order in which `python -m tests.benchmarks all` runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deleter on the stage: real ledger, real bus, and a note of what went out when."""
+"""A deleter for benchmarks: real ledger, real bus, and a note of when each command was sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REST_SECONDS = 0.02
 
 @dataclass(slots=True)
 class Seen:
-    """What a deleter did, as its observer is told."""
+    """The observer of a deleter, which notes when commands were sent."""
 
     commands: int = 0
     earliest: float = float("inf")
@@ -40,14 +40,14 @@ class Seen:
     """By instant due: when the last of its commands was known to be out, UTC."""
 
     def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
-        """A benchmark's bus is empty: whoever is blind here measures nothing."""
+        """Fail: a benchmark's bus is empty, and a deleter that waits would measure nothing."""
         if spots:
             raise RuntimeError(f"the deleter is blind: {spots}")
 
     def commands_sent(
         self, commands: Sequence[SentCommand], nothing_due_at: datetime | None = None
     ) -> None:
-        """Note them."""
+        """Note the commands."""
         at = this_now()
         self.commands += len(commands)
         for one in commands:
@@ -56,22 +56,22 @@ class Seen:
             self.out_at[one.due_at] = at
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """Nobody answers, and nobody minds."""
+        """Ignore it, since no system acknowledges in a benchmark."""
 
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus does not take it."""
+        """Ignore a command that the bus did not take."""
 
     def rate_cap_reached(self, cap: int) -> None:
-        """There is no cap."""
+        """Ignore it, since a benchmark has no cap."""
 
 
 def this_now() -> datetime:
-    """This machine's clock, UTC; the database on the stage has the same."""
+    """Return this machine's time, UTC; the database on the stage has the same."""
     return datetime.fromtimestamp(time(), UTC)
 
 
 def open_bus(stage: Stage) -> KafkaClient:
-    """The stage's Kafka, cleared, with every topic that the deleter needs."""
+    """Return the stage's Kafka, cleared, with every topic that the deleter needs."""
     stage.kafka().clear()
     bus = KafkaClient(stage.kafka().bootstrap)
     business = [topics.business_topic(event_type) for event_type in stage.policy.events]
@@ -83,7 +83,7 @@ def open_bus(stage: Stage) -> KafkaClient:
 def deleter(
     stage: Stage, ledger: Database, bus: KafkaClient, seen: Seen, limits: DeleterLimits = _NO_CAP
 ) -> Deleter:
-    """A deleter as `termijn deleter` runs it, without the hourly cap."""
+    """Make a deleter as `termijn deleter` runs it, without the hourly cap."""
     return Deleter(
         ledger=ledger,
         publisher=KafkaCommandPublisher(
@@ -109,19 +109,19 @@ def deleter(
 
 
 def signer(stage: Stage, owner: str = DELETER) -> Signer:
-    """What signs on the stage, with keys of the stage's own."""
+    """Make the stage's signer, with keys of its own."""
     keys = KeyDirectory(path=stage.directory / "keys")
     keys.create(owner)
     return keys.signer(owner)
 
 
 def verifier(stage: Stage, owner: str = DELETER) -> Verifier:
-    """What verifies what `signer` has signed."""
+    """Make the verifier of what `signer` has signed."""
     return KeyDirectory(path=stage.directory / "keys").verifier(owner)
 
 
 def drained(deleter: Deleter) -> float:
-    """Seconds until nothing is due any more."""
+    """Return the seconds until nothing is due any longer."""
     started = perf_counter()
     while deleter.run_once():
         pass

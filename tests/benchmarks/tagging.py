@@ -1,4 +1,4 @@
-"""What the tagger costs an event, as a whole, on a real Kafka, against copying its bytes in Python."""
+"""The cost of an event in the whole tagger, on a real Kafka, against copying its bytes in Python."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SETTLE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What passing the traffic on has cost."""
+    """The CPU and time that the traffic has cost."""
 
     cpu_seconds: float
     """Of the program, all its threads."""
@@ -41,7 +41,7 @@ class Spent:
 
 
 def tagging(stage: Stage) -> Iterator[Figure]:
-    """The tagger's CPU an event against a copier's; its rate and the broker's CPU beside it."""
+    """Measure the tagger's CPU an event against a copier's; its rate and the broker's CPU beside it."""
     traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL))
     traffic.begin()
     traffic.go_on()
@@ -75,7 +75,7 @@ def tagging(stage: Stage) -> Iterator[Figure]:
 
 
 def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench") -> Spent:
-    """What `termijn tagger` spends on the traffic, from its first message to its last."""
+    """Return what `termijn tagger` spends on the traffic, from its first message to its last."""
     url = stage.postgres().fresh_database()
     data = stage.directory / f"{group}-{run}"
     settings = {
@@ -93,7 +93,7 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
 
 
 def _by_copier(stage: Stage, traffic: Traffic, run: int) -> Spent:
-    """What copying the same messages spends, keys and values, by the same client as the tagger."""
+    """Return the cost of copying the same keys and values, with the same client as the tagger."""
     log = stage.directory / f"copier-{run}.log"
     program = "tests.benchmarks.peers.passthrough"
     told = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.topics)
@@ -125,7 +125,7 @@ def wait_for(
     """Wait until a program has sent so many messages to a topic.
 
     Raises:
-        Stuck: it ended, or did not within three minutes.
+        Stuck: the program ended, or did not send them within three minutes.
     """
 
     def arrived() -> bool:
@@ -150,7 +150,7 @@ def _put(ledger: Database, state: State) -> None:
 
 
 def until_joined(traffic: Traffic, group: str, role: Role) -> None:
-    """Until the role stands before its first message: what it does to start is not measured."""
+    """Wait until the role is ready for its first message: its start is not measured."""
 
     def joined() -> bool:
         if not role.alive:

@@ -1,4 +1,4 @@
-"""A customer with very many records ends, and comes back while the deleter is at it."""
+"""A customer with very many records ends, and is reinstated while the deleter erases them."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _LOOK_SECONDS = 0.02
 
 
 def termination_latency(stage: Stage) -> Iterator[Figure]:
-    """Its end, the first command when it is due, the drain, and a reinstatement midway."""
+    """Measure a customer's end, the first command when due, the drain, and a reinstatement midway."""
     yield from terminate(stage, records=stage.size(_QUICK, _FULL, _WHOLE))
 
 
 def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:
-    """All figures of one customer's end."""
+    """Measure all figures of one customer's end."""
     sweeping.open_bus(stage)
     with backlogs.fresh_ledger(stage) as ledger:
         joined = backlogs.now(ledger) - _AGO
@@ -156,7 +156,7 @@ def _updated(ledger: Database) -> float:
 def _take(
     stage: Stage, ledger: Database, event_type: str, at: datetime, customer: str = _CUSTOMER
 ) -> None:
-    """Record one event of a customer, as the recorder does; the same again is a duplicate."""
+    """Record one event of a customer, as the recorder does; a repeated event is a duplicate."""
     arrival = TaggedEventRow(
         source=SOURCE,
         id=f"{customer}-{event_type}",
@@ -180,12 +180,12 @@ def _until(role: Role, done: Callable[[], bool]) -> None:
 
 
 def _sent(ledger: Database) -> int:
-    """How many of the customer's records are in commands that are out."""
+    """Return how many of the customer's records are in commands that were sent."""
     return _out(ledger, datetime.min.replace(tzinfo=UTC))
 
 
 def _out(ledger: Database, after: datetime) -> int:
-    """The records in erasures that left after an instant; all but the last name the most there may be."""
+    """Return the most records that the erasures sent after an instant can contain."""
     query = text(
         "SELECT count(*) FROM attempt JOIN command USING (command_id)"
         " WHERE subject = 'customer:big-0' AND action = 'erase' AND attempt.at > :after"
@@ -196,7 +196,7 @@ def _out(ledger: Database, after: datetime) -> int:
 
 
 def _longest_wait(ledger: Database, until: datetime) -> float:
-    """Of the other subjects' rows that were due by then; one that is not out has waited until then."""
+    """Return the other subjects' longest wait, s; what is due but not sent has waited until then."""
     query = text(
         "SELECT max(waited) FROM ("
         " SELECT coalesce(first_sent_at, :until) - due_at AS waited FROM command"

@@ -1,4 +1,4 @@
-"""Sample events that stand on a broker, ready for whoever reads them, and what came of them."""
+"""Sample events on a broker, ready for every program that is measured, and the messages it wrote."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _BATCH = 5_000
 
 
 class Stuck(RuntimeError):
-    """What a benchmark waited for did not come about."""
+    """An event that a benchmark waited for did not happen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """The same events for every contender, which alone are on the broker."""
+    """The same events for every program; nothing else is on the broker."""
 
     broker: KafkaBroker
     bus: KafkaClient
@@ -42,9 +42,9 @@ class Traffic:
 
     @classmethod
     def made(cls, stage: Stage, *, companies: int, partitions: int | None = None) -> Self:
-        """Events around some companies, about 30 each, that are not on the bus yet.
+        """Return events of some companies, about 30 each, that are not on the bus yet.
 
-        A business topic gets as many partitions as the catalogue says, unless it is told.
+        A business topic gets as many partitions as the catalogue says, unless `partitions` is given.
         """
         at = datetime.now(UTC) - timedelta(minutes=1)
         first = sample_events(stage.policy, at, seed=1, companies=1)
@@ -59,7 +59,7 @@ class Traffic:
         rest: Iterable[CloudEvent],
         partitions: int | None = None,
     ) -> Self:
-        """These events, likewise."""
+        """Return the traffic of these events, encoded but not on the bus yet."""
         broker = stage.kafka()
         bus = KafkaClient(broker.bootstrap)
         topics = [business_topic(event_type) for event_type in stage.policy.events]
@@ -74,25 +74,25 @@ class Traffic:
 
     @property
     def events(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self.first) + len(self.rest)
 
     def begin(self) -> None:
-        """Clear the broker and send the first; the same messages get the same offsets each time."""
+        """Clear the broker and send the first events; the same messages get the same offsets each time."""
         self.broker.clear()
         self.broker.create_topics(self.topics)
         self.bus.open_producer().send(self.first)
 
     def go_on(self) -> None:
-        """Send the rest."""
+        """Send the rest of the events."""
         self.bus.open_producer().send(self.rest)
 
     def arrived(self, sink: str, since: Mapping[Place, int]) -> int:
-        """How many messages a topic has got since."""
+        """Return how many messages a topic has received since."""
         return sum(end - since.get(place, 0) for place, end in self.bus.end_offsets([sink]).items())
 
     def read(self, sink: str) -> frozenset[tuple[bytes, bytes]]:
-        """Key and value of each message of a topic, each once."""
+        """Return key and value of each message of a topic, each once."""
         ends = self.bus.end_offsets([sink])
         consumer = self.bus.open_consumer("benchmark-reader")
         consumer.assign([TopicPartition(*place, 0) for place in ends])
@@ -110,10 +110,10 @@ class Traffic:
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str, *, every: float = 0.05) -> None:
-    """Look every so many seconds whether something is so.
+    """Check a condition at an interval of so many seconds.
 
     Raises:
-        Stuck: it was not in three minutes.
+        Stuck: it was not true within three minutes.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():

@@ -119,7 +119,7 @@ def waits(held: Holding, known: list[Event]) -> bool:
 
 
 def erase(system: str, serving: list[Holding]) -> Step | None:
-    """At the latest due instant of what it serves, before no `not_before`; None while open."""
+    """Return the erasure at the holdings' latest due time, not before `not_before`; None while open."""
     dues = [held["due_at"][system] for held in serving]
     if any(due is None for due in dues):
         return None

@@ -1,4 +1,4 @@
-"""The peers' own environments under `.cache/peers`: made when they are missing, never in the lock file."""
+"""The peers' virtual environments in `.cache/peers`: made when missing, never in the lock file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _OURS = ("fastavro==1.13.1", "pyyaml==6.0.3")
 
 
 class PeerMissing(TermijnError):
-    """A peer is not here and cannot be installed; its figure is left out.
+    """A peer is not installed and cannot be; its figure is left out.
 
-    Whoever wants it runs the benchmark where the package index can be reached.
+    To get it, run the benchmark where the package index can be reached.
     """
 
 
@@ -37,15 +37,15 @@ class Peer:
 
     @property
     def installed(self) -> bool:
-        """Whether its environment is there, of these very requirements."""
+        """Return whether its environment exists, with exactly these requirements."""
         stamp = self._home / "requirements.txt"
         return stamp.exists() and stamp.read_text() == self._wanted
 
     def install(self) -> None:
-        """Make its environment, unless it is there.
+        """Make its environment, unless it exists.
 
         Raises:
-            PeerMissing: it cannot be made.
+            PeerMissing: the environment cannot be made.
         """
         if self.installed:
             return
@@ -57,7 +57,7 @@ class Peer:
         (self._home / "requirements.txt").write_text(self._wanted)
 
     def command(self, *told: str) -> Sequence[str]:
-        """What starts it, told broker, group and sink."""
+        """Return the command that starts it, with broker, group and sink."""
         return [*self._python, "-m", f"{__package__}.{self.module}", *told]
 
     @property
@@ -74,7 +74,7 @@ class Peer:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Where it finds the shared function."""
+        """Return the environment variables with which it finds the shared function."""
         return {"PYTHONPATH": str(PROJECT)}
 
 
@@ -103,7 +103,7 @@ def run(command: Sequence[str], name: str) -> None:
     """Do one step of an installation.
 
     Raises:
-        PeerMissing: it failed; with the last that it said.
+        PeerMissing: the step failed; with the last lines of its output.
     """
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""The job that every peer does, and what each is told: where to read, where to write."""
+"""The job that every peer does, and its arguments: the topics to read and the topic to write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Job:
 
     @classmethod
     def told(cls) -> Self:
-        """The job that the command line names: broker, group and sink."""
+        """Return the job that the command line names: broker, group and sink."""
         bootstrap, group, sink = sys.argv[1:]
         policy = load_policy()
         topics = {topic.name: topic for topic in map(business_topic, policy.events)}
@@ -36,11 +36,11 @@ class Job:
 
     @property
     def sources(self) -> list[str]:
-        """The topics that it reads."""
+        """Return the topics that it reads."""
         return list(self.tags.topics)
 
     def passed(
         self, place: RecordMetadata, headers: Sequence[tuple[str, Any]], body: bytes | None
     ) -> TaggedMessage:
-        """What the tagger would pass on."""
+        """Return the messages that the tagger would publish."""
         return self.tags.tag_message(place, headers, body, datetime.now(UTC))

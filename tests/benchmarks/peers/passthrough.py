@@ -13,7 +13,7 @@ _BATCH_SECONDS = 0.2
 
 
 def main() -> None:
-    """Copy all topics that are named into the sink, from where they begin, after a line on stdin."""
+    """Copy all named topics into the sink, from their beginning, after a line on stdin."""
     bootstrap, group, sink, *sources = sys.argv[1:]
     bus = KafkaClient(bootstrap)
     consumer, producer = bus.open_consumer(group), bus.open_raw_producer()

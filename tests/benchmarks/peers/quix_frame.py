@@ -32,7 +32,7 @@ def main() -> None:
     )
 
     class Value(Serializer):  # type: ignore[misc]  # mypy does not see Quix Streams
-        """Of what is passed on, the value; the key is taken apart from it."""
+        """Serializes only the value of a published message; the key is set apart from it."""
 
         def __call__(self, value: TaggedMessage, ctx: Any) -> bytes:
             return value.value

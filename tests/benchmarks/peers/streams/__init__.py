@@ -19,10 +19,10 @@ _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencie
 
 
 def install() -> None:
-    """Bring the jars and compile, unless that is done.
+    """Download the jars and compile, unless that is done.
 
     Raises:
-        PeerMissing: there is no JDK or no Maven, or the jars cannot be had.
+        PeerMissing: there is no JDK or no Maven, or the jars cannot be downloaded.
     """
     sources = (_HERE / "pom.xml", _HERE / "Tagger.java")
     wanted = sha256(b"".join(one.read_bytes() for one in sources)).hexdigest()
@@ -41,7 +41,7 @@ def install() -> None:
 
 
 def command(policy: Policy, state: Path, *told: str) -> Sequence[str]:
-    """What starts it, told broker, group and sink."""
+    """Return the command that starts it, with broker, group and sink."""
     schemas = PROJECT / "schemas"
     return [
         "java",
