@@ -25,7 +25,7 @@ class Unequal(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What one batch wrote, by table, in the binary form of COPY and in the order of its keys."""
+    """The rows that one batch wrote, by table, in COPY's binary form and in the order of their keys."""
 
     by_table: Mapping[str, bytes]
 

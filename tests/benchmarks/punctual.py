@@ -72,7 +72,7 @@ def punctuality(stage: Stage) -> Iterator[Figure]:
 
 
 def latency_under_load(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Iterator[Figure]:
-    """Step up while a rate holds, else down; then hold the best for a while, and go down until it holds.
+    """Step up while a rate holds, else down; hold the best for a while, else go down.
 
     Only a rate that was held to the end is reported: 0 where none was.
     """

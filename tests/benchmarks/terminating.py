@@ -123,14 +123,14 @@ def _deleter(stage: Stage, ledger: Database) -> Role:
 
 
 def _others(stage: Stage, ledger: Database, due: datetime) -> None:
-    """Rows of other subjects, four a second from a second after the customer's own, for some minutes."""
+    """Make rows of other subjects for some minutes, four a second from a second after the customer's."""
     at = backlogs.time_when_due(FEEDBACK, due + timedelta(seconds=1), stage.policy)
     load = Load(kind=FEEDBACK, name="other", subjects=1_000, each=1, time=at, apart=_OTHERS_APART)
     backlogs.insert(ledger, load, stage.policy)
 
 
 def _updated(ledger: Database) -> float:
-    """Seconds for what a table without clocks has to do: give every row of the customer its new term."""
+    """Return the seconds that a table without clocks needs to give each row a new term."""
     with ledger.transaction() as connection:
         for statement in (
             "CREATE TABLE plain AS SELECT record_id, subject, next_due FROM record",

@@ -1,4 +1,4 @@
-"""The roles on real Kafka and PostgreSQL, ended with each test."""
+"""Fixtures that run the roles on real Kafka and PostgreSQL, and end them with each test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def watched(
     prometheus: PrometheusServer,
     postgres: Callable[[], str],
 ) -> Iterator[Watched]:
-    """Everything runs, and a printer has to answer within two seconds."""
+    """All roles with Prometheus; the printer must acknowledge within two seconds."""
     directory = tmp_path_factory.mktemp("watched")
     policy = directory / "policy.yaml"
     text = POLICY.read_text("utf-8")

@@ -44,11 +44,11 @@ class Running:
         """What a process gets in its environment besides, by its name; a command is `run`."""
 
     def setting(self, name: str, value: str) -> None:
-        """Set a variable of what is started from now on."""
+        """Set an environment variable for every process that is started from now on."""
         self._environment[name] = value
 
     def environment(self, name: str) -> str:
-        """A variable of what is started."""
+        """Return an environment variable of the processes that are started."""
         return self._environment[name]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,20 +63,20 @@ class Running:
         )
 
     def history(self, file: Path) -> subprocess.CompletedProcess[str]:
-        """Publish the events of a file as an import, have them recorded, and let them go."""
+        """Publish the events of a file as an import, wait until they are recorded, and release them."""
         self._imports += 1
         name = f"import-{self._imports}"
         done = self.run("publish", "--backfill", "--name", name, str(file))
         return done if done.returncode else self.run("release", name)
 
     def run_json(self, *arguments: str) -> list[dict[str, Any]]:
-        """What a command says with --json."""
+        """Return the rows that a command prints with --json."""
         done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def start(self, *roles: str, options: Sequence[str] = ()) -> None:
-        """Start roles, each with the options."""
+        """Start roles, each with these options."""
         for role in roles:
             self.start_as(role, role, *options)
 
@@ -96,15 +96,15 @@ class Running:
             )
 
     def log(self, role: str) -> str:
-        """What a role has said."""
+        """Return everything that a role has logged."""
         return (self.directory / f"{role}.log").read_text("utf-8", "replace")
 
     def has_started(self, name: str, times: int) -> bool:
-        """Whether a process has said so often that it has started."""
+        """Return whether a process has logged at least so many starts."""
         return self.log(name).count('"event": "started"') >= times
 
     def end(self, role: str, *, kill: bool = False) -> int:
-        """End a role, and say its exit code."""
+        """End a role, and return its exit code."""
         process = self.processes.pop(role)
         (process.kill if kill else process.terminate)()
         return process.wait(30)
@@ -115,26 +115,26 @@ class Running:
             self.end(role, kill=True)
 
     def connected(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """A connection to the ledger's database."""
+        """Return a connection to the ledger's database."""
         return psycopg.connect(self._url)
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
-        """The rows of a query on the ledger."""
+        """Return the rows of a query on the ledger."""
         with psycopg.connect(self._url) as connection:
             return connection.execute(text).fetchall()
 
     def execute(self, *statements: str) -> None:
-        """Do something to the ledger's database that no role would."""
+        """Change the ledger's database in a way that no role would."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def count(self, table: str, where: str = "true") -> int:
-        """How many rows."""
+        """Return how many rows there are."""
         return int(self.query(f"SELECT count(*) FROM {table} WHERE {where}")[0][0])
 
     def until(self, what: str, true: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait until something is true; fail with the roles' last words if it never is."""
+        """Wait until a condition is true; fail with the end of the roles' logs if it never is."""
         patience = Patience(seconds)
         while not true():
             if patience.is_over:
@@ -144,7 +144,7 @@ class Running:
 
 
 def write_events(path: Path, events: Iterable[CloudEvent | Mapping[str, Any]]) -> Path:
-    """A file of events in structured mode."""
+    """Write a file of events in structured mode."""
     with path.open("w", encoding="utf-8") as file:
         for event in events:
             line = event if isinstance(event, Mapping) else structured(event)
@@ -153,7 +153,7 @@ def write_events(path: Path, events: Iterable[CloudEvent | Mapping[str, Any]]) -
 
 
 def structured(event: CloudEvent) -> dict[str, Any]:
-    """An event in structured mode."""
+    """Return an event in structured mode."""
     return {
         "specversion": "1.0",
         "id": event.id,
@@ -165,7 +165,7 @@ def structured(event: CloudEvent) -> dict[str, Any]:
 
 
 def business_event(id: str, type: str, time: str, **data: Any) -> dict[str, Any]:
-    """An event in structured mode, from its deciding fields."""
+    """Return an event in structured mode, made from its decision fields."""
     return {
         "specversion": "1.0",
         "id": id,
@@ -177,5 +177,5 @@ def business_event(id: str, type: str, time: str, **data: Any) -> dict[str, Any]
 
 
 def identities(events: Sequence[CloudEvent]) -> set[tuple[str, str]]:
-    """What tells the events apart."""
+    """Return the source and id of each event."""
     return {(event.source, event.id) for event in events}

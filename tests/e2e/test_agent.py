@@ -1,4 +1,4 @@
-"""An agent beside a system, obeying the real deleter: what it erases is proven by what it reads again."""
+"""An agent beside a system obeys the real deleter, and a verification proves each erasure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def order(name: str, time: str) -> dict[str, object]:
 
 
 def agent_of_orders(running: Running, letters: Path) -> str:
-    """The file of the example's agent, for the order platform; its keys are trusted."""
+    """The configuration of the example's agent, for the order platform; its keys are trusted."""
     keys = running.data / "keys"
     for arguments in (("make", "orders"), ("trust", "orders", str(keys / "orders.jwks"))):
         done = running.run("keys", *arguments)
@@ -47,7 +47,7 @@ def agent_of_orders(running: Running, letters: Path) -> str:
 
 
 def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
-    """Placed in 2020, due since 2022: its letter is gone, and the one of an order of 2026 is not."""
+    """The order of 2020, due since 2022, loses its letter, and the order of 2026 keeps its own."""
     letters = running.directory / "letters"
     running.setting("LETTERS", str(letters))
     running.start("tagger", "recorder", "deleter", "acknowledgements")
@@ -88,7 +88,7 @@ def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
 
 
 def the_evidence_proves_it(running: Running) -> None:
-    """The running deleter has sealed, signed and published it; certificate and export say so offline."""
+    """Sealed and signed by the running deleter, certificate and export verify it offline."""
     running.until(
         "it is sealed and signed",
         lambda: (

@@ -1,6 +1,6 @@
-"""Real faults on real Kafka and PostgreSQL: a real Prometheus sees them, the runbooks mend them.
+"""Real faults on real Kafka and PostgreSQL: a real Prometheus alerts, and the runbooks fix them.
 
-All on one running system; each fault is mended before the next. The rules are those of the repository,
+All on one running system; each fault is fixed before the next. The rules are those of the repository,
 600 times faster.
 """
 
@@ -35,7 +35,7 @@ NAMES = re.compile(r"\b(consumer|customer|subject):|\b[CKOT]\d|[0-9a-f]{8}-[0-9a
 
 
 def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
-    """An order of a consumer of its own."""
+    """Return an order of a consumer who has no other."""
     return business_event(
         f"order-{number}",
         "orders.order-placed",
@@ -49,7 +49,7 @@ def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
 
 
 def asked(consumer: str, days: int, right: str = "access") -> list[dict[str, Any]]:
-    """A request of so many days ago, of somebody whose identity was verified at once."""
+    """Return a request of so many days ago, by a person whose identity was verified at once."""
     at = NOW - timedelta(days=days)
     about = {"subject": f"consumer:{consumer}", "request_id": f"Q-{consumer}"}
     return [
@@ -70,7 +70,7 @@ def asked(consumer: str, days: int, right: str = "access") -> list[dict[str, Any
 
 
 def customer(name: str) -> list[dict[str, Any]]:
-    """A customer who left so long ago that all of R1 is over."""
+    """Return a customer who left so long ago that the whole term of R1 is over."""
     return [
         business_event(f"{what}-{name}", f"customers.customer-{what}", at, customer_id=name)
         for what, at in (
@@ -82,9 +82,10 @@ def customer(name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
-    """A silent printer, a lease partner whose agent cannot ask it, requests near and past their limits,
-    an open ticket, and messages that no one can read or that contradict each other; with the alerts
-    that have to tell of them.
+    """Everything that is wrong with data, with the alerts that must fire.
+
+    A silent printer, a lease partner whose agent cannot reach it, requests near and past their time
+    limits, an open ticket, and messages that cannot be read or that contradict each other.
     """
     watched.begin_agent("lease")
     watched.running.start("sample-systems", options=("--silent", "printer", "--silent", "lease"))
@@ -118,7 +119,7 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
 
 
 def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Labels]]) -> None:
-    """Every query returns data, and no rule fails to evaluate."""
+    """Every query returns data, and every rule can be evaluated."""
     watched.assert_firing(*wrong)
 
     def empty() -> set[str]:
@@ -137,7 +138,7 @@ def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Label
 def test_what_a_role_serves_is_well_formed_and_names_nobody(
     watched: Watched, wrong: Sequence[tuple[str, Labels]], promtool: Path
 ) -> None:
-    """The real text of every role, by Prometheus' own check; no label has a person, a record or an id."""
+    """Prometheus' own check accepts every role's metrics, and no label has a person, a record or an id."""
     for role in ROLES:
         text = watched.metrics(role)
         checked = subprocess.run(
@@ -156,7 +157,7 @@ def test_what_a_role_serves_is_well_formed_and_names_nobody(
 def test_what_is_wrong_with_data_is_seen_and_mended(
     watched: Watched, wrong: Sequence[tuple[str, Labels]]
 ) -> None:
-    """The printer answers, requests are handed over, the ticket ends, dead letters are discarded."""
+    """Each alert clears once the printer answers, requests are handed over and dead letters discarded."""
     running = watched.running
     watched.assert_firing(*wrong)
 
@@ -177,7 +178,7 @@ def test_what_is_wrong_with_data_is_seen_and_mended(
 
 
 def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
-    """A recorder that is away, and whose unread messages are lost meanwhile."""
+    """A recorder is stopped, and messages that it had not read are lost meanwhile."""
     running = watched.running
     running.end("recorder", kill=True)
     watched.publish(*(order(number, NOW) for number in range(100, 140)), wait=False)
@@ -202,8 +203,10 @@ def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
 
 
 def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
-    """A paused tagger lags and blinds the deleter; an order of 2022 comes live, and waits until it is
-    released; a paused deleter leaves unclaimed what is due.
+    """Alerts show work that a pause or a missing release delays.
+
+    A paused tagger lags and stops the deleter's claims; an order of 2022 arrives live, and waits until
+    it is released; a paused deleter leaves unclaimed what is due.
     """
     running = watched.running
     assert running.run("pause", "tagger", "--reason", "a look at it").returncode == 0
@@ -233,7 +236,7 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
 
 
 def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
-    """The database's goes back five seconds: nothing is commanded until it is right again."""
+    """The database's clock goes back five seconds, and nothing is commanded until it is right again."""
     database = watched.running.query("SELECT current_database()")[0][0]
     watched.running.execute(
         "CREATE SCHEMA wrong",
@@ -251,7 +254,7 @@ def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
 
 @pytest.mark.chaos
 def test_a_killed_broker_is_seen_and_silence_is_too(watched: Watched) -> None:
-    """Every role runs and does nothing; then, for as long as nobody publishes, nothing is tagged."""
+    """Every role runs without any work; and while no service publishes, nothing is tagged."""
     watched.broker.kill()
     away = [("TermijnRoleNotReady", {"role": role}) for role in ROLES]
     watched.assert_firing(*away, seconds=90)
@@ -263,7 +266,7 @@ def test_a_killed_broker_is_seen_and_silence_is_too(watched: Watched) -> None:
 
 
 def junk(broker: KafkaBroker, *topics: str) -> None:
-    """Messages that nobody can read."""
+    """Return messages that no role can read."""
     producer = Producer({"bootstrap.servers": broker.bootstrap})
     for topic in topics:
         producer.produce(topic, key=b"somebody", value=b"junk")

@@ -1,6 +1,6 @@
-"""Faults in what is proven: answers that cannot be right, keys, policies and the evidence itself.
+"""Alerts on proof: contradictory acknowledgements, keys, policies and the evidence itself.
 
-As in `test_alerts`: a real Prometheus sees each, the runbook mends it, and it is seen to clear.
+As in `test_alerts`: a real Prometheus sees each fault, the runbook fixes it, and the alert clears.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CODEC = Codec(load())
 
 
 def left(name: str) -> list[dict[str, object]]:
-    """A customer who left so long ago that all of R1 is over."""
+    """Return a customer who left so long ago that the whole term of R1 is over."""
     return [
         business_event(f"{what}-{name}", f"customers.customer-{what}", at, customer_id=name)
         for what, at in (
@@ -36,7 +36,7 @@ def left(name: str) -> list[dict[str, object]]:
 
 
 def answer(running: Running, action: str, status: str, **counts: int) -> None:
-    """The printer's own answer, by hand, to the command of this action that it has got."""
+    """Send the printer's acknowledgement, made by hand, of its command with this action."""
     query = f"system = '{SYSTEM}' AND action = '{action}' AND state = 'sent'"
     running.until(f"the {action} is out", lambda: running.count("command", query) > 0)
     rows = running.query(f"SELECT command_id, attempt FROM command WHERE {query} LIMIT 1")
@@ -68,7 +68,7 @@ def _answer(
 
 @contextmanager
 def nothing_sealed(running: Running) -> Iterator[threading.Event]:
-    """Somebody else holds the end of the chain until the event is set, or the block ends."""
+    """Lock the end of the evidence's chain from outside until the event is set, or the block ends."""
     enough, held = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -88,7 +88,7 @@ def nothing_sealed(running: Running) -> Iterator[threading.Event]:
 
 
 def test_faults_in_what_is_proven_are_seen_and_mended(watched: Watched) -> None:
-    """One after the other, while nothing is sealed: that alone takes longer to be seen."""
+    """The faults follow each other while nothing is sealed, since that alert alone takes longer."""
     running = watched.running
     running.start("sample-systems", options=("--silent", SYSTEM))
     watched.publish(*left("C9"))
@@ -105,7 +105,7 @@ def test_faults_in_what_is_proven_are_seen_and_mended(watched: Watched) -> None:
 
 
 def answers_that_cannot_be_right(watched: Watched) -> None:
-    """The printer holds nothing of what the ledger knows, and then it does."""
+    """The printer reports that it has no data that the ledger knows of, and then that it has."""
     answer(watched.running, "erase", "nothing_held")
     watched.assert_firing(("TermijnSuspiciousAnswer", {"system": SYSTEM}))
     answer(watched.running, "verify", "done", rows=1)
@@ -116,7 +116,7 @@ def answers_that_cannot_be_right(watched: Watched) -> None:
 
 
 def a_system_without_keys(watched: Watched) -> None:
-    """Its public keys are lost; it sends them once more."""
+    """The public keys of a system are lost, and the system sends them again."""
     keys = KeyDirectory(path=watched.running.data / "keys")
     lost = keys.system(SYSTEM).path
     kept = watched.running.directory / "printer.jwks"
@@ -127,7 +127,7 @@ def a_system_without_keys(watched: Watched) -> None:
 
 
 def a_role_that_does_not_verify(watched: Watched) -> None:
-    """Somebody has set TERMIJN_SIGNING to off."""
+    """A role is started with TERMIJN_SIGNING off."""
     watched.running.setting("TERMIJN_SIGNING", "off")
     watched.running.end("acknowledgements")
     watched.running.start("acknowledgements")
@@ -139,7 +139,7 @@ def a_role_that_does_not_verify(watched: Watched) -> None:
 
 
 def a_policy_that_not_all_roles_have(watched: Watched) -> None:
-    """A new version reaches the tagger first; it is activated, and the others are started with it."""
+    """The tagger starts with a new version, which is then activated, and the other roles follow."""
     running = watched.running
     file = running.directory / "policy.yaml"
     text = file.read_text("utf-8")
@@ -156,7 +156,7 @@ def a_policy_that_not_all_roles_have(watched: Watched) -> None:
 
 
 def a_changed_link(watched: Watched) -> None:
-    """Somebody changes an entry in the database, and puts it back."""
+    """An entry of the evidence is changed in the database, and restored."""
     running = watched.running
     [(number, entry)] = running.query(
         "SELECT number, entry FROM evidence ORDER BY number DESC LIMIT 1"

@@ -1,4 +1,4 @@
-"""A live event with an old time erases nothing before a person has looked, whoever published it."""
+"""A live event with an old time leads to no erasure before a person has checked it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def published(running: Running, name: str, *events: dict[str, object]) -> None:
 
 
 def told(running: Running, subject: str) -> set[tuple[str, str]]:
-    """What left about somebody: the systems with what they were told."""
+    """Return the systems and actions of the commands that were sent about a subject."""
     query = f"SELECT system, action FROM command WHERE attempt > 0 AND subject = '{subject}'"
     return {(system, action) for system, action in running.query(query)}
 
@@ -45,7 +45,7 @@ def waits(running: Running) -> dict[str, int]:
 def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
     running: Running,
 ) -> None:
-    """The prospect's objection leaves after it, so that the old order had its turn."""
+    """A later objection's commands leave first, which shows that the old order was not merely slow."""
     running.start(*ROLES)
     published(running, "forged", FORGED)
     published(

@@ -1,4 +1,4 @@
-"""Each role under a login of its own, which may do only what that role has to: all of it works."""
+"""Each role works with a database login of its own, which has only the rights that the role needs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ASKED = (
 def apart(
     fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
 ) -> Iterator[Running]:
-    """Processes that reach one ledger by six logins; a seventh has migrated it."""
+    """Processes that reach one ledger by six logins; a seventh login has migrated it."""
     url = postgres()
     made = Running(tmp_path, fresh_kafka.bootstrap, url)
     migrated = made.run("ledger", "migrate")
@@ -56,7 +56,7 @@ def apart(
 
 @pytest.mark.timeout(900)
 def test_from_order_to_proven_erasure_with_a_login_each(apart: Running) -> None:
-    """No role is refused anything that it needs, and each really came as itself."""
+    """No role lacks a right that it needs, and each connects with its own login."""
     apart.start(*ROLES, "sample-systems")
     done = apart.history(write_events(apart.directory / "e.jsonl", EVENTS))
     assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ def test_from_order_to_proven_erasure_with_a_login_each(apart: Running) -> None:
 
 
 def test_no_login_may_do_anothers_work(apart: Running) -> None:
-    """By its own connection, and as whatever it may become: an operator's order by the tagger's login."""
+    """The tagger's login cannot give an operator's order, directly or by changing its role."""
     apart.own["run"] = apart.own["tagger"]
     refused = apart.run("resume", "deleter", "--reason", "forged")
     assert refused.returncode == 1

@@ -1,4 +1,4 @@
-"""Parked events on real Kafka and PostgreSQL: what they could forbid waits, and none counts as recorded."""
+"""Parked events on real Kafka and PostgreSQL block what they could forbid, and are not recorded."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FEEDBACK = "website.feedback-given"
 
 
 def garbage(running: Running) -> None:
-    """Put what nobody can read on the topic of holds."""
+    """Publish a message that no role can read on the topic of legal holds."""
     message = OutgoingMessage(topic=HOLDS, key=b"k", value=b"\xff no Avro")
     KafkaClient(running.bootstrap).open_producer().send([message])
 
 
 def kept_back(running: Running) -> list[tuple[str, int]]:
-    """What the status says of it."""
+    """Return what the status reports as blocked by it."""
     what = "parked events that keep erasures back"
     return [
         (row["which"], row["value"]) for row in running.run_json("status") if row["what"] == what
@@ -30,7 +30,7 @@ def kept_back(running: Running) -> list[tuple[str, int]]:
 def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_it(
     running: Running,
 ) -> None:
-    """It lies there before what is due comes; a named operator discards it, and all leaves."""
+    """It is parked before anything is due; once a named operator discards it, every erasure leaves."""
     running.start(*ROLES, "sample-systems")
     events = [
         business_event("f1", FEEDBACK, OLD, feedback_id="f1", visitor_id="1"),
@@ -56,7 +56,7 @@ def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_i
 
 
 def test_publishing_fails_where_something_was_parked_instead(running: Running) -> None:
-    """All of it was read, and one of the two is not recorded."""
+    """Both events were read, but one is parked, so that `publish --wait` must not report success."""
     running.start("tagger", "recorder")
     first = business_event("f1", FEEDBACK, "2026-03-15T13:00:00Z", feedback_id="f1", visitor_id="1")
     good = write_events(running.directory / "good.jsonl", [first])

@@ -1,4 +1,4 @@
-"""The ledger forgets, with every role a process of its own on real Kafka and PostgreSQL."""
+"""The ledger purges a person's data, with every role a process on real Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def running(
 
 
 def test_the_ledger_forgets_and_still_judges_as_before(running: Running) -> None:
-    """No table names the customer; an event that comes again, and a late one, find what they must."""
+    """No table names the customer, and a repeated event and a late one are still decided correctly."""
     publish(running, *GONE, STAYS)
     proven = "action = 'erase' AND (state = 'erased' OR system = 'psp' AND state = 'acknowledged')"
     running.until("all is proven", lambda: running.count("command", proven) == 6)
@@ -71,7 +71,7 @@ def publish(running: Running, *events: dict[str, object]) -> None:
 
 
 def named(running: Running, name: str) -> bool:
-    """Whether any row of any table names somebody."""
+    """Return whether any row of any table contains a text."""
     return any(
         running.count(table.name, f"\"{table.name}\"::text LIKE '%{name}%'")
         for table in tables.metadata.sorted_tables

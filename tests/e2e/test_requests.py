@@ -1,7 +1,7 @@
-"""Every right of a data subject on real Kafka and PostgreSQL, with systems that answer in their ways.
+"""Every right of a data subject on real Kafka and PostgreSQL, with systems of different behaviour.
 
-The PSP answers late, the lease partner only when it is told again, the credit agency refuses, and the
-printer never answers.
+The PSP acknowledges late, the lease partner only a repeated command, the credit agency refuses, and the
+printer never acknowledges.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def requests(running: Running) -> dict[str, dict[str, Any]]:
 
 
 def answered(running: Running) -> dict[str, dict[str, Any]]:
-    """What Termijn has answered, by subject."""
+    """Return Termijn's answers, by subject."""
     rows = running.query("SELECT subject, event_type, data FROM answer")
     return {
         subject: {"type": event_type.removeprefix("privacy."), **json.loads(data)}
@@ -94,7 +94,7 @@ def answered(running: Running) -> dict[str, dict[str, Any]]:
 
 
 def deliver(running: Running, subject: str, name: str, *options: str) -> Path:
-    """The directory to which a package was handed over."""
+    """Hand a package over, and return its directory."""
     directory = running.directory / name
     done = running.run(
         *("requests", "deliver", subject, f"Q-{subject}", "--to", str(directory), *options)
@@ -104,7 +104,7 @@ def deliver(running: Running, subject: str, name: str, *options: str) -> Path:
 
 
 def in_ledger(running: Running, text: str) -> list[str]:
-    """The tables in which a text stands in clear."""
+    """Return the tables that contain a text unencrypted."""
     tables = [
         name
         for (name,) in running.query(
@@ -117,7 +117,7 @@ def in_ledger(running: Running, text: str) -> list[str]:
 
 
 def until_answered(running: Running, subject: str) -> dict[str, Any]:
-    """The answer to a subject's request, once there is one."""
+    """Wait for the answer to a subject's request."""
     running.until(f"{subject} is answered", lambda: subject in answered(running), 90)
     return answered(running)[subject]
 
@@ -137,7 +137,7 @@ def running(
     modules_broker: KafkaBroker,
     postgres: Callable[[], str],
 ) -> Iterator[Running]:
-    """All roles and simulated systems, a silent printer among them, with every kind of request recorded."""
+    """All roles and simulated systems, among them a silent printer, with every kind of request recorded."""
     running = Running(tmp_path_factory.mktemp("requests"), modules_broker.bootstrap, postgres())
     events = [
         *(order(f"K{number}") for number in range(1, 6)),
@@ -178,7 +178,7 @@ def running(
 
 
 def test_erasure_names_what_is_erased_and_what_is_kept(running: Running) -> None:
-    """The books are kept by law, so the answer is partly granted."""
+    """The law requires the books, so the request is only partly granted."""
     answer = until_answered(running, "consumer:K2")
     assert (answer["type"], answer["outcome"]) == ("request-answered", "partly")
     assert set(answer["done"]) >= {"orders", "psp", "research"}
@@ -197,14 +197,14 @@ def test_rectification_reaches_every_system(running: Running) -> None:
 
 
 def test_a_request_without_identity_is_refused(running: Running) -> None:
-    """It was received two months ago, and the identity was never verified (GDPR 12(6))."""
+    """The request is two months old, and the identity was never verified (GDPR 12(6))."""
     answer = until_answered(running, "consumer:K5")
     assert (answer["type"], answer.get("outcome")) == ("request-refused", None)
     assert requests(running)["consumer:K5"]["state"] == "refused"
 
 
 def test_access_is_handed_over_and_its_key_destroyed(running: Running) -> None:
-    """Until then, nothing that the systems disclosed is in the ledger in clear."""
+    """Until then, no data that the systems disclosed is unencrypted in the ledger."""
     until_ready(running, "consumer:K1")
     assert in_ledger(running, "CANARY") == []
     package = deliver(running, "consumer:K1", "package")
@@ -227,7 +227,7 @@ def test_portability_hands_over_what_the_person_gave(running: Running) -> None:
 
 
 def test_restriction_is_lifted_in_every_system(running: Running) -> None:
-    """The event that lifts it may come at any time (GDPR 18(3))."""
+    """The event that lifts it may arrive at any time (GDPR 18(3))."""
     answer = until_answered(running, "consumer:K4")
     assert (answer["type"], answer["outcome"]) == ("request-answered", "granted")
     free = business_event(
@@ -281,7 +281,7 @@ def test_access_names_the_systems_that_refuse_or_are_silent(running: Running) ->
 
 
 def test_each_answer_is_published_once(running: Running) -> None:
-    """An answer is an event like any other, and is recorded as one."""
+    """An answer is an ordinary event, and is recorded as one."""
     for subject in ("consumer:K2", "consumer:K3", "consumer:K4", "consumer:K5"):
         until_answered(running, subject)
     running.until(

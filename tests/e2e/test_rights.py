@@ -1,4 +1,4 @@
-"""Rights and holds on real Kafka and PostgreSQL, every role a process, with simulated systems."""
+"""Rights and legal holds on real Kafka and PostgreSQL, every role a process, with simulated systems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Event = Mapping[str, Any]
 
 
 def order(number: int, consumer: str) -> Event:
-    """An order of which nothing is due for years."""
+    """Return an order of which nothing is due for years."""
     return business_event(
         f"order-{number}",
         "orders.order-placed",
@@ -35,18 +35,18 @@ def published(running: Running, name: str, *events: Event) -> None:
 
 
 def held(running: Running, system: str) -> set[str]:
-    """The events whose data a simulated system really holds."""
+    """Return the events whose data a simulated system really has."""
     with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
         return {one for (one,) in store.execute("SELECT id FROM held").fetchall()}
 
 
 def actions(running: Running) -> set[tuple[str, str]]:
-    """What each system was told to do; checks do nothing."""
+    """Return the actions that each system was commanded to do, verifications left out."""
     return set(running.query("SELECT system, action FROM command WHERE action <> 'verify'"))
 
 
 def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(running: Running) -> None:
-    """K1 asks for erasure under a hold: nothing leaves before its release, and the books stay."""
+    """K1 requests erasure under a hold: nothing leaves before its release, and the books are kept."""
     running.start(*ROLES, "sample-systems")
     published(
         running,
@@ -122,7 +122,7 @@ def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(runnin
 
 
 def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -> None:
-    """No system answers yet: the erasures are recalled, and leave anew once the hold is released."""
+    """The unacknowledged erasures are recalled, and commanded again once the hold is released."""
     running.start(*ROLES)
     asked = (
         order(1, "K1"),

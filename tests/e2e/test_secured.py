@@ -1,4 +1,4 @@
-"""Over TLS, with a user for each process and the rules that Strimzi's users are written from."""
+"""Kafka over TLS, with a user for each process and the rules from which Strimzi's users are made."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ORDER = {"customer_id": "C1", "amount": "12.50", "payment": {"method": "ideal"}}
 
 
 class Secured(Running):
-    """A deployment in which nobody reaches the bus without a user of its own."""
+    """A deployment in which every process reaches the bus as a user of its own."""
 
     def __init__(self, directory: Path, broker: SecuredBroker, ledger_url: str) -> None:
         super().__init__(
@@ -54,17 +54,17 @@ class Secured(Running):
             self.own[role] = self.login(f"termijn-{role}")
 
     def login(self, user: str, password: str | None = None) -> dict[str, str]:
-        """The settings of a user, whose password is in a file."""
+        """Return the settings of a user, whose password is in a file."""
         file = self.directory / f"{user}.password"
         file.write_text(self.passwords[user] if password is None else password, "utf-8")
         return {"KAFKA_SASL_USERNAME": user, "KAFKA_SASL_PASSWORD_FILE": str(file)}
 
     def runs_as(self, user: str, password: str | None = None) -> None:
-        """As whom commands are run from now on."""
+        """Set the user as which commands are run from now on."""
         self.own["run"] = self.login(user, password)
 
     def security(self, user: str) -> Security:
-        """How a user reaches the bus."""
+        """Return how a user connects to the bus."""
         return Security(
             protocol="SASL_SSL",
             ca_file=self.broker.ca_file,
@@ -94,7 +94,7 @@ def secured(
 
 
 def agent_of_orders(secured: Secured, letters: Path) -> str:
-    """The file of the agent beside the order platform, whose keys are trusted."""
+    """The configuration of the agent beside the order platform, whose keys are trusted."""
     keys = secured.data / "keys"
     for arguments in (("make", "orders"), ("trust", "orders", str(keys / "orders.jwks"))):
         done = secured.run("keys", *arguments)
@@ -119,7 +119,7 @@ def agent_of_orders(secured: Secured, letters: Path) -> str:
 
 
 def watched(port: int) -> int | None:
-    """How many answers of the order platform the watch has seen."""
+    """Return how many acknowledgements of the order platform the watch has seen."""
     try:
         with urllib.request.urlopen(
             f"http://127.0.0.1:{port}/systems/orders", timeout=60
@@ -131,7 +131,7 @@ def watched(port: int) -> int | None:
 
 
 def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: Secured) -> None:
-    """Placed in 2020, due since 2022: through every role and an agent, and the watch sees both answers."""
+    """The order of 2020 passes every role and an agent, and the watch sees both acknowledgements."""
     letters = secured.directory / "letters"
     path = agent_of_orders(secured, letters)
     secured.own["agent"] = {"LETTERS": str(letters)}
@@ -167,7 +167,7 @@ def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: S
 
 
 def test_a_publisher_cannot_command(secured: Secured) -> None:
-    """Not even unsigned commands, which agents would park, get onto the bus."""
+    """Not even unsigned commands, which agents would park, reach the bus."""
     bus = KafkaClient(secured.bootstrap, security=secured.security("termijn-publisher"))
     message = OutgoingMessage(topic=command_topic("crm").name, key=b"customer:C1", value=b"erase")
     with pytest.raises(DeliveryFailed, match="uthorization failed"):
@@ -175,7 +175,7 @@ def test_a_publisher_cannot_command(secured: Secured) -> None:
 
 
 def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None:
-    """Its name is the user's; one that another authority vouched for is refused, with its setting."""
+    """The user is the certificate's name; another authority's certificate is refused with the setting."""
     broker, name = secured.broker, "CN=termijn-agent-crm"
     [use] = [one for one in deployment_access(load(), "termijn") if f"CN={one.user}" == name]
     broker.allows(name, use.acl_entries)
@@ -199,7 +199,7 @@ def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None
 
 
 def test_a_wrong_password_is_one_line_that_names_its_setting(secured: Secured) -> None:
-    """Nobody waits for a user that will never be let in, and the password is not repeated."""
+    """A role with a wrong password ends at once, and does not log the password."""
     secured.runs_as("termijn-publisher", "mistaken")
     done = secured.run("publish", str(write_events(secured.directory / "none.jsonl", [])))
     assert done.returncode == 1
@@ -210,7 +210,7 @@ def test_a_wrong_password_is_one_line_that_names_its_setting(secured: Secured) -
 
 
 def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) -> None:
-    """It ends, and makes nothing."""
+    """The role ends, and creates nothing."""
     secured.own["recorder"] = secured.login("termijn-publisher")
     secured.start("recorder")
     process = secured.processes.pop("recorder")
@@ -222,7 +222,7 @@ def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) ->
 
 
 def planted(secured: Secured) -> list[dict[str, str]]:
-    """What the doctor finds wrong with the bus."""
+    """Return the faults that the doctor finds on the bus."""
     done = secured.run("doctor", "--json", "--faults")
     found = [json.loads(line) for line in done.stdout.splitlines()]
     ours = ("settings", "tls", "certificates", "broker", "credentials", "topics", "acls")
@@ -230,13 +230,13 @@ def planted(secured: Secured) -> list[dict[str, str]]:
 
 
 def test_the_doctor_finds_no_fault_with_the_rules_as_they_are_written(secured: Secured) -> None:
-    """As the operator, who sees them; users of systems that do not run here are warnings only."""
+    """The operator may read all rules; users of systems that do not run here are only warnings."""
     secured.runs_as("termijn-operator")
     assert planted(secured) == []
 
 
 def test_the_doctor_names_a_missing_right(secured: Secured) -> None:
-    """The operator learns what a role lacks, and the role itself does; with the rule it is well again."""
+    """The operator and the role itself report the missing right, and with the rule the fault clears."""
     rights = [
         AclEntry(kind="group", name="termijn-recorder", operation="Read"),
         AclEntry(kind="topic", name="retention.tagged.v1", operation="Read"),
@@ -257,7 +257,7 @@ def test_the_doctor_names_a_missing_right(secured: Secured) -> None:
 
 
 def test_the_doctor_names_wrong_credentials_and_what_is_missing(secured: Secured) -> None:
-    """One fault each, with the setting."""
+    """Each is one fault that names the setting."""
     secured.runs_as("termijn-operator", "mistaken")
     [refused] = planted(secured)
     assert (refused["check"], refused["what"]) == (

@@ -1,4 +1,4 @@
-"""An order on a real Kafka, shredded by the agents of the log: no earlier copy gives it away."""
+"""An order on a real Kafka is crypto-shredded by agents: earlier copies of the log are unreadable too."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def encrypting(
 
 
 def agent(running: Running, system: str, vault_url: str) -> str:
-    """The file of the agent of one group; its keys are trusted."""
+    """The configuration of the agent of one group; its keys are trusted."""
     keys = running.data / "keys"
     for arguments in (("make", system), ("trust", system, str(keys / f"{system}.jwks"))):
         done = running.run("keys", *arguments)
@@ -74,7 +74,7 @@ def agent(running: Running, system: str, vault_url: str) -> str:
 
 
 def values(bootstrap: str) -> list[dict[str, Any]]:
-    """Every order of a broker, decoded, by its number."""
+    """Return every order of a broker, decoded, by its number."""
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "log_level": 0})
     reader.assign([TopicPartition(TOPIC.name, n, 0) for n in range(TOPIC.partitions)])
     found: list[dict[str, Any]] = []
@@ -89,18 +89,18 @@ def values(bootstrap: str) -> list[dict[str, Any]]:
 
 
 def read(vault: Vault, value: dict[str, Any]) -> dict[str, Any]:
-    """One of them as a reader of the vault gets it."""
+    """Return one order as a reader with access to the vault gets it."""
     return vault.reveal(replace(order(), data=value))
 
 
 def rows(vault: Vault) -> list[dict[str, Any]]:
-    """A dump of the vault."""
+    """Return a dump of the vault."""
     with vault.keys.database.transaction() as connection:
         return [dict(row) for row in connection.execute(select(data_key)).mappings()]
 
 
 def restored(dump: list[dict[str, Any]], masters: Path) -> Vault:
-    """A vault from a dump."""
+    """Return a vault restored from a dump."""
     vault = Vault("sqlite://", masters)
     with vault.keys.database.transaction() as connection:
         connection.execute(insert(data_key), dump)
@@ -108,12 +108,12 @@ def restored(dump: list[dict[str, Any]], masters: Path) -> Vault:
 
 
 def segments(directory: Path) -> bytes:
-    """Every byte of every segment."""
+    """Return every byte of every segment."""
     return b"".join(one.read_bytes() for one in directory.glob("*/*.log"))
 
 
 def published(running: Running) -> None:
-    """Two orders, recorded; nothing is commanded yet."""
+    """Publish two orders and wait until they are recorded; nothing is commanded yet."""
     running.start("tagger", "recorder")
     events = [
         order("O1", time=OLD, placed_through=SEEN),
@@ -125,7 +125,7 @@ def published(running: Running) -> None:
 
 
 def shredded(running: Running) -> None:
-    """The deleter and an agent for each group work until what is due is proven."""
+    """Run the deleter and an agent for each group until everything due is proven."""
     running.start("deleter", "acknowledgements")
     running.until("the deleter has keys", (running.data / "keys" / "deleter.jwks").exists)
     for system in ("bus", "bus-books"):
@@ -143,7 +143,7 @@ def shredded(running: Running) -> None:
 
 
 def broker_of(backup: Path, directory: Path) -> KafkaBroker:
-    """A broker that is restored from a backup of another's directory."""
+    """Yield a broker restored from a backup of another broker's directory."""
     directory.mkdir()
     made = KafkaBroker(directory)
     shutil.rmtree(directory / "data")
@@ -155,7 +155,7 @@ def broker_of(backup: Path, directory: Path) -> KafkaBroker:
 def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
     encrypting: Running, kafka_broker: KafkaBroker, tmp_path: Path
 ) -> None:
-    """Of an order of 2020 the two-year data is gone and the seven-year data stands; 2026's is whole."""
+    """The order of 2020 loses its two-year data and keeps its seven-year data; that of 2026 is complete."""
     published(encrypting)
     masters = encrypting.data / "master-keys"
     vault = Vault(encrypting.environment("TERMIJN_VAULT_URL"), masters)

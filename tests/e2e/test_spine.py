@@ -63,13 +63,13 @@ _TOLD = "SELECT system FROM command WHERE attempt > 0 AND action <> 'verify'"
 
 
 def held(running: Running, system: str) -> set[tuple[str, str]]:
-    """The events and subjects whose data a simulated system really holds."""
+    """Return the events and subjects whose data a simulated system really has."""
     with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
         return set(store.execute("SELECT id, subject FROM held").fetchall())
 
 
 def test_what_is_due_is_gone_and_what_is_not_is_there(running: Running) -> None:
-    """The terms of order-1 (D4, 2022) and of contact P1 (R2) are over; all else has to be kept."""
+    """The terms of order-1 (D4, 2022) and of contact P1 (R2) are over; everything else must be kept."""
     running.start(*ROLES, "sample-systems")
     done = running.history(write_events(running.directory / "e.jsonl", EVENTS))
     assert done.returncode == 0, done.stderr
@@ -100,7 +100,7 @@ def test_what_is_due_is_gone_and_what_is_not_is_there(running: Running) -> None:
 
 
 def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaCluster) -> None:
-    """Unsigned, or signed by a system that it does not come from; the real answers still count."""
+    """An unsigned or wrongly signed acknowledgement is not believed, and the real one still counts."""
     running.start(*ROLES)
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0
@@ -144,7 +144,7 @@ def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaClus
 
 
 def test_commands_are_signed_for_their_topic(running: Running, fresh_kafka: KafkaCluster) -> None:
-    """What is on the bus verifies by the public keys alone, and as another topic's does not."""
+    """Public keys alone verify a command on its own topic, and refuse it on another topic."""
     running.start(*ROLES)
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0
@@ -166,7 +166,7 @@ def test_commands_are_signed_for_their_topic(running: Running, fresh_kafka: Kafk
 
 
 def test_every_sample_event_is_recorded_once(running: Running) -> None:
-    """Events over all processes, published twice over, and nothing is parked."""
+    """Events of all processes, published twice, are each recorded once, and nothing is parked."""
     events = list(sample_events(load_policy(), datetime.now(UTC), seed=5, companies=20))
     file = write_events(running.directory / "e.jsonl", [*events, *events[::7]])
     running.start("tagger", "recorder")
@@ -178,7 +178,7 @@ def test_every_sample_event_is_recorded_once(running: Running) -> None:
 def test_a_client_that_is_not_ours_reads_the_commands(
     running: Running, fresh_kafka: KafkaCluster, kcat: Path
 ) -> None:
-    """kcat sees the subject as key, our framing, and the headers that schemas/README.md names."""
+    """kcat sees the subject as key, Termijn's framing, and the headers that schemas/README.md names."""
     running.start(*ROLES, "sample-systems")
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0
@@ -226,7 +226,7 @@ def test_a_client_that_is_not_ours_reads_the_commands(
 
 
 def test_an_import_waits_for_its_release(running: Running) -> None:
-    """History is recorded and forecast; nothing leaves before a named operator lets it."""
+    """History is recorded and forecast, but nothing leaves before a named operator releases it."""
     running.start(*ROLES, "sample-systems")
     file = write_events(running.directory / "e.jsonl", EVENTS)
     done = running.run("publish", "--backfill", "--name", "history", str(file))
@@ -249,7 +249,7 @@ def test_an_import_waits_for_its_release(running: Running) -> None:
 def test_the_cap_stops_the_deleter_until_it_is_resumed(
     fresh_kafka: KafkaCluster, postgres: object, tmp_path: Path
 ) -> None:
-    """Two commands an hour: the other two wait for an operator."""
+    """With two commands an hour, the other two wait for an operator."""
     assert callable(postgres)
     running = Running(tmp_path, fresh_kafka.bootstrap, postgres(), TERMIJN_COMMANDS_PER_HOUR="2")
     try:
@@ -270,7 +270,7 @@ def test_the_cap_stops_the_deleter_until_it_is_resumed(
 
 @pytest.mark.parametrize("silent", ["tagger", "recorder"])
 def test_nothing_is_claimed_while_an_event_lies_unread(running: Running, silent: str) -> None:
-    """A reinstatement on the bus must not be overtaken: without sight the deleter waits."""
+    """An unread reinstatement must not be overtaken, so the deleter waits until it has caught up."""
     others = [role for role in ROLES if role != silent]
     ended = [
         business_event(

@@ -1,4 +1,4 @@
-"""Two traces: an event's way in, and a command's way out and back; told to a collector over HTTP."""
+"""Two traces, an event's way in and a command's way out and back, exported to a collector over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CANARY = "O1-canary"
 
 
 class Collector:
-    """A collector of spans, as OTLP over HTTP has it."""
+    """A collector of spans by OTLP over HTTP."""
 
     def __init__(self) -> None:
         self.spans: list[tuple[str, Any]] = []
@@ -48,7 +48,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, format: str, *arguments: Any) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -58,7 +58,7 @@ class Collector:
         return f"http://127.0.0.1:{self.server.server_port}/v1/traces"
 
     def of(self, trace_id: str) -> list[tuple[str, str, str]]:
-        """Service, name and parent of the spans of one trace, in the order of their beginning."""
+        """Return service, name and parent of the spans of one trace, in the order of their start."""
         found = [one for one in self.spans if one[1].trace_id.hex() == trace_id]
         found.sort(key=lambda one: one[1].start_time_unix_nano)
         return [(service, span.name, span.parent_span_id.hex()) for service, span in found]
@@ -75,7 +75,7 @@ def collector() -> Iterator[Collector]:
 def test_an_event_and_a_command_can_be_followed(
     running: Running, collector: Collector, tmp_path: Path
 ) -> None:
-    """What is done for a command is in one trace, in whatever process; no span names a person."""
+    """All processing of a command is in one trace, whichever process does it; no span names a person."""
     letters = running.directory / "letters"
     running.setting("LETTERS", str(letters))
     running.setting("TERMIJN_TRACING", collector.url)

@@ -1,4 +1,4 @@
-"""A running Termijn with a Prometheus that scrapes it, and the runbooks that mend it."""
+"""A running Termijn with a Prometheus that scrapes it, and the runbooks that fix its faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Labels = Mapping[str, str]
 
 @dataclass(slots=True, kw_only=True)
 class Watched:
-    """The roles on one Kafka and one PostgreSQL, seen by one Prometheus."""
+    """The roles on one Kafka and one PostgreSQL, scraped by one Prometheus."""
 
     running: Running
     broker: KafkaBroker
@@ -38,7 +38,7 @@ class Watched:
     _published: int = field(default=0)
 
     def begin(self) -> None:
-        """Start all roles and the watch, and Prometheus with the rules, hastened."""
+        """Start all roles and the watch, and Prometheus with faster rules."""
         started = (*ROLES, "watch")
         scraped = (*started, "agent")
         self.running.ports = dict(zip(scraped, free_ports(len(scraped)), strict=True))
@@ -46,7 +46,7 @@ class Watched:
         self.running.start(*started)
 
     def begin_agent(self, system: str) -> None:
-        """Start the agent of a system that cannot be asked: its hook ends with an error."""
+        """Start the agent of an unreachable system: its hook ends with an error."""
         keys = self.running.data / "keys"
         self.running.until("the deleter has keys", (keys / "deleter.jwks").exists)
         for arguments in (("make", system), ("trust", system, str(keys / f"{system}.jwks"))):
@@ -66,7 +66,7 @@ class Watched:
         self.running.start("agent", options=("--config", str(path)))
 
     def publish(self, *events: Mapping[str, Any], wait: bool = True) -> None:
-        """Publish events as history, recorded and released; or live, and wait for nothing."""
+        """Publish events as history, recorded and released; or live, without waiting."""
         self._published += 1
         path = self.running.directory / f"{self._published}.jsonl"
         file = write_events(path, events)
@@ -74,22 +74,22 @@ class Watched:
         assert done.returncode == 0, done.stderr
 
     def fires(self, name: str, **labels: str) -> bool:
-        """Whether an alert fires, with these labels among its own."""
+        """Return whether an alert fires with at least these labels."""
         wanted = {"alertname": name, **labels}
         return any(wanted.items() <= one.items() for one in self.prometheus.firing())
 
     def assert_firing(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
-        """Wait until all of these fire."""
+        """Wait until all of these alerts fire."""
         missing = lambda: [one for one in alerts if not self.fires(one[0], **one[1])]  # noqa: E731
         self._until("fires", missing, seconds)
 
     def assert_cleared(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
-        """Wait until none of these fires."""
+        """Wait until none of these alerts fires."""
         still = lambda: [one for one in alerts if self.fires(one[0], **one[1])]  # noqa: E731
         self._until("clears", still, seconds)
 
     def fix(self, alert: str, **words: str) -> None:
-        """Do what the alert's runbook says, with its words in capitals filled in."""
+        """Run the commands of the alert's runbook, with its words in capitals filled in."""
         for line in commands(alert):
             filled = re.sub(
                 r"\b[A-Z]+\b", lambda word: shlex.quote(words.get(word[0], word[0])), line
@@ -102,7 +102,7 @@ class Watched:
             assert done.returncode == 0, f"{filled}: {done.stderr}"
 
     def metrics(self, role: str) -> str:
-        """What a role serves, as Prometheus gets it."""
+        """Return the metrics of a role, as Prometheus gets them."""
         with urlopen(f"http://127.0.0.1:{self.running.ports[role]}/metrics") as answer:
             text: str = answer.read().decode()
         return text
@@ -120,7 +120,7 @@ class Watched:
 
 
 def commands(alert: str) -> list[str]:
-    """The commands of a runbook section."""
+    """Return the commands of a runbook section."""
     section = RUNBOOKS.read_text("utf-8").split(f"\n## {alert}\n", 1)[1].split("\n## ", 1)[0]
     found = [
         line
@@ -132,7 +132,7 @@ def commands(alert: str) -> list[str]:
 
 
 def configuration(directory: Path, ports: Mapping[str, int]) -> Path:
-    """What the repository has for Prometheus, hastened, and scraping these ports every second."""
+    """Return the repository's Prometheus rules, hastened, scraping these ports every second."""
     write_files(directory, files(TimeScale(divisor=HASTEN), lag=0))
     path = directory / "prometheus" / "prometheus.yml"
     document = yaml.safe_load(path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Who commands one system and reads its answers, and that system's agent."""
+"""A controller that commands one system and reads its acknowledgements, and that system's agent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def now() -> datetime:
 
 
 class Controller:
-    """Who commands one system, and reads its answers."""
+    """Commands one system, and reads its acknowledgements."""
 
     def __init__(self, broker: EmbeddedBroker, system: str, directory: Path) -> None:
         self.system = system
@@ -50,7 +50,7 @@ class Controller:
         self.keys.create(system)
 
     def file(self, example: Path, broker: EmbeddedBroker, **adapter: Any) -> Path:
-        """The file of the example in a directory, with this broker and these settings of its adapter."""
+        """Write the example's file into a directory, with this broker and these adapter settings."""
         shutil.copytree(example, self.directory, dirs_exist_ok=True)
         document = yaml.safe_load((example / "agent.yaml").read_text("utf-8"))
         document["bus"] |= {"bootstrap_servers": broker.bootstrap, "cluster_id": broker.cluster_id}
@@ -72,7 +72,7 @@ class Controller:
         self.bus.open_producer().send(messages)
 
     def answers(self, count: int) -> Sequence[dict[str, Any]]:
-        """The first answers, in the order of their partitions."""
+        """Return the first acknowledgements, in the order of their partitions."""
         reader = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "r", "log_level": 0})
         reader.assign([TopicPartition(self.answering.name, n, 0) for n in range(4)])
         found: list[dict[str, Any]] = []
@@ -89,7 +89,7 @@ class Controller:
 
 @contextmanager
 def running(file: Path, environment: dict[str, str]) -> Iterator[None]:
-    """The agent of a file, in a thread of its own; what ends it fails the test."""
+    """Run the agent of a file in a thread of its own; an error of the agent fails the test."""
     stop, ended = Event(), list[BaseException]()
 
     def run() -> None:

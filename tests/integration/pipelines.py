@@ -1,4 +1,4 @@
-"""Pipelines of the tests: a work that keeps what it saw, and threads that run the real loop."""
+"""Handlers and observers that store what they get, and threads that run the real consumer loop."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ seen = Table(
 
 
 class Crash(BaseException):
-    """The end of a process, as far as a thread can play it."""
+    """The end of a process, as far as a thread can imitate it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class StoringHandler:
-    """The smallest work: a row for each message, in one transaction with the positions."""
+    """The smallest handler: it writes a row for each message, in one transaction with the positions."""
 
     ledger: Database
     before: Callable[[], None] = lambda: None
@@ -73,7 +73,7 @@ class StoringHandler:
 
 
 def once(error: BaseException) -> Callable[[], None]:
-    """Raises at its first call, and never again."""
+    """Return a function that raises the error at its first call only."""
     left = [error]
 
     def happen() -> None:
@@ -85,7 +85,7 @@ def once(error: BaseException) -> Callable[[], None]:
 
 @dataclass(slots=True)
 class RecordingObserver:
-    """An observer that keeps what it is told."""
+    """An observer that keeps everything that is reported to it."""
 
     again: list[str] = field(default_factory=list)
     gaps: list[OffsetGap] = field(default_factory=list)
@@ -112,7 +112,7 @@ class RecordingObserver:
 
 @dataclass(slots=True, kw_only=True)
 class RunningLoop:
-    """One pipeline in a thread of its own."""
+    """A consumer loop in a thread of its own."""
 
     observer: RecordingObserver
     stop: Event
@@ -120,7 +120,7 @@ class RunningLoop:
     ended: list[BaseException]
 
     def end(self) -> BaseException | None:
-        """Wait until it has ended by itself; with which error."""
+        """Wait until the loop has ended on its own, and return its error."""
         self.thread.join(PATIENCE_SECONDS)
         assert not self.thread.is_alive(), f"still running; {self.observer.again}"
         return self.ended[0] if self.ended else None
@@ -139,7 +139,7 @@ def running(
     topics: Sequence[str] = (TOPIC,),
     group: str = "g",
 ) -> Iterator[RunningLoop]:
-    """The loop, until the block ends or it stops by itself; an error that nobody asked for fails."""
+    """Run the loop until the block ends or the loop stops; an unexpected error fails the test."""
     observer, stop = RecordingObserver(), Event()
     pipeline = ConsumerLoop(
         role=role,
@@ -182,14 +182,14 @@ def publish(kafka: KafkaCluster, count: int, *, partition: int = 0, topic: str =
 
 
 def stored_offsets(ledger: Database, partition: int = 0) -> list[int]:
-    """The offsets of a partition that count, in the order in which they were written."""
+    """Return the offsets of a partition that were committed, in the order in which they were written."""
     query = select(seen.c.offset).where(seen.c.partition == partition).order_by(seen.c.number)
     with ledger.transaction() as connection:
         return list(connection.execute(query).scalars())
 
 
 def position(ledger: Database, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
-    """Where a role is, or -1 where it has no position."""
+    """Return a role's position, or -1 where it has none."""
     column = tables.position.c
     query = select(column.next).where(
         column.role == role, column.topic == topic, column.partition == partition
@@ -200,7 +200,7 @@ def position(ledger: Database, partition: int = 0, role: str = ROLE, topic: str 
 
 
 def until(condition: Callable[[], bool], otherwise: str = "it did not come to it") -> None:
-    """Wait for something that the roles bring about."""
+    """Wait until the roles have made a condition true."""
     patience = Patience(PATIENCE_SECONDS)
     while not condition():
         assert not patience.is_over, otherwise
@@ -208,7 +208,7 @@ def until(condition: Callable[[], bool], otherwise: str = "it did not come to it
 
 
 def accept(ledger: Database, partition: int = 0, role: str = ROLE, topic: str = TOPIC) -> int:
-    """What `termijn gaps accept` does."""
+    """Accept a gap as `termijn gaps accept` does."""
     place = (role, topic, partition)
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:
@@ -216,7 +216,7 @@ def accept(ledger: Database, partition: int = 0, role: str = ROLE, topic: str = 
 
 
 def set_pause(ledger: Database, state: pause.State, scope: str = ROLE) -> None:
-    """What `termijn pause` and `termijn resume` do."""
+    """Pause or resume a role as `termijn pause` and `termijn resume` do."""
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     with ledger.transaction() as connection:
         pause.set_pause_state(connection, scope, state, operator="Anna", reason="a test", now=at)

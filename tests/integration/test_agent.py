@@ -109,7 +109,7 @@ class Crm:
         self.sender.send(messages)
 
     def read(self) -> None:
-        """Take in what was answered; each is the CRM's own, by its signature."""
+        """Read the acknowledgements so far; each must be signed by the CRM."""
         verifier = self.controller.system_verifier("crm")
         for message in self._reader.consume(500, 0.2):
             if message.error() is None:
@@ -121,7 +121,7 @@ class Crm:
                 self.answers.append(CODEC.decode(ANSWERS, value))
 
     def until(self, commands: set[str], seconds: float = 90) -> dict[str, dict[str, Any]]:
-        """Wait for the answers of these commands; the last of each."""
+        """Wait for acknowledgements of these commands, and return the last of each."""
         patience = Patience(seconds)
         while True:
             self.read()
@@ -132,7 +132,7 @@ class Crm:
             assert self.process is None or self.process.poll() is None, self.log()
 
     def until_answered(self, commands: int) -> None:
-        """Wait until so many commands are answered."""
+        """Wait until so many commands are acknowledged."""
         while len({one["command_id"] for one in self.answers}) < commands:
             self.read()
             assert self.process is not None
@@ -188,7 +188,7 @@ def order(subject: int, number: int) -> CommandRecord:
 
 
 def erase(subject: int, number: int, **further: Any) -> Command:
-    """A command to erase one order."""
+    """Return a command to erase one order."""
     at = now()
     fields = {
         "records": (order(subject, number),),
@@ -206,7 +206,7 @@ def left(crm: Crm) -> set[str]:
 
 
 def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm) -> None:
-    """The last order of each customer stays, whoever asks for it without the right to."""
+    """The last order of each customer is kept, although senders without the right command its erasure."""
     wanted = [erase(s, n) for n in range(ORDERS - 1) for s in range(SUBJECTS)]
     stranger = Signer(lambda: Keyring((mine,)))
     mine = new_key()
@@ -245,7 +245,7 @@ def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm)
 
 
 def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
-    """What is disclosed, and what is corrected, is read by whom it is for only."""
+    """Disclosures and corrections can be read only by their recipient."""
     crm.start()
     request = jwe.new_key()
     tell = erase(1, 0, action="disclose", disclose_to=jwe.to_public(request), seq=1)

@@ -1,4 +1,4 @@
-"""The examples with a hook and a webhook, from their files, as agents on an embedded broker."""
+"""The examples with a hook and a webhook run from their files, as agents on an embedded broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 
 def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    """The verification finds nothing left; /metrics counts it, and /readyz knows both loops."""
+    """The verification finds nothing left; /metrics counts it, and /readyz includes both loops."""
     letters = tmp_path / "letters"
     letters.mkdir()
     for name in ("O1", "O2"):
@@ -48,7 +48,7 @@ def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Pa
 
 
 def test_the_mailer_tells_the_agent_later(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    """Over the callback that the file declares."""
+    """The mailer reports its result through the callback that the file declares."""
     mailer = Mailer(b"secret", slow=True)
     mailer.recipients["O1"] = "sanne@example.org"
     service = server(mailer, 0)

@@ -1,4 +1,4 @@
-"""Benchmarks of the recorder at tiny size: they hold equal results against each other."""
+"""Benchmarks of the recorder at tiny size, to show that both sides of each produce equal results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.benchmarks.stage import environment
 
 @pytest.mark.postgres
 def test_recorded_rows_are_those_that_bare_statements_write() -> None:
-    """In two batches; a difference in any row would be `Unequal`."""
+    """There are two batches; a difference in any row would raise `Unequal`."""
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
         messages = recording.tagged_messages(small.policy, small.codec, companies=2)
         figures = list(recording.measured(small, messages, batch=len(messages) // 2 + 1))
@@ -21,7 +21,7 @@ def test_recorded_rows_are_those_that_bare_statements_write() -> None:
 
 @pytest.mark.postgres
 def test_settled_commands_are_those_that_bare_statements_write() -> None:
-    """In three batches; a difference in any row would be `Unequal`."""
+    """There are three batches; a difference in any row would raise `Unequal`."""
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
         figure = acknowledging.measured(small, answers=25, batch=10)
     assert (figure.name, figure.reach) == ("acknowledgements", None)

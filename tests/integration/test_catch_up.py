@@ -1,4 +1,4 @@
-"""Sight on a real Kafka: what a broker does not tell is never taken for read."""
+"""The catch-up check on a real Kafka never counts as read what a broker does not show."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ledger(tmp_path: Path) -> Iterator[Database]:
 
 
 def sight(kafka: KafkaCluster, ledger: Database, patience: float = 0.1) -> KafkaCatchUpCheck:
-    """As the deleter has it, of one topic of each kind; `patience` in seconds."""
+    """Return the deleter's check, of one topic of each kind; `patience` in seconds."""
     bus = KafkaClient(kafka.bootstrap)
     return KafkaCatchUpCheck(
         ledger=ledger,
@@ -61,9 +61,9 @@ def sight(kafka: KafkaCluster, ledger: Database, patience: float = 0.1) -> Kafka
 
 @pytest.fixture
 def stalls(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Lets the broker stand still when it is next asked for ends, for longer than the question waits.
+    """Freeze the broker at the next request for ends, for longer than the request waits.
 
-    librdkafka then answers -1001 for each partition, and no error.
+    librdkafka then returns -1001 for each partition, and no error.
     """
     left: list[KafkaBroker] = []
     ask = AdminClient.list_offsets
@@ -86,7 +86,7 @@ def stalls(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Callab
 def test_an_end_that_no_broker_told_is_not_read(
     kafka_broker: KafkaBroker, ledger: Database, stalls: Callable[[], None]
 ) -> None:
-    """The three events may be holds; that nobody said how far the log goes does not make them known."""
+    """The three events may be holds: an unknown end of the log must not count as reached."""
     kafka_broker.create_topics({EVENTS: 2, TAGGED: 1})
     publish(kafka_broker, 3, partition=1, topic=EVENTS)
     looking = sight(kafka_broker, ledger, patience=5)
@@ -100,7 +100,7 @@ def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
     monkeypatch: pytest.MonkeyPatch,
     stalls: Callable[[], None],
 ) -> None:
-    """No role runs, so nothing is recorded, and `publish --wait` must not say that it is."""
+    """No role runs, so nothing is recorded, and `publish --wait` must not report that it is."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_broker.bootstrap)
     monkeypatch.setenv("TERMIJN_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(publishing, "_CATCH_UP_TIMEOUT", timedelta(seconds=3))
@@ -116,7 +116,7 @@ def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
 def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
     fresh_kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """A hold may lie there from the first moment; the roles that run need no restart to read it."""
+    """It may contain a hold from the first moment, and the running roles must read it without a restart."""
     fresh_kafka.create_topics({EVENTS: 1, TAGGED: 1})
     publish(fresh_kafka, 2, topic=TAGGED)
     looking = sight(fresh_kafka, ledger)
@@ -133,7 +133,7 @@ def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(
 def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
     fresh_kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """Made anew with fewer, nobody is assigned it; what was lost with it is found all the same."""
+    """No role is assigned a partition that the new topic lacks; its loss must be reported all the same."""
     fresh_kafka.create_topics({EVENTS: 1, TAGGED: 2})
     publish(fresh_kafka, 2, topic=TAGGED)
     publish(fresh_kafka, 3, partition=1, topic=TAGGED)

@@ -1,4 +1,4 @@
-"""The bus against a real Kafka."""
+"""The Kafka client against a real Kafka."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers.kafka import KafkaCluster
 
 
 def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaCluster) -> None:
-    """Several roles start at once on an empty broker; each goes on only when it can read all."""
+    """Several roles start at once on an empty broker, and each waits until it can read all topics."""
     commands = list(required_topics(loader.load()).commands.values())
 
     def start(_: int) -> set[str]:
@@ -34,7 +34,7 @@ def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaClu
 
 
 def test_who_has_little_patience_gets_its_answer_soon(fresh_kafka: KafkaCluster) -> None:
-    """A topic without a leader, or that is not there, takes nothing: heads must not wait for it long."""
+    """A missing topic, or one without a leader, fails fast, so that publishing heads does not block."""
     sender = KafkaClient(fresh_kafka.bootstrap).open_producer(2.0)
     patience = Patience(15)
     with pytest.raises(DeliveryFailed, match=r"retention\.evidence-heads\.v1: not delivered"):
@@ -44,7 +44,7 @@ def test_who_has_little_patience_gets_its_answer_soon(fresh_kafka: KafkaCluster)
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker shows what is made only from its fourth look on."""
+    """Have a broker show new topics only from its fourth answer on."""
     make, show = AdminClient.create_topics, AdminClient.list_topics
     looks: dict[str, int] = {}
 
@@ -68,7 +68,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_applied_is_there_for_whoever_looks_next(
     fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`termijn topics apply` ends when the brokers show what it made, and not when they say so."""
+    """`termijn topics apply` ends only when the brokers show what it made."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", fresh_kafka.bootstrap)
     run = CliRunner().invoke
     done = run(termijn, ["topics", "apply"])
@@ -87,7 +87,7 @@ def test_what_was_applied_is_there_for_whoever_looks_next(
 def test_a_topic_that_nobody_makes_is_named(
     fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever would pass over it would never read what is published there."""
+    """A role that skipped a missing topic would never read the events published there."""
     monkeypatch.setattr("services.kafka.client._CALL_SECONDS", 1.0)
     with pytest.raises(
         KafkaUnavailable, match=r"find topic orders\.v9: the broker does not show it"

@@ -1,4 +1,4 @@
-"""The loop on a real Kafka: each message counts once, and what is lost unread stops the role."""
+"""The consumer loop on a real Kafka: each message counts once, and data lost unread stops the role."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def kafka(fresh_kafka: KafkaCluster) -> KafkaCluster:
 
 
 def read_all(kafka: KafkaCluster, ledger: Database, upto: int) -> None:
-    """Run the loop until it has read partition 0 that far."""
+    """Run the loop until it has read partition 0 up to an offset."""
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) >= upto or bool(loop.ended))
     assert loop.end() is None
 
 
 def lost(kafka: KafkaCluster, ledger: Database) -> OffsetsLost:
-    """Run the loop until it stops by itself, at what is lost."""
+    """Run the loop until it stops at a gap."""
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         ended = loop.end()
     assert isinstance(ended, OffsetsLost)
@@ -77,7 +77,7 @@ def lost(kafka: KafkaCluster, ledger: Database) -> OffsetsLost:
 
 
 def waiting(ledger: Database) -> list[tuple[int, int | None, int, int]]:
-    """Partition, expected, low and high of each gap that waits."""
+    """Return partition, expected, low and high of each gap that is not accepted yet."""
     with ledger.transaction() as connection:
         return [
             (gap.log.partition, gap.expected, gap.low, gap.high) for gap in open_gaps(connection)
@@ -85,7 +85,7 @@ def waiting(ledger: Database) -> list[tuple[int, int | None, int, int]]:
 
 
 def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: Database) -> None:
-    """All partitions, and the positions stand at the ends."""
+    """All partitions are read, and the positions are at the ends."""
     publish(kafka, 3, partition=1)
     with running(kafka, ledger, StoringHandler(ledger=ledger)):
         until(lambda: (position(ledger), position(ledger, 1)) == (10, 3))
@@ -94,7 +94,7 @@ def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: 
 
 
 def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Database) -> None:
-    """Whatever the group has committed on the broker, which is nothing."""
+    """The ledger's position decides, not what the group committed on the broker, which is nothing."""
     read_all(kafka, ledger, 10)
     publish(kafka, 5)
     read_all(kafka, ledger, 15)
@@ -104,7 +104,7 @@ def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Data
 def test_a_process_that_ends_before_the_commit_has_written_nothing(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """Rows and positions stand or fall together; the next process reads the batch again."""
+    """Rows and positions are one transaction; the next process reads the batch again."""
     with running(
         kafka, ledger, StoringHandler(ledger=ledger, before_commit=once(Crash()))
     ) as first:
@@ -130,7 +130,7 @@ def test_a_batch_that_fails_is_read_again(
     error: Exception,
     when: Literal["before", "before_commit"],
 ) -> None:
-    """It is said, waited out, and nothing is skipped or counted twice."""
+    """The failure is logged, the role waits, and nothing is skipped or counted twice."""
     work = StoringHandler(ledger=ledger)
     setattr(work, when, once(error))
     with running(kafka, ledger, work) as loop:
@@ -142,7 +142,7 @@ def test_a_batch_that_fails_is_read_again(
 def test_processes_of_a_group_share_the_partitions_and_take_over(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """While they come and go each message counts once, in the order of its partition."""
+    """While processes join and leave, each message counts once, in the order of its partition."""
 
     def publish_both() -> None:
         publish(kafka, 20)
@@ -162,7 +162,7 @@ def test_processes_of_a_group_share_the_partitions_and_take_over(
 
 
 def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger: Database) -> None:
-    """Two that read the same partitions, as the group allows neither: each message counts once."""
+    """Two processes read the same partitions, against the group's rules: each message counts once."""
     with (
         running(kafka, ledger, StoringHandler(ledger=ledger), group="living") as one,
         running(kafka, ledger, StoringHandler(ledger=ledger), group="dead") as other,
@@ -180,7 +180,7 @@ def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger
 def test_records_lost_before_the_first_reading_stop_the_role(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """No position and a log that does not begin at 0: something is gone that nobody read."""
+    """Without a position, a log that does not begin at 0 has lost events that no role read."""
     kafka.delete_records(TOPIC, 0, before=4)
     error = lost(kafka, ledger)
     assert "recorder: retention.tagged.v1[0]: expected offset None, the log has 4 to 10" in str(
@@ -191,7 +191,7 @@ def test_records_lost_before_the_first_reading_stop_the_role(
 
 
 def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Database) -> None:
-    """With the first that is left."""
+    """It continues with the first message that is left."""
     kafka.delete_records(TOPIC, 0, before=4)
     lost(kafka, ledger)
     accept(ledger)
@@ -202,7 +202,7 @@ def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Database
 def test_records_lost_while_the_role_stood_still_stop_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """A position below the log."""
+    """The position is below the log's first offset."""
     read_all(kafka, ledger, 10)
     publish(kafka, 10)
     kafka.delete_records(TOPIC, 0, before=15)
@@ -214,7 +214,7 @@ def test_records_lost_while_the_role_stood_still_stop_it(
 
 
 def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Database) -> None:
-    """Retention up to the position, exactly, takes nothing away."""
+    """Retention up to exactly the position loses nothing."""
     read_all(kafka, ledger, 10)
     publish(kafka, 5)
     kafka.delete_records(TOPIC, 0, before=10)
@@ -225,7 +225,7 @@ def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Database) ->
 def test_records_lost_ahead_of_a_running_role_stop_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """Retention overtakes it while it is paused."""
+    """Retention overtakes the role while it is paused."""
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
         set_pause(ledger, "paused")
@@ -240,7 +240,7 @@ def test_records_lost_ahead_of_a_running_role_stop_it(
 
 
 def beyond_the_end(kafka: KafkaCluster, ledger: Database) -> None:
-    """As after the broker lost its newest records."""
+    """Set positions beyond the end, as after the broker lost its newest records."""
     log = PartitionId(
         cluster_id=kafka.cluster_id, topic=TOPIC, topic_id=kafka.topic_id(TOPIC), partition=0
     )
@@ -249,7 +249,7 @@ def beyond_the_end(kafka: KafkaCluster, ledger: Database) -> None:
 
 
 def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: Database) -> None:
-    """The log was cut short: what stands in it from now on may not be what was read."""
+    """The log was truncated: new messages at these offsets are not those that were read."""
     beyond_the_end(kafka, ledger)
     lost(kafka, ledger)
     assert waiting(ledger) == [(0, 12, 0, 10)]
@@ -270,7 +270,7 @@ def test_a_cut_log_that_has_grown_past_the_position_still_waits(
 
 
 def recreate(kafka: KafkaCluster, count: int) -> None:
-    """Delete the topic and make it anew, with other messages."""
+    """Delete the topic and make it again, with other messages."""
     kafka.delete_topics([TOPIC])
     kafka.create_topics({TOPIC: 2})
     publish(kafka, count)
@@ -279,7 +279,7 @@ def recreate(kafka: KafkaCluster, count: int) -> None:
 def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """Its offsets mean something else, also where the position lies inside it."""
+    """Its offsets name other messages, even where the position is inside its log."""
     read_all(kafka, ledger, 10)
     recreate(kafka, 12)
     lost(kafka, ledger)
@@ -291,7 +291,7 @@ def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
 def test_a_topic_made_anew_under_a_running_role_stops_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """Kafka itself says nothing; accepted, it is read from its own beginning."""
+    """Kafka itself reports nothing; once accepted, the topic is read from its own beginning."""
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
         set_pause(ledger, "paused")
@@ -307,7 +307,7 @@ def test_a_topic_made_anew_under_a_running_role_stops_it(
 
 
 def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Database) -> None:
-    """It was pointed at the wrong one, or the right one was lost."""
+    """The role was pointed at the wrong cluster, or the right one was lost."""
     log = PartitionId(cluster_id="another", topic=TOPIC, topic_id="t", partition=0)
     with ledger.transaction() as connection:
         offsets.advance_offsets(connection, ROLE, [OffsetAdvance(log=log, expected=None, next=5)])
@@ -316,7 +316,7 @@ def test_another_cluster_stops_the_role(kafka: KafkaCluster, ledger: Database) -
 
 
 def test_one_gap_is_found_with_all_others(kafka: KafkaCluster, ledger: Database) -> None:
-    """The operator sees the whole at once."""
+    """The operator sees every gap at once."""
     publish(kafka, 10, partition=1)
     for partition in (0, 1):
         kafka.delete_records(TOPIC, partition, before=3)
@@ -325,7 +325,7 @@ def test_one_gap_is_found_with_all_others(kafka: KafkaCluster, ledger: Database)
 
 
 class Forgetful(Consumer):
-    """Says that partition 0 is at its end, and once does not hand out what stands before it."""
+    """A consumer that once skips the messages before partition 0's end, but reports the end."""
 
     left: ClassVar[int] = 10
 
@@ -342,7 +342,7 @@ class Forgetful(Consumer):
 def test_what_a_consumer_keeps_back_is_read_all_the_same(
     kafka: KafkaCluster, ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As was seen of librdkafka under load: the position went past events that nobody had read."""
+    """librdkafka was seen to do so under load: its position passed events that no role had read."""
     monkeypatch.setattr(Forgetful, "left", 10)
     monkeypatch.setattr("services.kafka.client.Consumer", Forgetful)
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
@@ -355,7 +355,7 @@ def test_what_a_consumer_keeps_back_is_read_all_the_same(
 def test_transactions_are_read_to_their_end(
     kafka: KafkaCluster, ledger: Database, end: str
 ) -> None:
-    """Their markers are no gap, what was aborted is no message, and the position is the log's end."""
+    """Their markers are not gaps, aborted messages are skipped, and the position is the log's end."""
     producer = Producer(
         {"bootstrap.servers": kafka.bootstrap, "transactional.id": "t", "log_level": 0}
     )
@@ -375,7 +375,7 @@ def test_transactions_are_read_to_their_end(
 def test_a_paused_role_reads_nothing_and_then_everything(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
-    """From where it was."""
+    """It continues from where it was."""
     with running(kafka, ledger, StoringHandler(ledger=ledger)):
         until(lambda: position(ledger) == 10)
         set_pause(ledger, "paused")
@@ -390,7 +390,7 @@ def test_a_paused_role_reads_nothing_and_then_everything(
 
 
 def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Database) -> None:
-    """Also what the group gives it later."""
+    """This includes partitions that the group assigns to it later."""
     set_pause(ledger, "paused")
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: len(loop.observer.lags) == 2)  # it has its partitions, for some while
@@ -398,7 +398,7 @@ def test_a_role_that_starts_paused_reads_nothing(kafka: KafkaCluster, ledger: Da
 
 
 def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Database) -> None:
-    """Nothing, once all is read."""
+    """The lag is 0 once everything is read."""
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
         time.sleep(LOOKED_SECONDS)
@@ -407,7 +407,7 @@ def test_lag_is_what_is_not_read_yet(kafka: KafkaCluster, ledger: Database) -> N
 
 
 def test_a_role_that_is_asked_to_stop_stops_soon(kafka: KafkaCluster, ledger: Database) -> None:
-    """Between two batches, its group told."""
+    """It stops between two batches, and leaves its group."""
     with running(kafka, ledger, StoringHandler(ledger=ledger)) as loop:
         until(lambda: position(ledger) == 10)
         patience = Patience(5)
@@ -433,7 +433,7 @@ def _frozen(broker: KafkaBroker) -> None:
 def test_a_broker_that_goes_away_is_waited_for(
     kafka_broker: KafkaBroker, tmp_path: Path, happens: Callable[[KafkaBroker], None]
 ) -> None:
-    """The role neither ends nor misses anything."""
+    """The role neither ends nor misses a message."""
     kafka_broker.create_topics({TOPIC: 2})
     publish(kafka_broker, 10)
     with closing(new_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")) as ledger:

@@ -1,4 +1,4 @@
-"""The deleter's benchmarks at tiny sizes: they say what they measured, and both sides did the same."""
+"""The deleter's benchmarks at tiny sizes: each yields its figures, and both sides do the same work."""
 
 from __future__ import annotations
 
@@ -45,35 +45,35 @@ def bus(small: Stage) -> KafkaClient:
 def test_the_deleter_and_its_statements_alone_write_the_same(
     small: Stage, bus: KafkaClient
 ) -> None:
-    """Equal members, commands and attempts are checked by the benchmark itself, which raises."""
+    """The benchmark itself compares members, commands and attempts, and raises where they differ."""
     figures = [deleting.chunks(small, bus, _TINY), deleting.singles(small, bus, _TINY)]
     assert [one.name for one in figures] == ["deleter.chunks", "deleter.singles"]
     assert all(one.value > 0 and one.baseline for one in figures)
 
 
 def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: KafkaClient) -> None:
-    """Every due row leaves in both; the benchmark itself counts them."""
+    """Every due row is commanded in both ledgers; the benchmark itself counts them."""
     figure = deleting.growth(small, bus, _TINY)
     assert figure.name == "deleter.growth"
     assert figure.ratio
 
 
 def test_one_row_among_a_backlog_leaves(small: Stage, bus: KafkaClient) -> None:
-    """One figure, in seconds."""
+    """The result is one figure, in seconds."""
     figure = fairness.fair(small, bus, backlog=50)
     assert figure.name == "fair"
     assert figure.value > 0
 
 
 def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: KafkaClient) -> None:
-    """Forty rows in two seconds, none before its time."""
+    """There are forty rows in two seconds, and none leaves before its time."""
     held = punctual.held(small, bus, rate=20, seconds=2)
     assert held.on_time
     assert 0 <= held.earliest < 1
 
 
 def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Stage) -> None:
-    """Five figures; nothing left after the return, by the benchmark's own count."""
+    """There are five figures; the benchmark itself checks that nothing left after the return."""
     figures = {one.name: one for one in terminating.terminate(small, records=20_000)}
     assert list(figures) == [
         "terminate.move",
@@ -86,7 +86,7 @@ def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Sta
 
 
 def test_the_ledger_and_the_plain_table_answer_every_operation_alike(small: Stage) -> None:
-    """Four mixes; a different answer or term would raise."""
+    """There are four mixes; a different answer or term would raise."""
     sizes = gdprbench.Sizes(customers=5, each=4, prospects=5, doomed=200, operations=100)
     assert [one.name for one in gdprbench.mixes(small, sizes)] == [
         "gdprbench.controller",

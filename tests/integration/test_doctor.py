@@ -1,4 +1,4 @@
-"""`termijn doctor` on real Kafka and PostgreSQL: all is well, and then one thing at a time is not."""
+"""`termijn doctor` on real Kafka and PostgreSQL finds nothing, and then each fault that is made."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ def whole(
 
 
 def examined(settings: dict[str, str], exit_code: int) -> list[dict[str, Any]]:
-    """What the doctor finds wrong, or worth a look."""
+    """Return the doctor's faults and warnings."""
     done = CliRunner().invoke(termijn, ["doctor", "--json", "--faults"], env=settings)
     assert done.exit_code == exit_code, done.output
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def planted(settings: dict[str, str]) -> list[dict[str, Any]]:
-    """The faults, as they are told."""
+    """Return the faults as the doctor prints them."""
     return [one for one in examined(settings, 1) if one["state"] == "fault"]
 
 
 def faults(settings: dict[str, str]) -> dict[str, str]:
-    """The mend of each planted fault, by its check."""
+    """Return the remedy of each fault, by its check."""
     return {one["check"]: one["mend"] for one in planted(settings)}
 
 
 def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
-    """It reports only that broker and ledger allow everything, and that no role has started yet."""
+    """The warnings are only that broker and ledger allow everything, and that no role has started yet."""
     said = examined(whole, 0)
     assert [(one["check"], one["state"]) for one in said] == [
         ("acls", "warning"),
@@ -80,7 +80,7 @@ def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
 
 
 def executed(settings: dict[str, str], *statements: str) -> None:
-    """Done to the ledger's database as its owner."""
+    """Change the ledger's database as its owner."""
     with (
         closing(open_database(settings["TERMIJN_LEDGER_URL"])) as ledger,
         ledger.transaction() as connection,
@@ -97,7 +97,7 @@ MAY_NOT_READ = (
 
 
 def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[str, str]) -> None:
-    """The tagger's login; then with a right besides, with no group, and a group without its rights."""
+    """The tagger's login is checked as it should be, with rights too many, and with rights missing."""
     url = make_url(whole["TERMIJN_LEDGER_URL"])
     own = url.set(username="doctored").render_as_string(hide_password=False)
     settings = {**whole, "TERMIJN_LEDGER_URL": own}
@@ -147,7 +147,7 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
 def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
     whole: dict[str, str], kafka: KafkaCluster
 ) -> None:
-    """Both by name; `termijn topics apply` mends both."""
+    """Both are named, and `termijn topics apply` fixes both."""
     kafka.delete_topics(["retention.dead-letters.v1"])
     TopicAdmin(admin=kafka.admin).set_config(ORDERS, {"retention.ms": "-1"})
     said = planted(whole)
@@ -164,13 +164,13 @@ def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
 
 
 def test_a_database_without_its_schema(whole: dict[str, str], postgres: Callable[[], str]) -> None:
-    """It answers, and lacks the tables."""
+    """The database answers, but lacks the tables."""
     found = faults({**whole, "TERMIJN_LEDGER_URL": postgres()})
     assert found == {"migrations": "`termijn ledger migrate`"}
 
 
 def test_a_database_that_does_not_answer(whole: dict[str, str]) -> None:
-    """One line; its password is not in it."""
+    """The fault is one line without the database's password."""
     url = "postgresql+psycopg://termijn:hidden@127.0.0.1:1/ledger"
     [said] = planted({**whole, "TERMIJN_LEDGER_URL": url})
     assert said["check"] == "database"
@@ -179,7 +179,7 @@ def test_a_database_that_does_not_answer(whole: dict[str, str]) -> None:
 
 
 def test_a_sqlite_ledger_is_not_made_by_looking(whole: dict[str, str], tmp_path: Path) -> None:
-    """There is none; afterwards there is still none."""
+    """There is none before the check and none after it."""
     file = tmp_path / "ledger.sqlite"
     assert faults({**whole, "TERMIJN_LEDGER_URL": f"sqlite:///{file}"}) == {
         "database": "`termijn ledger migrate`"
@@ -190,7 +190,7 @@ def test_a_sqlite_ledger_is_not_made_by_looking(whole: dict[str, str], tmp_path:
 def test_a_broker_that_does_not_answer(
     whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest is looked at all the same."""
+    """The other checks run all the same."""
     monkeypatch.setattr(client, "_CALL_SECONDS", 0.5)
     found = faults({**whole, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
     assert list(found) == ["broker"]
@@ -198,7 +198,7 @@ def test_a_broker_that_does_not_answer(
 
 
 def test_a_policy_that_cannot_be_used(whole: dict[str, str], tmp_path: Path) -> None:
-    """The first of its lines is shown, and where the others are."""
+    """The remedy is the command that shows every error of the policy."""
     broken = tmp_path / "policy.yaml"
     broken.write_text(SHIPPED.read_text("utf-8").replace("controller:", "controler:", 1), "utf-8")
     found = faults({**whole, "TERMIJN_POLICY": str(broken)})

@@ -1,4 +1,4 @@
-"""What a dry run says of an event is what the roles then do with it, on a real Kafka."""
+"""A dry run predicts for each event what the roles then do with it, on a real Kafka."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ WRONG = (None, "", 7, True, "x" * 513, "tab\there", ["C1"], {"id": "C1"}, "nonse
 
 
 def event(id: str, type: str, data: Any) -> dict[str, Any]:
-    """An event in structured mode, an hour old."""
+    """Return an event in structured mode, an hour old."""
     time = format_rfc3339(now().replace(microsecond=0) - timedelta(hours=1))
     return {"id": id, "source": "/shop", "type": type, "time": time, "data": data}
 
 
 def examples() -> Iterator[dict[str, Any]]:
-    """Each event type as it should be, and with each of its fields gone or wrong in every way."""
+    """Return each event type as valid, and with each of its fields missing or wrong in every way."""
     for type, data in MINIMAL.items():
         yield event(type, type, data)
         for field in data:
@@ -45,7 +45,7 @@ def examples() -> Iterator[dict[str, Any]]:
 
 
 def attributes() -> Iterator[dict[str, Any]]:
-    """An event whose attributes are wrong in every way."""
+    """Return an event whose attributes are wrong in every way."""
     good = event("good", FEEDBACK, MINIMAL[FEEDBACK])
     yield good
     yield good
@@ -68,7 +68,7 @@ def attributes() -> Iterator[dict[str, Any]]:
 
 
 def anyhow(line: Mapping[str, Any]) -> OutgoingMessage:
-    """The event as somebody would put it on the bus who checks nothing."""
+    """Return the message of a publisher that checks nothing."""
     topic = business_topic(line["type"] if line["type"] in MINIMAL else FEEDBACK)
     headers = [("ce_specversion", str(line.get("specversion", "1.0")).encode())]
     headers += [
@@ -84,7 +84,7 @@ def anyhow(line: Mapping[str, Any]) -> OutgoingMessage:
 
 
 def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path) -> None:
-    """What it refuses is parked, for the reason that it gave; what it accepts is recorded."""
+    """What it refuses is parked for the same reason, and what it accepts is recorded."""
     lines = list(examples())
     file = tmp_path / "events.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")

@@ -1,4 +1,4 @@
-"""What gap detection takes for granted of Apache Kafka and librdkafka, proven on a broker."""
+"""The behaviour of Apache Kafka and librdkafka on which gap detection relies, proven on a broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ A_WHILE = 2.0
 
 @contextmanager
 def a_consumer(kafka: KafkaCluster) -> Iterator[Consumer]:
-    """A consumer with the settings that every role has."""
+    """Return a consumer with the settings that every role has."""
     consumer = Consumer(
         {
             "bootstrap.servers": kafka.bootstrap,
@@ -43,7 +43,7 @@ def publish(kafka: KafkaCluster, count: int, *, partition: int = 0) -> None:
 
 
 def seen(consumer: Consumer, *, count: int, seconds: float = SOON) -> list[int | str]:
-    """What poll gives, offsets and names of errors, up to a count or a time."""
+    """Return what poll gives, offsets and names of errors, up to a count or a time."""
     events: list[int | str] = []
     patience = Patience(seconds)
     while len(events) < count and not patience.is_over:
@@ -56,7 +56,7 @@ def seen(consumer: Consumer, *, count: int, seconds: float = SOON) -> list[int |
 
 
 def at(offset: int, *, partition: int = 0) -> TopicPartition:
-    """A position in TOPIC."""
+    """Return a position in TOPIC."""
     return TopicPartition(TOPIC, partition, offset)
 
 
@@ -74,7 +74,7 @@ def topic(fresh_kafka: KafkaCluster) -> KafkaCluster:
 def test_a_position_outside_the_log_is_one_error_that_names_it(
     topic: KafkaCluster, offset: int
 ) -> None:
-    """Reading from where the log has nothing gives an error with topic, partition and offset."""
+    """Reading at an offset that the log does not have is an error with topic, partition and offset."""
     topic.delete_records(TOPIC, 0, before=5)
     with a_consumer(topic) as consumer:
         consumer.assign([at(offset)])
@@ -89,7 +89,7 @@ def test_a_position_outside_the_log_is_one_error_that_names_it(
 
 
 def test_the_error_comes_once_and_then_there_is_silence(topic: KafkaCluster) -> None:
-    """Who passes over the error reads nothing more of that partition and is told nothing more."""
+    """A client that ignores the error reads nothing more of that partition and gets no other error."""
     topic.delete_records(TOPIC, 0, before=5)
     with a_consumer(topic) as consumer:
         consumer.assign([at(0)])
@@ -98,7 +98,7 @@ def test_the_error_comes_once_and_then_there_is_silence(topic: KafkaCluster) -> 
 
 
 def test_other_partitions_go_on_beside_the_error(topic: KafkaCluster) -> None:
-    """A gap in one partition does not hold back what stands in another, in the same batch."""
+    """A gap in one partition does not hold back the messages of another, in the same batch."""
     publish(topic, 3, partition=1)
     topic.delete_records(TOPIC, 0, before=5)
     with a_consumer(topic) as consumer:
@@ -167,7 +167,7 @@ def test_positions_given_to_assign_in_the_callback_are_kept(topic: KafkaCluster)
 
 
 def test_offsets_jump_inside_a_log_with_transactions(fresh_kafka: KafkaCluster) -> None:
-    """A committed transaction takes an offset for its end: a jump by itself is no gap."""
+    """A committed transaction takes an offset for its end, so a jump alone is not a gap."""
     fresh_kafka.create_topics({TOPIC: 1})
     producer = Producer(
         {"bootstrap.servers": fresh_kafka.bootstrap, "transactional.id": "facts", "log_level": 0}
@@ -194,7 +194,7 @@ def test_a_recreated_topic_has_another_id(topic: KafkaCluster) -> None:
 
 
 def test_a_recreated_and_refilled_topic_is_read_on_without_any_error(topic: KafkaCluster) -> None:
-    """A running consumer misses the start of the successor in silence: only the topic id tells.
+    """A running consumer misses the start of the new topic without an error: only the topic id differs.
 
     This is why a role compares the id again while it runs, not only when it starts.
     """
@@ -224,5 +224,5 @@ def test_the_cluster_id_outlives_a_crash_of_the_broker(kafka_broker: KafkaBroker
 
 
 def test_two_clusters_have_different_ids(kafka: KafkaCluster, kafka_broker: KafkaBroker) -> None:
-    """A position that was taken in one cluster can be told from one in another."""
+    """A position from one cluster can be distinguished from one in another."""
     assert kafka.cluster_id != kafka_broker.cluster_id

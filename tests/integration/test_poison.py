@@ -1,4 +1,4 @@
-"""One message stops nobody: hostile bytes on real topics, with the real roles on both databases."""
+"""Hostile bytes on real topics stop no role, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ RANDOM = random.Random(7)
 
 
 def noise(length: int) -> str:
-    """Text that no index can make shorter."""
+    """Return a text that no index can compress."""
     return "".join(RANDOM.choices("0123456789abcdefghijklmnopqrstuvwxyz", k=length))
 
 
@@ -70,7 +70,7 @@ def noise(length: int) -> str:
 
 
 def test_an_import_with_an_endless_name_is_parked(environment: Environment) -> None:
-    """PostgreSQL would refuse the index row: good events beside it are recorded."""
+    """PostgreSQL would refuse the index row; the good events beside it are recorded."""
     environment.send(message(order("good1")))
     environment.send(with_headers(order("bad"), ce_termijnbackfill=noise(2_700).encode()))
     environment.send(message(order("good2")))
@@ -87,7 +87,7 @@ def test_an_import_with_an_endless_name_is_parked(environment: Environment) -> N
 def test_a_tagged_message_with_an_endless_name_is_parked(
     environment: Environment, name: str
 ) -> None:
-    """Whoever wrote it there, the recorder judges by the same table."""
+    """The recorder applies the same limits, in case another client wrote the message."""
     environment.send(message(order("good1")))
     environment.pass_through()
     [tagged] = on_the_bus(environment.kafka, TAGGED.name)
@@ -115,7 +115,7 @@ def test_a_tagged_message_with_an_endless_name_is_parked(
 def test_an_identifier_beyond_the_limits_is_parked(
     environment: Environment, consumer: str, detail: str
 ) -> None:
-    """Lengths are bytes, since databases count those."""
+    """Lengths are in bytes, since databases count bytes."""
     environment.send(message(order("bad", consumer_id=consumer)), message(order("good")))
     environment.pass_through()
     assert environment.events() == ["good"]
@@ -126,7 +126,7 @@ def test_an_identifier_beyond_the_limits_is_parked(
 def test_a_ticket_with_more_consumers_than_a_list_may_have_is_parked(
     environment: Environment,
 ) -> None:
-    """Its publisher splits it; what is parked waits, sealed and alarmed, and is not forgotten."""
+    """The dead letter is encrypted and alarmed until its publisher splits the ticket."""
 
     def ticket(id_: str, consumers: int) -> CloudEvent:
         return CloudEvent(
@@ -151,7 +151,7 @@ def test_a_ticket_with_more_consumers_than_a_list_may_have_is_parked(
 def test_a_local_time_of_the_year_one_is_recorded(
     environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What .NET writes where nothing was said: no zone can move it, and none has to."""
+    """.NET writes it for a missing value: no time zone can shift it, and none has to."""
     monkeypatch.setattr("tests.integration.test_roles.CODEC", with_local_time(tmp_path))
     first_day = -62_135_596_800_000_000
     environment.send(message(order("good1")))
@@ -162,7 +162,7 @@ def test_a_local_time_of_the_year_one_is_recorded(
 
 
 def with_local_time(directory: Path) -> Codec:
-    """A codec with orders that say when they were placed, by no zone."""
+    """Return a codec with orders whose time of placing has no time zone."""
     newest = json.loads(load().newest(ORDERS).text)
     kind = {"type": "long", "logicalType": "local-timestamp-micros"}
     newest["fields"].append({"name": "placed_at", "type": ["null", kind], "default": None})
@@ -173,7 +173,7 @@ def with_local_time(directory: Path) -> Codec:
 def test_what_no_check_knows_of_is_halved_and_parked_alone(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of ours that one value meets, in either role: the role goes on, the value waits."""
+    """A fault of Termijn's own must not stop the role: only the value that triggers it is parked."""
     tag = EventTagger.tag_message
 
     def of(self: EventTagger, place: Any, headers: Any, *rest: Any) -> Any:
@@ -206,7 +206,7 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
 
 @dataclass(slots=True)
 class RecordingDeleterObserver:
-    """Who is told what a round did."""
+    """Records what a deleter's round reports."""
 
     sent_: list[SentCommand] = field(default_factory=list)
     undeliverable_: list[tuple[str, UUID]] = field(default_factory=list)
@@ -225,14 +225,14 @@ class RecordingDeleterObserver:
 
 
 class CaughtUp:
-    """Nothing lies unread."""
+    """A catch-up check that always passes."""
 
     def lagging_partitions(self) -> Sequence[str]:
         return ()
 
 
 def deleting(environment: Environment, told: RecordingDeleterObserver) -> Deleter:
-    """The deleter, on the real bus."""
+    """Make the deleter, on the real bus."""
     needed = {
         system: catalogue.command_topic(system)
         for event in POLICY.events.values()
@@ -254,7 +254,7 @@ def deleting(environment: Environment, told: RecordingDeleterObserver) -> Delete
 
 
 def commanded(environment: Environment) -> list[dict[str, Any]]:
-    """The commands on the website's topic."""
+    """Return the commands on the website's topic."""
     topic = catalogue.command_topic(WEBSITE)
     return [CODEC.decode(topic, one) for one in on_the_bus(environment.kafka, topic.name)]
 
@@ -270,7 +270,7 @@ def deleter(environment: Environment) -> tuple[Deleter, RecordingDeleterObserver
 
 
 def recorded_before(environment: Environment, *ids: str) -> None:
-    """Events with ids that no check at the edge lets in any more."""
+    """Record events with ids longer than the present checks allow."""
     [one] = [arrival(feedback("e", LONG_AGO), POLICY)]
     arrivals = [replace(one, id=id_) for id_ in ids]
     at = instant(LONG_AGO)
@@ -287,7 +287,7 @@ def rounds(deleter: Deleter, count: int = 6) -> None:
 def test_a_command_is_split_by_bytes_as_well_as_by_number(
     environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
-    """Twelve events with ids of 100 kB, such as older versions have recorded, and twenty others."""
+    """There are twelve events with ids of 100 kB, as older versions recorded, and twenty others."""
     recorded_before(environment, *(noise(100_000) for _ in range(12)))
     record_events(environment.ledger, [feedback(f"s{n}", LONG_AGO) for n in range(20)], LONG_AGO)
     rounds(deleter[0])
@@ -301,7 +301,7 @@ def test_a_command_is_split_by_bytes_as_well_as_by_number(
 def test_five_hundred_records_with_the_longest_ids_go_out(
     environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
-    """The honest case: a megabyte of ids and keys."""
+    """This is the largest valid command: a megabyte of ids and keys."""
     events = []
     for number in range(500):
         one = feedback(f"{number:03}{noise(509)}", LONG_AGO)
@@ -318,7 +318,7 @@ def test_five_hundred_records_with_the_longest_ids_go_out(
 def test_a_command_that_the_bus_never_takes_is_set_aside_and_the_others_go_out(
     environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
-    """Escalated at once and named, still outstanding: nothing that was promised vanishes."""
+    """It is escalated at once and named, and still outstanding, so that no erasure is lost."""
     small = [feedback(f"s{n}", LONG_AGO) for n in range(20)]
     for number, one in enumerate(small):
         one["data"]["visitor_id"] = f"V{number}"
@@ -345,7 +345,7 @@ def test_a_command_that_the_bus_never_takes_is_set_aside_and_the_others_go_out(
 
 @dataclass(slots=True)
 class RecordingAcknowledgementObserver:
-    """Who is told what was answered, and what was parked."""
+    """Records which acknowledgements were applied, and which were parked."""
 
     parked_: list[DeadLetter] = field(default_factory=list)
 
@@ -359,7 +359,7 @@ class RecordingAcknowledgementObserver:
 def settling(
     environment: Environment, systems: Sequence[str]
 ) -> Iterator[RecordingAcknowledgementObserver]:
-    """The acknowledgements role."""
+    """Make the acknowledgements role."""
     heard = RecordingAcknowledgementObserver()
     topics = {catalogue.acknowledgement_topic(one).name: one for one in systems}
     work = AcknowledgementHandler(
@@ -384,7 +384,7 @@ def settling(
 
 
 def acknowledged(system: str, command: UUID, **values: Any) -> OutgoingMessage:
-    """An answer of a system, signed."""
+    """Return a signed acknowledgement of a system."""
     topic = catalogue.acknowledgement_topic(system)
     said = {
         "acknowledgement_id": f"a-{command}",
@@ -421,7 +421,7 @@ def test_a_hostile_answer_does_not_stop_those_of_other_systems(
     hostile: Mapping[str, Any],
     detail: str,
 ) -> None:
-    """It is parked; its command is told again until somebody answers it."""
+    """It is parked, and its command is repeated until the system acknowledges it."""
     if hostile.get("acknowledgement_id") == "long":
         hostile = {"acknowledgement_id": noise(2_700)}
     if hostile.get("counts") == "many":
@@ -465,7 +465,7 @@ REQUESTS = business_topic("privacy.request-received")
 def test_a_hostile_request_stops_no_other(
     environment: Environment, hostile: Mapping[str, Any]
 ) -> None:
-    """The tagger parks it; whoever notes corrections passes it over."""
+    """The tagger parks it, and the role that notes corrections skips it."""
     environment.kafka.create_topics({REQUESTS.name: 1})
     heard = RecordingAcknowledgementObserver()
     work = CorrectionHandler(
@@ -501,7 +501,7 @@ def test_a_hostile_request_stops_no_other(
 
 
 def asked(data: Mapping[str, Any]) -> OutgoingMessage:
-    """A request as publishers send it."""
+    """Return a request as publishers send it."""
     event = CloudEvent(
         id="r", source="/privacy", type=REQUESTS.schema, time=datetime.now(UTC), data=data
     )

@@ -1,4 +1,4 @@
-"""Tagger and recorder on a real Kafka: every event becomes rows once, and what cannot is parked."""
+"""Tagger and recorder on a real Kafka: every event is recorded once, or parked."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def now() -> datetime:
 
 @dataclass(slots=True)
 class RecordingObserver:
-    """Who is told by both roles."""
+    """Records what both roles report."""
 
     parked_: list[DeadLetter] = field(default_factory=list)
     recorded_: list[RecordingResult] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Environment:
         ledger: Database | None = None,
         sender: KafkaProducer | None = None,
     ) -> Iterator[RunningLoop]:
-        """A tagger, by this machine's clock or another."""
+        """Make a tagger, by this machine's clock or another."""
         work = TaggerHandler(
             tagger=EventTagger(policy=POLICY, codec=CODEC, topics=BUSINESS),
             codec=CODEC,
@@ -109,7 +109,7 @@ class Environment:
 
     @contextmanager
     def recording(self) -> Iterator[RunningLoop]:
-        """A recorder."""
+        """Make a recorder."""
         work = RecorderHandler(
             policy=POLICY,
             codec=CODEC,
@@ -126,7 +126,7 @@ class Environment:
             yield one
 
     def pass_through(self, *, clock: Callable[[], datetime] = now) -> None:
-        """Let both roles run until all that is on the bus is in the ledger."""
+        """Run both roles until every message on the bus is in the ledger."""
         with self.tagging(clock=clock) as tagger, self.recording() as recorder:
 
             def settled() -> bool:
@@ -139,7 +139,7 @@ class Environment:
             until(settled, "the roles did not read everything")
 
     def read(self, role: str, topics: Sequence[str]) -> bool:
-        """Whether a role has read these topics, of one partition each, to their ends."""
+        """Return whether a role has read these topics, of one partition each, to their ends."""
         ends = self.bus.end_offsets(topics)
         return all(
             max(0, position(self.ledger, partition, role, topic)) >= end
@@ -147,16 +147,16 @@ class Environment:
         )
 
     def send(self, *messages: OutgoingMessage) -> list[int]:
-        """Put messages on the bus; their offsets."""
+        """Publish messages, and return their offsets."""
         return [one.offset for one in self.sender.send(messages)]
 
     def events(self) -> list[str]:
-        """The ids of the events in the ledger."""
+        """Return the ids of the events in the ledger."""
         with self.ledger.transaction() as connection:
             return sorted(connection.execute(select(tables.event.c.id)).scalars())
 
     def groups(self) -> list[str | None]:
-        """What holds back the record of each event, by the event's id."""
+        """Return the release group that holds back each event's record, by the event's id."""
         query = select(tables.record.c.backfill).join(
             tables.event, tables.event.c.event_id == tables.record.c.event_id
         )
@@ -164,7 +164,7 @@ class Environment:
             return list(connection.execute(query.order_by(tables.event.c.id)).scalars())
 
     def letters(self) -> Sequence[DeadLetter]:
-        """What is parked."""
+        """Return the dead letters that are parked."""
         with self.ledger.transaction() as connection:
             return dead_letters.list_parked(connection)
 
@@ -187,7 +187,7 @@ def environment(
 
 
 def order(id_: str = "e1", **data: Any) -> CloudEvent:
-    """An order with a name in it, that happened an hour ago."""
+    """Return an order of an hour ago that has a name in it."""
     return CloudEvent(
         id=id_,
         source="/shop",
@@ -206,7 +206,7 @@ def order(id_: str = "e1", **data: Any) -> CloudEvent:
 
 
 def message(event: CloudEvent, **replaced: Any) -> OutgoingMessage:
-    """The event as publishers send it, but for what is replaced."""
+    """Return the event as publishers send it, with some values replaced."""
     topic = business_topic(event.type)
     values: dict[str, Any] = {
         "topic": topic.name,
@@ -218,14 +218,14 @@ def message(event: CloudEvent, **replaced: Any) -> OutgoingMessage:
 
 
 def with_headers(event: CloudEvent, **changed: bytes | None) -> OutgoingMessage:
-    """The event with some headers changed, or (None) gone."""
+    """Return the event with some headers changed or (None) removed."""
     kept = [(name, value) for name, value in to_headers(event) if name not in changed]
     new = [(name, value) for name, value in changed.items() if value is not None]
     return message(event, headers=[*kept, *new])
 
 
 def on_the_bus(kafka: KafkaCluster, topic: str) -> list[bytes]:
-    """The values of a topic of one partition."""
+    """Return the values of a topic of one partition."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "look"})
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
@@ -239,7 +239,7 @@ def on_the_bus(kafka: KafkaCluster, topic: str) -> list[bytes]:
 
 
 def test_an_event_becomes_rows_and_its_body_stays_behind(environment: Environment) -> None:
-    """What is passed on has the deciding fields, and where the original stands."""
+    """The tagged message has only the decision fields, and the place of the original."""
     event = order()
     environment.send(message(event))
     environment.pass_through()
@@ -257,7 +257,7 @@ def test_an_event_becomes_rows_and_its_body_stays_behind(environment: Environmen
 
 
 def test_the_same_event_twice_counts_once(environment: Environment) -> None:
-    """In one batch, and in another."""
+    """The repetition is in the same batch, or in another."""
     event = message(order())
     environment.send(event, event)
     environment.pass_through()
@@ -269,7 +269,7 @@ def test_the_same_event_twice_counts_once(environment: Environment) -> None:
 
 
 def test_one_identity_with_two_contents_is_a_dead_letter(environment: Environment) -> None:
-    """The first stands; also where only the body differs, which the ledger never sees."""
+    """The first event stays, even where only the body differs, which the ledger never sees."""
     event = order()
     other = replace(event, data={**event.data, "consumer_name": "Somebody Else"})
     environment.send(message(event), message(other))
@@ -282,7 +282,7 @@ def test_one_identity_with_two_contents_is_a_dead_letter(environment: Environmen
 def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(
     environment: Environment,
 ) -> None:
-    """Its batch is tagged again, and the ledger holds the same facts as without."""
+    """Its batch is tagged again, and the ledger contains the same facts as without the crash."""
 
     class Ending:
         def run_in_transaction(self, _: object) -> None:
@@ -299,7 +299,7 @@ def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(
 
 
 def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
-    """Messages that cannot be processed, each with its reason and the end of its detail."""
+    """Return messages that cannot be processed, each with its reason and the end of its detail."""
     event = order()
     good = message(event)
     value = good.value or b""
@@ -381,7 +381,7 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
 
 
 def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(environment: Environment) -> None:
-    """Each with a clear reason, sealed, in the ledger; good events between them are recorded."""
+    """Each is encrypted in the ledger with its reason, and the good events between them are recorded."""
     poisons = _poisons()
     expected = {}
     good = []
@@ -400,7 +400,7 @@ def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(environment: En
 
 
 def test_what_is_parked_is_nowhere_to_be_read(environment: Environment) -> None:
-    """Not on the bus, not in the ledger; with the key it is all there, as it came."""
+    """It is unreadable on the bus and in the ledger, and complete for the holder of the key."""
     poison = with_headers(order(), ce_id=None)
     environment.send(poison)
     environment.pass_through()
@@ -418,7 +418,7 @@ def test_what_is_parked_is_nowhere_to_be_read(environment: Environment) -> None:
 
 
 def test_a_header_whose_name_is_not_utf8_is_parked(environment: Environment, kcat: Path) -> None:
-    """Which confluent-kafka cannot read: the role must not end of it, also after many that it can."""
+    """confluent-kafka cannot read it, and the role must not end, even after many readable messages."""
     good = [f"e{number:03}" for number in range(200)]
     environment.send(*(message(order(one)) for one in good))
     subprocess.run(
@@ -436,7 +436,7 @@ def test_a_header_whose_name_is_not_utf8_is_parked(environment: Environment, kca
 
 
 def test_an_event_of_very_many_subjects_is_recorded(environment: Environment) -> None:
-    """Its windows would not fit in one message; they are informative, and left out."""
+    """Its windows would not fit in one message, so they are left out, being only informative."""
     consumers = [f"K{number:06}{'x' * 400}" for number in range(1_000)]
     ticket = CloudEvent(
         id="t1",
@@ -453,7 +453,7 @@ def test_an_event_of_very_many_subjects_is_recorded(environment: Environment) ->
 
 @pytest.mark.parametrize("topic", [TAGGED, DEAD_LETTERS], ids=lambda topic: topic.schema)
 def test_what_the_recorder_cannot_read_is_parked_too(environment: Environment, topic: Any) -> None:
-    """Whoever wrote it there."""
+    """It is parked whichever client wrote it."""
     environment.send(
         OutgoingMessage(topic=topic.name, key=b"k", value=b"garbage"), message(order())
     )
@@ -478,7 +478,7 @@ def test_what_the_recorder_cannot_read_is_parked_too(environment: Environment, t
 def test_a_tagged_message_that_makes_no_sense_is_parked(
     environment: Environment, field_: str, value: str, reason: str
 ) -> None:
-    """Such as one of a tagger under another policy, or from somewhere else altogether."""
+    """It may come from a tagger under another policy, or from an unknown client."""
     environment.send(message(order()))
     environment.pass_through()
     [tagged] = on_the_bus(environment.kafka, TAGGED.name)
@@ -491,10 +491,10 @@ def test_a_tagged_message_that_makes_no_sense_is_parked(
 
 
 def test_a_message_whose_parking_fails_is_read_again(environment: Environment) -> None:
-    """The position stays before it until the broker has the dead letter."""
+    """The position stays before the message until the broker has accepted the dead letter."""
 
     class Refusing:
-        """A broker that takes no dead letter, at first."""
+        """A broker that at first refuses dead letters."""
 
         tried = 0
 
@@ -517,7 +517,7 @@ def test_a_message_whose_parking_fails_is_read_again(environment: Environment) -
 
 
 def today() -> str:
-    """The group of orders that arrive now."""
+    """Return the release group of orders that arrive now."""
     return f"live-history/{now():%Y-%m-%d}/{ORDERS}"
 
 
@@ -525,7 +525,7 @@ def today() -> str:
 def test_no_publisher_makes_an_old_event_one_of_its_time(
     environment: Environment, dated_by: str
 ) -> None:
-    """It writes the timestamp of its message as it likes; an order of six days ago is live."""
+    """The publisher chooses a message's timestamp, so it does not count; six days are not too old."""
     topic = f"{ORDERS}.v1"
     TopicAdmin(admin=environment.bus.admin).set_config(topic, {"message.timestamp.type": dated_by})
     producer = Producer({"bootstrap.servers": environment.kafka.bootstrap, "log_level": 0})
@@ -540,14 +540,14 @@ def test_no_publisher_makes_an_old_event_one_of_its_time(
 
 
 def test_a_wrong_clock_of_the_tagger_lets_no_old_event_in(environment: Environment) -> None:
-    """By this machine's own clock it would be of today: the database's counts."""
+    """By this machine's wrong clock the event is of today, so the database's clock decides."""
     environment.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
     environment.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
     assert environment.groups() == [today()]
 
 
 def test_what_is_tagged_again_after_a_crash_stays_held_back(environment: Environment) -> None:
-    """It is tagged and on the bus, and the tagger's position is not written."""
+    """The event is tagged and on the bus, but the tagger's position was not written."""
 
     class Ending:
         def run_in_transaction(self, _: object) -> None:
@@ -562,7 +562,7 @@ def test_what_is_tagged_again_after_a_crash_stays_held_back(environment: Environ
 
 
 def test_no_import_is_called_as_live_history_is(environment: Environment) -> None:
-    """A publisher that names its own so is told."""
+    """An import under a name that is reserved for live history is parked as malformed."""
     environment.send(
         with_headers(order("e1"), ce_termijnbackfill=today().encode()),
         with_headers(order("e2"), ce_termijnbackfill=b"live-history"),
@@ -595,7 +595,7 @@ def replay(environment: Environment, tmp_path: Path, *arguments: str) -> str:
 def test_a_dead_letter_is_replayed_once_its_cause_is_mended(
     environment: Environment, tmp_path: Path
 ) -> None:
-    """Here a tagger's clock that was years behind."""
+    """The cause here is a tagger's clock that was years behind."""
     environment.send(message(order()))
     environment.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
     assert [one.reason for one in environment.letters()] == ["impossible-time"]
@@ -608,7 +608,7 @@ def test_a_dead_letter_is_replayed_once_its_cause_is_mended(
 def test_what_is_replayed_and_still_wrong_is_parked_anew(
     environment: Environment, tmp_path: Path
 ) -> None:
-    """At its new place; the first one stays settled."""
+    """It is parked at its new place, and the first dead letter stays settled."""
     environment.send(message(order(), value=b"garbage"))
     environment.pass_through()
     [first] = environment.letters()
@@ -621,7 +621,7 @@ def test_what_is_replayed_and_still_wrong_is_parked_anew(
 def test_a_large_dead_letter_is_parked_when_the_bus_would_not_take_it(
     environment: Environment,
 ) -> None:
-    """The largest that a publisher can send: it goes into the ledger directly, and opens."""
+    """The largest message that a publisher can send goes into the ledger directly, and can be decrypted."""
     value = b"\xff" * 999_000
     producer = Producer(
         {"bootstrap.servers": environment.kafka.bootstrap, "message.max.bytes": 1_048_000}

@@ -1,4 +1,4 @@
-"""The samples in Java and Node: what they publish is recorded, and what they are told is erased."""
+"""The samples in Java and Node publish events that are recorded, and erase what is commanded."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ RECORD = CommandRecord(
 
 @pytest.fixture(scope="module")
 def samples(java_sample: Path, node_sample: Path) -> Mapping[Language, Path]:
-    """Both, built."""
+    """Build both samples."""
     return {"java": java_sample, "node": node_sample}
 
 
 def publish(language: Language, directory: Path, kafka: KafkaCluster, **settings: str) -> None:
-    """Run a sample's publisher; its feedback has the name of the language."""
+    """Run a sample's publisher; its feedback contains the name of the language."""
     done = subprocess.run(
         [*PUBLISH[language], language, "V1", "2026-03-15T13:00:00.5Z"],
         cwd=directory,
@@ -67,7 +67,7 @@ def publish(language: Language, directory: Path, kafka: KafkaCluster, **settings
 
 
 def on_the_bus(kafka: KafkaCluster, count: int) -> Iterator[Message]:
-    """The messages of the topic, in order."""
+    """Return the messages of the topic, in order."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "look"})
     consumer.assign([TopicPartition(FEEDBACK.name, 0, 0)])
     try:
@@ -78,7 +78,7 @@ def on_the_bus(kafka: KafkaCluster, count: int) -> Iterator[Message]:
 
 
 def given(language: Language) -> CloudEvent:
-    """The event that a sample's feedback is."""
+    """Return the event of a sample's feedback."""
     data = {"feedback_id": language, "visitor_id": "V1", "text": TEXT}
     return CloudEvent(
         id=f"feedback-given-{language}",
@@ -90,7 +90,7 @@ def given(language: Language) -> CloudEvent:
 
 
 def check_published(kafka: KafkaCluster, codec: Codec) -> None:
-    """What both have published is what Termijn itself would have."""
+    """Check that both publish what Termijn itself would publish."""
     for language, message in zip(LANGUAGES, on_the_bus(kafka, len(LANGUAGES)), strict=True):
         event, value = given(language), to_bytes(message.value())
         assert value == codec.encode(FEEDBACK, event.data)
@@ -102,7 +102,7 @@ def check_published(kafka: KafkaCluster, codec: Codec) -> None:
 def test_what_they_publish_is_recorded(
     fresh_kafka: KafkaCluster, samples: Mapping[Language, Path], tmp_path: Path
 ) -> None:
-    """In single-object encoding, byte for byte as `termijn publish` has it."""
+    """The messages are in single-object encoding, byte for byte those of `termijn publish`."""
     codec = Codec(SCHEMAS)
     schema = str(SOURCES.parents[1] / "schemas" / "business" / f"{FEEDBACK.schema}.1.avsc")
     with whole_way(fresh_kafka, tmp_path, POLICY, codec, [FEEDBACK.schema]) as way:
@@ -120,7 +120,7 @@ def test_what_they_publish_through_a_registry_is_recorded(
     samples: Mapping[Language, Path],
     tmp_path: Path,
 ) -> None:
-    """In the Confluent wire format, with the id that the registry gave."""
+    """The messages are in the Confluent wire format, with the id that the registry gave."""
     registry = Registry(SchemaRegistryClient({"url": schema_registry.url}))
     codec = Codec(SCHEMAS, registry)
     for topic in (FEEDBACK, TAGGED, DEAD_LETTERS):
@@ -138,13 +138,13 @@ def test_what_they_publish_through_a_registry_is_recorded(
 
 @pytest.fixture(params=LANGUAGES)
 def sample(request: pytest.FixtureRequest) -> Path:
-    """Each by itself: one can be had where the other cannot."""
+    """Build one sample, so that it can be tested where the other's tools are missing."""
     found: Path = request.getfixturevalue(f"{request.param}_sample")
     return found
 
 
 def test_as_a_hook_they_erase_what_is_named(sample: Path, tmp_path: Path) -> None:
-    """Read again it is gone; what is not named stays; what they do not know fails."""
+    """A verification finds it gone, other records stay, and an unsupported action fails."""
     store = tmp_path / "feedback"
     store.mkdir()
     for name in ("F1", "F2"):
@@ -179,7 +179,7 @@ def test_as_a_hook_they_erase_what_is_named(sample: Path, tmp_path: Path) -> Non
 
 
 def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) -> None:
-    """To the letter, in whatever locale."""
+    """The disclosure is exact in whatever locale."""
     held = {"feedback_id": "F1", "text": TEXT}
     (tmp_path / "F1.json").write_text(json.dumps(held, ensure_ascii=False), "utf-8")
     document = yaml.safe_load((sample / "agent.yaml").read_text("utf-8"))
@@ -201,7 +201,7 @@ def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) ->
 
 
 def test_as_a_hook_they_know_records_by_source_and_id(sample: Path, tmp_path: Path) -> None:
-    """Two sources' events of one id are two pieces of feedback."""
+    """Two sources' events with one id are two pieces of feedback."""
     for name in ("F1", "F2"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"feedback_id": name}), "utf-8")
     document = yaml.safe_load((sample / "agent.yaml").read_text("utf-8"))

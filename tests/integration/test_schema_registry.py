@@ -1,4 +1,4 @@
-"""A real schema registry: what is registered, what drifts from it, and what it refuses."""
+"""Schemas in a real schema registry: registering, detecting differences, and refusals."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ FEEDBACK = business_topic("website.feedback-given")
 
 @pytest.fixture(scope="module")
 def client(schema_registry: RegistryServer) -> SchemaRegistryClient:
-    """Whoever else reaches the registry."""
+    """Return a client of the registry that is not Termijn."""
     return SchemaRegistryClient({"url": schema_registry.url})
 
 
 @pytest.fixture(scope="module", autouse=True)
 def registered(schema_registry: RegistryServer) -> Result:
-    """What `register` says in an empty registry."""
+    """Return what `register` prints for an empty registry."""
     return told(schema_registry, "register")
 
 
 def told(registry: RegistryServer, *words: str, **settings: str) -> Result:
-    """What `termijn schemas` says."""
+    """Return what `termijn schemas` prints."""
     environment = {"SCHEMA_REGISTRY_URL": registry.url, **settings}
     return CliRunner().invoke(termijn, ["schemas", *words], env=environment)
 
 
 def found(registry: RegistryServer, **settings: str) -> list[tuple[str, str]]:
-    """The target and the words of what `check` finds wrong."""
+    """Return the target and the text of each fault of `check`."""
     said = told(registry, "check", "--json", **settings)
     rows = [json.loads(line) for line in said.stdout.splitlines()]
     wrong = [(row["target"], row["what"]) for row in rows if row["state"] != "sound"]
@@ -52,7 +52,7 @@ def found(registry: RegistryServer, **settings: str) -> list[tuple[str, str]]:
 
 
 def changed(schema: str, **field: Any) -> str:
-    """The newest version of a schema with one field more."""
+    """Return the newest version of a schema with one field more."""
     definition = json.loads(SCHEMAS.newest(schema).text)
     definition["fields"].append(field)
     return json.dumps(definition)
@@ -61,7 +61,7 @@ def changed(schema: str, **field: Any) -> str:
 def test_what_was_registered_is_as_it_is_here(
     schema_registry: RegistryServer, registered: Result
 ) -> None:
-    """A line a topic, the watch's own among them; again does no harm."""
+    """There is a line for each topic, the watch's own among them, and registering again changes nothing."""
     assert registered.exit_code == 0
     assert len(registered.stdout.splitlines()) == 75
     assert found(schema_registry) == []
@@ -70,7 +70,7 @@ def test_what_was_registered_is_as_it_is_here(
 
 
 def test_a_value_goes_through_the_registry(client: SchemaRegistryClient) -> None:
-    """In the Confluent wire format, written by one codec and read by another."""
+    """A codec writes it in the Confluent wire format, and another codec reads it."""
     value = Codec(SCHEMAS, Registry(client)).encode(ORDERS, MINIMAL[ORDERS.schema])
     assert value[:1] == b"\0"
     reader = Codec(SCHEMAS, Registry(client))
@@ -78,7 +78,7 @@ def test_a_value_goes_through_the_registry(client: SchemaRegistryClient) -> None
 
 
 def test_the_registry_refuses_what_readers_could_not_read(client: SchemaRegistryClient) -> None:
-    """A field without a default, by the level that registering has set."""
+    """Registering sets a compatibility level that forbids a new field without a default."""
     text = changed(ORDERS.schema, name="needed", type="string")
     with pytest.raises(Exception, match="409") as refused:
         client.register_schema(f"{ORDERS.name}-value", Schema(text, "AVRO"))
@@ -88,7 +88,7 @@ def test_the_registry_refuses_what_readers_could_not_read(client: SchemaRegistry
 def test_a_schema_that_was_altered_in_the_registry_is_found(
     schema_registry: RegistryServer, client: SchemaRegistryClient
 ) -> None:
-    """By its version; once it is gone all is well."""
+    """The fault names the version, and clears once that version is deleted."""
     subject = f"{FEEDBACK.name}-value"
     text = changed(FEEDBACK.schema, name="mood", type=["null", "string"], default=None)
     id = client.register_schema(subject, Schema(text, "AVRO"))
@@ -100,7 +100,7 @@ def test_a_schema_that_was_altered_in_the_registry_is_found(
 def test_a_schema_that_was_altered_in_code_only_is_found(
     schema_registry: RegistryServer, tmp_path: Path
 ) -> None:
-    """A new version that nobody has registered."""
+    """A new version exists that has not been registered."""
     text = changed(ORDERS.schema, name="tip", type=["null", "string"], default=None)
     (tmp_path / f"{ORDERS.schema}.3.avsc").write_text(text, "utf-8")
     wrong = found(schema_registry, TERMIJN_SCHEMAS=str(tmp_path))
@@ -121,7 +121,7 @@ def test_a_level_that_somebody_lowered_is_found(
 def test_what_the_registry_refuses_is_one_line(
     schema_registry: RegistryServer, client: SchemaRegistryClient, tmp_path: Path
 ) -> None:
-    """Somebody has registered something else under a name that is new here."""
+    """Another client has registered something else under a name that is new to Termijn."""
     policy = own_type(tmp_path)
     other = {"type": "record", "name": "Visited", "fields": [{"name": "door", "type": "int"}]}
     client.register_schema("shop.visited.v1-value", Schema(json.dumps(other), "AVRO"))
@@ -149,7 +149,7 @@ def own_type(directory: Path) -> Mapping[str, str]:
 def test_the_doctor_judges_it_by_the_same(
     schema_registry: RegistryServer, client: SchemaRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A version of somebody's that nobody here could read, named with what mends it."""
+    """An unreadable version by another client is reported with the command that fixes it."""
     monkeypatch.setattr(bus, "_CALL_SECONDS", 0.2)
     topic = business_topic("contact.message-resolved")
     other = {"type": "record", "name": "Other", "fields": []}
@@ -174,7 +174,7 @@ def test_the_doctor_judges_it_by_the_same(
 
 
 def test_a_registry_that_is_away_is_one_line() -> None:
-    """It names the address and what to do."""
+    """The error names the address and what to do."""
     environment = {"SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
     said = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)
     [row] = map(json.loads, said.stdout.splitlines())

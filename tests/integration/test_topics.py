@@ -1,4 +1,4 @@
-"""`termijn topics` against a real Kafka: what it says is read back from the broker."""
+"""`termijn topics` against a real Kafka: what it reports is compared with the broker."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ DAY = 86_400_000
 
 @pytest.fixture
 def cluster(fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> KafkaCluster:
-    """A cluster that has one topic, with the broker's own week for a segment, kept for ever."""
+    """A cluster with one topic: the broker's own segment time of a week, kept without limit."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", fresh_kafka.bootstrap)
     fresh_kafka.create_topics({ORDERS: 6}, {"retention.ms": "-1"})
     return fresh_kafka
 
 
 def told(*words: str) -> Result:
-    """What `termijn topics` says."""
+    """Return what `termijn topics` prints."""
     return CliRunner().invoke(termijn, ["topics", *words])
 
 
 def orders(cluster: KafkaCluster) -> TopicState:
-    """The topic of orders as the broker has it."""
+    """Return the topic of orders as the broker has it."""
     return TopicAdmin(admin=cluster.admin).describe_topics([ORDERS])[ORDERS]
 
 
 def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> None:
-    """Missing topics are made, settings set, and then there is nothing to do."""
+    """Missing topics are made and settings set, after which there is nothing to do."""
     before = told("check", "--json")
     rows = {row["topic"]: row for row in map(json.loads, before.stdout.splitlines())}
     assert before.exit_code == 1

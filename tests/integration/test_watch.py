@@ -1,4 +1,4 @@
-"""`termijn watch` as processes, on a real Kafka: what is out at each system, whoever is killed."""
+"""`termijn watch` as processes, on a real Kafka: open commands of each system, even after kills."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOOPBACK = "0100007F"
 
 
 class Watching:
-    """A controller, systems that answer, and watches."""
+    """A controller, systems that acknowledge, and watches."""
 
     def __init__(self, directory: Path, kafka: KafkaCluster) -> None:
         self.directory = directory
@@ -117,7 +117,7 @@ class Watching:
         return json.loads(body) if path.startswith("/systems") else body.decode()
 
     def all(self, system: str, what: str) -> float:
-        """The sum over all watches: each has its part."""
+        """Return the sum over all watches, since each has a part."""
         return sum(self.told(name)["systems"][system][what] or 0 for name in self.processes)
 
     def until(self, what: str, true: Callable[[], bool]) -> None:
@@ -167,7 +167,7 @@ def _answer(one: Command, status: str) -> bytes:
 
 
 def listening(pid: int) -> set[str]:
-    """The addresses, in hexadecimal, at which a process listens."""
+    """Return the addresses, in hexadecimal, on which a process listens."""
     inodes = {
         os.readlink(one).removeprefix("socket:[").removesuffix("]")
         for one in Path(f"/proc/{pid}/fd").iterdir()
@@ -190,7 +190,7 @@ def watching(fresh_kafka: KafkaCluster, tmp_path: Path) -> Iterator[Watching]:
 
 
 def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> None:
-    """Ten commands: six done, one refused, one failed so far; answers of others settle nothing."""
+    """Of ten commands six are done, one refused, one failed; foreign acknowledgements settle none."""
     watching.start("one")
     commands = [erase(number) for number in range(10)]
     watching.put(*commands, erase(1, "psp"))
@@ -231,7 +231,7 @@ def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> Non
 
 
 def test_one_that_is_killed_is_stood_in_for_and_counts_nothing_twice(watching: Watching) -> None:
-    """Two watches share the parts; whoever is left, or comes back, knows all that was seen."""
+    """Two watches share the partitions; the one that is left or returns knows everything that was seen."""
     commands = [erase(number) for number in range(60)]
     watching.start("one")
     watching.start("two")

@@ -36,7 +36,7 @@ def now() -> datetime:
 
 
 class WholeWay:
-    """The two roles, and what they have come to."""
+    """The two roles, and what they have recorded and parked."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class WholeWay:
         self._read = [business_topic(one).name for one in types]
 
     def pass_through(self) -> None:
-        """Let both roles run until all that is on the bus is in the ledger."""
+        """Run both roles until every message on the bus is in the ledger."""
         topics = {topic.name: topic for topic in map(business_topic, self._policy.events)}
         tagger = TaggerHandler(
             tagger=EventTagger(policy=self._policy, codec=self._codec, topics=topics),
@@ -105,12 +105,12 @@ class WholeWay:
         )
 
     def events(self) -> set[str]:
-        """The ids of the events in the ledger."""
+        """Return the ids of the events in the ledger."""
         with self._ledger.transaction() as connection:
             return set(connection.execute(select(tables.event.c.id)).scalars())
 
     def letters(self) -> Sequence[DeadLetter]:
-        """What is parked."""
+        """Return the dead letters that are parked."""
         with self._ledger.transaction() as connection:
             return dead_letters.list_parked(connection)
 
@@ -128,7 +128,7 @@ def whole_way(
 
 
 class _NullObserver:
-    """Who is told and does nothing."""
+    """Ignores what the roles report."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
 
