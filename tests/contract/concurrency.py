@@ -1,4 +1,4 @@
-"""Other processes beside the test's own, as threads with connections of their own, on PostgreSQL."""
+"""Threads with database connections of their own that act as other processes, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PATIENCE_SECONDS = 300.0
 
 @contextmanager
 def worker_threads(count: int = 4) -> Iterator[ThreadPoolExecutor]:
-    """Other processes, as threads with connections of their own."""
+    """Yield an executor whose threads act as other processes, with connections of their own."""
     with ThreadPoolExecutor(count) as pool:
         yield pool
 
 
 @dataclass
 class ConcurrentTransaction:
-    """A transaction of another process, which commits when it is told to."""
+    """A transaction of another process, which commits when the test says so."""
 
     ledger: Database
     work: Callable[[Connection], object]
@@ -37,7 +37,7 @@ class ConcurrentTransaction:
     task: Future[None] | None = None
 
     def begin(self) -> None:
-        """Work, until that is done or waits for somebody's lock; what it raises comes at the end."""
+        """Do the work until it is done or waits for a lock; its error is raised by `end`."""
         self.task = self.pool.submit(self.ledger.run_in_transaction, self._work)
         patience = Patience(PATIENCE_SECONDS)
         while not (self.is_done.is_set() or self.task.done() or is_lock_awaited(self.ledger)):
@@ -45,13 +45,13 @@ class ConcurrentTransaction:
             sleep(0.01)
 
     def commit(self) -> None:
-        """Commit, at once or as soon as whoever is waited for has."""
+        """Commit at once, or as soon as the lock that it waits for is free."""
         self.may_commit.set()
         if self.is_done.is_set():
             self.end()
 
     def end(self) -> None:
-        """Wait until it is over; raises what it raised."""
+        """Wait until the transaction is over, and raise its error if it had one."""
         assert self.task is not None
         self.task.result(PATIENCE_SECONDS)
 
@@ -62,7 +62,7 @@ class ConcurrentTransaction:
 
 
 def is_lock_awaited(ledger: Database) -> bool:
-    """Whether some session waits for a lock of another."""
+    """Return whether a session waits for another session's lock."""
     with ledger.transaction() as connection:
         result = connection.execute(
             text(
@@ -74,7 +74,7 @@ def is_lock_awaited(ledger: Database) -> bool:
 
 
 def wait_for_lock(ledger: Database, task: Future[Any]) -> None:
-    """Until the task stands before a lock; one that has ended never will."""
+    """Wait until the task waits for a lock; fail if it has ended, since it never will."""
     pause = threading.Event()
     for _ in range(int(PATIENCE_SECONDS / 0.02)):
         if is_lock_awaited(ledger):

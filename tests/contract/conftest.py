@@ -1,4 +1,4 @@
-"""One empty ledger per module and database; each test, and each example of one, empties it first."""
+"""Fixtures: one empty ledger per module and database, emptied before each test and each example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the deleter promises, judged by the oracle: nothing too early, nothing missing, nothing twice."""
+"""The deleter's invariants, judged by the oracle: nothing too early, nothing missing, nothing twice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CommandedRecord(NamedTuple):
 
 
 def list_commanded_records(ledger: Database) -> list[CommandedRecord]:
-    """Every live member of a command."""
+    """Return every record of every live command."""
     event, record, member, command = tables.event, tables.record, tables.member, tables.command
     query = (
         select(
@@ -72,7 +72,7 @@ def list_commanded_records(ledger: Database) -> list[CommandedRecord]:
 def find_too_early(
     ledger: Database, known: Sequence[Event], now: datetime
 ) -> list[CommandedRecord]:
-    """Standing commands that the known events do not want by now."""
+    """Return the live commands that the known events do not require by now."""
     holdings = _holdings_by_record(known)
     return [
         one
@@ -82,7 +82,7 @@ def find_too_early(
 
 
 def find_missing(ledger: Database, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
-    """Steps that the known events want by now and that no command does or has done."""
+    """Return the steps that the known events require by now and that no command does or has done."""
     commanded: defaultdict[tuple[str, str, str, str], set[tuple[str, str]]] = defaultdict(set)
     for one in list_commanded_records(ledger):
         key = (one.source, one.record, one.subject, one.system)
@@ -96,7 +96,7 @@ def find_missing(ledger: Database, known: Sequence[Event], now: datetime) -> lis
 
 
 def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
-    """What the journal has and what waits to be sealed has not, or has more than once, by command."""
+    """Return, by command, changes in the outbox that the evidence lacks or has more than once."""
     pending, command = tables.evidence_pending, tables.command
     logged: defaultdict[UUID, list[tuple[str, str | None]]] = defaultdict(list)
     journal: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
@@ -131,7 +131,7 @@ def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
 
 
 def _holdings_by_record(known: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:
-    """The holdings that each system serves for each record: event, subject, system."""
+    """Return the holdings that each system serves for each record: event, subject, system."""
     holdings: defaultdict[tuple[str, str, str, str], list[Holding]] = defaultdict(list)
     for event in known:
         for held in holdings_of(event, known):

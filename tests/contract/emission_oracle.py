@@ -1,7 +1,8 @@
-"""What emission may and must erase in a small world, by hand: it knows the catalogue, nothing of the code.
+"""What may and what must be erased in a small world, by rules written by hand without Termijn's code.
 
-Feedback of one visitor on the website; invoices of one customer at accounting and in the CRM; one
-relationship, holds, withdrawals, and two policies that differ in how long an invoice is kept.
+The world is the feedback of one visitor on the website; invoices of one customer at accounting and in
+the CRM; one relationship, legal holds, withdrawals, and two policies that differ in how long an invoice
+is kept.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ VISITOR, CUSTOMER = "visitor:1", "customer:1"
 
 @dataclass
 class Oracle:
-    """What may and must be erased, by hand: from the recorded events, the active policy and the time."""
+    """What may and must be erased: from the recorded events, the active policy and the time."""
 
     events: list[Event] = field(default_factory=list)
     policy: Policy = SEVEN
 
     def is_held(self, subject: str, now: datetime) -> bool:
-        """Whether any hold is on a subject."""
+        """Return whether any legal hold is on a subject."""
         return any(
             self.is_placed(one, now) for one in self._events_of("privacy.hold-placed", subject)
         )
 
     def is_placed(self, hold: Event, now: datetime) -> bool:
-        """A release ends what was placed before it; one dated before the placing ends nothing."""
+        """Return whether a hold is open: a release ends what was placed before it, and nothing later."""
         data = hold["data"]
         return time_of(hold) <= now and not any(
             one["data"]["hold_id"] == data["hold_id"] and sort_key(hold) < sort_key(one)
@@ -48,7 +49,7 @@ class Oracle:
         )
 
     def is_due(self, made: Event, system: str, now: datetime) -> bool:
-        """Whether a record is to be erased from a system by now, holds left aside."""
+        """Return whether a record must be erased from a system by now, legal holds left aside."""
         at = time_of(made)
         if made["type"] == "website.feedback-given":
             said = [time_of(one) for one in self._events_of("privacy.consent-withdrawn", VISITOR)]
@@ -65,12 +66,12 @@ class Oracle:
         return ended and now >= years_after(time_of(last_move), 2) - DAY
 
     def must_erase(self, made: Event, system: str, now: datetime) -> bool:
-        """Whether a record is to be erased from a system by now."""
+        """Return whether a record must be erased from a system by now."""
         return self.is_due(made, system, now) and not self.is_held(subject_of(made), now)
 
     @property
     def records(self) -> list[tuple[Event, str]]:
-        """Each record with each system that has it."""
+        """Return each record with each system that has it."""
         of = {
             "website.feedback-given": ["website"],
             "billing.invoice-issued": ["accounting", "crm"],
@@ -83,20 +84,20 @@ class Oracle:
 
 
 def time_of(one: Event) -> datetime:
-    """When it happened."""
+    """Return when the event happened."""
     return datetime.fromisoformat(one["time"])
 
 
 def sort_key(one: Event) -> tuple[datetime, str, str]:
-    """Of two moves the one of the higher rank counts."""
+    """Return the order of clock changes: at the same time the one of the higher rank counts."""
     return time_of(one), one["source"], one["id"]
 
 
 def years_after(at: datetime, years: int) -> datetime:
-    """The same day of another year; it may lie before."""
+    """Return the same day of another year, which may be an earlier one."""
     return at.replace(year=at.year + years)
 
 
 def subject_of(made: Event) -> str:
-    """Whom a record is about."""
+    """Return the subject that a record is about."""
     return VISITOR if made["type"] == "website.feedback-given" else CUSTOMER

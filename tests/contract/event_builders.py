@@ -1,4 +1,4 @@
-"""What publishers send, in short: events as the catalogue writes them, and as the recorder gets them."""
+"""Short builders of events: as publishers send them, and as the recorder gets them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Event: TypeAlias = dict[str, Any]
 
 
 def event(id_: str, type_: str, time: str, source: str = "/crm", **data: Any) -> Event:
-    """An event in structured mode."""
+    """Return an event in structured mode."""
     return {"id": id_, "source": source, "type": type_, "time": time, "data": data}
 
 
@@ -92,12 +92,12 @@ def supplier_ended(id_: str, time: str, supplier: str = "1") -> Event:
 
 
 def parse_event(body: Mapping[str, Any]) -> CloudEvent:
-    """The event as the wire carries it."""
+    """Return the event as it is on the bus."""
     return parse_structured(json.dumps(body))
 
 
 def tag_distinct(events: Iterable[Event], policy: Policy) -> list[tuple[CloudEvent, TaggedEvent]]:
-    """The events, tagged, in the order given and without repetitions."""
+    """Return the events, tagged, in the order given and without repetitions."""
     tagged: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
     for body in events:
         cloud_event = parse_event(body)
@@ -115,7 +115,7 @@ def arrival(
     *,
     history: str | None = None,
 ) -> TaggedEventRow:
-    """The event as the recorder takes it off the bus."""
+    """Return the event as the recorder reads it from the bus."""
     cloud_event = parse_event(body)
     return TaggedEventRow(
         source=cloud_event.source,

@@ -1,4 +1,4 @@
-"""A ledger's whole life on a clock of the test: what arrives, is commanded, proven and forgotten."""
+"""A ledger's whole life on the test's own time: recording, commanding, proving and purging."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHORT_PROOF_POLICY = replace(POLICY, proof=MONTH_OF_PROOF)
 
 @dataclass(slots=True, kw_only=True)
 class LedgerLife:
-    """One ledger, the bus that its commands leave by, and systems that do and prove all at once."""
+    """One ledger, the bus of its commands, and systems that carry out and prove everything at once."""
 
     ledger: Database
     policy: Policy = SHORT_PROOF_POLICY
@@ -59,7 +59,7 @@ class LedgerLife:
         return self.ledger.run_in_transaction(complete_all)
 
     def work(self, now: datetime | str) -> None:
-        """Sweep, send, and let every system do it and prove it, until nothing is left to do."""
+        """Sweep, send, and let every system carry out and prove it, until nothing is left to do."""
         at = instant(now) if isinstance(now, str) else now
         while True:
             claim_all(self.ledger, at)
@@ -75,7 +75,7 @@ class LedgerLife:
                 acknowledge(self.ledger, row.command_id, status, at, counts=left)
 
     def purge(self, now: datetime | str, page: int = 3) -> dict[str, int]:
-        """Forget all that may be by now, a page at a time; how many of each kind."""
+        """Purge everything that may be purged by now, a page at a time; return the counts by kind."""
         at = instant(now) if isinstance(now, str) else now
         assert self.policy.proof
         with self.ledger.transaction() as connection:
@@ -86,7 +86,7 @@ class LedgerLife:
         return dict(counts)
 
     def purge_pages(self, terms: ProofTerm, page: int) -> Counter[str]:
-        """Once through the whole ledger."""
+        """Go through the whole ledger once."""
         counts: Counter[str] = Counter()
         more = True
         while more:
@@ -99,13 +99,13 @@ class LedgerLife:
         return counts
 
     def seal_evidence(self, now: datetime | str) -> None:
-        """Seal all that waits into the evidence."""
+        """Append all queued entries to the evidence."""
         at = instant(now) if isinstance(now, str) else now
         with self.ledger.transaction() as connection:
             append_entries(connection, PSEUDONYMIZER, None, at)
 
     def dump(self) -> str:
-        """Everything that the ledger holds, as text."""
+        """Return everything that the ledger contains, as text."""
         found: list[str] = []
         with self.ledger.transaction() as connection:
             for table in tables.metadata.sorted_tables:

@@ -1,4 +1,4 @@
-"""Ledgers of the contract tests: making one, emptying it, and what a deleter does with it."""
+"""Ledgers of the contract tests: to make and to empty them, and to do a deleter's work on them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NUMBERS = count(1)
 
 
 def new_ledger(url: str) -> Database:
-    """An empty ledger with its tables; on PostgreSQL commits are not awaited on disk, for speed."""
+    """Return an empty ledger with its tables; PostgreSQL does not sync commits to disk, for speed."""
     ledger = open_database(url)
     if not ledger.is_sqlite:
         with ledger.transaction() as connection:
@@ -47,7 +47,7 @@ def new_ledger(url: str) -> Database:
 
 
 def run_as_role(ledger: Database, role: Role, work: Callable[[Connection], T]) -> T:
-    """Do the work as that role would, on PostgreSQL with its rights alone."""
+    """Do the work as that role, on PostgreSQL with the role's rights alone."""
 
     def limited(connection: Connection) -> T:
         if not ledger.is_sqlite:
@@ -58,7 +58,7 @@ def run_as_role(ledger: Database, role: Role, work: Callable[[Connection], T]) -
 
 
 def empty_database(ledger: Database) -> Database:
-    """The same ledger without a row; DELETE, since TRUNCATE is slow on small tables."""
+    """Delete every row of the ledger; DELETE, since TRUNCATE is slow on small tables."""
     with ledger.transaction() as connection:
         for table in tables.metadata.sorted_tables:
             connection.execute(table.delete())
@@ -66,7 +66,7 @@ def empty_database(ledger: Database) -> Database:
 
 
 def instant(text: str) -> datetime:
-    """An instant, UTC."""
+    """Return an instant, UTC."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -78,7 +78,7 @@ def record_events(
     *,
     history: str | None = None,
 ) -> RecordingResult:
-    """Record one batch; with `history` the tagger said of all of it that it is too old to be live."""
+    """Record one batch; with `history` all of it was tagged as too old to be live."""
     arrivals = [arrival(one, POLICY, backfill, history=history) for one in events]
     at = instant(now) if isinstance(now, str) else now
     return run_as_role(
@@ -101,13 +101,13 @@ def roll_back(ledger: Database, work: Callable[[Connection], object]) -> None:
 
 
 class FakeBus:
-    """Where commands go: it keeps all that were sent."""
+    """A bus that keeps all commands that were sent."""
 
     def __init__(self) -> None:
         self.sent: list[CommandMessage] = []
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
-        """Deliver all."""
+        """Accept all messages as delivered."""
         start = len(self.sent)
         self.sent.extend(commands)
         return [
@@ -119,7 +119,7 @@ class FakeBus:
 
 
 def claim_all(ledger: Database, now: datetime | str, limit: int = 500) -> list[UUID]:
-    """Claim until nothing is due; the ids of the commands."""
+    """Claim until nothing is due, and return the ids of the commands."""
     at = instant(now) if isinstance(now, str) else now
     command_ids: list[UUID] = []
     while True:
@@ -137,7 +137,7 @@ def send_due(
     now: datetime | str,
     limit: int = 10_000,
 ) -> list[SentCommand]:
-    """Send what is to go out by now, once each."""
+    """Send everything that is due to be sent by now, once each."""
     at = instant(now) if isinstance(now, str) else now
     leased = run_as_role(
         ledger, "deleter", lambda connection: lease(connection, at, PausedSystems(), limit=limit)
@@ -158,7 +158,7 @@ def acknowledge(
     counts: Mapping[str, int] = MappingProxyType({}),
     policy: Policy = POLICY,
 ) -> AcknowledgementResult:
-    """Let the command's system answer."""
+    """Record the acknowledgement of the command's system."""
     at = instant(now) if isinstance(now, str) else now
     (row,) = select_rows(ledger, tables.command, command_id=command)
     acknowledgement = Acknowledgement(
@@ -179,7 +179,7 @@ def acknowledge(
 
 
 def select_rows(ledger: Database, table: Any, **values: object) -> list[Row[Any]]:
-    """The rows of a table in which these columns have these values, by primary key."""
+    """Return the rows of a table in which these columns have these values, by primary key."""
     query = select(table).order_by(*table.primary_key)
     for name, value in values.items():
         query = query.where(table.c[name] == value)
@@ -188,20 +188,20 @@ def select_rows(ledger: Database, table: Any, **values: object) -> list[Row[Any]
 
 
 def list_commands(ledger: Database, **values: object) -> list[tuple[str, str, str]]:
-    """System, action and state of each command, sorted."""
+    """Return system, action and state of each command, sorted."""
     command_rows = select_rows(ledger, tables.command, **values)
     return sorted((row.system, row.action, row.state) for row in command_rows)
 
 
 def find_command(ledger: Database, **values: object) -> UUID:
-    """The one command with these values."""
+    """Return the one command with these values."""
     (row,) = select_rows(ledger, tables.command, **values)
     identity: UUID = row.command_id
     return identity
 
 
 def load_facts(ledger: Database) -> Mapping[str, list[tuple[Any, ...]]]:
-    """All that is a function of the set of events: nothing of who was first, nor of the journal."""
+    """Return the ledger's facts, which do not depend on the order of arrival or on commands."""
     ways = {
         tables.event: ("event_id", "source", "id", "type", "time", "content_hash", "deciding"),
         tables.record: ("record_id", "event_id", "subject"),
@@ -235,5 +235,5 @@ def load_facts(ledger: Database) -> Mapping[str, list[tuple[Any, ...]]]:
 
 
 def later(at: str, **by: float) -> datetime:
-    """The instant so much later, such as `later("2024-01-01T00:00:00Z", hours=1)`."""
+    """Return the instant so much later, such as `later("2024-01-01T00:00:00Z", hours=1)`."""
     return instant(at) + timedelta(**by)

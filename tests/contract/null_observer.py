@@ -1,4 +1,4 @@
-"""A deleter's sight and observer that sees everything and keeps nothing; tests override what they ask."""
+"""A deleter's catch-up check that always passes and an observer that ignores everything."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from services.deleter.dispatch import SentCommand
 
 
 class NullObserver:
-    """Sees everything, says nothing."""
+    """Passes the catch-up check and ignores every report; tests override what they need."""
 
     def lagging_partitions(self) -> Sequence[str]:
         return ()
 
     def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
-        """The deleter is blind, or sees."""
+        """Ignore whether the deleter waits for catch-up."""
 
     def commands_sent(
         self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
     ) -> None:
-        """Commands went out."""
+        """Ignore sent commands."""
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
-        """A system was silent."""
+        """Ignore an escalation."""
 
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """The bus does not take it."""
+        """Ignore a command that the bus does not take."""
 
     def rate_cap_reached(self, cap: int) -> None:
-        """The cap was reached."""
+        """Ignore that the hourly cap was reached."""

@@ -1,4 +1,4 @@
-"""What `explain` and `simulate` say, in the form in which the oracle says it."""
+"""The output of `explain` and `simulate`, converted to the form of the oracle's."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def simulate_events(
 
 
 def command_lines(commands: list[SimulatedCommand]) -> list[dict[str, Any]]:
-    """One line for each record of each command, in the oracle's order."""
+    """Return one line for each record of each command, in the oracle's order."""
     lines = [
         {
             "issued_at": format_rfc3339(one.issued_at),

@@ -13,7 +13,7 @@ SHIPPED = loader.load()
 
 
 def policy_retiring(instants: Mapping[str, str], version: str = "next") -> Policy:
-    """Each system or purpose named is retired from its instant on."""
+    """Return the policy in which each named system or purpose is retired from its instant on."""
     systems, purposes = dict(SHIPPED.systems), dict(SHIPPED.purposes)
     for name, written in instants.items():
         at = datetime.fromisoformat(written)

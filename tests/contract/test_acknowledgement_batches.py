@@ -1,4 +1,4 @@
-"""Answers in batches: each comes to what it would alone, in the order in which they are given.
+"""A batch of acknowledgements has the same result as the same acknowledgements one by one, in order.
 
 Each on SQLite and on PostgreSQL.
 """
@@ -56,7 +56,7 @@ Result = AcknowledgementResult | UnknownCommand | ReusedAcknowledgement | Illega
 
 
 def varied_commands(ledger: Database) -> list[Any]:
-    """Commands that are sent, being recalled, recalls, and one that is not sent yet."""
+    """Make commands that are sent, being recalled, recalls, and one that is not sent yet."""
     bus = FakeBus()
     record_events(
         ledger, [invoice("i1", JOINED), terminated("t1", ENDED), order("o1", JOINED)], DUE
@@ -105,7 +105,7 @@ def outcome_of(
     way: Callable[[Connection, list[Acknowledgement]], list[Result]],
     answers: list[Acknowledgement],
 ) -> tuple[list[str], list[Any]]:
-    """What a way says of the answers and leaves in the ledger; it is rolled back."""
+    """Return the result of a way to apply acknowledgements and the ledger after it, rolled back."""
     written = (tables.command, tables.member, tables.acknowledgement, tables.record)
     try:
         with ledger.transaction() as connection:

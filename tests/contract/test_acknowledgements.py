@@ -1,4 +1,4 @@
-"""Answers: each is kept, the state follows from it, and what is settled stands.
+"""Acknowledgements: each is kept and decides the command's state; a terminal state does not change.
 
 Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
 R1 is due a lead time before 1 June 2022 at 12:00Z.
@@ -40,17 +40,17 @@ FAR = "2060-01-01T00:00:00Z"
 
 
 def count_commanded(ledger: Database, **values: object) -> int:
-    """How many records the live commands cover."""
+    """Return how many records the live commands cover."""
     ids = {row.command_id for row in select_rows(ledger, tables.command, **values)}
     return sum(row.command_id in ids for row in select_rows(ledger, tables.member, live=True))
 
 
 class TestAnswers:
-    """Each answer is kept; the state follows from it, and what is settled stands."""
+    """Each acknowledgement is kept and decides the state; a terminal state does not change."""
 
     @pytest.fixture
     def erasure(self, ledger: Database) -> UUID:
-        """An erasure that is out."""
+        """An erasure that was sent."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)

@@ -1,4 +1,4 @@
-"""One policy is active; another takes over by an operator's word, where it fits what is recorded."""
+"""One policy is active; another replaces it when an operator activates it, if it fits what is recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHIPPED = load()
 
 
 def policy_with_term(term: str) -> Policy:
-    """The shipped policy with another term for D4."""
+    """Return the shipped policy with another term for D4."""
     rules = {**SHIPPED.rules, "D4": replace(SHIPPED.rules["D4"], term=term)}
     return replace(SHIPPED, version="next", rules=rules)
 
@@ -68,7 +68,7 @@ PLACED = SHIPPED.events[ORDER]
 
 
 def policy_with_order(**changes: Any) -> Policy:
-    """The shipped policy with another reading of orders."""
+    """Return the shipped policy with another definition of orders."""
     return replace(SHIPPED, events={**SHIPPED.events, ORDER: replace(PLACED, **changes)})
 
 
@@ -121,7 +121,7 @@ def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
 
 
 def policy_without(*systems: str) -> Policy:
-    """The shipped policy that does not know these systems any more."""
+    """Return the shipped policy without these systems."""
     left = {name: one for name, one in SHIPPED.systems.items() if name not in systems}
     return replace(SHIPPED, version="next", systems=left)
 

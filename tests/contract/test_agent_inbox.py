@@ -1,4 +1,4 @@
-"""The agent's inbox on each database: whatever comes in whatever order, each command is done once."""
+"""The agent's inbox on each database carries out each command once, in whatever order they arrive."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def shared(
 
 @pytest.fixture
 def database(shared: Database) -> Database:
-    """An empty database, once of each kind."""
+    """An empty database of each kind."""
     with shared.transaction() as connection:
         for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
             table.drop(connection, checkfirst=True)

@@ -1,4 +1,4 @@
-"""The SQL adapter in the CRM of the examples, on each database that it knows."""
+"""The agent's SQL adapter on the example's CRM, on each database that it supports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Crm:
     noted: list[dict[str, int]]
 
     def fill(self, **tables: Sequence[dict[str, Any]]) -> None:
-        """Put rows in, and nothing else."""
+        """Insert these rows and remove all others."""
         with self.engine.begin() as connection:
             for table in ("order_lines", "orders", "tickets", "customers"):
                 connection.execute(text(f"DELETE FROM {table}"))
@@ -48,7 +48,7 @@ class Crm:
                     connection.execute(text(statement), {"id": number, **row})
 
     def column(self, table: str, name: str) -> list[Any]:
-        """The values of a column, in the order in which the rows went in."""
+        """Return the values of a column, in the order in which the rows were inserted."""
         with self.engine.connect() as connection:
             query = text(f"SELECT {name} FROM {table} ORDER BY id")
             return list(connection.execute(query).scalars())
@@ -73,7 +73,7 @@ class Crm:
 
 
 def order(number: str, event: str | None = None) -> CommandRecord:
-    """The record of an order."""
+    """Return the record of an order."""
     return CommandRecord(
         source="/shop",
         id=f"e-{number}" if event is None else event,
@@ -97,7 +97,7 @@ def ticket(number: str) -> CommandRecord:
 
 
 def order_row(number: str, customer: str = "C1") -> dict[str, Any]:
-    """An order as the CRM holds it."""
+    """Return an order as the CRM stores it."""
     return {
         "order_no": number,
         "customer_no": customer,
@@ -439,7 +439,7 @@ def test_a_dry_run_shows_the_statements_and_does_nothing(crm: Crm) -> None:
 
 
 def changed_file(tmp_path: Path, before: str, after: str) -> Path:
-    """The example's file with one thing changed."""
+    """Return the example's file with one setting changed."""
     text = (EXAMPLE / "agent.yaml").read_text("utf-8")
     assert before in text
     file = tmp_path / "agent.yaml"

@@ -1,4 +1,4 @@
-"""The SQL adapter on columns of every type and collation, on each database that it knows."""
+"""The agent's SQL adapter on columns of every type and collation, on each database that it supports."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CASELESS = """CREATE COLLATION caseless
 
 @dataclass(slots=True, kw_only=True)
 class Shop:
-    """An `orders` table as a test wants it, and the adapter on it."""
+    """A table `orders` with the columns that a test wants, and the adapter on it."""
 
     url: str
     directory: Path
@@ -53,7 +53,7 @@ class Shop:
         return self.url.startswith("postgresql")
 
     def with_tables(self, *statements: str, rows: Any = (), on_postgres: str = "") -> Engine:
-        """The tables, and rows in `orders`."""
+        """Make the tables, and insert rows into `orders`."""
         engine = create_engine(self.url)
         self.stack.callback(engine.dispose)
         with engine.begin() as connection:
@@ -69,7 +69,7 @@ class Shop:
         return engine
 
     def adapter(self, erase: str = "delete", holds: str = "[]", more: str = "") -> SqlAdapter:
-        """The adapter that such a file leads to."""
+        """Return the adapter that such a file configures."""
         file = self.directory / "agent.yaml"
         said = FILE.replace("ERASE", erase).replace("HOLDS", holds).replace("MORE", more)
         file.write_text(said, "utf-8")
@@ -79,7 +79,7 @@ class Shop:
         return sql_adapter(loaded, sql, self.stack)
 
     def problems(self, erase: str = "delete", holds: str = "[]", more: str = "") -> list[str]:
-        """What is said at the start about such a file."""
+        """Return the problems that are reported at the start about such a file."""
         with pytest.raises(InvalidConfiguration) as raised:
             self.adapter(erase, holds, more)
         return [f"{one.key}: {one.why}" for one in raised.value.problems]

@@ -1,4 +1,4 @@
-"""An answer is known by its system and its id: nobody keeps another's from counting, nor uses one twice.
+"""An acknowledgement is identified by system and id, so no system can suppress another's.
 
 Each on SQLite and on PostgreSQL.
 """
@@ -43,7 +43,7 @@ CODEC = Codec(load())
 
 
 class _Traces:
-    """Keeps in which trace the answer of which system was settled."""
+    """Keeps the trace in which each system's acknowledgement was applied."""
 
     def __init__(self) -> None:
         self.of: dict[str, str] = {}
@@ -63,7 +63,7 @@ class _Traces:
 
 @dataclass(slots=True)
 class Role:
-    """The acknowledgements role on a ledger; signing is off, since it is not what is tried here."""
+    """The acknowledgements role on a ledger; signing is off, since these tests are not about it."""
 
     ledger: Database
     reasons: list[tuple[str, str]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Role:
         self.reasons.append((letter.reason, letter.detail))
 
     def handle(self, *messages: Message) -> None:
-        """One batch off the bus."""
+        """Process one batch from the bus."""
         work = AcknowledgementHandler(
             policy=POLICY,
             codec=CODEC,
@@ -109,7 +109,7 @@ class _Trusting:
 
 @pytest.fixture
 def role(ledger: Database) -> Role:
-    """An order whose erasure is out, to orders and to psp."""
+    """An order whose erasure was sent to orders and to psp."""
     record_events(ledger, [order("o1", ORDERED)], ORDERED)
     claim_all(ledger, DUE)
     send_due(ledger, FakeBus(), DUE)
@@ -119,7 +119,7 @@ def role(ledger: Database) -> Role:
 def acknowledgement(
     ledger: Database, system: str, erasure: UUID | None = None, **values: Any
 ) -> Message:
-    """A system's answer to its (one) erasure, as it comes off the bus: `done`, by the id `a1`."""
+    """Return a system's message of its only erasure: `done`, with the id `a1`."""
     topic = topics.acknowledgement_topic(system)
     value = {
         "acknowledgement_id": "a1",
@@ -140,7 +140,7 @@ def acknowledgement(
 
 
 def erasure_states(ledger: Database) -> dict[str, str]:
-    """Where the erasures of orders and psp stand."""
+    """Return the states of the erasures of orders and psp."""
     return {row.system: row.state for row in select_rows(ledger, tables.command, action="erase")}
 
 

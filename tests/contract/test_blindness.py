@@ -1,6 +1,6 @@
-"""A parked event that could forbid an erasure keeps it back until it is settled, as narrowly as can be.
+"""A parked event that could forbid an erasure blocks it, and as little else as possible, until settled.
 
-Bytes come in as on a topic, through tagger and recorder; the deleter's own rounds say what leaves.
+Bytes arrive as on a topic, through tagger and recorder; the deleter's own rounds decide what is sent.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ BAD_HOLD = hold(ground="because")
 
 
 class NullRoleObserver:
-    """Who is told of everything."""
+    """Ignores what the roles report."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None: ...
     def recorded(self, recorded: RecordingResult) -> None: ...
@@ -77,7 +77,7 @@ class NullRoleObserver:
 
 @dataclass(slots=True)
 class TopicBus:
-    """What the tagger puts on the bus; forwarder and sender in one."""
+    """Keeps what the tagger publishes; it acts as forwarder and sender."""
 
     out: list[OutgoingMessage] = field(default_factory=list)
 
@@ -93,7 +93,7 @@ class TopicBus:
 
 @dataclass(slots=True)
 class CatchUpCheck:
-    """A look at the bus that sees all, and during which something may happen."""
+    """A check that always passes, and during which something may happen."""
 
     meanwhile: Callable[[], object] = lambda: None
 
@@ -114,13 +114,13 @@ class Environment:
     offset: int = 0
 
     def publish(self, type_: str, body: Any, time: datetime | None = None, **more: Any) -> None:
-        """Put an event on its topic, and let tagger and recorder work on it."""
+        """Publish an event on its topic, and let tagger and recorder process it."""
         self.record(self.tag(type_, body, time, **more))
 
     def tag(
         self, type_: str, body: Any, time: datetime | None = None, id_: str = "", source: str = "/x"
     ) -> list[OutgoingMessage]:
-        """What the tagger makes of it."""
+        """Return the tagged message of an event."""
         self.offset += 1
         topic = business_topic(type_)
         value = body if isinstance(body, bytes) else CODEC.encode(topic, body)
@@ -156,7 +156,7 @@ class Environment:
         )
 
     def record(self, out: Sequence[OutgoingMessage], **other: Any) -> None:
-        """Let a recorder read these."""
+        """Let a recorder read these messages."""
         self.recorder(**other).handle([self.message(one.topic, one.value) for one in out], [])
 
     def recorder(self, **other: Any) -> RecorderHandler:
@@ -174,7 +174,7 @@ class Environment:
     def run_deleter(
         self, seeing: CatchUpCheck | None = None, rounds: int = 3, **other: Any
     ) -> set[Any]:
-        """What a deleter lets go in some rounds: system and action."""
+        """Run some rounds, and return system and action of each command sent."""
         before = len(self.bus.sent)
         parts: dict[str, Any] = {
             "ledger": self.ledger,
@@ -191,7 +191,7 @@ class Environment:
         return {(one.system, one.value["action"]) for one in self.bus.sent[before:]}
 
     def subjects(self) -> set[str]:
-        """Whose erasures have left."""
+        """Return the subjects whose erasures were sent."""
         return {one.key for one in self.bus.sent if one.value["action"] == "erase"}
 
     def settle_dead_letters(self, state: str = "discarded") -> None:

@@ -1,4 +1,4 @@
-"""The hourly cap is that of all deleters together. On PostgreSQL: on SQLite there is one deleter."""
+"""The hourly cap counts the commands of all deleters together. On PostgreSQL: SQLite has one deleter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def kill() -> None:
 
 @dataclass
 class InterruptingBus(NullObserver):
-    """A bus, and a deleter's sight and observer: it does something before it delivers."""
+    """A bus and a deleter's observer in one, which does something before it delivers."""
 
     before: Callable[[], object] = field(default=lambda: None)
     bus: FakeBus = field(default_factory=FakeBus)
@@ -62,7 +62,7 @@ def build_deleter(
 
 
 def record_due(ledger: Database, count: int) -> None:
-    """Feedback of so many visitors, each a command to one system, long due."""
+    """Record feedback of so many visitors, each a long due command to one system."""
     given = "website.feedback-given"
     late = [
         event(f"e{n}", given, LONG_AGO, feedback_id=f"e{n}", visitor_id=str(n))

@@ -1,4 +1,4 @@
-"""The deleter sees whether everything on the bus is recorded; whatever it cannot be sure of blinds it."""
+"""The deleter checks that every message on the bus is recorded; in any doubt it claims nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS, TAGGED = "events.v1", "tagged.v1"
 
 
 class FakeBus:
-    """A bus of two topics with one partition each, unless said otherwise."""
+    """A bus of two topics with one partition each, unless given otherwise."""
 
     def __init__(
         self,
@@ -40,36 +40,36 @@ class FakeBus:
             del self.topics[topic]
 
     def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
-        """The topics that it shows."""
+        """Return the topics that the broker shows."""
         return {topic: self.topics[topic] for topic in topics if topic in self.topics}
 
 
 class ChangingBus:
-    """A bus that shows one thing after the other, and stays with the last."""
+    """A bus that shows a series of states, and stays with the last."""
 
     def __init__(self, *buses: FakeBus) -> None:
         self._left = list(buses)
 
     def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
-        """What the next of them shows."""
+        """Return the next state."""
         bus = self._left.pop(0) if len(self._left) > 1 else self._left[0]
         return bus.describe_topics(topics)
 
 
 def partition_id(topic: str, partition: int = 0, cluster: str = "cluster") -> PartitionId:
-    """A partition of a topic, as it was when it was read."""
+    """Return a partition of a topic, with the ids that it had when it was read."""
     return PartitionId(cluster_id=cluster, topic=topic, topic_id="id", partition=partition)
 
 
 def set_offset(ledger: Database, role: str, topic: str, next: int, **more: Any) -> None:
-    """The role has read a partition of the topic up to an offset."""
+    """Record that the role has read a partition of the topic up to an offset."""
     advance = OffsetAdvance(log=partition_id(topic, **more), expected=None, next=next)
     with ledger.transaction() as connection:
         offsets.advance_offsets(connection, role, [advance])
 
 
 def catch_up_check(ledger: Database, bus: FakeBus | ChangingBus) -> KafkaCatchUpCheck:
-    """As the deleter has it."""
+    """Return the check as the deleter has it."""
     return KafkaCatchUpCheck(
         ledger=ledger,
         bus=bus,
@@ -86,7 +86,7 @@ def blind_spots(
     bus: FakeBus | ChangingBus,
     sent: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> Sequence[str]:
-    """What the deleter does not see."""
+    """Return the partitions that have not caught up."""
     return catch_up_check(ledger, bus).lagging_partitions(sent)
 
 

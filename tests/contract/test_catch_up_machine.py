@@ -1,7 +1,8 @@
-"""Whatever brokers show and keep to themselves, nothing unread is taken for read.
+"""Whatever brokers show or hide, no unread message counts as read: a state machine of the bus.
 
-Two topics with partitions that come, fill and are read; brokers that for a while do not show a topic or a
-partition, or have no leader for one; a deleter that starts anew. What there is to see is kept by hand here.
+Two topics with partitions that are created, fill and are read; brokers that for a while do not show a
+topic or a partition, or have no leader for one; a deleter that restarts. The true state is kept by hand
+here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ partitions = st.integers(0, 2)
 
 
 class CatchUpMachine(RuleBasedStateMachine):
-    """A bus, the two roles that read it, and a deleter that looks at both."""
+    """A bus, the two roles that read it, and a deleter that checks both."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class CatchUpMachine(RuleBasedStateMachine):
         self.start_anew()
 
     def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
-        """What the brokers show at this moment."""
+        """Return what the brokers show at this moment."""
         found: dict[str, TopicSnapshot] = {}
         for topic in set(topics) - self.unseen:
             there = [one for one in self.ends if one[0] == topic and one not in self.hidden]
@@ -55,7 +56,7 @@ class CatchUpMachine(RuleBasedStateMachine):
 
     @rule()
     def start_anew(self) -> None:
-        """The deleter forgets what brokers have shown; what was read is in the ledger."""
+        """Restart the deleter, which loses what brokers have shown; the ledger keeps positions."""
         self.known = {one for one, read in self.read.items() if read}
         self.sight = KafkaCatchUpCheck(
             ledger=self.ledger,
@@ -69,7 +70,7 @@ class CatchUpMachine(RuleBasedStateMachine):
 
     @rule(topic=topics, partition=partitions)
     def written(self, topic: str, partition: int) -> None:
-        """A publisher, or the tagger; a partition that is new was added just now."""
+        """Publish a message to an existing partition or to one that was just added."""
         self.ends[topic, partition] += 1
 
     @rule(topic=topics, partition=partitions)

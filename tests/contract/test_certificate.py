@@ -1,4 +1,4 @@
-"""Certificates: what is proven is certified, with the entries that back it; all else is outstanding.
+"""A certificate lists what is proven, with the entries that prove it; everything else is outstanding.
 
 Each on SQLite and on PostgreSQL.
 """
@@ -61,7 +61,7 @@ def seal(ledger: Database, ring: Keyring | None = RING) -> None:
 
 
 def carry_out(ledger: Database, proven: Sequence[str], policy: Policy = POLICY) -> None:
-    """Sweep at `DUE` and let every system answer; these prove it as well."""
+    """Sweep at `DUE` and let every system acknowledge; these systems verify it as well."""
     bus = FakeBus()
     for identity in claim_all(ledger, DUE):
         send_due(ledger, bus, DUE)
@@ -79,7 +79,7 @@ def carry_out(ledger: Database, proven: Sequence[str], policy: Policy = POLICY) 
 def certify(
     ledger: Database, subject: str, case: Case | None = None, policy: Policy = POLICY
 ) -> Certificate:
-    """The certificate at `DUE`."""
+    """Return the certificate at `DUE`."""
     with ledger.transaction() as connection:
         return build_certificate(connection, subject, policy, REFERENCES, THEN, case)
 
@@ -200,10 +200,10 @@ def test_due_and_not_commanded_is_outstanding(ledger: Database) -> None:
 
 
 class TestRequests:
-    """A certificate of one request for erasure is about what it could ask for."""
+    """The certificate of one erasure request covers only what the request could erase."""
 
     def asked(self, ledger: Database, right: str = "erasure") -> Case:
-        """A request that is verified."""
+        """A request whose identity is verified."""
         about = {"subject": "visitor:1", "request_id": "Q1"}
         record_events(
             ledger,

@@ -1,4 +1,4 @@
-"""What is due is commanded at its instant, once, under an id that follows from it; also what comes late.
+"""What is due is commanded at its instant, once, under an id derived from it; also what arrives late.
 
 Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
 R1 is due a lead time before 1 June 2022 at 12:00Z.
@@ -52,7 +52,7 @@ def crm_commands(ledger: Database) -> list[tuple[str, str]]:
 
 
 def count_commanded(ledger: Database, **values: object) -> int:
-    """How many records the live commands cover."""
+    """Return how many records the live commands cover."""
     ids = {row.command_id for row in select_rows(ledger, tables.command, **values)}
     return sum(row.command_id in ids for row in select_rows(ledger, tables.member, live=True))
 
@@ -78,7 +78,7 @@ def _closed(id_: str, application: str) -> Event:
 
 
 class TestDue:
-    """Not before, and no later."""
+    """A command is neither early nor late."""
 
     def test_nothing_is_commanded_a_microsecond_before_it_is_due(self, ledger: Database) -> None:
         """The command is written at the due instant itself."""
@@ -162,7 +162,7 @@ class TestDue:
 
 
 class TestIds:
-    """The same facts give the same commands, whoever computes them."""
+    """The same facts give the same commands, on whichever ledger they are computed."""
 
     def test_ids_and_numbers_are_the_same_in_another_ledger(self, ledger: Database) -> None:
         """Whatever the order in which the events came."""
@@ -203,7 +203,7 @@ class TestIds:
 
 
 class TestLateArrivals:
-    """What arrives under a clock that has fired is due again (ruling 2)."""
+    """A record that arrives under a clock that was already scanned is due again (ruling 2)."""
 
     def test_a_record_that_arrives_after_the_walk_is_commanded(self, ledger: Database) -> None:
         """At the next sweep, not at the next wake."""

@@ -1,7 +1,8 @@
-"""A record whose command the database refuses at every claim: nobody is forgotten, and it is said aloud.
+"""A record whose command the database refuses at every claim is not lost, and the failure is reported.
 
-No value that an event can have is known to do that: what reaches a claim is within the limits that the
-edge holds (`schemas.limits`). So the fault is injected here, by a constraint on one subject's commands.
+No value that an event can have is known to do that: what reaches a claim is within the limits that are
+checked on arrival (`schemas.limits`). So the fault is injected here, by a constraint on one subject's
+commands.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ GIVEN = "2020-03-15T13:00:00Z"
 
 @contextmanager
 def refusing_commands(ledger: Database, subject: str) -> Iterator[None]:
-    """The database takes no command about this subject meanwhile."""
+    """Have the database refuse every command about this subject."""
     if ledger.is_sqlite:
         made = (
             f"CREATE TRIGGER refuses BEFORE INSERT ON command WHEN NEW.subject = '{subject}'"

@@ -1,4 +1,4 @@
-"""What is said of a database's error: enough to mend it, and nothing of the row."""
+"""The report of a database error: enough to fix it, and no data of the row."""
 
 from __future__ import annotations
 

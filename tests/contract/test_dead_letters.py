@@ -1,4 +1,4 @@
-"""Dead letters: parked once, never lost, and settled by somebody with a name."""
+"""Dead letters: parked once, never lost, and settled by a named operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many roles at once on PostgreSQL: nothing twice, nothing lost, no deadlock left unhandled."""
+"""Many roles at once on PostgreSQL: nothing is commanded twice, lost or left in a deadlock."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_two_recorders_of_one_batch_record_it_once(postgres_ledger: Database) ->
 
 
 def _tickets(customers: int, each: int) -> list[Event]:
-    """Tickets of which the customer's record hangs on two clocks, so that walks cross."""
+    """Return tickets whose customer's record depends on two clocks, so that scans cross."""
     return [
         event(
             f"k{customer}-{number}",
@@ -280,7 +280,7 @@ def _answered(ledger: Database, identity: UUID, system: str) -> None:
 
 
 def _commands_of_one_deleter(ledger: Database, events: list[Event]) -> set[tuple[UUID, str, str]]:
-    """What one deleter commands of the same facts, in the same database, emptied."""
+    """Return what one deleter commands for the same facts, in the same database, emptied."""
     recorded = load_facts(ledger)
     with ledger.transaction() as connection:
         for table in tables.metadata.sorted_tables:

@@ -1,4 +1,4 @@
-"""The outbox goes out: nothing is `sent` before the broker has said so, and nothing is forgotten.
+"""The outbox is sent: no command is `sent` before the broker acknowledged it, and none is lost.
 
 Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
 R1 is due a lead time before 1 June 2022 at 12:00Z.
@@ -44,14 +44,14 @@ FAR = "2060-01-01T00:00:00Z"
 
 
 class _UnavailableBus:
-    """A bus that is not there."""
+    """A bus that cannot be reached."""
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         raise ConnectionError("no broker")
 
 
 class TestRelaying:
-    """Nothing is `sent` before the broker has said so, and nothing is forgotten."""
+    """No command is `sent` before the broker acknowledged it, and none is lost."""
 
     def test_a_crash_after_the_lease_sends_it_again_later(self, ledger: Database) -> None:
         """When the lease has run out, under the same id."""

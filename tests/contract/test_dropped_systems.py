@@ -1,4 +1,4 @@
-"""A policy that takes a system from recorded events: refused, unless an operator names it."""
+"""A policy that removes a system from recorded events is refused, unless an operator names the system."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MESSAGE = "contact.message-received"
 
 
 def message(id_: str, channel: str) -> Event:
-    """A visitor's message."""
+    """Return a visitor's message."""
     return event(id_, MESSAGE, OLD, message_id=id_, visitor_id="1", channel=channel)
 
 
 def changed(
     event_type: str, change: Callable[[HoldingRule], HoldingRule], version: str = "next"
 ) -> Policy:
-    """The shipped policy with other holdings for one event type."""
+    """Return the shipped policy with other holdings for one event type."""
     rule = SHIPPED.events[event_type]
     holdings = tuple(change(holding) for holding in rule.holdings)
     events = {**SHIPPED.events, event_type: replace(rule, holdings=holdings)}

@@ -1,8 +1,8 @@
-"""Emission decides: a command leaves only if facts and active policy still ask for it, whatever came
+"""A command is sent only if facts and active policy still require it, whatever happened since the claim.
 
-Each on SQLite and on PostgreSQL. The wrong policy of these tests keeps financial records (R5) for one year
-instead of seven: an invoice of 15 March 2024 may then leave from 1 January 2026 on, and by the right one
-not before 1 January 2032.
+Each on SQLite and on PostgreSQL. The wrong policy of these tests keeps financial records (R5) for one
+year instead of seven: an invoice of 15 March 2024 may then be erased from 1 January 2026 on, and by the
+right policy not before 1 January 2032.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ FAR = "2060-01-01T00:00:00Z"
 
 
 def old_order() -> Event:
-    """An order of consumer 7 of which the term has run out."""
+    """Return an order of consumer 7 whose term is over."""
     return event(
         *("o1", "orders.order-placed", "2020-03-15T13:00:00Z"),
         order_id="o1",
@@ -72,7 +72,7 @@ def old_order() -> Event:
 
 
 def objection() -> Event:
-    """What consumer 7 objects to: it rests on legitimate interest, and is restricted until decided."""
+    """Return consumer 7's objection to a legitimate interest, which is restricted until decided."""
     return event(
         *("x1", "privacy.objection-raised", "2026-01-15T13:00:00Z"),
         subject="consumer:7",
@@ -87,7 +87,7 @@ def utc_now() -> datetime:
 
 @dataclass
 class Environment(NullObserver):
-    """A ledger with a deleter whose sight can be taken, and what that has sent."""
+    """A ledger with a deleter whose catch-up check can fail, and the commands that it has sent."""
 
     ledger: Database
     bus: FakeBus = field(default_factory=FakeBus)
@@ -98,7 +98,7 @@ class Environment(NullObserver):
         self.restart(RIGHT)
 
     def restart(self, policy: Policy, cap: int = 100_000) -> None:
-        """A deleter with this policy takes over."""
+        """Start a deleter with this policy."""
         self.deleter = Deleter(
             ledger=self.ledger,
             publisher=self.bus,
@@ -111,7 +111,7 @@ class Environment(NullObserver):
         )
 
     def record_events(self, events: Sequence[Event], policy: Policy = RIGHT) -> None:
-        """Let the recorder record."""
+        """Record these events."""
         arrivals = [arrival(one, policy) for one in events]
 
         def work(connection):  # type: ignore[no-untyped-def]
@@ -121,17 +121,17 @@ class Environment(NullObserver):
         self.ledger.run_in_transaction(work)
 
     def activate(self, policy: Policy) -> None:
-        """An operator activates a policy, and the deleter is started with it."""
+        """Activate a policy as an operator does, and start the deleter with it."""
         self.ledger.run_in_transaction(lambda c: activation.activate(c, policy, utc_now()))
         self.restart(policy)
 
     def set_pause(self, scope: str, state: pause.State) -> None:
-        """An operator pauses, drains or resumes."""
+        """Pause, drain or resume as an operator does."""
         with self.ledger.transaction() as connection:
             pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=utc_now())
 
     def run_rounds(self, count: int = 3) -> list[tuple[str, str]]:
-        """What these rounds send: system and action, sorted."""
+        """Run these rounds and return what they send: system and action, sorted."""
         before = len(self.bus.sent)
         for _ in range(count):
             self.deleter.run_once()
@@ -157,7 +157,7 @@ def hold_released(id_: str, time: str, hold_id: str, customer: str = "customer:1
 
 
 class TestACorrectedPolicy:
-    """What only the wrong policy wrote does not leave, and what has left is taken back."""
+    """What only the wrong policy required is not sent, and what was sent is recalled."""
 
     def test_what_lies_in_the_outbox_is_cancelled(self, environment: Environment) -> None:
         environment.restart(WRONG)
@@ -243,7 +243,7 @@ class TestACorrectedPolicy:
 
 
 class TestBlindness:
-    """While something may lie unread, only what breaks no promise leaves."""
+    """While a message may be unread, only commands that break no guarantee are sent."""
 
     @pytest.mark.parametrize("scope", ["system:website", "deleter"])
     def test_what_was_stopped_waits_until_the_hold_is_read(
@@ -300,7 +300,7 @@ class TestBlindness:
 
 
 class TestWhatProtects:
-    """Recalls and restrictions leave, whatever holds up the rest."""
+    """Recalls and restrictions are sent, whatever blocks the other commands."""
 
     @pytest.mark.parametrize("stop", ["paused", "drained", "system", "blind", "cap"])
     def test_a_hold_recalls_what_is_out(self, environment: Environment, stop: str) -> None:
@@ -393,7 +393,7 @@ class TestWhatProtects:
 
 
 class TestWhatIsDropped:
-    """A command that may not leave any more is taken back, and its records are looked at again."""
+    """A command that may not be sent any longer is cancelled, and its records are rescanned."""
 
     def test_a_repetition_of_an_epoch_that_is_over_blocks_nothing(self, ledger: Database) -> None:
         """The clock moved between the look at its epoch and the repetition."""

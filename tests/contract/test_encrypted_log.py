@@ -1,4 +1,4 @@
-"""The log as systems of its own: all else is commanded as before, and keys go with their terms."""
+"""The encrypted log as systems of its own: other commands stay the same, and keys end with their terms."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 
 
 def expected_lines(events: list[Event]) -> list[dict[str, Any]]:
-    """What the oracle has for the shipped policy, and the same for the log's systems for orders."""
+    """Return the oracle's lines for the shipped policy, and the same for the log's systems for orders."""
     found = oracle.simulate(events, FAR)
     placed = {one["id"] for one in events if one["type"] == "orders.order-placed"}
     found += [
@@ -57,7 +57,7 @@ def expected_lines(events: list[Event]) -> list[dict[str, Any]]:
 
 
 def commanded_lines(events: list[Event]) -> list[dict[str, Any]]:
-    """What is commanded under the policy that encrypts orders."""
+    """Return the commands under the policy that encrypts orders."""
     made = simulate(empty_database(LEDGER), tag_distinct(events, policy()), policy(), FAR)
     return sorted(command_lines(list(made)), key=str)
 
@@ -99,7 +99,7 @@ def encrypting(monkeypatch: pytest.MonkeyPatch) -> Policy:
 def orphaned_keys(
     vault: Vault, ledger: Database, by: Policy, before: str = "2026-01-01"
 ) -> dict[str, str]:
-    """The strays, by system."""
+    """Return the keys without an event, by system."""
     at = datetime.fromisoformat(before).replace(tzinfo=UTC)
     return {one.key.system: one.why for one in find_orphaned_keys(vault.keys, ledger, by, at)}
 

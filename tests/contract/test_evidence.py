@@ -1,4 +1,4 @@
-"""Evidence: what the journal does is in the log once, chained, without personal data.
+"""Evidence: each change of a command is in the log once, chained, without personal data.
 
 Each on SQLite and on PostgreSQL.
 """
@@ -60,7 +60,7 @@ THEN = instant(FAR)
 
 
 def seal(ledger: Database, now: datetime = THEN, limit: int = 5_000) -> AppendResult:
-    """What one look comes to."""
+    """Append the queued entries once, and return the result."""
     return ledger.run_in_transaction(
         lambda connection: append_entries(
             connection,
@@ -74,12 +74,12 @@ def seal(ledger: Database, now: datetime = THEN, limit: int = 5_000) -> AppendRe
 
 
 def entries(ledger: Database) -> list[dict[str, Any]]:
-    """The log, in order."""
+    """Return the log's entries, in order."""
     return [json.loads(row.entry) for row in select_rows(ledger, tables.evidence)]
 
 
 def logged_states(ledger: Database) -> list[tuple[str, str | None]]:
-    """What the log tells of commands: kinds and states, in order."""
+    """Return kinds and states of the commands in the log, in order."""
     return [
         (one["kind"], one.get("state", one.get("action")))
         for one in entries(ledger)
@@ -88,12 +88,12 @@ def logged_states(ledger: Database) -> list[tuple[str, str | None]]:
 
 
 def verify(ledger: Database) -> VerifiedLog:
-    """The log as it would be exported."""
+    """Verify the log as it would be exported."""
     return verify_lines([f"{line}\n".encode() for line in export_lines(ledger)])
 
 
 def prove_erasure(ledger: Database, bus: FakeBus) -> UUID:
-    """An erasure of one record that is proven."""
+    """Make an erasure of one record, and prove it."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     (identity,) = claim_all(ledger, FAR)
     send_due(ledger, bus, FAR)
@@ -107,7 +107,7 @@ def prove_erasure(ledger: Database, bus: FakeBus) -> UUID:
 
 
 class TestEntries:
-    """Each change of the journal has one entry."""
+    """Each change in the outbox has one entry."""
 
     def test_an_erasure_from_decision_to_proof(self, ledger: Database) -> None:
         """Decided, sent, answered, and the same for its check, whose answer proves it."""
@@ -394,7 +394,7 @@ def _taken_out(ledger: Database) -> None:
 
 
 def _cut(ledger: Database) -> None:
-    """The last entry is gone, and the chain says so too."""
+    """Delete the last entry, also from the stored end of the chain."""
     with ledger.transaction() as connection:
         connection.execute(delete(tables.evidence).where(tables.evidence.c.number == 8))
         row = connection.execute(select(tables.evidence).where(tables.evidence.c.number == 7)).one()
@@ -408,7 +408,7 @@ def _cut_with_its_head(ledger: Database) -> None:
 
 
 def _rewritten(ledger: Database) -> None:
-    """Everything from an entry on is hashed anew, and nothing is signed."""
+    """Hash everything from an entry on again, without a signature."""
     _altered(ledger)
     with ledger.transaction() as connection:
         before = GENESIS
@@ -422,7 +422,7 @@ def _rewritten(ledger: Database) -> None:
 
 
 class TestTampering:
-    """Whatever is done to the tables, the next look finds it."""
+    """Every change made to the tables from outside is found by the next check."""
 
     @pytest.mark.parametrize("tamper", [_altered, _taken_out, _cut, _rewritten])
     def test_it_is_found(self, ledger: Database, tamper: Callable[[Database], None]) -> None:

@@ -1,4 +1,4 @@
-"""Keeping the log: what a deleter does for it at each turn, on SQLite and on PostgreSQL."""
+"""A deleter's regular work on the evidence: sealing, signing and publishing, on both databases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = new_key()
 
 
 class FakeHeadPublisher:
-    """Keeps what was published, unless it is away."""
+    """Keeps the published heads, unless it is unavailable."""
 
     def __init__(self) -> None:
         self.sent: list[SignedHead] = []
@@ -31,7 +31,7 @@ class FakeHeadPublisher:
         self.attempts = 0
 
     def send(self, heads: Sequence[SignedHead]) -> None:
-        """Send all."""
+        """Accept all heads as delivered."""
         self.attempts += 1
         if self.away:
             raise DeliveryFailed("heads", "no leader")
@@ -41,7 +41,7 @@ class FakeHeadPublisher:
 def build_sealer(
     ledger: Database, outlet: FakeHeadPublisher, unpublished: Callable[[str], None] = lambda _: None
 ) -> EvidenceSealer:
-    """As the deleter has it."""
+    """Return the sealer as the deleter has it."""
     return EvidenceSealer(
         ledger=ledger,
         references=Pseudonymizer(bytes(32)),
