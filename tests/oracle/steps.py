@@ -36,7 +36,7 @@ class Done(NamedTuple):
 def step(
     due: datetime, system: str, action: str, of: list[Holding], promised: list[Holding]
 ) -> Step:
-    """Return the step for these holdings; its erase_by is the latest of theirs."""
+    """Return the step for these holdings; its erase_by is their latest."""
     by = max(one for held in promised if (one := held["erase_by"]) is not None)
     return made(due, system, action, of, by, "")
 
