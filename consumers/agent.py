@@ -32,7 +32,7 @@ class IntakeObserver(Protocol):
     """Receives the commands and dead letters that arrived."""
 
     def commands_received(self, judgements: Mapping[str, int]) -> None:
-        """The number of commands that arrived, by the decision on them: carry out, expired and so on."""
+        """These numbers of commands arrived, by the decision on them: carry out, expired and so on."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
         """A message is not a valid command, was not carried out, and is parked."""

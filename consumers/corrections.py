@@ -53,7 +53,7 @@ class CorrectionHandler:
         """Store the corrections of a batch.
 
         An invalid request is parked by the tagger. Corrections that no command could carry are parked
-        here, since the tagger does not check them.
+        here, since tagged events do not contain them.
         """
         asked: list[Mapping[str, Any]] = []
         unusable: list[DeadLetter] = []

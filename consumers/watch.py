@@ -137,7 +137,7 @@ class WatchApp:
     def app(self) -> App:
         """Return a new Faust app, for each start; nothing is created at import.
 
-        Its topics must exist, with the replication that the deployment configures.
+        Its topics are created before that, with the brokers' default replication factor.
         """
         app = App(
             self.group,

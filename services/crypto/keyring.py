@@ -40,7 +40,7 @@ class InvalidKey(TermijnError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonWebKey:
-    """One key; its private part, where it has one, never shows in a `repr`."""
+    """One key; its private part, if it has one, never shows in a `repr`."""
 
     key_id: str
     """Its RFC 7638 thumbprint, 43 characters."""

@@ -1,1 +1,1 @@
-"""The deleter: claims what is due, and sends each system its commands until it acknowledges them."""
+"""The deleter: creates commands for due records, and sends each until its system acknowledges it."""

@@ -56,7 +56,7 @@ class CommandAttachments(Protocol):
     def for_commands(
         self, connection: Connection, rows: Sequence[CommandRow]
     ) -> Mapping[UUID, Fields | None]:
-        """Return further fields by command; None where a command has to wait for them."""
+        """Return further fields by command; None if a command has to wait for them."""
 
 
 class NoAttachments:

@@ -1,6 +1,6 @@
 """The work of a deleter process in its order: command erasures, sign the evidence, purge the ledger.
 
-Sealing and purging belong to `services.evidence`, a room above this one, and are handed in as callables.
+Sealing and purging belong to `services.evidence`, a room above this one, and are passed as callables.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Everything that talks to brokers: clients, security, topics and their retention, trace headers."""
+"""Everything that uses Kafka brokers: clients, security, topics and their retention, trace headers."""

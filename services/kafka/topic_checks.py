@@ -41,7 +41,7 @@ class TopicState:
     """By Kafka's names, with the brokers' defaults where the topic sets none."""
 
     def int_setting(self, name: str) -> int:
-        """Return a setting as a number; -1 where it is missing."""
+        """Return a setting as a number; -1 if it is missing."""
         return int(self.settings.get(name, _UNLIMITED))
 
 
@@ -91,7 +91,7 @@ def check_topic(requirement: RetentionRequirement, state: TopicState | None) -> 
 
 
 def required_settings(requirement: RetentionRequirement) -> dict[str, str]:
-    """Return the settings that fulfil a requirement: the catalogue's, or less where a term is shorter."""
+    """Return the settings that fulfil a requirement: the catalogue's, or less if a term is shorter."""
     topic = requirement.topic
     retention = topic.retention_ms
     segment = topic.segment_ms

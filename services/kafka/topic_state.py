@@ -29,7 +29,7 @@ class TopicSnapshot:
     topic_id: str
     """A topic that is created again has another id."""
     end_offsets: Mapping[int, int | None]
-    """The end offset of each of its partitions; None where no leader reports it."""
+    """The end offset of each of its partitions; None if no leader reports it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

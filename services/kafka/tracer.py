@@ -1,4 +1,4 @@
-"""Opens the tracer: OpenTelemetry is imported only where a collector is configured."""
+"""Open the tracer, which records spans; OpenTelemetry is imported only if a collector is configured."""
 
 from __future__ import annotations
 

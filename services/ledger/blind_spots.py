@@ -1,9 +1,9 @@
 """Blind spots: data that is not erased while an event that could not be processed might forbid it.
 
-The transaction that parks an event also stores what can be read of the event; that row is removed when the
-event is replayed or discarded. What the event could forbid is computed from the active policy when the
-deleter asks. Of the event's subject and clocks only keyed hashes are stored (`crypto.tombstones`). If a
-subject or a clock cannot be read, the event counts for every subject, or for every clock of that kind.
+The transaction that parks an event also stores what can be read of the event; that no longer counts once
+the event is replayed or discarded. What the event could forbid is computed from the active policy in each
+run of the deleter. Of the event's subject and clocks only keyed hashes are stored (`crypto.tombstones`). If
+a subject or a clock cannot be read, the event counts for every subject, or for every clock of that kind.
 """
 
 from __future__ import annotations

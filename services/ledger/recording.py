@@ -92,7 +92,7 @@ def record_planned(
     1. Keep the events that are new; duplicates are dropped, and other content under a known identity is
        returned as a conflict.
     2. Find the imports that are not released, or groups of too old live events, that hold new events back.
-    3. Insert the events, and note their identifying keys.
+    3. Insert the events, and store their identifying keys.
     4. Merge their changes into the clocks, and cancel or recall commands that depend on changed anchors.
     5. Store their privacy events under the subjects' locks, and schedule scans of the subjects' records.
     6. Insert the records, and on which clocks they depend.

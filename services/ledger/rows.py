@@ -1,4 +1,4 @@
-"""Typed rows of the ledger, made where they are read, so that the type checker knows their columns.
+"""Typed rows of the ledger, created where they are read, so that the type checker knows their columns.
 
 The fields are columns of `ledger.tables`, which explains them. Instants are UTC.
 """

@@ -53,7 +53,7 @@ class Period:
 
 DAY = timedelta(days=1)
 _MAX_DIGITS = 12  # 200 years have fewer seconds; a longer number cut to 12 digits is still too long
-_CACHE_SIZE = 16_384  # several systems and rules ask for the same end of the same term
+_CACHE_SIZE = 16_384  # several systems and rules need the same end of the same term
 
 
 @lru_cache(maxsize=1024)

@@ -192,7 +192,7 @@ class Rule(StrictModel):
     rationale: str | None = None
     """Why, where the term or the anchor is derived; the privacy officer confirms it."""
     pseudonymise: bool = False
-    """Pseudonymise as soon as the event's other holdings, but for those required by law, have ended."""
+    """Pseudonymise as soon as the event's other holdings, except those required by law, have ended."""
 
     @property
     def period(self) -> Period:
@@ -231,7 +231,7 @@ class Field(StrictModel):
     default: str | None = None
     one_of: tuple[str, ...] = ()
     business_key: bool = False
-    """Whether a system finds its rows by it; commands contain it where it names the subject."""
+    """Whether a system finds its rows by it; commands contain it if it names the subject."""
     identifies: bool = field(default=False, repr=False)  # not in the structure hash
     """Whether its value names one person's rows, such as an order's number; commands contain it.
 
@@ -270,11 +270,11 @@ class HoldingRule(StrictModel):
     key: Mapping[str, str] = field(default_factory=dict)
     """The event field for each key field of its rule's clock, where the names differ."""
     subject: SubjectField | None = None
-    """The field that names whose data it is, where that is not the event's own subject."""
+    """The field that names whose data it is, if that is not the event's own subject."""
     for_kinds: tuple[str, ...] = ()
-    """The holding is made only where the subject is of one of these kinds."""
+    """The holding is made only if the subject is of one of these kinds."""
     when: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
-    """The holding is made only where each of these fields has one of its values."""
+    """The holding is made only if each of these fields has one of its values."""
     systems_when: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Further systems by a field's value."""
     systems_from: str | None = None

@@ -14,7 +14,7 @@ from services.policy.model import Policy
 from services.policy.yaml_source import PolicyError
 
 MAX_NAME_LENGTH = 100
-"""Characters of a name, but for an event type, which may have Kafka's 249 less its topic's `.v1`."""
+"""Characters of a name, except an event type, which may have Kafka's 249 less its topic's `.v1`."""
 _MAX_EVENT_TYPE_LENGTH = 249 - len(".v1")
 
 _ALLOWED = f"letters, digits and ._- only, at most {MAX_NAME_LENGTH}"

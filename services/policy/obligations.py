@@ -55,7 +55,7 @@ class Obligation:
     """The retention clocks that it depends on: when one of them changes, so does the obligation."""
     reason: str
     cause: str = ""
-    """The request or objection that requires it; empty where a term does."""
+    """The request or objection that requires it; empty if a term does."""
     keyless: bool = False
     """Whether its command leaves out keys that several subjects claim."""
 

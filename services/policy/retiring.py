@@ -32,12 +32,12 @@ def retirement_times(policy: Policy) -> tuple[datetime, ...]:
 
 
 def retirement_era(time: datetime, times: tuple[datetime, ...]) -> int:
-    """Return how many of these instants are not after an event: events with the same number are alike."""
+    """Return how many of these instants are not after an event; events with equal numbers are alike."""
     return bisect_right(times, time) if times else 0
 
 
 def is_retired(system: str, time: datetime, policy: Policy) -> bool:
-    """Whether a system is retired at the time of an event, UTC."""
+    """Return whether a system is retired at the time of an event, UTC."""
     retired_at = policy.systems[system].retired
     return retired_at is not None and retired_at <= time
 

@@ -1,4 +1,4 @@
-"""The rights of data subjects (GDPR 15-18, 20): how a request for each is answered. One row a right."""
+"""The rights of data subjects (GDPR 15-18, 20), and how a request for each is carried out and answered."""
 
 from __future__ import annotations
 

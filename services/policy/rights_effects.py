@@ -1,4 +1,4 @@
-"""What a data subject's consents, objections, requests and legal holds do to a holding or a record.
+"""The effects of a data subject's consents, objections, requests and legal holds on a holding or a record.
 
 Consents and objections end a holding, or change its basis and rule. A verified erasure request ends
 holdings that no law and no running contract needs (GDPR 17(1), 17(3)). A legal hold keeps everything

@@ -21,7 +21,7 @@ _ERASURE_EVENTS: tuple[PrivacyEventKind, ...] = (
 
 
 def check_source(event: Event, policy: Policy) -> None:
-    """Check that an event's source may publish its type, where an event comes in.
+    """Check that an event's source may publish its type, when the event comes in.
 
     Raises:
         TaggingFailed: the source may not publish the type.

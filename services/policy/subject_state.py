@@ -122,7 +122,7 @@ def subject_state(privacy_events: Collection[PrivacyEvent], policy: Policy) -> S
         return EMPTY_STATE
     ordered = sorted(
         privacy_events, key=lambda event: (event.sort_key, event.kind)
-    )  # of topics apart, of one identity
+    )  # events of different topics may have the same identity
     return SubjectState(
         consents=_consents(ordered, policy),
         final_objections=_final_objections(ordered, policy),

@@ -28,7 +28,7 @@ class VisibleParts:
     """The parts of an untaggable event that can be read."""
 
     event_type: str | None
-    """None where it may be of any type."""
+    """None if it may be of any type."""
     subject: str | None = None
     clocks: Mapping[str, tuple[ClockKey, ...]] = field(default_factory=dict)
     """By kind, the clocks that it would change; of a kind that is missing it may change any clock."""

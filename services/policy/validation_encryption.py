@@ -22,7 +22,7 @@ def key_systems(policy: Policy) -> frozenset[str]:
 
 
 def is_within(field: str, path: str) -> bool:
-    """Whether a path in an event is that field, or lies within it."""
+    """Return whether a path in an event is that field, or lies within it."""
     return path == field or path.startswith((f"{field}.", f"{field}[", f"{field}{{"))
 
 

@@ -1,4 +1,4 @@
-"""Alembic's environment: migrates over the connection that `services.ledger.migrate` hands it."""
+"""Alembic's environment: migrates over the connection that `services.ledger.migrate` passes."""
 
 from alembic import context
 

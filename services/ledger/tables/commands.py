@@ -1,4 +1,4 @@
-"""The outbox of commands with its history: the commands to systems, and their acknowledgements."""
+"""Tables of the outbox and its history: the commands to systems, and their acknowledgements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events, records and retention clocks: the facts, which do not depend on the order of arrival."""
+"""Tables of the facts: events, records and retention clocks; they do not depend on the order of arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy from which every window derives."""
+"""The table of the active policy, from which every retention window is computed."""
 
 from __future__ import annotations
 

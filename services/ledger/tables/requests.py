@@ -1,4 +1,4 @@
-"""Requests of data subjects: their keys, what systems disclose, and how they are answered."""
+"""Tables of data subjects' requests: their keys, what systems disclose, and the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data subjects: their lock, their privacy events, and the keys by which they are known."""
+"""Tables of data subjects: their lock, their privacy events, and the keys that identify them."""
 
 from __future__ import annotations
 
