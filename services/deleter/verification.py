@@ -56,7 +56,7 @@ NO_RESULT = VerificationResult(verifies=(), repeated=(), handled=0)
 
 
 class BackupTooOld(TermijnError):
-    """A backup is from before persons were purged from the ledger; nothing was commanded again.
+    """A backup is older than a settled command that was purged since; nothing was commanded again.
 
     The system's owner restores a newer backup, or erases by hand what was erased since the backup. The
     ledger has purged these persons, because the term of their proof is over.
@@ -114,7 +114,7 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
     well, which does no harm. `verify_commands` writes the repetitions, each with an id of its own.
 
     Raises:
-        BackupTooOld: some persons of commands carried out since are purged; nothing was scheduled.
+        BackupTooOld: a command settled since the backup is purged; nothing was scheduled.
     """
     through = tables.forgetting.c.through
     forgotten = connection.execute(select(through).with_for_update(read=True)).scalar_one_or_none()

@@ -69,7 +69,7 @@ def reset_foreign_clocks(
 def load_clock_owners(
     connection: Connection, plans: Iterable[IngestionPlan], policy: Policy
 ) -> dict[UUID, str]:
-    """Return the owner of each clock that these events name by a decided key; the keys are locked."""
+    """Return the owner of each clock that these events name by a decided key; the caller locks the keys."""
     named = {
         key_id(name, value): (name, value)
         for one in plans
