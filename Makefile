@@ -22,8 +22,12 @@ $(INSTALLED): requirements.lock pyproject.toml
 run: install ## everything on this machine, with sample events
 	$(BIN)/termijn up --sample
 
-test: lint servers ## lint, the servers that tests need, every test; WORKERS=2 at once
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: lint servers ## lint, the servers that tests need, every test
+	@status=0; \
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
+		tests/unit tests/contract tests/docs tests/model || status=1; \
+	$(BIN)/python -m pytest tests/chaos tests/e2e tests/integration || status=1; \
+	exit $$status
 
 quick: install ## tests without servers: unit, pages, contract on SQLite
 	$(BIN)/python -m pytest -m "not kafka and not postgres and not chaos" tests/unit tests/docs tests/contract
