@@ -124,7 +124,7 @@ def outcome_of(
 def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
     shared_ledger: Database, data: st.DataObject
 ) -> None:
-    """Whatever they say, several to one command, the same twice, to recalls and to what they recall."""
+    """The batch has several to one command, repetitions, and some to recalls and to what they recall."""
     commands = varied_commands(empty_database(shared_ledger))
     drawn = data.draw(
         st.lists(
@@ -140,7 +140,10 @@ def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
 
 
 def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
-    """An unknown command, another system's, and one that was never sent: named in their places."""
+    """A wrong acknowledgement is reported in its place, and the others count.
+
+    The wrong ones are to an unknown command, of another system, and to a command that was never sent.
+    """
     commands = varied_commands(ledger)
     sent = next(row for row in commands if row.state == "sent" and row.action == "erase")
     unsent = next(row for row in commands if row.state == "unsent")

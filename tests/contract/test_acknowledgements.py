@@ -70,7 +70,7 @@ class TestAnswers:
     def test_an_answer_makes_the_state(
         self, ledger: Database, erasure: UUID, status: str, state: str
     ) -> None:
-        """`nothing_held` is suspicious, where the ledger knows records."""
+        """`nothing_held` is suspicious where the ledger knows records."""
         found = acknowledge(ledger, erasure, status, FAR)  # type: ignore[arg-type]
         assert (found.state, found.repeated) == (state, False)
         assert found.is_unexpected is (status == "nothing_held")
@@ -80,7 +80,7 @@ class TestAnswers:
     def test_the_answer_that_settles_says_how_long_it_took(
         self, ledger: Database, erasure: UUID
     ) -> None:
-        """From the first sending; one that settles nothing, or comes after, says nothing."""
+        """The time counts from the first sending; an acknowledgement that settles nothing has none."""
         assert acknowledge(ledger, erasure, "partial", later(FAR, seconds=30)).duration is None
         assert acknowledge(ledger, erasure, "done", later(FAR, seconds=90)).duration == timedelta(
             seconds=90
@@ -88,7 +88,7 @@ class TestAnswers:
         assert acknowledge(ledger, erasure, "done", later(FAR, seconds=95)).duration is None
 
     def test_a_repeated_answer_changes_nothing(self, ledger: Database, erasure: UUID) -> None:
-        """It is known by its id."""
+        """It is recognised by its id."""
         acknowledge(ledger, erasure, "done", FAR, id="a")
         before = select_rows(ledger, tables.command)
         assert acknowledge(ledger, erasure, "done", later(FAR, days=1), id="a").repeated
@@ -101,7 +101,7 @@ class TestAnswers:
     def test_a_late_answer_is_kept_and_changes_nothing_that_is_settled(
         self, ledger: Database, erasure: UUID, late: str
     ) -> None:
-        """The evidence says when and how it was done."""
+        """The evidence then shows when and how the work was done."""
         acknowledge(ledger, erasure, "done", FAR)
         before = select_rows(ledger, tables.command)
         acknowledge(ledger, erasure, late, later(FAR, days=1))  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ class TestAnswers:
         assert len(select_rows(ledger, tables.acknowledgement)) == 2
 
     def test_recalled_without_a_recall_stops_nobody(self, ledger: Database, erasure: UUID) -> None:
-        """A system that answers what it was not asked is refused, or asked again; the deleter goes on."""
+        """A system's unexpected status is refused, or the command repeated; the deleter continues."""
         try:
             acknowledge(ledger, erasure, "recalled", FAR)
         except IllegalTransition:
@@ -119,7 +119,7 @@ class TestAnswers:
         assert count_commanded(ledger) == 2
 
     def test_what_failed_is_sent_again(self, ledger: Database, erasure: UUID) -> None:
-        """Never given up silently."""
+        """A command is never given up without an operator."""
         bus = FakeBus()
         acknowledge(ledger, erasure, "failed", FAR)
         send_due(ledger, bus, later(FAR, days=1))
@@ -145,7 +145,7 @@ class TestAnswers:
     def test_an_answer_to_nothing_is_refused(
         self, ledger: Database, erasure: UUID, system: str
     ) -> None:
-        """An unknown command, or another system's."""
+        """The command is unknown, or is another system's."""
         identity = erasure if system == "crm" else UUID(int=1)
         one = Acknowledgement(
             acknowledgement_id="a",
@@ -177,7 +177,7 @@ class TestAnswers:
         assert found["psp"].next_attempt_at is None
 
     def test_silence_is_escalated_once(self, ledger: Database, erasure: UUID) -> None:
-        """The website has 48 hours."""
+        """The policy gives the website 48 hours."""
         assert (
             ledger.run_in_transaction(lambda c: escalate(c, POLICY, later(FAR, hours=47.9))) == []
         )
@@ -190,7 +190,7 @@ class TestAnswers:
         )
 
     def test_what_an_operator_gave_up_is_over(self, ledger: Database, erasure: UUID) -> None:
-        """It is not sent again; giving up twice, or something unknown, is refused."""
+        """It is not sent again, and giving up twice, or something unknown, is refused."""
         assert (
             ledger.run_in_transaction(lambda c: close_command(c, erasure, instant(FAR))) == "closed"
         )

@@ -27,7 +27,7 @@ def policy_with_term(term: str) -> Policy:
 
 
 def test_the_first_policy_becomes_the_active_one(ledger: Database) -> None:
-    """An empty ledger takes the policy at hand, and goes on with it."""
+    """An empty ledger takes the configured policy and keeps it."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
         active_policy.require_active(connection, SHIPPED, NOW)
@@ -37,7 +37,7 @@ def test_the_first_policy_becomes_the_active_one(ledger: Database) -> None:
 
 
 def test_a_role_with_another_policy_refuses(ledger: Database) -> None:
-    """One other term is another policy."""
+    """A policy with one different term is another policy."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
         with pytest.raises(active_policy.PolicyMismatch, match=r"optimum-pos 2021-05-19\.6, not"):
@@ -45,7 +45,7 @@ def test_a_role_with_another_policy_refuses(ledger: Database) -> None:
 
 
 def test_an_activated_policy_takes_over(ledger: Database) -> None:
-    """After `activate` the new one is welcome, and the old one is not."""
+    """After `activate` the new policy is accepted, and the old one refused."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
         active_policy.activate(connection, policy_with_term("P3Y"), NOW)
@@ -55,7 +55,7 @@ def test_an_activated_policy_takes_over(ledger: Database) -> None:
 
 
 def test_a_policy_that_moves_records_to_other_clocks_is_refused(ledger: Database) -> None:
-    """What is recorded hangs on the old clocks: it would never be found under the new ones."""
+    """Records depend on the old clocks, and would never become due under the new ones."""
     rules = {**SHIPPED.rules, "D4": replace(SHIPPED.rules["D4"], anchor=SHIPPED.rules["R1"].anchor)}
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
@@ -88,7 +88,7 @@ def policy_with_order(**changes: Any) -> Policy:
 def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
     ledger: Database, given: Policy
 ) -> None:
-    """It is refused with the type's name, and nothing has changed."""
+    """The refusal names the event type, and the active policy stays."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
     with (
@@ -103,7 +103,7 @@ def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
 
 
 def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
-    """What is recorded hangs where it hung."""
+    """Records depend on the same clocks as before."""
     slower = replace(SHIPPED.systems["crm"], lead_time="PT216H")
     given = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
     arrivals = [arrival(signed_up("s1", "2024-03-15T13:00:00Z"), SHIPPED)]
@@ -127,7 +127,7 @@ def policy_without(*systems: str) -> Policy:
 
 
 def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Database) -> None:
-    """The deleter would end at each start: what that system answers could not be read."""
+    """The deleter would end at each start, since it could not read that system's acknowledgements."""
     record_events(ledger, [feedback("e1", "2019-01-01T12:00:00Z")], NOW)
     claim_all(ledger, NOW)
     with ledger.transaction() as connection:
@@ -143,7 +143,7 @@ def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Databas
 
 
 def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Database) -> None:
-    """The system that a ticket was shared with, and the purpose of a consent."""
+    """The refusal names the system of a shared ticket, and the purpose of a consent."""
     shared = ticket("e1", "2025-01-01T12:00:00Z", shared_with=["psp"])
     given = event(
         "e2",
@@ -173,7 +173,7 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Dat
 def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
     ledger: Database, left: str
 ) -> None:
-    """No command names it yet; its erasure was promised all the same, and would vanish without a word."""
+    """No command names it yet, but the erasure that is due later would be lost without a report."""
     record_events(ledger, [feedback("e1", "2026-01-01T12:00:00Z")], NOW)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)

@@ -58,7 +58,7 @@ def database(shared: Database) -> Database:
 
 
 def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Database) -> None:
-    """Done, waiting, pending, recalled, failed and forgotten."""
+    """A command is done, waiting, pending, recalled, failed or purged."""
     plays: dict[str, Result | Pending] = {
         command_id("done"): Result(status="done", counts={"orders": 1}),
         command_id("pending"): Pending(ask_again_at=T0 + HOUR),
@@ -90,7 +90,7 @@ def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Dat
 
 
 def test_only_one_agent_works_on_an_inbox(database: Database) -> None:
-    """Until it has ended."""
+    """The second agent is refused until the first has ended."""
     with inbox_lock(database) as check:
         check()
         with pytest.raises(AlreadyRunning), inbox_lock(database):
@@ -100,7 +100,7 @@ def test_only_one_agent_works_on_an_inbox(database: Database) -> None:
 
 
 def test_an_inbox_opens_for_its_own_system_and_key_only(database: Database) -> None:
-    """Whoever mixes two up hears of it before anything is obeyed."""
+    """An operator who mixes two up learns it before any command is carried out."""
     environment = AgentEnvironment(adapter=FakeAdapter(), ledger=database)
     with pytest.raises(InboxOwnerMismatch, match="sealed with the key"):
         Inbox(database, AeadCipher(b"1" * 32), environment.inbox.answers).create_tables()
@@ -130,7 +130,7 @@ STEPS = st.lists(
 def test_each_command_is_done_once_whatever_comes_between(
     shared: Database, steps: list[tuple[str, int | str, int]]
 ) -> None:
-    """Repeated, disordered, killed before or after doing it: in the end each is done and answered."""
+    """Repeated, out of order, or killed before or after the work, each is done and acknowledged."""
     with shared.transaction() as connection:
         for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
             table.drop(connection, checkfirst=True)
@@ -189,7 +189,7 @@ def test_each_command_is_done_once_whatever_comes_between(
 
 
 def test_a_process_that_holds_an_inbox_keeps_another_process_away(tmp_path: Path) -> None:
-    """Two connections to the same file, as two processes have them."""
+    """There are two connections to the same file, as two processes have."""
     url = f"sqlite:///{tmp_path}/inbox.sqlite"
     with (
         closing(open_database(url)) as one,

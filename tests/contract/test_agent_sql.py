@@ -158,7 +158,7 @@ def crm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_erasing_named_orders_takes_their_lines_along(crm: Crm) -> None:
-    """What refers to them goes first; the other orders stay."""
+    """Rows that refer to the orders are deleted first, and other orders stay."""
     crm.fill(
         orders=[order_row("O1"), order_row("O2"), order_row("O3")],
         order_lines=[{"order_no": one, "product": "ring"} for one in ("O1", "O1", "O2")],
@@ -170,7 +170,7 @@ def test_erasing_named_orders_takes_their_lines_along(crm: Crm) -> None:
 
 
 def test_what_is_found_is_noted_before_it_is_erased(crm: Crm) -> None:
-    """A run that could not say what it did is answered for by the next."""
+    """If a run dies before its acknowledgement, the next run still knows what was there."""
     crm.fill(orders=[order_row("O1")])
     crm.noted.clear()
     crm.execute("erase", order("O1"))
@@ -181,7 +181,7 @@ def test_what_is_found_is_noted_before_it_is_erased(crm: Crm) -> None:
 
 
 def test_another_sources_event_of_the_same_id_is_another_record(crm: Crm) -> None:
-    """It erases nothing, and is not counted as still there."""
+    """Its row is not erased, and is not counted as still there."""
     crm.fill(orders=[order_row("O1")])
     other = replace(order("O1"), source="/till")
     assert crm.execute("erase", other).status == "nothing_held"
@@ -190,14 +190,14 @@ def test_another_sources_event_of_the_same_id_is_another_record(crm: Crm) -> Non
 
 
 def test_an_order_whose_keys_do_not_all_agree_stays(crm: Crm) -> None:
-    """The number of one and the event of another name no row."""
+    """The number of one order with the event of another identifies no row."""
     crm.fill(orders=[order_row("O1"), order_row("O2")])
     assert crm.execute("erase", order("O1", event="e-O2")).status == "nothing_held"
     assert crm.column("orders", "order_no") == ["O1", "O2"]
 
 
 def test_erasing_may_leave_a_row_without_whom_it_is_about(crm: Crm) -> None:
-    """Minutes stay, for planning."""
+    """Working minutes stay, without the person, for planning."""
     crm.fill(tickets=[ticket_row("T1"), ticket_row("T2")])
     assert crm.execute("erase", ticket("T1")).counts == {"tickets": 1}
     assert crm.column("tickets", "customer_no") == [None, "C1"]
@@ -230,7 +230,7 @@ def test_a_record_that_no_table_is_declared_for_is_never_done(crm: Crm) -> None:
 
 
 def test_a_type_that_is_said_to_have_no_rows_is_not_held(crm: Crm) -> None:
-    """Because the team says so, in so many words."""
+    """The configuration states explicitly that there is no data of this type."""
     crm.fill()
     feedback = replace(order("F1"), type="website.feedback-given")
     assert crm.execute("erase", feedback).status == "nothing_held"
@@ -238,7 +238,7 @@ def test_a_type_that_is_said_to_have_no_rows_is_not_held(crm: Crm) -> None:
 
 
 def test_a_record_without_its_key_is_never_done(crm: Crm) -> None:
-    """Half a way to a row is no way."""
+    """Part of a key must not select a row."""
     crm.fill(orders=[order_row("O1")])
     bare = replace(order("O1"), keys={})
     assert crm.execute("erase", bare).status == "failed"
@@ -246,7 +246,7 @@ def test_a_record_without_its_key_is_never_done(crm: Crm) -> None:
 
 
 def test_verify_reads_by_the_other_way(crm: Crm) -> None:
-    """What the search still shows is told, table by table."""
+    """Rows that the search still finds are reported, table by table."""
     crm.fill(orders=[order_row("O1"), order_row("O2")], tickets=[ticket_row("T1")])
     before = crm.execute("verify", order("O1"), ticket("T1"), verifies="erase")
     assert before.counts == {"order_lines": 0, "orders": 1, "tickets": 1}
@@ -259,7 +259,7 @@ def test_verify_reads_by_the_other_way(crm: Crm) -> None:
 
 
 def test_verify_finds_rows_whose_keys_were_changed_underneath(crm: Crm) -> None:
-    """The erasure misses them; that is what the other way is for."""
+    """The erasure misses them, which is why a verification searches in another way."""
     crm.fill(orders=[{**order_row("O1"), "order_no": "renumbered"}])
     assert crm.execute("erase", order("O1")).status == "nothing_held"
     assert crm.execute("verify", order("O1"), verifies="erase").counts["orders"] == 1
@@ -280,7 +280,7 @@ def test_pseudonyms_keep_equals_equal_and_name_nobody(crm: Crm) -> None:
 
 
 def test_restriction_is_put_on_and_lifted(crm: Crm) -> None:
-    """On the named rows."""
+    """Only the named rows change."""
     crm.fill(orders=[order_row("O1"), order_row("O2")])
     assert crm.execute("restrict", order("O1")).counts == {"orders": 1}
     assert crm.column("orders", "restricted") == [True, False]
@@ -289,7 +289,7 @@ def test_restriction_is_put_on_and_lifted(crm: Crm) -> None:
 
 
 def test_what_a_table_does_not_say_is_not_done(crm: Crm) -> None:
-    """A customer's row has no pseudonyms declared."""
+    """A customer's table has no pseudonyms declared, so the command fails."""
     crm.fill(customers=[customer_row("C1")])
     result = crm.execute("pseudonymise", signed_up("C1"))
     assert (result.status, result.detail) == (
@@ -299,7 +299,7 @@ def test_what_a_table_does_not_say_is_not_done(crm: Crm) -> None:
 
 
 def test_what_is_held_is_told_record_by_record(crm: Crm) -> None:
-    """A row of the whole subject once, whoever names it."""
+    """A row of the whole subject is disclosed once, however many records name it."""
     crm.fill(
         customers=[customer_row("C1")],
         orders=[order_row("O1")],
@@ -326,7 +326,7 @@ def test_what_is_held_is_told_record_by_record(crm: Crm) -> None:
 
 
 def test_a_correction_goes_to_its_column(crm: Crm) -> None:
-    """A field that has none is told: the rest is done."""
+    """A field without a column is reported, and the others are corrected."""
     crm.fill(customers=[customer_row("C1"), customer_row("C2")])
     right = {"name": "S. de Vries'; DROP TABLE customers", "email": None}
     assert crm.execute("rectify", signed_up("C1"), corrections=right).status == "done"
@@ -344,14 +344,14 @@ def test_a_correction_goes_to_its_column(crm: Crm) -> None:
 def test_a_recall_looks_whether_the_rows_are_there(
     crm: Crm, noted: dict[str, int] | None, left: bool, status: str
 ) -> None:
-    """A run that was cut short has done all of it or nothing."""
+    """A run that was interrupted has done everything or nothing."""
     crm.fill(orders=[order_row("O1")] if left else [])
     found = crm.execute("recall", order("O1"), recalls="erase", checkpoint=noted)
     assert found.status == status
 
 
 def test_what_the_database_refuses_is_told_without_the_row(crm: Crm) -> None:
-    """All of the command is undone; the reason names no value of it."""
+    """The whole command is rolled back, and the reason contains no value of the row."""
     crm.fill(
         orders=[order_row("O1")], order_lines=[{"order_no": "O1", "product": "ring"}],
         customers=[customer_row("C1")],
@@ -384,14 +384,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("key", HOSTILE)
 def test_a_hostile_key_names_itself_and_nothing_else(crm: Crm, key: str) -> None:
-    """Whatever it looks like."""
+    """No text in a key can select another row."""
     crm.fill(orders=[order_row("O1"), order_row(key), order_row("O2")])
     assert crm.execute("erase", order(key)).counts["orders"] == 1
     assert crm.column("orders", "order_no") == ["O1", "O2"]
 
 
 def test_a_key_that_no_row_can_have_finds_none(crm: Crm) -> None:
-    """NUL, where text cannot hold it."""
+    """A NUL character cannot be stored in text."""
     crm.fill(orders=[order_row("O1")])
     assert crm.execute("erase", order("O1\0"), order("\0")).status == "nothing_held"
     assert crm.column("orders", "order_no") == ["O1"]
@@ -412,7 +412,7 @@ NAMES = ["O1", "o1", "O1 ", "O_1", "O%", "'", '"', "\\", "1", "01", "é", "e\u03
     asked=st.lists(st.sampled_from(NAMES) | st.text(min_size=1, max_size=4), max_size=8),
 )
 def test_exactly_the_named_rows_are_erased(crm: Crm, held: list[str], asked: list[str]) -> None:
-    """Whatever is held, and whatever is asked for."""
+    """This holds for every set of stored rows and every set of commands."""
     usable = [one for one in held if "\0" not in one]
     crm.fill(orders=[order_row(one) for one in usable])
     records = [order(one) for one in asked] or [order("nobody's")]
@@ -421,7 +421,7 @@ def test_exactly_the_named_rows_are_erased(crm: Crm, held: list[str], asked: lis
 
 
 def test_five_hundred_records_are_erased_at_once(crm: Crm) -> None:
-    """As many as a command may name."""
+    """A command has at most this many records."""
     crm.fill(orders=[order_row(f"O{n}") for n in range(600)])
     assert crm.execute("erase", *(order(f"O{n}") for n in range(500))).counts["orders"] == 500
     assert len(crm.column("orders", "order_no")) == 100
@@ -459,7 +459,7 @@ def changed_file(tmp_path: Path, before: str, after: str) -> Path:
 def test_tables_that_are_not_as_declared_are_named(
     crm: Crm, tmp_path: Path, before: str, after: str, key: str
 ) -> None:
-    """Before anything is obeyed, in their place in the file."""
+    """Each problem is reported at its place in the file before the first command."""
     url = crm.engine.url.render_as_string(hide_password=False)
     with ExitStack() as stack, pytest.raises(InvalidConfiguration) as raised:
         open_crm(url, changed_file(tmp_path, before, after), stack)

@@ -134,7 +134,7 @@ SETUP = CASELESS + "; CREATE DOMAIN d AS text COLLATE caseless"
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_key_is_found_by_its_bytes_whatever_the_collation_says(shop: Shop, kind: str) -> None:
-    """Neither case nor accents take another's row along; it is erased, and read again, alone."""
+    """A key that differs only in case or accents belongs to another row, which must stay."""
     on_postgres, on_sqlite = KINDS[kind]
     setup = SETUP
     if shop.postgres and kind == "citext":
@@ -150,7 +150,7 @@ def test_a_key_is_found_by_its_bytes_whatever_the_collation_says(shop: Shop, kin
 
 
 def test_names_that_a_collation_takes_for_one_get_pseudonyms_of_their_own(shop: Shop) -> None:
-    """A value that looks like a pseudonym in other letters is not taken for one."""
+    """A value that differs from a pseudonym only in case is not taken for a pseudonym."""
     kind = "text COLLATE caseless" if shop.postgres else "text COLLATE NOCASE"
     engine = shop.with_tables(
         f"CREATE TABLE orders (number text, event text, who {kind})",
@@ -181,7 +181,7 @@ LINE = "INSERT INTO lines VALUES ('O1', 'Dam 1')"
 
 
 def test_what_refers_to_a_row_goes_with_it_where_the_database_says_so(shop: Shop) -> None:
-    """SQLite does as it was told when the table was made."""
+    """SQLite cascades as the table was defined."""
     engine = shop.with_tables(ORDERS, CHILD.format(" ON DELETE CASCADE"), rows=[row("O1")])
     with engine.begin() as connection:
         connection.execute(text(LINE))
@@ -190,7 +190,7 @@ def test_what_refers_to_a_row_goes_with_it_where_the_database_says_so(shop: Shop
 
 
 def test_a_row_that_is_still_referred_to_is_not_called_erased(shop: Shop) -> None:
-    """Nothing is left that refers to nothing."""
+    """The database would otherwise keep references to a row that is gone."""
     engine = shop.with_tables(ORDERS, CHILD.format(" ON DELETE RESTRICT"), rows=[row("O1")])
     with engine.begin() as connection:
         connection.execute(text(LINE))
@@ -228,7 +228,7 @@ def test_a_row_that_is_still_referred_to_is_not_called_erased(shop: Shop) -> Non
 def test_a_replacement_is_written_and_known_again_in_every_type(
     shop: Shop, on_postgres: str, on_sqlite: str, before: str, replacement: str
 ) -> None:
-    """Found before, done, and gone after; the database's NULL is what null means."""
+    """It is found before, replaced, and gone after; a database NULL is the configuration's null."""
     kind = on_postgres if shop.postgres else on_sqlite
     said = f"CAST('{before}' AS {kind})" if shop.postgres else f"'{before}'"
     engine = shop.with_tables(
@@ -266,7 +266,7 @@ def test_what_cannot_be_written_is_said_at_the_start(
 
 
 def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None:
-    """Where the database would refuse it, or cut it."""
+    """The database would refuse the value, or truncate it."""
     shop.with_tables("CREATE TABLE orders (number text, event text, what varchar(4))")
     if shop.postgres:
         assert shop.problems(erase="{set: {what: erased}}", holds="[what]") == [
@@ -292,7 +292,7 @@ def test_a_flag_and_a_correction_that_cannot_be_written_are_said_at_the_start(sh
 
 @pytest.mark.parametrize("kind", ["smallint", "integer", "bigint", "numeric(5)", "varchar(5)"])
 def test_a_key_that_no_row_can_have_does_not_cost_the_others(shop: Shop, kind: str) -> None:
-    """Too large for one type or for all: the row that is there is erased."""
+    """A key is too large for one type or for all, and the existing row is still erased."""
     engine = shop.with_tables(
         f"CREATE TABLE orders (number {kind}, event text)", rows=[row("42") | {"number": 42}]
     )
@@ -317,7 +317,7 @@ def test_another_columns_replacement_is_no_replacement(shop: Shop) -> None:
 
 
 def test_a_view_that_hides_which_column_was_replaced_starts_nothing(shop: Shop) -> None:
-    """What stands there could not be told from a person's name."""
+    """A replaced value in it could not be distinguished from a person's name."""
     shop.with_tables(
         "CREATE TABLE orders (number text, event text, name text)",
         "CREATE VIEW search AS SELECT event, name AS who FROM orders",
@@ -331,7 +331,7 @@ def test_a_view_that_hides_which_column_was_replaced_starts_nothing(shop: Shop) 
 
 
 def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
-    """Not as Python would write it."""
+    """Values have JSON's form, not Python's."""
     array = "text[]" if shop.postgres else "json"
     profile, tags = '{"vip": true, "since": null}', '["a", "b"]'
     shop.with_tables(
@@ -355,7 +355,7 @@ def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
 
 
 def test_a_correction_is_converted_by_the_type_of_its_column(shop: Shop) -> None:
-    """What does not fit is told by the column's name, and nothing is changed."""
+    """A value that does not fit is reported with the column's name, and nothing is changed."""
     engine = shop.with_tables(
         "CREATE TABLE orders (number text, event text, born date, profile json, name text NOT NULL)",
         rows=[row("O1", name="Sanne")],

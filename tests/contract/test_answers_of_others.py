@@ -103,7 +103,7 @@ class Role:
 
 class _Trusting:
     def verify(self, *_: object) -> str:
-        """Whatever comes is the system's own."""
+        """Accept every message as signed by its system."""
         return "k"
 
 
@@ -146,7 +146,7 @@ def erasure_states(ledger: Database) -> dict[str, str]:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_no_system_takes_an_id_from_another(role: Role, at_once: bool) -> None:
-    """psp, a controller outside, guesses the id that orders will give: orders' `done` counts still."""
+    """psp, an outside controller, guesses the id that orders will use; orders' `done` must still count."""
     batch = [
         acknowledgement(role.ledger, "psp", status="refused"),
         acknowledgement(role.ledger, "orders"),
@@ -165,7 +165,7 @@ def test_no_system_takes_an_id_from_another(role: Role, at_once: bool) -> None:
 def test_another_answer_by_a_used_id_is_parked(
     role: Role, at_once: bool, other: dict[str, Any]
 ) -> None:
-    """It is no repetition; a system that numbers its answers anew would lose every one of them."""
+    """It is not a repetition; a system that restarts its ids would otherwise lose acknowledgements."""
     first: dict[str, Any] = {"status": "failed", "counts": {"rows": 0}}
     batch = [
         acknowledgement(role.ledger, "orders", None, **first),
@@ -186,7 +186,7 @@ def test_another_answer_by_a_used_id_is_parked(
 
 
 def test_another_command_by_a_used_id_is_parked(role: Role) -> None:
-    """The second order's erasure stays open, and somebody is told."""
+    """The second order's erasure stays open, and the parked message is reported."""
     role.handle(acknowledgement(role.ledger, "orders"))
     record_events(role.ledger, [order("o2", ORDERED, consumer="2")], ORDERED)
     [second] = [
@@ -203,7 +203,7 @@ def test_another_command_by_a_used_id_is_parked(role: Role) -> None:
 
 
 def test_an_answer_sent_again_counts_once(role: Role) -> None:
-    """Later, and with its counts in another order: it says the same."""
+    """It is sent later and with its counts in another order, but has the same content."""
     role.handle(acknowledgement(role.ledger, "orders"))
     again: dict[str, Any] = {
         "counts": {"files": 2, "rows": 1},
@@ -215,7 +215,7 @@ def test_an_answer_sent_again_counts_once(role: Role) -> None:
 
 
 def test_each_answer_keeps_its_own_trace(role: Role) -> None:
-    """Two systems' answers with one id, in one batch."""
+    """Two systems' acknowledgements with one id are in one batch."""
     role.tracer = tracer = _Traces()
     traces = {one: f"00-{number:032x}-{number:016x}-01" for number, one in enumerate(SYSTEMS, 1)}
     role.handle(

@@ -228,7 +228,7 @@ ALL = {"visitor:1", "visitor:2", "customer:1"}
 
 
 def test_where_nothing_is_parked_all_leaves(environment: Environment) -> None:
-    """What the other tests begin with."""
+    """This is the state from which the other tests begin."""
     environment.run_deleter()
     assert environment.subjects() == ALL
     assert environment.reach() == {}
@@ -239,7 +239,10 @@ def test_where_nothing_is_parked_all_leaves(environment: Environment) -> None:
 def test_a_hold_that_nobody_can_read_stops_everything_until_it_is_settled(
     environment: Environment, type_: str, settled: str
 ) -> None:
-    """It may be about anybody. A release's topic is of the same desk: what came there may be a hold."""
+    """It may be about any person.
+
+    The topic of releases is used by the same department, so a message there may be a hold as well.
+    """
     environment.publish(type_, GARBAGE)
     assert environment.run_deleter() == set()
     assert environment.reach() == {"everything": 1}
@@ -250,7 +253,7 @@ def test_a_hold_that_nobody_can_read_stops_everything_until_it_is_settled(
 
 
 def test_a_bad_hold_of_a_known_subject_stops_that_subject(environment: Environment) -> None:
-    """The others leave at once; the subject's once somebody has looked."""
+    """Other subjects' erasures leave at once, and this one's after an operator has settled it."""
     environment.publish(HOLD, BAD_HOLD)
     environment.run_deleter()
     assert environment.subjects() == ALL - {"visitor:1"}
@@ -265,7 +268,7 @@ def test_a_bad_hold_of_a_known_subject_stops_that_subject(environment: Environme
     "said", [hold("nobody:1"), hold("visitor:"), hold(""), hold("x" * 600)], ids=str
 )
 def test_a_subject_that_is_none_is_anybody(environment: Environment, said: dict[str, Any]) -> None:
-    """A hold with a slip in its subject is somebody's."""
+    """A hold whose subject is misspelt may be about any person."""
     environment.publish(HOLD, said)
     assert environment.run_deleter() == set()
 
@@ -273,7 +276,7 @@ def test_a_subject_that_is_none_is_anybody(environment: Environment, said: dict[
 def test_a_hold_that_no_attempt_can_tag_stops_everything(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of ours parks it past every check: it is a hold still."""
+    """A fault of Termijn's own parks it past every check, but it is still a hold."""
 
     def of(*_: Any) -> Any:
         raise ZeroDivisionError
@@ -293,7 +296,7 @@ def test_a_hold_that_no_attempt_can_tag_stops_everything(
 def test_a_hold_that_no_attempt_can_record_stops_its_subject(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its fields are there to be seen; where they are not, it may be anybody's."""
+    """Its fields name the subject; where they are missing, it may be about any person."""
 
     def event_id(*_: Any) -> Any:
         raise ZeroDivisionError
@@ -317,7 +320,7 @@ def test_a_hold_that_no_attempt_can_record_stops_its_subject(
 def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the tagger parked, and the recorder cannot take as it is."""
+    """The tagger parked it, and the recorder cannot store it as it is."""
     [out] = environment.tag(HOLD, BAD_HOLD)
 
     def note(*_: Any) -> Any:
@@ -335,7 +338,7 @@ def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
 def test_a_hold_whose_identity_was_taken_on_its_own_topic_stops_its_subject(
     environment: Environment,
 ) -> None:
-    """The recorder parks it."""
+    """The recorder parks it as a conflict."""
     environment.publish(HOLD, hold("visitor:9"), id_="h1")
     environment.publish(HOLD, hold("visitor:1"), id_="h1")
     environment.run_deleter()
@@ -343,7 +346,7 @@ def test_a_hold_whose_identity_was_taken_on_its_own_topic_stops_its_subject(
 
 
 def test_a_hold_whose_identity_another_topic_took_holds(environment: Environment) -> None:
-    """Nothing is parked, and nothing is blind."""
+    """Nothing is parked, and nothing is blocked."""
     environment.publish(FEEDBACK, {"feedback_id": "f9", "visitor_id": "9"}, id_="h1")
     environment.publish(HOLD, hold("visitor:1"), id_="h1")
     environment.run_deleter()
@@ -352,7 +355,7 @@ def test_a_hold_whose_identity_another_topic_took_holds(environment: Environment
 
 
 def test_a_hold_of_a_source_that_may_not_is_looked_at_first(environment: Environment) -> None:
-    """Its subject waits."""
+    """Its subject waits until an operator has settled it."""
     named = replace(POLICY.events[HOLD], sources=("/legal",))
     environment.policy = replace(POLICY, events={**POLICY.events, HOLD: named})
     out = environment.tag(HOLD, hold("visitor:2"))
@@ -365,7 +368,7 @@ def test_a_hold_of_a_source_that_may_not_is_looked_at_first(environment: Environ
 def test_a_parked_reinstatement_stops_what_hangs_on_that_relationship(
     environment: Environment,
 ) -> None:
-    """Of another customer it stops nothing."""
+    """It does not block another customer's erasure."""
     future = now() + timedelta(days=9)
     environment.publish(BACK, {"customer_id": "2"}, future)
     environment.publish(BACK, {"customer_id": "1"}, future)
@@ -381,7 +384,7 @@ def test_a_parked_reinstatement_stops_what_hangs_on_that_relationship(
 def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(
     environment: Environment, type_: str
 ) -> None:
-    """Visitors hang on none. A later end moves what is due to later, as a start does."""
+    """Visitors depend on no clock. A later end postpones what is due, as a start does."""
     environment.publish(type_, GARBAGE)
     environment.run_deleter()
     assert environment.subjects() == {"visitor:1", "visitor:2"}
@@ -389,7 +392,7 @@ def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(
 
 
 def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Database) -> None:
-    """A supplier's contact goes with the supplier: by kind, and by key."""
+    """A supplier's contact is blocked with the supplier, by kind and by key."""
     policy, clock_kinds = POLICY, frozenset({"supplier"})
     engaged, ended = "suppliers.supplier-engaged", "suppliers.supplier-ended"
     environment = Environment(ledger=ledger)
@@ -409,14 +412,14 @@ def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Database) -> N
 
 @pytest.mark.parametrize("type_", [ORDER, FEEDBACK])
 def test_what_could_forbid_nothing_stops_nothing(environment: Environment, type_: str) -> None:
-    """An order that nobody can read is only a dead letter."""
+    """An unreadable order is only a dead letter."""
     environment.publish(type_, GARBAGE)
     environment.run_deleter()
     assert environment.subjects() == ALL
 
 
 def test_a_tagged_event_that_nobody_can_read_may_be_a_hold(environment: Environment) -> None:
-    """It stands on the recorder's own topic."""
+    """It is on the recorder's own topic."""
     environment.record([OutgoingMessage(topic=TAGGED.name, key=b"k", value=GARBAGE)])
     assert environment.run_deleter() == set()
 
@@ -430,7 +433,7 @@ def test_a_letter_that_nobody_can_read_may_be_a_hold(environment: Environment) -
 def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(
     environment: Environment,
 ) -> None:
-    """It comes past the recorder, which alone can say whom it is about."""
+    """It bypasses the recorder, the only role that can find its subject."""
     assert environment.tag(HOLD, hold(records=[f"{number:0500}" for number in range(2_000)])) == []
     assert environment.run_deleter() == set()
 
@@ -443,7 +446,7 @@ def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(
 def test_a_deleter_with_another_key_lets_nothing_go(
     environment: Environment, other: dict[str, Any]
 ) -> None:
-    """It cannot tell whom the hold is about."""
+    """It cannot determine which subject the hold is about."""
     environment.publish(HOLD, BAD_HOLD)
     assert environment.run_deleter(**other) == set()
 
@@ -451,13 +454,13 @@ def test_a_deleter_with_another_key_lets_nothing_go(
 def test_a_recorder_with_another_key_than_the_taggers_knows_only_the_type(
     environment: Environment,
 ) -> None:
-    """What it cannot open may be about anybody."""
+    """An event that it cannot decrypt may be about any person."""
     environment.record(environment.tag(HOLD, BAD_HOLD), cipher=AeadCipher(bytes(32)))
     assert environment.run_deleter() == set()
 
 
 def test_what_lies_in_the_outbox_waits_as_well(environment: Environment) -> None:
-    """At its first attempt, after a drain; what leaves then is what is due."""
+    """At its first attempt, and after a drain, a command leaves only if it is not blocked."""
 
     class Away(TopicBus):
         def send(self, commands: Any) -> Any:
@@ -478,7 +481,7 @@ def test_what_lies_in_the_outbox_waits_as_well(environment: Environment) -> None
 
 
 def test_a_repetition_waits_as_well(environment: Environment) -> None:
-    """What is out is not sent once more."""
+    """A sent command is not repeated while it is blocked."""
     environment.run_deleter()
     environment.publish(HOLD, GARBAGE)
     with environment.ledger.transaction() as connection:
@@ -487,7 +490,7 @@ def test_a_repetition_waits_as_well(environment: Environment) -> None:
 
 
 def test_what_is_replayed_during_a_round_is_not_overtaken_by_it(environment: Environment) -> None:
-    """The deleter looked at the bus before the hold came back to it, and claims after its letter went."""
+    """The deleter checked the bus before the hold's replay, and claims after its letter was settled."""
     environment.publish(HOLD, BAD_HOLD)
     seeing = CatchUpCheck(lambda: environment.settle_dead_letters("replayed"))
     environment.run_deleter(seeing, rounds=1)
@@ -495,13 +498,13 @@ def test_what_is_replayed_during_a_round_is_not_overtaken_by_it(environment: Env
 
 
 def test_what_is_parked_during_a_round_counts_in_it(environment: Environment) -> None:
-    """Between the look at the bus and the claim."""
+    """It is parked between the catch-up check and the claim."""
     seeing = CatchUpCheck(lambda: environment.publish(HOLD, GARBAGE))
     assert environment.run_deleter(seeing, rounds=1) == set()
 
 
 def test_parking_that_crashes_leaves_nothing_and_comes_again(environment: Environment) -> None:
-    """Letter and blindness are one transaction; the position was not moved either."""
+    """Letter and block are one transaction, and the position was not advanced either."""
     out = environment.tag(HOLD, GARBAGE)
     whole = environment.ledger
 
@@ -518,7 +521,7 @@ def test_parking_that_crashes_leaves_nothing_and_comes_again(environment: Enviro
 
 
 def test_two_recorders_park_it_once_and_settling_ends_it(environment: Environment) -> None:
-    """A rebalance has both read it; one that was settled does not blind again."""
+    """After a rebalance both read it, and a settled letter does not block again."""
     out = environment.tag(HOLD, BAD_HOLD)
     environment.record(out)
     environment.record(out)
@@ -531,7 +534,7 @@ def test_two_recorders_park_it_once_and_settling_ends_it(environment: Environmen
 
 
 def test_what_it_could_forbid_follows_from_the_active_policy(environment: Environment) -> None:
-    """A type that the next one reads in another way keeps back what it could forbid there."""
+    """Another policy may give the type another meaning, and then blocks what it could forbid there."""
     environment.publish(FEEDBACK, GARBAGE)
     environment.publish(BACK, {"customer_id": "1"}, now() + timedelta(days=9))
     kind = replace(POLICY.events[FEEDBACK], act="hold-placed")
@@ -562,7 +565,7 @@ def test_what_protects_leaves_meanwhile(environment: Environment) -> None:
 def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_recorder(
     postgres_ledger: Database,
 ) -> None:
-    """No index of PostgreSQL takes it: neither as it came, nor as what can be seen of it."""
+    """PostgreSQL's index accepts neither the name as it came nor a shortened form of it."""
     environment = Environment(ledger=postgres_ledger)
     record_events(postgres_ledger, [feedback("f1", OLD)], now())
     [out] = environment.tag(HOLD, BAD_HOLD)
@@ -579,7 +582,7 @@ def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_record
 def test_what_protects_leaves_also_where_an_erasure_is_due(
     environment: Environment, stop: str
 ) -> None:
-    """It makes the restriction needless once it leaves, and it does not leave."""
+    """The erasure would make the restriction needless, but it is blocked."""
     checked, raised = now() - timedelta(days=400), now() - timedelta(minutes=1)
     check = {"check_id": "1", "customer_id": "9"}
     said = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
@@ -606,7 +609,7 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(
 
 
 def test_nobody_is_named_by_what_is_kept(environment: Environment) -> None:
-    """Neither the letter's row nor what is seen of it says whose it is."""
+    """Neither the letter's row nor the fields read from it name the person."""
     environment.publish(HOLD, hold("visitor:Sanne", ground="because"))
     environment.publish(BACK, {"customer_id": "Sanne"}, now() + timedelta(days=9))
     kept: Collection[Any] = [
@@ -618,7 +621,7 @@ def test_nobody_is_named_by_what_is_kept(environment: Environment) -> None:
 
 
 def test_the_list_says_which_letter_keeps_what_back(environment: Environment) -> None:
-    """So that an operator sees which to look at first."""
+    """An operator sees which letter to settle first."""
     environment.publish(ORDER, GARBAGE)
     environment.publish(HOLD, BAD_HOLD)
     environment.publish(GONE, GARBAGE)
@@ -636,7 +639,7 @@ def test_the_list_says_which_letter_keeps_what_back(environment: Environment) ->
 
 
 def test_what_was_parked_is_told_from_what_was_recorded(environment: Environment) -> None:
-    """By where it stood on its own topic, whoever parked it."""
+    """The place on its own topic decides, whichever role parked it."""
     environment.publish(ORDER, GARBAGE)
     environment.publish(HOLD, hold("visitor:9"), id_="h1")
     environment.publish(HOLD, hold("visitor:8"), id_="h1")
@@ -650,7 +653,7 @@ def test_what_was_parked_is_told_from_what_was_recorded(environment: Environment
 
 
 def test_the_doctor_tells_what_is_kept_back(environment: Environment) -> None:
-    """As a fault, until it is settled."""
+    """It is a fault until it is settled."""
     assert check_parked(environment.ledger, POLICY).state == "sound"
     environment.publish(HOLD, GARBAGE)
     environment.publish(HOLD, BAD_HOLD)

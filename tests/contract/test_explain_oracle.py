@@ -1,4 +1,4 @@
-"""`explain` against an independent reading of the catalogue."""
+"""`explain` against an independent implementation of the retention catalogue."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Facts are a function of the SET of events: any order, duplication, batching or crash gives the same.
+"""Facts depend only on the SET of events: any order, repetition, batching or crash gives the same.
 
-Each on SQLite and on PostgreSQL. What differs by who came first (when a record is looked at again, which
-import holds it back) is no fact.
+Each on SQLite and on PostgreSQL. What depends on the order of arrival (when a record is next checked,
+which import holds it back) is not a fact.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The database's roles on a real PostgreSQL: each may do what it has to, and nothing else."""
+"""The database's roles on a real PostgreSQL: each has the rights that it needs, and no others."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def granted(postgres: Callable[[], str]) -> Iterator[Database]:
 
 
 def execute(ledger: Database, *statements: str) -> None:
-    """As the login of the ledger."""
+    """Execute a statement as the login of the ledger."""
     with ledger.transaction() as connection:
         for statement in statements:
             connection.execute(text(statement))
 
 
 def as_login(url: str, name: str) -> str:
-    """The same database, reached by another login; the tests' server asks for no password."""
+    """Return the same database with another login; the tests' server asks for no password."""
     return make_url(url).set(username=name).render_as_string(hide_password=False)
 
 
 def url_of(ledger: Database) -> str:
-    """As it was opened."""
+    """Return the URL with which it was opened."""
     return ledger.engine.url.render_as_string(hide_password=False)
 
 
 def is_granted(ledger: Database, role: Role, table: str, kind: str) -> bool:
-    """What PostgreSQL says of a table or any of its columns, not by our own query."""
+    """Return PostgreSQL's own answer for a table or any of its columns, without Termijn's query."""
     asked = "has_table_privilege" if kind == "DELETE" else "has_any_column_privilege"
     with ledger.transaction() as connection:
         query = text(f"SELECT {asked}('{group_name(role)}', '{table}', '{kind}')")
@@ -70,7 +70,7 @@ def is_granted(ledger: Database, role: Role, table: str, kind: str) -> bool:
 
 
 def refusal(ledger: Database, role: Role, statement: str) -> str | None:
-    """The code with which a statement of a role is refused, if it is."""
+    """Return the code with which a role's statement is refused, or None."""
 
     def work(connection: Connection) -> None:
         connection.execute(text(statement))
@@ -113,7 +113,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: 
 
 
 def statement_of(table: str, kind: str) -> str:
-    """One that needs that right and changes nothing."""
+    """Return a statement that needs that right and changes nothing."""
     column = table_columns()[table][0]
     return {
         "SELECT": f'SELECT "{column}" FROM "{table}"',

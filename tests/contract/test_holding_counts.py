@@ -1,4 +1,4 @@
-"""The census: holdings by rule, system and state, a bounded number of records at a time."""
+"""Holding counts by rule, system and state, made from a bounded number of records at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hold on one person keeps the event from being pseudonymised for others: research waits for all."""
+"""A legal hold on one person keeps an event from being pseudonymised for others, since research waits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Hostile sizes and characters, from the bytes on: no error gets out, and good neighbours count.
+"""Hostile sizes and characters in messages: no error ends a role, and valid neighbours are recorded.
 
-Each on SQLite and on PostgreSQL, by the very code of the roles.
+Each on SQLite and on PostgreSQL, by the code that the roles run.
 """
 
 from __future__ import annotations
@@ -130,14 +130,14 @@ class TopicReader:
         self.read = 0
 
     def handle(self, messages: Sequence[Message]) -> None:
-        """A batch, as the loop of the role would do it."""
+        """Process a batch as the role's loop would."""
         before, self.read = self.read or None, self.read + len(messages)
         advance = OffsetAdvance(log=self.log, expected=before, next=self.read)
         apply_batch(self.role, messages, [advance], lambda: None)
 
 
 class RecordingObserver:
-    """Who is told by every role, and keeps what was parked."""
+    """Keeps which messages the roles parked."""
 
     def __init__(self) -> None:
         self.letters: list[DeadLetter] = []
@@ -151,7 +151,7 @@ class RecordingObserver:
 
 
 class FakeProducer:
-    """What the tagger passes on, in place of a broker."""
+    """Keeps what the tagger publishes, in place of a broker."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes]] = []
@@ -167,7 +167,7 @@ class FakeProducer:
 
 
 def event(offset: int, **said: Any) -> Message:
-    """A ticket, as bytes on its topic."""
+    """Return a ticket's bytes as on its topic."""
     data = {name: said[name] for name in ("ticket_id", "customer_id", "consumer_ids")}
     headers: list[tuple[str, str | bytes | None]] = [
         ("ce_specversion", b"1.0"),
@@ -189,7 +189,7 @@ def event(offset: int, **said: Any) -> Message:
 
 
 def valid_event(offset: int) -> Message:
-    """A ticket like any other."""
+    """Return a ticket without anything hostile."""
     return event(
         offset,
         ticket_id=f"T{offset}",
@@ -287,7 +287,7 @@ def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[
 
 
 def answer(offset: int, command: UUID, **said: Any) -> Message:
-    """An answer's message, signed."""
+    """Return a signed message of an acknowledgement."""
     value = {
         "acknowledgement_id": f"a{offset}",
         "command_id": str(command),

@@ -1,6 +1,6 @@
-"""An event's identity counts in its topic: who may publish on one takes no identity from another.
+"""An event's identity is unique only in its topic, so no publisher can take an identity on another topic.
 
-Also in a ledger, and among keys, from before: there an identity counted over all topics.
+Also in a ledger, and among keys, of an older version: there an identity counted over all topics.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def hold(id_: str, subject: str = "visitor:1", time: str = T0) -> Event:
 
 
 def send_all(ledger: Database, now: str = DUE) -> list[tuple[str, str]]:
-    """What leaves by now."""
+    """Return everything that is sent by now."""
     bus = FakeBus()
     claim_all(ledger, now)
     send_due(ledger, bus, now)
@@ -55,7 +55,7 @@ def send_all(ledger: Database, now: str = DUE) -> list[tuple[str, str]]:
 
 
 def age_ids(ledger: Database) -> None:
-    """Give everything the ids that a ledger of before has."""
+    """Replace all ids by those of an older version's ledger."""
     with ledger.transaction() as connection:
         was = {row.event_id: row for row in connection.execute(tables.event.select())}
         records = list(connection.execute(tables.record.select()))

@@ -1,4 +1,4 @@
-"""Imports of history: held back until released, and then nothing of them is lost."""
+"""Imports of history: held back until they are released, after which no record is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One identifying key, two subjects: nothing about either leaves until a person says whose it is."""
+"""One identifying key of two subjects: nothing about either is sent until a person decides whose it is."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ KEYS = (tables.identifier, tables.claimant, tables.key_conflict)
 
 
 def order(id_: str, time: str, consumer: str, number: str = "o1", source: str = "/crm") -> Event:
-    """An order of a consumer, with the number that it says it has."""
+    """Return a consumer's order, with the number that it claims to have."""
     return event(
         id_,
         "orders.order-placed",
@@ -66,7 +66,7 @@ NOBODY = order("e2", LONG_AGO, "nobody", source="/anywhere")
 
 
 def objection(consumer: str, id_: str) -> Event:
-    """A consumer objects to what rests on legitimate interest."""
+    """Return a consumer's objection to processing by legitimate interest."""
     return event(
         id_,
         "privacy.objection-raised",
@@ -78,14 +78,14 @@ def objection(consumer: str, id_: str) -> Event:
 
 
 def decide(ledger: Database, owner: str, now: str = NOW, value: str = "o1") -> None:
-    """Say whose an order's number is."""
+    """Decide whose an order's number is."""
     ledger.run_in_transaction(
         lambda c: key_conflicts.decide_conflict(c, "order_id", value, owner, POLICY, instant(now))
     )
 
 
 def sent_commands(bus: FakeBus) -> list[tuple[str, str, str | None, dict[str, str]]]:
-    """System, action, subject and keys of the first record of each command, sorted by the first three."""
+    """Return system, action, subject and first record's keys of each command, sorted by the first three."""
     return sorted(
         (
             (
@@ -101,7 +101,7 @@ def sent_commands(bus: FakeBus) -> list[tuple[str, str, str | None, dict[str, st
 
 
 def claim_and_send(ledger: Database, now: str) -> FakeBus:
-    """Claim and send what is due; what was sent."""
+    """Claim and send what is due, and return what was sent."""
     bus = FakeBus()
     claim_all(ledger, now)
     send_due(ledger, bus, now)
@@ -109,7 +109,7 @@ def claim_and_send(ledger: Database, now: str) -> FakeBus:
 
 
 class TestUndecided:
-    """Nobody has said yet whose the key is."""
+    """No one has decided yet whose the key is."""
 
     def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Database) -> None:
         """Its own terms are long over; the number is the victim's, whose are not."""
@@ -248,7 +248,7 @@ class TestUndecided:
 
 
 class TestNoConflict:
-    """One key, and still nobody's but one person's."""
+    """Events in which one key belongs to one person, although several are named."""
 
     @pytest.mark.parametrize(
         "events",
@@ -299,7 +299,7 @@ class TestNoConflict:
 
 
 def application(id_: str, what: str, applicant: str, time: str = PLACED, **more: object) -> Event:
-    """An event of the procedure that is called `a`."""
+    """Return an event of the procedure `a`."""
     return event(
         id_,
         f"recruitment.application-{what}",
@@ -312,7 +312,7 @@ def application(id_: str, what: str, applicant: str, time: str = PLACED, **more:
 
 
 class TestClocks:
-    """Who moves a clock by a key that is another's stops too what hangs on it."""
+    """An event that changes a clock by another's key stops what depends on that clock too."""
 
     RECEIVED = application("a1", "received", "victim", keep_consent=False)
     CLOSED = application("a2", "closed", "nobody")
@@ -359,7 +359,7 @@ class TestClocks:
 
 
 class TestDecided:
-    """A named operator has said whose the key is."""
+    """A named operator has decided whose the key is."""
 
     def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Database) -> None:
         """Either way round; nothing is forgotten."""
@@ -454,13 +454,13 @@ class TestDecided:
 
 
 class TestMentioned:
-    """Who is only mentioned by an event has no part in its keys, and is not forgotten either."""
+    """A person only mentioned in an event does not claim its keys, but has records all the same."""
 
     OPENED, RESOLVED = "2020-01-01T12:00:00Z", "2020-01-02T12:00:00Z"
 
     @staticmethod
     def without_a_customers_holdings() -> Policy:
-        """A policy under which only the consumers of a ticket hold data of it."""
+        """The policy under which only the consumers of a ticket have holdings."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         own = "      - {purpose: service_delivery, basis: contract, rule: R1, systems: [helpdesk]"
         start = text.index(own)
@@ -506,7 +506,7 @@ class TestMentioned:
 
 
 class TestPolicies:
-    """Another policy may say that other fields identify."""
+    """Another policy may define other fields as identifying."""
 
     def test_activating_it_finds_the_conflicts_of_what_is_recorded(self, ledger: Database) -> None:
         """Activating it also cancels the commands by the contested key that are on their way."""
@@ -535,7 +535,7 @@ class TestPolicies:
 
 
 class TestForgetting:
-    """The last event of a key takes it along; so does the last of a subject that subject's claim."""
+    """A key is purged with its last event, and a subject's claim with its last event of that key."""
 
     def test_a_key_goes_with_its_last_event(self, ledger: Database) -> None:
         """Until then it is known whose it is."""

@@ -1,7 +1,7 @@
-"""Whatever comes in between, no command goes by a key that is, or may be, somebody else's.
+"""Whatever happens in between, no command uses a key that is, or may be, another person's.
 
-A few numbers for a few people; batches in any order, crashes, claims, sends, answers, and operators who
-decide and take back what they decided. Who claims a key is counted here by hand.
+A few numbers for a few people; batches in any order, crashes, claims, sends, acknowledgements, and
+operators who decide and revoke decisions. Who claims a key is counted here by hand.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 class KeyConflictMachine(RuleBasedStateMachine):
-    """One ledger, what was recorded in it, and what was decided."""
+    """One ledger, the events recorded in it, and the decisions made."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()

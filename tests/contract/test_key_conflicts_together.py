@@ -1,4 +1,4 @@
-"""Key conflicts while others are at work: two recorders, a claim, a relay and a decision at one moment."""
+"""Key conflicts with concurrent roles: two recorders, a claim, a send and a decision at one moment."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A claim may take its own commands for the relay, and what is due last is claimed with the first.
+"""A claim may lease its own commands for sending, and the newest due record is claimed with the oldest.
 
-Each on SQLite and on PostgreSQL. Feedback of 1 January 2020 at 12:00Z is due, under D5, a lead time before
-1 January 2021.
+Each on SQLite and on PostgreSQL. Feedback of 1 January 2020 at 12:00Z is due, under D5, a lead time
+before 1 January 2021.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Live events with an old time: what could erase waits for a person, what can only protect does not."""
+"""Live events with an old time: those that could erase wait for a person, those that protect do not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "ac
 
 
 def record_old(ledger: Database, *events: Event, backfill: str | None = None) -> RecordingResult:
-    """Record live events of which the tagger said that they are too old."""
+    """Record live events that were tagged as too old."""
     return record_events(ledger, events, DUE, backfill, history=GROUP)
 
 
@@ -54,7 +54,7 @@ def release(ledger: Database, group: str = GROUP, now: str = FAR) -> None:
 
 
 def pending_groups(ledger: Database) -> list[tuple[str, int, int]]:
-    """The groups that wait, with their records and clocks."""
+    """Return the groups that wait for a release, with their records and clocks."""
     with ledger.transaction() as connection:
         return [
             (one.backfill, one.records, one.clocks)

@@ -1,4 +1,4 @@
-"""Positions: each offset counts once, a changed log is never mistaken, and a gap waits for a name."""
+"""Positions: each offset counts once, a changed log is detected, and a gap waits for a named operator."""
 
 from __future__ import annotations
 

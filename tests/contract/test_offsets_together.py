@@ -20,7 +20,7 @@ LOGS = [
 
 
 def run_together(*works: Callable[[], None]) -> list[str]:
-    """What each of the works came to, done at the same time, sorted."""
+    """Do the work in parallel, and return the results, sorted."""
     ready = Barrier(len(works))
 
     def run(work: Callable[[], None]) -> str:

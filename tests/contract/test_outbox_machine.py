@@ -1,8 +1,8 @@
-"""Whatever comes in between, the journal keeps its promises: nothing early, nothing missing, nothing twice.
+"""Whatever happens in between, the outbox keeps its invariants: nothing early, missing or twice.
 
 Batches, late and in any order, imports of history and live events that are too old among them; sweeps
-that stop half-way; crashes; answers of every kind; clocks that end and open again; chunks of two records,
-so that a small set of events makes long walks.
+that stop half-way; crashes; acknowledgements of every kind; clocks that end and open again; chunks of
+two records, so that a small set of events makes long scans.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ STORIES = ("relationship", "helpdesk", "contact", "supplier", "application", "ac
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """One ledger, what has been published, and a clock that only goes on."""
+    """One ledger, the published events, and a clock that only advances."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule()
     def years_pass_and_nobody_releases(self) -> None:
-        """What is held back is long due: nothing of it is commanded all the same."""
+        """What is held back is long due, and still nothing of it is commanded."""
         with self.ledger.transaction() as connection:
             due = next_wakeup(connection)
         self.now = max(self.now, due or self.now, datetime(2050, 1, 1, tzinfo=UTC))
@@ -175,7 +175,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
-        """Whatever it says, but what contradicts an earlier word of the same system."""
+        """Acknowledge with any status that does not contradict the system's earlier one."""
         out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
         if not out:
             return
@@ -186,7 +186,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def reply_by_a_used_id(self, data: st.DataObject) -> None:
-        """Another system's id is as good as any; one of its own is refused for another command."""
+        """Reuse an id: another system's is accepted; one of its own is refused for another command."""
         out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
         used = select_rows(self.ledger, tables.acknowledgement)
         if not out or not used:
@@ -234,7 +234,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_blocked_for_ever(self) -> None:
-        """What is not done is tried again, or its recall is; only a controller's refusal is final."""
+        """What is not done is repeated, or its recall is; only a controller's refusal is final."""
         found = select_rows(self.ledger, tables.command)
         recalls = {row.supersedes for row in found if row.action == "recall" and _goes_on(row)}
         for row in found:
@@ -264,7 +264,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert max(numbers.values(), default=1) == 1
 
     def teardown(self) -> None:
-        """In the end everything is known, answered and long due: then nothing is missing."""
+        """In the end all events are recorded, all commands acknowledged and nothing due is missing."""
         if self.coming:
             record_events(self.ledger, self.coming, self.now)
             self.known += self.coming

@@ -1,4 +1,4 @@
-"""A pause that is put between the lease of a command and its relay holds it back; what protects passes."""
+"""A pause between a command's lease and its sending holds the command back; protective commands pass."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ORDER = event(
 
 
 def set_pause(ledger: Database, scope: str, state: pause.State, at: datetime) -> None:
-    """An operator pauses, drains or resumes."""
+    """Pause, drain or resume as an operator does."""
     with ledger.transaction() as connection:
         pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=at)
 
@@ -44,7 +44,7 @@ def set_pause(ledger: Database, scope: str, state: pause.State, at: datetime) ->
 def systems_commanded(
     ledger: Database, at: datetime, scope: str, state: pause.State
 ) -> set[tuple[str, str]]:
-    """Who is told what, where an operator comes between the lease of all that is due and its relay."""
+    """Return system and action of what is sent when an operator acts between lease and sending."""
     taken = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems.load(c), limit=100))
     set_pause(ledger, scope, state, at)
     sent = ledger.run_in_transaction(

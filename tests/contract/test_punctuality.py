@@ -1,4 +1,4 @@
-"""Punctuality: from when on a command is late. What nobody could know of before it came is not late."""
+"""Punctuality: from when on a command is late. The time before its events arrived does not count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG_AGO = "2022-02-01T00:00:00Z"
 
 
 class RecordingObserver(NullObserver):
-    """A deleter's sight and observer: it may be made blind, and keeps since when commands count."""
+    """An observer that may fail the catch-up check, and keeps since when commands count."""
 
     def __init__(self) -> None:
         self.spots: list[str] = []
@@ -41,7 +41,7 @@ def observer() -> RecordingObserver:
 
 @pytest.fixture
 def deleter(ledger: Database, observer: RecordingObserver) -> Deleter:
-    """One that has just started."""
+    """Return a deleter that has just started."""
     return Deleter(
         ledger=ledger,
         publisher=FakeBus(),

@@ -1,7 +1,7 @@
-"""The ledger's own retention: whom it was about is gone from it once the proof's term is over.
+"""The ledger's own retention: a person is removed from it once the proof's term is over.
 
-And nothing else changes: whatever comes later is judged as if nobody had been forgotten. Each on SQLite
-and on PostgreSQL.
+Nothing else changes: later events are decided as if no one had been purged. Each on SQLite and on
+PostgreSQL.
 """
 
 from __future__ import annotations
@@ -64,20 +64,20 @@ def life(ledger: Database) -> LedgerLife:
 
 
 def end_customer(life: LedgerLife) -> None:
-    """A customer `K-77` who ended, and of whom everything is erased and proven."""
+    """End a customer `K-77`, of whom everything is then erased and proven."""
     life.record_events([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
     life.work(GONE)
 
 
 def lead(id_: str, time: str) -> Event:
-    """A prospect `P-9`, met at a fair."""
+    """Return a prospect `P-9`, met at a fair."""
     made = event(id_, "acquisition.lead-acquired", time, prospect_id="P-9")
     made["data"]["source"] = "a fair"
     return made
 
 
 def sent_commands(life: LedgerLife, action: str = "erase") -> list[tuple[str, str]]:
-    """System and subject of each command of a kind that has left, sorted."""
+    """Return system and subject of each sent command of a kind, sorted."""
     return sorted((one.system, one.key) for one in life.bus.sent if one.value["action"] == action)
 
 
@@ -353,9 +353,9 @@ def test_forgetting_changes_nothing_that_is_commanded(
 def live_through(
     life: LedgerLife, arriving: list[tuple[datetime, Event]], *, forgets: bool
 ) -> tuple[dict[str, dict[str, Any]], set[str]]:
-    """What is commanded until all is over, by command id, and of whom something is left long after.
+    """Return all commands until everything is over, by id, and the subjects left long after.
 
-    So whoever was remembered, once or more, is forgotten again.
+    So a person who was restored from a tombstone, once or more, is purged again.
     """
     moments = sorted({at for at, _ in arriving})
     looks = {

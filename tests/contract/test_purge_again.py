@@ -1,4 +1,4 @@
-"""Forgetting a second time, and identities of what was said that are used again: findings of a review."""
+"""Purging a second time, and reused identities of privacy events: findings of a review."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def life(ledger: Database) -> LedgerLife:
 
 
 def purge_objector(life: LedgerLife) -> None:
-    """A prospect `P-9` whose objection was upheld, forgotten but for what remains."""
+    """Purge a prospect `P-9` whose objection was upheld; only the tombstone is left."""
     life.record_events([lead("l1", JOINED)], JOINED)
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
     life.record_events(

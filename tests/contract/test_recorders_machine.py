@@ -1,8 +1,8 @@
-"""Several recorders with one person's events, a deleter and activations at once, in any order of commits.
+"""Several recorders with one person's events, a deleter and activations at once, in any commit order.
 
-Each is a transaction of its own on PostgreSQL, which stays open until it is told to commit; meanwhile
-others begin, wait and commit. What is due in the end is a function of what was recorded and of the active
-policy alone, and is said here by hand.
+Each is a transaction of its own on PostgreSQL, which stays open until the machine commits it; meanwhile
+others begin, wait and commit. What is due in the end depends on what was recorded and on the active
+policy alone, and is worked out here by hand.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def shared_ledger(postgres: Callable[[], str]) -> Iterator[Database]:
 
 
 class RecorderMachine(RuleBasedStateMachine):
-    """One person's events, in the hands of several recorders."""
+    """One person's events, recorded by several recorders."""
 
     def __init__(self, ledger: Database, pool: ThreadPoolExecutor) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class RecorderMachine(RuleBasedStateMachine):
 
     @rule(slot=slots, what=st.sampled_from([*["feedback", "withdrawal"] * 3, "hold"]))
     def begin(self, slot: int, what: str) -> None:
-        """A recorder begins, and has what it records; or waits for another."""
+        """Begin a recorder's transaction, which records its events or waits for another."""
         if slot in self.recorders:
             return
         self.number += 1
@@ -88,12 +88,12 @@ class RecorderMachine(RuleBasedStateMachine):
 
     @rule(slot=slots)
     def commit(self, slot: int) -> None:
-        """Any of them; who waits for another's lock commits later."""
+        """Commit any of them; a transaction that waits for another's lock commits later."""
         if slot in self.recorders and self.recorders[slot][0].is_done.is_set():
             self.ends(slot)
 
     def ends(self, slot: int) -> None:
-        """Commit one; a role whose policy is active no more starts again with the active one."""
+        """Commit one; a role whose policy is no longer active starts again with the active one."""
         recorder, one = self.recorders.pop(slot)
         recorder.may_commit.set()
         try:
@@ -104,7 +104,7 @@ class RecorderMachine(RuleBasedStateMachine):
 
     @rule(first=slots, second=slots, whats=st.permutations(["feedback", "withdrawal"]))
     def overtakes(self, first: int, second: int, whats: list[str]) -> None:
-        """The second of two is committed and looked at before the first."""
+        """Commit and scan the second of two before the first."""
         self.commit(first)
         self.begin(first, whats[0])
         self.commit(second)
@@ -115,7 +115,7 @@ class RecorderMachine(RuleBasedStateMachine):
 
     @rule()
     def looks(self) -> None:
-        """A deleter looks at all that is due by now; what is not committed it does not see."""
+        """Run a deleter on all that is due by now; it does not see what is not committed."""
         policy = self.active
         self.runs(lambda connection: claim_all(connection, policy))
 
@@ -127,7 +127,7 @@ class RecorderMachine(RuleBasedStateMachine):
         self.runs(lambda connection: activation.activate(connection, policy, NOW))
 
     def runs(self, work: Callable[[Connection], object]) -> None:
-        """Run beside the recorders; if it waits for one of them, for as long as it has to."""
+        """Run the work beside the recorders, and wait as long as a recorder's lock requires."""
         task = ConcurrentTransaction(self.ledger, work, self.pool)
         task.may_commit.set()
         task.begin()
@@ -135,7 +135,7 @@ class RecorderMachine(RuleBasedStateMachine):
             self.beside.append(task)
 
     def teardown(self) -> None:
-        """In the end all is committed and looked at: what is due is commanded, and nothing else."""
+        """In the end all is committed and scanned: what is due is commanded, and nothing else."""
         for recorder, _ in self.recorders.values():
             recorder.may_commit.set()
         for slot in list(self.recorders):
@@ -166,13 +166,13 @@ def record_one(connection: Connection, one: Event, policy: Policy) -> None:
 
 
 def claim_all(connection: Connection, policy: Policy) -> int:
-    """Claim as the role does; how much there was to look at."""
+    """Claim as the role does, and return how much there was to scan."""
     active_policy.require_active(connection, policy, NOW)
     return claim_due(connection, policy, NOW, limit=100).scanned
 
 
 def wait_until_over(task: ConcurrentTransaction, *, wait: bool = False) -> bool:
-    """Whether it is over; that another policy was active then is as good an end as any."""
+    """Return whether it is over; it may also end because another policy was active."""
     assert task.task is not None
     if not (wait or task.is_done.is_set() or task.task.done()):
         return False

@@ -1,4 +1,4 @@
-"""What runs beside a recorder on PostgreSQL: another recorder on the same person, and an activation."""
+"""Concurrency with a recorder on PostgreSQL: another recorder on the same person, and an activation."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def record_batch(connection: Connection, events: Sequence[Event], policy: Policy
 def record_together(
     ledger: Database, one: Sequence[Event], other: Sequence[Event]
 ) -> Iterator[list[ConcurrentTransaction]]:
-    """Two recorders."""
+    """Run two recorders."""
     with worker_threads(2) as pool:
         yield [
             ConcurrentTransaction(ledger, lambda connection: record_batch(connection, one), pool),

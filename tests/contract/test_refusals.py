@@ -1,4 +1,4 @@
-"""A refusal: only a controller's is final. Of a recall it says nothing, and nothing is taken back by it.
+"""Only a controller's refusal is final; a refusal of a recall does not show that nothing was erased.
 
 Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
 R1 is due a lead time before 1 June 2022 at 12:00Z.
@@ -54,12 +54,12 @@ def command_row(ledger: Database, identity: UUID) -> Any:
 
 
 def count_sent(bus: FakeBus, identity: UUID) -> int:
-    """How often a command went out."""
+    """Return how often a command was sent."""
     return sum(one.value["command_id"] == str(identity) for one in bus.sent)
 
 
 def send_recall(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
-    """An erasure of crm that went out before its customer came back, and its recall, out as well."""
+    """Send an erasure of crm, reinstate its customer, and send the recall."""
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     claim_all(ledger, DUE)
     send_due(ledger, bus, DUE)
@@ -70,7 +70,7 @@ def send_recall(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
 
 
 class TestRecalls:
-    """Only `recalled` and `done` take back; only `already_done` says that it was too late."""
+    """Only `recalled` and `done` confirm a recall; only `already_done` shows that it was too late."""
 
     @pytest.mark.parametrize("status", UNHELPFUL)
     def test_what_does_not_say_so_takes_nothing_back(
@@ -188,7 +188,7 @@ class TestRecalls:
 
 
 class TestRefusals:
-    """An own system or a processor has to: it is told again once a day, and the alarm stays on."""
+    """A refusal by an own system or a processor is retried once a day, and the alarm stays on."""
 
     @pytest.fixture
     def erasures(self, ledger: Database) -> dict[str, UUID]:

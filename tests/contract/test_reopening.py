@@ -1,4 +1,4 @@
-"""A clock that opens again takes back what was not carried out, and only that.
+"""A clock that opens again cancels or recalls what was not carried out, and nothing else.
 
 Each on SQLite and on PostgreSQL. The customer of most tests has ended on 1 June 2020 at 12:00Z, so that
 R1 is due a lead time before 1 June 2022 at 12:00Z.
@@ -56,13 +56,13 @@ def crm_commands(ledger: Database) -> list[tuple[str, str]]:
 
 
 def count_commanded(ledger: Database, **values: object) -> int:
-    """How many records the live commands cover."""
+    """Return how many records the live commands cover."""
     ids = {row.command_id for row in select_rows(ledger, tables.command, **values)}
     return sum(row.command_id in ids for row in select_rows(ledger, tables.member, live=True))
 
 
 def send_and_reopen(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
-    """An erasure that went out before its customer came back, and its recall, out as well."""
+    """Send an erasure, reinstate its customer, and send the recall."""
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     claim_all(ledger, DUE)
     send_due(ledger, bus, DUE)
@@ -73,7 +73,7 @@ def send_and_reopen(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
 
 
 class TestReopening:
-    """A clock that opens again takes back what was not carried out (ruling 9; rulings 4 of the design)."""
+    """A clock that opens again cancels or recalls what was not done (ruling 9; rulings 4 of the design)."""
 
     def test_what_has_not_left_is_cancelled(self, ledger: Database) -> None:
         """The command is written again when the customer has ended again."""

@@ -1,4 +1,4 @@
-"""The keys of requests have a seal of their own; what that of dead letters sealed stays readable."""
+"""The keys of requests are encrypted apart from dead letters; older ones stay readable."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WITHOUT = RequestKeys(seal=NEW, older=fail_to_load_key)
 
 
 def store_correction(keys: RequestKeys, ledger: Database, customer: str) -> None:
-    """The rights role notes what somebody's request corrects."""
+    """Store a request's correction as the rights role does."""
     noted = {"name": f"the new name of {customer}"}
     ledger.run_in_transaction(
         lambda c: disclosures.store_corrections(c, keys, customer, "Q1", noted, NOW)
@@ -46,7 +46,7 @@ def store_correction(keys: RequestKeys, ledger: Database, customer: str) -> None
 
 
 def rectification_request(customer: str) -> list[Event]:
-    """Somebody with an order asks for its rectification, and has shown who they are."""
+    """Return a rectification request for an order, with a verified identity."""
     given = {"subject": customer, "request_id": "Q1"}
     number = customer.removeprefix("consumer:")
     return [
@@ -118,7 +118,7 @@ def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: Req
 
 @dataclass
 class RecordingObserver(NullObserver):
-    """An observer that sees everything, and keeps what could not be sent."""
+    """An observer that always passes the catch-up check, and keeps what could not be sent."""
 
     undeliverable_: list[tuple[str, str]] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""Requests are answered from the ledger: who did what, what is kept and why, and nothing too early."""
+"""Requests are answered from the ledger: what each system did, what is kept and why, and not too early."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def identity_verified(time: str = VERIFIED, request: str = "Q1") -> Event:
 
 
 class FakeSystems:
-    """Systems that answer as they are told to; who is not named does what it is asked."""
+    """Systems that acknowledge as the test sets; a system without a setting does the command."""
 
     def __init__(self, ledger: Database, **manners: str) -> None:
         self.ledger = ledger
@@ -89,7 +89,7 @@ class FakeSystems:
         """What is found when systems read again what they said they had erased."""
 
     def complete_all(self, now: str = NOW) -> None:
-        """Let what is due go out, and answer it."""
+        """Send what is due, and acknowledge it."""
         at = instant(now)
         claim_all(self.ledger, at)
         self._round(at)
@@ -120,7 +120,7 @@ class FakeSystems:
         self.ledger.run_in_transaction(settle)
 
     def commands_received(self, action: str) -> dict[str, dict[str, Any]]:
-        """What each system was told of one action."""
+        """Return the commands of one action that each system received."""
         return {
             one.system: dict(one.value) for one in self.bus.sent if one.value["action"] == action
         }
@@ -165,7 +165,7 @@ class RecordingObserver:
 
 
 class FakePublisher:
-    """Where answers go; it can be away."""
+    """Keeps published answers to requests; it can be unavailable."""
 
     def __init__(self) -> None:
         self.events: list[CloudEvent] = []
@@ -192,7 +192,7 @@ def build_responder(
 
 @pytest.fixture
 def database_clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
-    """The database's clock of the answering, which a test sets."""
+    """The database's clock for the rights role, which a test sets."""
     clock = [instant(NOW)]
     for module in ("responder", "delivery", "command_attachments"):
         monkeypatch.setattr(f"services.requests.{module}.database_now", lambda _: clock[0])

@@ -38,7 +38,7 @@ def activate(ledger: Database, policy: Policy) -> None:
 def claimed_erasures(
     ledger: Database, policy: Policy, now: datetime = LATER
 ) -> list[tuple[str, str]]:
-    """The system and subject of every erasure that was commanded by then."""
+    """Return system and subject of every erasure that was commanded by then."""
     while ledger.run_in_transaction(
         lambda connection: claim_due(connection, policy, now, limit=500)
     ).scanned:

@@ -30,7 +30,7 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 
 @st.composite
 def retirements(draw: st.DrawFn, events: list[Event]) -> dict[str, str]:
-    """Some, each from the time of an event on, so that this one is the first that is not held."""
+    """Return retired names, each from the time of an event on, which is the first not held."""
     times = sorted({event["time"] for event in events})
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=3))
     return {name: draw(st.sampled_from(times)) for name in names}

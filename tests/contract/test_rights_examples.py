@@ -1,4 +1,4 @@
-"""`explain` and `simulate` say of each example what was worked out by hand."""
+"""`explain` and `simulate` print for each example the values that were worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Whatever comes in between, rights and holds are kept: judged by the oracle at every send and every sweep.
+"""Whatever happens in between, rights and legal holds are respected: judged by the oracle at every step.
 
-Business events and acts arrive in any order, late and again; claims stop half-way, leases run out, the bus
-fails, crashes come before and after it has taken commands; answers of every kind come, twice and late.
+Business and privacy events arrive in any order, late and again; claims stop half-way, leases run out,
+the bus fails, crashes come before and after it has taken commands; acknowledgements of every kind come,
+twice and late.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class FailingBus(FakeBus):
 
 
 class RightsMachine(RuleBasedStateMachine):
-    """One ledger, what has been published, and a clock that only goes on."""
+    """One ledger, the published events, and a clock that only advances."""
 
     def __init__(self, ledger: Database) -> None:
         super().__init__()
@@ -146,7 +147,7 @@ class RightsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def wait_for_what_happens(self, data: st.DataObject) -> None:
-        """Until the instant of something that is known: the next one, mostly."""
+        """Advance to a known instant: mostly the next one."""
         later = sorted(at for one in self.known if (at := oracle.instant(one["time"])) > self.now)
         if later:
             self.now = data.draw(st.sampled_from([*later[:1] * 3, *later]), label="until")
@@ -186,7 +187,7 @@ class RightsMachine(RuleBasedStateMachine):
 
     @rule()
     def send_between_lease_and_arrival(self) -> None:
-        """What arrives after the lease is seen by the relay."""
+        """An event that arrives after the lease is taken into account before sending."""
         leased = self.ledger.run_in_transaction(
             lambda c: lease(c, self.now, PausedSystems(), limit=5)
         )
@@ -198,7 +199,7 @@ class RightsMachine(RuleBasedStateMachine):
 
     @rule()
     def bus_fails(self) -> None:
-        """The broker has the commands, and the relay does not know it."""
+        """The broker has the commands, but the deleter gets an error."""
         leased = self.ledger.run_in_transaction(
             lambda c: lease(c, self.now, PausedSystems(), limit=3)
         )
@@ -209,7 +210,7 @@ class RightsMachine(RuleBasedStateMachine):
 
     @rule()
     def checks(self) -> None:
-        """What was carried out is read again; what was found is commanded again."""
+        """Verify what was carried out; what is found is commanded again."""
         self.ledger.run_in_transaction(
             lambda connection: verify_commands(connection, POLICY, self.now, limit=3)
         )
@@ -290,7 +291,7 @@ class RightsMachine(RuleBasedStateMachine):
                 assert named == self._holding(case.subject, case.verified_at)
 
     def _holding(self, subject: str, until: datetime) -> set[str]:
-        """The systems that have data on a subject from until an instant, by the oracle."""
+        """Return the systems that have data on a subject since an instant, by the oracle."""
         return {
             system
             for event in self.known
@@ -300,7 +301,7 @@ class RightsMachine(RuleBasedStateMachine):
         }
 
     def teardown(self) -> None:
-        """In the end everything is known, answered and long due: then nothing is missing."""
+        """In the end all events are recorded, all commands acknowledged and nothing due is missing."""
         if self.coming:
             record_events(self.ledger, self.coming, self.now)
             self.known += self.coming
@@ -343,7 +344,7 @@ class RightsMachine(RuleBasedStateMachine):
                 self._check(one)
 
     def _would_send(self, leased: Sequence[Any]) -> bool:
-        """Whether a relay of these sends anything now: tried, and rolled back."""
+        """Return whether these would be sent now: tried, and rolled back."""
         trial = FakeBus()
         roll_back(
             self.ledger, lambda c: dispatch(c, leased, trial, POLICY, self.now, RetryPolicy())
@@ -351,7 +352,7 @@ class RightsMachine(RuleBasedStateMachine):
         return bool(trial.sent)
 
     def _check(self, one: CommandMessage) -> None:
-        """What goes out is due by all that is known now, and no hold is on it."""
+        """Check that what is sent is due by all that is known now, without a legal hold."""
         value = one.value
         if value["action"] in ("recall", "verify"):
             return
@@ -373,11 +374,11 @@ class RightsMachine(RuleBasedStateMachine):
             assert harmless or mark in due, (value["action"], mark, sorted(due))
 
     def _missing(self) -> list[Step]:
-        """What is due by all that is known now, and no command does."""
+        """Return what is due by all that is known now, without a command."""
         return [one for one in plan(self.known, self._done(), self.now) if one.due <= self.now]
 
     def _done(self) -> set[Done]:
-        """What live commands do or have done, in the oracle's words."""
+        """Return what live commands do or have done, in the oracle's form."""
         return self._marks(None)
 
     def _marks(self, command: Any) -> set[Done]:
@@ -401,7 +402,7 @@ class RightsMachine(RuleBasedStateMachine):
         }
 
     def _cause(self, subject: str, what: str) -> str:
-        """An objection as the oracle names it: by its event."""
+        """Return an objection as the oracle names it: by its event."""
         kind, _, name = what.partition(" ")
         for one in self.known if kind == "objection" else ():
             data = one["data"]
@@ -412,7 +413,7 @@ class RightsMachine(RuleBasedStateMachine):
 
 
 def _told(step: str) -> list[tuple[str, str]]:
-    """A step as the ledger names it, as the oracle does: one for each purpose that ended."""
+    """Convert the ledger's form of a step to the oracle's: one for each purpose that ended."""
     action, _, rest = step.partition(" ")
     if action == "restrict" and not rest.startswith(("objection ", "request ")):
         return [(action, purpose) for purpose in rest.split()]

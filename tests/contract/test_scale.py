@@ -51,7 +51,7 @@ def big(postgres: Callable[[], str]) -> Iterator[Database]:
 
 
 def count_updates(ledger: Database, table: str) -> int:
-    """How many rows of the table PostgreSQL has updated so far."""
+    """Return how many rows of the table PostgreSQL has updated so far."""
     with ledger.transaction() as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
     with ledger.transaction() as connection:
@@ -61,7 +61,7 @@ def count_updates(ledger: Database, table: str) -> int:
 
 
 def close_connections(ledger: Database) -> None:
-    """End every connection, so that each tells PostgreSQL what it has done."""
+    """Close every connection, so that each reports its statistics to PostgreSQL."""
     ledger.engine.dispose()
 
 
@@ -78,7 +78,7 @@ def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
 
 @contextmanager
 def statements(ledger: Database) -> Iterator[list[tuple[str, Any]]]:
-    """The statements that run meanwhile, with their parameters."""
+    """Collect the statements that run meanwhile, with their parameters."""
     found: list[tuple[str, Any]] = []
 
     def note(_c: object, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
@@ -92,7 +92,7 @@ def statements(ledger: Database) -> Iterator[list[tuple[str, Any]]]:
 
 
 def query_plan(connection: Connection, sql: str, parameters: Any) -> list[dict[str, Any]]:
-    """The nodes of PostgreSQL's plan for a statement, from the top."""
+    """Return the nodes of PostgreSQL's plan for a statement, from the top."""
     (found,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters).one()
     document = json.loads(found) if isinstance(found, str) else found
     nodes, waiting = [], [document[0]["Plan"]]
@@ -106,7 +106,7 @@ def query_plan(connection: Connection, sql: str, parameters: Any) -> list[dict[s
 def query_plans(
     ledger: Database, work: Callable[[Connection], object]
 ) -> list[list[dict[str, Any]]]:
-    """The plan of every SELECT that the work ran; the work is rolled back."""
+    """Return the plan of every SELECT that the work ran; the work is rolled back."""
     with ledger.engine.connect() as connection, statements(ledger) as found:
         work(connection)
         connection.rollback()
@@ -119,7 +119,7 @@ def query_plans(
 
 
 def indexes_used(made: list[list[dict[str, Any]]], table: str) -> set[str]:
-    """By which indexes a table is read."""
+    """Return the indexes through which a table is read."""
     return {
         node["Index Name"]
         for nodes in made
@@ -129,7 +129,7 @@ def indexes_used(made: list[list[dict[str, Any]]], table: str) -> set[str]:
 
 
 def tables_scanned(made: list[list[dict[str, Any]]]) -> set[str]:
-    """Which tables are read from end to end."""
+    """Return the tables that are read from end to end."""
     return {
         node["Relation Name"] for nodes in made for node in nodes if node["Node Type"] == "Seq Scan"
     }

@@ -1,4 +1,4 @@
-"""Answers off the bus: only what a system signed with a key that is trusted now closes anything.
+"""Acknowledgements from the bus count only if signed with a key that is trusted for their system now.
 
 Each on SQLite and on PostgreSQL.
 """
@@ -47,7 +47,7 @@ SUBJECT = b"visitor:v-e1"
 
 @dataclass
 class Role:
-    """The acknowledgements role with keys of both systems, and what it was seen to do."""
+    """The acknowledgements role with keys of both systems, and what it reported."""
 
     ledger: Database
     keys: dict[str, Keyring]
@@ -56,18 +56,18 @@ class Role:
     read: int = 0
 
     def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
-        """An answer was taken."""
+        """Count an accepted acknowledgement."""
 
     def signature_rejected(self, system: str, reason: str) -> None:
-        """It was refused."""
+        """Count a rejected signature."""
         self.refused.append((system, reason))
 
     def dead_lettered(self, letter: DeadLetter) -> None:
-        """It was parked."""
+        """Count a parked message."""
         self.reasons.append((letter.reason, letter.detail))
 
     def handle(self, *messages: Message, at: datetime = FAR) -> None:
-        """One batch off the bus."""
+        """Process one batch from the bus."""
         work = AcknowledgementHandler(
             policy=POLICY,
             codec=CODEC,
@@ -103,7 +103,7 @@ def role(ledger: Database) -> Role:
 
 @pytest.fixture
 def erasure(ledger: Database) -> UUID:
-    """An erasure that is out."""
+    """An erasure that was sent."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     (identity,) = claim_all(ledger, FAR)
     send_due(ledger, FakeBus(), FAR)
@@ -111,7 +111,7 @@ def erasure(ledger: Database) -> UUID:
 
 
 def done_answer(erasure: UUID, **values: Any) -> bytes:
-    """An answer's bytes: it is done."""
+    """Return the bytes of an acknowledgement with the status `done`."""
     answer = {
         "acknowledgement_id": "a1",
         "command_id": str(erasure),
@@ -129,21 +129,21 @@ def done_answer(erasure: UUID, **values: Any) -> bytes:
 def signed_headers(
     key: JsonWebKey, value: bytes, topic: str = TOPIC.name, subject: bytes = SUBJECT
 ) -> Headers:
-    """The headers that a key gives a message."""
+    """Return the headers of a message signed with a key."""
     return Signer(lambda: Keyring((key,))).sign(topic, subject, value, FAR)
 
 
 def message(
     value: bytes, headers: Headers, topic: str = TOPIC.name, subject: bytes = SUBJECT
 ) -> Message:
-    """A message as it comes off the bus."""
+    """Return a message as it arrives from the bus."""
     return Message(
         topic=topic, partition=0, offset=0, key=subject, value=value, headers=list(headers)
     )
 
 
 def command_state(ledger: Database) -> str:
-    """Where the one command stands."""
+    """Return the state of the only command."""
     (row,) = select_rows(ledger, tables.command, action="erase")
     return str(row.state)
 

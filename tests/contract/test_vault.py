@@ -39,7 +39,7 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
 
 
 def secret(vault: Vault, event: UUID, system: str = "bus") -> bytes | None:
-    """The key of an event in a system, made where there is none."""
+    """Return the key of an event in a system; make it if there is none."""
     return vault.keys.get_or_create([(event, system)], NOW)[event, system].secret
 
 
@@ -229,7 +229,7 @@ def test_a_key_whose_master_is_destroyed_is_an_error_of_its_own(vault: Vault) ->
 
 
 class Kms:
-    """A key management service: it wraps and opens, and never gives the master key away."""
+    """A key management service: it wraps and unwraps keys, and never reveals the master key."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, tuple[bytes, str]] = {}

@@ -1,4 +1,4 @@
-"""Proving: what a system says it has erased is read again, and what is left is commanded again.
+"""Verification: a system reads its data again after an erasure, and what is left is commanded again.
 
 Each on SQLite and on PostgreSQL.
 """
@@ -67,37 +67,37 @@ DUE = "2022-05-31T12:00:00Z"
 def verify(
     ledger: Database, now: str = FAR, policy: Policy = POLICY, limit: int = 100
 ) -> VerificationResult:
-    """What one look comes to."""
+    """Return the result of writing verifications once."""
     return ledger.run_in_transaction(
         lambda connection: verify_commands(connection, policy, instant(now), limit=limit)
     )
 
 
 def changed_policy(system: str, **values: object) -> Policy:
-    """The shipped policy with a system that is otherwise."""
+    """Return the shipped policy with one setting of a system changed."""
     systems = {**POLICY.systems, system: replace(POLICY.systems[system], **values)}  # type: ignore[arg-type]
     return replace(POLICY, systems=systems)
 
 
 def command_summary(ledger: Database, identity: UUID) -> tuple[str, str, str]:
-    """System, action and state of a command."""
+    """Return system, action and state of a command."""
     ((system, action, found),) = list_commands(ledger, command_id=identity)
     return system, action, found
 
 
 def command_state(ledger: Database, identity: UUID) -> str:
-    """Where a command stands."""
+    """Return the state of a command."""
     (row,) = select_rows(ledger, tables.command, command_id=identity)
     return str(row.state)
 
 
 def active_commands(ledger: Database) -> set[UUID]:
-    """The commands that their records belong to."""
+    """Return the commands that their records belong to."""
     return {row.command_id for row in select_rows(ledger, tables.member, live=True)}
 
 
 def send_and_complete(ledger: Database, bus: FakeBus) -> UUID:
-    """An erasure of one record of the website that is said to be done."""
+    """Send an erasure of one record of the website, acknowledged as done."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     (identity,) = claim_all(ledger, FAR)
     send_due(ledger, bus, FAR)
@@ -106,7 +106,7 @@ def send_and_complete(ledger: Database, bus: FakeBus) -> UUID:
 
 
 def send_check(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
-    """The same, with its check out."""
+    """Make the same erasure, and send its verification."""
     erasure = send_and_complete(ledger, bus)
     (check,) = verify(ledger).verifies
     send_due(ledger, bus, FAR)
@@ -114,7 +114,7 @@ def send_check(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
 
 
 class TestChecks:
-    """A check follows each erasure that a system says it has carried out."""
+    """A verification follows each erasure that a system reported as done."""
 
     def test_it_names_the_records_of_what_it_checks(self, ledger: Database) -> None:
         """The check names the erasure's id; it erases nothing."""
@@ -275,7 +275,7 @@ class TestChecks:
 
 
 class RecordingObserver(NullObserver):
-    """A deleter's sight and observer: it may be made blind, and keeps what went out."""
+    """An observer that can fail the catch-up check, and keeps what was sent."""
 
     def __init__(self) -> None:
         self.spots: list[str] = []
@@ -291,7 +291,7 @@ class RecordingObserver(NullObserver):
 
 
 class TestRounds:
-    """The deleter's round does it by itself, and only while it sees."""
+    """The deleter's round writes verifications, and only while it has caught up."""
 
     def test_a_round_checks_unless_it_is_blind(self, ledger: Database) -> None:
         """A hold that lies unread must not be overtaken by a repetition, so nothing follows."""
@@ -317,7 +317,7 @@ class TestRounds:
 
 
 class TestProof:
-    """What a check says decides: proven, or commanded again."""
+    """The result of a verification decides: the erasure is proven, or commanded again."""
 
     @pytest.mark.parametrize(
         ("status", "counts"),
@@ -459,7 +459,7 @@ class TestProof:
 
 
 def end_customer(ledger: Database, bus: FakeBus) -> UUID:
-    """The erasure of an ended customer by the crm, carried out."""
+    """Have the crm carry out the erasure of an ended customer."""
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     claim_all(ledger, DUE)
     send_due(ledger, bus, DUE)
@@ -469,7 +469,7 @@ def end_customer(ledger: Database, bus: FakeBus) -> UUID:
 
 
 class TestClocks:
-    """A clock that moves after an erasure leaves what was carried out, and commands nothing more."""
+    """A clock change after an erasure does not undo it, and commands nothing more."""
 
     def test_a_customer_who_comes_back_leaves_what_is_done(self, ledger: Database) -> None:
         """The check goes on, and proves."""
@@ -526,13 +526,13 @@ class TestClocks:
 
 
 def legal_hold(kind: str, id_: str, time: str) -> Event:
-    """A hold on the visitor, placed or released."""
+    """Return a hold on the visitor, placed or released."""
     more = {"ground": "legal_claim"} if kind == "placed" else {}
     return event(id_, f"privacy.hold-{kind}", time, subject="visitor:1", hold_id="h", **more)
 
 
 class TestHolds:
-    """A hold after an erasure is too late for what is gone, and in time for what is not."""
+    """A legal hold after an erasure protects only data that is still there."""
 
     PLACED = "2059-12-31T00:00:00Z"
     RELEASED = "2060-02-01T00:00:00Z"
@@ -608,7 +608,7 @@ def test_however_checks_are_answered_one_command_has_the_record(
 
 
 class TestRestored:
-    """A system that was restored from a backup does again what it has done since."""
+    """A system restored from a backup repeats what it has done since the backup."""
 
     def test_what_was_proven_since_the_backup_is_commanded_under_another_id(
         self, ledger: Database
