@@ -54,7 +54,7 @@ def systems_commanded(
 
 
 def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Database) -> None:
-    """The others are; what waits leaves once it is resumed and its lease is over."""
+    """Other systems get their commands; this one's leave once it is resumed and the lease is over."""
     record_events(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
     claim_all(ledger, DUE)
     others = systems_commanded(ledger, DUE, "system:website", "paused")
@@ -79,7 +79,7 @@ def test_a_deleter_that_is_paused_meanwhile_sends_nothing(ledger: Database) -> N
 
 @pytest.mark.parametrize("scope", ["system:website", "deleter"])
 def test_what_is_drained_meanwhile_has_begun(ledger: Database, scope: str) -> None:
-    """Draining finishes it."""
+    """Draining a system finishes what was already leased."""
     record_events(ledger, [feedback("f1", GIVEN)], GIVEN)
     claim_all(ledger, DUE)
     assert systems_commanded(ledger, DUE, scope, "drained") == {("website", "erase")}
@@ -87,7 +87,7 @@ def test_what_is_drained_meanwhile_has_begun(ledger: Database, scope: str) -> No
 
 @pytest.mark.parametrize("scope", ["system:crm", "deleter"])
 def test_what_protects_passes_a_pause_that_came_meanwhile(ledger: Database, scope: str) -> None:
-    """A restriction that somebody asked for."""
+    """A person's restriction must not wait."""
     now = instant("2026-02-02T00:00:00Z")
     check = event(
         "e1", "credit.check-performed", "2026-01-20T00:00:00Z", check_id="1", customer_id="9"

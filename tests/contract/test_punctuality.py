@@ -64,7 +64,7 @@ def set_pause(ledger: Database, scope: str, state: pause.State) -> None:
 def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
     ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
-    """It may have been away for a year."""
+    """The deleter may have been stopped for a year."""
     record_events(ledger, [order("old", LONG_AGO)], this_now())
     deleter.run_once()
     assert observer.since == [None]
@@ -73,7 +73,7 @@ def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
 def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
     ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
-    """The round before it: an import of history is nobody's lateness."""
+    """That is the round before it, since an import of history makes no system late."""
     before = this_now()
     deleter.run_once()
     after = this_now()
@@ -107,7 +107,7 @@ def test_a_round_that_leaves_some_behind_excuses_nothing(
 def test_a_round_that_does_not_look_excuses_nothing(
     ledger: Database, deleter: Deleter, observer: RecordingObserver, hindered: str
 ) -> None:
-    """Whatever became due meanwhile is late from its own instant, or the last look before."""
+    """What became due meanwhile is late from its own instant, or from the last round that scanned."""
     deleter.run_once()
     looked = this_now()
     if hindered == "paused":
@@ -128,7 +128,7 @@ def test_a_round_that_does_not_look_excuses_nothing(
 def test_what_waits_in_the_outbox_counts_from_its_own_instant(
     ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
-    """A system was paused: its commands are written, looks find nothing due, and yet they are late."""
+    """A paused system's commands are late, although scans find nothing due any longer."""
     for system in ("orders", "psp", "research"):
         set_pause(ledger, f"system:{system}", "paused")
     record_events(ledger, [order("old", LONG_AGO)], this_now())

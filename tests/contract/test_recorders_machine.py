@@ -182,6 +182,6 @@ def wait_until_over(task: ConcurrentTransaction, *, wait: bool = False) -> bool:
 
 
 def test_what_several_recorders_have_at_once_is_all_looked_at(shared_ledger: Database) -> None:
-    """Whoever comes first, commits first or waits for whom."""
+    """The order of begins, commits and waits must not matter."""
     with worker_threads(8) as pool:
         play(lambda: RecorderMachine(shared_ledger, pool), few=25, steps=10)

@@ -129,7 +129,7 @@ SAYINGS = {
 def test_what_is_said_finds_a_record_that_another_recorder_has(
     ledger: Database, what: str, begins: str, overlap: bool, commits: str
 ) -> None:
-    """In every order of begin, commit and look the systems are told to erase."""
+    """In every order of begin, commit and scan the systems get the command to erase."""
     made, said, systems = SAYINGS[what]
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
@@ -152,7 +152,7 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
 
 @pytest.mark.parametrize("commits", ["record", "said"])
 def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commits: str) -> None:
-    """The record is long due; nothing of it leaves."""
+    """The record is long due, and nothing of it is sent."""
     fields = {"subject": "visitor:1", "hold_id": "h1", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", SAID, **fields)
     with ledger.transaction() as connection:
@@ -171,7 +171,7 @@ def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commi
 
 
 def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Database) -> None:
-    """Only who says something is alone with a person."""
+    """Only a recorder of privacy events locks a person."""
     record_events(ledger, [feedback("f0", PLACED)], NOW)
     with worker_threads(1) as pool, ledger.transaction() as open_transaction:
         record(open_transaction, [arrival(feedback("f1", PLACED), POLICY)], POLICY, NOW)
@@ -180,7 +180,7 @@ def test_two_recorders_of_one_person_do_not_wait_for_each_other(ledger: Database
 
 
 def test_an_activation_waits_for_a_batch_that_is_open(ledger: Database) -> None:
-    """What it records is dated anew with all others: the shortened term counts for it."""
+    """The batch's records get new due times with all others: the shortened term counts for them."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
     with worker_threads(1) as pool:
@@ -196,7 +196,7 @@ def test_an_activation_waits_for_a_batch_that_is_open(ledger: Database) -> None:
 
 
 def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -> None:
-    """Its walk is begun anew under the new policy, although nobody could see it before."""
+    """The clock's scan starts again under the new policy, although it was not visible before."""
     shorter = replace(
         POLICY,
         version="next",
@@ -219,7 +219,7 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -
 
 
 def test_a_batch_that_waits_for_an_activation_is_refused(ledger: Database) -> None:
-    """Its plans are the old policy's: the role starts again with the new one."""
+    """Its plans are of the old policy, so the role starts again with the new one."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
     with worker_threads(1) as pool:

@@ -76,7 +76,7 @@ class TestRecalls:
     def test_what_does_not_say_so_takes_nothing_back(
         self, ledger: Database, status: Status
     ) -> None:
-        """The system may have erased it, or do so still: the recall is told again, with patience."""
+        """The system may have erased it, or may still: the recall is repeated, with increasing waits."""
         bus = FakeBus()
         erasure, recall = send_recall(ledger, bus)
         acknowledge(ledger, recall, status, DUE)
@@ -93,7 +93,7 @@ class TestRecalls:
         assert find_unlogged(ledger) == []
 
     def test_a_refused_recall_is_escalated_at_once(self, ledger: Database) -> None:
-        """Both it and what it is about: nobody waits for `acknowledge_within`."""
+        """Recall and erasure are escalated without waiting for `acknowledge_within`."""
         erasure, recall = send_recall(ledger, FakeBus())
         acknowledge(ledger, recall, "refused", later(DUE, hours=1))
         assert command_row(ledger, erasure).escalated_at == instant("2022-05-31T13:00:00Z")
@@ -102,7 +102,7 @@ class TestRecalls:
 
     @pytest.mark.parametrize("status", UNHELPFUL)
     def test_what_is_said_at_last_counts(self, ledger: Database, status: Status) -> None:
-        """`recalled` frees its records, which are due again; `already_done` ends it as carried out."""
+        """`recalled` frees the records, which are due again; `already_done` ends the erasure as done."""
         for number, (last, state) in enumerate(
             [("recalled", "recalled"), ("done", "recalled"), ("already_done", "acknowledged")], 1
         ):
@@ -121,7 +121,7 @@ class TestRecalls:
             )
 
     def test_a_refusal_of_what_is_recalled_speaks_for_one_attempt(self, ledger: Database) -> None:
-        """It was told twice; the first time it was refused, the second may still be carried out."""
+        """Of two attempts the first was refused; the second may still be carried out."""
         bus = FakeBus()
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         [erasure] = claim_all(ledger, DUE)
@@ -137,7 +137,7 @@ class TestRecalls:
         assert command_row(ledger, recall).state == "acknowledged"
 
     def test_what_was_taken_back_and_then_done_is_a_fault(self, ledger: Database) -> None:
-        """The system contradicts itself about data under a hold: somebody has to look."""
+        """The system contradicts itself about data under a hold, so an operator has to check it."""
         erasure, recall = send_recall(ledger, FakeBus())
         acknowledge(ledger, recall, "recalled", DUE)
         for identity, status in ((erasure, "done"), (recall, "already_done")):
@@ -145,7 +145,7 @@ class TestRecalls:
                 acknowledge(ledger, identity, status, DUE)  # type: ignore[arg-type]
 
     def test_a_recall_that_is_given_up_leaves_nothing_hanging(self, ledger: Database) -> None:
-        """Who closes it answers for what it was to take back: that is closed as well."""
+        """The operator who closes a recall also closes the erasure that it was about."""
         bus = FakeBus()
         erasure, recall = send_recall(ledger, bus)
         acknowledge(ledger, recall, "refused", DUE)
@@ -159,7 +159,7 @@ class TestRecalls:
         assert find_unlogged(ledger) == []
 
     def test_what_is_recalled_is_not_set_aside_to_be_sent(self, ledger: Database) -> None:
-        """An event took it back while the bus refused it: only its recall goes out from here on."""
+        """An event revoked it while the bus refused it, so only its recall is sent from then on."""
         erasure, _ = send_recall(ledger, FakeBus())
         again = timedelta(hours=6)
         aside = ledger.run_in_transaction(
@@ -170,7 +170,7 @@ class TestRecalls:
     def test_what_became_due_while_it_waited_for_its_recall_is_looked_at(
         self, ledger: Database
     ) -> None:
-        """The hold went while its recall was out: no other look would find the record free."""
+        """The hold was released while the recall was out; no other scan would find the record free."""
         record_events(ledger, [feedback("f1", JOINED)], DUE)
         [erasure] = claim_all(ledger, DUE)
         send_due(ledger, FakeBus(), DUE)
@@ -192,7 +192,7 @@ class TestRefusals:
 
     @pytest.fixture
     def erasures(self, ledger: Database) -> dict[str, UUID]:
-        """An order's erasures, out to orders (our own) and psp (a controller); research has done it."""
+        """An order's erasures, sent to orders (own) and psp (a controller); research has done it."""
         record_events(ledger, [order("o1", JOINED)], JOINED)
         claim_all(ledger, "2022-01-01T12:00:00Z")
         send_due(ledger, FakeBus(), "2022-01-01T12:00:00Z")
@@ -221,7 +221,7 @@ class TestRefusals:
     def test_the_alarm_stays_on_until_it_is_done(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
-        """While it is refused, while it is out again, and no longer."""
+        """It is on while the erasure is refused and while it is repeated, and no longer."""
 
         def escalated(at: str) -> dict[str, int]:
             with ledger.transaction() as connection:
@@ -239,7 +239,7 @@ class TestRefusals:
     def test_a_controllers_refusal_is_no_alarm_however_long_it_was_silent(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
-        """Its silence was one; its answer with a ground ends that."""
+        """Its silence was an alarm, which its acknowledgement with a ground ends."""
         ledger.run_in_transaction(lambda c: escalate(c, POLICY, instant("2022-01-09T12:00:00Z")))
         acknowledge(ledger, erasures["psp"], "refused", "2022-01-09T13:00:00Z")
         acknowledge(ledger, erasures["orders"], "done", "2022-01-09T13:00:00Z")
@@ -250,7 +250,7 @@ class TestRefusals:
     def test_a_refusal_settles_nothing_where_it_is_not_final(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
-        """Nothing counts it as an answer in time, and nothing may forget it."""
+        """It does not count as an acknowledgement in time, and its records must not be purged."""
         took = [
             acknowledge(ledger, one, "refused", "2022-01-02T12:00:00Z") for one in erasures.values()
         ]
@@ -260,7 +260,7 @@ class TestRefusals:
     def test_a_late_refusal_does_not_put_off_the_next_attempt(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
-        """Delivered twice by another id, half a day later."""
+        """It arrives a second time under another id, half a day later."""
         acknowledge(ledger, erasures["orders"], "refused", "2022-01-02T12:00:00Z")
         acknowledge(ledger, erasures["orders"], "refused", "2022-01-03T00:00:00Z")
         bus = FakeBus()
@@ -268,7 +268,7 @@ class TestRefusals:
         assert count_sent(bus, erasures["orders"]) == 1
 
     def test_a_refused_check_is_told_again_after_a_day(self, ledger: Database) -> None:
-        """Until then what it checks is not proven."""
+        """Until the verification succeeds, its erasure is not proven."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (erasure,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -289,7 +289,7 @@ class TestRefusals:
     def test_what_was_refused_is_recalled_when_it_is_no_longer_wanted(
         self, ledger: Database, leased: bool
     ) -> None:
-        """Another attempt of it may be out, whatever the journal knows."""
+        """Another attempt of it may be on its way, whatever the outbox knows."""
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         [erasure] = claim_all(ledger, DUE)
         send_due(ledger, FakeBus(), DUE)

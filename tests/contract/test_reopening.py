@@ -101,7 +101,7 @@ class TestReopening:
         assert bus.sent[1].value["seq"] > bus.sent[0].value["seq"]
 
     def test_a_recalled_command_is_not_sent_again(self, ledger: Database) -> None:
-        """Only its recall is, until that is answered."""
+        """Only its recall is repeated, until that is acknowledged."""
         bus = FakeBus()
         send_and_reopen(ledger, bus)
         send_due(ledger, bus, later(DUE, days=1))
@@ -134,7 +134,7 @@ class TestReopening:
         assert len(claim_all(ledger, later(DUE_AGAIN, hours=1))) == 1
 
     def test_an_end_that_turns_out_earlier_is_walked_again(self, ledger: Database) -> None:
-        """The contact had left and was told; then the supplier proves to have ended before that."""
+        """The contact's end was commanded; then its supplier turns out to have ended earlier."""
         events = [engaged("e1", JOINED, "1"), contact_changed("e2", BACK, "1", "2")]
         record_events(ledger, events, BACK)
         claim_all(ledger, BACK)
@@ -151,7 +151,7 @@ class TestReopening:
     def test_an_answer_to_the_recalled_command_itself_ends_the_recall_too(
         self, ledger: Database
     ) -> None:
-        """Nothing is left to repeat, nor to escalate."""
+        """No command is left to repeat or to escalate."""
         bus = FakeBus()
         erasure, _ = send_and_reopen(ledger, bus)
         acknowledge(ledger, erasure, "recalled", DUE)
@@ -160,7 +160,7 @@ class TestReopening:
 
     @pytest.mark.parametrize("of_recall", [True, False])
     def test_what_was_already_done_stands(self, ledger: Database, of_recall: bool) -> None:
-        """Ruling 9: a command that was carried out stands, and is not sent again."""
+        """A command that was carried out stays done, and is not sent again (ruling 9)."""
         erasure, recall = send_and_reopen(ledger, FakeBus())
         acknowledge(ledger, recall if of_recall else erasure, "already_done", DUE)
         assert ("erase", "acknowledged") in crm_commands(ledger)
@@ -168,7 +168,7 @@ class TestReopening:
         assert claim_all(ledger, DUE_AGAIN) == []
 
     def test_what_was_done_before_the_recall_came_stands(self, ledger: Database) -> None:
-        """The command's outcome says what was done, whatever acknowledgement the recall gets."""
+        """The command's state shows what was done, whatever acknowledgement the recall gets."""
         erasure, recall = send_and_reopen(ledger, FakeBus())
         acknowledge(ledger, erasure, "done", DUE)
         acknowledge(ledger, recall, "done", later(DUE, hours=1))
@@ -176,7 +176,7 @@ class TestReopening:
         assert (row.state, row.outcome, row.settled_at) == ("acknowledged", "done", instant(DUE))
 
     def test_a_refused_recall_loses_no_erasure(self, ledger: Database) -> None:
-        """What is due again waits until somebody answers for it, and is then commanded again."""
+        """What is due again waits until an operator closes the recall, and is then commanded again."""
         erasure, recall = send_and_reopen(ledger, FakeBus())
         acknowledge(ledger, recall, "refused", DUE)
         record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
@@ -220,7 +220,7 @@ class TestReopening:
         ]
 
     def test_a_walk_begins_anew_when_the_end_moves_midway(self, ledger: Database) -> None:
-        """Nothing of the first chunk is lost, nothing of the rest is told twice."""
+        """Nothing of the first chunk is lost, and nothing of the rest is commanded twice."""
         events = [*invoices(1200), terminated("t1", ENDED)]
         record_events(ledger, events, ENDED)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
@@ -236,7 +236,7 @@ class TestReopening:
     def test_an_end_that_turns_out_earlier_midway_is_walked_from_the_start(
         self, ledger: Database
     ) -> None:
-        """Of 700 records 500 were claimed under the later end; all 700 are told the earlier one."""
+        """Of 700 records 500 were claimed under the later end; all 700 must be commanded by the earlier."""
         bills = [purchase_invoice(f"p{number:03}", JOINED) for number in range(700)]
         record_events(ledger, [*bills, contact_changed("e2", BACK, "1", "2")], BACK)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(BACK), limit=1))
@@ -245,7 +245,7 @@ class TestReopening:
         assert count_commanded(ledger, system="procurement", state="unsent") == 701
 
     def test_a_suppliers_new_start_recalls_its_contacts(self, ledger: Database) -> None:
-        """A parent's move takes back what its children's records were told."""
+        """A parent's clock change revokes the commands for its children's records."""
         bus = FakeBus()
         record_events(ledger, [engaged("e1", JOINED, "1"), supplier_ended("e2", ENDED)], ENDED)
         claim_all(ledger, ENDED)
@@ -257,7 +257,7 @@ class TestReopening:
         ]
 
     def test_a_contact_that_had_left_before_stays_told(self, ledger: Database) -> None:
-        """The supplier's end later than the contact's own, and its new start, change nothing for it."""
+        """A supplier's end after the contact's own, and its new start, change nothing for the contact."""
         record_events(
             ledger, [engaged("e1", JOINED, "1"), contact_changed("e2", ENDED, "1", "2")], ENDED
         )
@@ -283,7 +283,7 @@ class TestReopening:
         assert {one.value["action"] for one in bus.sent} == {"restrict"}
 
     def test_a_restriction_that_was_cancelled_is_told_again(self, ledger: Database) -> None:
-        """The customer had ended before; a corrected end takes nothing away from the restriction."""
+        """The customer had ended before; a corrected end does not revoke the restriction."""
         events = [
             ticket("e1", "2000-03-01T12:00:00Z", shared_with="research"),
             terminated("t1", "2019-06-01T12:00:00Z"),

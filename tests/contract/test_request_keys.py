@@ -74,7 +74,7 @@ def rectification_request(customer: str) -> list[Event]:
 def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(
     ledger: Database,
 ) -> None:
-    """The upgrade: one request from before, and one from after it."""
+    """After an upgrade there is one request from before and one from after it."""
     store_correction(BEFORE, ledger, "consumer:K1")
     store_correction(AFTER, ledger, "consumer:K2")
     kept = {row.subject: row.key_id for row in select_rows(ledger, tables.request_key)}
@@ -90,7 +90,7 @@ def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(
 
 
 def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Database) -> None:
-    """Roles are upgraded one by one: both versions run at once, and the first one's key counts."""
+    """During an upgrade both versions run at once, and the key that was made first counts."""
     asked_for = [("consumer:K1", "Q1")]
     first = ledger.run_in_transaction(lambda c: BEFORE.public(c, asked_for, NOW))
     assert ledger.run_in_transaction(lambda c: AFTER.public(c, asked_for, NOW)) == first
@@ -106,7 +106,7 @@ def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Data
     ids=["no older key", "another one"],
 )
 def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: RequestKeys) -> None:
-    """The line has the id of the key and the settings, and neither the request nor the person."""
+    """The line has the key's id and the settings, but neither the request nor the person."""
     store_correction(BEFORE, ledger, "consumer:K1")
     with ledger.transaction() as connection, pytest.raises(DecryptionKeyMissing) as refused:
         keys.private(connection, "consumer:K1", "Q1")
@@ -127,7 +127,7 @@ class RecordingObserver(NullObserver):
 
 
 def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -> None:
-    """The deleter of a host without the old key: that command is escalated, the other leaves."""
+    """The deleter's host lacks the old key: that command is escalated, and the other is sent."""
     now = datetime.now(UTC)
     record_events(
         ledger,

@@ -243,7 +243,7 @@ def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Datab
 def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(
     ledger: Database,
 ) -> None:
-    """The PSP is a controller and says no; the platform says nothing."""
+    """The PSP is a controller and refuses; the platform does not acknowledge."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     FakeSystems(ledger, psp="refuse", orders="silent").complete_all()
     found = {one.system: one for one in load_report(ledger).parts}
@@ -252,13 +252,13 @@ def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(
 
 
 def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Database) -> None:
-    """Right after the verification nothing has left."""
+    """Right after the verification no command has been sent."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     assert {one.outcome for one in load_report(ledger).parts} == {"under_way"}
 
 
 def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Database) -> None:
-    """All systems say done, and all still find a row when they read again: nothing is done."""
+    """All systems report `done`, but their verifications still find a row, so nothing is done."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     systems = FakeSystems(ledger)
     systems.left = 1
@@ -269,7 +269,7 @@ def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Da
 
 
 def test_a_hold_is_a_ground_of_its_own(ledger: Database) -> None:
-    """Under a hold nothing is erased, not even what no law keeps."""
+    """Under a hold nothing is erased, not even what no law requires to be kept."""
     hold = event(
         "hold",
         "privacy.hold-placed",
@@ -288,7 +288,7 @@ def test_a_hold_is_a_ground_of_its_own(ledger: Database) -> None:
 def test_an_erasure_is_answered_once_all_systems_have_done_it(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """Not while the platform is silent; then once, however often one looks."""
+    """The platform's silence delays the answer, which is then given once."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     systems, published = FakeSystems(ledger, orders="silent"), FakePublisher()
     systems.complete_all()
@@ -335,7 +335,7 @@ def test_nothing_is_answered_about_what_is_held_back(
 def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """Asked on 2 April, to be answered by 2 May, and answered three days before."""
+    """A request of 2 April must be answered by 2 May, and is answered three days before."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     FakeSystems(ledger, orders="silent").complete_all()
     published = FakePublisher()
@@ -350,7 +350,7 @@ def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
 def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """The refusal has the reason (GDPR 12(4), 12(6)); no command was sent."""
+    """The refusal has the reason (GDPR 12(4), 12(6)), and no command was sent."""
     record_events(ledger, [order(), request_event("erasure")], NOW)
     systems, published = FakeSystems(ledger), FakePublisher()
     systems.complete_all()
@@ -367,7 +367,7 @@ def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
 def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """The verification itself may be among it."""
+    """The verification of identity may be among the unread messages."""
     record_events(ledger, [order(), request_event("erasure")], NOW)
     database_clock[0] = instant("2026-05-30T09:00:00Z")
     published = FakePublisher()
@@ -378,7 +378,7 @@ def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
 def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """It was decided at the first look; its identity and its time are those of then."""
+    """Its identity and its time stay those of the moment when it was decided."""
     record_events(ledger, [order(), request_event("restriction"), identity_verified()], NOW)
     FakeSystems(ledger).complete_all()
     published = FakePublisher()
@@ -397,7 +397,7 @@ def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
 def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """Both come in late and together: no system is told of either, and nothing is waited for."""
+    """Both events arrive late and together: no system is commanded, and the answer waits for none."""
     lifted = event(
         "lifted",
         "privacy.restriction-lifted",
@@ -415,7 +415,7 @@ def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
 def test_access_beside_erasure_waits_for_no_system_that_only_erases(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """Asked for at one instant, what is erased is not disclosed as well; books and dossier are."""
+    """What is erased at the same instant is not disclosed; books and dossier are."""
     record_events(
         ledger,
         [
@@ -450,7 +450,7 @@ def test_those_who_asked_twice_are_answered_together(
 def test_disclosures_are_collected_sealed_and_gone_once_delivered(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """The name is in no table in clear; after delivery its key is destroyed and nothing opens it."""
+    """No table has the name unencrypted; after delivery the key is destroyed."""
     record_events(ledger, [order(), request_event("access"), identity_verified()], NOW)
     systems = FakeSystems(ledger)
     systems.complete_all()
@@ -476,7 +476,7 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
 def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """Unless a person says so; then the answer names the system."""
+    """An operator may decide so all the same; then the answer names the system."""
     record_events(ledger, [order(), request_event("access"), identity_verified()], NOW)
     FakeSystems(ledger, research="silent").complete_all()
     delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
@@ -494,7 +494,7 @@ def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
 def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
     ledger: Database, database_clock: list[datetime], tmp_path: Path
 ) -> None:
-    """The disk is full: the key is still there, and nothing is answered."""
+    """The disk is full: the key still exists, and nothing is answered."""
     record_events(ledger, [order(), request_event("portability"), identity_verified()], NOW)
     FakeSystems(ledger).complete_all()
     delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
@@ -511,7 +511,7 @@ def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
 def test_a_disclosure_that_comes_after_the_delivery_is_not_kept(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """Its key is gone, so that nobody could open it anyway."""
+    """Its key is destroyed, so it could not be decrypted anyway."""
     record_events(ledger, [order(), request_event("access"), identity_verified()], NOW)
     systems = FakeSystems(ledger, research="silent")
     systems.complete_all()
@@ -553,7 +553,7 @@ def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system
 def test_a_flood_of_requests_of_one_subject_is_one_disclosure(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
-    """300 requests of one person, and one of another, who is told in the same round."""
+    """Of 300 requests by one person and one by another, both are disclosed in the same round."""
     flood = [
         request_event("access", f"2026-04-02T09:0{n // 60}:{n % 60:02}Z", f"F{n}")
         for n in range(300)

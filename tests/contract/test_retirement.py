@@ -1,4 +1,4 @@
-"""A policy that retires something takes over: what was promised is carried out, and nothing is lost."""
+"""Activating a policy that retires something: older obligations are kept, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def claimed_erasures(
 
 
 def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Database) -> None:
-    """Also what comes late: not its arrival counts, but when it happened."""
+    """For a late event its own time counts, not its arrival."""
     policy = policy_retiring({"psp": "2026-01-05T00:00:00Z"})
     record_events(ledger, SHIPPED, [order("e1", "2026-01-01T12:00:00Z", "before")])
     activate(ledger, policy)
@@ -75,7 +75,7 @@ def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Data
 def test_an_instant_that_recorded_events_are_not_before_is_refused(
     ledger: Database, retired: str, said: str
 ) -> None:
-    """What was promised of them would be carried out by nobody."""
+    """No system would carry out the obligations of those events."""
     events = [
         order("e1", "2026-01-05T12:00:00Z"),
         order("e2", "2026-01-07T12:00:00Z"),
@@ -93,7 +93,7 @@ def test_an_instant_that_recorded_events_are_not_before_is_refused(
 def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
     ledger: Database,
 ) -> None:
-    """An order is in neither; a ticket is shared with no repairer unless it says so."""
+    """An order is in neither system, and a ticket is shared with a repairer only if it names one."""
     record_events(
         ledger,
         SHIPPED,
@@ -106,7 +106,7 @@ def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
 
 
 def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Database) -> None:
-    """Events that came since hold nothing there; an earlier instant would take back what was promised."""
+    """Events since then have no holding there; an earlier instant would revoke obligations."""
     record_events(ledger, SHIPPED, [order("e1", "2026-01-03T12:00:00Z")])
     activate(ledger, policy_retiring({"psp": "2026-01-05T00:00:00Z"}, "2"))
     record_events(
@@ -122,7 +122,7 @@ def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Datab
 
 @pytest.mark.parametrize("moved", [{}, {"website_experience": "2026-01-09T00:00:00Z"}])
 def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str, str]) -> None:
-    """What happened meanwhile is held after all, in whatever state its record was left."""
+    """Events of the meantime get holdings after all, whatever state their record was in."""
     policy = policy_retiring({"website_experience": "2026-01-05T00:00:00Z"}, "2")
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
@@ -136,7 +136,7 @@ def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str,
 
 
 def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
-    """The ticket's customer ends after the system was taken up again."""
+    """The ticket's customer ends after the system is in use again."""
     policy = policy_retiring({"helpdesk": "2026-01-05T00:00:00Z"}, "2")
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
@@ -156,7 +156,7 @@ def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
 
 
 def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: Database) -> None:
-    """What it is about happened before the instant, and is asked for as ever."""
+    """Its event happened before the instant, so the erasure is still required."""
     record_events(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
     assert claimed_erasures(ledger, SHIPPED) == [("website", "visitor:1")]
     activate(ledger, policy_retiring({"website": "2026-01-05T00:00:00Z"}))
@@ -164,7 +164,7 @@ def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: D
 
 
 def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Database) -> None:
-    """A system that is still needed, and a type of event."""
+    """Missing are a system that is still needed, and a type of event."""
     record_events(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
     kept = dict(SHIPPED.systems)
     del kept["website"]

@@ -46,7 +46,7 @@ SETS = (
 @settings(calm, max_examples=100)
 @given(SETS)
 def test_every_holding_is_as_the_oracle_has_it(found: tuple[list[Event], dict[str, str]]) -> None:
-    """What happens at the instant or later is not held; what happened before is held as ever."""
+    """Events at the instant or later have no holding; earlier events keep theirs."""
     events, instants = found
     assert explain_events(events, policy=policy_retiring(instants)) == expected_lines(
         events, retired=instants
@@ -58,7 +58,7 @@ def test_every_holding_is_as_the_oracle_has_it(found: tuple[list[Event], dict[st
 def test_every_command_leaves_as_the_oracle_has_it(
     found: tuple[list[Event], dict[str, str]],
 ) -> None:
-    """A retired system is told of all that it held before, and of nothing else."""
+    """A retired system gets commands for everything that it held before, and for nothing else."""
     events, instants = found
     policy = policy_retiring(instants)
     assert command_lines(simulate_events(LEDGER, events, FAR, policy)) == oracle.simulate(

@@ -77,7 +77,7 @@ CARRIED_OUT_STATES = {"acknowledged", "erased", "attested"}
 
 
 def reachable(state: str) -> set[str]:
-    """All states that may follow, however many steps later; a rule of the machine may make several."""
+    """Return all states that may follow after any number of steps; one rule may make several."""
     found = {state}
     waiting = [state]
     while waiting:
@@ -265,7 +265,7 @@ class RightsMachine(RuleBasedStateMachine):
 
     @invariant()
     def an_answer_names_every_system_rightly(self) -> None:
-        """Done only where it was said to be done; and no system that had data is left out of an erasure."""
+        """An answer lists as done only what was done, and leaves out no system that had data."""
         with self.ledger.transaction() as connection:
             found = list_cases(
                 load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, POLICY), POLICY
@@ -430,6 +430,6 @@ def _what(step: Step) -> Done:
 def test_rights_and_holds_are_kept_whatever_happens(
     shared_ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No send that the oracle would not make, none missing after a sweep, no state that goes back."""
+    """Each send agrees with the oracle, none is missing after a sweep, and no state goes back."""
     monkeypatch.setattr(claiming, "MAX_RECORDS_PER_COMMAND", 2)
     play(lambda: RightsMachine(shared_ledger), few=30 if shared_ledger.is_sqlite else 8, steps=25)

@@ -1,4 +1,4 @@
-"""`explain` and `simulate` with `privacy.*` events, against an independent reading of the catalogue."""
+"""`explain` and `simulate` with `privacy.*` events, against an independent implementation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 @settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights())
 def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
-    """Cut, fallen back, held or put off, whatever the order of the lines."""
+    """Holdings are ended early, fallen back, held or postponed, whatever the order of the lines."""
     assert explain_events(events) == expected_lines(events)
 
 
@@ -50,7 +50,7 @@ def test_what_is_held_is_judged_at_the_instant_given(
 @settings(calm, max_examples=examples(60))
 @given(data=st.data())
 def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) -> None:
-    """Where consent, research and objections decide, clocks and acts meet more often."""
+    """In a single story consents, objections and clocks interact more often."""
     events = data.draw(event_sets_with_rights(stories=(story,)))
     assert explain_events(events) == expected_lines(events)
     assert command_lines(simulate_events(LEDGER, events, FAR)) == oracle.simulate(events, FAR)
@@ -59,7 +59,7 @@ def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) 
 @settings(calm, max_examples=examples(60))
 @given(event_sets_with_rights(), st.randoms(use_true_random=False))
 def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random: Any) -> None:
-    """Neither to the windows nor to the commands."""
+    """It changes neither the windows nor the commands."""
     shuffled = list(events)
     random.shuffle(shuffled)
     assert explain_events(shuffled) == explain_events(events)
@@ -71,7 +71,7 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
 @settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights())
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
-    """Erased, restricted, lifted, disclosed and rectified, to the second."""
+    """Erasures, restrictions, lifts, disclosures and rectifications are exact to the second."""
     found = simulate_events(LEDGER, events, FAR)
     assert command_lines(found) == oracle.simulate(events, FAR)
 
@@ -79,7 +79,7 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
 @settings(calm, max_examples=examples(60))
 @given(event_sets_with_rights(duplicates=False), st.data())
 def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
-    """What leaves at `until` is printed, what leaves a second later is not."""
+    """A command at `until` is printed, one a second later is not."""
     moments = [oracle.instant(event["time"]) for event in events]
     until = data.draw(st.sampled_from(moments) | instants_about(events))
     found = simulate_events(LEDGER, events, until)

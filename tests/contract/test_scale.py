@@ -66,7 +66,7 @@ def close_connections(ledger: Database) -> None:
 
 
 def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
-    """The customer's return moves one clock and no record either."""
+    """The customer's return changes one clock and no record either."""
     for one in (terminated("t1", ENDED), reinstated("r1", DUE)):
         close_connections(big)
         clocks, records = count_updates(big, "clock"), count_updates(big, "record")
@@ -139,7 +139,7 @@ LARGE = {"event", "record", "hanging", "clock"}
 
 
 def test_claims_read_the_partial_indexes(big: Database) -> None:
-    """What is due is found by its instant; nothing that grows is read from end to end."""
+    """What is due is found by its instant, and no growing table is read from end to end."""
     made = query_plans(
         big, lambda c: claim_due(c, POLICY, instant("2020-02-01T12:00:00Z"), limit=500)
     )
@@ -149,7 +149,7 @@ def test_claims_read_the_partial_indexes(big: Database) -> None:
 
 
 def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
-    """By the clock and the cursor, then by key."""
+    """They are found by the clock and the cursor, then by key."""
 
     def walk(connection: Connection) -> None:
         record(
@@ -171,7 +171,7 @@ def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
 
 
 def test_a_lease_reads_what_is_to_go_out(big: Database) -> None:
-    """By the next attempt; the settled rest is not read."""
+    """They are found by the next attempt, and the settled rest is not read."""
     rows = [
         {
             "command_id": UUID(int=number),

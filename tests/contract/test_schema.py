@@ -56,13 +56,13 @@ def test_migrating_twice_changes_nothing(bare: Database) -> None:
 
 
 def test_a_ledger_without_tables_is_refused(bare: Database) -> None:
-    """A role that starts before `migrate` says what to run."""
+    """A role that starts before `migrate` reports the command to run."""
     with pytest.raises(migrate.SchemaMismatch, match="termijn ledger migrate"):
         migrate.check_schema_version(bare)
 
 
 def test_what_was_done_before_the_log_is_in_it(bare: Database) -> None:
-    """A ledger that is brought to this version has its commands on record, marked as written later."""
+    """A migrated ledger has its commands in the evidence, marked as written later."""
     configuration = migrate._alembic_config()
     with bare.transaction() as connection:
         configuration.attributes["connection"] = connection
@@ -93,7 +93,7 @@ def test_what_was_done_before_the_log_is_in_it(bare: Database) -> None:
 
 
 def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Database) -> None:
-    """Until somebody settles it; of what the recorder parked, by what it said of it, else everything."""
+    """It blocks by the fields that the recorder kept, else everything, until it is settled."""
     letters = [
         ("tagger", "privacy.hold-placed.v1", "", "parked"),
         ("tagger", "orders.order-placed.v1", "", "parked"),
@@ -139,7 +139,7 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Dat
 
 
 def test_answers_and_refusals_of_an_older_ledger_are_brought_along(bare: Database) -> None:
-    """An id is its system's own from then on; what was refused, by whoever may not, is told again."""
+    """Ids then count per system, and refused commands that may not be refused are repeated."""
     configuration = migrate._alembic_config()
     answer = {"command_id": UUID(int=1), "attempt": 1, "status": "refused", "counts": "{}"}
     answer |= {"acknowledgement_id": "a1", "at": NOW, "received_at": NOW}

@@ -156,7 +156,7 @@ def test_what_the_system_signed_closes_its_command(role: Role, erasure: UUID) ->
 
 
 def test_an_unsigned_answer_closes_nothing(role: Role, erasure: UUID) -> None:
-    """It is a dead letter with its reason, and counted."""
+    """It is parked as a dead letter with its reason, and counted."""
     role.handle(message(done_answer(erasure), ()))
     assert command_state(role.ledger) == "sent"
     assert role.reasons == [("unverifiable", "its signature cannot be verified: unsigned")]
@@ -167,7 +167,7 @@ def test_an_unsigned_answer_closes_nothing(role: Role, erasure: UUID) -> None:
 
 
 def test_an_altered_answer_closes_nothing(role: Role, erasure: UUID) -> None:
-    """`failed` was signed; somebody made `done` of it."""
+    """`failed` was signed, and an attacker changed it into `done`."""
     [key] = role.keys[SYSTEM]
     role.handle(
         message(done_answer(erasure), signed_headers(key, done_answer(erasure, status="failed")))
@@ -187,14 +187,14 @@ def test_an_answer_under_another_key_closes_nothing(role: Role, erasure: UUID) -
 
 
 def test_another_systems_key_closes_nothing(role: Role, erasure: UUID) -> None:
-    """Each system answers for itself only, though its key is trusted for its own topic."""
+    """A system's key is trusted for its own topic only."""
     [key] = role.keys[OTHER]
     role.handle(message(done_answer(erasure), signed_headers(key, done_answer(erasure))))
     assert (command_state(role.ledger), role.refused) == ("sent", [(SYSTEM, "unknown-key")])
 
 
 def test_an_answer_moved_to_another_topic_closes_nothing(role: Role, erasure: UUID) -> None:
-    """Signed by its owner for its own topic, put on another's."""
+    """It was signed by its owner for its own topic, and copied to another's."""
     [key] = role.keys[OTHER]
     value = done_answer(erasure)
     role.handle(
@@ -204,7 +204,7 @@ def test_an_answer_moved_to_another_topic_closes_nothing(role: Role, erasure: UU
 
 
 def test_a_system_cannot_answer_for_another_on_its_own_topic(role: Role, erasure: UUID) -> None:
-    """A good signature on its own topic does not make it somebody else's answer."""
+    """A valid signature on its own topic does not make it another system's acknowledgement."""
     [key] = role.keys[OTHER]
     name = topics.acknowledgement_topic(OTHER).name
     value = done_answer(erasure)
@@ -214,7 +214,7 @@ def test_a_system_cannot_answer_for_another_on_its_own_topic(role: Role, erasure
 
 
 def test_an_answer_of_an_expired_key_closes_nothing(role: Role, erasure: UUID) -> None:
-    """The deleter repeats the command, and the system answers with its new key."""
+    """The deleter repeats the command, and the system acknowledges with its new key."""
     [key] = role.keys[SYSTEM]
     role.keys[SYSTEM] = Keyring((key.with_expiry(FAR + timedelta(hours=1)),))
     answer = message(done_answer(erasure), signed_headers(key, done_answer(erasure)))
@@ -223,7 +223,7 @@ def test_an_answer_of_an_expired_key_closes_nothing(role: Role, erasure: UUID) -
 
 
 def test_a_key_rotated_while_the_role_runs_counts(role: Role, erasure: UUID) -> None:
-    """The batch before it was trusted is refused, the one after is taken."""
+    """The batch before the key was trusted is refused, the one after is accepted."""
     key = new_key()
     value = done_answer(erasure)
     role.handle(message(value, signed_headers(key, value)))
@@ -233,7 +233,7 @@ def test_a_key_rotated_while_the_role_runs_counts(role: Role, erasure: UUID) -> 
 
 
 def test_a_forgery_does_not_stop_the_batch(role: Role, erasure: UUID) -> None:
-    """The good answer behind it is taken, and the position moves past both."""
+    """The valid acknowledgement behind it is accepted, and the position passes both."""
     [key] = role.keys[SYSTEM]
     value = done_answer(erasure)
     role.handle(
@@ -243,6 +243,6 @@ def test_a_forgery_does_not_stop_the_batch(role: Role, erasure: UUID) -> None:
 
 
 def test_a_forger_cannot_pass_off_bytes_that_are_no_answer(role: Role, erasure: UUID) -> None:
-    """Verified before it is decoded: garbage without a signature is unverifiable, not undecodable."""
+    """The signature is verified before decoding: unsigned garbage is unverifiable, not undecodable."""
     role.handle(message(b"\x00garbage", ()))
     assert [reason for reason, _ in role.reasons] == ["unverifiable"]

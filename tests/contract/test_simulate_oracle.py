@@ -25,7 +25,7 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 @settings(calm, max_examples=examples(120))
 @given(event_sets(shared_systems=SHARED))
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
-    """What, to whom, when to the second, and by when; whatever the order of the lines."""
+    """Action, system, time to the second and deadline are exact, whatever the order of the lines."""
     found = simulate_events(LEDGER, events, FAR)
     assert command_lines(found) == oracle.simulate(events, FAR)
 
@@ -33,7 +33,7 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
 @settings(calm, max_examples=examples(60))
 @given(event_sets(shared_systems=SHARED, duplicates=False), st.data())
 def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
-    """What is due at `until` leaves, what is due a second later does not."""
+    """What is due at `until` is sent, what is due a second later is not."""
     until = data.draw(instants_about(events))
     found = simulate_events(LEDGER, events, until)
     assert command_lines(found) == oracle.simulate(events, until)

@@ -44,7 +44,7 @@ def secret(vault: Vault, event: UUID, system: str = "bus") -> bytes | None:
 
 
 def test_a_key_is_made_once_and_stays(vault: Vault) -> None:
-    """For each event and system another."""
+    """Each event and system has a key of its own."""
     wanted = [(FIRST, "bus"), (FIRST, "bus-books"), (SECOND, "bus")]
     made = vault.keys.get_or_create(wanted, NOW)
     assert vault.keys.get_or_create(wanted[:1], NOW) == {wanted[0]: made[wanted[0]]}
@@ -55,7 +55,7 @@ def test_a_key_is_made_once_and_stays(vault: Vault) -> None:
 
 
 def test_a_destroyed_key_is_gone_and_the_others_are_not(vault: Vault) -> None:
-    """Destroying twice comes to the same."""
+    """Destroying it twice has the same result."""
     other, books = secret(vault, SECOND), secret(vault, FIRST, "bus-books")
     key = vault.keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
     first = vault.shredder.destroy([FIRST], "bus", NOW)
@@ -81,7 +81,7 @@ def test_what_was_destroyed_before_it_was_made_is_never_made(vault: Vault) -> No
 
 
 def test_publishers_and_the_shredder_at_once_leave_no_key(vault: Vault) -> None:
-    """Whoever is first: afterwards the keys are destroyed, for everybody."""
+    """Whichever is first, afterwards the keys are destroyed for every reader."""
     events = [UUID(int=n) for n in range(1, 40)]
     with ThreadPoolExecutor(4) as pool:
         making = [pool.submit(vault.keys.get_or_create, [(one, "bus")], NOW) for one in events]
@@ -93,14 +93,14 @@ def test_publishers_and_the_shredder_at_once_leave_no_key(vault: Vault) -> None:
 
 
 def test_two_publishers_of_one_event_get_one_key(vault: Vault) -> None:
-    """What one wrote the other's readers can read."""
+    """A message of either can be read by the readers of both."""
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: secret(vault, FIRST), range(8)))
     assert len(set(found)) == 1
 
 
 def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> None:
-    """What is published before and after it stays readable; what is gone stays gone."""
+    """Messages from before and after it stay readable, and destroyed keys stay destroyed."""
     before = vault.encrypted(order("O1")), vault.encrypted(order("O2"))
     vault.shredder.destroy([ORDER], "bus", NOW)
     old = vault.masters.current()
@@ -133,7 +133,7 @@ def test_a_master_key_that_may_still_wrap_is_not_destroyed(vault: Vault) -> None
 
 
 def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -> None:
-    """A publisher that had not looked again wraps under the old one, after all others are wrapped anew."""
+    """A publisher that had not reloaded wraps under the old one, after all others are wrapped again."""
     old = vault.masters.list_versions() or [vault.masters.add()]
     late = FileMasterKeys(directory=vault.masters.directory)
     rotate(vault.keys, vault.masters)
@@ -147,7 +147,7 @@ def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -
 
 
 def test_a_key_moved_to_another_row_does_not_open(vault: Vault) -> None:
-    """Whoever writes in the vault cannot put a living key in a destroyed one's place."""
+    """A writer of the vault cannot replace a destroyed key by a living one."""
     keys = vault.keys.get_or_create([(FIRST, "bus"), (SECOND, "bus")], NOW)
     with vault.keys.database.transaction() as connection:
         connection.exec_driver_sql(
@@ -159,7 +159,7 @@ def test_a_key_moved_to_another_row_does_not_open(vault: Vault) -> None:
 
 
 def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> None:
-    """Its free pages and its write-ahead log have nothing of it either."""
+    """Its free pages and its write-ahead log do not contain the key either."""
     path = tmp_path / "vault.sqlite"
     with a_vault(tmp_path, f"sqlite:///{path}") as vault:
         events = [UUID(int=n) for n in range(300)]
@@ -175,7 +175,7 @@ def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> Non
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(["bus", "bus-books"]))))
 def test_destroying_takes_exactly_what_it_names(gone: list[tuple[str, str]]) -> None:
-    """Whatever the order: every other key opens as before."""
+    """In whatever order keys are destroyed, every other key can be opened as before."""
     with a_vault(FIXED) as vault:
         sealed = {name: vault.encrypted(order(name)) for name in "ABC"}
         for name, system in gone:
@@ -202,14 +202,14 @@ FIXED = Path()
 
 
 def test_without_a_master_key_nothing_is_encrypted(tmp_path: Path) -> None:
-    """In production a directory that is not mounted must not lead to a key of its own."""
+    """In production a directory that is not mounted must not lead to a new key."""
     bare = FileMasterKeys(directory=tmp_path)
     with pytest.raises(NoMasterKey, match="holds no master key"):
         bare.wrap(b"", "place")
 
 
 def test_a_master_key_that_is_open_to_everybody_is_refused(tmp_path: Path) -> None:
-    """Its file's mode says so."""
+    """The file's mode decides."""
     made = FileMasterKeys(directory=tmp_path).add()
     assert made.path.stat().st_mode & 0o777 == 0o600
     made.path.chmod(0o644)
@@ -218,7 +218,7 @@ def test_a_master_key_that_is_open_to_everybody_is_refused(tmp_path: Path) -> No
 
 
 def test_a_key_whose_master_is_destroyed_is_an_error_of_its_own(vault: Vault) -> None:
-    """An old backup of the vault: not `erased`, since what is in it was never shredded there."""
+    """A restored old vault must not report `erased` for keys that were never shredded in it."""
     sealed = vault.encrypted(order())
     [generation] = vault.masters.list_versions()
     vault.masters.destroy(generation)
@@ -249,7 +249,7 @@ class Kms:
 
 
 def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
-    """The vault asks it for nothing but to wrap and to open."""
+    """The vault only asks it to wrap and to unwrap keys."""
     keys = DataKeyStore(vault.keys.database, Kms())
     made = keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
     assert keys.get([made.key_id])[made.key_id] == ("bus", made)
@@ -268,7 +268,7 @@ def test_a_key_of_before_is_found_under_the_identity_that_it_has(vault: Vault) -
 
 
 def test_another_topic_of_one_identity_has_a_key_of_its_own(vault: Vault) -> None:
-    """Whoever shreds the one does not shred the other."""
+    """Shredding one event must not shred the other."""
     vault.encrypted(order("O1"))
     other = event_id("website.feedback-given", "/orders", "order-O1")
     assert vault.shredder.destroy([other], "bus", NOW) == ShredResult(

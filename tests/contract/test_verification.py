@@ -141,7 +141,7 @@ class TestChecks:
     def test_it_follows_whichever_way_the_system_was_done(
         self, ledger: Database, status: str
     ) -> None:
-        """`nothing_held` is suspicious, and checked all the same."""
+        """`nothing_held` is suspicious, and is verified all the same."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -151,7 +151,7 @@ class TestChecks:
 
     @pytest.mark.parametrize("status", ["partial", "failed", "refused"])
     def test_nothing_follows_what_was_not_carried_out(self, ledger: Database, status: str) -> None:
-        """It is told again, or somebody's business."""
+        """Such a command is repeated, or left to an operator."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -169,7 +169,7 @@ class TestChecks:
         assert len(verify(ledger, "2060-01-01T02:00:00Z", policy).verifies) == 1
 
     def test_a_system_that_cannot_be_read_again_attests(self, ledger: Database) -> None:
-        """Its word is all there is, and shown as no more."""
+        """Its acknowledgement is all there is, and is shown as attested only."""
         policy = changed_policy("website", reread="attested")
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
@@ -180,7 +180,7 @@ class TestChecks:
         assert claim_all(ledger, FAR) == []
 
     def test_a_controller_is_not_checked(self, ledger: Database) -> None:
-        """It was given notice (GDPR 17(2), 19); what it keeps is its own business."""
+        """It was notified (GDPR 17(2), 19) and is itself responsible for what it keeps."""
         record_events(ledger, [order("e1", JOINED)], JOINED)
         identities = claim_all(ledger, DUE)
         send_due(ledger, FakeBus(), DUE)
@@ -193,7 +193,7 @@ class TestChecks:
         )
 
     def test_restricting_is_not_checked(self, ledger: Database) -> None:
-        """Nothing was to be gone."""
+        """A restriction removes no data."""
         record_events(
             ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED
         )
@@ -245,7 +245,7 @@ class TestChecks:
         assert [(one.key, one.value["subject"]) for one in about] == [("o1", None)] * 2
 
     def test_it_is_told_again_until_answered(self, ledger: Database) -> None:
-        """As every command is."""
+        """A verification is repeated like every other command."""
         bus = FakeBus()
         _, check = send_check(ledger, bus)
         send_due(ledger, bus, later(FAR, days=1))
@@ -253,13 +253,13 @@ class TestChecks:
         assert bus.sent[-1].value["command_id"] == str(check)
 
     def test_checks_do_not_count_towards_the_cap(self, ledger: Database) -> None:
-        """They destroy nothing."""
+        """Verifications destroy nothing."""
         send_check(ledger, FakeBus())
         with ledger.transaction() as connection:
             assert count_first_sent(connection, instant(JOINED)) == 1
 
     def test_many_are_written_at_once_and_no_more_than_asked(self, ledger: Database) -> None:
-        """The oldest first; the rest at the next look."""
+        """The oldest are written first, and the rest in the next round."""
         record_events(
             ledger,
             [feedback(f"e{n}", later(JOINED, hours=n).isoformat()) for n in range(5)],
@@ -294,7 +294,7 @@ class TestRounds:
     """The deleter's round writes verifications, and only while it has caught up."""
 
     def test_a_round_checks_unless_it_is_blind(self, ledger: Database) -> None:
-        """A hold that lies unread must not be overtaken by a repetition, so nothing follows."""
+        """A repeated erasure must not overtake an unread hold, so no verification is written."""
         seeing = RecordingObserver()
         deleter = Deleter(
             ledger=ledger,
@@ -326,7 +326,7 @@ class TestProof:
     def test_nothing_found_is_proof(
         self, ledger: Database, status: str, counts: dict[str, int]
     ) -> None:
-        """The erasure is `erased`, and that is not suspicious."""
+        """The erasure is `erased`, and is not suspicious."""
         erasure, check = send_check(ledger, FakeBus())
         found = acknowledge(ledger, check, status, FAR, counts=counts)  # type: ignore[arg-type]
         assert (found.state, found.is_unexpected, found.reopened) == ("acknowledged", False, False)
@@ -341,7 +341,7 @@ class TestProof:
         assert claim_all(ledger, FAR) == []
 
     def test_a_check_that_counted_nothing_proves_nothing(self, ledger: Database) -> None:
-        """Whoever says `done` to everything has not read anything: it is asked again."""
+        """A system that reports `done` to everything has not read its data, so it is asked again."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
         acknowledge(ledger, check, "done", FAR, counts={})
@@ -353,7 +353,7 @@ class TestProof:
 
     @pytest.mark.parametrize("status", ["recalled", "already_done"])
     def test_an_answer_to_something_else_is_refused(self, ledger: Database, status: str) -> None:
-        """Nobody proves an erasure by what was said of a recall."""
+        """The acknowledgement of a recall does not prove an erasure."""
         erasure, check = send_check(ledger, FakeBus())
         with pytest.raises(IllegalTransition):
             acknowledge(ledger, check, status, FAR)  # type: ignore[arg-type]
@@ -381,7 +381,7 @@ class TestProof:
         assert value["seq"] > bus.sent[1].value["seq"]
 
     def test_it_goes_round_until_nothing_is_found(self, ledger: Database) -> None:
-        """Each repetition is checked as the first was, and has an id of its own."""
+        """Each repetition is verified as the first erasure was, and has an id of its own."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
         told = [erasure]
@@ -398,7 +398,7 @@ class TestProof:
         assert active_commands(ledger) == {told[-1]}
 
     def test_a_claim_meanwhile_does_not_command_it_twice(self, ledger: Database) -> None:
-        """Between the finding and the repetition the records are nobody else's."""
+        """Between the finding and the repetition no other command may have the records."""
         _, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "done", FAR, counts={"rows": 1})
         with ledger.transaction() as connection:
@@ -410,7 +410,7 @@ class TestProof:
     def test_the_first_word_of_a_check_counts(
         self, ledger: Database, first: int, second: int
     ) -> None:
-        """A second answer to it, with another finding, changes nothing."""
+        """A second acknowledgement with another finding changes nothing."""
         erasure, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "done", FAR, counts={"rows": first})
         before = command_state(ledger, erasure)
@@ -418,7 +418,7 @@ class TestProof:
         assert command_state(ledger, erasure) == before
 
     def test_a_late_answer_to_the_erasure_changes_nothing(self, ledger: Database) -> None:
-        """Proven is proven, whatever the broker delivers once more."""
+        """A proven erasure stays proven, whatever the broker delivers again."""
         erasure, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "nothing_held", FAR)
         acknowledge(ledger, erasure, "failed", FAR)
@@ -426,7 +426,7 @@ class TestProof:
         assert verify(ledger) == NO_RESULT
 
     def test_a_late_check_still_proves(self, ledger: Database) -> None:
-        """However long the system takes, and however often it said that it failed."""
+        """It counts however long the system takes, and however often it failed before."""
         erasure, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "failed", FAR)
         acknowledge(ledger, check, "partial", later(FAR, days=400))
@@ -435,7 +435,7 @@ class TestProof:
         assert command_state(ledger, erasure) == "erased"
 
     def test_a_refused_check_is_no_proof(self, ledger: Database) -> None:
-        """It is escalated, and may still be answered."""
+        """It is escalated, and may still be acknowledged."""
         erasure, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "refused", FAR)
         assert (command_state(ledger, erasure), command_state(ledger, check)) == (
@@ -448,7 +448,7 @@ class TestProof:
         assert command_state(ledger, erasure) == "erased"
 
     def test_a_check_that_was_given_up_leaves_it_unproven(self, ledger: Database) -> None:
-        """The operator answers for that, on record."""
+        """The operator's decision is on record."""
         erasure, check = send_check(ledger, FakeBus())
         ledger.run_in_transaction(lambda connection: close_command(connection, check, instant(FAR)))
         acknowledge(ledger, check, "nothing_held", FAR)
@@ -472,7 +472,7 @@ class TestClocks:
     """A clock change after an erasure does not undo it, and commands nothing more."""
 
     def test_a_customer_who_comes_back_leaves_what_is_done(self, ledger: Database) -> None:
-        """The check goes on, and proves."""
+        """The verification continues, and proves the erasure."""
         bus = FakeBus()
         erasure = end_customer(ledger, bus)
         record_events(ledger, [reinstated("r1", BACK)], BACK)
@@ -483,7 +483,7 @@ class TestClocks:
         assert command_state(ledger, erasure) == "erased"
 
     def test_what_is_found_of_a_customer_who_came_back_stays(self, ledger: Database) -> None:
-        """It is kept again; when the customer ends again, it is commanded by the new end."""
+        """It is kept again, and is commanded by the customer's new end."""
         bus = FakeBus()
         erasure = end_customer(ledger, bus)
         (check,) = verify(ledger, DUE).verifies
@@ -500,7 +500,7 @@ class TestClocks:
     def test_what_is_found_after_an_end_was_corrected_is_commanded_by_the_new_end(
         self, ledger: Database
     ) -> None:
-        """It is due under the new end as well: the facts decide anew, and they say erase."""
+        """It is due under the new end as well: the facts decide again, and require the erasure."""
         bus = FakeBus()
         erasure = end_customer(ledger, bus)
         (check,) = verify(ledger, DUE).verifies
@@ -514,7 +514,7 @@ class TestClocks:
         assert command_summary(ledger, again) == ("crm", "erase", "unsent")
 
     def test_a_repetition_is_cancelled_by_a_clock_as_any_erasure_is(self, ledger: Database) -> None:
-        """It depends on the same clocks as what it supersedes."""
+        """It depends on the same clocks as the erasure that it supersedes."""
         bus = FakeBus()
         end_customer(ledger, bus)
         (check,) = verify(ledger, DUE).verifies
@@ -538,7 +538,7 @@ class TestHolds:
     RELEASED = "2060-02-01T00:00:00Z"
 
     def test_a_hold_leaves_what_was_carried_out(self, ledger: Database) -> None:
-        """The check still goes out, and proves; nothing is recalled."""
+        """The verification is still sent and proves the erasure; nothing is recalled."""
         bus = FakeBus()
         erasure = send_and_complete(ledger, bus)
         record_events(ledger, [legal_hold("placed", "h1", self.PLACED)], FAR)
@@ -550,7 +550,7 @@ class TestHolds:
         assert {row.action for row in select_rows(ledger, tables.command)} == {"erase", "verify"}
 
     def test_what_is_found_under_a_hold_stays_until_its_release(self, ledger: Database) -> None:
-        """The repetition does not leave, and is taken back; after the release the facts decide anew."""
+        """The repetition is cancelled before it is sent; after the release the facts decide again."""
         bus = FakeBus()
         _, check = send_check(ledger, bus)
         record_events(ledger, [legal_hold("placed", "h1", self.PLACED)], FAR)
@@ -613,7 +613,7 @@ class TestRestored:
     def test_what_was_proven_since_the_backup_is_commanded_under_another_id(
         self, ledger: Database
     ) -> None:
-        """The same records, naming what it supersedes, and the reason."""
+        """It has the same records, the id that it supersedes, and the reason."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (first,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -639,7 +639,7 @@ class TestRestored:
         assert [one.command_id for one in live] == [again]
 
     def test_what_was_done_before_the_backup_and_by_others_is_left(self, ledger: Database) -> None:
-        """It is in the backup as it should be."""
+        """The backup contains its result already."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (first,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -652,7 +652,7 @@ class TestRestored:
         )
 
     def test_restrictions_and_lifts_come_in_the_order_they_had(self, ledger: Database) -> None:
-        """Restricted and freed since the backup: free in the end."""
+        """A record restricted and lifted since the backup must end up free."""
         acts = [
             event(
                 "no",
