@@ -88,7 +88,7 @@ class TestDue:
         assert crm_commands(ledger) == [("erase", "unsent")]
 
     def test_what_is_due_is_commanded_once(self, ledger: Database) -> None:
-        """However often the deleter looks."""
+        """Further rounds of the deleter add no command."""
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
         claim_all(ledger, FAR)
         assert claim_all(ledger, FAR) == []
@@ -107,7 +107,7 @@ class TestDue:
         assert row.system == "accounting"
 
     def test_a_command_with_a_minimum_does_not_leave_before_it(self, ledger: Database) -> None:
-        """The relay looks at `not_before` again: its own clock may be behind the claim's."""
+        """Sending checks `not_before` again, since its clock may be behind the claim's."""
         bus = FakeBus()
         record_events(ledger, [invoice("i1", JOINED)], JOINED)
         claim_all(ledger, "2027-12-31T23:00:00Z")
@@ -125,10 +125,10 @@ class TestDue:
     def test_a_walk_that_goes_on_with_an_earlier_clock_loses_nothing(
         self, ledger: Database
     ) -> None:
-        """Two deleters read the time apart: the one that is behind may take the walk's second chunk.
+        """Two deleters read the time apart: the one that is behind may take the scan's second chunk.
 
-        An application's clock wakes twice, at a month and at a year; the walk of both goes on at a time
-        between the two.
+        An application's clock has two check times, at a month and at a year; the scan of both continues
+        at a time between the two.
         """
         events: list[Event] = []
         for number in range(501):
@@ -142,7 +142,7 @@ class TestDue:
         assert find_missing(ledger, events, later(at_a_year, days=3650)) == []
 
     def test_no_command_names_more_than_500_records(self, ledger: Database) -> None:
-        """The rest is in the next."""
+        """The other records are in the next command."""
         record_events(ledger, [*invoices(1001), terminated("t1", ENDED)], ENDED)
         claim_all(ledger, DUE)
         sizes = sorted(
@@ -153,7 +153,7 @@ class TestDue:
 
     @pytest.mark.parametrize("count", [499, 500, 501, 1000])
     def test_a_walk_ends_with_its_last_record(self, ledger: Database, count: int) -> None:
-        """Also where the last chunk is full."""
+        """This holds even where the last chunk is full."""
         record_events(ledger, [*invoices(count), terminated("t1", ENDED)], ENDED)
         claim_all(ledger, DUE)
         assert count_commanded(ledger) == count
@@ -165,7 +165,7 @@ class TestIds:
     """The same facts give the same commands, on whichever ledger they are computed."""
 
     def test_ids_and_numbers_are_the_same_in_another_ledger(self, ledger: Database) -> None:
-        """Whatever the order in which the events came."""
+        """The order in which the events arrived does not matter."""
         events = [
             *invoices(7),
             ticket("e1", JOINED, ["1", "2"]),
@@ -182,7 +182,7 @@ class TestIds:
         assert {(row.command_id, row.cause) for row in select_rows(ledger, tables.command)} == first
 
     def test_a_retry_keeps_the_id_and_raises_the_attempt(self, ledger: Database) -> None:
-        """Until it is answered."""
+        """It is retried until it is acknowledged."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         claim_all(ledger, FAR)
@@ -206,7 +206,7 @@ class TestLateArrivals:
     """A record that arrives under a clock that was already scanned is due again (ruling 2)."""
 
     def test_a_record_that_arrives_after_the_walk_is_commanded(self, ledger: Database) -> None:
-        """At the next sweep, not at the next wake."""
+        """It is commanded at the next sweep, without waiting for the clock's next check time."""
         record_events(ledger, [*invoices(3), terminated("t1", ENDED)], ENDED)
         claim_all(ledger, DUE)
         record_events(ledger, invoices(1, start=9), DUE)
@@ -214,7 +214,7 @@ class TestLateArrivals:
         assert count_commanded(ledger) == 4
 
     def test_a_record_that_arrives_between_two_chunks_is_commanded(self, ledger: Database) -> None:
-        """Whether the walk has passed its key or not."""
+        """It does not matter whether the scan has passed the record's key."""
         events = [*invoices(1100), terminated("t1", ENDED)]
         record_events(ledger, events, ENDED)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
@@ -226,7 +226,7 @@ class TestLateArrivals:
     def test_a_record_that_arrives_before_the_first_wake_waits_for_it(
         self, ledger: Database
     ) -> None:
-        """It is not looked at before."""
+        """It is not checked before the clock's first check time."""
         record_events(ledger, [terminated("t1", ENDED)], ENDED)
         record_events(ledger, invoices(1), ENDED)
         assert claim_all(ledger, later(DUE, seconds=-1)) == []
@@ -242,7 +242,7 @@ class TestLateArrivals:
     def test_a_late_record_waits_for_the_second_wake_with_the_others(
         self, ledger: Database
     ) -> None:
-        """Research's pseudonym and the erasures of a ticket: each late record gets all its steps."""
+        """Each late record gets all its obligations: research's pseudonym and the erasures of a ticket."""
         events = [
             ticket("e1", JOINED, ["1", "2"], shared_with=["repair", "research"]),
             ticket_resolved("e2", JOINED),
@@ -256,7 +256,7 @@ class TestLateArrivals:
             assert find_missing(ledger, events, instant(at)) == []
 
     def test_a_crash_of_the_claim_leaves_everything_due(self, ledger: Database) -> None:
-        """Commands, members and the walk's progress commit together."""
+        """Commands, their records and the scan's progress commit together."""
         record_events(ledger, [*invoices(700), terminated("t1", ENDED)], ENDED)
         roll_back(ledger, lambda c: claim_due(c, POLICY, instant(DUE), limit=1))
         assert count_commanded(ledger) == 0

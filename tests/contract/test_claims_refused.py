@@ -59,7 +59,7 @@ def build_deleter(ledger: Database, bus: FakeBus) -> Deleter:
 
 
 def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None:
-    """A claim would have written the restriction: whoever waits for it must not wait for the database."""
+    """A person's restriction must not wait until the database accepts claims again."""
     now = datetime.now(UTC)
     checked, raised = (now - timedelta(days=10)).isoformat(), (now - timedelta(hours=1)).isoformat()
     said = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
@@ -80,7 +80,7 @@ def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None
 
 
 def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Database) -> None:
-    """The claim fails as a whole, at every round, in a way that the role tells; mended, all leave."""
+    """Every round's claim fails as a whole and is reported; once the cause is fixed, all leave."""
     given = [
         event(f"f{n}", "website.feedback-given", GIVEN, feedback_id=f"f{n}", visitor_id=str(n))
         for n in range(3)

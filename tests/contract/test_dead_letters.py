@@ -55,13 +55,13 @@ def settle(
 
 
 def test_what_is_parked_comes_back_as_it_was(ledger: Database) -> None:
-    """Reason, place, instants and the sealed bytes."""
+    """Reason, place, instants and the encrypted bytes are unchanged."""
     park(ledger, LETTER)
     assert parked(ledger) == [LETTER]
 
 
 def test_parking_twice_is_harmless(ledger: Database) -> None:
-    """The tagger may send it twice, in one batch or in two, at another time and sealed anew."""
+    """The tagger may send it twice, in one batch or in two, at another time and encrypted again."""
     again = replace(LETTER, at=NOW + timedelta(hours=1), sealed=b"with another nonce")
     park(ledger, LETTER, again)
     park(ledger, again)
@@ -80,31 +80,31 @@ def test_parking_twice_is_harmless(ledger: Database) -> None:
     ids=["offset", "partition", "topic", "role", "timestamp"],
 )
 def test_another_message_is_another_dead_letter(ledger: Database, other: DeadLetter) -> None:
-    """Also one that stands in the same place after the topic was made anew."""
+    """This includes a message at the same offset after its topic was made again."""
     park(ledger, LETTER, other)
     assert len(parked(ledger)) == 2
 
 
 def test_parking_nothing_is_nothing(ledger: Database) -> None:
-    """As most batches do."""
+    """Most batches have no dead letter."""
     park(ledger)
     assert parked(ledger) == []
 
 
 def test_the_oldest_comes_first(ledger: Database) -> None:
-    """Its data is the nearest to its term."""
+    """Its data is the nearest to the end of its term."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger) == [MALFORMED, LETTER]
 
 
 def test_they_are_found_by_reason(ledger: Database) -> None:
-    """One fault of one publisher makes many of the same."""
+    """One fault of one publisher makes many dead letters with the same reason."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger, reason="malformed") == [MALFORMED]
 
 
 def test_they_are_found_by_id(ledger: Database) -> None:
-    """Those and no others."""
+    """Only those with the given ids are found."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger, LETTER.dead_letter_id) == [LETTER]
 
@@ -119,7 +119,7 @@ def test_an_id_that_is_not_parked_is_named(ledger: Database) -> None:
 
 @pytest.mark.parametrize("state", ["replayed", "discarded"])
 def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Database, state: str) -> None:
-    """The row stays, as a fact; what it held is personal data and goes."""
+    """The row stays as a fact, but its content is personal data and is deleted."""
     park(ledger, LETTER)
     settle(ledger, LETTER, state)
     assert parked(ledger) == []
@@ -128,7 +128,7 @@ def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Database, state: s
 
 
 def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Database) -> None:
-    """The tagger may read it again, after an accepted gap; it was answered for."""
+    """The tagger may read it again, after an accepted gap, but an operator has settled it."""
     park(ledger, LETTER)
     settle(ledger, LETTER)
     park(ledger, LETTER)
@@ -136,7 +136,7 @@ def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Database) -> N
 
 
 def test_settling_is_on_record(ledger: Database) -> None:
-    """Who, when, why, and which message."""
+    """The record has the operator, the time, the reason and the message."""
     park(ledger, LETTER)
     settle(ledger, LETTER)
     (row,) = select_rows(ledger, tables.operator_action)
@@ -150,7 +150,7 @@ def test_settling_is_on_record(ledger: Database) -> None:
 
 
 def test_none_is_settled_twice(ledger: Database) -> None:
-    """Two operators at once: the second learns that it is done."""
+    """Of two operators at once, the second learns that it is done."""
     park(ledger, LETTER)
     settle(ledger, LETTER, "replayed")
     with pytest.raises(DeadLetterNotFound):
@@ -160,7 +160,7 @@ def test_none_is_settled_twice(ledger: Database) -> None:
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("Anna", "")])
 def test_nobody_settles_namelessly(ledger: Database, operator: str, reason: str) -> None:
-    """It stays parked, with what it holds."""
+    """It stays parked, with its content."""
     park(ledger, LETTER)
     with pytest.raises(OperatorRequired):
         settle(ledger, LETTER, operator=operator, reason=reason)

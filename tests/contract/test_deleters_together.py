@@ -73,7 +73,7 @@ def invoices(count: int, start: int = 0, customer: str = "1") -> list[Event]:
 def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
     postgres_ledger: Database,
 ) -> None:
-    """Ruling 2: it began before the walk passed its key; the walk waits for it or finds it later."""
+    """It began before the scan passed its key: the scan waits for it or finds it later (ruling 2)."""
     ledger = postgres_ledger
     record_events(ledger, [*invoices(600), terminated("t1", ENDED)], ENDED)
     late = [arrival(one, POLICY) for one in invoices(20, start=7000)]
@@ -85,7 +85,7 @@ def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
 
 
 def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: Database) -> None:
-    """It finds the walk's first chunk committed, and becomes due by itself."""
+    """It finds the scan's first chunk committed, and gets a due time of its own."""
     ledger = postgres_ledger
     record_events(ledger, [*invoices(700), terminated("t1", ENDED)], ENDED)
     with worker_threads() as pool:
@@ -121,7 +121,7 @@ def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commi
 
 
 def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger: Database) -> None:
-    """The relay that has begun finishes, and what it sent is recalled; none goes out after."""
+    """The send that has begun finishes and is recalled; none starts after it."""
     ledger, bus = postgres_ledger, FakeBus()
     record_events(ledger, [*invoices(3), terminated("t1", ENDED)], ENDED)
     claim_all(ledger, DUE)
@@ -140,7 +140,7 @@ def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger
 def test_a_record_that_comes_while_its_import_is_released_is_released_too(
     postgres_ledger: Database,
 ) -> None:
-    """The recorder found the import held back; the release commits first, and must not pass it by."""
+    """The recorder saw the import held back; the release commits first, and must not miss the record."""
     ledger = postgres_ledger
     record_events(ledger, [feedback("f1", JOINED)], DUE, backfill="history")
     late = [arrival(feedback("f2", ENDED), POLICY, backfill="history")]
@@ -209,7 +209,7 @@ def _ends(customers: int, each: int) -> list[Event]:
 
 
 def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Database) -> None:
-    """Four deleters claim, relay and take answers while two recorders bring the rest, in any order."""
+    """Four deleters claim, send and settle while two recorders record the rest, in any order."""
     ledger = postgres_ledger
     customers, each = 8, 25
     first = [*_tickets(customers, each), *invoices(300, customer="0"), *invoices(300, customer="1")]
@@ -297,7 +297,7 @@ def _commands_of_one_deleter(ledger: Database, events: list[Event]) -> set[tuple
 def test_clocks_that_open_and_end_under_four_deleters_leave_nothing_early(
     postgres_ledger: Database,
 ) -> None:
-    """At the end every customer is back: nothing stands, whatever was sent is being recalled."""
+    """In the end every customer is back: no command is live, and whatever was sent is being recalled."""
     ledger, customers = postgres_ledger, 6
     for customer in range(customers):
         record_events(ledger, [*invoices(60, customer=str(customer))], JOINED)
@@ -345,7 +345,7 @@ def _while_locked(ledger: Database, statement: str, work: Callable[[], object]) 
 
 
 def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
-    """40P01 is an answer, not an error: one of the two begins anew, and both are done."""
+    """The database's error 40P01 is expected: one of the two starts again, and both are done."""
     ledger = postgres_ledger
     barrier = threading.Barrier(2)
     begun = Counter[str]()
@@ -370,7 +370,7 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
 
 
 def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger: Database) -> None:
-    """Ruling 3: one lock; whoever has it decides what leaves."""
+    """There is one lock, and its holder decides what is sent (ruling 3)."""
     ledger = postgres_ledger
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
     lock = "SELECT * FROM subject WHERE subject = 'customer:1' FOR UPDATE"
@@ -390,7 +390,7 @@ def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger
 
 
 def test_a_tickets_end_from_two_sides_is_one_pseudonym(postgres_ledger: Database) -> None:
-    """Two clocks fire for one record, each walked by another deleter at once."""
+    """Two clocks become due for one record, each scanned by another deleter at once."""
     ledger = postgres_ledger
     record_events(ledger, _tickets(1, 1), JOINED)
     record_events(ledger, [terminated("t1", ENDED, "0"), *_ends(1, 1)[1:]], ENDED)

@@ -54,7 +54,7 @@ class TestRelaying:
     """No command is `sent` before the broker acknowledged it, and none is lost."""
 
     def test_a_crash_after_the_lease_sends_it_again_later(self, ledger: Database) -> None:
-        """When the lease has run out, under the same id."""
+        """It is sent when the lease has run out, under the same id."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
@@ -65,7 +65,7 @@ class TestRelaying:
         assert [one.value["command_id"] for one in bus.sent] == [str(identity)]
 
     def test_a_bus_that_fails_marks_nothing_as_sent(self, ledger: Database) -> None:
-        """The whole batch goes out again."""
+        """The whole batch is sent again."""
         record_events(ledger, [feedback("e1", JOINED), feedback("e2", ENDED)], JOINED)
         claim_all(ledger, FAR)
         leased = ledger.run_in_transaction(
@@ -84,7 +84,7 @@ class TestRelaying:
         assert len(bus.sent) == 2
 
     def test_a_crash_after_the_bus_repeats_the_same_id(self, ledger: Database) -> None:
-        """Re-sending is harmless, losing is not."""
+        """Sending twice is harmless, losing a command is not."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         claim_all(ledger, FAR)
@@ -99,7 +99,7 @@ class TestRelaying:
     def test_a_clock_that_opens_between_lease_and_relay_stops_the_command(
         self, ledger: Database
     ) -> None:
-        """The relay looks again, inside the lock."""
+        """Sending checks the facts again, inside the lock."""
         bus = FakeBus()
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         claim_all(ledger, DUE)
@@ -113,7 +113,7 @@ class TestRelaying:
         assert bus.sent == []
 
     def test_an_answer_between_lease_and_relay_stops_the_repetition(self, ledger: Database) -> None:
-        """What is acknowledged is not sent again."""
+        """An acknowledged command is not sent again."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
@@ -128,7 +128,7 @@ class TestRelaying:
     def test_a_paused_system_gets_nothing_and_a_drained_one_nothing_new(
         self, ledger: Database
     ) -> None:
-        """What is out is repeated to a drained one."""
+        """A command that was sent before is repeated to a drained system."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         claim_all(ledger, FAR)
         paused, drained = (
@@ -156,7 +156,7 @@ class TestRelaying:
         assert [one.value["attempt"] for one in bus.sent] == [1, 2]
 
     def test_a_pseudonymised_records_erasure_names_no_person(self, ledger: Database) -> None:
-        """Neither in its key nor in its business keys (ruling 11 of the design)."""
+        """Neither its key nor its business keys do (ruling 11 of the design)."""
         bus = FakeBus()
         record_events(ledger, [order("o1", JOINED)], JOINED)
         claim_all(ledger, "2021-12-31T12:00:00Z")

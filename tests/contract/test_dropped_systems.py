@@ -112,7 +112,7 @@ def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
     change: Callable[[HoldingRule], HoldingRule],
     drops: list[Drop],
 ) -> None:
-    """The system is known as before, but would never erase what it has of them."""
+    """The system itself stays known, but would never erase its data of these events."""
     keep(ledger, given)
     with pytest.raises(PromiseDropped) as refused:
         activate(ledger, changed(event_type, change))
@@ -147,7 +147,7 @@ def test_a_policy_that_takes_nothing_from_recorded_events_is_welcome(
 
 
 def test_only_what_the_policy_drops_can_be_named(ledger: Database) -> None:
-    """A slip in a name would accept what was not looked at, so nothing is activated."""
+    """A misspelt name would accept an unchecked loss, so nothing is activated."""
     keep(ledger, feedback("e1", OLD))
     for drops in ([Drop(FEEDBACK, "crm")], [Drop(FEEDBACK, "website"), Drop(TICKET, "website")]):
         with pytest.raises((PromiseDropped, NothingDropped)):
@@ -156,7 +156,7 @@ def test_only_what_the_policy_drops_can_be_named(ledger: Database) -> None:
 
 
 def test_what_was_dropped_by_name_is_not_asked_of_the_system_any_more(ledger: Database) -> None:
-    """The command that lies in the outbox is cancelled; the next policy is compared with this one."""
+    """The command in the outbox is cancelled, and the next policy is compared with this one."""
     keep(ledger, feedback("e1", OLD))
     claim_all(ledger, NOW)
     assert ("website", "erase", "unsent") in list_commands(ledger)

@@ -179,7 +179,7 @@ class TestACorrectedPolicy:
 
     @pytest.mark.parametrize("left", ["unsent", "sent"])
     def test_emission_itself_asks_the_policy(self, environment: Environment, left: str) -> None:
-        """Also where activation has taken nothing back."""
+        """This holds even where activation has cancelled nothing."""
         environment.restart(WRONG)
         environment.set_pause("system:accounting", "paused" if left == "unsent" else "running")
         environment.record_events([invoice("i1", INVOICED)], WRONG)
@@ -217,7 +217,7 @@ class TestACorrectedPolicy:
     def test_what_the_old_policy_asked_for_can_be_asked_for_again(
         self, environment: Environment
     ) -> None:
-        """Under another id: the first one was cancelled."""
+        """The command has another id, since the first was cancelled."""
         environment.restart(WRONG)
         environment.set_pause("system:accounting", "paused")
         environment.record_events([invoice("i1", INVOICED)], WRONG)
@@ -286,7 +286,7 @@ class TestBlindness:
         ],
     )
     def test_what_may_leave(self, environment: Environment, action: str, leaves: bool) -> None:
-        """Of each action one command lies in the outbox."""
+        """The outbox has one command of each action."""
         environment.record_events([feedback("f1", INVOICED)])
         assert set(environment.run_rounds(1)) == {("website", "erase")}
         (first,) = select_rows(environment.ledger, tables.command)
@@ -304,7 +304,7 @@ class TestWhatProtects:
 
     @pytest.mark.parametrize("stop", ["paused", "drained", "system", "blind", "cap"])
     def test_a_hold_recalls_what_is_out(self, environment: Environment, stop: str) -> None:
-        """Also where the look that finds it has to be taken while nothing is claimed."""
+        """This holds even where the scan that finds it must run while nothing is claimed."""
         environment.record_events([feedback("f1", INVOICED)])
         assert set(environment.run_rounds(1)) == {("website", "erase")}
         self.stop(environment, stop)
@@ -337,7 +337,7 @@ class TestWhatProtects:
     def test_an_objection_restricts_while_an_erasure_lies_in_the_outbox(
         self, environment: Environment, stop: str
     ) -> None:
-        """It would make that needless once it leaves; here it does not leave."""
+        """The erasure would make the restriction needless, but it is blocked here."""
         environment.set_pause("system:psp", "paused")
         environment.record_events([old_order()])
         assert ("psp", "erase") not in environment.run_rounds()
@@ -353,7 +353,7 @@ class TestWhatProtects:
     def test_what_is_restricted_and_due_at_once_is_looked_at_again(
         self, environment: Environment
     ) -> None:
-        """The erasure that makes it needless has not left a minute later."""
+        """The erasure that makes it needless has not been sent a minute later."""
         environment.set_pause("system:psp", "paused")
         environment.record_events([old_order(), objection()])
         assert "restrict" not in {action for _, action in environment.run_rounds()}
@@ -379,7 +379,7 @@ class TestWhatProtects:
             environment.set_pause("deleter", stop)  # type: ignore[arg-type]
 
     def test_a_pause_keeps_what_destroys(self, environment: Environment) -> None:
-        """An erasure that is due because of what was said is not claimed meanwhile."""
+        """An erasure that a privacy event made due is not claimed during the pause."""
         environment.set_pause("deleter", "paused")
         environment.record_events([feedback("f1", INVOICED)])
         withdrawal = event(
@@ -396,7 +396,7 @@ class TestWhatIsDropped:
     """A command that may not be sent any longer is cancelled, and its records are rescanned."""
 
     def test_a_repetition_of_an_epoch_that_is_over_blocks_nothing(self, ledger: Database) -> None:
-        """The clock moved between the look at its epoch and the repetition."""
+        """The clock changed between the check of its epoch and the repetition."""
         bus = FakeBus()
         joined, ended = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z"
         record_events(ledger, [invoice("i1", joined), terminated("t1", ended)], FAR)
@@ -424,7 +424,7 @@ class TestWhatIsDropped:
         assert found == [("crm", "erase", "recalled"), ("crm", "erase", "unsent")]
 
     def test_what_is_cancelled_is_looked_at_again(self, ledger: Database) -> None:
-        """It was written under an epoch that is over; what is still due is commanded anew."""
+        """It was written under an old epoch, and what is still due is commanded again."""
         joined, ended = "2020-01-01T12:00:00Z", "2020-06-01T12:00:00Z"
         record_events(ledger, [invoice("i1", joined), terminated("t1", ended)], FAR)
         claim_all(ledger, FAR)
@@ -441,7 +441,7 @@ class TestWhatIsDropped:
         ]
 
     def test_what_is_closed_is_free_for_another_command(self, ledger: Database) -> None:
-        """Once something makes the record due again, it is commanded again."""
+        """When the record is due again, it is commanded again."""
         record_events(ledger, [feedback("f1", INVOICED)], INVOICED)
         claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -457,7 +457,7 @@ class TestWhatIsDropped:
         ]
 
     def test_a_hold_placed_and_released_ahead_of_time(self, ledger: Database) -> None:
-        """Each time the command comes back it has an id of its own."""
+        """Each time the record is commanded, the command has an id of its own."""
         due, placed, freed = "2024-06-01T00:00:00Z", "2025-07-01T00:00:00Z", "2025-08-01T00:00:00Z"
         record_events(ledger, [feedback("f1", due)], due)
         record_events(

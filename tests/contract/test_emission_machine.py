@@ -1,11 +1,11 @@
-"""Whatever comes between, emission keeps its ruling: a state machine over two deleters and their operators.
+"""Whatever happens in between, only required commands are sent: a machine over two deleters.
 
-Events lie unread and are recorded later; policies are activated; deleters are paused, drained, stopped for
-one system, blinded by a gap; they crash before and after the broker has a command; what was leased is sent
-much later, after something new; systems answer, refuse or are silent; operators close commands and have
-them told again; holds come and go, also ahead of their time; what lies unread is parked, by itself or
-because its id is hostile, and replayed or discarded. The world is small enough to be judged by
-hand-written rules (`emission_oracle`), which know nothing of the code.
+Events lie unread and are recorded later; policies are activated; deleters are paused, drained, stopped
+for one system, blocked by a gap; they crash before and after the broker has a command; what was leased
+is sent much later, after something new; systems acknowledge, refuse or are silent; operators close
+commands and have them repeated; holds are placed and released, also ahead of their time; unread events
+are parked, for any reason or because their id is hostile, and replayed or discarded. The world is small
+enough to be judged by hand-written rules (`emission_oracle`), which know nothing of the code.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ REMAINS = TombstoneCipher(bytes(32))
 
 
 class Crash(BaseException):
-    """The process ends: before the broker has the commands, or after."""
+    """The process ends, before the broker has the commands or after."""
 
 
 class EmissionMachine(RuleBasedStateMachine, NullObserver):
-    """One ledger, a bus with unread events, two deleters, systems, operators, a clock that goes on."""
+    """One ledger, a bus with unread events, two deleters, systems, operators, a clock that advances."""
 
     clock = START
 
@@ -131,11 +131,11 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         return ["unread"] if self.unread or self.gap else []
 
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
-        """No command of these is one that the bus does not take."""
+        """Fail: the bus accepts all commands of these tests."""
         self.wrong.append(f"{system}: {why}")
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
-        """The broker: it judges whatever it is given."""
+        """Judge every message that the broker gets."""
         if self.crash == "before":
             raise Crash
         # Not raised here: the deleter would take it for the bus's, and set the command aside.
@@ -151,7 +151,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         return found
 
     def judged(self, one: CommandMessage) -> Iterator[str]:
-        """Why it should not have left."""
+        """Return why it should not have been sent."""
         if one.value["action"] != "erase":
             yield "nothing in this world is to be pseudonymised or lifted"
         for named in one.value["records"]:
@@ -169,7 +169,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @initialize(years=st.lists(st.integers(2, 9), min_size=2, max_size=4))
     def history(self, years: list[int]) -> None:
-        """Some of it is due at once, some under one policy only."""
+        """Record events of which some are due at once, and some under one policy only."""
         for number, back in enumerate(years):
             at = years_after(START, -back).isoformat()
             make = feedback if number % 2 else invoice
@@ -186,7 +186,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         data=st.data(),
     )
     def publish(self, what: str, days: int, subject: str, data: st.DataObject) -> None:
-        """Not always in the order of their times; holds and releases also ahead of their time."""
+        """Publish events, also not in the order of their times; holds also ahead of their time."""
         if what not in ("hold", "release"):
             days = min(days, 0)
         self.number += 1
@@ -219,7 +219,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @rule(subject=st.sampled_from([VISITOR, CUSTOMER]))
     def hold_at_once(self, subject: str) -> None:
-        """Published, and recorded before anything else happens."""
+        """Publish a hold, and record it before anything else happens."""
         self.number += 1
         fields = {"subject": subject, "hold_id": f"e{self.number}", "ground": "legal_claim"}
         one = event(f"e{self.number}", "privacy.hold-placed", self.clock.isoformat(), **fields)
@@ -257,7 +257,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         size=st.sampled_from([limits.MAX_IDENTIFIER, limits.MAX_IDENTIFIER + 1]),
     )
     def publish_hostile(self, what: str, text: str, size: int) -> None:
-        """An id that is as long as it may be, or one byte longer, or that no database keeps."""
+        """Publish an id of the greatest length, or a byte longer, or that no database stores."""
         self.number += 1
         name = f"e{self.number}:"
         name += "." * ((size - len(name)) % len(text.encode()))
@@ -281,11 +281,11 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
     @precondition(lambda self: self.unread)
     @rule(data=st.data(), readable=st.booleans())
     def park(self, data: st.DataObject, readable: bool) -> None:
-        """What lies unread is parked instead; whom it is about can be seen, or cannot."""
+        """Park an unread event instead; its subject can be read, or cannot."""
         self.parks(data.draw(st.sampled_from(self.unread), label="parked"), readable)
 
     def parks(self, one: Event, readable: bool) -> None:
-        """As the tagger does."""
+        """Park as the tagger does."""
         self.number += 1
         letter = DeadLetter(
             role="tagger",
@@ -320,7 +320,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         self.settles(replayed)
 
     def settles(self, replayed: bool) -> None:
-        """Replayed it lies unread once more; discarded, or mended and published anew, it never was."""
+        """Replay it, so that it is unread again; or discard it, or publish a corrected event."""
         letter, one, _ = self.parked.pop()
         replayed = replayed and is_sound(one)
         with self.ledger.transaction() as connection:
@@ -330,7 +330,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             self.unread.append(one)
 
     def could_forbid(self, command: CommandMessage) -> bool:
-        """Whether what is parked could, by hand: holds of a subject, moves of the one relationship."""
+        """Return whether a parked event could forbid it: a subject's holds, the relationship's changes."""
         for _, one, readable in self.parked:
             if one["type"] in ("privacy.hold-placed", "privacy.hold-released"):
                 if not readable or one["data"]["subject"] == command.value["subject"]:
@@ -344,13 +344,13 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         self.passes(by)
 
     def passes(self, by: timedelta) -> None:
-        """Time, but not for ever."""
+        """Advance the time, within limits."""
         if self.clock < END - 10 * YEAR:
             type(self).clock += by
 
     @rule(version=st.sampled_from(sorted(POLICIES)))
     def activate(self, version: str) -> None:
-        """The deleters are started anew as they find out."""
+        """Activate a policy; the deleters restart when they notice it."""
         self.activates(version)
 
     def activates(self, version: str) -> None:
@@ -383,7 +383,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         self.one_round(which, crash)
 
     def one_round(self, which: int, crash: str | None = None) -> int:
-        """How many records, clocks and commands it handled."""
+        """Return how many records, clocks and commands a round handled."""
         self.crash = crash
         self.allowed = frozenset() if self.lagging_partitions() else None
         handled = 0
@@ -396,7 +396,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @rule(which=st.integers(0, 1))
     def some_rounds(self, which: int) -> None:
-        """A round looks at few records here: after some, all that is known has been looked at."""
+        """Run rounds until everything known is scanned, since each scans few records here."""
         for _ in range(4 + len(self.oracle.records) // 4):
             deleter = self.deleters[which]
             handled = self.one_round(which)
@@ -407,11 +407,11 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @rule(which=st.integers(0, 1))
     def lease_for_later(self, which: int) -> None:
-        """Sight is looked at before the lease; a stop counts for who leases after it."""
+        """Check catch-up before the lease; a stop counts for later leases."""
         self.leases(which)
 
     def leases(self, which: int) -> bool:
-        """Whether the deleter has leased anything, to send it later."""
+        """Return whether the deleter has leased commands, to send them later."""
         if self.state != "running" or self.lagging_partitions():
             return False
         try:
@@ -437,7 +437,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             deleter._send(leased)
 
     def calms(self) -> None:
-        """Nothing is in the way any more, and something is due."""
+        """Remove everything that blocks commands, and make a record due."""
         while self.parked:
             self.settles(False)
         self.gap = False
@@ -465,7 +465,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         subject=st.sampled_from([VISITOR, CUSTOMER]),
     )
     def overtaken(self, which: int, after: timedelta, overtaken_by: str, subject: str) -> None:
-        """Between the lease and the send something arrives that forbids what was leased."""
+        """Record an event that forbids what was leased, between the lease and the send."""
         self.calms()
         self.passes(after)
         self.deleters[which] = self.started()
@@ -493,7 +493,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         state=st.sampled_from(["running", "drained"]),
     )
     def corrected(self, which: int, done: str, state: pause.State) -> None:
-        """The wrong policy was active, and what it asked for lies in the outbox, or is out."""
+        """Correct a wrong policy whose commands are in the outbox, or sent."""
         self.activates(ONE.version)
         self.calms()
         self.deleters[which] = self.started()
@@ -507,7 +507,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @rule(which=st.integers(0, 1), after=st.sampled_from([DAY, YEAR]))
     def goes_blind(self, which: int, after: timedelta) -> None:
-        """What was leased, and never answered, waits while something lies unread."""
+        """Leased and unacknowledged commands wait while an event is unread."""
         self.calms()
         self.leases(which)
         self.gap = True
@@ -541,7 +541,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @rule(data=st.data())
     def tell_again(self, data: st.DataObject) -> None:
-        """An operator has it told again at once."""
+        """Have an operator repeat it at once."""
         found = [row.command_id for row in select_rows(self.ledger, tables.command)]
         if not found:
             return
@@ -555,7 +555,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
     # What always holds.
 
     def nothing_is_out_that_is_not_asked_for(self) -> None:
-        """Of a policy that was corrected nothing is left: it is cancelled, or being taken back."""
+        """Commands of a corrected policy are all cancelled or being recalled."""
         made = {one["id"]: one for one, _ in self.oracle.records}
         command, event_ = tables.command.c, tables.event.c
         query = (
@@ -571,7 +571,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             assert self.oracle.is_due(made[row.id], row.system, self.clock), (row.system, row.id)
 
     def nothing_is_out_under_a_hold(self) -> None:
-        """Whatever stops the deleter: what a recorded hold forbids is being taken back."""
+        """What a recorded hold forbids is being recalled, whatever stops the deleter."""
         for row in select_rows(self.ledger, tables.command, action="erase"):
             if row.state in ("sending", "sent"):
                 assert not self.oracle.is_held(row.subject, self.clock)
@@ -600,7 +600,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         }
 
     def teardown(self) -> None:
-        """In the end all is read, resumed and answered, and everything that is due is done."""
+        """In the end all is read, resumed and acknowledged, and everything due is done."""
         while self.parked:
             self.settle(True)
         if self.unread:
@@ -638,7 +638,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         assert states <= {"acknowledged", "erased", "cancelled", "recalled", "closed", "reopened"}
 
     def erased(self) -> set[tuple[str, str]]:
-        """What was carried out, or given up by an operator who answers for it: event and system."""
+        """Return event and system of what was carried out, or closed by an operator."""
         member, command = tables.member.c, tables.command.c
         query = (
             select(tables.event.c.id, member.system, member.command_id)
@@ -652,7 +652,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
 
 def is_sound(one: Event) -> bool:
-    """Whether no id of it is hostile."""
+    """Return whether none of its ids is hostile."""
     said = [text for text in one["data"].values() if isinstance(text, str)]
     return all(len(text.encode()) <= limits.MAX_IDENTIFIER and "\0" not in text for text in said)
 
@@ -660,7 +660,7 @@ def is_sound(one: Event) -> bool:
 def test_what_leaves_is_asked_for_whatever_happens(
     shared_ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Judged by hand at every send, after some rounds and in the end."""
+    """Rules written by hand judge every send, the rounds and the end."""
     monkeypatch.setattr(claim, "MAX_RECORDS_PER_COMMAND", 2)
     monkeypatch.setattr(deleter, "database_now", lambda connection: EmissionMachine.clock)
     few = 20 if shared_ledger.is_sqlite else 6

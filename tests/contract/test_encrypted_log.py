@@ -67,7 +67,7 @@ def commanded_lines(events: list[Event]) -> list[dict[str, Any]]:
 def test_the_log_is_commanded_as_its_terms_are_and_nothing_else_changes(
     events: list[Event],
 ) -> None:
-    """By an oracle that knows nothing of keys."""
+    """The oracle that judges this knows nothing of keys."""
     assert commanded_lines(events) == expected_lines(events)
 
 
@@ -107,7 +107,7 @@ def orphaned_keys(
 def test_keys_of_events_that_were_never_recorded_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
-    """Once their event has had its time to arrive."""
+    """They are reported once their event has had its time to arrive."""
     assert orphaned_keys(vault, ledger, encrypting) == {
         "bus": "unrecorded",
         "bus-books": "unrecorded",
@@ -120,7 +120,7 @@ def test_keys_of_events_that_were_never_recorded_are_found(
 def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
     tmp_path: Path, ledger: Database, encrypting: Policy
 ) -> None:
-    """Their events are recorded under the new identity: whoever shredded them would lose living data."""
+    """Their events have new identities; shredding the keys would lose data that must be kept."""
     made = datetime(2020, 3, 15, tzinfo=UTC)
     with a_vault(tmp_path) as vault:
         vault.keys.get_or_create([(old_event_id("/crm", one), "bus") for one in ("o1", "o2")], made)
@@ -140,7 +140,7 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
 def test_keys_that_the_policy_has_forgotten_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
-    """No command would ever come for them."""
+    """No command would ever destroy them."""
     record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
     kind = encrypting.events["orders.order-placed"]
     first, *rest = kind.holdings
@@ -152,7 +152,7 @@ def test_keys_that_the_policy_has_forgotten_are_found(
 def test_keys_that_came_back_with_a_backup_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
-    """Their erasure is proven, and yet they live."""
+    """Their erasure is proven, and yet they exist."""
     record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
     now = "2022-03-16T13:00:00Z"
     claim_all(ledger, now)
@@ -175,7 +175,7 @@ def test_keys_that_came_back_with_a_backup_are_found(
 
 
 def test_keys_are_walked_through_in_parts(vault: Vault) -> None:
-    """From one to the next, each once."""
+    """Each part continues after the last, so that each key is checked once."""
     seen: list[ActiveKey] = []
     while part := vault.keys.active_keys(seen[-1] if seen else None, datetime.now(UTC), 1):
         seen += part

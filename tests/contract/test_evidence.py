@@ -110,7 +110,7 @@ class TestEntries:
     """Each change in the outbox has one entry."""
 
     def test_an_erasure_from_decision_to_proof(self, ledger: Database) -> None:
-        """Decided, sent, answered, and the same for its check, whose answer proves it."""
+        """It is decided, sent and acknowledged, and so is its verification, which proves it."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         assert logged_states(ledger) == [
@@ -137,7 +137,7 @@ class TestEntries:
         assert decision["policy_version"] == POLICY.version
 
     def test_what_a_system_wrote_names_nobody(self, ledger: Database) -> None:
-        """Counts under a name that is no table's are added up; nothing of a subject is in the log."""
+        """Counts under unknown names are added up, and nothing of a subject is in the log."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         [done] = [one for one in entries(ledger) if one.get("counts", {}).get("rows") == 1]
@@ -147,7 +147,7 @@ class TestEntries:
         assert "Jan" not in everything
 
     def test_an_operator_and_the_reason_are_keyed(self, ledger: Database) -> None:
-        """The action is in clear, and what it was done to where that is no person's."""
+        """The action is in clear, and so is its object where that is not a person."""
         at = instant(FAR)
         for action, target in (("pause", "system:crm"), ("dead-letters discard", "a7")):
             with ledger.transaction() as connection:
@@ -163,7 +163,7 @@ class TestEntries:
         assert "K1" not in json.dumps([first, second])
 
     def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Database) -> None:
-        """Only what is known to name nobody stands in the log in clear."""
+        """Only fields known to name no person are in the log in clear."""
         entry = audit_outbox.AuditEntry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
         with ledger.transaction() as connection:
             audit_outbox.enqueue(connection, [entry])
@@ -173,7 +173,7 @@ class TestEntries:
         assert one["names"] == REFERENCES.pseudonym("text", '["Jan"]').hex()
 
     def test_a_request_that_was_answered(self, ledger: Database) -> None:
-        """Who asked and under which name is keyed; what it came to is in clear, once."""
+        """The person and the request's id are keyed, and the result is in clear, once."""
         said = {"subject": "visitor:1", "request_id": "Q1"}
         asked = [
             event_of("r1", "privacy.request-received", JOINED, right="erasure", **said),
@@ -203,7 +203,7 @@ class TestEntries:
         assert (one["policy"], one["version"]) == (POLICY.policy, POLICY.version)
 
     def test_a_customer_who_comes_back(self, ledger: Database) -> None:
-        """What was out is recalled by another command; what was not is cancelled."""
+        """A sent command is recalled by another command, and an unsent one is cancelled."""
         record_events(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], JOINED)
         found = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR, limit=1)
@@ -215,7 +215,7 @@ class TestEntries:
         assert kinds["state", "cancelled"] == len(found) - 1
 
     def test_given_up_and_repeated_after_a_restore(self, ledger: Database) -> None:
-        """Both are changes of the journal."""
+        """Both are changes in the outbox."""
         proven = prove_erasure(ledger, FakeBus())
         ledger.run_in_transaction(
             lambda connection: recommand_since(connection, "website", instant(JOINED), instant(FAR))
@@ -236,7 +236,7 @@ class TestEntries:
         ]
 
     def test_each_attempt_is_one(self, ledger: Database) -> None:
-        """A repetition is not a change of state, and is on record."""
+        """A repetition is no change of state, but it has an entry."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -245,7 +245,7 @@ class TestEntries:
         assert [one["attempt"] for one in entries(ledger) if one["kind"] == "sent"] == [1, 2]
 
     def test_an_answer_that_is_repeated_is_not(self, ledger: Database) -> None:
-        """It counts once."""
+        """A repeated acknowledgement counts once."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -255,7 +255,7 @@ class TestEntries:
         assert [one["kind"] for one in entries(ledger)].count("answered") == 1
 
     def test_what_was_proven_is_not_proven_again(self, ledger: Database) -> None:
-        """A second answer to the check is on record, and changes nothing of what it checked."""
+        """A second acknowledgement of the verification has an entry, but changes no state."""
         bus = FakeBus()
         prove_erasure(ledger, bus)
         [check] = [one.value["command_id"] for one in bus.sent if one.value["action"] == "verify"]
@@ -282,7 +282,7 @@ class TestSealing:
     """Entries get consecutive numbers and hashes that follow on each other."""
 
     def test_the_chain(self, ledger: Database) -> None:
-        """The first entry names the key of the references; each hash is over the one before."""
+        """The first entry names the key of the references, and each hash covers the one before."""
         prove_erasure(ledger, FakeBus())
         assert seal(ledger).entries == 8
         before = GENESIS
@@ -294,14 +294,14 @@ class TestSealing:
         assert select_rows(ledger, tables.evidence_pending) == []
 
     def test_in_parts_it_is_the_same_chain(self, ledger: Database) -> None:
-        """However little one transaction seals."""
+        """A transaction may append few entries or many."""
         prove_erasure(ledger, FakeBus())
         counts = [seal(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
         assert counts == [4, 3, 1, 0]
         assert verify(ledger).entries == 8
 
     def test_at_rest_nothing_is_written(self, ledger: Database) -> None:
-        """Not even a lock is taken: a deleter looks several times a second."""
+        """Not even a lock is taken, since a deleter checks several times a second."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         said: list[str] = []
@@ -316,7 +316,7 @@ class TestSealing:
         assert not any("FOR UPDATE" in one for one in said)
 
     def test_a_crash_changes_nothing(self, ledger: Database) -> None:
-        """What was not sealed waits."""
+        """Entries that were not appended wait."""
         prove_erasure(ledger, FakeBus())
         roll_back(
             ledger,
@@ -325,7 +325,7 @@ class TestSealing:
         assert (len(select_rows(ledger, tables.evidence)), seal(ledger).entries) == (0, 8)
 
     def test_a_head_is_signed_once_it_is_time(self, ledger: Database) -> None:
-        """At once, then after ten seconds if anything came, and every hour if nothing did."""
+        """It is signed at once, after ten seconds with new entries, and every hour without."""
         prove_erasure(ledger, FakeBus())
 
         def look(at: Any) -> bool:
@@ -341,7 +341,7 @@ class TestSealing:
         assert not look(later(FAR, minutes=61, seconds=9))
 
     def test_an_empty_log_has_no_head(self, ledger: Database) -> None:
-        """Nothing was sealed yet, and there is nothing to export."""
+        """There is nothing to export."""
         with pytest.raises(NoSignedHead):
             list(export_lines(ledger))
 
@@ -434,7 +434,7 @@ class TestTampering:
             assert ChainSelfCheck().check_next(connection).broken
 
     def test_a_tail_cut_with_its_heads_is_found_by_who_saw_it(self, ledger: Database) -> None:
-        """A deleter that runs remembers where the chain was."""
+        """A running deleter remembers where the chain ended."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         recheck = ChainSelfCheck()
@@ -449,7 +449,7 @@ class TestTampering:
             )
 
     def test_a_log_that_was_not_tampered_with_holds(self, ledger: Database) -> None:
-        """Look after look, in pieces, while it grows."""
+        """Every check passes, in pieces, while the log grows."""
         recheck = ChainSelfCheck(chunk_size=3)
         prove_erasure(ledger, FakeBus())
         for number in range(8):
@@ -459,7 +459,7 @@ class TestTampering:
                 assert recheck.check_next(connection).broken is None
 
     def test_what_is_far_from_the_end_is_found_in_time(self, ledger: Database) -> None:
-        """Each look takes the next piece, and stays with the one that does not hold."""
+        """Each check takes the next piece, and stays with a wrong one."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         recheck = ChainSelfCheck(chunk_size=2)
@@ -472,7 +472,7 @@ class TestTampering:
 
 
 def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
-    """While others write: consecutive numbers, each entry once, whatever commits when."""
+    """Numbers are consecutive and each entry is in it once, in whatever order writers commit."""
     ledger = postgres_ledger
     at = instant(FAR)
 
@@ -512,7 +512,7 @@ def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
 
 
 def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> None:
-    """Although its place in the queue was taken first."""
+    """This holds although its place in the queue was taken first."""
     ledger = postgres_ledger
     rows_of = [
         {"at": instant(FAR), "kind": "operator", "command_id": None, "body": json.dumps(body)}
@@ -535,7 +535,7 @@ def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> No
 
 
 def test_a_second_sealer_does_not_wait(postgres_ledger: Database) -> None:
-    """While one is at it there is nothing to do for another."""
+    """While one works there is nothing to do for another."""
     seal(postgres_ledger)
     with postgres_ledger.transaction() as connection:
         append_entries(connection, REFERENCES, None, instant(FAR))

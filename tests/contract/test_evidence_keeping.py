@@ -52,7 +52,7 @@ def build_sealer(
 
 
 def test_a_signed_head_is_published_once(ledger: Database) -> None:
-    """After it is committed; the next turn has nothing to do."""
+    """It is published after its commit, and the next round has nothing to do."""
     outlet = FakeHeadPublisher()
     kept = build_sealer(ledger, outlet)
     ledger.run_in_transaction(
@@ -69,7 +69,7 @@ def test_a_signed_head_is_published_once(ledger: Database) -> None:
 
 
 def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
-    """What is sealed is sealed; the deleter is told, and does not try again at each of its rounds."""
+    """Entries are appended all the same; the failure is reported, and not retried every round."""
     outlet, told = FakeHeadPublisher(), list[str]()
     outlet.away = True
     kept = build_sealer(ledger, outlet, told.append)
@@ -106,7 +106,7 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
 
 
 def test_heads_are_on_their_topic_in_avro() -> None:
-    """Whoever reads them needs nothing else to verify one."""
+    """A reader of the topic needs nothing else to verify a head."""
     codec = Codec(load(), None)
     sent: list[OutgoingMessage] = []
 

@@ -37,7 +37,7 @@ def test_what_has_ended_is_judged_at_the_instant_given(
 @CALM
 @given(event_sets(), st.randoms(use_true_random=False))
 def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random: Any) -> None:
-    """Also where a duplicate comes before its original."""
+    """A duplicate may even come before its original."""
     shuffled = list(events)
     random.shuffle(shuffled)
     assert explain_events(shuffled) == explain_events(events)

@@ -82,14 +82,14 @@ def sent_commands(life: LedgerLife, action: str = "erase") -> list[tuple[str, st
 
 
 def test_nothing_is_forgotten_before_the_term_of_the_proof_is_over(life: LedgerLife) -> None:
-    """A month after the proof, to the second."""
+    """The term ends a month after the proof, to the second."""
     end_customer(life)
     assert life.purge("2012-07-01T11:59:59Z") == {}
     assert life.purge("2012-07-01T12:00:00Z")["events"] == 2
 
 
 def test_the_names_of_the_forgotten_are_nowhere_in_the_ledger(life: LedgerLife) -> None:
-    """Only counts of what went, and keyed hashes; what waits for the evidence's seal is left aside."""
+    """Only counts and keyed hashes are left; entries that wait for the evidence are left aside."""
     end_customer(life)
     assert "K-77" in life.dump()
     counts = life.purge(LATER)
@@ -100,7 +100,7 @@ def test_the_names_of_the_forgotten_are_nowhere_in_the_ledger(life: LedgerLife) 
 
 
 def test_an_event_that_is_delivered_again_is_a_duplicate(life: LedgerLife) -> None:
-    """Were it new, the customer's clock would be one that never ends."""
+    """As a new event it would open a clock that never ends."""
     end_customer(life)
     life.purge(LATER)
     recorded = life.record_events(
@@ -122,7 +122,7 @@ def test_an_event_with_a_forgotten_identity_and_other_content_is_no_duplicate(
 
 
 def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: LedgerLife) -> None:
-    """An invoice of before the end is due at once where R1 had it, and kept for seven years by law."""
+    """An invoice from before the end is due at once under R1, and is kept for seven years by law."""
     end_customer(life)
     life.purge(LATER)
     before = len(life.bus.sent)
@@ -136,7 +136,7 @@ def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: LedgerLife) -
 
 
 def test_a_customer_who_comes_back_is_a_customer_again(life: LedgerLife) -> None:
-    """The start moves the clock that was forgotten, and nothing of what comes after it is due."""
+    """The start changes the purged clock, and no later event is due."""
     end_customer(life)
     life.purge(LATER)
     life.record_events(
@@ -154,7 +154,7 @@ def test_a_customer_who_comes_back_is_a_customer_again(life: LedgerLife) -> None
 
 
 def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: LedgerLife) -> None:
-    """A term that became longer wakes what hangs on it a second time: ten years after, less a day."""
+    """A longer term gives the clock a second check time, ten years after its end less a day."""
     end_customer(life)
     life.purge(LATER)
     rules = {**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P10Y")}
@@ -167,7 +167,7 @@ def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: LedgerLife) 
 
 
 def test_nothing_unproven_is_forgotten(life: LedgerLife) -> None:
-    """Everybody has answered, and one system has not been read again."""
+    """All systems have acknowledged, but one is not verified yet."""
     life.record_events([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
     claim_all(life.ledger, GONE)
     send_due(life.ledger, life.bus, GONE)
@@ -178,7 +178,7 @@ def test_nothing_unproven_is_forgotten(life: LedgerLife) -> None:
 
 
 def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
-    """Placed after everything was erased: until its release, and from then on no longer."""
+    """The hold is placed after everything was erased, and counts until its release."""
     end_customer(life)
     hold = {"subject": "customer:K-77", "hold_id": "h1"}
     life.record_events(
@@ -206,7 +206,7 @@ def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
 def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
     life: LedgerLife, seen: VisibleParts, kept: bool
 ) -> None:
-    """Until it is settled: replayed, it would be about somebody of whom nothing is known any more."""
+    """If it were replayed later, the ledger would know nothing of its person."""
     end_customer(life)
     at = instant(LATER)
     letter = DeadLetter(
@@ -237,7 +237,7 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
 
 
 def test_an_objection_outlives_whom_it_was_about(life: LedgerLife) -> None:
-    """Acquisition is refused for good: a lead bought years later is erased at once (GDPR 21(3))."""
+    """Acquisition is refused permanently: a lead bought years later is erased at once (GDPR 21(3))."""
     life.record_events([lead("l1", JOINED)], JOINED)
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
     life.record_events(
@@ -263,7 +263,7 @@ def test_an_objection_outlives_whom_it_was_about(life: LedgerLife) -> None:
 
 
 def test_without_its_key_nothing_more_is_recorded(life: LedgerLife) -> None:
-    """Nobody could tell whom a hold or an end was about."""
+    """The subject of a hold or of an end could not be determined."""
     end_customer(life)
     life.purge(LATER)
     life.tombstone_cipher = TombstoneCipher(bytes(31) + b"1")
@@ -282,7 +282,7 @@ def test_the_key_is_pinned_long_before_anything_is_forgotten(life: LedgerLife) -
 
 
 def test_a_backup_from_before_what_is_forgotten_is_refused(life: LedgerLife) -> None:
-    """What its system would have to erase again is known to nobody any more."""
+    """The ledger no longer knows what its system would have to erase again."""
     end_customer(life)
     life.purge(LATER)
     with life.ledger.transaction() as connection:
@@ -293,7 +293,7 @@ def test_a_backup_from_before_what_is_forgotten_is_refused(life: LedgerLife) -> 
 
 
 def test_what_was_forgotten_is_on_record_without_a_name(life: LedgerLife) -> None:
-    """How many of each kind, chained with all the rest."""
+    """The entry has the count of each kind, and is chained with all others."""
     end_customer(life)
     life.purge(LATER)
     life.seal_evidence(LATER)

@@ -33,7 +33,7 @@ def purge_objector(life: LedgerLife) -> None:
 
 
 def test_who_was_remembered_is_forgotten_again(life: LedgerLife) -> None:
-    """The dossiers of what was said are gone already, and keep nobody's name."""
+    """The dossiers of privacy events are purged already, and must not keep the person's name."""
     purge_objector(life)
     life.record_events([lead("l2", "2023-02-01T12:00:00Z")], "2023-02-01T12:00:00Z")
     for year in range(2023, 2040):
@@ -45,7 +45,7 @@ def test_who_was_remembered_is_forgotten_again(life: LedgerLife) -> None:
 
 
 def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: LedgerLife) -> None:
-    """It is parked, whoever it is about, as the event of a record is."""
+    """It is parked, whoever its subject is, as a conflict of a record's event is."""
     purge_objector(life)
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
     at = "2023-02-01T12:00:00Z"
@@ -54,7 +54,7 @@ def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: 
 
 
 def test_an_identity_used_again_does_not_stop_who_records(life: LedgerLife) -> None:
-    """The first one's name can still be recorded under."""
+    """Events of the first person's subject can still be recorded."""
     purge_objector(life)
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
     at = "2023-02-01T12:00:00Z"

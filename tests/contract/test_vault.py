@@ -259,7 +259,7 @@ def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
 
 
 def test_a_key_of_before_is_found_under_the_identity_that_it_has(vault: Vault) -> None:
-    """An event published before identities counted per topic has its tokens again, and is shredded."""
+    """An event published before identities counted per topic keeps its old key, and is shredded."""
     old = old_event_id("/orders", "order-O1")
     kept = vault.keys.get_or_create([(old, "bus"), (old, "bus-books")], NOW)
     vault.encrypted(order("O1"))
