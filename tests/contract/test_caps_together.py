@@ -74,7 +74,7 @@ def record_due(ledger: Database, count: int) -> None:
 def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
     postgres_ledger: Database,
 ) -> None:
-    """The second does a whole round between the first one's lease and its delivery."""
+    """The second deleter does a whole round between the first one's lease and its delivery."""
     record_due(postgres_ledger, 6)
     second = InterruptingBus()
     other = build_deleter(postgres_ledger, second, cap=3)
@@ -84,7 +84,7 @@ def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
 
 
 def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Database) -> None:
-    """Four at once, five commands an hour, forty due: five leave, and all stop."""
+    """Of forty due commands, four deleters with five an hour send five, and all stop."""
     record_due(postgres_ledger, 40)
     start, all_of_them = Barrier(4), [InterruptingBus() for _ in range(4)]
 
@@ -103,7 +103,7 @@ def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Database) ->
 
 
 def test_what_a_crash_left_leased_is_sent_when_its_lease_is_over(postgres_ledger: Database) -> None:
-    """It takes no room for ever: else three crashed leases would stop a cap of three for good."""
+    """Otherwise three crashed leases would permanently block a cap of three."""
     record_due(postgres_ledger, 3)
     crashing = InterruptingBus(before=kill)
     with pytest.raises(Killed):

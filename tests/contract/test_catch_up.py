@@ -91,7 +91,7 @@ def blind_spots(
 
 
 def test_an_empty_bus_hides_nothing(ledger: Database) -> None:
-    """Nothing was published, nothing was read."""
+    """Nothing was published, and nothing was read."""
     assert blind_spots(ledger, FakeBus(events=0)) == []
 
 
@@ -105,35 +105,35 @@ def test_what_the_tagger_has_not_read_is_a_blind_spot(
 
 
 def test_what_the_recorder_has_not_read_is_one_too(ledger: Database) -> None:
-    """It is tagged, and not yet in the ledger."""
+    """It is tagged, but not in the ledger yet."""
     set_offset(ledger, "tagger", EVENTS, 12)
     set_offset(ledger, "recorder", TAGGED, 6)
     assert blind_spots(ledger, FakeBus(events=12, tagged=7)) == ["recorder: tagged.v1[0]"]
 
 
 def test_a_log_that_was_cut_short_is_not_read(ledger: Database) -> None:
-    """What stands below the old position now may be something else."""
+    """Below the old position there may now be other messages."""
     set_offset(ledger, "tagger", EVENTS, 12)
     assert blind_spots(ledger, FakeBus(events=10)) == ["tagger: events.v1[0]"]
 
 
 @pytest.mark.parametrize("events", [0, 5, 12])
 def test_a_topic_made_anew_is_not_read(ledger: Database, events: int) -> None:
-    """The position of the topic that was deleted says nothing of the new one, nor of what it lost."""
+    """The deleted topic's position is not valid for the new topic, nor for what was lost."""
     set_offset(ledger, "tagger", EVENTS, 12)
     odd = ["tagger: events.v1[0]: it is not the log that was read before"]
     assert blind_spots(ledger, FakeBus(events=events, events_id="anew")) == odd
 
 
 def test_another_cluster_is_not_read(ledger: Database) -> None:
-    """Whoever looks at the wrong cluster, which is empty, must not take the right one for read."""
+    """An empty cluster, configured by mistake, must not count as fully read."""
     set_offset(ledger, "tagger", EVENTS, 12, cluster="another")
     odd = ["tagger: events.v1[0]: it is not the log that was read before"]
     assert blind_spots(ledger, FakeBus(events=0)) == odd
 
 
 def test_a_broker_in_memory_leaves_nothing_behind(ledger: Database) -> None:
-    """Each start of the embedded broker is a cluster of its own, and the earlier ones are gone."""
+    """Each start of the embedded broker is a new cluster, and the earlier ones are gone."""
     set_offset(ledger, "tagger", EVENTS, 12, cluster="embedded-1")
     assert blind_spots(ledger, FakeBus(events=0)) == []
 
@@ -146,26 +146,26 @@ def test_a_broker_in_memory_leaves_nothing_behind(ledger: Database) -> None:
     ],
 )
 def test_a_topic_that_is_not_shown_is_not_empty(ledger: Database, topic: str, odd: str) -> None:
-    """The policy names it, so there are events of it to be had."""
+    """The policy names it, so it may have events."""
     assert blind_spots(ledger, FakeBus(events=0, unseen=[topic])) == [odd]
 
 
 def test_a_partition_without_a_leader_is_not_empty(ledger: Database) -> None:
-    """Nobody can tell how far it goes, nor read it; what was read of it is no answer."""
+    """Its end is unknown and it cannot be read, so an earlier position proves nothing."""
     set_offset(ledger, "tagger", EVENTS, 7, partition=1)
     odd = ["tagger: events.v1[1]: no leader tells how far it goes"]
     assert blind_spots(ledger, FakeBus(events=0, more={1: None})) == odd
 
 
 def test_a_partition_that_was_read_and_is_not_shown_is_a_blind_spot(ledger: Database) -> None:
-    """A topic loses none: the broker that was asked does not know of it, or not yet."""
+    """A topic never loses partitions: the broker does not know this one, or not yet."""
     set_offset(ledger, "tagger", EVENTS, 7, partition=1)
     odd = ["tagger: events.v1[1]: the brokers do not show it"]
     assert blind_spots(ledger, FakeBus(events=0)) == odd
 
 
 def test_a_partition_that_was_ever_shown_has_to_be_shown(ledger: Database) -> None:
-    """Two brokers, and one of them does not know yet of the partitions that were added."""
+    """One of two brokers may not know yet of the partitions that were added."""
     looking = catch_up_check(
         ledger, ChangingBus(FakeBus(events=0, more={1: 0}), FakeBus(events=0), FakeBus(events=0))
     )
@@ -174,7 +174,7 @@ def test_a_partition_that_was_ever_shown_has_to_be_shown(ledger: Database) -> No
 
 
 def test_a_partition_that_is_added_is_seen_at_once(ledger: Database) -> None:
-    """Nobody has read it yet, and a hold may be the first thing on it."""
+    """No role has read it yet, and its first message may be a hold."""
     set_offset(ledger, "tagger", EVENTS, 12)
     bus = FakeBus(events=12, more={1: 0})
     assert blind_spots(ledger, bus) == []
@@ -182,7 +182,7 @@ def test_a_partition_that_is_added_is_seen_at_once(ledger: Database) -> None:
 
 
 def test_a_leader_that_is_found_meanwhile_ends_the_waiting(ledger: Database) -> None:
-    """What is odd is looked at again for as long as a round waits."""
+    """A doubtful state is checked again for as long as a round waits."""
     set_offset(ledger, "tagger", EVENTS, 7, partition=1)
     leaderless, unseen = FakeBus(events=0, more={1: None}), FakeBus(events=0, unseen=[EVENTS])
     assert (
@@ -203,7 +203,7 @@ def test_a_leader_that_is_found_meanwhile_ends_the_waiting(ledger: Database) -> 
     ids=["an end of before it", "the end of it", "no topic"],
 )
 def test_what_was_just_sent_has_to_be_read(ledger: Database, bus: FakeBus, odd: str) -> None:
-    """The brokers said where it stands; whatever else they show, it goes at least so far."""
+    """The brokers acknowledged its offset, so the log reaches at least that far."""
     set_offset(ledger, "tagger", EVENTS, 11)
     assert blind_spots(ledger, bus, {(EVENTS, 0): 12}) == [odd]
 
@@ -211,13 +211,13 @@ def test_what_was_just_sent_has_to_be_read(ledger: Database, bus: FakeBus, odd: 
 def test_what_was_just_sent_to_a_partition_that_is_not_shown_is_a_blind_spot(
     ledger: Database,
 ) -> None:
-    """The producer knew of it, and the broker that was asked does not."""
+    """The producer knew the partition, and the broker that was asked does not."""
     odd = ["tagger: events.v1[1]: the brokers do not show it"]
     assert blind_spots(ledger, FakeBus(events=0), {(EVENTS, 1): 1}) == odd
 
 
 def test_a_gap_that_waits_blinds(ledger: Database) -> None:
-    """What was lost unread may have been a hold; an operator has to say that it was not."""
+    """The lost messages may include a hold; an operator has to decide that they do not."""
     set_offset(ledger, "tagger", EVENTS, 12)
     gap = OffsetGap(role="tagger", log=partition_id(EVENTS), expected=3, low=9, high=12)
     with ledger.transaction() as connection:

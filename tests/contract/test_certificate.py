@@ -103,7 +103,7 @@ def test_what_was_read_again_is_certified(ledger: Database) -> None:
 
 
 def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
-    """Said and not read again is not enough; what is not due is kept."""
+    """An acknowledgement without a verification is not enough, and what is not due is kept."""
     record_events(ledger, [order("e1", JOINED)], JOINED)
     carry_out(ledger, [])
     seal(ledger)
@@ -120,7 +120,7 @@ def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
 
 
 def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Database) -> None:
-    """The payment provider answers for itself (GDPR 17(2), 19)."""
+    """The payment provider is itself responsible (GDPR 17(2), 19)."""
     record_events(ledger, [order("e1", JOINED), order("e2", JOINED, consumer="2")], JOINED)
     found = [
         (row.subject, row.command_id)
@@ -152,7 +152,7 @@ def test_a_system_that_cannot_read_again_attests(ledger: Database) -> None:
 
 @pytest.mark.parametrize("entered", [True, False])
 def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Database, entered: bool) -> None:
-    """Nothing would prove it, be it an entry already."""
+    """Even an entry in the log would prove nothing without a signed head."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     seal(ledger)
     carry_out(ledger, ["website"])
@@ -193,7 +193,7 @@ def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
 
 
 def test_due_and_not_commanded_is_outstanding(ledger: Database) -> None:
-    """Nobody was told yet."""
+    """No system has got a command yet."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     seal(ledger)
     assert [one.why for one in certify(ledger, "visitor:1").outstanding] == ["not_told"]
@@ -222,7 +222,7 @@ class TestRequests:
         return case
 
     def test_what_is_later_is_not_part_of_it(self, ledger: Database) -> None:
-        """One record of feedback was there when it was verified."""
+        """Only one record of feedback existed when the request was verified."""
         case = self.asked(ledger)
         carry_out(ledger, ["website"])
         seal(ledger)
@@ -243,14 +243,14 @@ class TestRequests:
 
 
 def test_nobody_that_is_known(ledger: Database) -> None:
-    """A name that was written wrongly certifies nothing."""
+    """A misspelt name certifies nothing."""
     seal(ledger)
     with pytest.raises(SubjectNotFound):
         certify(ledger, "visitor:2")
 
 
 def test_without_a_head_there_is_none(ledger: Database) -> None:
-    """Nothing would back it."""
+    """Nothing would prove the certificate."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     with pytest.raises(NoSignedHead):
         certify(ledger, "visitor:1")
@@ -258,7 +258,7 @@ def test_without_a_head_there_is_none(ledger: Database) -> None:
 
 @pytest.mark.parametrize("language", ["nl", "en"])
 def test_the_files(ledger: Database, language: Any) -> None:
-    """JSON with everything, a PDF, and no markup from what systems say."""
+    """There are JSON with everything and a PDF, without markup from systems' texts."""
     record_events(ledger, [order("e1", JOINED, consumer="<b>K1</b>")], JOINED)
     carry_out(ledger, list(POLICY.systems))
     seal(ledger)
@@ -274,7 +274,7 @@ def test_the_files(ledger: Database, language: Any) -> None:
 
 
 def test_a_long_list_of_entries_fits_on_paper(ledger: Database) -> None:
-    """Hundreds of commands: the page names some, the JSON all."""
+    """Of hundreds of commands the page names some, and the JSON all."""
     at: datetime = THEN
     record_events(ledger, [feedback(f"e{n}", JOINED) for n in range(3)], JOINED)
     carry_out(ledger, ["website"])

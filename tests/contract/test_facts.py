@@ -64,7 +64,7 @@ def record_in_one_batch(ledger: Database, events: Sequence[Event]) -> object:
 def test_any_delivery_of_a_set_gives_the_same_facts(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
-    """Permuted, repeated, in any batches, each of which may crash before its commit and come again."""
+    """Batches are permuted and repeated, and may crash before their commit and come again."""
     expected = record_in_one_batch(shared_ledger, events)
     again = data.draw(st.lists(st.sampled_from(events), max_size=6), label="again")
     delivered = data.draw(st.permutations([*events, *again]), label="delivered")
@@ -86,7 +86,7 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
 def test_sweeps_between_the_batches_change_no_fact(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
-    """What the deleter does is journal, and never comes back into the facts."""
+    """The deleter's work is in the outbox, and never changes the facts."""
     expected = record_in_one_batch(shared_ledger, events)
     empty_database(shared_ledger)
     for one in data.draw(st.permutations(events)):
@@ -100,7 +100,7 @@ def test_sweeps_between_the_batches_change_no_fact(
 def test_every_clock_stands_where_the_oracle_has_it(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
-    """The effective anchor of each clock, a supplier's contact with its parent's end."""
+    """The anchor of each clock agrees, with a contact's also by its supplier's end."""
     empty_database(shared_ledger)
     for one in data.draw(st.permutations(events)):
         record_events(shared_ledger, [one], NOW)
@@ -127,7 +127,7 @@ def test_every_clock_stands_where_the_oracle_has_it(
 def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
-    """The first stays; the other is named, so that it can be parked."""
+    """The first event stays, and the other is returned, so that it can be parked."""
     expected = record_in_one_batch(shared_ledger, events)
     original = data.draw(st.sampled_from(events))
     changed = {**original, "time": "2025-06-01T12:00:00.5Z"}
@@ -140,7 +140,7 @@ def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
 
 
 def test_a_conflict_inside_one_batch_is_told(ledger: Database) -> None:
-    """The first by its time is recorded, in whatever order they are read: partitions keep none."""
+    """The first by its time is recorded, in whatever order they are read, since partitions keep none."""
     one, other = terminated("e1", "2024-01-01T00:00:00Z"), terminated("e1", "2024-02-01T00:00:00Z")
     for batch in ([one, other, one], [other, one, one]):
         empty_database(ledger)
@@ -152,7 +152,7 @@ def test_a_conflict_inside_one_batch_is_told(ledger: Database) -> None:
 
 
 def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Database) -> None:
-    """By the offset of the original."""
+    """The offset of the original decides."""
     one = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     first = replace(one, offset=7, content_hash=b"first")
     second = replace(one, offset=8, content_hash=b"second")
@@ -163,7 +163,7 @@ def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Database) -> None
 
 
 def test_the_same_id_of_another_source_is_another_event(ledger: Database) -> None:
-    """Identity is source and id."""
+    """An identity is source and id."""
     time = "2024-01-01T00:00:00Z"
     one = event("e1", "customers.customer-signed-up", time, "/crm", customer_id="1")
     other = event("e1", "customers.customer-signed-up", time, "/shop", customer_id="1")
@@ -172,7 +172,7 @@ def test_the_same_id_of_another_source_is_another_event(ledger: Database) -> Non
 
 
 def test_ids_derive_from_what_they_identify(ledger: Database) -> None:
-    """Whoever computes them; the values are written down, since a ledger lives for years."""
+    """The values are written down, since a ledger lives for years."""
     record_events(ledger, [feedback("e1", "2024-01-01T00:00:00Z")], NOW)
     (one,) = select_rows(ledger, tables.record)
     assert str(one.event_id) == "abf95636-b0f6-8835-9822-ca8d78f3dab9"
@@ -180,7 +180,7 @@ def test_ids_derive_from_what_they_identify(ledger: Database) -> None:
 
 
 def test_the_last_writer_decides_by_time_source_and_id(ledger: Database) -> None:
-    """At one instant the greater source, then the greater id."""
+    """At one instant the greater source decides, then the greater id."""
     time = "2024-01-01T00:00:00Z"
     shop = event("e1", "customers.customer-reinstated", time, "/shop", customer_id="1")
     for one in (shop, terminated("e2", time), terminated("e9", "2023-12-31T23:59:59Z")):
@@ -191,7 +191,7 @@ def test_the_last_writer_decides_by_time_source_and_id(ledger: Database) -> None
 
 
 def test_the_clock_opens_with_its_earliest_record(ledger: Database) -> None:
-    """Not with the first that arrived, and not with a move."""
+    """Neither the first record to arrive nor a clock change opens it."""
     for one in (
         signed_up("e1", "2024-05-01T00:00:00Z"),
         signed_up("e2", "2024-03-01T00:00:00Z"),
@@ -207,7 +207,7 @@ def test_the_clock_opens_with_its_earliest_record(ledger: Database) -> None:
 def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
     ledger: Database, parent_first: bool
 ) -> None:
-    """Whichever comes first: the supplier's end, or the contact's own."""
+    """The earlier end counts: the supplier's, or the contact's own."""
     events = [
         engaged("e1", "2024-01-01T00:00:00Z", "1"),
         contact_changed("e2", "2024-03-01T00:00:00Z", "1", "2"),
@@ -224,7 +224,7 @@ def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
 
 
 def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Database) -> None:
-    """Those that have not ended themselves."""
+    """Contacts that have ended themselves stay ended."""
     record_events(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
     record_events(ledger, [supplier_ended("e2", "2024-05-01T00:00:00Z")], NOW)
     record_events(ledger, [engaged("e3", "2024-06-01T00:00:00Z", "2")], NOW)
@@ -234,7 +234,7 @@ def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Datab
 
 
 def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Database) -> None:
-    """What one event both ends and begins has begun: the safe reading, since P0D erases at once."""
+    """A clock that one event ends and starts is open, the safe reading, since P0D erases at once."""
     record_events(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
     record_events(ledger, [contact_changed("e2", "2024-03-01T00:00:00Z", "1", "1")], NOW)
     found = {
@@ -245,7 +245,7 @@ def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Database) -> 
 
 
 def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
-    """The customer's hangs on both clocks, since research waits for the consumers too."""
+    """The customer's depends on both clocks, since research waits for the consumers too."""
     record_events(ledger, [ticket("e1", "2024-01-01T00:00:00Z", ["8", "9"])], NOW)
     record_events(ledger, [ticket_resolved("e2", "2024-02-01T00:00:00Z")], NOW)
     records = {row.record_id: row.subject for row in select_rows(ledger, tables.record)}
@@ -262,7 +262,7 @@ def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
 
 
 def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Database) -> None:
-    """Ruling 10 of the catalogue, 15 of the design: nothing reinstates by itself."""
+    """No late record reinstates a customer (ruling 10 of the catalogue, 15 of the design)."""
     found = record_events(
         ledger,
         [
@@ -282,7 +282,7 @@ def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Databas
 def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
     ledger: Database,
 ) -> None:
-    """In one batch with its end, after it, and after the walk: it was due before it arrived."""
+    """It arrives in one batch with the end, after it, and after the scan, and was due before."""
     ended, now = terminated("e1", "2020-01-01T00:00:00Z"), "2024-03-01T00:00:00Z"
     together = record_events(ledger, [ended, signed_up("e2", "2019-01-01T00:00:00Z")], now)
     after = record_events(ledger, [signed_up("e3", "2019-01-01T00:00:00Z")], now)
@@ -292,7 +292,7 @@ def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
 
 
 def test_bodies_never_reach_the_ledger(ledger: Database) -> None:
-    """Deciding fields and business keys only."""
+    """The ledger has decision fields and business keys only."""
     one = event(
         "e1",
         "customers.customer-signed-up",
@@ -321,7 +321,7 @@ NASTY = [
 
 @pytest.mark.parametrize("name", NASTY)
 def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Database, name: str) -> None:
-    """Either it is refused as untaggable before it is recorded, or everything works with it."""
+    """An id is refused as untaggable before it is recorded, or works everywhere."""
     good = feedback("good", "2020-01-01T00:00:00Z")
     bad = event(
         "bad", "website.feedback-given", "2020-01-01T00:00:00Z", feedback_id="1", visitor_id=name
@@ -338,7 +338,7 @@ def test_an_odd_id_never_stops_the_recorder_nor_the_deleter(ledger: Database, na
 
 @pytest.mark.parametrize("name", NASTY)
 def test_an_odd_event_id_never_stops_the_recorder(ledger: Database, name: str) -> None:
-    """The same for the identity itself."""
+    """The same holds for the identity itself."""
     arrivals = [arrival(feedback("good", "2020-01-01T00:00:00Z"), POLICY)]
     try:
         arrivals.append(arrival(feedback(name, "2020-01-01T00:00:00Z"), POLICY))
@@ -366,13 +366,13 @@ def test_an_import_of_history_gives_the_same_facts(ledger: Database) -> None:
 
 
 def test_a_batch_of_nothing_is_nothing(ledger: Database) -> None:
-    """An empty poll."""
+    """A poll may return no message."""
     found = record_events(ledger, [], NOW)
     assert (found.new, found.duplicates, found.conflicts) == (0, 0, ())
 
 
 def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Database) -> None:
-    """Identity is not where it stood; the first place is kept."""
+    """Its place is no part of its identity, and the first place is kept."""
     first = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     second = replace(first, partition=7, offset=99)
     for one in (first, second):

@@ -89,7 +89,7 @@ def test_every_table_has_a_role_that_reads_or_writes_it() -> None:
 
 
 def test_every_column_that_is_named_is_one() -> None:
-    """A misspelt one would be refused by `ledger migrate` only."""
+    """Only `ledger migrate` would refuse a misspelt column."""
     there = table_columns()
     for role in GRANTS:
         for one in needed_privileges(role):
@@ -98,7 +98,7 @@ def test_every_column_that_is_named_is_one() -> None:
 
 @pytest.mark.parametrize("role", GRANTS)
 def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: Role) -> None:
-    """Every pair of table and right, as PostgreSQL itself judges it."""
+    """Every pair of table and right is checked as PostgreSQL itself judges it."""
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
         grant = GRANTS[role].get(table)
         said = {
@@ -125,7 +125,7 @@ def statement_of(table: str, kind: str) -> str:
 
 @pytest.mark.parametrize("role", GRANTS)
 def test_what_is_not_granted_is_refused(granted: Database, role: Role) -> None:
-    """Really tried: every right on a table that the role does not have any of."""
+    """Every right on a table of which the role has none is really tried."""
     tried = 0
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
         if not is_granted(granted, role, table, kind):
@@ -166,7 +166,7 @@ def test_what_is_not_granted_is_refused(granted: Database, role: Role) -> None:
 def test_what_a_role_must_never_do_is_refused(
     granted: Database, role: Role, statement: str
 ) -> None:
-    """Written down by hand, whatever the table of grants says."""
+    """This list is written by hand, independent of the table of grants."""
     assert refusal(granted, role, statement) == REFUSED
 
 
@@ -191,7 +191,7 @@ def test_a_login_that_is_only_a_member_has_what_its_role_needs(
 
 
 def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Database) -> None:
-    """Even a superuser's process; also after a transaction that was rolled back."""
+    """This holds even for a superuser, and after a transaction that was rolled back."""
     with closing(open_database(url_of(granted), "tagger")) as ledger:
         migrate.check_schema_version(ledger, "tagger")
         for _ in range(2):
@@ -203,7 +203,7 @@ def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Database) -
 
 
 def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], str]) -> None:
-    """The groups are there, by another ledger of the cluster; this one was not migrated since."""
+    """Another ledger of the cluster made the groups, and this one was not migrated since."""
     url = postgres()
     with closing(open_database(url)) as ledger:
         with ledger.transaction() as connection:
@@ -220,7 +220,7 @@ def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], st
 
 
 def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str]) -> None:
-    """One at an earlier revision, whose later tables did not exist."""
+    """It is at an earlier revision, in which later tables did not exist."""
     with closing(open_database(postgres())) as ledger:
         with ledger.transaction() as connection:
             configuration = migrate._alembic_config()
@@ -235,7 +235,7 @@ def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str
 
 
 def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> None:
-    """So that a version which needs less takes the rest away."""
+    """A version that needs fewer rights revokes the others."""
     with closing(open_database(postgres())) as ledger:
         migrate.migrate(ledger)
         execute(ledger, "GRANT DELETE, UPDATE ON record TO termijn_tagger")
@@ -248,7 +248,7 @@ def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> 
 
 
 def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
-    """By name; migrating again mends it."""
+    """The error names the right, and migrating again fixes it."""
     url = postgres()
     with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)
@@ -268,7 +268,7 @@ def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
 
 
 def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: PostgresServer) -> None:
-    """The missing groups are told; what `ledger grants` prints makes them, and then migrating grants."""
+    """The missing groups are reported; `ledger grants` prints how to make them; then migrating grants."""
     with closing(open_database(postgres_server.fresh_database())) as admin:
         execute(admin, "CREATE ROLE owner LOGIN", "GRANT CREATE ON SCHEMA public TO owner")
         url = as_login(url_of(admin), "owner")
@@ -288,7 +288,7 @@ def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: Postg
 
 
 def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresServer) -> None:
-    """One login for all roles without being a superuser: it is no more than the role at work either."""
+    """One login for all roles without being a superuser has only the rights of the role at work."""
     with closing(open_database(postgres_server.fresh_database())) as admin:
         execute(admin, ADMINISTRATOR, "GRANT CREATE ON SCHEMA public TO maker")
         url = as_login(url_of(admin), "maker")
@@ -301,7 +301,7 @@ def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresS
 
 
 def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -> None:
-    """Two processes a ledger, three ledgers in a cluster where another process makes a group just then."""
+    """Two processes migrate each of three ledgers while another process makes a group."""
     urls = [postgres_server.fresh_database() for _ in range(3)]
     with closing(open_database(postgres_server.fresh_database())) as admin, ExitStack() as stack:
         with admin.transaction() as connection:
@@ -339,7 +339,7 @@ def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -
 def test_the_tagger_waits_until_another_role_has_made_a_policy_the_active_one(
     postgres: Callable[[], str], tmp_path: Path
 ) -> None:
-    """It may write neither that nor evidence; where another policy is active it ends as every role does."""
+    """It may not write the policy or evidence; under another active policy it ends as every role does."""
     url = postgres()
     with closing(open_database(url)) as ledger:
         migrate.migrate(ledger)

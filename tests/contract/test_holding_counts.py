@@ -29,7 +29,7 @@ def advance(ledger: Database, census: HoldingCounter) -> HoldingCounts:
 
 
 def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy) -> None:
-    """An open customer, an order of this year, and one whose consumer's term is over."""
+    """There are an open customer, an order of this year, and one whose consumer's term is over."""
     events = [
         signed_up("S", "2020-01-01T00:00:00Z"),
         order("new", "2026-02-01T00:00:00Z", "2"),
@@ -55,7 +55,7 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy
 
 
 def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Database, policy: Policy) -> None:
-    """Once it has answered; the other system has only been told."""
+    """It counts once it is acknowledged; the other system has only been commanded."""
     record_events(ledger, [order("old", "2022-02-01T00:00:00Z", "3")], NOW)
     claim_all(ledger, NOW)
     send_due(ledger, FakeBus(), NOW)
@@ -68,7 +68,7 @@ def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Database, polic
 
 
 def test_steps_are_bounded_and_add_up(ledger: Database, policy: Policy) -> None:
-    """Fifty orders in steps of eight: an estimate after the first, the truth after the seventh."""
+    """For fifty orders in steps of eight the first count is an estimate, and the seventh exact."""
     record_events(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(50)], NOW)
     census = HoldingCounter(policy=policy, chunk=8)
     first = advance(ledger, census)
@@ -81,7 +81,7 @@ def test_steps_are_bounded_and_add_up(ledger: Database, policy: Policy) -> None:
 
 
 def test_a_whole_round_stands_until_the_next_is_over(ledger: Database, policy: Policy) -> None:
-    """A gauge that fell back to an estimate every so often would be no use."""
+    """A gauge that returned to an estimate every so often would be of no use."""
     record_events(ledger, [order(str(n), "2026-02-01T00:00:00Z", str(n)) for n in range(10)], NOW)
     census = HoldingCounter(policy=policy, chunk=6)
     advance(ledger, census)
@@ -93,7 +93,7 @@ def test_a_whole_round_stands_until_the_next_is_over(ledger: Database, policy: P
 
 
 def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy: Policy) -> None:
-    """One of 1 March, one of 1 February that is two weeks late, one answered, and a hold."""
+    """There are one of 1 March, one of 1 February that is two weeks late, one answered, and a hold."""
 
     def said(id_: str, what: str, time: str, **data: str) -> dict[str, object]:
         return event(id_, f"privacy.{what}", time, **data)
@@ -149,7 +149,7 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
 
 
 def test_a_look_without_history_sees_all_that_is_open(ledger: Database, policy: Policy) -> None:
-    """The ticket of 2025 is open too long; what is due is due, and nothing settled is counted."""
+    """The open ticket of 2025 and what is due are counted, and nothing settled."""
     record_events(
         ledger,
         [ticket("T", "2025-03-01T00:00:00Z", ["9"]), order("O", "2022-02-01T00:00:00Z")],

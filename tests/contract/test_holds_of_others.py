@@ -31,7 +31,7 @@ def sent_actions(bus: FakeBus) -> set[tuple[str, str]]:
 def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
     ledger: Database,
 ) -> None:
-    """The customer's ticket names K1: its pseudonymisation is written, and does not go out."""
+    """The customer's ticket names K1: its pseudonymisation is written, but not sent."""
     record_events(ledger, STORY, LATER)
     claim_all(ledger, LATER)
     record_events(ledger, [HOLD], LATER)
@@ -42,7 +42,7 @@ def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
 
 
 def test_without_a_hold_it_goes_out(ledger: Database) -> None:
-    """So that the test above is about the hold."""
+    """This shows that the test above fails only because of the hold."""
     record_events(ledger, STORY, LATER)
     claim_all(ledger, LATER)
     bus = FakeBus()

@@ -207,7 +207,7 @@ def valid_event(offset: int) -> Message:
 @example(bad=[{**_SOUND, "consumer_ids": ["a\0b"]}])
 @hostile
 def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
-    """From the publisher's bytes into the ledger: good events are recorded, all others parked or so."""
+    """From bytes to ledger, valid events are recorded and all others are parked."""
     ledger = empty_database(shared_ledger)
     nobody, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
@@ -259,7 +259,7 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
 @example(bad=[{"acknowledgement_id": "".join(map(chr, range(0x1F300, 0x1F600)))}])
 @hostile
 def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
-    """Signed by its system as it should be, and still hostile."""
+    """The acknowledgements are correctly signed by their systems, and still hostile."""
     ledger = empty_database(shared_ledger)
     first, second = feedback("e1", "2020-01-01T12:00:00Z"), feedback("e2", "2020-01-01T12:00:00Z")
     second["data"]["visitor_id"] = "2"
@@ -327,7 +327,7 @@ class Registry:
 
 
 def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Database) -> None:
-    """The reason of its dead letter names what does not fit; a letter so large goes into the ledger."""
+    """The dead letter's reason names the cause; a letter so large goes into the ledger."""
     nobody, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
         tagger=EventTagger(

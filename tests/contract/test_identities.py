@@ -81,7 +81,7 @@ def age_ids(ledger: Database) -> None:
 
 
 def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Database) -> None:
-    """Whoever publishes orders cannot keep a hold out; before, after and with it."""
+    """A publisher of orders cannot suppress a hold, whether it publishes before, after or with it."""
     taken, data = order("h1", T0, "9"), feedback("f1", T0)
     for batches in ([[taken], [hold("h1")]], [[hold("h1")], [taken]], [[taken, hold("h1")]]):
         empty_database(ledger)
@@ -93,7 +93,7 @@ def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Database) 
 
 
 def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Database) -> None:
-    """Of one instant, source and id the start counts: what keeps data, whoever comes first."""
+    """For equal time, source and id the start counts, which keeps data, in whatever order they arrive."""
     for batch in ([terminated("e1", T0), reinstated("e1", T0)], [reinstated("e1", T0)]):
         for moves in (batch, batch[::-1]):
             empty_database(ledger)
@@ -104,7 +104,7 @@ def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Datab
 
 
 def test_what_a_ledger_of_before_has_comes_again_and_is_a_duplicate(ledger: Database) -> None:
-    """With other content a conflict, and on another topic an event of its own."""
+    """With other content it is a conflict, and on another topic an event of its own."""
     record_events(ledger, [feedback("e1", T0)], T0)
     age_ids(ledger)
     again = record_events(ledger, [feedback("e1", T0)], T0)
@@ -126,7 +126,7 @@ EVENTS: Sequence[Event] = [
 
 
 def test_a_ledger_of_before_commands_what_it_would_have(ledger: Database) -> None:
-    """Aged between recording and sweeping, and once more between two sweeps."""
+    """Its ids are replaced between recording and sweeping, and again between two sweeps."""
     told: list[list[Any]] = []
     for old in (False, True):
         empty_database(ledger)
@@ -153,7 +153,7 @@ def life(ledger: Database) -> LedgerLife:
 
 
 def test_what_was_forgotten_before_is_still_known(life: LedgerLife) -> None:
-    """By its content; another topic's event under its identity is new."""
+    """It is recognised by its content; another topic's event under its identity is new."""
     life.record_events([feedback("e1", T0)], T0)
     age_ids(life.ledger)
     life.work("2025-06-01T12:00:00Z")
@@ -165,7 +165,7 @@ def test_what_was_forgotten_before_is_still_known(life: LedgerLife) -> None:
 
 
 def test_what_is_remembered_from_before_is_forgotten_again(life: LedgerLife) -> None:
-    """Old ids and all."""
+    """Its old ids are purged as well."""
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
     raised = event("o1", "privacy.objection-raised", ENDED, **objection)
     decided = event("o2", "privacy.objection-decided", ENDED, **objection, outcome="upheld")

@@ -62,7 +62,7 @@ def test_an_imported_reinstatement_counts_at_once(ledger: Database) -> None:
 
 
 def test_what_arrives_live_while_an_import_decides_is_not_lost(ledger: Database) -> None:
-    """The same end comes live first and by the import again, under another id."""
+    """The same end arrives live first and by the import later, under another id."""
     events = [signed_up("e1", JOINED), terminated("e2", ENDED)]
     record_events(ledger, events, ENDED)
     claim_all(ledger, DUE)
@@ -76,7 +76,7 @@ def test_what_arrives_live_while_an_import_decides_is_not_lost(ledger: Database)
 
 
 def test_a_live_end_at_the_instant_of_an_imported_one_is_looked_at_anew(ledger: Database) -> None:
-    """What was looked at while the import held the clock back waits for no release any more."""
+    """Records scanned while the import held the clock back do not wait for its release any longer."""
     events = [signed_up("e1", JOINED), terminated("e2", ENDED)]
     record_events(ledger, events, DUE)
     claim_all(ledger, DUE)
@@ -105,7 +105,7 @@ def test_an_imported_end_of_a_supplier_holds_back_its_contacts(ledger: Database)
 
 
 def test_a_released_import_is_live(ledger: Database) -> None:
-    """What still comes of it is acted upon like anything else."""
+    """Its later events are processed like live ones."""
     record_events(ledger, [feedback("e1", JOINED)], DUE, backfill="history")
     release(ledger, DUE)
     record_events(ledger, [feedback("e2", JOINED)], DUE, backfill="history")

@@ -112,7 +112,7 @@ class TestUndecided:
     """No one has decided yet whose the key is."""
 
     def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Database) -> None:
-        """Its own terms are long over; the number is the victim's, whose are not."""
+        """Its own term is long over, but the number belongs to the victim, whose term is not."""
         record_events(ledger, [VICTIM], PLACED)
         record_events(ledger, [NOBODY], NOW)
         assert sent_commands(claim_and_send(ledger, NOW)) == []
@@ -123,7 +123,7 @@ class TestUndecided:
     def test_the_order_of_arrival_does_not_matter(
         self, ledger: Database, batches: Sequence[list[Event]]
     ) -> None:
-        """Together, or the other first."""
+        """Both arrive together, or the other arrives first."""
         for batch in batches:
             record_events(ledger, batch, NOW)
         assert sent_commands(claim_and_send(ledger, NOW)) == []
@@ -135,7 +135,7 @@ class TestUndecided:
     def test_what_has_not_left_is_cancelled_and_what_has_is_recalled(
         self, ledger: Database
     ) -> None:
-        """The second event comes while commands about the first are on their way."""
+        """The second event arrives while commands about the first are on their way."""
         record_events(ledger, [NOBODY], NOW)
         claim_all(ledger, NOW)
         send_due(ledger, bus := FakeBus(), NOW, limit=2)
@@ -158,7 +158,7 @@ class TestUndecided:
         ]
 
     def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Database) -> None:
-        """The relay looks again, also where no look has come by in between."""
+        """Sending checks again, even where no scan has run in between."""
         record_events(ledger, [NOBODY], NOW)
         claim_all(ledger, NOW)
         record_events(ledger, [VICTIM], NOW)
@@ -168,7 +168,7 @@ class TestUndecided:
         assert left <= {"cancelled", "recalling"}
 
     def test_a_check_waits_too(self, ledger: Database) -> None:
-        """It would find the victim's rows, and call for another erasure."""
+        """It would find the victim's rows, and cause another erasure."""
         record_events(ledger, [NOBODY], NOW)
         claim_and_send(ledger, NOW)
         for row in select_rows(ledger, tables.command, action="erase", system="orders"):
@@ -178,7 +178,7 @@ class TestUndecided:
         assert "verify" not in {one.value["action"] for one in bus.sent}
 
     def test_an_objection_restricts_by_the_record_alone(self, ledger: Database) -> None:
-        """By the number it might restrict the other's rows; once that is decided it goes by it as well."""
+        """The number might restrict the other person's rows, so it is used only once it is decided."""
         record_events(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
         found = sent_commands(claim_and_send(ledger, NOW))
         assert found == [
@@ -209,7 +209,7 @@ class TestUndecided:
         }
 
     def test_nothing_is_lifted(self, ledger: Database) -> None:
-        """Whoever it would free is not known yet; once it is decided nothing needs a restriction."""
+        """The person that it would free is not known; once that is decided nothing needs a restriction."""
         record_events(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
         claim_and_send(ledger, NOW)
         decided = event(
@@ -234,7 +234,7 @@ class TestUndecided:
         }
 
     def test_others_orders_go_their_way(self, ledger: Database) -> None:
-        """One number stops nobody else, nor the same people's other orders."""
+        """One number stops neither other people nor the same people's other orders."""
         other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
         record_events(ledger, [VICTIM, NOBODY, other], NOW)
         bus = claim_and_send(ledger, NOW)
@@ -290,7 +290,7 @@ class TestNoConflict:
         ids=["twice", "ticket", "reopened", "survey", "suppliers", "requests", "fields"],
     )
     def test_nothing_waits_for_anybody(self, ledger: Database, events: list[Event]) -> None:
-        """A ticket has a customer and consumers; a survey has many; fields have names."""
+        """A ticket has a customer and consumers, and a survey has many answers under one key."""
         record_events(ledger, events, NOW)
         assert (
             ledger.run_in_transaction(lambda c: key_conflicts.list_conflicts(c, decided=True)) == []
@@ -333,7 +333,7 @@ class TestClocks:
         assert sent_commands(claim_and_send(ledger, self.LATER)) == []
 
     def test_once_it_is_decided_it_counts_no_more(self, ledger: Database) -> None:
-        """The procedure goes on; what another says later of it is passed over."""
+        """The procedure continues, and later events of the other subject are ignored."""
         record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:victim") == ["application:a"]
         assert sent_commands(claim_and_send(ledger, self.LATER)) == []
@@ -341,7 +341,7 @@ class TestClocks:
         assert sent_commands(claim_and_send(ledger, "2030-01-01T00:00:00Z")) == []
 
     def test_the_owners_own_end_counts(self, ledger: Database) -> None:
-        """Also one from before the other's."""
+        """It counts also from before the other's event."""
         record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         self.decide(ledger, "applicant:victim")
         record_events(ledger, [application("a4", "closed", "victim", "2024-02-01T00:00:00Z")], NOW)
@@ -352,7 +352,7 @@ class TestClocks:
         }
 
     def test_whoever_ended_it_rightly_has(self, ledger: Database) -> None:
-        """Its owner's move stands."""
+        """The clock change by the key's owner stays."""
         record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:nobody") == []
         assert len(claim_and_send(ledger, self.LATER).sent) == 2
@@ -362,7 +362,7 @@ class TestDecided:
     """A named operator has decided whose the key is."""
 
     def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Database) -> None:
-        """Either way round; nothing is forgotten."""
+        """Either subject may be the owner, and all erasures are commanded."""
         record_events(ledger, [VICTIM, NOBODY], NOW)
         claim_and_send(ledger, NOW)
         decide(ledger, "consumer:victim")
@@ -388,7 +388,7 @@ class TestDecided:
         }
 
     def test_it_may_be_the_newcomers(self, ledger: Database) -> None:
-        """The first to come need not be right."""
+        """The first subject to claim it need not be right."""
         record_events(ledger, [VICTIM], PLACED)
         record_events(ledger, [NOBODY], NOW)
         decide(ledger, "consumer:nobody")
@@ -397,7 +397,7 @@ class TestDecided:
         assert {subject for _, _, subject, _ in sent_commands(bus)} == {"consumer:nobody"}
 
     def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Database) -> None:
-        """What was decided stands."""
+        """The decision stays."""
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         record_events(ledger, [order("e3", LONG_AGO, "third", source="/anywhere")], NOW)
@@ -408,7 +408,7 @@ class TestDecided:
         assert all("order_id" not in keys for _, _, _, keys in third)
 
     def test_what_was_recalled_is_commanded_again(self, ledger: Database) -> None:
-        """Under other ids: the recalled ones count no more."""
+        """The commands have other ids, since the recalled ones no longer count."""
         record_events(ledger, [NOBODY], NOW)
         first = {one.value["command_id"] for one in claim_and_send(ledger, NOW).sent}
         record_events(ledger, [VICTIM], NOW)
@@ -422,7 +422,7 @@ class TestDecided:
         assert not first & {one.value["command_id"] for one in bus.sent}
 
     def test_opened_again_it_stops_everything_again(self, ledger: Database) -> None:
-        """An operator may have been wrong: what is out is recalled, and the other is named."""
+        """An operator may have been wrong: sent commands are recalled, and the other owner is named."""
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:nobody")
         assert len(claim_and_send(ledger, NOW).sent) == 4
@@ -444,7 +444,7 @@ class TestDecided:
     def test_only_who_claims_a_key_can_be_its_owner(
         self, ledger: Database, value: str, owner: str, why: str
     ) -> None:
-        """A slip of the pen decides nothing."""
+        """A misspelt subject decides nothing."""
         record_events(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
         with pytest.raises(ConflictNotFound, match=why):
             decide(ledger, owner, value=value)
@@ -470,7 +470,7 @@ class TestMentioned:
         return loader.load_text(text[:start] + consumers + after, "without.yaml")
 
     def test_a_decision_looks_at_them_too(self, ledger: Database) -> None:
-        """Also where nothing else would lead from the key to their records."""
+        """This holds even where nothing else connects the key and their records."""
         policy, bus = self.without_a_customers_holdings(), FakeBus()
         opened = ticket("t1", self.OPENED, ["k"])
         another = {
@@ -526,7 +526,7 @@ class TestPolicies:
         assert sent_commands(claim_and_send(ledger, NOW)) == []
 
     def test_what_was_decided_stands(self, ledger: Database) -> None:
-        """A new version asks nobody again; without keys nothing waits."""
+        """A new version does not ask again, and without keys nothing waits."""
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         known = [select_rows(ledger, one) for one in KEYS]
@@ -538,7 +538,7 @@ class TestForgetting:
     """A key is purged with its last event, and a subject's claim with its last event of that key."""
 
     def test_a_key_goes_with_its_last_event(self, ledger: Database) -> None:
-        """Until then it is known whose it is."""
+        """Until then its owner is known."""
         again = order("e9", PLACED, "victim")
         record_events(ledger, [VICTIM, again], NOW)
         self.forget(ledger, VICTIM)
@@ -549,7 +549,7 @@ class TestForgetting:
         assert select_rows(ledger, tables.identifier) == []
 
     def test_a_forgotten_owner_is_named_no_more(self, ledger: Database) -> None:
-        """The key is nobody's then: the other gets it back from no one."""
+        """The key then has no owner, and the other subject does not get it back."""
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, VICTIM)
@@ -564,7 +564,7 @@ class TestForgetting:
     def test_who_is_left_alone_by_a_new_policy_is_named_no_more_either(
         self, ledger: Database
     ) -> None:
-        """The other was forgotten before the policy came: no claim of several is left to go."""
+        """The other was purged before the policy came, so no claim of several is left to purge."""
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, NOBODY)
@@ -575,7 +575,7 @@ class TestForgetting:
         assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
 
     def test_a_key_that_identifies_no_more_names_nobody(self, ledger: Database) -> None:
-        """No event would ever take along what was decided about it."""
+        """No event's purge would ever remove the decision about it."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")
         record_events(ledger, [VICTIM, NOBODY], NOW)

@@ -39,7 +39,7 @@ SECOND = later(NOW, minutes=2).isoformat()
 def test_of_two_recorders_at_once_the_second_sees_the_first(
     postgres_ledger: Database, first: dict[str, object], second: dict[str, object]
 ) -> None:
-    """It waits for the key, not for the deleter to find out."""
+    """It waits for the key's lock, and does not leave the conflict for the deleter to find."""
     ledger = postgres_ledger
     with worker_threads() as pool:
         with ledger.transaction() as recording:
@@ -66,7 +66,7 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
 
 
 def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -> None:
-    """It would else command what the other transaction stops."""
+    """It would otherwise command what the other transaction stops."""
     ledger = postgres_ledger
     record_events(ledger, [NOBODY], NOW)
     with worker_threads() as pool:
@@ -79,7 +79,7 @@ def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -
 
 
 def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> None:
-    """The recorder waits for it, and has what is out looked at."""
+    """The recorder waits for the send, and has what was sent rescanned."""
     ledger, bus = postgres_ledger, FakeBus()
     record_events(ledger, [NOBODY], NOW)
     claim_all(ledger, NOW)
@@ -97,7 +97,7 @@ def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> 
 
 
 def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: Database) -> None:
-    """Whichever commits first: the newcomer's commands leave, without the key."""
+    """Whichever commits first, the newcomer's commands leave without the key."""
     ledger = postgres_ledger
     third = order("e3", LONG_AGO, "third", source="/anywhere")
     fourth = order("e4", LONG_AGO, "fourth", source="/anywhere")

@@ -42,7 +42,7 @@ def _sent(ledger: Database, claimed: ClaimResult, *, told: bool) -> list[Command
 
 
 def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger: Database) -> None:
-    """It is `sending` from the claim's commit on: it may be out, whatever crashes."""
+    """It is `sending` from the claim's commit on, since it may be on the bus after any crash."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10)
     assert list(claimed.leased) == list(claimed.commands)
@@ -56,7 +56,7 @@ def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger
 
 
 def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Database) -> None:
-    """The cap is kept; the others lie in the outbox."""
+    """The cap is kept, and the other commands stay in the outbox."""
     record_events(ledger, [feedback("e1", JOINED), feedback("e2", "2020-01-01T12:00:01Z")], JOINED)
     claimed = _claim(ledger, room=1)
     assert (len(claimed.commands), len(claimed.leased)) == (2, 1)
@@ -64,7 +64,7 @@ def test_a_claim_takes_no_more_than_there_is_room_for(ledger: Database) -> None:
 
 
 def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Database) -> None:
-    """What is paused or drained gets nothing new."""
+    """A paused or drained system gets nothing new."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10, stopped=frozenset({"website"}))
     assert not claimed.leased
@@ -74,7 +74,7 @@ def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Database) -> None:
 def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
     ledger: Database,
 ) -> None:
-    """The events that a claim hands on make the message that reading them again makes."""
+    """The message from a claim's own events equals the one made by reading them again."""
     record_events(ledger, [feedback("e1", JOINED), order("o1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10)
     first, again = _sent(ledger, claimed, told=True), _sent(ledger, claimed, told=False)
@@ -97,7 +97,7 @@ def test_the_latest_due_is_claimed_with_the_oldest(ledger: Database) -> None:
 
 
 def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger: Database) -> None:
-    """Three commands of one record each: two where two records may go, one where none may."""
+    """Of three commands of one record each, two fit into two records, and one into none."""
     record_events(ledger, [feedback(f"e{n}", f"2020-01-01T12:00:0{n}Z") for n in range(3)], JOINED)
     claim_all(ledger, FAR)
     at = instant(FAR)
@@ -115,7 +115,7 @@ def test_a_lease_takes_no_more_than_so_many_records_and_always_a_command(ledger:
 
 
 def test_each_row_gets_its_own_values(ledger: Database) -> None:
-    """By its key; the others stay as they are."""
+    """Rows are found by their key, and other rows stay unchanged."""
     record_events(
         ledger, [feedback("e1", JOINED), feedback("e2", JOINED), feedback("e3", JOINED)], JOINED
     )

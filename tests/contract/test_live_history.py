@@ -85,7 +85,7 @@ def test_old_records_lead_to_nothing_until_they_are_released(ledger: Database) -
 
 
 def test_an_old_end_is_held_back(ledger: Database) -> None:
-    """What lives under it waits; the end itself is shown."""
+    """Records that depend on it wait, and the end itself is listed."""
     record_events(ledger, [invoice("e1", JOINED)], DUE)
     record_old(ledger, terminated("e2", ENDED))
     assert claim_all(ledger, DUE) == []
@@ -105,7 +105,7 @@ def test_an_old_end_of_a_supplier_holds_back_its_contacts(ledger: Database) -> N
 
 
 def test_an_old_reinstatement_counts_at_once(ledger: Database) -> None:
-    """It starts the clock again: nothing is there to be released."""
+    """It starts the clock again, and nothing has to be released."""
     record_events(ledger, [invoice("e1", JOINED), terminated("e2", ENDED)], ENDED)
     record_old(ledger, reinstated("e3", "2021-01-01T12:00:00Z"))
     assert claim_all(ledger, DUE) == []
@@ -123,7 +123,7 @@ def test_an_old_event_that_makes_a_record_and_starts_a_clock_does_both_in_its_ow
 
 
 def test_an_old_hold_counts_at_once(ledger: Database) -> None:
-    """Whatever it says of when it was placed."""
+    """The time of its placement does not matter."""
     record_events(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], DUE)
     record_old(ledger, legal_hold("e3", JOINED))
     claim_all(ledger, FAR)
@@ -132,7 +132,7 @@ def test_an_old_hold_counts_at_once(ledger: Database) -> None:
 
 
 def test_an_old_objection_counts_at_once(ledger: Database) -> None:
-    """What a person says of own data is never held back; the record in the dossier of it waits."""
+    """A person's own decision is never held back; only the record of its dossier waits."""
     lead = event("e1", "acquisition.lead-acquired", "2022-03-01T12:00:00Z", prospect_id="P1")
     lead["data"]["source"] = "fair"
     objection = event(
@@ -156,7 +156,7 @@ def test_an_old_objection_counts_at_once(ledger: Database) -> None:
 
 
 def test_what_comes_after_a_release_waits_anew(ledger: Database) -> None:
-    """Nothing slips into a group that somebody has looked at, however often."""
+    """No event can be added to a group that an operator has already released."""
     record_old(ledger, feedback("e1", JOINED))
     release(ledger)
     record_old(ledger, feedback("e2", JOINED))
@@ -169,7 +169,7 @@ def test_what_comes_after_a_release_waits_anew(ledger: Database) -> None:
 
 
 def test_a_released_import_lets_no_old_event_in(ledger: Database) -> None:
-    """Whoever names an import that is released gets what an old live event gets."""
+    """Naming a released import does not help: the event waits like any old live event."""
     record_events(ledger, [feedback("e1", JOINED)], DUE, backfill="import")
     release(ledger, "import", DUE)
     record_old(ledger, feedback("e2", JOINED), backfill="import")
@@ -177,7 +177,7 @@ def test_a_released_import_lets_no_old_event_in(ledger: Database) -> None:
 
 
 def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Database) -> None:
-    """With all that they say; its release lets go of it, and nothing else waits."""
+    """Its own release releases them, and no second group waits."""
     record_old(ledger, feedback("e1", JOINED), legal_hold("e2", JOINED), backfill="import")
     assert pending_groups(ledger) == [("import", 1, 0)]
     release(ledger, "import", DUE)
@@ -185,7 +185,7 @@ def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Database)
 
 
 def test_the_first_that_is_recorded_counts(ledger: Database) -> None:
-    """A second copy neither releases nor holds back; a batch that was rolled back leaves nothing."""
+    """A second copy neither releases nor holds back, and a rolled back batch has no effect."""
     arrivals = [arrival(feedback("e1", JOINED), POLICY, history=GROUP)]
     roll_back(ledger, lambda connection: record(connection, arrivals, POLICY, instant(DUE)))
     assert pending_groups(ledger) == []
@@ -198,7 +198,7 @@ def test_the_first_that_is_recorded_counts(ledger: Database) -> None:
 
 
 def test_a_release_waits_for_what_is_being_recorded(ledger: Database) -> None:
-    """Two transactions at once: what came first is let go with it, and nothing stays behind."""
+    """A record that came first is released with its group, and none is left behind."""
     if ledger.is_sqlite:
         pytest.skip("writes exclude each other there")
     record_old(ledger, feedback("e1", JOINED))
@@ -222,7 +222,7 @@ def test_a_release_waits_for_what_is_being_recorded(ledger: Database) -> None:
 def test_nothing_is_commanded_that_only_an_old_event_makes_due(
     shared_ledger: Database, events: list[Event], old_ones: set[int]
 ) -> None:
-    """As the oracle has it, to whom the old ones were never told; after the release nothing is missing."""
+    """The oracle does not know the old events; after their release nothing is missing."""
     ledger = empty_database(shared_ledger)
     for number, one in enumerate(events):
         record_events(ledger, [one], DUE, history=GROUP if number in old_ones else None)

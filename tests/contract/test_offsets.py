@@ -67,7 +67,7 @@ def accept(
 
 
 def test_a_log_that_was_never_read_has_no_position(ledger: Database) -> None:
-    """Which is not the same as position 0."""
+    """This is not the same as position 0."""
     assert position(ledger, LOG) is None
 
 
@@ -88,7 +88,7 @@ def test_roles_and_partitions_have_positions_of_their_own(ledger: Database) -> N
 
 @pytest.mark.parametrize("expected", [4, 6, 0, None])
 def test_who_expects_another_position_is_fenced(ledger: Database, expected: int | None) -> None:
-    """Also who believes that nobody has ever read the log."""
+    """This includes a process that expects a log that was never read."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(Fenced):
         advance(ledger, advance_of(LOG, expected, 9))
@@ -96,7 +96,7 @@ def test_who_expects_another_position_is_fenced(ledger: Database, expected: int 
 
 
 def test_who_expects_a_position_that_is_not_there_is_fenced(ledger: Database) -> None:
-    """It was read on another log."""
+    """The position was read on another log."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(Fenced):
         advance(ledger, advance_of(ANEW, 5, 9))
@@ -112,14 +112,14 @@ def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Database) -> No
 
 @pytest.mark.parametrize("log", [ANEW, ELSEWHERE], ids=["a topic made anew", "another cluster"])
 def test_another_log_of_the_same_name_is_refused(ledger: Database, log: PartitionId) -> None:
-    """Its offsets mean something else."""
+    """Its offsets name other messages."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(TopicReplaced):
         position(ledger, log)
 
 
 def test_going_back_to_the_log_that_was_read_is_no_change(ledger: Database) -> None:
-    """After somebody pointed the role at the wrong cluster for a while."""
+    """The role was pointed at the wrong cluster for a while."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(TopicReplaced):
         position(ledger, ELSEWHERE)
@@ -127,7 +127,7 @@ def test_going_back_to_the_log_that_was_read_is_no_change(ledger: Database) -> N
 
 
 def test_each_start_of_an_embedded_broker_begins_anew(ledger: Database) -> None:
-    """Its log was in memory; that another one follows is expected."""
+    """Its log is in memory, so that another log follows is expected."""
     first = PartitionId(cluster_id="embedded-1", topic="t.v1", topic_id="a", partition=0)
     second = PartitionId(cluster_id="embedded-2", topic="t.v1", topic_id="b", partition=0)
     advance(ledger, advance_of(first, None, 5))
@@ -135,7 +135,7 @@ def test_each_start_of_an_embedded_broker_begins_anew(ledger: Database) -> None:
 
 
 def test_an_embedded_broker_does_not_follow_a_real_one(ledger: Database) -> None:
-    """A ledger of production that is started on embedded defaults by mistake."""
+    """A production ledger may be started on embedded defaults by mistake."""
     embedded = PartitionId(cluster_id="embedded-1", topic=LOG.topic, topic_id="a", partition=0)
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(TopicReplaced):
@@ -143,13 +143,13 @@ def test_an_embedded_broker_does_not_follow_a_real_one(ledger: Database) -> None
 
 
 def test_a_gap_waits_with_what_was_expected_and_what_is_left(ledger: Database) -> None:
-    """Enough for an operator to find out what is missing."""
+    """An operator needs both to find out what is missing."""
     record_gap(ledger, LOG, 5, 18, 40)
     assert gaps(ledger) == [OffsetGap(role=ROLE, log=LOG, expected=5, low=18, high=40)]
 
 
 def test_a_gap_that_is_found_again_keeps_what_was_expected(ledger: Database) -> None:
-    """The log goes on losing while the gap waits; where the role stood does not change."""
+    """The log may lose more while the gap waits, but the role's position does not change."""
     record_gap(ledger, LOG, 5, 18, 40)
     record_gap(ledger, LOG, 40, 30, 60)
     assert gaps(ledger) == [OffsetGap(role=ROLE, log=LOG, expected=5, low=30, high=60)]
@@ -157,7 +157,7 @@ def test_a_gap_that_is_found_again_keeps_what_was_expected(ledger: Database) -> 
 
 @pytest.mark.parametrize(("log", "waits"), [(LOG, True), (BESIDE, False), (ANEW, False)])
 def test_a_gap_waits_for_its_own_log_alone(ledger: Database, log: PartitionId, waits: bool) -> None:
-    """Other partitions, and the topic made anew, have a state of their own."""
+    """Other partitions, and the topic made again, have a state of their own."""
     record_gap(ledger, LOG, 5, 18, 40)
     with ledger.transaction() as connection:
         assert (open_gap(connection, ROLE, log) is not None) is waits
@@ -175,7 +175,7 @@ def test_a_gap_waits_for_its_own_log_alone(ledger: Database, log: PartitionId, w
 def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
     ledger: Database, expected: int | None, low: int, high: int
 ) -> None:
-    """So that nothing that is still there is passed over; what is read twice counts once."""
+    """No remaining message is skipped, and a message read twice counts once."""
     if expected is not None:
         advance(ledger, advance_of(LOG, None, expected))
     record_gap(ledger, LOG, expected, low, high)
@@ -195,7 +195,7 @@ def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Datab
 
 
 def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Database) -> None:
-    """Such as a topic that lost records, and was then made anew, with an id that sorts before."""
+    """A topic lost records, and was then made again with an id that sorts before."""
     record_gap(ledger, ANEW, 5, 18, 40)
     gap = OffsetGap(role=ROLE, log=LOG, expected=None, low=0, high=3)
     with ledger.transaction() as connection:
@@ -205,7 +205,7 @@ def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Database
 
 
 def test_other_gaps_go_on_waiting(ledger: Database) -> None:
-    """Each is accepted by itself."""
+    """Each gap is accepted alone."""
     record_gap(ledger, LOG, 5, 18, 40)
     record_gap(ledger, BESIDE, 5, 18, 40)
     accept(ledger)
@@ -213,7 +213,7 @@ def test_other_gaps_go_on_waiting(ledger: Database) -> None:
 
 
 def test_acceptance_is_on_record(ledger: Database) -> None:
-    """Who, when, why, and what was given up."""
+    """The record has the operator, the time, the reason and the loss."""
     record_gap(ledger, LOG, 5, 18, 40)
     accept(ledger)
     (row,) = select_rows(ledger, tables.operator_action)
@@ -228,7 +228,7 @@ def test_acceptance_is_on_record(ledger: Database) -> None:
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("  ", "why"), ("Anna", " ")])
 def test_nobody_accepts_namelessly(ledger: Database, operator: str, reason: str) -> None:
-    """The role goes on standing still."""
+    """The role stays stopped."""
     advance(ledger, advance_of(LOG, None, 5))
     record_gap(ledger, LOG, 5, 18, 40)
     with pytest.raises(OperatorRequired):
@@ -238,7 +238,7 @@ def test_nobody_accepts_namelessly(ledger: Database, operator: str, reason: str)
 
 
 def test_where_no_gap_waits_nothing_is_accepted(ledger: Database) -> None:
-    """A slip of the pen moves no position."""
+    """A mistyped command moves no position."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(GapNotFound):
         accept(ledger)

@@ -50,7 +50,7 @@ def batch(
 def test_of_two_batches_from_one_position_one_counts(
     postgres_ledger: Database, start: int | None
 ) -> None:
-    """A process that was taken for dead and comes back writes nothing."""
+    """A process that was taken for dead and returns writes nothing."""
     if start is not None:
         batch(postgres_ledger, None, start, LOGS)()
     works = [batch(postgres_ledger, start, 9, LOGS) for _ in range(4)]
@@ -58,7 +58,7 @@ def test_of_two_batches_from_one_position_one_counts(
 
 
 def test_partitions_in_any_order_make_no_deadlock(postgres_ledger: Database) -> None:
-    """Rows are locked sorted, whatever order the bus gave them in."""
+    """Rows are locked in sorted order, whatever order the bus gave them in."""
     batch(postgres_ledger, None, 0, LOGS)()
     for number in range(20):
         works = [

@@ -300,6 +300,6 @@ def _goes_on(row: Any) -> bool:
 def test_the_deleter_keeps_its_promises_whatever_happens(
     shared_ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Judged by the oracle after every step."""
+    """The oracle judges the ledger after every step."""
     monkeypatch.setattr(claiming, "MAX_RECORDS_PER_COMMAND", 2)
     play(lambda: OutboxMachine(shared_ledger), few=30 if shared_ledger.is_sqlite else 10, steps=25)

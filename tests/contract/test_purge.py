@@ -336,7 +336,7 @@ LATE = (0, 0, 0, 40, 1_200, 4_000, 9_000)
 def test_forgetting_changes_nothing_that_is_commanded(
     ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
-    """Late, twice, under rights and holds: with and without it the same commands leave."""
+    """With late and repeated events, rights and holds, a purge changes none of the commands."""
     arriving = [
         (instant(one["time"]) + timedelta(days=data.draw(st.sampled_from(LATE))), one)
         for one in events

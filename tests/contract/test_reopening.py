@@ -126,7 +126,7 @@ class TestReopening:
     def test_what_is_due_again_before_the_recall_is_answered_waits_for_the_answer(
         self, ledger: Database
     ) -> None:
-        """The walk passes it by, since the first command may still be carried out; the answer wakes it."""
+        """The first command may still be carried out, so the scan skips it until the recall is settled."""
         _, recall = send_and_reopen(ledger, FakeBus())
         record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
         assert claim_all(ledger, DUE_AGAIN) == []
