@@ -60,7 +60,7 @@ FEEDBACK = Kind(
     subject="visitor",
     fields={"feedback_id": _NUMBER, "visitor_id": _OWNER},
 )
-"""Due by itself a year later, in one system."""
+"""Due a year later in one system, without a clock."""
 INVOICE = Kind(
     type="billing.invoice-issued",
     subject="customer",
@@ -197,7 +197,7 @@ def count(connection: Connection, table: str, where: str = "true") -> int:
 
 def _before(due: datetime, wake: Callable[[datetime], datetime]) -> datetime:
     at = due - timedelta(days=365)
-    for _ in range(5):  # a calendar's terms differ by days: each look comes closer
+    for _ in range(5):  # a calendar's terms differ by days: each step gets closer
         at += due - wake(at)
     if wake(at) != due:
         raise ValueError(f"nothing is due at {due.isoformat()}")

@@ -43,7 +43,7 @@ class Figure:
     value: float
     unit: str
     baseline: float | None = None
-    """In the same unit; nothing where the figure stands alone."""
+    """In the same unit; None where the figure has no baseline."""
     reach: Target | None = None
     runs: int = 1
 

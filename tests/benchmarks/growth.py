@@ -26,7 +26,7 @@ _BATCH = 2_000
 _COMPANIES = 300
 """Each makes some thirty events."""
 _DUE = 5_000
-"""Rows that are due, of each look."""
+"""Rows that are due, for each measurement."""
 
 
 def growth(stage: Stage) -> Iterator[Figure]:

@@ -35,7 +35,7 @@ class Batch:
     subjects: list[str]
     records: list[UUID]
     next_due: list[Any]
-    """When each record is due again, by itself."""
+    """When each record is due again, without a clock."""
     clocks: list[UUID]
     copies: dict[str, bytes]
     """By table: `command`, `member`, `command_clock`, `sequence`, and `attempt` for the relay."""

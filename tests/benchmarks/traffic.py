@@ -37,7 +37,7 @@ class Traffic:
     topics: Mapping[str, int]
     """The business topics, each with its number of partitions."""
     first: Sequence[OutgoingMessage]
-    """Those of one company: whoever has passed them on has started."""
+    """The events of one company: a program that has published them has started."""
     rest: Sequence[OutgoingMessage]
 
     @classmethod

@@ -27,7 +27,7 @@ def worker_threads(count: int = 4) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass
 class ConcurrentTransaction:
-    """A transaction of another process, which commits when the test says so."""
+    """A transaction of another process, which commits when the test lets it."""
 
     ledger: Database
     work: Callable[[Connection], object]

@@ -20,7 +20,7 @@ from tests.oracle.catalogue import holdings_of
 from tests.oracle.windows import Holding
 
 OPEN_STATES = ("unsent", "sending", "sent", "refused")
-"""Commands that mean to do something still; what is carried out or being taken back is judged no more."""
+"""States of commands still to be carried out; done ones, and those being recalled, are not judged."""
 
 
 class CommandedRecord(NamedTuple):
@@ -166,7 +166,7 @@ def _is_due(
     now: datetime,
 ) -> bool:
     serving = served[commanded.source, commanded.record, commanded.subject, commanded.system]
-    if not serving:  # nothing that counts says that the system has it
+    if not serving:  # no holding that counts is in this system
         return False
     if commanded.action == "erase":
         erasure = oracle.erase(commanded.system, serving)

@@ -88,7 +88,7 @@ class TestAnswers:
         assert acknowledge(ledger, erasure, "done", later(FAR, seconds=95)).duration is None
 
     def test_a_repeated_answer_changes_nothing(self, ledger: Database, erasure: UUID) -> None:
-        """It is recognised by its id."""
+        """The repetition is recognised by its id."""
         acknowledge(ledger, erasure, "done", FAR, id="a")
         before = select_rows(ledger, tables.command)
         assert acknowledge(ledger, erasure, "done", later(FAR, days=1), id="a").repeated

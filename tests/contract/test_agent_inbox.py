@@ -109,7 +109,7 @@ def test_an_inbox_opens_for_its_own_system_and_key_only(database: Database) -> N
 
 
 class Killed(BaseException):
-    """The end of the process."""
+    """Raised where the process would be killed."""
 
 
 STEPS = st.lists(

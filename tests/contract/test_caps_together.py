@@ -24,7 +24,7 @@ LONG_AGO = "2020-01-01T12:00:00Z"
 
 
 class Killed(BaseException):
-    """The process ends where it is."""
+    """Raised where the process would be killed."""
 
 
 def kill() -> None:

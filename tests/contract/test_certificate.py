@@ -140,7 +140,7 @@ def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Dat
 
 
 def test_a_system_that_cannot_read_again_attests(ledger: Database) -> None:
-    """The certificate says that the erasure is attested only."""
+    """The certificate shows that the erasure is attested only."""
     systems = {**POLICY.systems, "website": replace(POLICY.systems["website"], reread="attested")}
     policy = replace(POLICY, systems=systems)
     record_events(ledger, [feedback("e1", JOINED)], JOINED)

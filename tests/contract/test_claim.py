@@ -193,7 +193,7 @@ class TestIds:
         assert len(select_rows(ledger, tables.attempt)) == 3
 
     def test_numbers_rise_by_system_and_subject(self, ledger: Database) -> None:
-        """From 1, without a hole."""
+        """Numbers start at 1 and have no gap."""
         record_events(
             ledger, [feedback(f"e{n}", f"2020-01-0{n}T12:00:00Z") for n in (1, 2, 3)], JOINED
         )

@@ -253,7 +253,7 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
 
     claim_all(
         ledger, FAR
-    )  # a deleter that skipped what another held may have been the last to look
+    )  # a deleter that skipped another's locked rows may have been the last to scan
     send_due(ledger, buses[0], FAR)
     ids = Counter(one.value["command_id"] for bus in buses for one in bus.sent)
     assert [identity for identity, times in ids.items() if times > 1] == []

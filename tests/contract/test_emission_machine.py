@@ -525,7 +525,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             statuses = ["recalled", "already_done", "failed", "refused"]
         status = data.draw(st.sampled_from(statuses), label="status")
         counts = {"rows": data.draw(st.integers(0, 1))} if row.action == "verify" else {}
-        with contextlib.suppress(IllegalTransition):  # it contradicts what it said before
+        with contextlib.suppress(IllegalTransition):  # it contradicts an earlier acknowledgement
             acknowledge(self.ledger, row.command_id, status, self.clock, counts=counts)
 
     @rule(data=st.data())

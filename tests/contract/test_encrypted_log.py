@@ -91,7 +91,7 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
 
 @pytest.fixture
 def encrypting(monkeypatch: pytest.MonkeyPatch) -> Policy:
-    """What records and sweeps does so under the policy that encrypts."""
+    """Have the ledger record and sweep under the policy that encrypts."""
     monkeypatch.setattr(ledgers, "POLICY", policy())
     return policy()
 

@@ -187,7 +187,7 @@ class TestUndecided:
         ]
         assert (
             sent_commands(claim_and_send(ledger, later(NOW, minutes=2).isoformat())) != []
-        )  # told again, as ever
+        )  # repeated as always
         at = later(NOW, minutes=3).isoformat()
         decide(ledger, "consumer:victim", at)
         keys = {"consumer_id": "victim", "order_id": "o1"}

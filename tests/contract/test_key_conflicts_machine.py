@@ -182,5 +182,5 @@ class KeyConflictMachine(RuleBasedStateMachine):
 
 
 def test_no_command_goes_by_anothers_key(shared_ledger: Database) -> None:
-    """Commands by keys that nobody contests are all sent."""
+    """Commands by uncontested keys are all sent."""
     play(lambda: KeyConflictMachine(shared_ledger), few=40, steps=30)

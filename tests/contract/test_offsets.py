@@ -79,7 +79,7 @@ def test_a_position_is_where_the_last_batch_ended(ledger: Database) -> None:
 
 
 def test_roles_and_partitions_have_positions_of_their_own(ledger: Database) -> None:
-    """One role's reading says nothing about another's."""
+    """One role's reading does not count for another role."""
     advance(ledger, advance_of(LOG, None, 5), advance_of(BESIDE, None, 7))
     advance(ledger, advance_of(LOG, None, 2), role="tagger")
     assert (position(ledger, LOG), position(ledger, BESIDE)) == (5, 7)

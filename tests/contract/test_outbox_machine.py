@@ -69,9 +69,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self.known: list[Event] = []
         self.now = datetime(2012, 1, 1, tzinfo=UTC)
         self.did: set[UUID] = set()
-        """Commands that a system has said that it did."""
+        """Commands that a system has acknowledged as done."""
         self.stopped: set[UUID] = set()
-        """Commands of which a system has said that it took them back."""
+        """Commands that a system has acknowledged as recalled."""
         self.imports: list[str] = []
         """What waits for its release."""
         self.held: defaultdict[str, list[Event]] = defaultdict(list)

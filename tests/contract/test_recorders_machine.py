@@ -55,7 +55,7 @@ class RecorderMachine(RuleBasedStateMachine):
         self.number = 0
         self.active = POLICY
         self.activated = False
-        """It makes everything looked at again: once is enough."""
+        """An activation has everything rescanned, so one is enough."""
         self.made: list[Event] = []
         self.recorders: dict[int, tuple[ConcurrentTransaction, Event]] = {}
         self.beside: list[ConcurrentTransaction] = []
@@ -122,7 +122,7 @@ class RecorderMachine(RuleBasedStateMachine):
     @rule(policy=st.sampled_from(POLICIES))
     def activates(self, policy: Policy) -> None:
         if self.beside or self.activated:
-            return  # of two that wait, the order would be anybody's guess
+            return  # of two that wait, the order would not be known
         self.active, self.activated = policy, True
         self.runs(lambda connection: activation.activate(connection, policy, NOW))
 

@@ -142,7 +142,7 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
         order_of_commits = pair if commits == "record" else pair[::-1]
         for one in order_of_commits:
             one.commit()
-            claim_all(ledger, NOW)  # a look that passes what is not committed yet
+            claim_all(ledger, NOW)  # a scan that does not see what is uncommitted
         for one in pair:
             one.end()
     claim_all(ledger, NOW)
@@ -214,7 +214,7 @@ def test_an_activation_waits_for_a_clock_that_is_being_ended(ledger: Database) -
             wait_for_lock(ledger, activating)
         activating.result(PATIENCE_SECONDS)
     (clock,) = select_rows(ledger, tables.clock)
-    # R1 is P1D here, and crm is told a lead time of a day before.
+    # R1 is P1D here, and crm is commanded a lead time of a day before.
     assert clock.next_due == instant(PLACED)
 
 

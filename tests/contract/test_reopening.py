@@ -90,7 +90,7 @@ class TestReopening:
         assert crm_commands(ledger) == [("erase", "cancelled"), ("erase", "unsent")]
 
     def test_what_has_left_is_recalled(self, ledger: Database) -> None:
-        """The recall names the same records, and goes out at once."""
+        """The recall names the same records, and is sent at once."""
         bus = FakeBus()
         erasure, recall = send_and_reopen(ledger, bus)
         assert crm_commands(ledger) == [("erase", "recalling"), ("recall", "sent")]
@@ -205,7 +205,7 @@ class TestReopening:
         assert list_commands(ledger) == [("crm", "erase", "cancelled")]
 
     def test_a_reopening_midway_recalls_what_was_sent(self, ledger: Database) -> None:
-        """The first chunk went out, the second was claimed, the third never is."""
+        """The first chunk was sent, the second was claimed, and the third never is."""
         bus = FakeBus()
         record_events(ledger, [*invoices(1600), terminated("t1", ENDED)], ENDED)
         ledger.run_in_transaction(lambda c: claim_due(c, POLICY, instant(DUE), limit=1))

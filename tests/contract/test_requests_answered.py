@@ -86,7 +86,7 @@ class FakeSystems:
         self.bus = FakeBus()
         self.manners = manners
         self.left = 0
-        """What is found when systems read again what they said they had erased."""
+        """The rows that verifications still find after a reported erasure."""
 
     def complete_all(self, now: str = NOW) -> None:
         """Send what is due, and acknowledge it."""

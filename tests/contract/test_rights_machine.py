@@ -230,7 +230,7 @@ class RightsMachine(RuleBasedStateMachine):
             statuses = ["done", "nothing_held", "already_done", "partial", "failed", "refused"]
         status = data.draw(st.sampled_from(statuses))
         left = data.draw(st.integers(0, 1), label="rows")
-        with suppress(IllegalTransition):  # it contradicts what it said before
+        with suppress(IllegalTransition):  # it contradicts an earlier acknowledgement
             acknowledge(self.ledger, command.command_id, status, self.now, counts={"rows": left})
             self.answered.add((command.command_id, status))
 

@@ -29,9 +29,9 @@ DISCONNECTED = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-"""So that everybody connects anew, and sees how the database is set by then."""
+"""Makes every role connect again, and read the settings of the database."""
 NAMES = re.compile(r"\b(consumer|customer|subject):|\b[CKOT]\d|[0-9a-f]{8}-[0-9a-f]{4}")
-"""What the persons, records and ids of these tests look like."""
+"""A pattern of the persons, records and ids in these tests."""
 
 
 def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
         business_topic("orders.order-placed").name,
         acknowledgement_topic("crm").name,
     )
-    watched.assert_firing(("TermijnUnverifiable", {"system": "crm"}))  # it passes by itself
+    watched.assert_firing(("TermijnUnverifiable", {"system": "crm"}))  # it clears automatically
     return [
         ("TermijnSystemSilent", {"system": "printer"}),
         ("TermijnOverdue", {"system": "printer"}),
@@ -240,7 +240,7 @@ def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
     database = watched.running.query("SELECT current_database()")[0][0]
     watched.running.execute(
         "CREATE SCHEMA wrong",
-        "GRANT USAGE ON SCHEMA wrong TO PUBLIC",  # else no role of ours would look there
+        "GRANT USAGE ON SCHEMA wrong TO PUBLIC",  # else no role of Termijn would search it
         "CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE"
         " AS $$ SELECT pg_catalog.clock_timestamp() - interval '5 s' $$",
         f"ALTER DATABASE {database} SET search_path = wrong, pg_catalog, public",

@@ -111,7 +111,7 @@ def answers_that_cannot_be_right(watched: Watched) -> None:
     answer(watched.running, "verify", "done", rows=1)
     watched.assert_firing(("TermijnErasureReopened", {"system": SYSTEM}))
     watched.running.end("sample-systems")
-    watched.running.start("sample-systems")  # the system is mended, and answers what is repeated
+    watched.running.start("sample-systems")  # the fixed system acknowledges repetitions
     watched.assert_cleared(("TermijnSuspiciousAnswer", {}), ("TermijnErasureReopened", {}))
 
 

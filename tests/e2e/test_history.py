@@ -18,7 +18,7 @@ FORGED = business_event(
     amount="12.50",
     payment={"method": "ideal"},
 )
-"""It carries the order id of somebody else, whose order is of today."""
+"""It has the order id of another consumer, whose order is of today."""
 
 
 def today(id: str, type: str, **data: str) -> dict[str, object]:

@@ -50,7 +50,7 @@ def test_the_ledger_forgets_and_still_judges_as_before(running: Running) -> None
     publish(running, *GONE, STAYS)
     proven = "action = 'erase' AND (state = 'erased' OR system = 'psp' AND state = 'acknowledged')"
     running.until("all is proven", lambda: running.count("command", proven) == 6)
-    running.end("deleter")  # which looks again at once, and not within the hour
+    running.end("deleter")  # at its start it scans at once, and not within the hour
     running.start("deleter")
     running.until("all is forgotten", lambda: not named(running, "K-77"))
     assert named(running, "K-78")

@@ -29,7 +29,7 @@ TOPIC = business_topic("orders.order-placed")
 CODEC = Codec(load())
 OLD, YOUNG = "2020-03-15T13:00:00Z", "2026-03-15T13:00:00Z"
 SEEN = "website-7f3a"
-"""Stands in a plain field: whoever searches the segments finds this one."""
+"""A text in an unencrypted field, which a search of the segments must find."""
 
 
 @pytest.fixture

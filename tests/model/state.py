@@ -81,7 +81,7 @@ class Ledger(NamedTuple):
 
     active: int
     facts: frozenset[Fact]
-    due: tuple[int | None, ...]  # when each record is looked at; it only nominates
+    due: tuple[int | None, ...]  # when each record is scanned; it only nominates
     obligations: tuple[Obligation, ...]
     to_date: frozenset[int] = frozenset()  # records that an activation has not dated again yet
     log: frozenset[Emission] = frozenset()
