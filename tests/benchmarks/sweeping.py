@@ -22,7 +22,7 @@ from tests.benchmarks.stage import Stage
 
 _NO_CAP = DeleterLimits(commands_per_hour=0)
 _NO_REPETITION = RetryPolicy(base=timedelta(days=1), cap=timedelta(days=1))
-"""Nobody answers here, and nothing is sent a second time for that."""
+"""No system acknowledges here, and no command may be repeated for that reason."""
 REST_SECONDS = 0.02
 """Between rounds with nothing to do."""
 

@@ -163,7 +163,7 @@ class TestAnswers:
     def test_a_controllers_refusal_is_final_and_anothers_is_escalated(
         self, ledger: Database
     ) -> None:
-        """GDPR 17(2), 19: for a controller the command is a notice."""
+        """For a controller the command is only a notice (GDPR 17(2), 19)."""
         record_events(ledger, [order("o1", JOINED)], JOINED)
         claim_all(ledger, "2022-01-01T12:00:00Z")
         send_due(ledger, FakeBus(), "2022-01-01T12:00:00Z")

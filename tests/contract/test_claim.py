@@ -233,7 +233,7 @@ class TestLateArrivals:
         assert len(claim_all(ledger, DUE)) == 1
 
     def test_the_end_may_arrive_after_it_is_due(self, ledger: Database) -> None:
-        """Then everything is due at once."""
+        """Everything that depends on it is then due at once."""
         record_events(ledger, invoices(3), FAR)
         record_events(ledger, [terminated("t1", ENDED)], FAR)
         claim_all(ledger, FAR)

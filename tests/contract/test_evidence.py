@@ -236,7 +236,7 @@ class TestEntries:
         ]
 
     def test_each_attempt_is_one(self, ledger: Database) -> None:
-        """A repetition is no change of state, but it has an entry."""
+        """A repetition does not change the state, but it has an entry."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR)
@@ -346,7 +346,7 @@ class TestSealing:
             list(export_lines(ledger))
 
     def test_without_a_key_the_log_goes_on_unsigned(self, ledger: Database) -> None:
-        """Signing is off, or no key holds: nothing is lost, and there is no head."""
+        """Where signing is off or no key is valid, entries are appended without a head."""
         prove_erasure(ledger, FakeBus())
         for ring in (None, Keyring):
             with ledger.transaction() as connection:
@@ -355,7 +355,7 @@ class TestSealing:
         assert len(entries(ledger)) == 8
 
     def test_another_key_of_references_is_refused(self, ledger: Database) -> None:
-        """With another key no subject could be found; a rekeyed log records the change and goes on."""
+        """With another key no subject could be found; a rekeyed log records the change and continues."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         other = Pseudonymizer(b"\1" * 32)

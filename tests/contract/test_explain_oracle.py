@@ -20,7 +20,7 @@ CALM = settings(
 @CALM
 @given(event_sets())
 def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
-    """Windows to the second, whatever the order of the lines and however often one is repeated."""
+    """Windows are exact to the second, in whatever order and however often lines are repeated."""
     assert explain_events(events) == expected_lines(events)
 
 

@@ -372,7 +372,7 @@ def test_a_batch_of_nothing_is_nothing(ledger: Database) -> None:
 
 
 def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Database) -> None:
-    """Its place is no part of its identity, and the first place is kept."""
+    """The place is not part of an event's identity, and the first place is kept."""
     first = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     second = replace(first, partition=7, offset=99)
     for one in (first, second):

@@ -72,7 +72,7 @@ def test_a_log_that_was_never_read_has_no_position(ledger: Database) -> None:
 
 
 def test_a_position_is_where_the_last_batch_ended(ledger: Database) -> None:
-    """The first batch makes it, the next one moves it."""
+    """The first batch creates the position, and the next one advances it."""
     advance(ledger, advance_of(LOG, None, 5))
     advance(ledger, advance_of(LOG, 5, 9))
     assert position(ledger, LOG) == 9
@@ -185,7 +185,7 @@ def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
 
 
 def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Database) -> None:
-    """The old log is then refused."""
+    """The old log is refused from then on."""
     advance(ledger, advance_of(LOG, None, 5))
     record_gap(ledger, ANEW, None, 0, 3)
     accept(ledger)

@@ -45,7 +45,7 @@ def test_who_was_remembered_is_forgotten_again(life: LedgerLife) -> None:
 
 
 def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: LedgerLife) -> None:
-    """It is parked, whoever its subject is, as a conflict of a record's event is."""
+    """It is parked as a conflict, like the event of a record, even if its subject is another."""
     purge_objector(life)
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
     at = "2023-02-01T12:00:00Z"

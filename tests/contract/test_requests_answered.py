@@ -217,7 +217,7 @@ def system_outcome(system: str, outcome: Any, at: str | None, **more: Any) -> Sy
 
 
 def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Database) -> None:
-    """The books keep the order for 7 years from the end of 2026; the rest is gone."""
+    """The books keep the order for 7 years from the end of 2026; everything else is erased."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     FakeSystems(ledger).complete_all()
     found = load_report(ledger)

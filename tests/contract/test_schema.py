@@ -49,7 +49,7 @@ def test_the_migrations_make_the_tables(bare: Database) -> None:
 
 
 def test_migrating_twice_changes_nothing(bare: Database) -> None:
-    """A second `migrate` is harmless, and the check is content."""
+    """A second `migrate` is harmless, and the check of the schema passes."""
     migrate.migrate(bare)
     migrate.migrate(bare)
     migrate.check_schema_version(bare)

@@ -117,7 +117,7 @@ class TestChecks:
     """A verification follows each erasure that a system reported as done."""
 
     def test_it_names_the_records_of_what_it_checks(self, ledger: Database) -> None:
-        """The check names the erasure's id; it erases nothing."""
+        """The verification has the erasure's id and records, and erases nothing."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
         first, second = (one.value for one in bus.sent)
@@ -131,7 +131,7 @@ class TestChecks:
         assert select_rows(ledger, tables.member, command_id=check) == []
 
     def test_there_is_one_however_often_is_looked(self, ledger: Database) -> None:
-        """A repeated acknowledgement adds no second check."""
+        """A repeated acknowledgement adds no second verification."""
         bus = FakeBus()
         erasure, _ = send_check(ledger, bus)
         acknowledge(ledger, erasure, "done", FAR)
@@ -363,7 +363,7 @@ class TestProof:
         )
 
     def test_what_was_found_is_commanded_again(self, ledger: Database) -> None:
-        """Under a new id that names what it supersedes, with the same records."""
+        """The repetition has the same records, and a new id that names what it supersedes."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
         assert acknowledge(ledger, check, "done", FAR, counts={"rows": 1}).reopened

@@ -132,7 +132,7 @@ def test_a_running_consumer_that_is_overtaken_by_retention_gets_the_error(
 
 
 def test_the_end_is_a_position_inside_the_log(topic: KafkaCluster) -> None:
-    """Waiting at the end for what comes next is no error."""
+    """Waiting at the end for the next message is not an error."""
     with a_consumer(topic) as consumer:
         consumer.assign([at(10)])
         waiting = seen(consumer, count=1, seconds=A_WHILE)
@@ -185,7 +185,7 @@ def test_offsets_jump_inside_a_log_with_transactions(fresh_kafka: KafkaCluster) 
 
 
 def test_a_recreated_topic_has_another_id(topic: KafkaCluster) -> None:
-    """The id tells a topic from its successor of the same name."""
+    """The id distinguishes a topic from its successor of the same name."""
     before = topic.topic_id(TOPIC)
     assert topic.topic_id(TOPIC) == before
     topic.delete_topics([TOPIC])

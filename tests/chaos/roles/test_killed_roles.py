@@ -73,7 +73,7 @@ def test_events_count_once_whatever_is_killed(running: Running) -> None:
         lambda: not running.count("record", due) + running.count("clock", due),
         300,
     )
-    # A simulated system on a busy machine may store an event after it was told to erase it: what is found
+    # A simulated system on a busy machine may store an event after its command to erase it: what is found
     # then is `reopened`, and commanded again.
     settled = (
         "state IN ('acknowledged', 'erased', 'attested', 'refused', 'cancelled', 'recalled',"
