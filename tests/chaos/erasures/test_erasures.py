@@ -29,7 +29,7 @@ from tests.e2e.running import Running, write_events
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer
 
-DUE = int(os.environ.get("TERMIJN_CHAOS_ERASURES", "300"))
+DUE = int(os.environ.get("TERMIJN_CHAOS_ERASURES", "1000"))
 """Orders to be erased, each in three systems and in the log; 2,500 make 10,000 erasures."""
 POLICY = Path(__file__).parent / "shop.yaml"
 ROLES = ("tagger", "recorder", "deleter", "acknowledgements")

@@ -16,7 +16,7 @@ from tests.chaos.killing import Killer
 from tests.e2e.running import ROLES, Running, identities, write_events
 from tests.servers.kafka import KafkaCluster
 
-COMPANIES = int(os.environ.get("TERMIJN_CHAOS_COMPANIES", "100"))
+COMPANIES = int(os.environ.get("TERMIJN_CHAOS_COMPANIES", "240"))
 """About 31 events each; 3,264 make 100,000."""
 KILLS = 20
 PARTS = 4
