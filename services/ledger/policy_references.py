@@ -49,8 +49,8 @@ class Drop(NamedTuple):
 class PromiseDropped(TermijnError):
     """The policy removes systems from the placements of recorded events; the active policy stays as it is.
 
-    No command would ever erase these events there. The operator puts each
-    back into a holding of its type, or states by name, on record, that it never held them.
+    No command would ever erase these events there. The operator puts each back into a holding of its
+    type, or states by name, on record, that it never held them.
     """
 
     def __init__(self, drops: Iterable[Drop]) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from services.policy.calendar import DAY, Period
 from services.policy.model import Policy
+from services.policy.placement import declared_systems
 from services.policy.retiring import list_retirements
 from services.policy.sources import needs_sources
 
@@ -100,7 +101,7 @@ def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
                 for fallback in (holding.on_withdrawal, holding.on_consent)
                 if fallback is not None
             }
-            pairs |= {(system, rule) for system in holding.declared_systems for rule in rules}
+            pairs |= {(system, rule) for system in declared_systems(holding) for rule in rules}
     return pairs
 
 

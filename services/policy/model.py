@@ -286,12 +286,6 @@ class HoldingRule(StrictModel):
     on_consent: Alternative | None = None
     """What it changes to when consent is given later."""
 
-    @property
-    def declared_systems(self) -> frozenset[str]:
-        """Every system that may hold it, except those that an event itself names."""
-        by_value = (systems for values in self.systems_when.values() for systems in values.values())
-        return frozenset(self.systems).union(*by_value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveRule(StrictModel):

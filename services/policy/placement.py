@@ -8,9 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from services.policy.model import HoldingRule, Policy
+
+
+class Placed(Protocol):
+    """What decides which systems hold an event's data: a policy's holding, or its stored placement."""
+
+    @property
+    def systems(self) -> Sequence[str]:
+        """Return the systems that hold the data of every event."""
+
+    @property
+    def systems_when(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """Return further systems, by a field and its value."""
+
+    @property
+    def when(self) -> Mapping[str, Sequence[str | bool]]:
+        """Return, by field, the values of the events that are held at all."""
+
+
+def applies_to(placed: Placed, deciding: Mapping[str, Any]) -> bool:
+    """Return whether events with these decision fields are held at all."""
+    return all(deciding.get(name) in values for name, values in placed.when.items())
+
+
+def declared_systems(placed: Placed) -> frozenset[str]:
+    """Return every system that may hold the data, except those that an event itself names."""
+    by_value = (names for values in placed.systems_when.values() for names in values.values())
+    return frozenset(placed.systems).union(*by_value)
+
+
+def systems_by_fields(placed: Placed, deciding: Mapping[str, Any]) -> set[str]:
+    """Return the systems that hold an event with these decision fields, except those that it names."""
+    systems = set(placed.systems)
+    for name, by_value in placed.systems_when.items():
+        systems.update(by_value.get(str(deciding.get(name)), ()))
+    return systems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +76,16 @@ class Placement:
         )
 
     @property
-    def possible_systems(self) -> set[str]:
-        """Return every system that may hold it, except those that an event itself names."""
-        by_value = (names for values in self.systems_when.values() for names in values.values())
-        return set(self.systems).union(*by_value)
-
-    @property
     def is_certain(self) -> bool:
         """Return whether every event of the type is in the same systems, whatever its fields."""
         return not (self.systems_when or self.systems_from or self.when or self.for_kinds)
 
     def systems_of(self, deciding: Mapping[str, Any]) -> set[str]:
         """Return the systems that hold an event with these decision fields, of any subject."""
-        if any(deciding.get(name) not in values for name, values in self.when.items()):
+        if not applies_to(self, deciding):
             return set()
-        systems = set(self.systems)
-        for name, by_value in self.systems_when.items():
-            systems.update(by_value.get(str(deciding.get(name)), ()))
-        if self.systems_from:
-            systems.update(deciding.get(self.systems_from) or ())
-        return systems
+        named = deciding.get(self.systems_from) or () if self.systems_from else ()
+        return systems_by_fields(self, deciding).union(named)
 
 
 Placements = Mapping[str, Sequence[Placement]]
@@ -88,7 +113,7 @@ def from_json(kept: Mapping[str, Iterable[Mapping[str, Any]]]) -> Placements:
 def possible_systems(given: Placements) -> dict[str, list[str]]:
     """Return, by event type, every system that may hold its events, except those that an event names."""
     return {
-        name: sorted(set[str]().union(*(placement.possible_systems for placement in each)))
+        name: sorted(frozenset[str]().union(*map(declared_systems, each)))
         for name, each in given.items()
     }
 

@@ -17,6 +17,7 @@ from schemas import limits
 from schemas.errors import TermijnError
 from services.policy import retiring
 from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
+from services.policy.placement import applies_to, systems_by_fields
 from services.policy.subject_state import PrivacyEvent
 
 MIN_EVENT_TIME = datetime(1900, 1, 1, tzinfo=UTC)
@@ -417,7 +418,7 @@ def _build_holdings(
     holdings: list[Holding] = []
     retired: list[Holding] = []
     for spec in kind.holdings:
-        if any(deciding.get(name) not in values for name, values in spec.when.items()):
+        if not applies_to(spec, deciding):
             continue
         systems, named = _resolve_systems(spec, deciding, policy)
         if not recorded and any(retiring.is_retired(holder, time, policy) for holder in named):
@@ -463,9 +464,7 @@ def _resolve_systems(
     spec: HoldingRule, deciding: Mapping[str, DecisionValue], policy: Policy
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the systems of a holding, in order, and those of them that the event itself names."""
-    systems = set(spec.systems)
-    for name, by_value in spec.systems_when.items():
-        systems.update(by_value.get(str(deciding.get(name)), ()))
+    systems = systems_by_fields(spec, deciding)
     named: set[str] = set()
     if spec.systems_from:
         for system in deciding.get(spec.systems_from, ()):  # type: ignore[union-attr]  # a list field
