@@ -58,11 +58,11 @@ class OffsetsLost(TermijnError):
     """
 
     def __init__(self, gaps: Sequence[OffsetGap]) -> None:
-        first = gaps[0]
-        place = f"{first.log.topic}[{first.log.partition}]"
+        gap = gaps[0]
+        partition = f"{gap.log.topic}[{gap.log.partition}]"
         super().__init__(
-            f"{first.role}: {place}: expected offset {first.expected}, the log has"
-            f" {first.low} to {first.high} ({len(gaps)} gaps; see `termijn gaps list`)"
+            f"{gap.role}: {partition}: expected offset {gap.expected}, the log has"
+            f" {gap.low} to {gap.high} ({len(gaps)} gaps; see `termijn gaps list`)"
         )
         self.gaps = gaps
 
@@ -131,11 +131,11 @@ class ConsumerLoop:
             stop.wait(_RETRY_SECONDS)
 
     def _run_consumer(self, consumer: Consumer, stop: Event) -> None:
-        looked = float("-inf")
+        checked_at = float("-inf")
         while not stop.is_set():
-            if monotonic() - looked > _CHECK_SECONDS:
+            if monotonic() - checked_at > _CHECK_SECONDS:
                 self._check_topics(consumer)
-                looked = monotonic()
+                checked_at = monotonic()
             with gc_paused():
                 self._run_batch(consumer, stop)
             self.observer.heartbeat()
@@ -149,15 +149,15 @@ class ConsumerLoop:
         if advances:
             apply_batch(self.handler, messages, advances, lambda: self._wait_before_retry(stop))
         self._raise_on_gap()  # after applying the messages read before the gap, which may be deleted by now
-        for one in advances:
-            self._stored_offsets[one.log.topic, one.log.partition] = one.next
+        for advance in advances:
+            self._stored_offsets[advance.log.topic, advance.log.partition] = advance.next
         if messages:
             self.observer.batch_applied(len(messages), monotonic() - started)
 
     def _wait_before_retry(self, stop: Event) -> None:
         """Wait between two attempts of a batch that fails on its own."""
         self.observer.batch_retried(
-            "a batch fails by itself, and is tried again before it is halved"
+            "a batch failed without an outage; it is retried before it is halved"
         )
         self.observer.heartbeat()
         if stop.wait(_BATCH_RETRY_SECONDS):
@@ -165,8 +165,8 @@ class ConsumerLoop:
 
     def _drop_stale(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
         """Return the next messages of the assigned partitions; drop those from before a rebalance."""
-        fresh = []
-        passed_over: dict[Partition, list[range]] = {}
+        messages = []
+        skipped: dict[Partition, list[range]] = {}
         for message in polled:
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
@@ -182,22 +182,22 @@ class ConsumerLoop:
             ):
                 continue
             if offset > self._next_offsets[place]:
-                passed_over.setdefault(place, []).append(range(self._next_offsets[place], offset))
+                skipped.setdefault(place, []).append(range(self._next_offsets[place], offset))
             if error is None:
-                fresh.append(message)
+                messages.append(message)
                 self._next_offsets[place] = offset + 1
             else:
                 self._next_offsets[place] = offset  # past the markers of transactions
-        if passed_over:
-            self._read_skipped(passed_over)
-        return fresh
+        if skipped:
+            self._read_skipped(skipped)
+        return messages
 
-    def _read_skipped(self, passed_over: Mapping[Partition, Sequence[range]]) -> None:
+    def _read_skipped(self, skipped: Mapping[Partition, Sequence[range]]) -> None:
         if self._second_consumer is None:
             self._second_consumer = self.bus.open_consumer(
                 self.group
             )  # it joins no group: its partitions are assigned
-        read_skipped(self._second_consumer, passed_over)
+        read_skipped(self._second_consumer, skipped)
 
     def _advances(self) -> list[OffsetAdvance]:
         return [
@@ -224,17 +224,21 @@ class ConsumerLoop:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._has_assignment = True
-        ids = self.bus.topic_ids({one.topic for one in partitions})
-        for one in partitions:
-            if one.topic not in ids:  # only another broker knows it so far, and its id is needed
-                raise KafkaUnavailable(f"describe {one.topic}", "the broker does not show it yet")
+        ids = self.bus.topic_ids({partition.topic for partition in partitions})
+        for partition in partitions:
+            if (
+                partition.topic not in ids
+            ):  # only another broker knows it so far, and its id is needed
+                raise KafkaUnavailable(
+                    f"describe {partition.topic}", "the broker does not show it yet"
+                )
             log = PartitionId(
                 cluster_id=self.bus.cluster_id,
-                topic=one.topic,
-                topic_id=ids[one.topic],
-                partition=one.partition,
+                topic=partition.topic,
+                topic_id=ids[partition.topic],
+                partition=partition.partition,
             )
-            one.offset = self._start_offset(consumer, log)
+            partition.offset = self._start_offset(consumer, log)
         consumer.assign(partitions)
         if self._paused:
             consumer.pause(partitions)
@@ -245,14 +249,14 @@ class ConsumerLoop:
         low, high = self._query_watermarks(consumer, *place)
         try:
             with self.ledger.transaction() as connection:
-                waiting = open_gap(connection, self.role, log)
+                gap = open_gap(connection, self.role, log)
                 position = offsets.read_offset(connection, self.role, log)
         except TopicReplaced:
             self._add_gap(log, None, low, high)
             position = low
         else:
-            if waiting is not None:
-                self._add_gap(log, waiting.expected, low, high)
+            if gap is not None:
+                self._add_gap(log, gap.expected, low, high)
             elif not low <= (position or 0) <= high:
                 self._add_gap(log, position, low, high)
         self._partition_ids[place] = log
@@ -262,10 +266,12 @@ class ConsumerLoop:
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._has_assignment = False  # until the next assignment, which may be empty
-        for one in partitions:
-            self.observer.lag_measured(one.topic, one.partition, 0)  # its new reader reports it
+        for partition in partitions:
+            self.observer.lag_measured(
+                partition.topic, partition.partition, 0
+            )  # its new reader reports it
             for state in (self._partition_ids, self._stored_offsets, self._next_offsets):
-                state.pop((one.topic, one.partition), None)
+                state.pop((partition.topic, partition.partition), None)
 
     def _drop_partitions(self) -> None:
         for state in (self._partition_ids, self._stored_offsets, self._next_offsets):
@@ -292,9 +298,11 @@ class ConsumerLoop:
                 end = ends.get(place, high)
                 self.observer.lag_measured(*place, max(0, end - self._next_offsets[place]))
                 if ids.get(log.topic, log.topic_id) != log.topic_id:
-                    anew = replace(log, topic_id=ids[log.topic])
+                    replacement = replace(log, topic_id=ids[log.topic])
                     self._add_gap(
-                        anew, self._stored_offsets[place], *self._query_watermarks(consumer, *place)
+                        replacement,
+                        self._stored_offsets[place],
+                        *self._query_watermarks(consumer, *place),
                     )
             self._find_lost_partitions(ids, read)
             self._raise_on_gap()
@@ -314,41 +322,44 @@ class ConsumerLoop:
 
         They are assigned to no consumer, so their lost messages would not be found otherwise.
         """
-        here = {(one.topic, one.partition) for one in read if self._is_current(one, ids)}
-        gone = [
-            one
-            for one in read
-            if one.is_durable and (one.topic, one.partition) not in {*here, *self._partition_ids}
+        current = {
+            (stored.topic, stored.partition) for stored in read if self._is_current(stored, ids)
+        }
+        replaced = [
+            stored
+            for stored in read
+            if stored.is_durable
+            and (stored.topic, stored.partition) not in {*current, *self._partition_ids}
         ]
-        shown = self.bus.describe_topics({one.topic for one in gone}) if gone else {}
-        for one in gone:
-            there = shown.get(one.topic)
+        topics = self.bus.describe_topics({stored.topic for stored in replaced}) if replaced else {}
+        for stored in replaced:
+            topic = topics.get(stored.topic)
             if (
-                there
-                and there.topic_id == ids[one.topic]
-                and one.partition not in there.end_offsets
+                topic
+                and topic.topic_id == ids[stored.topic]
+                and stored.partition not in topic.end_offsets
             ):
                 log = PartitionId(
                     cluster_id=self.bus.cluster_id,
-                    topic=one.topic,
-                    topic_id=there.topic_id,
-                    partition=one.partition,
+                    topic=stored.topic,
+                    topic_id=topic.topic_id,
+                    partition=stored.partition,
                 )
-                self._add_gap(log, one.next, 0, 0)
+                self._add_gap(log, stored.next, 0, 0)
 
     def _is_current(self, read: StoredOffset, ids: Mapping[str, str]) -> bool:
         return (read.cluster_id, read.topic_id) == (self.bus.cluster_id, ids[read.topic])
 
     def _query_watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         try:
-            found: Any = consumer.get_watermark_offsets(
+            watermarks: Any = consumer.get_watermark_offsets(
                 TopicPartition(topic, partition), timeout=_WATERMARK_SECONDS
             )
         except KafkaException as cause:
             raise KafkaUnavailable(f"find the ends of {topic}", str(cause.args[0])) from cause
-        if found is None:
+        if watermarks is None:
             raise KafkaUnavailable(f"find the ends of {topic}", "no answer in time")
-        return found[0], found[1]
+        return watermarks[0], watermarks[1]
 
     def _add_gap(self, log: PartitionId, expected: int | None, low: int, high: int) -> None:
         self._gaps.append(OffsetGap(role=self.role, log=log, expected=expected, low=low, high=high))

@@ -211,11 +211,11 @@ class Deleter:
         self.observer.waiting_for_catch_up(spots)
         return not spots
 
-    def _claim(self, stops: PausedSystems, parked: BlindSpots = NO_BLIND_SPOTS) -> ClaimResult:
+    def _claim(self, paused: PausedSystems, parked: BlindSpots = NO_BLIND_SPOTS) -> ClaimResult:
         def work(connection: Connection, room: int) -> tuple[ClaimResult, datetime]:
             now = database_now(connection)
             lease = LeaseRequest(
-                until=now + LEASE, room=room, stopped_systems=stops.paused | stops.drained
+                until=now + LEASE, room=room, stopped_systems=paused.paused | paused.drained
             )
             claimed = claim_due(
                 connection,
@@ -227,9 +227,9 @@ class Deleter:
             )
             return claimed, now
 
-        claimed, at = self._run_under_cap(work)
+        claimed, claimed_at = self._run_under_cap(work)
         if not claimed.scanned:
-            self._last_empty_claim.nothing_due_at = at
+            self._last_empty_claim.nothing_due_at = claimed_at
         return claimed
 
     def _verify(self) -> VerificationResult:
@@ -251,10 +251,10 @@ class Deleter:
         """Plan records of some subjects with new privacy events, although nothing is claimed."""
         handled = 0
         while handled < self.limits.commands_per_dispatch:
-            before = self._protection_scan.position
+            start = self._protection_scan.position
             position = self._run_under_policy(
-                lambda connection, now, before=before: protect(  # type: ignore[misc]
-                    connection, self.policy, now, before
+                lambda connection, now, start=start: protect(  # type: ignore[misc]
+                    connection, self.policy, now, start
                 )
             )
             self._protection_scan.position = position or ScanPosition()
@@ -263,7 +263,7 @@ class Deleter:
             handled += 1 + position.records_scanned
 
     def _lease_outbox(
-        self, stops: PausedSystems, actions: Collection[str] | None
+        self, paused: PausedSystems, actions: Collection[str] | None
     ) -> Sequence[UUID]:
         """Lease from the outbox: repetitions, and commands that a pause, the cap or a crash left there."""
 
@@ -271,7 +271,9 @@ class Deleter:
             limit, now = min(self.limits.commands_per_dispatch, room), database_now(connection)
             if limit == 0:
                 return ()
-            return lease(connection, now, stops, limit=limit, records=_MAX_RECORDS, actions=actions)
+            return lease(
+                connection, now, paused, limit=limit, records=_MAX_RECORDS, actions=actions
+            )
 
         if actions is PROTECTIVE:
             return self._run_under_policy(
@@ -349,12 +351,14 @@ class Deleter:
 
     def _set_aside(self, command: UUID, cause: Exception) -> None:
         """Escalate a command that Kafka rejects at every attempt, so that the others are sent."""
-        why, again = describe_without_values(cause), self.retry_policy.cap
+        reason, retry_delay = describe_without_values(cause), self.retry_policy.cap
         system = self.ledger.run_in_transaction(
-            lambda connection: set_aside(connection, command, why, database_now(connection), again)
+            lambda connection: set_aside(
+                connection, command, reason, database_now(connection), retry_delay
+            )
         )
         if system is not None:
-            self.observer.command_undeliverable(system, command, why)
+            self.observer.command_undeliverable(system, command, reason)
 
     def _escalate(self, now: datetime) -> None:
         silent = self.ledger.run_in_transaction(
@@ -365,7 +369,7 @@ class Deleter:
 
     def _checked_now(self, connection: Connection) -> datetime:
         now = database_now(connection)
-        off = self.now() - now
-        if abs(off) > self.limits.clock_tolerance:
-            raise ClockSkew(off.total_seconds())
+        skew = self.now() - now
+        if abs(skew) > self.limits.clock_tolerance:
+            raise ClockSkew(skew.total_seconds())
         return now

@@ -159,10 +159,10 @@ class KafkaClient:
             KafkaUnavailable: the brokers did not create one of them, or do not show it.
             KafkaAccessDenied: this user can neither see one of them nor create it.
         """
-        new = [topic.as_new_topic() for topic in topics]
-        if not new:
+        new_topics = [topic.as_new_topic() for topic in topics]
+        if not new_topics:
             return
-        for name, future in self._admin.create_topics(new).items():
+        for name, future in self._admin.create_topics(new_topics).items():
             try:
                 future.result(_CALL_SECONDS)
             except TimeoutError as cause:
@@ -173,7 +173,7 @@ class KafkaClient:
                     raise KafkaAccessDenied(f"find topic {name}", reason) from cause
                 if cause.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise KafkaUnavailable(f"create topic {name}", str(cause.args[0])) from cause
-        names = [topic.topic for topic in new]
+        names = [topic.topic for topic in new_topics]
         self._wait_for_every_broker(names)
         self.end_offsets(names)
 

@@ -80,16 +80,16 @@ def insert_commands(
     ids = [draft.command_id(number) for draft, number in zip(drafts, numbers, strict=True)]
     leased: list[UUID] = []
     commands = []
-    for identity, draft, number in zip(ids, drafts, numbers, strict=True):
-        taken = lease is not None and (
+    for command_id, draft, number in zip(ids, drafts, numbers, strict=True):
+        is_leased = lease is not None and (
             draft.action in PROTECTIVE
             or (draft.system not in lease.stopped_systems and len(leased) < lease.room)
         )
-        if taken:
-            leased.append(identity)
+        if is_leased:
+            leased.append(command_id)
         commands.append(
             {
-                "command_id": identity,
+                "command_id": command_id,
                 "system": draft.system,
                 "subject": draft.subject,
                 "names_subject": draft.names_subject,
@@ -107,17 +107,17 @@ def insert_commands(
                 "supersedes": draft.supersedes,
                 "request": draft.request,
                 "created_at": now,
-                "state": next_state("unsent", "sending") if taken else "unsent",
+                "state": next_state("unsent", "sending") if is_leased else "unsent",
                 "attempt": 0,
-                "next_attempt_at": lease.until if lease and taken else now,
+                "next_attempt_at": lease.until if lease and is_leased else now,
             }
         )
     insert(connection, tables.command, commands)
     audit_outbox.enqueue(
         connection,
         [
-            AuditEntry(now, "commanded", identity, {"records": len(draft.records)})
-            for identity, draft in zip(ids, drafts, strict=True)
+            AuditEntry(now, "commanded", command_id, {"records": len(draft.records)})
+            for command_id, draft in zip(ids, drafts, strict=True)
         ],
     )
     insert(
@@ -125,13 +125,13 @@ def insert_commands(
         tables.member,
         [
             {
-                "command_id": identity,
+                "command_id": command_id,
                 "record_id": record,
                 "system": draft.system,
                 "step": draft.step,
                 "live": True,
             }
-            for identity, draft in zip(ids, drafts, strict=True)
+            for command_id, draft in zip(ids, drafts, strict=True)
             for record in draft.records
         ],
     )
@@ -139,8 +139,8 @@ def insert_commands(
         connection,
         tables.command_clock,
         [
-            {"clock_id": clock, "command_id": identity, "epoch": epoch}
-            for identity, draft in zip(ids, drafts, strict=True)
+            {"clock_id": clock, "command_id": command_id, "epoch": epoch}
+            for command_id, draft in zip(ids, drafts, strict=True)
             for _, clock, epoch in draft.epochs
         ],
     )
@@ -208,10 +208,10 @@ def commands_for_obligations(
         .where(member.live, tables.command.c.state.in_(NOT_CARRIED_OUT))
         .with_for_update(of=tables.command)
     )
-    wanted = set(steps)
+    obligations = set(steps)
     commands: dict[UUID, CommandRow] = {}
     for row in select_in(connection, query, member.record_id, {record for record, _, _ in steps}):
-        if (row.record_id, row.system, row.step) in wanted:
+        if (row.record_id, row.system, row.step) in obligations:
             commands[row.command_id] = CommandRow._make(row[:-2])
     return list(commands.values())
 
@@ -312,21 +312,21 @@ def _draft_recall(command: CommandRow) -> CommandDraft:
 def _next_seq(connection: Connection, drafts: Sequence[CommandDraft]) -> list[int]:
     """Return the next `seq` of each draft's system and subject."""
     subjects = {draft.subject for draft in drafts}
-    last: dict[tuple[str, str], int] = {
+    last_seq: dict[tuple[str, str], int] = {
         (row.system, row.subject): row.last
         for row in select_in(
             connection, select(tables.sequence), tables.sequence.c.subject, subjects
         )
     }
     numbers = []
-    touched: dict[tuple[str, str], int] = {}
+    new_seq: dict[tuple[str, str], int] = {}
     for draft in drafts:
         pair = (draft.system, draft.subject)
-        touched[pair] = touched.get(pair, last.get(pair, 0)) + 1
-        numbers.append(touched[pair])
+        new_seq[pair] = new_seq.get(pair, last_seq.get(pair, 0)) + 1
+        numbers.append(new_seq[pair])
     rows: list[Mapping[str, Any]] = [
         {"system": system, "subject": subject, "last": number}
-        for (system, subject), number in sorted(touched.items())
+        for (system, subject), number in sorted(new_seq.items())
     ]
     upsert(connection, tables.sequence, rows, ("last",))
     return numbers

@@ -13,7 +13,7 @@ from services.policy.retiring import list_retirements
 from services.policy.sources import needs_sources
 
 _KEY_NOT_SENT = (
-    "is not sent in commands, since it neither names the subject nor identifies;"
+    "is not sent in commands, since it neither names the subject nor identifies; "
     "set `identifies: true` if its value names one person's rows"
 )
 
@@ -35,11 +35,11 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
             if provenance == "derived"
         ]
         if derived:
-            what = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
-            yield LintWarning(key=f"rules.{name}", message=what)
+            message = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
+            yield LintWarning(key=f"rules.{name}", message=message)
     if policy.proof and policy.proof.term_from == "derived":
-        what = f"term derived, to be confirmed: {policy.proof.rationale}"
-        yield LintWarning(key="proof", message=what)
+        message = f"term derived, to be confirmed: {policy.proof.rationale}"
+        yield LintWarning(key="proof", message=message)
     for name, event in policy.events.items():
         naming = {subject.field for subject in event.subject}
         for key, field in event.fields.items():
@@ -57,16 +57,18 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
             )
     for name, event in policy.events.items():
         if needs_sources(event):
-            what = "can forbid or cause an erasure, and has no `sources`: any publisher may send it"
-            yield LintWarning(key=f"events.{name}", message=what)
+            message = (
+                "can forbid or cause an erasure, and has no `sources`: any publisher may send it"
+            )
+            yield LintWarning(key=f"events.{name}", message=message)
 
 
 def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:
     effects = {"systems": "gets no new data", "purposes": "has no new data held for it"}
-    for section, named in list_retirements(policy).items():
-        for name, retired_at in named.items():
-            what = f"{effects[section]} from {retired_at.isoformat().replace('+00:00', 'Z')} on"
-            yield LintWarning(key=f"{section}.{name}.retired", message=what)
+    for section, retirements in list_retirements(policy).items():
+        for name, retired_at in retirements.items():
+            message = f"{effects[section]} from {retired_at.isoformat().replace('+00:00', 'Z')} on"
+            yield LintWarning(key=f"{section}.{name}.retired", message=message)
 
 
 def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
@@ -74,8 +76,8 @@ def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
     for name, rule in policy.rules.items():
         term = rule.period
         if term.is_exact and not term.is_zero and term.exact < DAY:
-            what = f"lasts less than a day ({rule.term}): after T, M is minutes, not months"
-            yield LintWarning(key=f"rules.{name}", message=what)
+            message = f"lasts less than a day ({rule.term}): after T, M is minutes, not months"
+            yield LintWarning(key=f"rules.{name}", message=message)
     for system, name in sorted(_rules_by_system(policy)):
         rule, lead_time = policy.rules[name], policy.systems[system].lead_time
         if (
@@ -83,11 +85,11 @@ def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
             and not rule.period.is_zero
             and _shortest_length(rule.period) < policy.systems[system].lead_time_period.exact
         ):
-            what = (
+            message = (
                 f"{lead_time} is longer than the term of {name} ({rule.term}):"
                 " its commands leave at once, without time for retries"
             )
-            yield LintWarning(key=f"systems.{system}.lead_time", message=what)
+            yield LintWarning(key=f"systems.{system}.lead_time", message=message)
 
 
 def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
@@ -115,7 +117,7 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
     clocks = {rule.anchor.clock for rule in policy.rules.values()}
     clocks |= {clock.parent for clock in policy.clocks.values()}
     clocks |= {move.clock for event in policy.events.values() for move in event.moves}
-    used: dict[str, set[str | None]] = {
+    used_names: dict[str, set[str | None]] = {
         "purposes": {*(holding.purpose for holding in holdings)},
         "bases": {*(holding.basis for holding in holdings)},
         "rules": {*(holding.rule for holding in holdings)},
@@ -124,7 +126,7 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
         },
         "clocks": clocks,
     }
-    for section, names in used.items():
+    for section, names in used_names.items():
         for name in getattr(policy, section):
             if name not in names:
                 yield section, name

@@ -49,8 +49,8 @@ def load(path: Path | None = None) -> Policy:
     try:
         return load_bytes(path.read_bytes(), str(path))
     except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
-        why = getattr(cause, "strerror", None) or str(cause)
-        raise _unreadable(str(path), 0, "", f"cannot be read: {why}") from cause
+        reason = getattr(cause, "strerror", None) or str(cause)
+        raise _unreadable(str(path), 0, "", f"cannot be read: {reason}") from cause
 
 
 def load_bytes(raw: bytes, name: str) -> Policy:
@@ -80,7 +80,7 @@ def load_text(text: str, name: str) -> Policy:
         policy = _ADAPTER.validate_python(document)
     except ValidationError as cause:
         raise InvalidPolicy(tuple(translate_errors(cause, lines, validation_path))) from cause
-    problems = tuple(lines.problem_at(path, why) for path, why in validate_policy(policy))
+    problems = tuple(lines.problem_at(path, problem) for path, problem in validate_policy(policy))
     if problems:
         raise InvalidPolicy(problems)
     return policy
@@ -103,8 +103,8 @@ def hash_policy(policy: Policy) -> str:
     }
     excluded: dict[str, Any] = {"events": unset} | ({} if policy.proof else {"proof": True})
     for section in ("systems", "purposes"):
-        named = getattr(policy, section).items()
-        excluded[section] = {name: {"retired"} for name, part in named if part.retired is None}
+        parts = getattr(policy, section).items()
+        excluded[section] = {name: {"retired"} for name, part in parts if part.retired is None}
     return sha256(_ADAPTER.dump_json(policy, exclude=excluded)).hexdigest()
 
 
@@ -141,5 +141,5 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _unreadable(file: str, line: int, key: str, why: str) -> InvalidPolicy:
-    return InvalidPolicy((PolicyProblem(file=file, line=line, key=key, why=why),))
+def _unreadable(file: str, line: int, key: str, reason: str) -> InvalidPolicy:
+    return InvalidPolicy((PolicyProblem(file=file, line=line, key=key, why=reason),))

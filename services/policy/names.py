@@ -29,19 +29,19 @@ _RESERVED_SYSTEMS = ("deleter",)
 
 def check_names(policy: Policy) -> Iterator[PolicyError]:
     """Return every name that could not be used, which would otherwise show only at its first use."""
-    for where, name in (("policy", policy.policy), ("version", policy.version)):
-        yield from _check_plain((where,), name)
+    for key, name in (("policy", policy.policy), ("version", policy.version)):
+        yield from _check_plain((key,), name)
     for section in ("purposes", "bases", "categories", "rules", "clocks"):
         for name in getattr(policy, section):
             yield from _check_plain((section, name), name, also=":" if section == "clocks" else "")
     for name in policy.subjects:
         if not _KIND.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
-            why = f"{_ALLOWED}; subjects are written kind:id"
-            yield ("subjects", name), f"is not a valid name of a kind of data subject: {why}"
+            rule = f"{_ALLOWED}; subjects are written kind:id"
+            yield ("subjects", name), f"is not a valid name of a kind of data subject: {rule}"
     for name in policy.systems:
         if not _SYSTEM.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
-            why = f"small {_ALLOWED}; it is part of topics' names"
-            yield ("systems", name), f"is not a valid name of a system: {why}"
+            rule = f"small {_ALLOWED}; it is part of topics' names"
+            yield ("systems", name), f"is not a valid name of a system: {rule}"
         if name in _RESERVED_SYSTEMS:
             yield ("systems", name), "is Termijn's own name: its keys would be the controller's"
     yield from _check_events(policy)
@@ -52,9 +52,11 @@ def check_names(policy: Policy) -> Iterator[PolicyError]:
 def _check_events(policy: Policy) -> Iterator[PolicyError]:
     for name, event in policy.events.items():
         if not _EVENT_TYPE.fullmatch(name) or len(name) > _MAX_EVENT_TYPE_LENGTH:
-            most = _MAX_EVENT_TYPE_LENGTH
-            why = f"letters, digits and ._- only, at most {most}; it is the name of its topic"
-            yield ("events", name), f"is not a valid event type: {why}"
+            max_length = _MAX_EVENT_TYPE_LENGTH
+            rule = (
+                f"letters, digits and ._- only, at most {max_length}; it is the name of its topic"
+            )
+            yield ("events", name), f"is not a valid event type: {rule}"
         if name.startswith(_RESERVED_TOPIC_PREFIX):
             yield (
                 ("events", name),
@@ -62,24 +64,26 @@ def _check_events(policy: Policy) -> Iterator[PolicyError]:
             )
         for field in event.fields:
             if not _FIELD.fullmatch(field) or len(field) > MAX_NAME_LENGTH:
-                why = f"letters, digits and _ only, at most {MAX_NAME_LENGTH}; it is a name in Avro"
-                yield ("events", name, "fields", field), f"is not a valid name of a field: {why}"
+                rule = (
+                    f"letters, digits and _ only, at most {MAX_NAME_LENGTH}; it is a name in Avro"
+                )
+                yield ("events", name, "fields", field), f"is not a valid name of a field: {rule}"
 
 
 def _check_colliding_topics(section: str, names: Mapping[str, object]) -> Iterator[PolicyError]:
     """Find names that differ only in dots and underscores: Kafka refuses two such topics."""
-    first: dict[str, str] = {}
+    first_names: dict[str, str] = {}
     for name in names:
-        other = first.setdefault(name.replace(".", "_"), name)
-        if other != name:
-            yield (section, name), f"is to Kafka the same topic name as {other}"
+        earlier_name = first_names.setdefault(name.replace(".", "_"), name)
+        if earlier_name != name:
+            yield (section, name), f"is to Kafka the same topic name as {earlier_name}"
 
 
 def _check_plain(path: tuple[str, ...], name: str, *, also: str = "") -> Iterator[PolicyError]:
     if _is_plain(name, also):
         return
-    without = f" and no {also!r}" if also else ""
-    yield path, f"is not a valid name: one to {MAX_NAME_LENGTH} visible characters{without}"
+    exclusion = f" and no {also!r}" if also else ""
+    yield path, f"is not a valid name: one to {MAX_NAME_LENGTH} visible characters{exclusion}"
 
 
 def _is_plain(name: str, also: Iterable[str]) -> bool:

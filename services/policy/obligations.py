@@ -216,7 +216,7 @@ def _is_unrestricted(
     item: _HoldingWindow,
     system: str,
     ended: rights_effects.Restriction,
-    others: Iterable[rights_effects.Restriction],
+    restrictions: Iterable[rights_effects.Restriction],
 ) -> bool:
     """Return whether a holding may be used again when a restriction ends: no other one restricts it."""
     ends_at, due_at = ended.end, item.window.due_at[system]
@@ -227,7 +227,7 @@ def _is_unrestricted(
             other.cause != ended.cause
             and other.start <= ends_at
             and (other.end is None or ends_at < other.end)
-            for other in others
+            for other in restrictions
         )
     )
 
@@ -363,8 +363,10 @@ def _pseudonymisation_obligation(
     research = [item for item in serving if policy.rules[item.holding.rule].pseudonymise]
     if not research:
         return None
-    others = _co_subjects_holdings(tagged, policy)
-    released = [_pseudonymisation_due(other, system, tagged, facts, policy) for other in others]
+    co_subjects = _co_subjects_holdings(tagged, policy)
+    released = [
+        _pseudonymisation_due(holding, system, tagged, facts, policy) for holding in co_subjects
+    ]
     due_times = [item for item in released if item is not None]
     if len(due_times) < len(released):
         return None
@@ -373,10 +375,14 @@ def _pseudonymisation_obligation(
         "pseudonymise",
         research,
         at=max((at for at, _ in due_times), default=tagged.time),
-        erase_by=max((by for _, by in due_times), default=tagged.time),
+        erase_by=max((erase_by for _, erase_by in due_times), default=tagged.time),
         depends_on=[
             *(item.holding for item in research),
-            *(item for item in others if compute_term(item, tagged.time, facts, policy).anchor_at),
+            *(
+                item
+                for item in co_subjects
+                if compute_term(item, tagged.time, facts, policy).anchor_at
+            ),
         ],
         reason=ONLY_RESEARCH,
     )

@@ -84,8 +84,8 @@ class Placement:
         """Return the systems that hold an event with these decision fields, of any subject."""
         if not applies_to(self, deciding):
             return set()
-        named = deciding.get(self.systems_from) or () if self.systems_from else ()
-        return systems_by_fields(self, deciding).union(named)
+        named_by_event = deciding.get(self.systems_from) or () if self.systems_from else ()
+        return systems_by_fields(self, deciding).union(named_by_event)
 
 
 Placements = Mapping[str, Sequence[Placement]]
@@ -100,21 +100,27 @@ def placements(policy: Policy) -> Placements:
     }
 
 
-def to_json(given: Placements) -> dict[str, list[dict[str, Any]]]:
+def to_json(placements_by_type: Placements) -> dict[str, list[dict[str, Any]]]:
     """Return placements as JSON values."""
-    return {name: [asdict(placement) for placement in each] for name, each in given.items()}
+    return {
+        name: [asdict(placement) for placement in type_placements]
+        for name, type_placements in placements_by_type.items()
+    }
 
 
-def from_json(kept: Mapping[str, Iterable[Mapping[str, Any]]]) -> Placements:
+def from_json(stored: Mapping[str, Iterable[Mapping[str, Any]]]) -> Placements:
     """Return the placements that `to_json` wrote."""
-    return {name: [Placement(**placement) for placement in each] for name, each in kept.items()}
+    return {
+        name: [Placement(**placement) for placement in type_placements]
+        for name, type_placements in stored.items()
+    }
 
 
-def possible_systems(given: Placements) -> dict[str, list[str]]:
+def possible_systems(placements_by_type: Placements) -> dict[str, list[str]]:
     """Return, by event type, every system that may hold its events, except those that an event names."""
     return {
-        name: sorted(frozenset[str]().union(*map(declared_systems, each)))
-        for name, each in given.items()
+        name: sorted(frozenset[str]().union(*map(declared_systems, type_placements)))
+        for name, type_placements in placements_by_type.items()
     }
 
 
@@ -126,17 +132,21 @@ def lost_systems(
     Holdings of one kind of subject are compared with holdings of the same kind, or of all kinds.
     """
     lost = set[str]()
-    for whose in {(placement.subject, tuple(placement.for_kinds)) for placement in before}:
-        everybody = (whose[0], ())
-        held = _systems(before, {whose}, deciding)
-        lost |= held - _systems(after, {whose, everybody}, deciding)
+    for subject_kinds in {(placement.subject, tuple(placement.for_kinds)) for placement in before}:
+        all_kinds = (subject_kinds[0], ())
+        held_before = _systems(before, {subject_kinds}, deciding)
+        lost |= held_before - _systems(after, {subject_kinds, all_kinds}, deciding)
     return lost
 
 
 def _systems(
     placements: Iterable[Placement],
-    of: Collection[tuple[str, tuple[str, ...]]],
+    subject_kinds: Collection[tuple[str, tuple[str, ...]]],
     deciding: Mapping[str, Any],
 ) -> set[str]:
-    chosen = (each for each in placements if (each.subject, tuple(each.for_kinds)) in of)
-    return set[str]().union(*(placement.systems_of(deciding) for placement in chosen))
+    selected = (
+        placement
+        for placement in placements
+        if (placement.subject, tuple(placement.for_kinds)) in subject_kinds
+    )
+    return set[str]().union(*(placement.systems_of(deciding) for placement in selected))

@@ -128,14 +128,14 @@ def _merge(case: Case, leading_case: Case) -> Case:
 
 
 def _build_case(privacy_events: list[PrivacyEvent], policy: Policy) -> Iterator[Case]:
-    received = _first(privacy_events, "request-received")
+    received = _find_first(privacy_events, "request-received")
     if received is None or received.right is None:
         return
     zone = policy.controller.zone
-    within = latest_erasure(received.time, _ANSWER_TERM, zone)
-    extension = _first(privacy_events, "request-extended")
-    extended = extension is not None and extension.time <= within
-    verified = _first(privacy_events, "identity-verified")
+    answer_by = latest_erasure(received.time, _ANSWER_TERM, zone)
+    extension = _find_first(privacy_events, "request-extended")
+    is_extended = extension is not None and extension.time <= answer_by
+    verified = _find_first(privacy_events, "identity-verified")
     closed = next((event for event in privacy_events if event.kind in CLOSING_EVENTS), None)
     case = Case(
         request=received.reference or "",
@@ -143,10 +143,10 @@ def _build_case(privacy_events: list[PrivacyEvent], policy: Policy) -> Iterator[
         right=received.right,
         received_at=received.time,
         verified_at=verified.time if verified else None,
-        extended=extended,
+        extended=is_extended,
         closed_at=closed.time if closed else None,
         state="received",
-        answer_by=latest_erasure(received.time, _EXTENDED_TERM, zone) if extended else within,
+        answer_by=latest_erasure(received.time, _EXTENDED_TERM, zone) if is_extended else answer_by,
     )
     if verified:
         case = case.apply("identity-verified")
@@ -157,5 +157,5 @@ def _build_case(privacy_events: list[PrivacyEvent], policy: Policy) -> Iterator[
     yield case
 
 
-def _first(privacy_events: Iterable[PrivacyEvent], kind: str) -> PrivacyEvent | None:
+def _find_first(privacy_events: Iterable[PrivacyEvent], kind: str) -> PrivacyEvent | None:
     return next((event for event in privacy_events if event.kind == kind), None)

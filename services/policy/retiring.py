@@ -27,7 +27,13 @@ def list_retirements(policy: Policy) -> Retirements:
 def retirement_times(policy: Policy) -> tuple[datetime, ...]:
     """Return the instants, UTC and in order, at which the policy retires something."""
     return tuple(
-        sorted({time for named in list_retirements(policy).values() for time in named.values()})
+        sorted(
+            {
+                time
+                for retired_at in list_retirements(policy).values()
+                for time in retired_at.values()
+            }
+        )
     )
 
 

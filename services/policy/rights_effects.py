@@ -165,15 +165,15 @@ def _performs_contract(holding: Holding, policy: Policy) -> bool:
 
 def _as_alternative(holding: Holding) -> Holding:
     """Return the holding with its alternative's basis and rule, and the former ones as alternative."""
-    other = holding.alternative
-    if other is None:
+    alternative = holding.alternative
+    if alternative is None:
         return holding
-    back = HoldingChange(
-        when="given" if other.when == "withdrawn" else "withdrawn",
+    change_back = HoldingChange(
+        when="given" if alternative.when == "withdrawn" else "withdrawn",
         basis=holding.basis,
         rule=holding.rule,
     )
-    return replace(holding, basis=other.basis, rule=other.rule, alternative=back)
+    return replace(holding, basis=alternative.basis, rule=alternative.rule, alternative=change_back)
 
 
 def _early_ends(
@@ -197,9 +197,9 @@ def _early_ends(
     if objected_at and (
         ground in BASES_OPEN_TO_OBJECTION or (ground, purpose.objection) == ("consent", "absolute")
     ):
-        later = [at for at in objected_at if at >= event_time]
-        if later:
-            yield EarlyEnd(at=later[0], reason=OBJECTION_RAISED)
+        later_objections = [at for at in objected_at if at >= event_time]
+        if later_objections:
+            yield EarlyEnd(at=later_objections[0], reason=OBJECTION_RAISED)
         if purpose.objection == "absolute" and objected_at[0] < event_time:
             yield EarlyEnd(at=event_time, reason=OBJECTION_RAISED)
     if ground in BASES_OPEN_TO_OBJECTION:

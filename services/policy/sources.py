@@ -28,13 +28,13 @@ def check_source(event: Event, policy: Policy) -> None:
     """
     kind = policy.events.get(event.type)
     if kind is not None and not admits_source(kind, event.source):
-        why = f"is not allowed by the policy to publish {event.type}"
-        raise TaggingFailed("unknown-source", "source", why)
+        problem = f"is not allowed by the policy to publish {event.type}"
+        raise TaggingFailed("unknown-source", "source", problem)
 
 
 def admits_source(event: EventType, source: str) -> bool:
     """Return whether a source may publish an event type; every source may if the policy names none."""
-    return not event.sources or any(_matches(named, source) for named in event.sources)
+    return not event.sources or any(_matches(pattern, source) for pattern in event.sources)
 
 
 def needs_sources(event: EventType) -> bool:
@@ -42,5 +42,5 @@ def needs_sources(event: EventType) -> bool:
     return not event.sources and bool(event.moves or event.act in (*HOLD_EVENTS, *_ERASURE_EVENTS))
 
 
-def _matches(named: str, source: str) -> bool:
-    return source.startswith(named[:-1]) if named.endswith("*") else source == named
+def _matches(pattern: str, source: str) -> bool:
+    return source.startswith(pattern[:-1]) if pattern.endswith("*") else source == pattern

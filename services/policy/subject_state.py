@@ -216,7 +216,7 @@ def merged_requests(privacy_events: Iterable[PrivacyEvent]) -> dict[str, str]:
     The privacy events are one subject's, in order. Requests for rectification stay apart, since two of
     them never ask for the same corrections.
     """
-    first: dict[Right, str] = {}
+    leaders: dict[Right, str] = {}
     merged: dict[str, str] = {}
     names: set[str] = set()
     closed: set[str] = set()
@@ -227,9 +227,9 @@ def merged_requests(privacy_events: Iterable[PrivacyEvent]) -> dict[str, str]:
         if not name or event.kind != "request-received" or event.right is None or name in names:
             continue
         names.add(name)
-        leader = first.get(event.right)
+        leader = leaders.get(event.right)
         if leader is None or leader in closed or event.right == "rectification":
-            first[event.right] = name
+            leaders[event.right] = name
         else:
             merged[name] = leader
     return merged

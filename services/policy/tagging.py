@@ -270,11 +270,11 @@ def business_keys(
         return {}
     event, deciding = policy.events[tagged.type], tagged.decision_fields
     keys = identifying_keys(tagged.type, deciding, policy)
-    sent = {name: value for name, value in keys.items() if name not in excluded}
+    keys_to_send = {name: value for name, value in keys.items() if name not in excluded}
     naming_field = _naming_field(event, deciding)
     if names_subject and naming_field and event.fields[naming_field].business_key:
-        sent[naming_field] = str(deciding[naming_field])
-    return sent
+        keys_to_send[naming_field] = str(deciding[naming_field])
+    return keys_to_send
 
 
 def _read_decision_fields(
@@ -301,10 +301,11 @@ def read_field(name: str, field: Field, data: Mapping[str, Any]) -> DecisionValu
 def _check_limits(deciding: Mapping[str, DecisionValue]) -> None:
     for name, value in deciding.items():
         texts = value if isinstance(value, tuple) else (value,)
-        why = limits.count_problem(texts, limits.MAX_LIST)
         problems = (limits.identifier_problem(text) for text in texts if isinstance(text, str))
-        if why := why or next((problem for problem in problems if problem), None):
-            raise TaggingFailed("invalid-field", name, why)
+        if problem := limits.count_problem(texts, limits.MAX_LIST) or next(
+            filter(None, problems), None
+        ):
+            raise TaggingFailed("invalid-field", name, problem)
 
 
 def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
@@ -350,12 +351,12 @@ def _subjects_in(field: SubjectField, deciding: Mapping[str, DecisionValue]) -> 
 
 def _naming_field(kind: EventType, deciding: Mapping[str, DecisionValue]) -> str | None:
     """Return the name of the field that names the event's own subject: the first that is present."""
-    named = (
+    naming_fields = (
         candidate.field
         for candidate in kind.subject
         if isinstance(deciding.get(candidate.field), str)
     )
-    return next(named, None)
+    return next(naming_fields, None)
 
 
 def _parse_subject(field: SubjectField, subject: str, policy: Policy) -> str:
@@ -420,10 +421,14 @@ def _build_holdings(
     for spec in kind.holdings:
         if not applies_to(spec, deciding):
             continue
-        systems, named = _resolve_systems(spec, deciding, policy)
-        if not recorded and any(retiring.is_retired(holder, time, policy) for holder in named):
+        systems, named_by_event = _resolve_systems(spec, deciding, policy)
+        if not recorded and any(
+            retiring.is_retired(holder, time, policy) for holder in named_by_event
+        ):
             raise TaggingFailed("invalid-field", str(spec.systems_from), "names a retired system")
-        live = retiring.remaining_systems(spec.purpose, systems, time, policy, exempt=named)
+        live = retiring.remaining_systems(
+            spec.purpose, systems, time, policy, exempt=named_by_event
+        )
         anchor = policy.rules[spec.rule].anchor
         subjects = (
             _subjects_in(spec.subject, deciding)
@@ -465,13 +470,13 @@ def _resolve_systems(
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the systems of a holding, in order, and those of them that the event itself names."""
     systems = systems_by_fields(spec, deciding)
-    named: set[str] = set()
+    named_by_event: set[str] = set()
     if spec.systems_from:
         for system in deciding.get(spec.systems_from, ()):  # type: ignore[union-attr]  # a list field
             if system not in policy.systems:
                 raise TaggingFailed("invalid-field", spec.systems_from, "names an unknown system")
-            named.add(system)
-    return tuple(sorted(systems | named)), frozenset(named)
+            named_by_event.add(system)
+    return tuple(sorted(systems | named_by_event)), frozenset(named_by_event)
 
 
 def _has_clock_key(move: MoveRule, deciding: Mapping[str, DecisionValue], policy: Policy) -> bool:

@@ -41,8 +41,8 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     yield from _check_clocks(policy)
     yield from _check_proof(policy)
     for name, event in policy.events.items():
-        for path, why in _check_event(event, policy):
-            yield ("events", name, *path), why
+        for path, problem in _check_event(event, policy):
+            yield ("events", name, *path), problem
     yield from check_encryption(policy)
     yield from _check_titles(policy)
 
@@ -224,15 +224,15 @@ def _check_alternatives(
 ) -> Iterator[PolicyError]:
     own_rule = policy.rules.get(holding.rule)
     for key in ("on_withdrawal", "on_consent"):
-        other: Alternative | None = getattr(holding, key)
-        if other is None:
+        alternative: Alternative | None = getattr(holding, key)
+        if alternative is None:
             continue
-        yield from _require_defined((*path, key, "basis"), other.basis, policy.bases)
-        yield from _require_defined((*path, key, "rule"), other.rule, policy.rules)
-        rule = policy.rules.get(other.rule)
+        yield from _require_defined((*path, key, "basis"), alternative.basis, policy.bases)
+        yield from _require_defined((*path, key, "rule"), alternative.rule, policy.rules)
+        rule = policy.rules.get(alternative.rule)
         if own_rule and rule and (own_rule.anchor, own_rule.kind) != (rule.anchor, rule.kind):
             yield (*path, key, "rule"), f"must have the same anchor and kind as {holding.rule}"
-        basis = policy.bases.get(holding.basis if key == "on_withdrawal" else other.basis)
+        basis = policy.bases.get(holding.basis if key == "on_withdrawal" else alternative.basis)
         if basis and basis.ground != "consent":
             yield (*path, key), "is allowed only for a holding on consent"
     if holding.on_withdrawal and holding.on_consent:

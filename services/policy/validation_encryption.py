@@ -37,8 +37,8 @@ def check_encryption(policy: Policy) -> Iterator[PolicyError]:
                 "a system that holds keys needs role `own` and reread `system`",
             )
     for name, event in policy.events.items():
-        for path, why in _check_event(event, keys, policy):
-            yield ("events", name, *path), why
+        for path, problem in _check_event(event, keys, policy):
+            yield ("events", name, *path), problem
 
 
 def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iterator[PolicyError]:
@@ -46,14 +46,14 @@ def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iter
     for index, holding in enumerate(event.holdings):
         key_holders = set(keys).intersection(holding.systems)
         served |= key_holders
-        for why in _undecidable_fields(holding, key_holders, keys, policy):
-            yield ("holdings", index, "systems"), why
-    used = {system for systems in event.encrypted.values() for system in systems}
-    for system in sorted(served - used):
+        for problem in _undecidable_fields(holding, key_holders, keys, policy):
+            yield ("holdings", index, "systems"), problem
+    named_systems = {system for systems in event.encrypted.values() for system in systems}
+    for system in sorted(served - named_systems):
         yield ("encrypted",), f"has no field whose key {system} could hold"
     for path, systems in event.encrypted.items():
-        for why in _field_problems(path, systems, event, served, keys):
-            yield ("encrypted", path), why
+        for problem in _field_problems(path, systems, event, served, keys):
+            yield ("encrypted", path), problem
     for index, path in enumerate(event.plain):
         if not _PATH.fullmatch(path):
             yield ("plain", index), f"{path!r} is not a field such as lines[].product"
