@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from schemas.instants import to_microseconds
-from services.policy.model import EventType, Policy
+from services.policy.event_type import EventType
+from services.policy.model import Policy
 
 # Texts that are the same in a message's key and in JSON, and in a clock's key, which is quoted, as well.
 _is_plain_string = re.compile(r"[ !#-\[\]-~]{1,512}").fullmatch

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from schemas.avro_paths import field_paths
 from schemas.topics import Topic
 from services.policy.calendar import Period
-from services.policy.model import EventType, HoldingRule, Policy
+from services.policy.event_type import EventType, HoldingRule
+from services.policy.model import Policy
 from services.policy.validation_encryption import is_within
 
 _DAY_MS = 24 * 60 * 60 * 1000

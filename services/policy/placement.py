@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, Self
 
-from services.policy.model import HoldingRule, Policy
+from services.policy.event_type import HoldingRule
+from services.policy.model import Policy
 
 
 class Placed(Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.policy.model import EventType, Policy, PrivacyEventKind
+from services.policy.event_type import EventType, PrivacyEventKind
+from services.policy.model import Policy
 from services.policy.tagging import Event, TaggingFailed
 
 OWN_SOURCE: Final = "/termijn/rights"

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.policy.model import Policy, PrivacyEventKind, Right
+from services.policy.event_type import PrivacyEventKind
+from services.policy.model import Policy, Right
 from services.policy.rights import RIGHTS
 
 CLOSING_EVENTS: tuple[PrivacyEventKind, ...] = ("request-answered", "request-refused")

@@ -16,7 +16,8 @@ from urllib.parse import quote
 from schemas import limits
 from schemas.errors import TermijnError
 from services.policy import retiring
-from services.policy.model import EventType, Field, HoldingRule, MoveRule, Policy, SubjectField
+from services.policy.event_type import EventType, Field, HoldingRule, MoveRule, SubjectField
+from services.policy.model import Policy
 from services.policy.placement import applies_to, systems_by_fields
 from services.policy.subject_state import PrivacyEvent
 

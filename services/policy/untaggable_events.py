@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.policy.model import EventType, Policy
+from services.policy.event_type import EventType
+from services.policy.model import Policy
 from services.policy.sources import HOLD_EVENTS
 from services.policy.tagging import (
     ClockKey,

@@ -7,17 +7,16 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 from services.policy.calendar import parse_period
-from services.policy.model import (
+from services.policy.event_type import (
     Alternative,
     EventType,
     Field,
     HoldingRule,
     MoveRule,
-    Policy,
     PrivacyEventKind,
-    Right,
     SubjectField,
 )
+from services.policy.model import Policy, Right
 from services.policy.names import check_names
 from services.policy.sources import OWN_SOURCE, admits_source
 from services.policy.subject_state import CLOSING_EVENTS

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from services.policy.model import EventType, HoldingRule, Policy
+from services.policy.event_type import EventType, HoldingRule
+from services.policy.model import Policy
 from services.policy.yaml_source import PolicyError
 
 _PATH = re.compile(r"\w+(\[\]|\{\})*(\.\w+(\[\]|\{\})*)*", re.ASCII)

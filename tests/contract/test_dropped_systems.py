@@ -12,8 +12,9 @@ from services.deleter import activation
 from services.ledger import active_policy, tables
 from services.ledger.policy_references import Drop, NothingDropped, PromiseDropped
 from services.ledger.recording import record
+from services.policy.event_type import HoldingRule
 from services.policy.loader import load
-from services.policy.model import HoldingRule, Policy
+from services.policy.model import Policy
 from services.storage.database import Database
 from tests.contract.concurrency import PATIENCE_SECONDS, wait_for_lock, worker_threads
 from tests.contract.event_builders import Event, arrival, event, feedback, ticket

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from functools import cache
 
 from schemas.cloudevents import CloudEvent
-from services.policy.model import Policy, PrivacyEventKind
+from services.policy.event_type import PrivacyEventKind
+from services.policy.model import Policy
 from services.policy.obligations import obligations_of
 from services.policy.subject_state import PrivacyEvent, SubjectState, subject_state
 from services.policy.tagging import tag

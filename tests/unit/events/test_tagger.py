@@ -18,8 +18,8 @@ from schemas.topics import TAGGED, Topic, business_topic
 from services.events.tagged_event import Headers, RecordMetadata, TaggedEventBuilder, TaggedMessage
 from services.events.tagger import EventTagger
 from services.events.templates import encode_long, encode_string
+from services.policy.event_type import Field
 from services.policy.loader import load as load_policy
-from services.policy.model import Field
 from services.policy.tagging import TaggingFailed
 from tests.contract.retiring_policy import policy_retiring
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.policy.event_type import PrivacyEventKind
 from services.policy.loader import load
-from services.policy.model import PrivacyEventKind
 from services.policy.request_cases import Case, CaseState, RequestEvent, list_cases, next_state
 from services.policy.subject_state import PrivacyEvent
 
