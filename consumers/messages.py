@@ -21,7 +21,7 @@ from services.deleter.acknowledgement import (
 )
 from services.events.dead_letter_replay import first_arrival
 from services.events.refusals import TaggingError, rejection_reason
-from services.events.tagged_event import Headers
+from services.events.tagged_message import Headers
 from services.kafka.trace_context import Trace, extract
 from services.ledger.command_state import IllegalTransition
 from services.policy.tagging import TaggingFailed

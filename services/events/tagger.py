@@ -19,7 +19,7 @@ from schemas.topics import TAGGED, Topic
 from services.events import templates
 from services.events.decision_fields import encode_decision_fields
 from services.events.history import DEFAULT_BOUND, history_group
-from services.events.tagged_event import (
+from services.events.tagged_message import (
     Headers,
     RecordMetadata,
     TaggedEventBuilder,

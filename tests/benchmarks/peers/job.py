@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from schemas.codec import Codec, load
 from schemas.topics import business_topic
-from services.events.tagged_event import RecordMetadata, TaggedMessage
+from services.events.tagged_message import RecordMetadata, TaggedMessage
 from services.events.tagger import EventTagger
 from services.policy.loader import load as load_policy
 

@@ -10,7 +10,7 @@ from quixstreams import (  # type: ignore[import-not-found]  # has its own envir
 )
 from quixstreams.models import Serializer  # type: ignore[import-not-found]  # as above
 
-from services.events.tagged_event import RecordMetadata, TaggedMessage
+from services.events.tagged_message import RecordMetadata, TaggedMessage
 from tests.benchmarks.peers.job import Job
 
 

@@ -15,7 +15,12 @@ from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec, load
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic, business_topic
-from services.events.tagged_event import Headers, RecordMetadata, TaggedEventBuilder, TaggedMessage
+from services.events.tagged_message import (
+    Headers,
+    RecordMetadata,
+    TaggedEventBuilder,
+    TaggedMessage,
+)
 from services.events.tagger import EventTagger
 from services.events.templates import encode_long, encode_string
 from services.policy.event_type import Field

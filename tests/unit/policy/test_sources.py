@@ -17,7 +17,7 @@ from schemas.codec import Codec, load
 from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
 from services.events.ingestion_plan import IngestionPlanner
-from services.events.tagged_event import RecordMetadata
+from services.events.tagged_message import RecordMetadata
 from services.events.tagger import EventTagger
 from services.policy.lint import lint
 from services.policy.loader import DEFAULT_POLICY, InvalidPolicy, hash_policy, load_text
