@@ -24,7 +24,7 @@ from services.events.refusals import TaggingError, rejection_reason
 from services.events.tagged_message import Headers
 from services.kafka.trace_context import Trace, extract
 from services.ledger.command_state import IllegalTransition
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 from services.storage.dead_letters import DeadLetter
 
 # For a name that is not UTF-8, confluent-kafka returns a list with holes and sets an error beside it. A

@@ -27,7 +27,7 @@ from services.ledger.blind_spots import ParkedEvent
 from services.ledger.recording import RecordingResult, record_planned
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 from services.policy.untaggable_events import VisibleParts, read_visible_parts
 from services.storage import dead_letters, offsets
 from services.storage.database import Database, database_now

@@ -18,7 +18,8 @@ from services.agent.simulated.systems import Reply, SimulatedSystems
 from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
 from services.kafka.client import KafkaClient
 from services.kafka.producer import KafkaProducer, OutgoingMessage
-from services.policy.tagging import TaggingFailed, tag
+from services.policy.tagging import tag
+from services.policy.tagging_error import TaggingFailed
 
 _POLL_SECONDS = 0.2
 _BATCH = 2_000

@@ -29,7 +29,7 @@ from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, extract
 from services.ledger import blind_spots
 from services.ledger.blind_spots import ParkedEvent
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 from services.policy.untaggable_events import VisibleParts
 from services.storage import dead_letters, offsets
 from services.storage.database import Database

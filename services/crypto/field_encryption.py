@@ -23,7 +23,8 @@ from services.crypto.field_paths import count_texts_at, map_texts_at
 from services.crypto.field_tokens import FieldKey, FieldLocation
 from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent, tag
+from services.policy.tagged_event import TaggedEvent
+from services.policy.tagging import tag
 from services.policy.validation_encryption import key_systems
 
 _SECRET_BYTES = 32

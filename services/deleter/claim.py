@@ -31,7 +31,7 @@ from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
 from services.policy import obligations
 from services.policy.model import Policy
 from services.policy.obligations import Obligation
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import update_each
 
 MAX_RECORDS_PER_COMMAND = limits.MAX_COMMAND_RECORDS

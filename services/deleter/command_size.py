@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from schemas import limits
+from services.policy.event_subject import business_keys
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent, business_keys
+from services.policy.tagged_event import TaggedEvent
 
 _FRAME = 32
 """The bytes that Avro adds to the texts of one record, including its time."""

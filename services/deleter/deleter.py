@@ -35,7 +35,7 @@ from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.outbox import LeaseRequest
 from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage import pause
 from services.storage.database import Database, database_now
 from services.storage.gc_pause import gc_paused

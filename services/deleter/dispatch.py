@@ -34,7 +34,7 @@ from services.ledger.command_state import State
 from services.ledger.rows import CommandRow
 from services.policy.model import Policy
 from services.policy.retry import backoff
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import insert, select_in
 
 _MAX_RECORDS = 10_000

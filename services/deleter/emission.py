@@ -29,7 +29,7 @@ from services.policy import obligations
 from services.policy.actions import ABOUT_COMMANDS
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 
 _ABOUT_TO_LEAVE = ("sending", "sent")

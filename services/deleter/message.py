@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from services.deleter.emission import WantedCommands
 from services.ledger.rows import CommandRow
+from services.policy.event_subject import business_keys
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, VERIFICATION_REASONS
-from services.policy.tagging import business_keys
 
 _VERIFIED_ACTIONS = {reason: action for action, reason in VERIFICATION_REASONS.items()}
 """By the reason of a `verify` command, the action that it checks."""

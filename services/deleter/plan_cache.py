@@ -14,7 +14,7 @@ from services.deleter.planning import due_obligations
 from services.policy.model import Policy
 from services.policy.obligations import Obligation
 from services.policy.retention_windows import Facts, command_time, event_anchor
-from services.policy.tagging import Holding, TaggedEvent
+from services.policy.tagged_event import Holding, TaggedEvent
 
 _MAX_HOLDINGS = 50
 

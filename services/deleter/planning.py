@@ -10,7 +10,7 @@ from services.policy import obligations, rights_effects
 from services.policy.model import Policy
 from services.policy.obligations import KEYLESS_SUFFIX, Obligation
 from services.policy.retention_windows import Facts
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 
 ActiveObligations = Collection[tuple[str, str]]
 """The steps that a record's commands do or have done: system and step."""

@@ -20,7 +20,7 @@ from services.ledger.rows import RECORD_COLUMNS, record_rows
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.obligations import Obligation
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

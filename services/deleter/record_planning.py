@@ -29,7 +29,7 @@ from services.policy import obligations
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.obligations import Obligation
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 
 IsPostponed = Callable[[Obligation, TaggedEvent, str], bool]
 """Whether an obligation to the record of an event and a subject has to wait."""

@@ -27,7 +27,7 @@ from services.events.ingestion_plan import TaggedEventRow
 from services.ledger import tables
 from services.ledger.recording import record
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.database import Database
 
 _CLAIM_LIMIT = 10_000

@@ -11,15 +11,9 @@ from sqlalchemy import Connection, or_, select, update
 
 from services.ledger import tables
 from services.ledger.facts import LedgerFacts
-from services.ledger.rows import (
-    RECORD_COLUMNS,
-    SUBJECT_COLUMNS,
-    RecordRow,
-    SubjectRow,
-    record_rows,
-)
+from services.ledger.rows import RECORD_COLUMNS, SUBJECT_COLUMNS, RecordRow, SubjectRow, record_rows
 from services.policy.ids import record_id
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in, update_in
 
 

@@ -25,7 +25,7 @@ from services.ledger.subject_lock import lock_subjects
 from services.policy.actions import CHANGING
 from services.policy.model import Policy
 from services.policy.reasons import BACKUP_RESTORED, STILL_PRESENT, VERIFICATION_REASONS
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 from services.storage.bulk import select_in, update_in
 
 _RESTORED_OUTCOME = "restored"

@@ -6,7 +6,7 @@ from services.ledger.blind_spots import BlindSpots
 from services.policy import obligations
 from services.policy.actions import HARMLESS
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 
 
 def is_withheld(

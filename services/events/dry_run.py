@@ -33,7 +33,7 @@ from services.events.tagged_message import RecordMetadata, TaggedMessage
 from services.events.tagger import EventTagger
 from services.policy.ids import event_id
 from services.policy.model import Policy
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
 

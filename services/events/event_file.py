@@ -17,7 +17,9 @@ from schemas.cloudevents import CloudEvent, MalformedEvent, hash_event, parse_st
 from schemas.errors import TermijnError
 from services.policy.model import Policy
 from services.policy.sources import check_source
-from services.policy.tagging import TaggedEvent, TaggingFailed, tag
+from services.policy.tagged_event import TaggedEvent
+from services.policy.tagging import tag
+from services.policy.tagging_error import TaggingFailed
 
 _BOM = b"\xef\xbb\xbf"
 """The byte order mark that some programs of Windows write before UTF-8."""

@@ -13,7 +13,7 @@ from schemas.errors import DecodingFailed
 from schemas.topics import TAGGED, Topic
 from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, TaggedEventRow
 from services.policy.sources import check_source
-from services.policy.tagging import DecisionValue
+from services.policy.tagged_event import DecisionValue
 
 # The fields after it in a tagged event are informative: windows follow from the active policy alone.
 _LAST_DECODED_FIELD = "deciding"

@@ -19,14 +19,8 @@ from services.policy.ids import ClockRef, clock_ref, event_id, record_id
 from services.policy.model import Policy
 from services.policy.obligations import EventTerm
 from services.policy.subject_state import PrivacyEvent
-from services.policy.tagging import (
-    MAX_EVENT_TIME,
-    MIN_EVENT_TIME,
-    ClockKey,
-    DecisionValue,
-    TaggedEvent,
-    tag,
-)
+from services.policy.tagged_event import ClockKey, DecisionValue, TaggedEvent
+from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, tag
 
 _MAX_TEMPLATES = 1_000
 

@@ -19,7 +19,8 @@ from services.events.event_file import InvalidEventLine, Source, read_events
 from services.kafka.producer import OutgoingMessage, RecordMetadata
 from services.policy.model import Policy
 from services.policy.sources import check_source
-from services.policy.tagging import TaggingFailed, tag
+from services.policy.tagging import tag
+from services.policy.tagging_error import TaggingFailed
 
 _BATCH_SIZE = 1_000
 _BATCH_BYTES = 512 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.errors import DecodingFailed, MalformedEvent
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 
 TaggingError = DecodingFailed | MalformedEvent | TaggingFailed
 TAGGING_ERRORS = (DecodingFailed, MalformedEvent, TaggingFailed)

@@ -18,7 +18,8 @@ from schemas.topics import TAGGED
 from services.events.decision_fields import encode_decision_fields
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS, Window, compute_window
-from services.policy.tagging import Holding, TaggedEvent, tag
+from services.policy.tagged_event import Holding, TaggedEvent
+from services.policy.tagging import tag
 
 Headers = Sequence[tuple[str, bytes | None]]
 WindowOf = Callable[[Holding], Window]

@@ -31,7 +31,9 @@ from services.policy import retiring
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, event_anchor
 from services.policy.sources import admits_source, check_source
-from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, Holding, TaggingFailed, tag
+from services.policy.tagged_event import Holding
+from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, tag
+from services.policy.tagging_error import TaggingFailed
 
 _MAX_CLOCK_SKEW = timedelta(days=1)
 _MAX_TEMPLATES = 1_000

@@ -23,10 +23,8 @@ from services.policy.actions import VERIFIED
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES
 from services.policy.retention_windows import Window, compute_window
-from services.policy.tagging import TaggedEvent
-from services.requests.subject_data import (
-    CommandSummary,
-)
+from services.policy.tagged_event import TaggedEvent
+from services.requests.subject_data import CommandSummary
 
 _PROOFS: Mapping[str, Proof] = {"erased": "read_again", "attested": "attested"}
 

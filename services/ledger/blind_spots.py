@@ -22,7 +22,7 @@ from services.crypto.tombstones import TombstoneCipher
 from services.ledger import tables
 from services.policy.model import Policy
 from services.policy.sources import HOLD_EVENTS
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 from services.policy.untaggable_events import VisibleParts, can_forbid_erasure
 from services.storage.bulk import insert_or_ignore, select_in, update_in
 

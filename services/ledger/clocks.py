@@ -15,7 +15,7 @@ from services.ledger import tables
 from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
 from services.policy.retention_windows import check_times
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 from services.storage.bulk import insert_tuples, select_in, update_each
 
 

@@ -10,12 +10,11 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from services.ledger import tables
+from services.policy.event_subject import identifying_keys
 from services.policy.ids import key_id
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent, identifying_keys
-from services.storage.bulk import (
-    select_in,
-)
+from services.policy.tagged_event import TaggedEvent
+from services.storage.bulk import select_in
 
 EventIdentity = tuple[str, str]
 """An event's `source` and `id`."""

@@ -18,9 +18,10 @@ from sqlalchemy import Connection, Row, select, update
 from services.events.ingestion_plan import IngestionPlan
 from services.ledger import outbox, tables
 from services.ledger.facts import load_tagged_events
+from services.policy.event_subject import identifying_keys
 from services.policy.ids import clock_id, event_id, key_id, old_event_id
 from services.policy.model import Policy
-from services.policy.tagging import ClockKey, identifying_keys
+from services.policy.tagged_event import ClockKey
 from services.storage.bulk import select_in
 
 

@@ -17,7 +17,8 @@ from services.policy import obligations
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
-from services.policy.tagging import ClockKey, DecisionValue, TaggedEvent, tag
+from services.policy.tagged_event import ClockKey, DecisionValue, TaggedEvent
+from services.policy.tagging import tag
 from services.storage.bulk import select_in
 
 

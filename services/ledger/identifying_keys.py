@@ -18,16 +18,11 @@ from sqlalchemy import Connection, select, update
 from services.events.ingestion_plan import IngestionPlan
 from services.ledger import tables
 from services.ledger.facts import load_tagged_events
+from services.policy.event_subject import identifying_keys
 from services.policy.ids import key_id
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent, identifying_keys
-from services.storage.bulk import (
-    delete_in,
-    insert_or_add,
-    insert_or_ignore,
-    select_in,
-    update_each,
-)
+from services.policy.tagged_event import TaggedEvent
+from services.storage.bulk import delete_in, insert_or_add, insert_or_ignore, select_in, update_each
 
 _NO_OWNER = ""
 """The owner of a key whose owner was purged."""

@@ -31,7 +31,8 @@ from services.policy import obligations
 from services.policy.ids import ClockRef, clock_id, event_id, old_event_id
 from services.policy.model import Policy
 from services.policy.retention_windows import NoFacts
-from services.policy.tagging import ClockKey, TaggedEvent, tag
+from services.policy.tagged_event import ClockKey, TaggedEvent
+from services.policy.tagging import tag
 from services.storage.bulk import insert_tuples, select_in
 
 _EVENT = (

@@ -26,7 +26,7 @@ from services.ledger.recording import RecordingResult
 from services.ledger.subject_lock import lock_subjects
 from services.policy.ids import ClockRef, old_event_id
 from services.policy.model import Policy
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 from services.storage.bulk import delete_in, insert, insert_or_ignore, select_in, update_each
 from services.storage.types import UtcDateTime
 

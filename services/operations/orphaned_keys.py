@@ -20,7 +20,7 @@ from services.ledger import tables
 from services.ledger.facts import load_tagged_events
 from services.policy.ids import is_old_event_id, old_event_id, record_id
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 from services.storage.database import Database
 

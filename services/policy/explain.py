@@ -16,7 +16,7 @@ from services.policy import rights_effects
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, apply_legal_holds, compute_window
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
-from services.policy.tagging import ClockKey, Holding, TaggedEvent
+from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
 
 HoldingState = Literal["open", "scheduled", "held", "ended"]
 

@@ -10,7 +10,7 @@ from hashlib import sha1
 from typing import NamedTuple
 from uuid import UUID
 
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 
 _EVENT = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c01").bytes
 _RECORD = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c02").bytes

@@ -31,7 +31,7 @@ from services.policy.retention_windows import (
 )
 from services.policy.rights import RIGHTS
 from services.policy.subject_state import VerifiedRequest
-from services.policy.tagging import ClockKey, Holding, TaggedEvent
+from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
 
 Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
 

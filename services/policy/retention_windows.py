@@ -16,7 +16,7 @@ from services.policy.calendar import Period
 from services.policy.model import Policy, Rule
 from services.policy.rights_effects import EarlyEnd
 from services.policy.subject_state import EMPTY_STATE, SubjectState
-from services.policy.tagging import ClockKey, Holding
+from services.policy.tagged_event import ClockKey, Holding
 
 
 class Facts(Protocol):

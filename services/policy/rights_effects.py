@@ -23,7 +23,7 @@ from services.policy.reasons import (
     RESTRICTION_REQUESTED,
 )
 from services.policy.subject_state import LegalHold, SubjectState
-from services.policy.tagging import Holding, HoldingChange
+from services.policy.tagged_event import Holding, HoldingChange
 
 BASES_OPEN_TO_OBJECTION = ("legitimate_interest", "public_task")
 """The grounds to which a person may object (GDPR 21(1))."""

@@ -6,7 +6,8 @@ from typing import Final
 
 from services.policy.event_type import EventType, PrivacyEventKind
 from services.policy.model import Policy
-from services.policy.tagging import Event, TaggingFailed
+from services.policy.tagging import Event
+from services.policy.tagging_error import TaggingFailed
 
 OWN_SOURCE: Final = "/termijn/rights"
 """The source of Termijn's own answers to requests."""

@@ -11,17 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.policy.event_fields import read_field
+from services.policy.event_subject import find_subject
 from services.policy.event_type import EventType
 from services.policy.model import Policy
 from services.policy.sources import HOLD_EVENTS
-from services.policy.tagging import (
-    ClockKey,
-    DecisionValue,
-    TaggingFailed,
-    clock_key,
-    find_subject,
-    read_field,
-)
+from services.policy.tagged_event import ClockKey, DecisionValue
+from services.policy.tagging import clock_key
+from services.policy.tagging_error import TaggingFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

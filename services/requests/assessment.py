@@ -21,7 +21,7 @@ from services.policy.obligations import Obligation
 from services.policy.request_cases import Case
 from services.policy.retention_windows import Window, compute_window
 from services.policy.rights import RIGHTS
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.requests.report import Outcome, ProcessingSummary, RetainedData, SystemOutcome
 from services.requests.subject_data import (
     CommandSummary,

@@ -17,7 +17,7 @@ from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import LedgerFacts, load_record_facts
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 
 _CHUNK = 2_000

@@ -20,7 +20,8 @@ from services.policy import obligations
 from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
 from services.policy.retention_windows import check_times
-from services.policy.tagging import ClockKey, TaggedEvent, tag
+from services.policy.tagged_event import ClockKey, TaggedEvent
+from services.policy.tagging import tag
 from services.storage.database import Database, database_now, open_database
 from tests.benchmarks.stage import Stage
 

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from schemas.cloudevents import CloudEvent, hash_event, parse_structured
 from services.events.ingestion_plan import TaggedEventRow
 from services.policy.model import Policy
-from services.policy.tagging import TaggedEvent, tag
+from services.policy.tagged_event import TaggedEvent
+from services.policy.tagging import tag
 
 Event: TypeAlias = dict[str, Any]
 

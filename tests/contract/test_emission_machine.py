@@ -18,13 +18,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 
 from schemas import limits
@@ -43,7 +37,7 @@ from services.ledger.active_policy import PolicyMismatch
 from services.ledger.blind_spots import NO_BLIND_SPOTS, ParkedEvent
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 from services.policy.untaggable_events import read_visible_parts
 from services.storage import dead_letters, pause
 from services.storage.database import Database

@@ -14,7 +14,7 @@ from services.evidence.purge.events import existing_ids
 from services.ledger import clocks, tables
 from services.ledger.clocks import ClockState
 from services.ledger.tombstones import clock_name, rows_to_json
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 from services.storage.bulk import delete_in, insert, select_in
 
 

@@ -19,7 +19,7 @@ from services.policy import rights_effects
 from services.policy.ids import record_id
 from services.policy.model import Policy
 from services.policy.retention_windows import compute_window
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.requests.responder import load_cases
 from services.requests.subject_data import CommandSummary, load_commands
 from services.storage.bulk import select_in

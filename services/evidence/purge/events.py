@@ -17,7 +17,7 @@ from services.ledger.facts import load_tagged_events
 from services.ledger.tombstones import SINGLETON, content_reference, event_reference
 from services.policy import obligations
 from services.policy.ids import clock_id, record_id
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import delete_in, insert_or_ignore, select_in
 
 

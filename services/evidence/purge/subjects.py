@@ -24,7 +24,7 @@ from services.ledger.tombstones import RowsByTable, rows_to_dicts, rows_to_json
 from services.policy.ids import record_id, request_id
 from services.policy.request_cases import list_cases
 from services.policy.subject_state import PrivacyEvent, subject_state
-from services.policy.tagging import TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import delete_in, insert, select_in
 
 

@@ -14,7 +14,8 @@ from services.events.sample_events import sample_events
 from services.policy.loader import load
 from services.policy.obligations import Obligation
 from services.policy.subject_state import EMPTY_STATE, SubjectState
-from services.policy.tagging import ClockKey, TaggedEvent, tag
+from services.policy.tagged_event import ClockKey, TaggedEvent
+from services.policy.tagging import tag
 
 POLICY = load()
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.events.ingestion_plan import IngestionPlanner, TaggedEventRow, build_plan
 from services.policy import loader
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 from tests.contract.event_builders import arrival as plain_arrival
 from tests.contract.event_builders import event
 from tests.contract.retiring_policy import policy_retiring

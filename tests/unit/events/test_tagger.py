@@ -25,7 +25,7 @@ from services.events.tagger import EventTagger
 from services.events.templates import encode_long, encode_string
 from services.policy.event_type import Field
 from services.policy.loader import load as load_policy
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 from tests.contract.retiring_policy import policy_retiring
 
 POLICY = load_policy()

@@ -9,7 +9,7 @@ from textwrap import dedent, indent
 from services.policy.loader import load_text
 from services.policy.model import Policy
 from services.policy.retention_windows import NoFacts
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 
 
 class Ended(NoFacts):

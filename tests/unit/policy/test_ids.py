@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid5
 
 from services.policy.ids import clock_id, clock_ref, event_id, old_event_id, record_id
-from services.policy.tagging import ClockKey
+from services.policy.tagged_event import ClockKey
 
 
 def test_ids_are_what_the_standard_says() -> None:

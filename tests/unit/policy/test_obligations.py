@@ -14,7 +14,8 @@ import pytest
 from schemas.cloudevents import CloudEvent
 from services.policy.model import Policy
 from services.policy.obligations import Obligation, clocks_of, event_check_times, obligations_of
-from services.policy.tagging import Holding, TaggedEvent, tag
+from services.policy.tagged_event import Holding, TaggedEvent
+from services.policy.tagging import tag
 from tests.unit.policy.small import Ended, joined, small
 
 JOINED = "2024-03-15T13:00:00Z"

@@ -12,7 +12,9 @@ from services.policy.lint import lint
 from services.policy.loader import InvalidPolicy, hash_policy, load, load_text
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS
-from services.policy.tagging import TaggedEvent, TaggingFailed, tag
+from services.policy.tagged_event import TaggedEvent
+from services.policy.tagging import tag
+from services.policy.tagging_error import TaggingFailed
 from tests.contract.retiring_policy import policy_retiring
 from tests.unit.policy.small import SMALL, joined, line_of, replaced, small
 

@@ -22,7 +22,7 @@ from services.events.tagger import EventTagger
 from services.policy.lint import lint
 from services.policy.loader import DEFAULT_POLICY, InvalidPolicy, hash_policy, load_text
 from services.policy.model import Policy
-from services.policy.tagging import TaggingFailed
+from services.policy.tagging_error import TaggingFailed
 
 FEEDBACK, HOLD = "website.feedback-given", "privacy.hold-placed"
 ANSWERED = "privacy.request-answered"

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from schemas.cloudevents import CloudEvent
 from services.policy import loader
-from services.policy.tagging import TaggedEvent, TaggingFailed, business_keys, tag
+from services.policy.event_subject import business_keys
+from services.policy.tagged_event import TaggedEvent
+from services.policy.tagging import tag
+from services.policy.tagging_error import TaggingFailed
 
 SHIPPED = loader.load()
 TIME = datetime(2024, 3, 15, 13, tzinfo=UTC)

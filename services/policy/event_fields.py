@@ -1,0 +1,74 @@
+"""Read the decision fields of an event, as the policy defines them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from schemas import limits
+from services.policy.event_type import EventType, Field
+from services.policy.tagged_event import DecisionValue
+from services.policy.tagging_error import TaggingFailed
+
+
+def read_decision_fields(
+    kind: EventType, data: Mapping[str, Any]
+) -> Iterator[tuple[str, DecisionValue]]:
+    """Return the decision fields that an event's data has, or their defaults.
+
+    Raises:
+        TaggingFailed: a value does not fit its field.
+    """
+    for name, field in kind.fields.items():
+        value = read_field(name, field, data)
+        if value is not None:
+            yield name, value
+
+
+def read_field(name: str, field: Field, data: Mapping[str, Any]) -> DecisionValue | None:
+    """Return the value of a decision field in an event's data, or its default.
+
+    Raises:
+        TaggingFailed: the value does not fit the field.
+    """
+    value = data.get(name)
+    if value is None or value == "":
+        return field.default
+    return _parse_value(name, field, value)
+
+
+def check_limits(deciding: Mapping[str, DecisionValue]) -> None:
+    """Check that no decision field is longer than `schemas.limits` allows.
+
+    Raises:
+        TaggingFailed: one is.
+    """
+    for name, value in deciding.items():
+        texts = value if isinstance(value, tuple) else (value,)
+        problems = (limits.identifier_problem(text) for text in texts if isinstance(text, str))
+        if problem := limits.count_problem(texts, limits.MAX_LIST) or next(
+            filter(None, problems), None
+        ):
+            raise TaggingFailed("invalid-field", name, problem)
+
+
+def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
+    match field.type, value:
+        case "string", str():
+            if field.one_of and value not in field.one_of:
+                allowed = ", ".join(field.one_of)
+                raise TaggingFailed("invalid-field", name, f"is not one of {allowed}")
+            return value
+        case "boolean", bool():
+            return value
+        case "strings", str():
+            return (value,)
+        case "strings", list() | tuple() if all(isinstance(v, str) and v for v in value):
+            return tuple(dict.fromkeys(value))
+    raise TaggingFailed("invalid-field", name, f"is not a value of type {field.type}")
+
+
+def text_field(deciding: Mapping[str, DecisionValue], name: str) -> str | None:
+    """Return the value of a decision field that is a text; None if it is absent, or no text."""
+    value = deciding.get(name)
+    return value if isinstance(value, str) else None
