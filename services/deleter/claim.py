@@ -28,9 +28,9 @@ from services.ledger.clocks import ClockState
 from services.ledger.facts import load_tagged_events
 from services.ledger.outbox import LeaseRequest
 from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
-from services.policy import obligations
+from services.policy.check_times import event_check_times
 from services.policy.model import Policy
-from services.policy.obligations import Obligation
+from services.policy.obligation import Obligation
 from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import update_each
 
@@ -197,7 +197,7 @@ def _schedule_next_check(
         return
     changes = []
     for row in records:
-        check_times = obligations.event_check_times(events[row.event_id], row.subject, policy)
+        check_times = event_check_times(events[row.event_id], row.subject, policy)
         next_check_at = min((time for time in check_times if time > now), default=None)
         changes.append({"record_id": row.record_id, "next_due": next_check_at})
     update_each(connection, tables.record, changes)

@@ -25,8 +25,8 @@ from services.ledger.conflicted_keys import EventIdentity, load_conflicted_keys
 from services.ledger.facts import load_facts, load_tagged_events
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
 from services.ledger.subject_lock import lock_subjects
-from services.policy import obligations
 from services.policy.actions import ABOUT_COMMANDS
+from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.tagged_event import TaggedEvent
@@ -154,7 +154,7 @@ def _drop_unwanted(
     keys = {
         key
         for record in changed_records
-        for key in obligations.clocks_of(events[record.event_id], record.subject, policy)
+        for key in clocks_of(events[record.event_id], record.subject, policy)
     }
     locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
     subjects = {row.subject for row in unlocked}

@@ -16,7 +16,7 @@ from services.deleter.planning import due_obligations, outstanding
 from services.ledger import outbox, tables
 from services.ledger.facts import load_facts, load_tagged_events
 from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
-from services.policy import obligations
+from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.storage.bulk import select_in
@@ -44,7 +44,7 @@ def forecast(
         keys = {
             clock_id(key)
             for row in rows
-            for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
+            for key in clocks_of(events[row.event_id], row.subject, policy)
         }
         clock = tables.clock.c
         query = select(clock.clock_id, clock.anchor_at)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from services.deleter.planning import due_obligations
 from services.policy.model import Policy
-from services.policy.obligations import Obligation
+from services.policy.obligation import Obligation
 from services.policy.retention_windows import Facts, command_time, event_anchor
 from services.policy.tagged_event import Holding, TaggedEvent
 

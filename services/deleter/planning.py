@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.policy import obligations, rights_effects
 from services.policy.model import Policy
-from services.policy.obligations import KEYLESS_SUFFIX, Obligation
+from services.policy.obligation import KEYLESS_SUFFIX, Obligation
 from services.policy.retention_windows import Facts
 from services.policy.tagged_event import TaggedEvent
 

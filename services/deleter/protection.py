@@ -19,7 +19,7 @@ from services.ledger.facts import load_tagged_events
 from services.ledger.rows import RECORD_COLUMNS, record_rows
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
-from services.policy.obligations import Obligation
+from services.policy.obligation import Obligation
 from services.policy.tagged_event import TaggedEvent
 
 

@@ -25,10 +25,10 @@ from services.ledger.conflicted_keys import load_conflicted_keys
 from services.ledger.facts import LedgerFacts, load_facts
 from services.ledger.rows import RecordRow
 from services.ledger.subject_lock import lock_subjects
-from services.policy import obligations
+from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
-from services.policy.obligations import Obligation
+from services.policy.obligation import Obligation
 from services.policy.tagged_event import TaggedEvent
 
 IsPostponed = Callable[[Obligation, TaggedEvent, str], bool]
@@ -82,11 +82,7 @@ def plan_obligations(
     4. Cancel or recall commands that facts or policy no longer require.
     """
     # Step 1: lock clocks, then subjects.
-    keys = {
-        key
-        for row in rows
-        for key in obligations.clocks_of(events[row.event_id], row.subject, policy)
-    }
+    keys = {key for row in rows for key in clocks_of(events[row.event_id], row.subject, policy)}
     locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
     own = {row.subject for row in rows} | set(subjects)
     lock_subjects(connection, own, "command")

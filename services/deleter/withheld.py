@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.ledger.blind_spots import BlindSpots
-from services.policy import obligations
 from services.policy.actions import HARMLESS
+from services.policy.check_times import clocks_of
 from services.policy.model import Policy
 from services.policy.tagged_event import TaggedEvent
 
@@ -19,4 +19,4 @@ def is_withheld(
     if not blind_spots or action in HARMLESS:
         return False
     about = tagged.subjects if action == "pseudonymise" else (subject,)
-    return blind_spots.covers(about, obligations.clocks_of(tagged, subject, policy))
+    return blind_spots.covers(about, clocks_of(tagged, subject, policy))

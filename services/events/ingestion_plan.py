@@ -14,10 +14,10 @@ from uuid import UUID
 
 from services.events.decision_fields import encode_decision_fields
 from services.events.templates import Shapes, TextTemplate
-from services.policy import obligations, retiring
+from services.policy import retiring
+from services.policy.check_times import EventTerm, clocks_of, event_check_times, event_terms
 from services.policy.ids import ClockRef, clock_ref, event_id, record_id
 from services.policy.model import Policy
-from services.policy.obligations import EventTerm
 from services.policy.subject_state import PrivacyEvent
 from services.policy.tagged_event import ClockKey, DecisionValue, TaggedEvent
 from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, tag
@@ -161,8 +161,8 @@ def build_plan(arrival: TaggedEventRow, policy: Policy) -> IngestionPlan:
             PlannedRecord(
                 record_id(event, source, id, subject),
                 subject,
-                [_clock_ref(clock) for clock in obligations.clocks_of(tagged, subject, policy)],
-                min(obligations.event_check_times(tagged, subject, policy), default=None),
+                [_clock_ref(clock) for clock in clocks_of(tagged, subject, policy)],
+                min(event_check_times(tagged, subject, policy), default=None),
             )
             for subject in tagged.subjects
         ],
@@ -189,9 +189,9 @@ class _PlanTemplate:
                 TextTemplate(subject),
                 [
                     clocks.setdefault(clock, len(clocks))
-                    for clock in obligations.clocks_of(tagged, subject, policy)
+                    for clock in clocks_of(tagged, subject, policy)
                 ],
-                _earliest_ending_terms(obligations.event_terms(tagged, subject, policy), policy),
+                _earliest_ending_terms(event_terms(tagged, subject, policy), policy),
             )
             for subject in tagged.subjects
         ]

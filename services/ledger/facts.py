@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 
 from services.events.decision_fields import decode_decision_fields
 from services.ledger import clocks, tables
-from services.policy import obligations
+from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
@@ -79,9 +79,7 @@ def load_record_facts(
     The facts are about the records' subjects and the `others`.
     """
     keys = {
-        clock_id(key)
-        for event, subject in records
-        for key in obligations.clocks_of(event, subject, policy)
+        clock_id(key) for event, subject in records for key in clocks_of(event, subject, policy)
     }
     states = clocks.load_clocks(connection, keys, lock=False)
     anchors = {identity: clock.anchor for identity, clock in states.items()}

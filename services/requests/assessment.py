@@ -17,7 +17,7 @@ from services.deleter.planning import outstanding
 from services.ledger.facts import LedgerFacts, load_tagged_events
 from services.policy import obligations, rights_effects
 from services.policy.model import Policy
-from services.policy.obligations import Obligation
+from services.policy.obligation import Obligation
 from services.policy.request_cases import Case
 from services.policy.retention_windows import Window, compute_window
 from services.policy.rights import RIGHTS

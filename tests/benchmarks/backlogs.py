@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from services.ledger import clocks
 from services.ledger.clocks import StoredClockChange
-from services.policy import obligations
+from services.policy.check_times import event_check_times
 from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
 from services.policy.retention_windows import check_times
@@ -112,7 +112,7 @@ def time_when_due(kind: Kind, due: datetime, policy: Policy) -> datetime:
     """Return the time of an event of this kind whose record is first due, without a clock, at `due`."""
 
     def wake(at: datetime) -> datetime:
-        return obligations.event_check_times(*kind.tagged(at, policy), policy)[0]
+        return event_check_times(*kind.tagged(at, policy), policy)[0]
 
     return _before(due, wake)
 
@@ -131,7 +131,7 @@ def fill(ledger: Database, load: Load, policy: Policy) -> None:
 def insert(ledger: Database, load: Load, policy: Policy) -> None:
     """Make the records with their events, and their open clocks if they depend on any."""
     tagged, subject = load.kind.tagged(load.time, policy)
-    wake = min(obligations.event_check_times(tagged, subject, policy), default=None)
+    wake = min(event_check_times(tagged, subject, policy), default=None)
     with ledger.transaction() as connection:
         connection.execute(
             text(_RECORDS),

@@ -15,7 +15,7 @@ from services.evidence.purge.eligibility import fully_erased_events
 from services.ledger import identifying_keys, tables
 from services.ledger.facts import load_tagged_events
 from services.ledger.tombstones import SINGLETON, content_reference, event_reference
-from services.policy import obligations
+from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id, record_id
 from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import delete_in, insert_or_ignore, select_in
@@ -93,11 +93,7 @@ def _may_be_spoken_of(event: TaggedEvent, terms: ProofTerm) -> bool:
     """Return whether a parked event may be about a subject of the event, or a clock of either."""
     if not terms.parked:
         return False
-    hung = {
-        key
-        for subject in event.subjects
-        for key in obligations.clocks_of(event, subject, terms.policy)
-    }
+    hung = {key for subject in event.subjects for key in clocks_of(event, subject, terms.policy)}
     return terms.parked.covers(event.subjects, hung | {move.clock for move in event.clock_changes})
 
 
@@ -127,7 +123,7 @@ def delete_records(
     for event, tagged in events.items():
         for subject in tagged.subjects:
             records.append(record_id(event, tagged.source, tagged.id, subject))
-            pairs = [clock_id(key) for key in obligations.clocks_of(tagged, subject, terms.policy)]
+            pairs = [clock_id(key) for key in clocks_of(tagged, subject, terms.policy)]
             own = hanging.c.record_id == records[-1]
             connection.execute(hanging.delete().where(hanging.c.clock_id.in_(pairs), own))
     delete_in(connection, tables.record, tables.record.c.record_id, records)

@@ -10,7 +10,7 @@ import pytest
 
 from services.deleter.planning import outstanding
 from services.deleter.record_planning import PlannedObligation, group_into_commands
-from services.policy.obligations import Action, Obligation
+from services.policy.obligation import Action, Obligation
 
 DUE = datetime(2024, 3, 15, 13, tzinfo=UTC)
 CLOCK = UUID(int=9)

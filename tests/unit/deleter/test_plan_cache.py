@@ -12,7 +12,7 @@ from services.deleter.plan_cache import CachingPlanner
 from services.deleter.planning import due_obligations
 from services.events.sample_events import sample_events
 from services.policy.loader import load
-from services.policy.obligations import Obligation
+from services.policy.obligation import Obligation
 from services.policy.subject_state import EMPTY_STATE, SubjectState
 from services.policy.tagged_event import ClockKey, TaggedEvent
 from services.policy.tagging import tag

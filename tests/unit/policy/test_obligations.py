@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.cloudevents import CloudEvent
+from services.policy.check_times import clocks_of, event_check_times
 from services.policy.model import Policy
-from services.policy.obligations import Obligation, clocks_of, event_check_times, obligations_of
+from services.policy.obligation import Obligation
+from services.policy.obligations import obligations_of
 from services.policy.tagged_event import Holding, TaggedEvent
 from services.policy.tagging import tag
 from tests.unit.policy.small import Ended, joined, small

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.cloudevents import CloudEvent
 from services.policy import obligations
+from services.policy.check_times import clocks_of, event_check_times
 from services.policy.lint import lint
 from services.policy.loader import InvalidPolicy, hash_policy, load, load_text
 from services.policy.model import Policy
@@ -55,10 +56,8 @@ def test_what_would_be_held_is_hung_where_it_would() -> None:
     policy = small(CARE, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
     found = said(policy, AT)
     assert found.subjects == ("client:1",)
-    assert [str(one) for one in obligations.clocks_of(found, "client:1", policy)] == [
-        "membership:1"
-    ]
-    assert obligations.event_check_times(found, "client:1", policy) == ()
+    assert [str(one) for one in clocks_of(found, "client:1", policy)] == ["membership:1"]
+    assert event_check_times(found, "client:1", policy) == ()
     assert obligations.obligations_of(found, "client:1", NO_FACTS, policy) == ()
 
 

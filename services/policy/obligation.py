@@ -1,0 +1,89 @@
+"""An obligation: what one system must do to one record, such as erase or restrict it, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from services.policy.retention_windows import Window
+from services.policy.tagged_event import ClockKey, Holding
+
+Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
+
+KEYLESS_SUFFIX = " without contested keys"
+"""The end of the key of an obligation that is `keyless`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obligation:
+    """One thing that one system must do to one record, from `due` on; instants are UTC."""
+
+    system: str
+    action: Action
+    due: datetime
+    not_before: datetime | None
+    """A statutory minimum: no command for it may be sent or carried out before this instant."""
+    erase_by: datetime
+    rules: tuple[str, ...]
+    purposes: tuple[str, ...]
+    clocks: tuple[ClockKey, ...]
+    """The retention clocks that it depends on: when one of them changes, so does the obligation."""
+    reason: str
+    cause: str = ""
+    """The request or objection that requires it; empty if a term does."""
+    keyless: bool = False
+    """Whether its command leaves out keys that several subjects claim."""
+
+    @property
+    def key(self) -> str:
+        """The key that distinguishes a record's obligations in one system: several may be restrictions."""
+        return f"{self._key}{KEYLESS_SUFFIX}" if self.keyless else self._key
+
+    @property
+    def _key(self) -> str:
+        if self.cause:
+            return f"{self.action} {self.cause}"
+        if self.action == "restrict":
+            return f"restrict {' '.join(self.purposes)}"
+        return self.action
+
+    @property
+    def request(self) -> str | None:
+        """The id of the request that requires it; None if no request does."""
+        kind, _, name = self.cause.partition(" ")
+        return name if kind == "request" else None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingWindow:
+    """A holding with its window."""
+
+    holding: Holding
+    window: Window
+
+
+def build_obligation(
+    system: str,
+    action: Action,
+    ended: list[HoldingWindow],
+    *,
+    at: datetime,
+    erase_by: datetime,
+    depends_on: Iterable[Holding],
+    reason: str,
+    not_before: datetime | None = None,
+) -> Obligation:
+    """Return an obligation of `system` about the holdings in `ended`, with their rules and purposes."""
+    return Obligation(
+        system=system,
+        action=action,
+        due=at,
+        not_before=not_before,
+        erase_by=erase_by,
+        rules=tuple(sorted({item.holding.rule for item in ended})),
+        purposes=tuple(sorted({item.holding.purpose for item in ended})),
+        clocks=tuple(dict.fromkeys(holding.clock for holding in depends_on if holding.clock)),
+        reason=reason,
+    )
