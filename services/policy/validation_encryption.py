@@ -38,11 +38,11 @@ def check_encryption(policy: Policy) -> Iterator[PolicyError]:
                 "a system that holds keys needs role `own` and reread `system`",
             )
     for name, event in policy.events.items():
-        for path, problem in _check_event(event, keys, policy):
+        for path, problem in check_event(event, keys, policy):
             yield ("events", name, *path), problem
 
 
-def _check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iterator[PolicyError]:
+def check_event(event: EventType, keys: frozenset[str], policy: Policy) -> Iterator[PolicyError]:
     served: set[str] = set()
     for index, holding in enumerate(event.holdings):
         key_holders = set(keys).intersection(holding.systems)

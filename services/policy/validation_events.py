@@ -1,0 +1,214 @@
+"""Check the event types of a policy: its fields, subjects, holdings, clock changes and privacy events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
+
+from services.policy.event_type import (
+    Alternative,
+    EventType,
+    Field,
+    HoldingRule,
+    MoveRule,
+    PrivacyEventKind,
+    SubjectField,
+)
+from services.policy.model import Policy, Right
+from services.policy.sources import OWN_SOURCE, admits_source
+from services.policy.subject_state import CLOSING_EVENTS
+from services.policy.yaml_source import DocumentPath, PolicyError
+
+
+def check_event(event: EventType, policy: Policy) -> Iterator[PolicyError]:
+    """Return every problem of an event type, each with its path below the event type's name."""
+    for name, field in event.fields.items():
+        if field.default is not None and field.one_of and field.default not in field.one_of:
+            yield ("fields", name, "default"), "is not one of one_of"
+        if field.identifies:
+            yield from _check_identifying(name, field, event)
+    if not event.holdings and not event.moves and not event.act:
+        yield (), "has no effect: it needs holdings, moves or an act"
+    if event.act:
+        yield from _check_act(event, policy)
+    if event.holdings and not event.subject:
+        yield ("holdings",), "an event with holdings must name its subject"
+    yield from _check_sources(event)
+    for index, category in enumerate(event.categories):
+        yield from require_defined(("categories", index), category, policy.categories)
+    for index, subject in enumerate(event.subject):
+        yield from _check_subject(("subject", index), subject, event, policy)
+    for index, holding in enumerate(event.holdings):
+        yield from _check_holding(("holdings", index), holding, event, policy)
+    for index, move in enumerate(event.moves):
+        yield from _check_move(("moves", index), move, event, policy)
+
+
+def _check_sources(event: EventType) -> Iterator[PolicyError]:
+    for index, source in enumerate(event.sources):
+        if not source.removesuffix("*") or "*" in source[:-1]:
+            yield ("sources", index), "must be a source, or a prefix of sources with `*` at its end"
+    if event.act in CLOSING_EVENTS and not admits_source(event, OWN_SOURCE):
+        yield ("sources",), f"must include {OWN_SOURCE}, as which Termijn itself publishes it"
+
+
+def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[PolicyError]:
+    """Check that a key identifies one person: a key that many have would stop every command about them."""
+    path: DocumentPath = ("fields", name, "identifies")
+    if field.type != "string" or field.one_of or field.default is not None:
+        yield (
+            path,
+            "is allowed only for a text without one_of and without default",
+        )
+    if not event.subject:
+        yield path, "is allowed only in an event that names its subject"
+    of_holdings = (holding.subject for holding in event.holdings if holding.subject)
+    if name in {subject.field for subject in (*event.subject, *of_holdings)}:
+        yield path, "is not needed, since the field names a subject; remove it"
+
+
+def _check_subject(
+    path: DocumentPath, subject: SubjectField, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
+    yield from require_defined((*path, "kind"), subject.kind, policy.subjects)
+    if subject.each and subject.kind is None:
+        yield (*path, "kind"), "is needed where a field lists several subjects"
+    yield from require_defined((*path, "field"), subject.field, event.fields)
+    field = event.fields.get(subject.field)
+    if field and (field.type == "strings") != subject.each:
+        yield (*path, "field"), "`each` must be set for a list field, and for no other field"
+
+
+def _check_holding(
+    path: DocumentPath, holding: HoldingRule, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
+    yield from require_defined((*path, "purpose"), holding.purpose, policy.purposes)
+    yield from require_defined((*path, "basis"), holding.basis, policy.bases)
+    yield from require_defined((*path, "rule"), holding.rule, policy.rules)
+    if not holding.systems:
+        yield (*path, "systems"), "a holding must be in at least one system"
+    for index, system in enumerate(holding.systems):
+        yield from require_defined((*path, "systems", index), system, policy.systems)
+    for index, kind in enumerate(holding.for_kinds):
+        yield from require_defined((*path, "for_kinds", index), kind, policy.subjects)
+    if holding.subject:
+        yield from _check_subject((*path, "subject"), holding.subject, event, policy)
+    for name, allowed in holding.when.items():
+        yield from require_defined((*path, "when", name), name, event.fields)
+        yield from _require_possible_value((*path, "when", name), allowed, event.fields.get(name))
+    for name, by_value in holding.systems_when.items():
+        yield from require_defined((*path, "systems_when", name), name, event.fields)
+        for value, systems in by_value.items():
+            place = (*path, "systems_when", name, value)
+            yield from _require_possible_value(place, [value], event.fields.get(name))
+            for system in systems:
+                yield from require_defined(
+                    (*path, "systems_when", name, value), system, policy.systems
+                )
+    yield from require_defined((*path, "systems_from"), holding.systems_from, event.fields)
+    listed = event.fields.get(holding.systems_from or "")
+    if listed and listed.type != "strings":
+        yield (*path, "systems_from"), "is not a list field"
+    yield from _check_term(path, holding, event, policy)
+    yield from _check_alternatives(path, holding, policy)
+
+
+def _check_term(
+    path: DocumentPath, holding: HoldingRule, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
+    rule = policy.rules.get(holding.rule)
+    clock = policy.clocks.get(rule.anchor.clock or "") if rule else None
+    for name in clock.key if clock else ():
+        yield from require_defined((*path, "rule"), holding.key.get(name, name), event.fields)
+    for name in holding.key:
+        if clock is None or name not in clock.key:
+            yield (*path, "key", name), f"{name!r} is not a key field of the rule's clock"
+    basis = policy.bases.get(holding.basis)
+    if rule and basis and basis.is_statutory and rule.kind == "at_most" and rule.is_in_statement:
+        yield (
+            (*path, "rule"),
+            "a statutory basis needs an at_least rule, unless the term is derived",
+        )
+
+
+def _check_alternatives(
+    path: DocumentPath, holding: HoldingRule, policy: Policy
+) -> Iterator[PolicyError]:
+    own_rule = policy.rules.get(holding.rule)
+    for key in ("on_withdrawal", "on_consent"):
+        alternative: Alternative | None = getattr(holding, key)
+        if alternative is None:
+            continue
+        yield from require_defined((*path, key, "basis"), alternative.basis, policy.bases)
+        yield from require_defined((*path, key, "rule"), alternative.rule, policy.rules)
+        rule = policy.rules.get(alternative.rule)
+        if own_rule and rule and (own_rule.anchor, own_rule.kind) != (rule.anchor, rule.kind):
+            yield (*path, key, "rule"), f"must have the same anchor and kind as {holding.rule}"
+        basis = policy.bases.get(holding.basis if key == "on_withdrawal" else alternative.basis)
+        if basis and basis.ground != "consent":
+            yield (*path, key), "is allowed only for a holding on consent"
+    if holding.on_withdrawal and holding.on_consent:
+        yield (*path, "on_consent"), "is not allowed together with on_withdrawal"
+
+
+_ACT_FIELDS: Mapping[PrivacyEventKind, tuple[str, ...]] = {
+    "consent-given": ("purpose",),
+    "consent-withdrawn": ("purpose",),
+    "objection-raised": ("purpose",),
+    "objection-decided": ("purpose", "outcome"),
+    "request-received": ("request_id", "right"),
+    "identity-verified": ("request_id",),
+    "request-extended": ("request_id",),
+    "request-answered": ("request_id",),
+    "request-refused": ("request_id",),
+    "restriction-lifted": (),
+    "hold-placed": ("hold_id",),
+    "hold-released": ("hold_id",),
+}
+_ACT_VALUES: Mapping[str, tuple[str, ...]] = {
+    "right": get_args(Right),
+    "outcome": ("upheld", "rejected"),
+}
+
+
+def _check_act(event: EventType, policy: Policy) -> Iterator[PolicyError]:
+    """Check that a privacy event has the fields that it needs: without them it would have no effect."""
+    if not event.subject:
+        yield ("act",), "needs an event that names its data subject"
+    for name in _ACT_FIELDS[event.act] if event.act else ():
+        field = event.fields.get(name)
+        if field is None or not field.required or field.type != "string":
+            yield ("fields", name), f"must be a required string for {event.act}"
+        elif name in _ACT_VALUES and set(field.one_of) != set(_ACT_VALUES[name]):
+            yield ("fields", name, "one_of"), f"must be {', '.join(_ACT_VALUES[name])}"
+
+
+def _check_move(
+    path: DocumentPath, move: MoveRule, event: EventType, policy: Policy
+) -> Iterator[PolicyError]:
+    yield from require_defined((*path, "clock"), move.clock, policy.clocks)
+    clock = policy.clocks.get(move.clock)
+    for name in clock.key if clock else ():
+        yield from require_defined((*path, "key", name), move.key.get(name, name), event.fields)
+    for name in move.key if clock else ():
+        if clock and name not in clock.key:
+            yield (*path, "key", name), f"{name!r} is not a key field of the clock {move.clock}"
+
+
+def require_defined(
+    path: DocumentPath, name: str | None, defined: Mapping[str, object]
+) -> Iterator[PolicyError]:
+    """Check that a name, if there is one, is a key of the section that defines it."""
+    if name is not None and name not in defined:
+        yield path, f"{name!r} is not defined"
+
+
+def _require_possible_value(
+    path: DocumentPath, values: Iterable[str | bool], field: Field | None
+) -> Iterator[PolicyError]:
+    """Check that a field can have these values: a condition that is never met would hide its holding."""
+    for value in values:
+        if field and field.one_of and value not in field.one_of:
+            yield path, f"{value!r} is not one of {', '.join(field.one_of)}"
+        if field and (field.type == "boolean") != isinstance(value, bool):
+            yield path, f"{value!r} is not a value of type {field.type}"
