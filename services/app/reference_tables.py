@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from schemas.errors import TermijnError
+from services.app.cli.lazy_group import list_subcommands
 from services.app.settings_loader import list_settings
 from services.operations.metric_catalogue import CATALOGUE
 
@@ -72,7 +73,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _commands(group: click.Group, words: tuple[str, ...] = ("termijn",)) -> Iterator[Sequence[str]]:
-    for name, command in group.commands.items():
+    for name, command in list_subcommands(group):
         path = (*words, name)
         if command.hidden:
             continue

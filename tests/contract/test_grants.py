@@ -21,9 +21,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from services.app import settings_loader
 from services.app.wiring import resources
-from services.ledger import active_policy, granting, migrate
+from services.ledger import active_policy, granting, migrate, schema_version
 from services.ledger.grants import GRANTS, Privilege, needed_privileges, table_columns
-from services.ledger.migrate import MissingPrivileges
+from services.ledger.schema_version import MissingPrivileges
 from services.ledger.tables import metadata
 from services.storage.database import Database, open_database
 from services.storage.database_roles import ALEMBIC, Role, group_name
@@ -180,20 +180,20 @@ def test_a_login_that_is_only_a_member_has_what_its_role_needs(
     for other in GRANTS:
         with closing(open_database(url, other)) as ledger:
             if other == role:
-                migrate.check_schema_version(ledger, role)
+                schema_version.check_schema_version(ledger, role)
                 with ledger.transaction() as connection:
                     assert granting.current_role(connection) == group_name(role)
             else:
                 with pytest.raises(
                     MissingPrivileges, match=f"GRANT {group_name(other)} TO login_{role}"
                 ):
-                    migrate.check_schema_version(ledger, other)
+                    schema_version.check_schema_version(ledger, other)
 
 
 def test_one_login_for_all_is_no_more_than_the_role_at_work(granted: Database) -> None:
     """This holds even for a superuser, and after a transaction that was rolled back."""
     with closing(open_database(url_of(granted), "tagger")) as ledger:
-        migrate.check_schema_version(ledger, "tagger")
+        schema_version.check_schema_version(ledger, "tagger")
         for _ in range(2):
             with (
                 pytest.raises(ProgrammingError, match="permission denied"),
@@ -211,7 +211,7 @@ def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], st
             configuration.attributes["connection"] = connection
             alembic.upgrade(configuration, "head")
         with closing(open_database(url, "tagger")) as tagger:
-            migrate.check_schema_version(tagger, "tagger")
+            schema_version.check_schema_version(tagger, "tagger")
             with tagger.transaction() as connection:
                 assert granting.current_role(connection) == "termijn"
         assert migrate.migrate(ledger) == ()
@@ -257,14 +257,14 @@ def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
             with pytest.raises(
                 MissingPrivileges, match="DELETE on record; run `termijn ledger migrate`"
             ):
-                migrate.check_schema_version(deleter, "deleter")
+                schema_version.check_schema_version(deleter, "deleter")
             with ledger.transaction() as connection:
                 connection.execute(text("SET LOCAL ROLE termijn_deleter"))
                 assert granting.missing_privileges(connection, "deleter") == [
                     Privilege("record", "DELETE")
                 ]
             migrate.migrate(ledger)
-            migrate.check_schema_version(deleter, "deleter")
+            schema_version.check_schema_version(deleter, "deleter")
 
 
 def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: PostgresServer) -> None:
@@ -275,7 +275,7 @@ def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: Postg
         with closing(open_database(url)) as ledger:
             assert migrate.migrate(ledger) == tuple(group_name(role) for role in GRANTS)
         with closing(open_database(url, "recorder")) as recorder:
-            migrate.check_schema_version(recorder, "recorder")
+            schema_version.check_schema_version(recorder, "recorder")
         execute(admin, *map(granting.create_group_statement, GRANTS))
         with closing(open_database(url)) as ledger:
             assert migrate.migrate(ledger) == ()
@@ -295,7 +295,7 @@ def test_an_owner_that_may_make_roles_can_become_each(postgres_server: PostgresS
         with closing(open_database(url)) as ledger:
             assert migrate.migrate(ledger) == ()
         with closing(open_database(url, "rights")) as rights:
-            migrate.check_schema_version(rights, "rights")
+            schema_version.check_schema_version(rights, "rights")
             with rights.transaction() as connection:
                 assert granting.current_role(connection) == "termijn_rights"
 
@@ -331,7 +331,7 @@ def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -
         assert [one.wait(120) for one in started] == [0] * 6
     for url in urls:
         with closing(open_database(url, "deleter")) as ledger:
-            migrate.check_schema_version(ledger, "deleter")
+            schema_version.check_schema_version(ledger, "deleter")
             with ledger.transaction() as connection:
                 assert granting.current_role(connection) == "termijn_deleter"
 

@@ -20,6 +20,7 @@ from schemas import topics
 from schemas.cloudevents import CloudEvent, parse_rfc3339, to_headers
 from schemas.codec import load as load_schemas
 from services.app import reference_tables, settings_loader
+from services.app.cli.lazy_group import list_subcommands
 from services.app.cli.main import termijn
 from services.ledger.grants import GRANTS
 from services.operations.metric_catalogue import CATALOGUE
@@ -58,7 +59,7 @@ def commands(
     group: click.Group, name: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command that is not hidden, with its name in full."""
-    for word, command in group.commands.items():
+    for word, command in list_subcommands(group):
         if command.hidden:
             continue
         if isinstance(command, click.Group):

@@ -13,34 +13,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import TermijnError
-from services.app.cli import (
-    agent,
-    backfill,
-    certificate,
-    commands,
-    conflicts,
-    dead_letters,
-    deploy,
-    doctor,
-    evidence,
-    explain,
-    gaps,
-    keys,
-    ledger,
-    monitoring,
-    pause,
-    policy,
-    publish,
-    requests,
-    run,
-    schemas,
-    settings,
-    status,
-    sweep,
-    topics,
-    up,
-    vault,
-)
+from services.app.cli.lazy_group import LazyGroup
 from services.app.cli.output import say
 from services.storage.database import describe_error
 
@@ -56,7 +29,53 @@ class _Invocation:
     debug: bool = False
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_COMMANDS = {
+    "acknowledgements": "run.acknowledgements",
+    "agent": "agent.agent",
+    "certificate": "certificate.certificate",
+    "commands": "commands.commands",
+    "conflicts": "conflicts.conflicts",
+    "dead-letters": "dead_letters.dead_letters_",
+    "deleter": "run.deleter",
+    "deploy": "deploy.deploy",
+    "doctor": "doctor.doctor",
+    "drain": "pause.drain",
+    "evidence": "evidence.evidence",
+    "explain": "explain.explain",
+    "forecast": "backfill.forecast",
+    "gaps": "gaps.gaps",
+    "holds": "requests.holds",
+    "keys": "keys.keys",
+    "ledger": "ledger.ledger",
+    "monitoring": "monitoring.monitoring",
+    "pause": "pause.pause",
+    "policy": "policy.policy",
+    "publish": "publish.publish",
+    "recorder": "run.recorder",
+    "release": "backfill.release",
+    "requests": "requests.requests",
+    "resume": "pause.resume",
+    "rights": "run.rights",
+    "sample-systems": "run.sample_systems",
+    "schemas": "schemas.schemas",
+    "settings": "settings.settings_",
+    "simulate": "explain.simulate",
+    "status": "status.status",
+    "sweep": "sweep.sweep",
+    "tagger": "run.tagger",
+    "topics": "topics.topics",
+    "up": "up.up",
+    "vault": "vault.vault",
+    "watch": "run.watch",
+}
+"""Each command, and the module and function of it in this folder."""
+
+
+@click.group(
+    cls=LazyGroup,
+    paths={name: f"services.app.cli.{path}" for name, path in _COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="termijn")
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.pass_context
@@ -65,43 +84,6 @@ def termijn(context: click.Context, debug: bool) -> None:
     if isinstance(context.obj, _Invocation):
         context.obj.command = context.invoked_subcommand or ""
         context.obj.debug = debug
-
-
-for command in (
-    publish.publish,
-    explain.explain,
-    explain.simulate,
-    policy.policy,
-    *run.roles,
-    agent.agent,
-    run.sample_systems,
-    up.up,
-    status.status,
-    settings.settings_,
-    ledger.ledger,
-    requests.requests,
-    requests.holds,
-    gaps.gaps,
-    conflicts.conflicts,
-    commands.commands,
-    dead_letters.dead_letters_,
-    pause.pause,
-    pause.drain,
-    pause.resume,
-    sweep.sweep,
-    backfill.forecast,
-    backfill.release,
-    keys.keys,
-    topics.topics,
-    vault.vault,
-    evidence.evidence,
-    certificate.certificate,
-    doctor.doctor,
-    schemas.schemas,
-    deploy.deploy,
-    monitoring.monitoring,
-):
-    termijn.add_command(command)
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from threading import Event
 import click
 
 from services.app import settings_loader
-from services.app.wiring.roles import ROLES, Role
-from services.app.wiring.simulated_systems import run_simulated_systems
+from services.app.cli.lazy_group import import_attribute
+from services.app.settings import Settings
 
 
 def run_until_signal(run: Callable[[Event], None]) -> None:
@@ -21,18 +21,57 @@ def run_until_signal(run: Callable[[Event], None]) -> None:
     run(stop)
 
 
-def _command(name: str, role: Role) -> click.Command:
+def _command(name: str, run_path: str, help_text: str) -> click.Command:
+    """Make the command of a role; what the role consists of is imported when it runs."""
+
     def run() -> None:
-        run_until_signal(lambda stop: role.run(settings_loader.load(), stop))
+        run_role: Callable[[Settings, Event], None] = import_attribute(
+            f"services.app.wiring.{run_path}"
+        )
+        run_until_signal(lambda stop: run_role(settings_loader.load(), stop))
 
-    return click.Command(name, callback=run, help=role.help)
+    return click.Command(name, callback=run, help=help_text)
 
 
-roles = [_command(name, role) for name, role in ROLES.items()]
+tagger = _command(
+    "tagger",
+    "tagger.run_tagger",
+    "Tag business events with purposes and windows, and pass them on without their bodies."
+    " Any number may run; Kafka distributes the partitions.",
+)
+recorder = _command(
+    "recorder",
+    "recorder.run_recorder",
+    "Write tagged events and dead letters into the ledger. Any number may run on PostgreSQL.",
+)
+deleter = _command(
+    "deleter",
+    "deleter.run_deleter",
+    "Claim due records, send commands to the systems, and repeat until acknowledged."
+    "\n\nAny number may run on PostgreSQL; on SQLite one.",
+)
+acknowledgements = _command(
+    "acknowledgements",
+    "acknowledgements.run_acknowledgements",
+    "Record the acknowledgements of the systems. Any number may run on PostgreSQL.",
+)
+rights = _command(
+    "rights",
+    "requests.run_rights",
+    "Answer the requests of data subjects in time; `termijn requests list` shows them."
+    "\n\nAny number may run on PostgreSQL.",
+)
+watch = _command(
+    "watch",
+    "watch.run_watch",
+    "Show the state of each system's commands, live: metrics and a page on loopback."
+    "\n\nAny number may run; each watches some partitions. No other role needs it.",
+)
 
 
 @click.command("sample-systems", hidden=True)
 @click.option("--silent", multiple=True, help="A system that never acknowledges.")
 def sample_systems(silent: tuple[str, ...]) -> None:
     """The simulated systems of `termijn up --sample`."""
-    run_until_signal(lambda stop: run_simulated_systems(settings_loader.load(), stop, silent))
+    run_systems = import_attribute("services.app.wiring.simulated_systems.run_simulated_systems")
+    run_until_signal(lambda stop: run_systems(settings_loader.load(), stop, silent))

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
@@ -19,8 +20,7 @@ from consumers.consumer_loop import ConsumerLoop
 from schemas import topics
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
-from schemas.registry import Registry
-from schemas.registry_client import open_client
+from schemas.open_registry import open_registry
 from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.acknowledgement_sender import AcknowledgementSender
 from services.agent.adapters.base import Adapter
@@ -44,6 +44,9 @@ from services.operations.observers.agent import AgentObserver
 from services.operations.ports import PORTS
 from services.storage.database import Database, open_database
 from services.storage.single_instance import inbox_lock
+
+if TYPE_CHECKING:
+    from schemas.registry import Registry
 
 _MEASURE_INTERVAL = 5.0
 _HEARTBEAT_TIMEOUT = timedelta(minutes=2)
@@ -78,7 +81,7 @@ class AgentResources:
         )
         ca = self.loaded.path(bus.schema_registry_ca) if bus.schema_registry_ca else None
         try:
-            return Registry(open_client(bus.schema_registry_url, login, ca))
+            return open_registry(bus.schema_registry_url, login, ca)
         except (ValueError, OSError) as cause:
             where = ("bus", "schema_registry_url")
             raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause

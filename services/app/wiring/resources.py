@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from time import sleep
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -18,8 +19,7 @@ from consumers import recorder
 from schemas import topics as catalogue
 from schemas.codec import Codec
 from schemas.codec import load as load_schemas
-from schemas.registry import Registry
-from schemas.registry_client import open_client
+from schemas.open_registry import open_registry
 from schemas.schema_versions import Schema
 from schemas.topics import Topic
 from services.app.kafka_settings import kafka_security
@@ -41,7 +41,7 @@ from services.kafka.client import KafkaClient
 from services.kafka.spans import Tracer
 from services.kafka.topic_retention import plaintext_fields
 from services.kafka.tracer import open_tracer
-from services.ledger import active_policy, migrate, tables, tombstones
+from services.ledger import active_policy, schema_version, tables, tombstones
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.ledger.granting import can_insert
 from services.policy.loader import load as load_policy
@@ -49,6 +49,9 @@ from services.policy.model import Policy
 from services.requests.request_keys import RequestKeys
 from services.storage.database import Database, database_now, open_database
 from services.storage.database_roles import Role as LedgerRole
+
+if TYPE_CHECKING:
+    from schemas.registry import Registry
 
 _POLL_SECONDS = 1.0
 
@@ -81,9 +84,7 @@ class Resources:
         login = kafka.schema_registry_login
         try:
             login_text = login.read_text("utf-8").strip() if login else None
-            return Registry(
-                open_client(kafka.schema_registry_url, login_text, kafka.schema_registry_ca)
-            )
+            return open_registry(kafka.schema_registry_url, login_text, kafka.schema_registry_ca)
         except (ValueError, OSError) as cause:
             raise InvalidSetting("schema registry", "SCHEMA_REGISTRY_URL", str(cause)) from cause
 
@@ -99,7 +100,7 @@ class Resources:
     def ledger(self, role: LedgerRole = "operators") -> Database:
         """Open the ledger as a role of the database, and check that its schema is this version's."""
         ledger = self._ledger(role)
-        migrate.check_schema_version(ledger, role)
+        schema_version.check_schema_version(ledger, role)
         return ledger
 
     def owned_ledger(self) -> Database:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from services.ledger import active_policy, blind_spots, migrate
+from services.ledger import active_policy, blind_spots, schema_version
 from services.operations.doctor.findings import Finding, error, ok, skipped, warning
 from services.operations.doctor.logins import check_login, login_error, not_permitted
 from services.policy.model import Policy
@@ -39,9 +39,11 @@ def check_ledger(
     yield ok("database", "responds", url)
     yield check_clock(offset, tolerance)
     try:
-        migrate.check_schema_version(ledger)
-    except migrate.SchemaMismatch as cause:
-        problem = f"schema is at {cause.found or 'no revision'}, this version needs {cause.wanted}"
+        schema_version.check_schema_version(ledger)
+    except schema_version.SchemaMismatch as cause:
+        problem = (
+            f"schema is at {cause.version or 'no revision'}, this version needs {cause.wanted}"
+        )
         yield error("migrations", problem, _MIGRATE)
         return
     except ProgrammingError as cause:

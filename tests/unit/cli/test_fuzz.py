@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.app import settings_loader
+from services.app.cli.lazy_group import list_subcommands
 from services.app.cli.main import termijn as whole
 from services.app.settings import GROUPS
 from tests.contract.event_builders import event, feedback, signed_up, terminated
@@ -124,7 +125,7 @@ def ends_well(said: Outcome) -> None:
 def leaves(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
     """Every command with what calls it."""
     if isinstance(command, click.Group):
-        for sub, one in command.commands.items():
+        for sub, one in list_subcommands(command):
             yield from leaves(one, f"{name} {sub}".strip())
     if not isinstance(command, click.Group) or command.invoke_without_command:
         yield name, command
