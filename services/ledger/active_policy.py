@@ -38,13 +38,13 @@ class PolicyMismatch(TermijnError):
     The operator starts it with the active policy, or activates this one with `termijn policy activate`.
     """
 
-    def __init__(self, active: str, given: str) -> None:
+    def __init__(self, active: str, configured: str) -> None:
         super().__init__(
-            f"the ledger's active policy is {active}, not {given}:"
-            " start with that one, or run `termijn policy activate`"
+            f"policy: the ledger's active policy is {active}, got {configured};"
+            " start with the active one, or run `termijn policy activate`"
         )
         self.active = active
-        self.given = given
+        self.configured = configured
 
 
 class IncompatiblePolicy(TermijnError):
@@ -54,20 +54,20 @@ class IncompatiblePolicy(TermijnError):
     type another name, or records the history again in an empty ledger.
     """
 
-    def __init__(self, event_types: tuple[str, ...], lacking: Collection[str] = ()) -> None:
-        changed = [one for one in event_types if one not in lacking]
+    def __init__(self, event_types: tuple[str, ...], missing: Collection[str] = ()) -> None:
+        changed = [name for name in event_types if name not in missing]
         parts = []
         if changed:
             parts.append(
-                f"it gives other subjects or clocks to {', '.join(changed)},"
-                " of which the ledger may hold events: give the changed type another name"
+                f"the subjects or clocks of {', '.join(changed)} have changed, and the ledger may have"
+                " such events; give the changed type another name"
             )
-        if lacking:
+        if missing:
             parts.append(
-                f"it lacks the event types {', '.join(sorted(lacking))}, of which the ledger may hold"
-                " events: keep each as it was; a type that nobody publishes any more makes nothing new"
+                f"the event types {', '.join(sorted(missing))} are missing, and the ledger may have such"
+                " events; keep each as it was: a type that is no longer published creates nothing new"
             )
-        super().__init__("; ".join(parts))
+        super().__init__(f"policy: {'; '.join(parts)}")
         self.event_types = event_types
 
 
@@ -122,34 +122,38 @@ def activate(
     """
     _lock(connection, shared=False)
     active = _read_active(connection)
-    known = json.loads(active.shapes) if active else {}
-    placed, retired = (
-        placement.from_json(known.pop(_PLACEMENTS_KEY, {})),
-        known.pop(_RETIREMENTS_KEY, {}),
+    active_shapes = json.loads(active.shapes) if active else {}
+    placements, retirements = (
+        placement.from_json(active_shapes.pop(_PLACEMENTS_KEY, {})),
+        active_shapes.pop(_RETIREMENTS_KEY, {}),
     )
-    given = structure_hashes(policy)
-    changed = tuple(sorted(name for name, shape in known.items() if given.get(name) != shape))
+    shapes = structure_hashes(policy)
+    changed = tuple(
+        sorted(name for name, shape in active_shapes.items() if shapes.get(name) != shape)
+    )
     if changed:
-        raise IncompatiblePolicy(changed, [name for name in changed if name not in given])
-    policy_references.check_references(connection, policy, placed, drops)
-    retirement.check_retirements(connection, policy, placement.possible_systems(placed), retired)
+        raise IncompatiblePolicy(changed, [name for name in changed if name not in shapes])
+    policy_references.check_references(connection, policy, placements, drops)
+    retirement.check_retirements(
+        connection, policy, placement.possible_systems(placements), retirements
+    )
     _insert(connection, policy, now)
     identifying_keys.rebuild_keys(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
-    after = UUID(int=0)
+    last_id = UUID(int=0)
     while True:
         rows = connection.execute(
             select(tables.clock)
-            .where(tables.clock.c.clock_id > after, tables.clock.c.anchor_at.is_not(None))
+            .where(tables.clock.c.clock_id > last_id, tables.clock.c.anchor_at.is_not(None))
             .order_by(tables.clock.c.clock_id)
             .limit(_CHUNK_SIZE)
             .with_for_update()
         ).all()
         if not rows:
             return
-        found = [clocks.clock_from_row(row) for row in rows]
-        clocks.update_clocks(connection, [one.with_scan_restarted(policy) for one in found])
-        after = found[-1].clock_id
+        states = [clocks.clock_from_row(row) for row in rows]
+        clocks.update_clocks(connection, [clock.with_scan_restarted(policy) for clock in states])
+        last_id = states[-1].clock_id
 
 
 def _read_active(connection: Connection) -> Row[Any] | None:
@@ -160,8 +164,8 @@ def _read_active(connection: Connection) -> Row[Any] | None:
 def _lock(connection: Connection, *, shared: bool) -> None:
     if connection.dialect.name == "sqlite":
         return
-    taken = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
-    connection.execute(select(taken(_LOCK)))
+    lock_function = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    connection.execute(select(lock_function(_LOCK)))
 
 
 def _insert_first(connection: Connection, policy: Policy, now: datetime) -> None:

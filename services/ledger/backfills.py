@@ -26,7 +26,10 @@ class BackfillNotFound(TermijnError):
     """No import of that name waits for release."""
 
     def __init__(self, backfill: str) -> None:
-        super().__init__(f"no backfill {backfill!r} waits for release")
+        super().__init__(
+            f"backfill: none of that name waits for release, got {backfill!r};"
+            " `termijn status` shows those that wait"
+        )
         self.backfill = backfill
 
 
@@ -63,30 +66,30 @@ class BatchBackfills:
 
         A group of live events holds back neither.
         """
-        brought_by = plan.event.backfill
-        return brought_by if brought_by in self.imports else None
+        backfill = plan.event.backfill
+        return backfill if backfill in self.imports else None
 
 
 def find_backfills(
     connection: Connection, plans: Sequence[IngestionPlan], now: datetime
 ) -> BatchBackfills:
     """Return the imports and groups that hold these events back, and store new ones."""
-    names = {one.event.backfill for one in plans if one.event.backfill}
+    names = {plan.event.backfill for plan in plans if plan.event.backfill}
     imports = _unreleased_backfills(connection, names, now)
-    old = {one.history for one in plans if one.history and one.event.backfill not in imports}
-    return BatchBackfills(imports=imports, groups=_open_groups(connection, old, now))
+    groups = {plan.history for plan in plans if plan.history and plan.event.backfill not in imports}
+    return BatchBackfills(imports=imports, groups=_open_groups(connection, groups, now))
 
 
 def _open_groups(connection: Connection, groups: Set[str], now: datetime) -> Mapping[str, str]:
     """Return the open group for each group, by name; after a released group another one is opened."""
-    found: dict[str, str] = {}
+    open_groups: dict[str, str] = {}
     number = 1
-    while left := groups - found.keys():
-        named = {group: history.numbered_group(group, number) for group in left}
-        unreleased = _unreleased_backfills(connection, named.values(), now)
-        found |= {group: name for group, name in named.items() if name in unreleased}
+    while unresolved := groups - open_groups.keys():
+        candidates = {group: history.numbered_group(group, number) for group in unresolved}
+        unreleased = _unreleased_backfills(connection, candidates.values(), now)
+        open_groups |= {group: name for group, name in candidates.items() if name in unreleased}
         number += 1
-    return found
+    return open_groups
 
 
 def _unreleased_backfills(
@@ -94,8 +97,8 @@ def _unreleased_backfills(
 ) -> set[str]:
     """Return the names that are not released; store a new name as started now."""
     rows = [
-        {"backfill": one, "started_at": now, "released_at": None, "operator": None}
-        for one in sorted(backfills)
+        {"backfill": backfill, "started_at": now, "released_at": None, "operator": None}
+        for backfill in sorted(backfills)
     ]
     insert_or_ignore(connection, tables.backfill, rows)
     query = (
@@ -135,12 +138,12 @@ def release(connection: Connection, backfill: str, operator: str, now: datetime)
     Raises:
         BackfillNotFound: there is none of that name, or it has been released.
     """
-    found = connection.execute(
+    released = connection.execute(
         update(tables.backfill)
         .where(tables.backfill.c.backfill == backfill, tables.backfill.c.released_at.is_(None))
         .values(released_at=now, operator=operator)
     )
-    if found.rowcount != 1:
+    if released.rowcount != 1:
         raise BackfillNotFound(backfill)
     connection.execute(
         update(tables.clock)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -70,18 +70,18 @@ class BlindSpots:
             clock_kinds=self.clock_kinds | other.clock_kinds,
         )
 
-    def covers(self, subjects: Collection[str], clocks: Iterable[ClockKey]) -> bool:
+    def covers(self, subjects: Collection[str], clocks: Collection[ClockKey]) -> bool:
         """Return whether one of these subjects, or data that depends on one of these clocks, is covered."""
         if self.everything:
             return True
-        hung = {above for one in clocks for above in (one, one.parent) if above}
-        if any(one.clock in self.clock_kinds for one in hung):
+        all_clocks = {*clocks, *(clock.parent for clock in clocks if clock.parent)}
+        if any(clock.clock in self.clock_kinds for clock in all_clocks):
             return True
         if self.tombstone_cipher is None:
             return False
-        of = self.tombstone_cipher.lookup_key
-        return any(of("subject", one) in self.subjects for one in subjects) or any(
-            of("clock", _clock_name(one)) in self.clocks for one in hung
+        lookup_key = self.tombstone_cipher.lookup_key
+        return any(lookup_key("subject", subject) in self.subjects for subject in subjects) or any(
+            lookup_key("clock", _clock_name(clock)) in self.clocks for clock in all_clocks
         )
 
 
@@ -96,14 +96,16 @@ def store_parked_events(
 
     Without the key of the tombstones only the event's type is stored, and everything it could forbid waits.
     """
-    by_letter = {one.dead_letter_id: one for one in events}
+    by_dead_letter = {event.dead_letter_id: event for event in events}
     column = tables.dead_letter.c
     query = select(column.dead_letter_id).where(column.state == "parked")
-    waiting = {row[0] for row in select_in(connection, query, column.dead_letter_id, by_letter)}
+    still_parked = {
+        row[0] for row in select_in(connection, query, column.dead_letter_id, by_dead_letter)
+    }
     rows = [
-        _event_to_row(one, tombstone_cipher)
-        for key, one in sorted(by_letter.items())
-        if key in waiting
+        _event_to_row(event, tombstone_cipher)
+        for key, event in sorted(by_dead_letter.items())
+        if key in still_parked
     ]
     insert_or_ignore(connection, tables.parked_event, rows)
 
@@ -112,19 +114,21 @@ def load_blind_spots(
     connection: Connection, policy: Policy, tombstone_cipher: TombstoneCipher | None
 ) -> BlindSpots:
     """Return the blind spots of all parked events that could forbid an erasure under the policy."""
-    found = BlindSpots(tombstone_cipher=tombstone_cipher)
+    spots = BlindSpots(tombstone_cipher=tombstone_cipher)
     for row in _forbidding_rows(connection, policy):
-        found = found.combined_with(_row_blind_spots(row, policy, tombstone_cipher))
-    under = {name for name, clock in policy.clocks.items() if clock.parent in found.clock_kinds}
-    return replace(found, clock_kinds=found.clock_kinds | under)
+        spots = spots.combined_with(_row_blind_spots(row, policy, tombstone_cipher))
+    child_kinds = {
+        name for name, clock in policy.clocks.items() if clock.parent in spots.clock_kinds
+    }
+    return replace(spots, clock_kinds=spots.clock_kinds | child_kinds)
 
 
 def count_by_reach(connection: Connection, policy: Policy) -> Mapping[str, int]:
     """Count the parked events that hold back erasures, by how much each holds back."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for row in _forbidding_rows(connection, policy):
-        found[_row_reach(row, policy)] += row.letters
-    return found
+        counts[_row_reach(row, policy)] += row.letters
+    return counts
 
 
 def reach_by_dead_letter(connection: Connection, policy: Policy) -> Mapping[UUID, Reach]:
@@ -136,11 +140,11 @@ def reach_by_dead_letter(connection: Connection, policy: Policy) -> Mapping[UUID
 
 def schedule_record_check(connection: Connection, records: Collection[UUID], now: datetime) -> None:
     """Make records with a withheld command due again soon; records that are due sooner stay so."""
-    column, at = tables.record.c, now + RESCAN_DELAY
-    later = or_(column.next_due.is_(None), column.next_due > at)
+    column, check_at = tables.record.c, now + RESCAN_DELAY
+    is_later = or_(column.next_due.is_(None), column.next_due > check_at)
     update_in(
         connection,
-        update(tables.record).where(later).values(next_due=at),
+        update(tables.record).where(is_later).values(next_due=check_at),
         column.record_id,
         records,
     )
@@ -157,29 +161,29 @@ def parked_offsets(
 
 
 def _event_to_row(event: ParkedEvent, tombstone_cipher: TombstoneCipher | None) -> dict[str, Any]:
-    seen = event.glimpse
+    glimpse = event.glimpse
     clocks = {
         kind: [tombstone_cipher.lookup_key("clock", _clock_name(key)).hex() for key in keys]
-        for kind, keys in seen.clocks.items()
+        for kind, keys in glimpse.clocks.items()
         if tombstone_cipher
     }
     return {
         "dead_letter_id": event.dead_letter_id,
-        "event_type": seen.event_type,
+        "event_type": glimpse.event_type,
         "topic": event.topic,
         "partition": event.partition,
         "offset": event.offset,
         "key_id": tombstone_cipher.key_id if tombstone_cipher else None,
-        "subject": tombstone_cipher.lookup_key("subject", seen.subject)
-        if tombstone_cipher and seen.subject
+        "subject": tombstone_cipher.lookup_key("subject", glimpse.subject)
+        if tombstone_cipher and glimpse.subject
         else None,
         "clocks": json.dumps(clocks, sort_keys=True),
     }
 
 
 def _row_reach(row: Row[Any], policy: Policy) -> Reach:
-    one = _row_blind_spots(row, policy, None, trusted=True)
-    return "everything" if one.everything else "clocks" if one.clock_kinds else "narrow"
+    spots = _row_blind_spots(row, policy, None, trusted=True)
+    return "everything" if spots.everything else "clocks" if spots.clock_kinds else "narrow"
 
 
 def _forbidding_rows(
@@ -190,10 +194,10 @@ def _forbidding_rows(
     types = [name for name, event in policy.events.items() if can_forbid_erasure(event)]
     if not types:
         return []
-    alike = (column.event_type, column.key_id, column.subject, column.clocks, *extra_columns)
-    query = select(*alike, func.count().label("letters")).group_by(*alike)
-    of_these = or_(column.event_type.is_(None), column.event_type.in_(types))
-    return list(connection.execute(query.where(of_these)))
+    grouped = (column.event_type, column.key_id, column.subject, column.clocks, *extra_columns)
+    query = select(*grouped, func.count().label("letters")).group_by(*grouped)
+    is_forbidding = or_(column.event_type.is_(None), column.event_type.in_(types))
+    return list(connection.execute(query.where(is_forbidding)))
 
 
 def _row_blind_spots(
@@ -214,7 +218,9 @@ def _row_blind_spots(
     return BlindSpots(
         everything=event.act in HOLD_EVENTS and subject is None,
         subjects=frozenset([subject] if event.act in HOLD_EVENTS and subject else []),
-        clocks=frozenset(bytes.fromhex(one) for kind in kinds for one in clocks.get(kind, ())),
+        clocks=frozenset(
+            bytes.fromhex(reference) for kind in kinds for reference in clocks.get(kind, ())
+        ),
         clock_kinds=frozenset(kinds - clocks.keys()),
     )
 

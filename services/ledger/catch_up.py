@@ -52,7 +52,7 @@ class KafkaCatchUpCheck:
     _known_partitions: dict[tuple[str, str], set[int]] = field(default_factory=dict, init=False)
     """The partitions that any broker ever reported, by topic and topic id: another may report fewer."""
 
-    def lagging_partitions(self, sent: Mapping[Partition, int] = _NO_OFFSETS) -> Sequence[str]:
+    def lagging_partitions(self, written: Mapping[Partition, int] = _NO_OFFSETS) -> Sequence[str]:
         """Return the partitions that may not be recorded up to the end that they had at this call.
 
         Each names the role that has not read it, the topic and the partition, and the problem if it is not
@@ -60,72 +60,77 @@ class KafkaCatchUpCheck:
         it that was read: what it contains now may never have been read. `sent` is how far the caller has
         written to business topics, as the brokers acknowledged; an end before that is not believed.
         """
-        for role, topics, least in (
-            ("tagger", self.business, sent),
+        for role, topics, min_ends in (
+            ("tagger", self.business, written),
             ("recorder", self.tagged, _NO_OFFSETS),
         ):
-            spots = self._unread_partitions(role, topics, least)
+            spots = self._unread_partitions(role, topics, min_ends)
             if spots:
                 return [f"{role}: {spot}" for spot in spots]
         return []
 
     def _unread_partitions(
-        self, role: str, topics: Sequence[str], least: Mapping[Partition, int]
+        self, role: str, topics: Sequence[str], min_ends: Mapping[Partition, int]
     ) -> list[str]:
         deadline = monotonic() + self.timeout.total_seconds()
-        shown = self.bus.describe_topics(topics)
+        snapshots = self.bus.describe_topics(topics)
         while True:
             with self.ledger.transaction() as connection:
                 gaps = [gap.log for gap in open_gaps(connection) if gap.role == role]
                 read = offsets.list_offsets(connection, role, topics)
             if gaps:
                 return [f"{log.topic}[{log.partition}]" for log in gaps]
-            logs = list(self._partition_states(topics, shown, read, least))
+            logs = list(self._partition_states(topics, snapshots, read, min_ends))
             if not any(log.is_unread for log in logs):
                 return self._shrunk_partitions(topics, logs)
             if monotonic() > deadline:
                 return [log.name for log in logs if log.is_unread]
             self.sleep(self.poll_interval.total_seconds())
             if any(log.problem for log in logs):
-                shown = self.bus.describe_topics(topics)
+                snapshots = self.bus.describe_topics(topics)
 
     def _partition_states(
         self,
         topics: Sequence[str],
-        shown: Mapping[str, TopicSnapshot],
+        snapshots: Mapping[str, TopicSnapshot],
         read: Sequence[StoredOffset],
-        least: Mapping[Partition, int],
+        min_ends: Mapping[Partition, int],
     ) -> Iterator[_PartitionState]:
         """Return the state of every partition that must exist."""
         for topic in topics:
-            there = shown.get(topic)
-            if there is None:
-                yield _PartitionState(topic=topic, problem="it is not there, or may not be seen")
+            snapshot = snapshots.get(topic)
+            if snapshot is None:
+                yield _PartitionState(
+                    topic=topic, problem="the topic does not exist, or this user may not see it"
+                )
                 continue
-            here = {
-                one.partition: one.next
-                for one in read
-                if (one.cluster_id, one.topic_id, one.topic)
-                == (self.cluster_id, there.topic_id, topic)
+            next_offsets = {
+                stored.partition: stored.next
+                for stored in read
+                if (stored.cluster_id, stored.topic_id, stored.topic)
+                == (self.cluster_id, snapshot.topic_id, topic)
             }
-            known = self._known_partitions.setdefault((topic, there.topic_id), set())
-            known |= {*there.end_offsets, *(number for number, next in here.items() if next > 0)}
-            others = {one.partition for one in read if one.topic == topic and one.is_durable} - {
-                *here
+            known_partitions = self._known_partitions.setdefault((topic, snapshot.topic_id), set())
+            known_partitions |= {
+                *snapshot.end_offsets,
+                *(number for number, next_offset in next_offsets.items() if next_offset > 0),
             }
-            written = {number for name, number in least if name == topic}
-            for number in sorted({*known, *others, *written}):
-                end = there.end_offsets.get(number)
+            replaced = {
+                stored.partition for stored in read if stored.topic == topic and stored.is_durable
+            } - {*next_offsets}
+            written_partitions = {number for name, number in min_ends if name == topic}
+            for number in sorted({*known_partitions, *replaced, *written_partitions}):
+                end = snapshot.end_offsets.get(number)
                 yield _PartitionState(
                     topic=topic,
                     partition=number,
-                    end=max(end or 0, least.get((topic, number), 0)),
-                    next=here.get(number, 0),
-                    problem="it is not the log that was read before"
-                    if number in others
+                    end=max(end or 0, min_ends.get((topic, number), 0)),
+                    next=next_offsets.get(number, 0),
+                    problem="its log is not the one that was read before"
+                    if number in replaced
                     else "the brokers do not show it"
-                    if number not in there.end_offsets
-                    else "no leader tells how far it goes"
+                    if number not in snapshot.end_offsets
+                    else "no leader reports its end"
                     if end is None
                     else "",
                 )
@@ -137,8 +142,8 @@ class KafkaCatchUpCheck:
         beyond = [log for log in logs if log.next > log.end]
         if not beyond:
             return []
-        now = self.bus.describe_topics(topics)
-        return [log.name for log in beyond if log.next > _end_offset(now, log)]
+        snapshots = self.bus.describe_topics(topics)
+        return [log.name for log in beyond if log.next > _end_offset(snapshots, log)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +167,8 @@ class _PartitionState:
         return f"{place}: {self.problem}" if self.problem else place
 
 
-def _end_offset(shown: Mapping[str, TopicSnapshot], log: _PartitionState) -> int:
-    topic = shown.get(log.topic)
+def _end_offset(snapshots: Mapping[str, TopicSnapshot], log: _PartitionState) -> int:
+    topic = snapshots.get(log.topic)
     if topic is None or log.partition is None:
         return -1
     end = topic.end_offsets.get(log.partition)

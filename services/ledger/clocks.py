@@ -75,8 +75,8 @@ class ClockState:
     def with_change(self, move: StoredClockChange) -> ClockState:
         """Return the clock after a change; the last change by event time counts, whatever their order."""
         if self.moved_at:
-            last = (self.moved_at, self.moved_source, self.moved_id, not self.ended)
-            if move.sort_key < last:
+            last_sort_key = (self.moved_at, self.moved_source, self.moved_id, not self.ended)
+            if move.sort_key < last_sort_key:
                 return self
         return replace(
             self,
@@ -93,9 +93,9 @@ class ClockState:
         A changed anchor starts a new epoch, with a new scan of the records.
         """
         ends = [
-            (one.moved_at, one.moved_backfill)
-            for one in (self, parent)
-            if one and one.ended and one.moved_at
+            (clock.moved_at, clock.moved_backfill)
+            for clock in (self, parent)
+            if clock and clock.ended and clock.moved_at
         ]
         anchor_at, backfill = min(ends, key=lambda end: end[0], default=(None, None))
         if anchor_at == self.anchor_at:
@@ -113,15 +113,17 @@ class ClockState:
 
     def with_scan_advanced(self, now: datetime, cursor: UUID | None, policy: Policy) -> ClockState:
         """Return the clock after one chunk of the scan that is due; without a cursor the scan is over."""
-        due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
-        fired_to = self.fired_to if self.cursor else max(at for at in due if at <= now)
+        times = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
+        fired_to = self.fired_to if self.cursor else max(time for time in times if time <= now)
         if cursor is not None:
             return replace(self, fired_to=fired_to, cursor=cursor)
-        later = [at for at in due if fired_to is None or at > fired_to]
-        return replace(self, fired_to=fired_to, cursor=None, next_due=min(later, default=None))
+        later_times = [time for time in times if fired_to is None or time > fired_to]
+        return replace(
+            self, fired_to=fired_to, cursor=None, next_due=min(later_times, default=None)
+        )
 
 
-_COLUMNS = tuple(one.name for one in fields(ClockState))
+_COLUMNS = tuple(column.name for column in fields(ClockState))
 _column_values = attrgetter(*_COLUMNS)
 
 
@@ -145,39 +147,45 @@ def merge_changes(
     Rows are locked, and then inserted, parents first, each level sorted by id, so that no two batches
     wait for each other. If another batch inserted a row first, this batch is repeated (error 23505).
     """
-    keys = {
-        one.id: one.clock for one in (*(move.clock for move in changes), *(o for o, _ in opened))
-    }
+    refs = (*(move.clock for move in changes), *(clock_ref for clock_ref, _ in opened))
+    keys = {clock_ref.id: clock_ref.clock for clock_ref in refs}
     parents = {clock_id(key.parent): key.parent for key in keys.values() if key.parent}
     keys |= parents
-    before = _lock_clocks(connection, [one for one, key in keys.items() if not key.parent])
-    children = {one for one, key in keys.items() if key.parent}
-    children |= _load_child_ids(connection, {move.clock.id for move in changes} & before.keys())
-    before |= _lock_clocks(connection, children)
-    first = {named.id: at for named, at in opened}
-    after = {
-        one: clock.with_record(first[one]) if one in first else clock
-        for one, clock in before.items()
+    states_before = _lock_clocks(connection, [id for id, key in keys.items() if not key.parent])
+    children = {id for id, key in keys.items() if key.parent}
+    children |= _load_child_ids(
+        connection, {move.clock.id for move in changes} & states_before.keys()
+    )
+    states_before |= _lock_clocks(connection, children)
+    first_record_times = {clock_ref.id: at for clock_ref, at in opened}
+    states_after = {
+        id: clock.with_record(first_record_times[id]) if id in first_record_times else clock
+        for id, clock in states_before.items()
     }
-    for one, key in keys.items():
-        if one not in before:
-            after[one] = _new_clock(one, key, first.get(one))
+    for id, key in keys.items():
+        if id not in states_before:
+            states_after[id] = _new_clock(id, key, first_record_times.get(id))
     for move in changes:
-        after[move.clock.id] = after[move.clock.id].with_change(move)
-    for identity, clock in list(after.items()):
-        parent = after[clock.parent_id] if clock.parent_id else None
+        states_after[move.clock.id] = states_after[move.clock.id].with_change(move)
+    for id, clock in list(states_after.items()):
+        parent = states_after[clock.parent_id] if clock.parent_id else None
         if parent or clock.moved_at:
-            after[identity] = clock.with_anchor(parent, policy)
-    fresh = [clock for identity, clock in after.items() if identity not in before]
-    for level in (False, True):
-        insert_clocks(connection, [one for one in fresh if bool(one.parent_id) is level])
-    update_clocks(connection, [after[one] for one, clock in before.items() if after[one] != clock])
+            states_after[id] = clock.with_anchor(parent, policy)
+    new_clocks = [clock for id, clock in states_after.items() if id not in states_before]
+    for has_parent in (False, True):
+        insert_clocks(
+            connection, [clock for clock in new_clocks if bool(clock.parent_id) is has_parent]
+        )
+    update_clocks(
+        connection,
+        [states_after[id] for id, clock in states_before.items() if states_after[id] != clock],
+    )
     return MergeResult(
-        clocks=after,
+        clocks=states_after,
         reanchored=tuple(
-            identity
-            for identity, clock in sorted(before.items())
-            if clock.anchor_at not in (None, after[identity].anchor_at)
+            id
+            for id, clock in sorted(states_before.items())
+            if clock.anchor_at not in (None, states_after[id].anchor_at)
         ),
     )
 
@@ -197,18 +205,18 @@ def load_clocks(
 
 def update_clocks(connection: Connection, clocks: Collection[ClockState]) -> None:
     """Write changed clocks to their rows."""
-    ordered = sorted(clocks, key=lambda one: one.clock_id.int)
+    ordered = sorted(clocks, key=lambda clock: clock.clock_id.int)
     update_each(
         connection,
         tables.clock,
-        [dict(zip(_COLUMNS, _column_values(one), strict=True)) for one in ordered],
+        [dict(zip(_COLUMNS, _column_values(clock), strict=True)) for clock in ordered],
     )
 
 
 def insert_clocks(connection: Connection, clocks: Collection[ClockState]) -> None:
     """Insert clocks that have no row yet."""
-    ordered = sorted(clocks, key=lambda one: one.clock_id.int)
-    insert_tuples(connection, tables.clock, _COLUMNS, [_column_values(one) for one in ordered])
+    ordered = sorted(clocks, key=lambda clock: clock.clock_id.int)
+    insert_tuples(connection, tables.clock, _COLUMNS, [_column_values(clock) for clock in ordered])
 
 
 def clock_from_row(row: Row[Any]) -> ClockState:
@@ -216,9 +224,9 @@ def clock_from_row(row: Row[Any]) -> ClockState:
     return ClockState(**row._mapping)
 
 
-def _new_clock(identity: UUID, key: ClockKey, opened_at: datetime | None) -> ClockState:
+def _new_clock(id: UUID, key: ClockKey, opened_at: datetime | None) -> ClockState:
     return ClockState(
-        clock_id=identity,
+        clock_id=id,
         clock=key.clock,
         key=key.key,
         parent_id=clock_id(key.parent) if key.parent else None,

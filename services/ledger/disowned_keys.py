@@ -33,22 +33,20 @@ def reset_foreign_clocks(
     That change overwrote any earlier end by the owner's event, which must be published again. Until then
     the clock counts as open: data is kept too long, never too short, and an alert reports the open clock.
     """
-    keys = {clock_id(one): one for one in _clocks_of_key(name, value, policy)}
+    keys = {clock_id(clock): clock for clock in _clocks_of_key(name, value, policy)}
     column = tables.clock.c
     query = select(tables.clock).where(column.moved_at.is_not(None)).with_for_update()
     rows = list(select_in(connection, query.order_by(column.clock_id), column.clock_id, keys))
-    movers = {row.clock_id: _possible_event_ids(row, policy) for row in rows}
-    events = load_tagged_events(
-        connection, {one for those in movers.values() for one in those}, policy
-    )
-    moved = [
+    possible_events = {row.clock_id: _possible_event_ids(row, policy) for row in rows}
+    events = load_tagged_events(connection, set().union(*possible_events.values()), policy)
+    foreign = [
         clock
-        for clock, those in movers.items()
-        if any(one in events and events[one].subject not in (None, owner) for one in those)
+        for clock, event_ids in possible_events.items()
+        if any(id in events and events[id].subject not in (None, owner) for id in event_ids)
     ]
     connection.execute(
         update(tables.clock)
-        .where(column.clock_id.in_(moved))
+        .where(column.clock_id.in_(foreign))
         .values(
             ended=False,
             moved_at=None,
@@ -63,28 +61,28 @@ def reset_foreign_clocks(
             backfill=None,
         )
     )
-    outbox.invalidate_by_clock(connection, moved, policy, now)
-    return sorted(str(keys[one]) for one in moved)
+    outbox.invalidate_by_clock(connection, foreign, policy, now)
+    return sorted(str(keys[id]) for id in foreign)
 
 
 def load_clock_owners(
     connection: Connection, plans: Iterable[IngestionPlan], policy: Policy
 ) -> dict[UUID, str]:
     """Return the owner of each clock that these events name by a decided key; the caller locks the keys."""
-    named = {
+    name_and_value = {
         key_id(name, value): (name, value)
-        for one in plans
-        if one.clock_changes
+        for plan in plans
+        if plan.clock_changes
         for name, value in identifying_keys(
-            one.event.type, one.event.decision_fields, policy
+            plan.event.type, plan.event.decision_fields, policy
         ).items()
     }
     column = tables.key_conflict.c
     query = select(column.key_id, column.owner).where(column.owner.is_not(None))
     return {
         clock_id(clock): row.owner
-        for row in select_in(connection, query, column.key_id, named)
-        for clock in _clocks_of_key(*named[row.key_id], policy)
+        for row in select_in(connection, query, column.key_id, name_and_value)
+        for clock in _clocks_of_key(*name_and_value[row.key_id], policy)
     }
 
 

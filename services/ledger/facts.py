@@ -49,13 +49,16 @@ def load_tagged_events(
 
 
 def load_privacy_events(
-    connection: Connection, about: Collection[str], policy: Policy, subject: str | None = None
+    connection: Connection,
+    kind_prefixes: Collection[str],
+    policy: Policy,
+    subject: str | None = None,
 ) -> list[PrivacyEvent]:
     """Return privacy events and decisions, of all subjects or one, whose kind has one of these prefixes."""
     types = [
         name
         for name, event in policy.events.items()
-        if event.act and event.act.partition("-")[0] in about
+        if event.act and event.act.partition("-")[0] in kind_prefixes
     ]
     query = (
         select(*_EVENT_COLUMNS)
@@ -65,14 +68,14 @@ def load_privacy_events(
     if subject is not None:
         query = query.where(tables.act.c.subject == subject)
     tagged = (tag(_event_from_row(row), policy, recorded=True) for row in connection.execute(query))
-    return [one.privacy_event for one in tagged if one.privacy_event]
+    return [event.privacy_event for event in tagged if event.privacy_event]
 
 
 def load_record_facts(
     connection: Connection,
     records: Collection[tuple[TaggedEvent, str]],
     policy: Policy,
-    others: Collection[str] = (),
+    other_subjects: Collection[str] = (),
 ) -> LedgerFacts:
     """Return the facts about records, each an event and its subject, without locking anything.
 
@@ -82,8 +85,10 @@ def load_record_facts(
         clock_id(key) for event, subject in records for key in clocks_of(event, subject, policy)
     }
     states = clocks.load_clocks(connection, keys, lock=False)
-    anchors = {identity: clock.anchor for identity, clock in states.items()}
-    return load_facts(connection, anchors, {*others, *(name for _, name in records)}, policy)
+    anchors = {id: clock.anchor for id, clock in states.items()}
+    return load_facts(
+        connection, anchors, {*other_subjects, *(name for _, name in records)}, policy
+    )
 
 
 def load_facts(
@@ -94,21 +99,22 @@ def load_facts(
 ) -> LedgerFacts:
     """Return the facts about these clocks and these subjects, as they are now."""
     column = tables.subject.c
-    spoken = select(column.subject, column.acts).where(column.acts > 0)
+    subjects_query = select(column.subject, column.acts).where(column.acts > 0)
     counts = {
-        row.subject: row.acts for row in select_in(connection, spoken, column.subject, subjects)
+        row.subject: row.acts
+        for row in select_in(connection, subjects_query, column.subject, subjects)
     }
     acts: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     query = select(*_EVENT_COLUMNS, tables.act.c.backfill).join(
         tables.act, tables.act.c.event_id == tables.event.c.event_id
     )
     for row in select_in(connection, query, tables.act.c.subject, counts):
-        said = tag(_event_from_row(row), policy, recorded=True).privacy_event
-        if said and (row.backfill is None or said.kind == "hold-placed"):
-            acts[said.subject].append(said)
+        event = tag(_event_from_row(row), policy, recorded=True).privacy_event
+        if event and (row.backfill is None or event.kind == "hold-placed"):
+            acts[event.subject].append(event)
     return LedgerFacts(
         anchors=anchors,
-        standings={subject: subject_state(those, policy) for subject, those in acts.items()},
+        standings={subject: subject_state(events, policy) for subject, events in acts.items()},
         acts=counts,
     )
 

@@ -28,7 +28,7 @@ _ON_COLUMNS: Final = ("SELECT", "INSERT", "UPDATE")
 _HELD_PRIVILEGES = text("""
 SELECT "table", privilege, "column"
 FROM unnest(CAST(:tables AS text[]), CAST(:privileges AS text[]), CAST(:columns AS text[]))
-AS asked ("table", privilege, "column")
+AS candidate ("table", privilege, "column")
 WHERE CASE WHEN privilege = 'USAGE' THEN has_sequence_privilege(CAST(:who AS name), "table", privilege)
 WHEN "column" = '' THEN has_table_privilege(CAST(:who AS name), "table", privilege)
 ELSE has_column_privilege(CAST(:who AS name), "table", "column", privilege) END
@@ -48,19 +48,19 @@ def apply_grants(connection: Connection) -> Sequence[str]:
     """
     if connection.dialect.name == "sqlite":
         return ()
-    missing = []
-    there = existing_groups(connection)
+    missing_groups = []
+    groups = existing_groups(connection)
     for role in GRANTS:
-        if role not in there:
+        if role not in groups:
             if not _can_create_roles(connection):
-                missing.append(group_name(role))
+                missing_groups.append(group_name(role))
                 continue
             connection.execute(text(create_group_statement(role)))
         _join_group(connection, role)
         if held_privileges(connection, group_name(role)) != needed_privileges(role):
             for statement in grant_statements(role):
                 connection.execute(text(statement))
-    return tuple(missing)
+    return tuple(missing_groups)
 
 
 def create_group_statement(role: Role) -> str:
@@ -73,34 +73,34 @@ def create_group_statement(role: Role) -> str:
 
 def grant_statements(role: Role) -> Sequence[str]:
     """Return the statements that grant a group the privileges it needs, and revoke all others."""
-    to, known = group_name(role), ", ".join(map(_quoted, table_columns()))
-    counters = ", ".join(map(_quoted, sorted(table_sequences().values())))
+    group, all_tables = group_name(role), ", ".join(map(_quoted, table_columns()))
+    sequences = ", ".join(map(_quoted, sorted(table_sequences().values())))
     statements = [
-        f"REVOKE ALL ON {known} FROM {to}",
-        f"REVOKE ALL ON SEQUENCE {counters} FROM {to}",
+        f"REVOKE ALL ON {all_tables} FROM {group}",
+        f"REVOKE ALL ON SEQUENCE {sequences} FROM {group}",
     ]
     for table, grant in GRANTS[role].items():
-        statements.append(f"GRANT {', '.join(_privileges(grant))} ON {_quoted(table)} TO {to}")
-        if grant.insert and (counter := table_sequences().get(table)):
-            statements.append(f"GRANT USAGE ON SEQUENCE {_quoted(counter)} TO {to}")
+        statements.append(f"GRANT {', '.join(_privileges(grant))} ON {_quoted(table)} TO {group}")
+        if grant.insert and (sequence := table_sequences().get(table)):
+            statements.append(f"GRANT USAGE ON SEQUENCE {_quoted(sequence)} TO {group}")
     return statements
 
 
 def held_privileges(connection: Connection, who: str) -> frozenset[Privilege]:
     """Return the privileges that a database role has on the ledger's tables, directly or by a group."""
-    asked = [
-        *((table, one, "") for table in table_columns() for one in _ON_TABLES),
+    candidates = [
+        *((table, privilege, "") for table in table_columns() for privilege in _ON_TABLES),
         *(
-            (table, one, column)
-            for table, its in table_columns().items()
-            for column in its
-            for one in _ON_COLUMNS
+            (table, privilege, column)
+            for table, columns in table_columns().items()
+            for column in columns
+            for privilege in _ON_COLUMNS
         ),
-        *((counter, "USAGE", "") for counter in table_sequences().values()),
+        *((sequence, "USAGE", "") for sequence in table_sequences().values()),
     ]
-    tables, privileges, named = map(list, zip(*asked, strict=True))
-    given = {"who": who, "tables": tables, "privileges": privileges, "columns": named}
-    return frozenset(Privilege(*row) for row in connection.execute(_HELD_PRIVILEGES, given))
+    tables, privileges, columns = map(list, zip(*candidates, strict=True))
+    parameters = {"who": who, "tables": tables, "privileges": privileges, "columns": columns}
+    return frozenset(Privilege(*row) for row in connection.execute(_HELD_PRIVILEGES, parameters))
 
 
 def missing_privileges(connection: Connection, role: Role) -> Sequence[Privilege]:
@@ -125,16 +125,18 @@ def current_role(connection: Connection) -> str:
 
 def existing_groups(connection: Connection) -> Sequence[Role]:
     """Return the roles that have a group in the cluster."""
-    known = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
-    return [role for role in GRANTS if group_name(role) in known]
+    group_names = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
+    return [role for role in GRANTS if group_name(role) in group_names]
 
 
 def joined_groups(connection: Connection) -> Sequence[Role]:
     """Return the roles to whose groups the login belongs."""
     query = text("SELECT pg_has_role(CAST(:name AS name), 'MEMBER')")
-    there = existing_groups(connection)
+    groups = existing_groups(connection)
     return [
-        one for one in there if connection.execute(query, {"name": group_name(one)}).scalar_one()
+        role
+        for role in groups
+        if connection.execute(query, {"name": group_name(role)}).scalar_one()
     ]
 
 
@@ -154,11 +156,11 @@ def _can_create_roles(connection: Connection) -> bool:
 def _join_group(connection: Connection, role: Role) -> None:
     """Let the ledger's owner assume the role: a login for all roles then has one role's privileges."""
     version: Any = connection.dialect.server_version_info
-    sets = version >= (16,)
+    has_set_option = version >= (16,)
     query = text("SELECT pg_has_role(current_user, CAST(:name AS name), :how)")
-    how = {"name": group_name(role), "how": "SET" if sets else "MEMBER"}
-    if not connection.execute(query, how).scalar_one():
-        options = " WITH INHERIT FALSE, SET TRUE" if sets else ""
+    parameters = {"name": group_name(role), "how": "SET" if has_set_option else "MEMBER"}
+    if not connection.execute(query, parameters).scalar_one():
+        options = " WITH INHERIT FALSE, SET TRUE" if has_set_option else ""
         connection.execute(
             text(
                 f"DO $$ BEGIN GRANT {group_name(role)} TO CURRENT_USER{options}; EXCEPTION"
@@ -168,13 +170,17 @@ def _join_group(connection: Connection, role: Role) -> None:
 
 
 def _privileges(grant: Grant) -> Sequence[str]:
-    found = []
-    for one, of in (("SELECT", grant.select), ("INSERT", grant.insert), ("UPDATE", grant.update)):
-        if of is True:
-            found.append(one)
-        elif of:
-            found.append(f"{one} ({', '.join(map(_quoted, of))})")
-    return [*found, "DELETE"] if grant.delete else found
+    privileges = []
+    for privilege, columns in (
+        ("SELECT", grant.select),
+        ("INSERT", grant.insert),
+        ("UPDATE", grant.update),
+    ):
+        if columns is True:
+            privileges.append(privilege)
+        elif columns:
+            privileges.append(f"{privilege} ({', '.join(map(_quoted, columns))})")
+    return [*privileges, "DELETE"] if grant.delete else privileges
 
 
 def _quoted(name: str) -> str:

@@ -192,8 +192,10 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
 
 def table_columns() -> Mapping[str, tuple[str, ...]]:
     """Return the columns of every table."""
-    found = {table.name: tuple(one.name for one in table.c) for table in metadata.sorted_tables}
-    return {ALEMBIC: ("version_num",), **found}
+    columns = {
+        table.name: tuple(column.name for column in table.c) for table in metadata.sorted_tables
+    }
+    return {ALEMBIC: ("version_num",), **columns}
 
 
 def table_sequences() -> Mapping[str, str]:
@@ -207,18 +209,18 @@ def table_sequences() -> Mapping[str, str]:
 
 def needed_privileges(role: Role) -> frozenset[Privilege]:
     """Return all privileges that a role needs."""
-    found = set()
-    known, counters = table_columns(), table_sequences()
+    privileges = set()
+    columns_by_table, sequences = table_columns(), table_sequences()
     for table, grant in GRANTS[role].items():
-        every = known[table]
-        for privilege, of in (
-            ("SELECT", every if grant.select is True else grant.select or ()),
-            ("INSERT", every if grant.insert else ()),
+        all_columns = columns_by_table[table]
+        for privilege, columns in (
+            ("SELECT", all_columns if grant.select is True else grant.select or ()),
+            ("INSERT", all_columns if grant.insert else ()),
             ("UPDATE", grant.update),
         ):
-            found |= {Privilege(table, privilege, column) for column in of}
+            privileges |= {Privilege(table, privilege, column) for column in columns}
         if grant.delete:
-            found.add(Privilege(table, "DELETE"))
-        if grant.insert and table in counters:
-            found.add(Privilege(counters[table], "USAGE"))
-    return frozenset(found)
+            privileges.add(Privilege(table, "DELETE"))
+        if grant.insert and table in sequences:
+            privileges.add(Privilege(sequences[table], "USAGE"))
+    return frozenset(privileges)

@@ -62,15 +62,15 @@ def rebuild_keys(connection: Connection, policy: Policy, now: datetime) -> None:
     ]
     column = tables.event.c
     query = select(column.event_id).where(column.type.in_(types)).order_by(column.event_id)
-    after = UUID(int=0)
+    last_id = UUID(int=0)
     while (
-        ids := connection.execute(query.where(column.event_id > after).limit(_CHUNK_SIZE))
+        ids := connection.execute(query.where(column.event_id > last_id).limit(_CHUNK_SIZE))
         .scalars()
         .all()
     ):
         events = load_tagged_events(connection, ids, policy).values()
         _record_claims(connection, _claims(events, policy), now)
-        after = ids[-1]
+        last_id = ids[-1]
     has_key = select(tables.identifier.c.key_id).where(
         tables.identifier.c.key_id == conflict.c.key_id
     )
@@ -110,12 +110,16 @@ def load_claimants(connection: Connection, keys: Collection[UUID]) -> Mapping[UU
 def _purge_claims(connection: Connection, claims: Sequence[tuple[UUID, str, int]]) -> None:
     claimant, conflict = tables.claimant, tables.key_conflict
     for key, subject, events in claims:
-        own = (claimant.c.key_id == key, claimant.c.subject == subject)
-        connection.execute(update(claimant).where(*own).values(events=claimant.c.events - events))
-        deleted = connection.execute(claimant.delete().where(*own, claimant.c.events <= 0)).rowcount
+        is_claim = (claimant.c.key_id == key, claimant.c.subject == subject)
+        connection.execute(
+            update(claimant).where(*is_claim).values(events=claimant.c.events - events)
+        )
+        deleted = connection.execute(
+            claimant.delete().where(*is_claim, claimant.c.events <= 0)
+        ).rowcount
         if deleted:  # if the key was theirs, it has no owner now
-            owned = (conflict.c.key_id == key, conflict.c.owner == subject)
-            connection.execute(update(conflict).where(*owned).values(owner=_NO_OWNER))
+            is_owner = (conflict.c.key_id == key, conflict.c.owner == subject)
+            connection.execute(update(conflict).where(*is_owner).values(owner=_NO_OWNER))
     keys = {key for key, _, _ in claims}
     claimed = {key for key, claimants in load_claimants(connection, keys).items() if claimants}
     for table in (conflict, tables.identifier):
@@ -136,17 +140,17 @@ def _claims(events: Iterable[TaggedEvent], policy: Policy) -> _Claims:
 def _count_claims(claims: _Claims) -> tuple[dict[UUID, Counter[str]], dict[UUID, tuple[str, str]]]:
     """Return, by key, how many events of each subject have it, and its name and value."""
     counts: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
-    written: dict[UUID, tuple[str, str]] = {}
+    names_and_values: dict[UUID, tuple[str, str]] = {}
     for subject, keys in claims:
         for name, value in keys.items() if subject else ():
             key = key_id(name, value)
             counts[key][subject or ""] += 1
-            written[key] = name, value
-    return counts, written
+            names_and_values[key] = name, value
+    return counts, names_and_values
 
 
 def _record_claims(connection: Connection, claims: _Claims, now: datetime) -> set[str]:
-    counts, written = _count_claims(claims)
+    counts, names_and_values = _count_claims(claims)
     rows = [
         {"key_id": key, "subject": min(counts[key]), "events": counts[key].total()}
         for key in sorted(counts)
@@ -162,27 +166,30 @@ def _record_claims(connection: Connection, claims: _Claims, now: datetime) -> se
     ]
     if not contested:
         return set()
-    claiming: list[dict[str, Any]] = []
+    claim_rows: list[dict[str, Any]] = []
     conflicts: dict[UUID, set[str]] = {}
     for row in sorted(contested, key=lambda row: row.key_id):
-        claimed = counts[row.key_id].copy()
+        claims_by_subject = counts[row.key_id].copy()
         if row.subject is not None:  # it had one claimant until now
-            claimed[row.subject] += row.events - claimed.total()
-            conflicts[row.key_id] = set(claimed)
-        claiming += [
+            claims_by_subject[row.subject] += row.events - claims_by_subject.total()
+            conflicts[row.key_id] = set(claims_by_subject)
+        claim_rows += [
             {"key_id": row.key_id, "subject": subject, "events": events}
-            for subject, events in sorted(claimed.items())
+            for subject, events in sorted(claims_by_subject.items())
         ]
-    insert_or_add(connection, tables.claimant, claiming, "events")
+    insert_or_add(connection, tables.claimant, claim_rows, "events")
     update_each(
         connection,
         tables.identifier,
         [{"key_id": row.key_id, "subject": None, "events": 0} for row in contested],
     )
-    names = (
-        {"key_id": key, "name": written[key][0], "value": written[key][1]} for key in conflicts
+    conflict_rows = (
+        {"key_id": key, "name": names_and_values[key][0], "value": names_and_values[key][1]}
+        for key in conflicts
     )
     insert_or_ignore(
-        connection, tables.key_conflict, [{**row, "found_at": now, "owner": None} for row in names]
+        connection,
+        tables.key_conflict,
+        [{**row, "found_at": now, "owner": None} for row in conflict_rows],
     )
     return set().union(*conflicts.values())

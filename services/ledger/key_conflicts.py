@@ -36,8 +36,8 @@ class ConflictNotFound(TermijnError):
     `termijn conflicts list` shows the keys with the subjects that claim them.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"{why}: see `termijn conflicts list`")
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; see `termijn conflicts list`")
 
 
 class ConflictAlreadyDecided(TermijnError):
@@ -48,7 +48,7 @@ class ConflictAlreadyDecided(TermijnError):
 
     def __init__(self, key: str) -> None:
         super().__init__(
-            f"{key}: it is decided already whose it is: `termijn conflicts reopen` first"
+            f"{key}: the owner is already decided; run `termijn conflicts reopen` first"
         )
 
 
@@ -92,9 +92,9 @@ def schedule_rescan(
     lock_subjects(connection, {*subjects, *beside}, "privacy event")
     column = tables.subject.c
     at = literal(now, column.next_due.type)
-    later = or_(column.next_due.is_(None), column.next_due > at)
+    is_later = or_(column.next_due.is_(None), column.next_due > at)
     rescan = update(tables.subject).values(
-        next_due=case((later, at), else_=column.next_due), cursor=None
+        next_due=case((is_later, at), else_=column.next_due), cursor=None
     )
     update_in(connection, rescan, column.subject, sorted(subjects))
 
@@ -141,7 +141,7 @@ def decide_conflict(
         raise ConflictAlreadyDecided(f"{name}={value}")
     _set_owner(connection, row, owner)
     opened = disowned_keys.reset_foreign_clocks(connection, name, value, owner, policy, now)
-    _rescan_everyone(connection, row, claimants, policy, now)
+    _rescan_all_subjects(connection, row, claimants, policy, now)
     return opened
 
 
@@ -155,7 +155,7 @@ def reopen_conflict(
     """
     row, claimants = _lock_conflict(connection, name, value)
     _set_owner(connection, row, None)
-    _rescan_everyone(connection, row, claimants, policy, now)
+    _rescan_all_subjects(connection, row, claimants, policy, now)
 
 
 def _lock_conflict(
@@ -172,7 +172,7 @@ def _lock_conflict(
     return _ConflictRow._make(row), load_claimants(connection, {key})[key]
 
 
-def _rescan_everyone(
+def _rescan_all_subjects(
     connection: Connection,
     conflict: _ConflictRow,
     claimants: Collection[str],

@@ -28,9 +28,9 @@ class PolicyStillNeeds(TermijnError):
         kinds = (("systems", systems), ("purposes", purposes))
         missing = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds if names)
         super().__init__(
-            f"it lacks what the ledger still needs: {missing};"
-            " keep each in the policy and in its holdings, and say `retired: INSTANT` of it:"
-            " what happens from then on makes nothing new there, and what was before is carried out"
+            f"policy: the ledger still needs: {missing};"
+            " keep each in the policy and in its holdings, with `retired: INSTANT`:"
+            " later events create nothing new there, and what was promised before is carried out"
         )
         self.systems = systems
         self.purposes = purposes
@@ -56,10 +56,10 @@ class PromiseDropped(TermijnError):
     def __init__(self, drops: Iterable[Drop]) -> None:
         self.drops = tuple(sorted(drops))
         super().__init__(
-            f"it takes {', '.join(f'{drop.system} from {drop.event_type}' for drop in self.drops)},"
-            " of which events are recorded, so that they would never be erased there: put each system"
-            " back into the type's holdings, and say `retired: INSTANT` of one that is to get nothing"
-            " new; or, where it never held them, give"
+            "policy: these systems would never erase recorded events:"
+            f" {', '.join(f'{drop.system} those of {drop.event_type}' for drop in self.drops)};"
+            " put each system back into the type's holdings, with `retired: INSTANT` if it is to get"
+            " nothing new; or, if it never held such events, give"
             f" {' '.join(f'--drop {drop}' for drop in self.drops)}"
         )
 
@@ -70,7 +70,7 @@ class NothingDropped(TermijnError):
     def __init__(self, drops: Iterable[Drop]) -> None:
         self.drops = tuple(sorted(drops))
         super().__init__(
-            "the policy takes no recorded event's system away there, got"
+            "--drop: the policy does not remove that system from recorded events of that type, got"
             f" {' '.join(f'--drop {drop}' for drop in self.drops)}; leave it out, or fix its name"
         )
 
@@ -78,7 +78,7 @@ class NothingDropped(TermijnError):
 def system_fields(policy: Policy) -> dict[str, set[str]]:
     """Return, by event type, the fields that name systems to which its data goes."""
     return {
-        name: {one.systems_from for one in event.holdings if one.systems_from}
+        name: {holding.systems_from for holding in event.holdings if holding.systems_from}
         for name, event in policy.events.items()
     }
 
@@ -86,8 +86,8 @@ def system_fields(policy: Policy) -> dict[str, set[str]]:
 def systems_named(deciding: Mapping[str, Any], fields: Collection[str]) -> Iterator[str]:
     """Return the systems that an event itself names in these fields."""
     for field in fields:
-        named = deciding.get(field) or ()
-        yield from [named] if isinstance(named, str) else named
+        value = deciding.get(field) or ()
+        yield from [value] if isinstance(value, str) else value
 
 
 def check_references(
@@ -114,34 +114,43 @@ def check_references(
     for kind, name in _named_by_events(connection, policy):
         (systems if kind == "system" else purposes).add(name)
     systems |= _dropped_systems(connection, policy, placement.possible_systems(before))
-    missing = sorted(systems - policy.systems.keys()), sorted(purposes - policy.purposes.keys())
-    if any(missing):
-        raise PolicyStillNeeds(tuple(missing[0]), tuple(missing[1]))
-    drops = set(_drops(connection, before, placement.placements(policy)))
-    if refused := drops.difference(accepted):
-        raise PromiseDropped(refused)
+    missing_names = (
+        sorted(systems - policy.systems.keys()),
+        sorted(purposes - policy.purposes.keys()),
+    )
+    if any(missing_names):
+        raise PolicyStillNeeds(tuple(missing_names[0]), tuple(missing_names[1]))
+    drops = set(_find_drops(connection, before, placement.placements(policy)))
+    if unconfirmed := drops.difference(accepted):
+        raise PromiseDropped(unconfirmed)
     if unknown := set(accepted) - drops:
         raise NothingDropped(unknown)
 
 
-def _drops(connection: Connection, before: Placements, after: Placements) -> Iterator[Drop]:
+def _find_drops(connection: Connection, before: Placements, after: Placements) -> Iterator[Drop]:
     """Return each system that recorded events of a type lose, also by the systems that the events name."""
-    for name, held in sorted(before.items()):
-        holding = after.get(name, ())
-        if held != holding:
-            yield from (Drop(name, system) for system in _lost(connection, name, held, holding))
+    for name, old_placements in sorted(before.items()):
+        new_placements = after.get(name, ())
+        if old_placements != new_placements:
+            yield from (
+                Drop(name, system)
+                for system in _find_lost_systems(connection, name, old_placements, new_placements)
+            )
 
 
-def _lost(
-    connection: Connection, name: str, held: Sequence[Placement], holding: Sequence[Placement]
+def _find_lost_systems(
+    connection: Connection,
+    name: str,
+    old_placements: Sequence[Placement],
+    new_placements: Sequence[Placement],
 ) -> set[str]:
     query = select(tables.event.c.deciding).where(tables.event.c.type == name)
-    certain = all(each.is_certain for each in (*held, *holding))
-    if certain:
+    is_certain = all(item.is_certain for item in (*old_placements, *new_placements))
+    if is_certain:
         query = query.limit(1)  # all are in the same systems
     lost = set[str]()
     for deciding in connection.execute(query.execution_options(yield_per=_FETCH_SIZE)).scalars():
-        lost |= placement.lost_systems(held, holding, json.loads(deciding))
+        lost |= placement.lost_systems(old_placements, new_placements, json.loads(deciding))
     return lost
 
 
@@ -157,12 +166,12 @@ def _dropped_systems(
 
 def _named_by_events(connection: Connection, policy: Policy) -> Iterator[tuple[str, str]]:
     """Return what events themselves name: the purpose of a consent, the systems that an order goes to."""
-    naming = system_fields(policy)
-    types = [name for name, event in policy.events.items() if event.act or naming[name]]
+    fields = system_fields(policy)
+    types = [name for name, event in policy.events.items() if event.act or fields[name]]
     column = tables.event.c
     query = select(column.type, column.deciding).where(column.type.in_(types))
     for row in connection.execute(query.execution_options(yield_per=_FETCH_SIZE)):
         deciding = json.loads(row.deciding)
         if policy.events[row.type].act and isinstance(deciding.get("purpose"), str):
             yield "purpose", deciding["purpose"]
-        yield from (("system", one) for one in systems_named(deciding, naming[row.type]))
+        yield from (("system", system) for system in systems_named(deciding, fields[row.type]))

@@ -101,32 +101,35 @@ def record_planned(
     Locks are taken in this order: keys, clocks, subjects.
     """
     # Step 1: keep the events that are new.
-    fresh, duplicates, conflicts = _deduplicate(connection, plans)
+    new_plans, duplicates, conflicts = _deduplicate(connection, plans)
     # Step 2: find what holds them back.
-    held = backfills.find_backfills(connection, fresh, now)
+    held_back = backfills.find_backfills(connection, new_plans, now)
     # Step 3: insert the events and their keys.
-    fresh.sort(key=_by_event_id)
-    _insert_events(connection, fresh)
-    contested = identifying_keys.record_keys(connection, fresh, policy, now)
+    new_plans.sort(key=_by_event_id)
+    _insert_events(connection, new_plans)
+    contested = identifying_keys.record_keys(connection, new_plans, policy, now)
     # Step 4: merge their changes into the clocks.
-    records = [_RecordInBatch(planned, plan) for plan in fresh for planned in plan.records]
+    records = [_RecordInBatch(planned, plan) for plan in new_plans for planned in plan.records]
     records.sort(key=_by_record_id)
-    owners = disowned_keys.load_clock_owners(connection, fresh, policy)
+    owners = disowned_keys.load_clock_owners(connection, new_plans, policy)
     merged = clocks.merge_changes(
-        connection, _clock_changes(fresh, held, owners), _first_record_times(records), policy
+        connection,
+        _clock_changes(new_plans, held_back, owners),
+        _first_record_times(records),
+        policy,
     )
     outbox.invalidate_by_clock(connection, merged.reanchored, policy, now)
     # Step 5: store their privacy events.
     subjects = {item.planned.subject for item in records}
-    privacy_events = _privacy_events(fresh, held)
-    beside = {*subjects, *(stored.act.subject for stored in privacy_events)}
-    key_conflicts.schedule_rescan(connection, contested, now, beside)
+    privacy_events = _privacy_events(new_plans, held_back)
+    scanned_subjects = {*subjects, *(stored.act.subject for stored in privacy_events)}
+    key_conflicts.schedule_rescan(connection, contested, now, scanned_subjects)
     subject_acts.store_privacy_events(connection, privacy_events, subjects, now)
     # Step 6: insert the records.
     with_privacy_events = subject_acts.subjects_with_privacy_events(connection, subjects)
     scanned_events = {
         plan.event_id
-        for plan in fresh
+        for plan in new_plans
         if any(planned.subject in with_privacy_events for planned in plan.records)
     }
     insert_tuples(
@@ -139,7 +142,7 @@ def record_planned(
                 item.plan.event_id,
                 item.planned.subject,
                 _next_check_at(item, merged.clocks, scanned_events, now),
-                held.of_records(item.plan),
+                held_back.of_records(item.plan),
             )
             for item in records
         ],
@@ -150,7 +153,7 @@ def record_planned(
     dependencies.sort(key=lambda row: row[0].int)  # stable: by record under the same clock
     insert_tuples(connection, tables.hanging, _RECORD_CLOCK, dependencies)
     return RecordingResult(
-        new=len(fresh),
+        new=len(new_plans),
         duplicates=duplicates,
         conflicts=tuple(conflicts),
         after_end=sum(_is_after_end(item, merged.clocks) for item in records),
@@ -162,155 +165,159 @@ def _deduplicate(
     connection: Connection, plans: Sequence[IngestionPlan]
 ) -> tuple[list[IngestionPlan], int, list[TaggedEventRow]]:
     """Separate new events from duplicates and conflicts; of several with one identity the first counts."""
-    first: dict[UUID, IngestionPlan] = {}
-    for one in plans:
-        if first.setdefault(one.event_id, one) is not one:
-            first[one.event_id] = min(first[one.event_id], one, key=_arrival_order)
-    known = _recorded_content(connection, first)
-    if not known and len(first) == len(plans):
+    first_plans: dict[UUID, IngestionPlan] = {}
+    for plan in plans:
+        if first_plans.setdefault(plan.event_id, plan) is not plan:
+            first_plans[plan.event_id] = min(first_plans[plan.event_id], plan, key=_arrival_order)
+    recorded = _recorded_content(connection, first_plans)
+    if not recorded and len(first_plans) == len(plans):
         return list(plans), 0, []
-    fresh = [one for identity, one in first.items() if identity not in known]
-    hashes = known | {one.event_id: one.event.content_hash for one in fresh}
-    conflicts = [one.event for one in plans if one.event.content_hash != hashes[one.event_id]]
-    return fresh, len(plans) - len(fresh) - len(conflicts), conflicts
+    new_plans = [plan for event_id, plan in first_plans.items() if event_id not in recorded]
+    hashes = recorded | {plan.event_id: plan.event.content_hash for plan in new_plans}
+    conflicts = [plan.event for plan in plans if plan.event.content_hash != hashes[plan.event_id]]
+    return new_plans, len(plans) - len(new_plans) - len(conflicts), conflicts
 
 
-def _arrival_order(one: IngestionPlan) -> tuple[datetime, str, int, int]:
+def _arrival_order(plan: IngestionPlan) -> tuple[datetime, str, int, int]:
     """Return the key by which the first of several events with one identity is chosen."""
-    arrival = one.event
-    return (arrival.time, arrival.source, arrival.offset, arrival.partition)
+    event = plan.event
+    return (event.time, event.source, event.offset, event.partition)
 
 
 def _recorded_content(
     connection: Connection, plans: Mapping[UUID, IngestionPlan]
 ) -> dict[UUID, bytes]:
     """Return the content hashes of recorded events, found by their identity or by their old identity."""
-    arrivals = [one.event for one in plans.values()]
-    ids = {*plans, *(old_event_id(one.source, one.id) for one in arrivals)}
+    events = [plan.event for plan in plans.values()]
+    ids = {*plans, *(old_event_id(event.source, event.id) for event in events)}
     column = tables.event.c
     query = select(column.type, column.source, column.id, column.content_hash)
-    found = {
+    hashes = {
         event_id(row.type, row.source, row.id): bytes(row.content_hash)
         for row in select_in(connection, query, column.event_id, ids)
     }
-    return {identity: content for identity, content in found.items() if identity in plans}
+    return {id: content for id, content in hashes.items() if id in plans}
 
 
-def _insert_events(connection: Connection, fresh: Sequence[IngestionPlan]) -> None:
+def _insert_events(connection: Connection, new_plans: Sequence[IngestionPlan]) -> None:
     rows = [
         (
-            one.event_id,
-            arrival.source,
-            arrival.id,
-            arrival.type,
-            arrival.time,
-            arrival.content_hash,
-            one.decision_json,
-            arrival.topic,
-            arrival.partition,
-            arrival.offset,
+            plan.event_id,
+            event.source,
+            event.id,
+            event.type,
+            event.time,
+            event.content_hash,
+            plan.decision_json,
+            event.topic,
+            event.partition,
+            event.offset,
         )
-        for one in fresh
-        for arrival in (one.event,)
+        for plan in new_plans
+        for event in (plan.event,)
     ]
     insert_tuples(connection, tables.event, _EVENT, rows)
 
 
 def _clock_changes(
-    fresh: Sequence[IngestionPlan], held: BatchBackfills, owners: Mapping[UUID, str]
+    new_plans: Sequence[IngestionPlan], held_back: BatchBackfills, owners: Mapping[UUID, str]
 ) -> list[clocks.StoredClockChange]:
     """Return the clock changes that count; a clock with a decided owner is changed by no other subject."""
     return [
         clocks.StoredClockChange(
-            clock=move.clock,
-            move=move.move,
-            time=one.event.time,
-            source=one.event.source,
-            id=one.event.id,
-            backfill=held.of_records(one) if move.move == "end" else held.of_privacy_event(one),
+            clock=change.clock,
+            move=change.move,
+            time=plan.event.time,
+            source=plan.event.source,
+            id=plan.event.id,
+            backfill=held_back.of_records(plan)
+            if change.move == "end"
+            else held_back.of_privacy_event(plan),
         )
-        for one in fresh
-        for move in one.clock_changes
-        if owners.get(move.clock.id, one.subject) == one.subject
+        for plan in new_plans
+        for change in plan.clock_changes
+        if owners.get(change.clock.id, plan.subject) == plan.subject
     ]
 
 
 def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRef, datetime]]:
     """Return the time of each clock's earliest record in the batch."""
     opened: dict[UUID, tuple[ClockRef, datetime]] = {}
-    for one in records:
-        at = one.plan.event.time
-        for clock in one.planned.clocks:
-            known = opened.get(clock.id)
-            if known is None or at < known[1]:
-                opened[clock.id] = (clock, at)
+    for item in records:
+        event_time = item.plan.event.time
+        for clock in item.planned.clocks:
+            earliest = opened.get(clock.id)
+            if earliest is None or event_time < earliest[1]:
+                opened[clock.id] = (clock, event_time)
     return list(opened.values())
 
 
 def _privacy_events(
-    fresh: Sequence[IngestionPlan], held: BatchBackfills
+    new_plans: Sequence[IngestionPlan], held_back: BatchBackfills
 ) -> list[subject_acts.StoredPrivacyEvent]:
     return [
         subject_acts.StoredPrivacyEvent(
-            event_id=one.event_id, act=one.privacy_event, backfill=held.of_privacy_event(one)
+            event_id=plan.event_id,
+            act=plan.privacy_event,
+            backfill=held_back.of_privacy_event(plan),
         )
-        for one in fresh
-        if one.privacy_event
+        for plan in new_plans
+        if plan.privacy_event
     ]
 
 
 def _next_check_at(
-    one: _RecordInBatch,
-    known: Mapping[UUID, clocks.ClockState],
-    looked_at: Set[UUID],
+    item: _RecordInBatch,
+    clock_states: Mapping[UUID, clocks.ClockState],
+    scanned_events: Set[UUID],
     now: datetime,
 ) -> datetime | None:
     """Return when a record must be checked; at once if a scan that it waits for may have passed it."""
-    planned = one.planned
-    wakes = [] if planned.next_check_at is None else [planned.next_check_at]
-    if one.plan.event_id in looked_at:
-        wakes.append(now)
+    planned = item.planned
+    check_times = [] if planned.next_check_at is None else [planned.next_check_at]
+    if item.plan.event_id in scanned_events:
+        check_times.append(now)
     for clock in planned.clocks:
-        fired_to = known[clock.id].fired_to
+        fired_to = clock_states[clock.id].fired_to
         if fired_to is not None:
-            wakes.append(fired_to)
-    return min(wakes, default=None)
+            check_times.append(fired_to)
+    return min(check_times, default=None)
 
 
 def _count_overdue(
     records: Sequence[_RecordInBatch],
-    known: Mapping[UUID, clocks.ClockState],
+    clock_states: Mapping[UUID, clocks.ClockState],
     policy: Policy,
     now: datetime,
 ) -> int:
     """Count the records that are due already; each event is tagged once, however many records it has."""
-    facts = _BatchClocks(known)
+    facts = _BatchClocks(clock_states)
     tagged: dict[UUID, TaggedEvent] = {}
     overdue = 0
-    for one in records:
-        wakes_at = one.planned.next_check_at
-        if not (wakes_at and wakes_at < now) and not any(
-            known[clock.id].has_due_records(now) for clock in one.planned.clocks
+    for item in records:
+        check_at = item.planned.next_check_at
+        if not (check_at and check_at < now) and not any(
+            clock_states[clock.id].has_due_records(now) for clock in item.planned.clocks
         ):
             continue  # no step is due before everything that it waits for
-        event = one.plan.event_id
+        event = item.plan.event_id
         if event not in tagged:
-            tagged[event] = tag(one.plan.event, policy)
-        due = obligations.obligations_of(tagged[event], one.planned.subject, facts, policy)
-        overdue += any(step.due < now for step in due)
+            tagged[event] = tag(item.plan.event, policy)
+        steps = obligations.obligations_of(tagged[event], item.planned.subject, facts, policy)
+        overdue += any(step.due < now for step in steps)
     return overdue
 
 
 class _BatchClocks(NoFacts):
     """The anchors of a batch's clocks; the states of subjects are left to the deleter."""
 
-    def __init__(self, known: Mapping[UUID, clocks.ClockState]) -> None:
-        self._known = known
+    def __init__(self, clock_states: Mapping[UUID, clocks.ClockState]) -> None:
+        self._known = clock_states
 
     def anchor(self, clock: ClockKey) -> datetime | None:
         return self._known[clock_id(clock)].anchor
 
 
-def _is_after_end(one: _RecordInBatch, known: Mapping[UUID, clocks.ClockState]) -> bool:
-    ends = [known[clock.id].anchor_at for clock in one.planned.clocks]
-    return any(end is not None and one.plan.event.time > end for end in ends)
+def _is_after_end(item: _RecordInBatch, clock_states: Mapping[UUID, clocks.ClockState]) -> bool:
+    ends = [clock_states[clock.id].anchor_at for clock in item.planned.clocks]
+    return any(end is not None and item.plan.event.time > end for end in ends)

@@ -36,24 +36,24 @@ class RetiredTooEarly(TermijnError):
     after the last of them: then their commands are carried out, and later events get no new holdings.
     """
 
-    def __init__(self, found: Collection[EarlyRetirement]) -> None:
+    def __init__(self, retirements: Collection[EarlyRetirement]) -> None:
         lines = (
-            f"{one.name}.retired is {one.at.isoformat()}, and events up to {one.last.isoformat()}"
-            " that it holds are recorded"
-            for one in found
+            f"{retirement.name}.retired: its events are recorded up to"
+            f" {retirement.last.isoformat()}, got {retirement.at.isoformat()}"
+            for retirement in retirements
         )
         super().__init__(
-            f"{'; '.join(lines)}: give an instant after the last of them, so that what was promised"
+            f"{'; '.join(lines)}; set a later instant, so that what was promised for these events"
             " is carried out"
         )
-        self.found = tuple(found)
+        self.retirements = tuple(retirements)
 
 
 def retirements(policy: Policy) -> Retirements:
     """Return the retirements of a policy, to be compared with the next policy's."""
     return {
-        section: {name: at.isoformat() for name, at in named.items()}
-        for section, named in retiring.list_retirements(policy).items()
+        section: {name: instant.isoformat() for name, instant in retired_at.items()}
+        for section, retired_at in retiring.list_retirements(policy).items()
     }
 
 
@@ -68,24 +68,27 @@ def check_retirements(
     Raises:
         RetiredTooEarly: events are recorded in between; each retirement is named.
     """
-    found = []
-    for section, named in retiring.list_retirements(policy).items():
-        for name, at in sorted(named.items()):
-            known = before.get(section, {}).get(name)
-            until = datetime.fromisoformat(known) if known else None
-            if until is not None and until <= at:
+    too_early = []
+    for section, retired_at in retiring.list_retirements(policy).items():
+        for name, instant in sorted(retired_at.items()):
+            former = before.get(section, {}).get(name)
+            until = datetime.fromisoformat(former) if former else None
+            if until is not None and until <= instant:
                 continue
             times = [
                 *_latest_event_time(
-                    connection, _affected_event_types(section, name, policy, serving), at, until
+                    connection,
+                    _affected_event_types(section, name, policy, serving),
+                    instant,
+                    until,
                 )
             ]
             if section == "systems":
-                times += _times_of_naming_events(connection, name, policy, at, until)
+                times += _times_of_naming_events(connection, name, policy, instant, until)
             if times:
-                found.append(EarlyRetirement(f"{section}.{name}", at, max(times)))
-    if found:
-        raise RetiredTooEarly(found)
+                too_early.append(EarlyRetirement(f"{section}.{name}", instant, max(times)))
+    if too_early:
+        raise RetiredTooEarly(too_early)
 
 
 def _affected_event_types(
@@ -96,7 +99,7 @@ def _affected_event_types(
         return {
             type_
             for type_, event in policy.events.items()
-            if any(one.purpose == name for one in event.holdings)
+            if any(holding.purpose == name for holding in event.holdings)
         }
     return {
         type_
@@ -113,9 +116,9 @@ def _latest_event_time(
     query = select(func.max(column.time)).where(column.type.in_(types), column.time >= since)
     if until is not None:
         query = query.where(column.time < until)
-    last = connection.execute(query).scalar_one_or_none()
-    if last is not None:
-        yield last
+    latest = connection.execute(query).scalar_one_or_none()
+    if latest is not None:
+        yield latest
 
 
 def _times_of_naming_events(
@@ -125,7 +128,7 @@ def _times_of_naming_events(
     fields = policy_references.system_fields(policy)
     column = tables.event.c
     query = select(column.type, column.time, column.deciding).where(
-        column.type.in_([name for name, those in fields.items() if those]), column.time >= since
+        column.type.in_([name for name, names in fields.items() if names]), column.time >= since
     )
     if until is not None:
         query = query.where(column.time < until)

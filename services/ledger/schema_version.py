@@ -24,13 +24,13 @@ class SchemaMismatch(TermijnError):
     The operator runs `termijn ledger migrate` before starting the roles.
     """
 
-    def __init__(self, version: str | None, wanted: str) -> None:
+    def __init__(self, version: str | None, expected: str) -> None:
         super().__init__(
-            f"the ledger's schema is at {version or 'nothing'}, this version needs {wanted}:"
+            f"ledger: this version needs the schema {expected}, got {version or 'none'};"
             " run `termijn ledger migrate`"
         )
         self.version = version
-        self.wanted = wanted
+        self.expected = expected
 
 
 class MissingPrivileges(TermijnError):
@@ -40,9 +40,9 @@ class MissingPrivileges(TermijnError):
     """
 
     def __init__(self, role: Role, login: str, lacks: str) -> None:
-        who = "the operators need" if role == "operators" else f"the {role} needs"
+        needs = "the operators need" if role == "operators" else f"the {role} needs"
         super().__init__(
-            f"ledger: login {login} lacks what {who}, such as {lacks};"
+            f"ledger: login {login} lacks what {needs}, such as {lacks};"
             f" run `termijn ledger migrate`, and have an administrator GRANT {group_name(role)} TO {login}"
         )
         self.role = role
@@ -69,7 +69,7 @@ def check_schema_version(ledger: Database, role: Role | None = None) -> None:
         SchemaMismatch: it has another schema, or none.
         MissingPrivileges: the role lacks privileges.
     """
-    wanted = latest_version()
+    expected = latest_version()
     with ledger.transaction() as connection:
         login = "" if ledger.is_sqlite else granting.current_role(connection)
         try:
@@ -78,7 +78,7 @@ def check_schema_version(ledger: Database, role: Role | None = None) -> None:
             if role is None or not lacks_privilege(cause):
                 raise
             raise MissingPrivileges(role, login, str(Privilege(ALEMBIC, "SELECT"))) from cause
-        if version != wanted:
-            raise SchemaMismatch(version, wanted)
+        if version != expected:
+            raise SchemaMismatch(version, expected)
         if role is not None and (lacks := granting.missing_privileges(connection, role)):
             raise MissingPrivileges(role, login, str(lacks[0]))

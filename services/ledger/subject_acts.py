@@ -37,29 +37,31 @@ def store_privacy_events(
     writes at this moment are either seen from here on, or that recorder sees these privacy events itself.
     """
     by_subject: defaultdict[str, list[StoredPrivacyEvent]] = defaultdict(list)
-    for one in events:
-        by_subject[one.act.subject].append(one)
+    for event in events:
+        by_subject[event.act.subject].append(event)
     purpose: LockPurpose = "privacy event" if by_subject else "record"
     locked = lock_subjects(connection, {*by_subject, *recorded}, purpose)
     rows = [
-        {"event_id": one.event_id, "subject": one.act.subject, "backfill": one.backfill}
-        for one in sorted(events, key=lambda one: one.event_id)
+        {"event_id": event.event_id, "subject": event.act.subject, "backfill": event.backfill}
+        for event in sorted(events, key=lambda event: event.event_id)
     ]
     insert(connection, tables.act, rows)
     changed = []
-    for subject, those in sorted(by_subject.items()):
-        known = locked[subject]
-        looks = [max(one.act.time, now) for one in those]
-        looks += [known.next_due] if known.next_due else []
-        acts = known.acts + len(those)
-        changed.append({"subject": subject, "acts": acts, "next_due": min(looks), "cursor": None})
+    for subject, subject_events in sorted(by_subject.items()):
+        state = locked[subject]
+        check_times = [max(event.act.time, now) for event in subject_events]
+        check_times += [state.next_due] if state.next_due else []
+        acts = state.acts + len(subject_events)
+        changed.append(
+            {"subject": subject, "acts": acts, "next_due": min(check_times), "cursor": None}
+        )
     update_each(connection, tables.subject, changed)
 
 
 def schedule_rescan(connection: Connection, subject: str, at: datetime, acts: int) -> None:
     """Make a subject's records due to be checked at an instant; those that are due sooner stay so."""
     column = tables.subject.c
-    sooner = or_(
+    is_sooner = or_(
         column.next_due.is_(None), column.next_due > bindparam("at", type_=column.next_due.type)
     )
     connection.execute(
@@ -68,7 +70,7 @@ def schedule_rescan(connection: Connection, subject: str, at: datetime, acts: in
         .values(
             acts=column.acts + bindparam("more"),
             next_due=case(
-                (sooner, bindparam("at", type_=column.next_due.type)), else_=column.next_due
+                (is_sooner, bindparam("at", type_=column.next_due.type)), else_=column.next_due
             ),
             cursor=None,
         ),

@@ -46,13 +46,13 @@ class TombstoneKeyMismatch(TermijnError):
     the persons of holds, objections and ends cannot be determined.
     """
 
-    def __init__(self, expected: str, found: str) -> None:
+    def __init__(self, expected: str, configured: str) -> None:
         super().__init__(
-            f"the ledger's remains are under the key {expected}, not {found}:"
-            " put that remains.key among the keys"
+            f"remains.key: the ledger's tombstones need the key {expected}, got {configured};"
+            " put the key that is needed among the keys"
         )
         self.expected = expected
-        self.found = found
+        self.configured = configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class RestoreResult:
 
 
 def restore_tombstones(
-    connection: Connection, plans: Sequence[IngestionPlan], remains: TombstoneCipher, policy: Policy
+    connection: Connection, plans: Sequence[IngestionPlan], cipher: TombstoneCipher, policy: Policy
 ) -> RestoreResult:
     """Restore the tombstones of all that a batch names; nothing is purged until the transaction ends.
 
@@ -86,14 +86,14 @@ def restore_tombstones(
     row = block_purge(connection)
     if row.began_at is None:
         return RestoreResult(plans=plans)
-    check_key(row.key_id, remains)
-    recalled = _drop_purged_events(connection, plans, remains)
-    keys, subjects = _names_in_batch(recalled.plans)
-    for rows in _take_tombstones(connection, remains, "clock", set(map(clock_name, keys))):
+    check_key(row.key_id, cipher)
+    restored = _drop_purged_events(connection, plans, cipher)
+    keys, subjects = _names_in_batch(restored.plans)
+    for rows in _take_tombstones(connection, cipher, "clock", set(map(clock_name, keys))):
         _restore_clock(connection, rows, policy)
-    for rows in _take_tombstones(connection, remains, "subject", subjects):
+    for rows in _take_tombstones(connection, cipher, "subject", subjects):
         _restore_subject(connection, rows)
-    return recalled
+    return restored
 
 
 def block_purge(connection: Connection) -> Row[Any]:
@@ -103,7 +103,7 @@ def block_purge(connection: Connection) -> Row[Any]:
     return _purge_state(connection, query.with_for_update(read=True))
 
 
-def bind_key(connection: Connection, remains: TombstoneCipher) -> None:
+def bind_key(connection: Connection, cipher: TombstoneCipher) -> None:
     """Make this key the key of all tombstones, or check that it is.
 
     Raises:
@@ -111,18 +111,18 @@ def bind_key(connection: Connection, remains: TombstoneCipher) -> None:
     """
     column = tables.forgetting.c
     query = select(column.key_id).where(column.number == SINGLETON)
-    check_key(_purge_state(connection, query.with_for_update()).key_id, remains)
-    connection.execute(update(tables.forgetting).values(key_id=remains.key_id))
+    check_key(_purge_state(connection, query.with_for_update()).key_id, cipher)
+    connection.execute(update(tables.forgetting).values(key_id=cipher.key_id))
 
 
-def check_key(key_id: str | None, remains: TombstoneCipher) -> None:
+def check_key(key_id: str | None, cipher: TombstoneCipher) -> None:
     """Check that the tombstones have this key, if their key is known.
 
     Raises:
         TombstoneKeyMismatch: they have another key.
     """
-    if key_id not in (None, remains.key_id):
-        raise TombstoneKeyMismatch(key_id or "", remains.key_id)
+    if key_id not in (None, cipher.key_id):
+        raise TombstoneKeyMismatch(key_id or "", cipher.key_id)
 
 
 def clock_name(clock: ClockKey | ClockState) -> str:
@@ -130,17 +130,17 @@ def clock_name(clock: ClockKey | ClockState) -> str:
     return f"{clock.clock}\0{clock.key}"
 
 
-def event_reference(event_id: UUID, remains: TombstoneCipher) -> bytes:
+def event_reference(event_id: UUID, cipher: TombstoneCipher) -> bytes:
     """Return the keyed hash of the identity of a purged event."""
-    return remains.lookup_key("event", str(event_id))
+    return cipher.lookup_key("event", str(event_id))
 
 
-def content_reference(event_id: UUID, content: bytes, remains: TombstoneCipher) -> bytes:
+def content_reference(event_id: UUID, content: bytes, cipher: TombstoneCipher) -> bytes:
     """Return the keyed hash of a purged event's content, which shows whether another content differs."""
-    return remains.lookup_key("content", f"{event_id}\0{content.hex()}")
+    return cipher.lookup_key("content", f"{event_id}\0{content.hex()}")
 
 
-def rows_to_json(rows: RowsByTable) -> str:
+def rows_to_json(rows_by_table: RowsByTable) -> str:
     """Return rows as JSON text, to be encrypted."""
     return json.dumps(
         {
@@ -149,74 +149,78 @@ def rows_to_json(rows: RowsByTable) -> str:
                     key: _to_json_value(tables.metadata.tables[name].c[key], value)
                     for key, value in row.items()
                 }
-                for row in those
+                for row in table_rows
             ]
-            for name, those in rows.items()
+            for name, table_rows in rows_by_table.items()
         }
     )
 
 
 def _purge_state(connection: Connection, query: Select[Any]) -> Row[Any]:
     """Return the one row of the purge, which is created if it does not exist."""
-    found = connection.execute(query).one_or_none()
-    if found is None:
+    row = connection.execute(query).one_or_none()
+    if row is None:
         insert_or_ignore(connection, tables.forgetting, [{"number": SINGLETON}])
-        found = connection.execute(query).one()
-    return found
+        row = connection.execute(query).one()
+    return row
 
 
 def _drop_purged_events(
-    connection: Connection, plans: Sequence[IngestionPlan], remains: TombstoneCipher
+    connection: Connection, plans: Sequence[IngestionPlan], cipher: TombstoneCipher
 ) -> RestoreResult:
-    ids = {one.event_id for one in plans}
-    old = {id(one): old_event_id(one.event.source, one.event.id) for one in plans}
-    of = {event_reference(one, remains): one for one in ids.union(old.values())}
-    query = select(tables.forgotten_event)
-    seen = {
-        of[bytes(row.reference)]: bytes(row.content)
-        for row in select_in(connection, query, tables.forgotten_event.c.reference, of)
+    ids = {plan.event_id for plan in plans}
+    old_ids = {id(plan): old_event_id(plan.event.source, plan.event.id) for plan in plans}
+    id_by_reference = {
+        event_reference(identity, cipher): identity for identity in ids.union(old_ids.values())
     }
-    if not seen:
+    query = select(tables.forgotten_event)
+    content_by_id = {
+        id_by_reference[bytes(row.reference)]: bytes(row.content)
+        for row in select_in(connection, query, tables.forgotten_event.c.reference, id_by_reference)
+    }
+    if not content_by_id:
         return RestoreResult(plans=plans)
 
-    def is_seen(one: IngestionPlan, identity: UUID) -> bool:
-        content = one.event.content_hash
-        return seen.get(identity) == content_reference(identity, content, remains)
+    def was_purged(plan: IngestionPlan, identity: UUID) -> bool:
+        content = plan.event.content_hash
+        return content_by_id.get(identity) == content_reference(identity, content, cipher)
 
-    duplicates, conflicts, fresh = 0, [], []
-    for one in plans:
+    duplicates, conflicts, new_plans = 0, [], []
+    for plan in plans:
         # Events purged while identities were unique over all topics are recognised by their content alone.
-        if is_seen(one, one.event_id) or is_seen(one, old[id(one)]):
+        if was_purged(plan, plan.event_id) or was_purged(plan, old_ids[id(plan)]):
             duplicates += 1
-        elif one.event_id in seen:
-            conflicts.append(one.event)
+        elif plan.event_id in content_by_id:
+            conflicts.append(plan.event)
         else:
-            fresh.append(one)
-    return RestoreResult(plans=fresh, duplicates=duplicates, conflicts=tuple(conflicts))
+            new_plans.append(plan)
+    return RestoreResult(plans=new_plans, duplicates=duplicates, conflicts=tuple(conflicts))
 
 
 def _names_in_batch(plans: Sequence[IngestionPlan]) -> tuple[set[ClockKey], set[str]]:
     """Return the clocks, with their parents, and the subjects that a batch names."""
-    named: set[ClockRef] = {move.clock for one in plans for move in one.clock_changes}
-    named |= {clock for one in plans for record in one.records for clock in record.clocks}
-    keys = {one.clock for one in named}
-    keys |= {one.parent for one in keys if one.parent}
-    subjects = {record.subject for one in plans for record in one.records}
-    subjects |= {one.privacy_event.subject for one in plans if one.privacy_event}
+    refs: set[ClockRef] = {change.clock for plan in plans for change in plan.clock_changes}
+    refs |= {clock for plan in plans for record in plan.records for clock in record.clocks}
+    keys = {ref.clock for ref in refs}
+    keys |= {key.parent for key in keys if key.parent}
+    subjects = {record.subject for plan in plans for record in plan.records}
+    subjects |= {plan.privacy_event.subject for plan in plans if plan.privacy_event}
     return keys, subjects
 
 
 def _take_tombstones(
-    connection: Connection, remains: TombstoneCipher, kind: Kind, names: Collection[str]
+    connection: Connection, cipher: TombstoneCipher, kind: Kind, names: Collection[str]
 ) -> Iterator[RowsByTable]:
     """Yield the tombstones of those names, and delete them; no other transaction can take them."""
-    named = {remains.lookup_key(kind, name): name for name in names}
+    name_by_reference = {cipher.lookup_key(kind, name): name for name in names}
     column = tables.remains.c
     query = select(tables.remains).order_by(column.reference).with_for_update()
-    rows = list(select_in(connection, query, column.reference, named))
+    rows = list(select_in(connection, query, column.reference, name_by_reference))
     delete_in(connection, tables.remains, column.reference, [row.reference for row in rows])
     for row in rows:
-        yield _rows_from_json(remains.decrypt(kind, named[bytes(row.reference)], bytes(row.sealed)))
+        yield _rows_from_json(
+            cipher.decrypt(kind, name_by_reference[bytes(row.reference)], bytes(row.sealed))
+        )
 
 
 def _restore_clock(connection: Connection, rows: RowsByTable, policy: Policy) -> None:
@@ -229,9 +233,9 @@ def _restore_subject(connection: Connection, rows: RowsByTable) -> None:
     for name in _SUBJECT_TABLES:
         insert(connection, tables.metadata.tables[name], rows[name])
     [row] = rows["subject"]
-    [known] = lock_subjects(connection, [row["subject"]], "privacy event").values()
-    acts = {"subject": row["subject"], "acts": known.acts + row["acts"]}
-    update_each(connection, tables.subject, [acts])
+    [locked] = lock_subjects(connection, [row["subject"]], "privacy event").values()
+    counts = {"subject": row["subject"], "acts": locked.acts + row["acts"]}
+    update_each(connection, tables.subject, [counts])
 
 
 def _rows_from_json(text: str) -> RowsByTable:
@@ -241,9 +245,9 @@ def _rows_from_json(text: str) -> RowsByTable:
                 key: _from_json_value(tables.metadata.tables[name].c[key], value)
                 for key, value in row.items()
             }
-            for row in those
+            for row in table_rows
         ]
-        for name, those in json.loads(text).items()
+        for name, table_rows in json.loads(text).items()
     }
 
 

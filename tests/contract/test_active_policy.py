@@ -40,7 +40,9 @@ def test_a_role_with_another_policy_refuses(ledger: Database) -> None:
     """A policy with one different term is another policy."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
-        with pytest.raises(active_policy.PolicyMismatch, match=r"optimum-pos 2021-05-19\.6, not"):
+        with pytest.raises(
+            active_policy.PolicyMismatch, match=r"optimum-pos 2021-05-19\.6, got optimum-pos next;"
+        ):
             active_policy.require_active(connection, policy_with_term("P3Y"), NOW)
 
 

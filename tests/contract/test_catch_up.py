@@ -121,14 +121,14 @@ def test_a_log_that_was_cut_short_is_not_read(ledger: Database) -> None:
 def test_a_topic_made_anew_is_not_read(ledger: Database, events: int) -> None:
     """The deleted topic's position is not valid for the new topic, nor for what was lost."""
     set_offset(ledger, "tagger", EVENTS, 12)
-    odd = ["tagger: events.v1[0]: it is not the log that was read before"]
+    odd = ["tagger: events.v1[0]: its log is not the one that was read before"]
     assert blind_spots(ledger, FakeBus(events=events, events_id="anew")) == odd
 
 
 def test_another_cluster_is_not_read(ledger: Database) -> None:
     """An empty cluster, configured by mistake, must not count as fully read."""
     set_offset(ledger, "tagger", EVENTS, 12, cluster="another")
-    odd = ["tagger: events.v1[0]: it is not the log that was read before"]
+    odd = ["tagger: events.v1[0]: its log is not the one that was read before"]
     assert blind_spots(ledger, FakeBus(events=0)) == odd
 
 
@@ -141,8 +141,8 @@ def test_a_broker_in_memory_leaves_nothing_behind(ledger: Database) -> None:
 @pytest.mark.parametrize(
     ("topic", "odd"),
     [
-        (EVENTS, "tagger: events.v1: it is not there, or may not be seen"),
-        (TAGGED, "recorder: tagged.v1: it is not there, or may not be seen"),
+        (EVENTS, "tagger: events.v1: the topic does not exist, or this user may not see it"),
+        (TAGGED, "recorder: tagged.v1: the topic does not exist, or this user may not see it"),
     ],
 )
 def test_a_topic_that_is_not_shown_is_not_empty(ledger: Database, topic: str, odd: str) -> None:
@@ -153,7 +153,7 @@ def test_a_topic_that_is_not_shown_is_not_empty(ledger: Database, topic: str, od
 def test_a_partition_without_a_leader_is_not_empty(ledger: Database) -> None:
     """Its end is unknown and it cannot be read, so an earlier position proves nothing."""
     set_offset(ledger, "tagger", EVENTS, 7, partition=1)
-    odd = ["tagger: events.v1[1]: no leader tells how far it goes"]
+    odd = ["tagger: events.v1[1]: no leader reports its end"]
     assert blind_spots(ledger, FakeBus(events=0, more={1: None})) == odd
 
 
@@ -197,7 +197,7 @@ def test_a_leader_that_is_found_meanwhile_ends_the_waiting(ledger: Database) -> 
         (FakeBus(events=12), "tagger: events.v1[0]"),
         (
             FakeBus(events=0, unseen=[EVENTS]),
-            "tagger: events.v1: it is not there, or may not be seen",
+            "tagger: events.v1: the topic does not exist, or this user may not see it",
         ),
     ],
     ids=["an end of before it", "the end of it", "no topic"],

@@ -164,7 +164,7 @@ def test_what_was_dropped_by_name_is_not_asked_of_the_system_any_more(ledger: Da
     activate(ledger, changed(FEEDBACK, in_crm), Drop(FEEDBACK, "website"))
     assert ("website", "erase", "unsent") not in list_commands(ledger)
     activate(ledger, changed(FEEDBACK, in_crm, "third"))
-    with pytest.raises(PromiseDropped, match=f"it takes crm from {FEEDBACK}"):
+    with pytest.raises(PromiseDropped, match=f"recorded events: crm those of {FEEDBACK}"):
         activate(ledger, replace(SHIPPED, version="fourth"))
 
 

@@ -426,7 +426,9 @@ class TestDecided:
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:nobody")
         assert len(claim_and_send(ledger, NOW).sent) == 4
-        with pytest.raises(ConflictAlreadyDecided, match="order_id=o1: it is decided already"):
+        with pytest.raises(
+            ConflictAlreadyDecided, match="order_id=o1: the owner is already decided"
+        ):
             decide(ledger, "consumer:victim")
         ledger.run_in_transaction(
             lambda c: key_conflicts.reopen_conflict(c, "order_id", "o1", POLICY, instant(NOW))

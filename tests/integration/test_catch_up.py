@@ -142,7 +142,7 @@ def test_a_partition_that_went_with_its_topic_waits_to_be_accepted(
         until(lambda: looking.lagging_partitions() == [])
     fresh_kafka.delete_topics([TAGGED])
     fresh_kafka.create_topics({TAGGED: 1})
-    odd = "it is not the log that was read before"
+    odd = "its log is not the one that was read before"
     assert looking.lagging_partitions() == [
         f"recorder: {TAGGED}[0]: {odd}",
         f"recorder: {TAGGED}[1]: {odd}",

@@ -42,7 +42,7 @@ def check_ledger(
         schema_version.check_schema_version(ledger)
     except schema_version.SchemaMismatch as cause:
         problem = (
-            f"schema is at {cause.version or 'no revision'}, this version needs {cause.wanted}"
+            f"schema is at {cause.version or 'no revision'}, this version needs {cause.expected}"
         )
         yield error("migrations", problem, _MIGRATE)
         return
@@ -87,7 +87,7 @@ def check_active_policy(ledger: Database, policy: Policy) -> Finding:
         except active_policy.PolicyMismatch as cause:
             return error(
                 "active policy",
-                f"the ledger has {cause.active}, but {cause.given} is configured",
+                f"the ledger has {cause.active}, but {cause.configured} is configured",
                 "set TERMIJN_POLICY to the active one, or"
                 " `termijn policy activate --operator NAME --reason TEXT`",
             )

@@ -69,7 +69,7 @@ def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Database)
         (("resolve", "o1", "--subject", "consumer:victim"), "KEY must be NAME=VALUE"),
         (
             ("resolve", "order_id=o=1", "--subject", "consumer:third"),
-            "order_id=o=1: not claimed by consumer:third: see `termijn conflicts list`",
+            "order_id=o=1: not claimed by consumer:third; see `termijn conflicts list`",
         ),
         (("reopen", "order_id=o2"), "order_id=o2: no two subjects claim it"),
     ],

@@ -291,7 +291,8 @@ def test_a_system_is_taken_from_recorded_events_only_by_name_and_on_record(
     answer = termijn("policy", "activate", *BY_ME)
     assert answer.code == 1
     assert (
-        "it takes website from website.feedback-given, of which events are recorded" in answer.err
+        "these systems would never erase recorded events: website those of website.feedback-given"
+        in answer.err
     )
     assert "give --drop website.feedback-given:website" in answer.err
     answer = termijn("policy", "activate", *BY_ME, "--drop", "website")
