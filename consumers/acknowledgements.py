@@ -35,7 +35,7 @@ ROLE: Final = "acknowledgements"
 class AcknowledgementObserver(Protocol):
     """Receives what was done with acknowledgements: metrics and logs."""
 
-    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
+    def acknowledged(self, acknowledgement: Acknowledgement, result: AcknowledgementResult) -> None:
         """An acknowledgement was applied to its command."""
 
     def signature_rejected(self, system: str, reason: str) -> None:
@@ -65,13 +65,13 @@ class AcknowledgementHandler:
         """Apply a batch of acknowledgements: each is stored or parked, together with the offsets."""
 
         started = self.now()
-        answers: list[Acknowledgement] = []
+        acknowledgements: list[Acknowledgement] = []
         origins: list[Message] = []
         unusable: list[DeadLetter] = []
         forged: list[tuple[str, str]] = []
         for message in messages:
             try:
-                answers.append(self._decode(message))
+                acknowledgements.append(self._decode(message))
                 origins.append(message)
             except (DecodingFailed, MalformedEvent, SignatureInvalid) as cause:
                 unusable.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
@@ -84,24 +84,28 @@ class AcknowledgementHandler:
             offsets.advance_offsets(connection, ROLE, advances)
             now = database_now(connection)
             active_policy.require_active(connection, self.policy, now)
-            results = apply_acknowledgements(connection, answers, self.policy, now)
-            settled: list[tuple[Message, Acknowledgement, AcknowledgementResult]] = []
+            results = apply_acknowledgements(connection, acknowledgements, self.policy, now)
+            applied: list[tuple[Message, Acknowledgement, AcknowledgementResult]] = []
             parked = list(unusable)
-            for message, answer, result in zip(origins, answers, results, strict=True):
+            for message, acknowledgement, result in zip(
+                origins, acknowledgements, results, strict=True
+            ):
                 if isinstance(result, AcknowledgementResult):
-                    settled.append((message, answer, result))
+                    applied.append((message, acknowledgement, result))
                 else:
                     parked.append(build_dead_letter(ROLE, message, result, self.cipher, self.now()))
-            fresh = [answer for _, answer, result in settled if not result.repeated]
-            disclosures.store_disclosures(connection, fresh, now)
+            first_seen = [
+                acknowledgement for _, acknowledgement, result in applied if not result.repeated
+            ]
+            disclosures.store_disclosures(connection, first_seen, now)
             dead_letters.store(connection, parked)
-            return settled, parked
+            return applied, parked
 
-        settled, parked = self.ledger.run_in_transaction(write)
-        for message, answer, result in settled:
-            self.observer.acknowledged(answer, result)
+        applied, parked = self.ledger.run_in_transaction(write)
+        for message, acknowledgement, result in applied:
+            self.observer.acknowledged(acknowledgement, result)
             if self.tracer is not NO_TRACER:
-                self._record_span(extract_trace(message), answer, result, started)
+                self._record_span(extract_trace(message), acknowledgement, result, started)
         for system, reason in forged:
             self.observer.signature_rejected(system, reason)
         for letter in parked:
@@ -117,22 +121,22 @@ class AcknowledgementHandler:
     def _record_span(
         self,
         trace: Trace | None,
-        answer: Acknowledgement,
-        settled: AcknowledgementResult,
+        acknowledgement: Acknowledgement,
+        result: AcknowledgementResult,
         started: datetime,
     ) -> None:
         """Record a span; an acknowledgement without a trace belongs to that of its command."""
         self.tracer.record_span(
             "settle",
-            trace or trace_of_command(str(answer.command_id)),
+            trace or trace_of_command(str(acknowledgement.command_id)),
             "consumer",
             started,
             self.now(),
             {
-                "termijn.system": answer.system,
-                "termijn.command_id": str(answer.command_id),
-                "termijn.status": answer.status,
-                "termijn.state": settled.state,
+                "termijn.system": acknowledgement.system,
+                "termijn.command_id": str(acknowledgement.command_id),
+                "termijn.status": acknowledgement.status,
+                "termijn.state": result.state,
             },
         )
 

@@ -31,7 +31,7 @@ ROLE = "agent"
 class IntakeObserver(Protocol):
     """Receives the commands and dead letters that arrived."""
 
-    def commands_received(self, judgements: Mapping[str, int]) -> None:
+    def commands_received(self, counts: Mapping[str, int]) -> None:
         """These numbers of commands arrived, by the decision on them: carry out, expired and so on."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
@@ -53,18 +53,18 @@ class CommandIntake:
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Store a batch: each message is a command or is parked, in one transaction with the offsets."""
         now = self.now()
-        arrivals: list[ReceivedCommand] = []
+        commands: list[ReceivedCommand] = []
         letters: list[DeadLetter] = []
         for message in messages:
             try:
-                arrivals.append(self._decode(message, now))
+                commands.append(self._decode(message, now))
             except (DecodingFailed, MalformedEvent, SignatureInvalid, CommandMisaddressed) as cause:
                 letters.append(build_dead_letter(ROLE, message, cause, self.cipher, now))
 
         def write(connection: Connection) -> Mapping[str, int]:
             offsets.advance_offsets(connection, ROLE, advances)
             dead_letters.store(connection, letters)
-            return Counter(take_commands(connection, self.inbox, arrivals, now))
+            return Counter(take_commands(connection, self.inbox, commands, now))
 
         self.observer.commands_received(self.inbox.ledger.run_in_transaction(write))
         for letter in letters:

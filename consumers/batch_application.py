@@ -49,22 +49,26 @@ def apply_batch(
     Raises:
         Exception: a temporary or fatal error of the handler; messages applied before it stay applied.
     """
-    moving = _BatchOffsets(advances)
+    batch_offsets = _BatchOffsets(advances)
     last = len(messages) - 1
 
-    def some(part: Sequence[_Numbered]) -> None:
-        ends_here = not part or part[-1][0] == last
-        moved = moving.advances_past([message for _, message in part], all_of_it=ends_here)
-        handler.handle([message for _, message in part], moved)
-        moving.mark_applied(moved)
+    def apply_part(part: Sequence[_Numbered]) -> None:
+        is_last = not part or part[-1][0] == last
+        new_advances = batch_offsets.advances_past(
+            [message for _, message in part], to_batch_end=is_last
+        )
+        handler.handle([message for _, message in part], new_advances)
+        batch_offsets.mark_applied(new_advances)
 
-    def alone(numbered: _Numbered, cause: Exception) -> None:
+    def set_aside(numbered: _Numbered, cause: Exception) -> None:
         number, message = numbered
-        moved = moving.advances_past([message], all_of_it=number == last)
-        handler.park(message, cause, moved)
-        moving.mark_applied(moved)
+        new_advances = batch_offsets.advances_past([message], to_batch_end=number == last)
+        handler.park(message, cause, new_advances)
+        batch_offsets.mark_applied(new_advances)
 
-    BatchBisection(pause=wait_before_retry).process(list(enumerate(messages)), some, alone)
+    BatchBisection(pause=wait_before_retry).process(
+        list(enumerate(messages)), apply_part, set_aside
+    )
 
 
 def park_message(
@@ -80,7 +84,7 @@ def park_message(
 ) -> DeadLetter:
     """Park one message in the ledger, encrypted, in one transaction with the offsets.
 
-    If it may be an event, `seen` returns what can be read of it, since it may forbid an erasure.
+    If it may be an event, `describe` returns what can be read of it, since it may forbid an erasure.
 
     Raises:
         DeadLetterNotStored: parking fails permanently as well; the role stops.
@@ -97,11 +101,11 @@ def park_message(
 
     try:
         ledger.run_in_transaction(write)
-    except Exception as failed:
-        if classify_error(failed) in ("poison", "suspect"):
+    except Exception as error:
+        if classify_error(error) in ("poison", "suspect"):
             raise dead_letters.DeadLetterNotStored(
-                role, letter.place, describe_without_values(failed)
-            ) from failed
+                role, letter.place, describe_without_values(error)
+            ) from error
         raise
     return letter
 
@@ -110,24 +114,32 @@ class _BatchOffsets:
     """How far each partition has been applied within a batch."""
 
     def __init__(self, advances: Sequence[OffsetAdvance]) -> None:
-        self._whole = {(one.log.topic, one.log.partition): one for one in advances}
-        self._at = {place: one.expected for place, one in self._whole.items()}
+        self._batch_advances = {
+            (advance.log.topic, advance.log.partition): advance for advance in advances
+        }
+        self._applied_until = {
+            place: advance.expected for place, advance in self._batch_advances.items()
+        }
 
-    def advances_past(self, messages: Sequence[Message], *, all_of_it: bool) -> list[OffsetAdvance]:
-        """Return the advances past these messages; with `all_of_it` to the end of the batch."""
+    def advances_past(
+        self, messages: Sequence[Message], *, to_batch_end: bool
+    ) -> list[OffsetAdvance]:
+        """Return the advances past these messages; with `to_batch_end` to the end of the batch."""
         ends: dict[tuple[str, int], int] = {}
         for message in messages:
             place = (str(message.topic()), int(message.partition() or 0))
             ends[place] = int(message.offset() or 0) + 1
-        if all_of_it:
-            ends |= {place: one.next for place, one in self._whole.items()}
+        if to_batch_end:
+            ends |= {place: advance.next for place, advance in self._batch_advances.items()}
         return [
-            OffsetAdvance(log=self._whole[place].log, expected=self._at[place], next=end)
+            OffsetAdvance(
+                log=self._batch_advances[place].log, expected=self._applied_until[place], next=end
+            )
             for place, end in ends.items()
-            if place in self._whole and end != self._at[place]
+            if place in self._batch_advances and end != self._applied_until[place]
         ]
 
-    def mark_applied(self, moved: Sequence[OffsetAdvance]) -> None:
+    def mark_applied(self, advances: Sequence[OffsetAdvance]) -> None:
         """Note that these advances are in the ledger."""
-        for one in moved:
-            self._at[one.log.topic, one.log.partition] = one.next
+        for advance in advances:
+            self._applied_until[advance.log.topic, advance.log.partition] = advance.next

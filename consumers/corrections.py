@@ -55,7 +55,7 @@ class CorrectionHandler:
         An invalid request is parked by the tagger. Corrections that no command could carry are parked
         here, since tagged events do not contain them.
         """
-        asked: list[Mapping[str, Any]] = []
+        requests: list[Mapping[str, Any]] = []
         unusable: list[DeadLetter] = []
         for message in messages:
             data = self._correction_of(message)
@@ -66,12 +66,12 @@ class CorrectionHandler:
             except MalformedEvent as cause:
                 unusable.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
             else:
-                asked.append(data)
+                requests.append(data)
 
         def write(connection: Connection) -> None:
             offsets.advance_offsets(connection, ROLE, advances)
             dead_letters.store(connection, unusable)
-            for data in asked:
+            for data in requests:
                 store_corrections(
                     connection,
                     self.keys,
@@ -99,8 +99,8 @@ class CorrectionHandler:
             return None
         if data["right"] != "rectification":
             return None
-        who = (data["subject"], data["request_id"])
-        return None if any(map(limits.identifier_problem, who)) else data
+        identifiers = (data["subject"], data["request_id"])
+        return None if any(map(limits.identifier_problem, identifiers)) else data
 
 
 def check_corrections(data: Mapping[str, Any]) -> None:
@@ -110,12 +110,12 @@ def check_corrections(data: Mapping[str, Any]) -> None:
         MalformedEvent: it corrects too much at once.
     """
     corrections: Mapping[str, str] = data.get("corrections") or {}
-    size = sum(len(one.encode()) for pair in corrections.items() for one in pair)
-    if why := limits.count_problem(corrections, limits.MAX_CORRECTIONS):
-        raise MalformedEvent(key="corrections", why=why)
+    size = sum(len(text.encode()) for pair in corrections.items() for text in pair)
+    if problem := limits.count_problem(corrections, limits.MAX_CORRECTIONS):
+        raise MalformedEvent(key="corrections", why=problem)
     if size > limits.MAX_CORRECTED:
-        why = f"takes {size:,} bytes; the most is {limits.MAX_CORRECTED:,}"
-        raise MalformedEvent(key="corrections", why=why)
+        problem = f"takes {size:,} bytes; the most is {limits.MAX_CORRECTED:,}"
+        raise MalformedEvent(key="corrections", why=problem)
     if any(limits.control_character_problem(name) for name in corrections):
         raise MalformedEvent(key="corrections", why="names a field with a control character")
 
@@ -134,9 +134,9 @@ def run_side_by_side(work: Callable[[], None], main: Callable[[], None], stop: E
             stop.set()
 
     with ThreadPoolExecutor(1, thread_name_prefix="answering") as pool:
-        beside = pool.submit(run)
+        side = pool.submit(run)
         try:
             main()
         finally:
             stop.set()
-        beside.result()
+        side.result()

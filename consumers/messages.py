@@ -42,8 +42,8 @@ class Unprocessed(TermijnError):
     covered it; once that is fixed the message is replayed.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"cannot be processed: {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"cannot be processed: {reason}")
 
 
 UnprocessableMessage = (
@@ -61,7 +61,7 @@ def build_dead_letter(
 ) -> DeadLetter:
     """Return the dead letter of a message: encrypted, bound to its place, with the reason and a detail.
 
-    `taken` is when the message arrived, if a replay needs that time.
+    `taken_at` is when the message arrived, if a replay needs that time.
     """
     match cause:
         case DecodingFailed() | MalformedEvent() | TaggingFailed():
@@ -109,21 +109,23 @@ def is_dated(message: Message) -> bool:
     return message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME and _timestamp(message) is not None
 
 
-def taken(message: Message, headers: Headers, read: datetime, seal: AeadCipher) -> datetime:
+def trusted_arrival_time(
+    message: Message, headers: Headers, read_at: datetime, cipher: AeadCipher
+) -> datetime:
     """Return when a message arrived, by a time that no publisher can set: the broker's, or else `read`.
 
     A message that was replayed from the dead letters has its first time of arrival.
     """
-    stamp = _timestamp(message)
-    at = stamp if stamp and is_dated(message) else read
-    first = first_arrival(
+    timestamp = _timestamp(message)
+    arrived_at = timestamp if timestamp and is_dated(message) else read_at
+    first_arrived_at = first_arrival(
         str(message.topic()),
         to_bytes(message.key()),
         to_bytes(message.value()),
         headers,
-        seal,
+        cipher,
     )
-    return at if first is None else min(first, at)
+    return arrived_at if first_arrived_at is None else min(first_arrived_at, arrived_at)
 
 
 def headers(message: Message) -> list[tuple[str, bytes | None]]:
@@ -133,12 +135,12 @@ def headers(message: Message) -> list[tuple[str, bytes | None]]:
         MalformedEvent: a header's name is not UTF-8; then none of them can be read.
     """
     try:
-        found = _headers_of(message)
+        header_list = _headers_of(message)
     except SystemError as cause:
         # The client has kept a list with holes in it: the next call would return that, and crash.
         message.set_headers([])
         raise MalformedEvent(key="headers", why="a name is not UTF-8; none was kept") from cause
-    return cast(list[tuple[str, bytes | None]], found or [])
+    return cast(list[tuple[str, bytes | None]], header_list or [])
 
 
 def extract_trace(message: Message) -> Trace | None:

@@ -21,16 +21,14 @@ _POLL_SECONDS = 0.2
 _BATCH_SIZE = 1_000
 
 
-def read_skipped(consumer: Consumer, passed_over: Mapping[Partition, Sequence[range]]) -> None:
+def read_skipped(consumer: Consumer, skipped: Mapping[Partition, Sequence[range]]) -> None:
     """Read ranges of skipped offsets again, in ascending order, with a separate consumer.
 
     Raises:
         KafkaUnavailable: they do contain messages, or could not be read again.
     """
-    consumer.assign(
-        [TopicPartition(*place, ranges[0].start) for place, ranges in passed_over.items()]
-    )
-    ends = {place: ranges[-1].stop for place, ranges in passed_over.items()}
+    consumer.assign([TopicPartition(*place, ranges[0].start) for place, ranges in skipped.items()])
+    ends = {place: ranges[-1].stop for place, ranges in skipped.items()}
     deadline = monotonic() + _TIMEOUT_SECONDS
     while ends:
         if monotonic() > deadline:
@@ -44,7 +42,7 @@ def read_skipped(consumer: Consumer, passed_over: Mapping[Partition, Sequence[ra
             name = f"{place[0]}[{place[1]}]"
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaUnavailable(f"read {name} again", error.str())
-            if error is None and any(offset in one for one in passed_over[place]):
+            if error is None and any(offset in range_ for range_ in skipped[place]):
                 raise KafkaUnavailable(f"read {name}", f"offset {offset} was passed over")
             if offset >= ends[place]:
                 del ends[place]

@@ -41,7 +41,7 @@ TOPICS = (TAGGED, DEAD_LETTERS)
 class RecordingObserver(Protocol):
     """Receives what was recorded and parked: metrics and logs."""
 
-    def recorded(self, recorded: RecordingResult) -> None:
+    def recorded(self, result: RecordingResult) -> None:
         """A batch was recorded."""
 
     def dead_lettered(self, letter: DeadLetter) -> None:
@@ -64,15 +64,15 @@ class RecorderHandler:
 
     def __post_init__(self) -> None:
         """Create the reader, whose caches are kept from batch to batch."""
-        arrivals = TaggedEventReader(planner=IngestionPlanner(policy=self.policy), codec=self.codec)
-        object.__setattr__(self, "_reader", arrivals)
+        reader = TaggedEventReader(planner=IngestionPlanner(policy=self.policy), codec=self.codec)
+        object.__setattr__(self, "_reader", reader)
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Record a batch: first compare and swap the offsets, then write the events and dead letters."""
         plans: list[IngestionPlan] = []
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
-        own: list[DeadLetter] = []
+        own_letters: list[DeadLetter] = []
         parked: list[ParkedEvent] = []
         traced: list[tuple[Trace, str]] = []
         started = self.now()
@@ -87,23 +87,26 @@ class RecorderHandler:
                     if (trace := extract_trace(message)) is not None:
                         traced.append((trace, plans[-1].event.type))
             except (DecodingFailed, TaggingFailed) as cause:
-                own.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
-                parked.append(self._describe_tagged_event(own[-1], message))
+                own_letters.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
+                parked.append(self._describe_tagged_event(own_letters[-1], message))
 
         def write(connection: Connection) -> tuple[RecordingResult, list[DeadLetter]]:
             offsets.advance_offsets(connection, ROLE, advances)
             now = database_now(connection)
             active_policy.require_active(connection, self.policy, now)
-            recalled = restore_tombstones(connection, plans, self.tombstone_cipher, self.policy)
-            recorded = recalled.combined_with(
-                record_planned(connection, recalled.plans, self.policy, now)
+            restored = restore_tombstones(connection, plans, self.tombstone_cipher, self.policy)
+            recorded = restored.combined_with(
+                record_planned(connection, restored.plans, self.policy, now)
             )
             conflicts = [
-                self._dead_letter_for_conflict(one, origin[id(one)]) for one in recorded.conflicts
+                self._dead_letter_for_conflict(event, origin[id(event)])
+                for event in recorded.conflicts
             ]
-            dead_letters.store(connection, [*from_tagger, *own, *conflicts])
-            also = map(self._describe_conflict, conflicts, recorded.conflicts)
-            blind_spots.store_parked_events(connection, [*parked, *also], self.tombstone_cipher)
+            dead_letters.store(connection, [*from_tagger, *own_letters, *conflicts])
+            parked_conflicts = map(self._describe_conflict, conflicts, recorded.conflicts)
+            blind_spots.store_parked_events(
+                connection, [*parked, *parked_conflicts], self.tombstone_cipher
+            )
             return recorded, conflicts
 
         recorded, conflicts = self.ledger.run_in_transaction(write)
@@ -117,13 +120,13 @@ class RecorderHandler:
                 self.now(),
                 {"termijn.event_type": event_type},
             )
-        for letter in [*own, *conflicts]:
+        for letter in [*own_letters, *conflicts]:
             self.observer.dead_lettered(letter)
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         """Park a message that could not be recorded at any attempt."""
 
-        def seen(letter: DeadLetter) -> ParkedEvent:
+        def describe(letter: DeadLetter) -> ParkedEvent:
             return self._describe_poison(letter, message)
 
         letter = park_message(
@@ -134,7 +137,7 @@ class RecorderHandler:
             cause,
             advances,
             self.now(),
-            seen,
+            describe,
             self.tombstone_cipher,
         )
         self.observer.dead_lettered(letter)
@@ -154,45 +157,45 @@ class RecorderHandler:
     def _describe_tagged_event(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """Return what can be read of a tagged event that cannot be recorded."""
         with suppress(DecodingFailed):
-            arrival = self._reader.read_row(to_bytes(message.value()))
+            event = self._reader.read_row(to_bytes(message.value()))
             return _parked_event(
                 letter,
-                arrival,
-                read_visible_parts(arrival.type, arrival.decision_fields, self.policy),
+                event,
+                read_visible_parts(event.type, event.decision_fields, self.policy),
             )
         return _parked_event(letter, letter, VisibleParts(event_type=None))
 
-    def _describe_conflict(self, letter: DeadLetter, arrival: TaggedEventRow) -> ParkedEvent:
+    def _describe_conflict(self, letter: DeadLetter, event: TaggedEventRow) -> ParkedEvent:
         """Return what can be read of an event whose identity belongs to another event."""
         return _parked_event(
-            letter, arrival, read_visible_parts(arrival.type, arrival.decision_fields, self.policy)
+            letter, event, read_visible_parts(event.type, event.decision_fields, self.policy)
         )
 
     def _describe_poison(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """Return what can be read of a message that could not be recorded at any attempt."""
-        seen = VisibleParts(event_type=None)
+        glimpse = VisibleParts(event_type=None)
         with suppress(Exception):  # it may fail here for the same reason
             if message.topic() == DEAD_LETTERS.name:
-                found = self._describe_dead_letter(self._decode_dead_letter(message)).glimpse
+                visible = self._describe_dead_letter(self._decode_dead_letter(message)).glimpse
             else:
-                found = self._describe_tagged_event(letter, message).glimpse
-            if found.event_type in self.policy.events:  # else no index may take it
-                seen = found
-        return _parked_event(letter, letter, seen)
+                visible = self._describe_tagged_event(letter, message).glimpse
+            if visible.event_type in self.policy.events:  # else no index may take it
+                glimpse = visible
+        return _parked_event(letter, letter, glimpse)
 
-    def _dead_letter_for_conflict(self, arrival: TaggedEventRow, message: Message) -> DeadLetter:
-        why = f"another event of {arrival.topic} has this identity and other content"
-        cause = TaggingFailed("identity-conflict", "id", why)
+    def _dead_letter_for_conflict(self, event: TaggedEventRow, message: Message) -> DeadLetter:
+        problem = f"another event of {event.topic} has this identity and other content"
+        cause = TaggingFailed("identity-conflict", "id", problem)
         return build_dead_letter(ROLE, message, cause, self.cipher, self.now())
 
 
 def _parked_event(
-    letter: DeadLetter, stood: DeadLetter | TaggedEventRow, seen: VisibleParts
+    letter: DeadLetter, origin: DeadLetter | TaggedEventRow, glimpse: VisibleParts
 ) -> ParkedEvent:
     return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,
-        topic=stood.topic,
-        partition=stood.partition,
-        offset=stood.offset,
-        glimpse=seen,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        glimpse=glimpse,
     )

@@ -67,7 +67,7 @@ class SimulatedSystemsLoop:
 
     def _handle_batch(self, messages: Sequence[Message]) -> None:
         """Handle a batch: first store the business events, then obey the commands."""
-        events = [self._event(one) for one in messages if one.topic() in self.business]
+        events = [self._event(message) for message in messages if message.topic() in self.business]
         self.systems.happened(*(event for event in events if event is not None))
         for message in messages:
             if str(message.topic()) in self.commands:

@@ -16,7 +16,14 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import park_message
-from consumers.messages import arrival_time, build_dead_letter, headers, is_dated, taken, to_bytes
+from consumers.messages import (
+    arrival_time,
+    build_dead_letter,
+    headers,
+    is_dated,
+    to_bytes,
+    trusted_arrival_time,
+)
 from schemas import limits
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
@@ -68,8 +75,8 @@ class TaggerHandler:
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Tag a batch, wait until the broker has acknowledged all of it, and advance the offsets."""
-        now, read = self.now(), self._read_at(messages)
-        tagged: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        now, read_at = self.now(), self._read_at(messages)
+        counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []
         traced: list[tuple[Trace, TaggedMessage]] = []
         parked: list[DeadLetter] = []
@@ -77,24 +84,30 @@ class TaggerHandler:
             place = RecordMetadata(
                 str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             )
-            found: Headers = []
+            message_headers: Headers = []
             try:
-                found = headers(message)
-                at = taken(message, found, read, self.cipher)
-                passed = self.tagger.tag_message(
-                    place, found, to_bytes(message.value()), arrival_time(message, now), at
+                message_headers = headers(message)
+                arrived_at = trusted_arrival_time(message, message_headers, read_at, self.cipher)
+                tagged_message = self.tagger.tag_message(
+                    place,
+                    message_headers,
+                    to_bytes(message.value()),
+                    arrival_time(message, now),
+                    arrived_at,
                 )
             except (DecodingFailed, MalformedEvent, TaggingFailed) as cause:
-                at = taken(message, found, read, self.cipher)
-                parked.append(build_dead_letter(ROLE, message, cause, self.cipher, now, at))
+                arrived_at = trusted_arrival_time(message, message_headers, read_at, self.cipher)
+                parked.append(build_dead_letter(ROLE, message, cause, self.cipher, now, arrived_at))
             else:
-                if (trace := extract(found)) is None:
-                    forwarded.append((passed.key, passed.value))
+                if (trace := extract(message_headers)) is None:
+                    forwarded.append((tagged_message.key, tagged_message.value))
                 else:
-                    traced.append((trace, passed))
-                tagged[passed.type, passed.rules] += 1
+                    traced.append((trace, tagged_message))
+                counts[tagged_message.type, tagged_message.rules] += 1
         self.forwarder.send(TAGGED.name, forwarded)
-        self.sender.send([self._with_trace(trace, passed, now) for trace, passed in traced])
+        self.sender.send(
+            [self._with_trace(trace, tagged_message, now) for trace, tagged_message in traced]
+        )
         large = [letter for letter in parked if len(letter.sealed) > limits.MAX_MESSAGE]
         self.sender.send(
             [self._encode_dead_letter(letter) for letter in parked if letter not in large]
@@ -106,7 +119,7 @@ class TaggerHandler:
             blind_spots.store_parked_events(connection, list(map(_parked_event, large)), None)
 
         self.ledger.run_in_transaction(write)
-        for (event_type, rules), events in tagged.items():
+        for (event_type, rules), events in counts.items():
             self.observer.tagged(event_type, rules, events, now)
         for letter in parked:
             self.observer.dead_lettered(letter)
@@ -126,14 +139,14 @@ class TaggerHandler:
         self.observer.dead_lettered(letter)
 
     def _with_trace(
-        self, trace: Trace, passed: TaggedMessage, started: datetime
+        self, trace: Trace, message: TaggedMessage, started: datetime
     ) -> OutgoingMessage:
         """Return the message of a traced event, which continues its trace."""
-        after = self.tracer.record_span(
-            "tag", trace, "consumer", started, self.now(), {"termijn.event_type": passed.type}
+        span = self.tracer.record_span(
+            "tag", trace, "consumer", started, self.now(), {"termijn.event_type": message.type}
         )
         return OutgoingMessage(
-            topic=TAGGED.name, key=passed.key, value=passed.value, headers=after.headers
+            topic=TAGGED.name, key=message.key, value=message.value, headers=span.headers
         )
 
     def _encode_dead_letter(self, letter: DeadLetter) -> OutgoingMessage:

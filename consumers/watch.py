@@ -53,7 +53,7 @@ ROLE = "watch"
 _TABLES = ("watched", "counted")
 _WINDOW_STEP = timedelta(minutes=1)
 _RETENTION = timedelta(hours=1)
-_LOOK_SECONDS = 1.0
+_SUMMARY_SECONDS = 1.0
 _EXPIRY_PAGE = timedelta(minutes=10)
 
 
@@ -63,8 +63,8 @@ class WatchFailed(TermijnError):
     The operator reads its last log lines, and starts it again: its tables are restored from Kafka.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"watch: {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"watch: {reason}")
 
 
 class WatchAppObserver(Protocol):
@@ -73,13 +73,13 @@ class WatchAppObserver(Protocol):
     def unreadable(self, system: str, reason: str) -> None:
         """A message that cannot be decoded, or that is not its sender's, was left out."""
 
-    def observed(self, system: str, met: ObservationResult) -> None:
+    def observed(self, system: str, result: ObservationResult) -> None:
         """A command or an acknowledgement was observed for the first time."""
 
-    def summarized(self, outlook: WatchSummary) -> None:
+    def summarized(self, summary: WatchSummary) -> None:
         """This is the summary of the systems now."""
 
-    def not_ready(self, why: str) -> None:
+    def not_ready(self, reason: str) -> None:
         """The watch cannot count at the moment."""
 
     def ready(self) -> None:
@@ -93,7 +93,7 @@ class WatchedTopic:
     topic: Topic
     system: str
     verifier: VerifierProtocol
-    sighting: Callable[[Mapping[str, Any]], CommandObservation]
+    parse: Callable[[Mapping[str, Any]], CommandObservation]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,32 +107,34 @@ class WatchApp:
     data: Path
     """The directory of Faust's files."""
     commands: Mapping[str, Topic]
-    answers: Mapping[str, Topic]
+    acknowledgements: Mapping[str, Topic]
     commander: VerifierProtocol
     verifiers: Mapping[str, VerifierProtocol]
     codec: Codec
     observer: WatchAppObserver
     now: Callable[[], datetime]
-    _swept: dict[int, datetime] = field(default_factory=dict)
+    _expired_at: dict[int, datetime] = field(default_factory=dict)
 
     def watched_topics(self) -> dict[str, WatchedTopic]:
         """Return the watched topics by name."""
-        told = [
+        command_topics = [
             WatchedTopic(
-                topic=topic, system=system, verifier=self.commander, sighting=observation_of_command
+                topic=topic, system=system, verifier=self.commander, parse=observation_of_command
             )
             for system, topic in self.commands.items()
         ]
-        answered = [
+        acknowledgement_topics = [
             WatchedTopic(
                 topic=topic,
                 system=system,
                 verifier=self.verifiers[system],
-                sighting=observation_of_acknowledgement,
+                parse=observation_of_acknowledgement,
             )
-            for system, topic in self.answers.items()
+            for system, topic in self.acknowledgements.items()
         ]
-        return {one.topic.name: one for one in (*told, *answered)}
+        return {
+            watched.topic.name: watched for watched in (*command_topics, *acknowledgement_topics)
+        }
 
     def app(self) -> App:
         """Return a new Faust app, for each start; nothing is created at import.
@@ -141,7 +143,7 @@ class WatchApp:
         """
         app = App(
             self.group,
-            broker=[f"kafka://{one}" for one in self.bootstrap.split(",")],
+            broker=[f"kafka://{address}" for address in self.bootstrap.split(",")],
             broker_credentials=credentials(self.security),
             store="memory://",
             datadir=self.data,
@@ -155,53 +157,53 @@ class WatchApp:
         )
         sources = self.watched_topics()
         watched_topics = app.topic(*sources, key_serializer="raw", value_serializer="raw")
-        sightings = app.topic(SIGHTINGS.name, key_serializer="raw", value_serializer="raw")
+        observations = app.topic(SIGHTINGS.name, key_serializer="raw", value_serializer="raw")
         table = app.Table(_TABLES[0], partitions=SIGHTINGS.partitions)
         watched = cast(MutableMapping[str, TableRow], table)
         counts = app.Table(_TABLES[1], default=float, partitions=SIGHTINGS.partitions)
         counted = cast(WindowWrapper, counts.tumbling(_WINDOW_STEP, expires=_RETENTION))
 
-        async def send(sighting: CommandObservation) -> None:
-            await sightings.send(
-                key=sighting.command_id.encode(),
-                value=self.codec.encode(SIGHTINGS, asdict(sighting), trusted=True),
-                timestamp=sighting.at.timestamp(),
+        async def send(observation: CommandObservation) -> None:
+            await observations.send(
+                key=observation.command_id.encode(),
+                value=self.codec.encode(SIGHTINGS, asdict(observation), trusted=True),
+                timestamp=observation.at.timestamp(),
             )
 
         @app.agent(watched_topics, name=f"{self.group}-see")
-        async def see(stream: StreamT[bytes]) -> None:
+        async def read_topics(stream: StreamT[bytes]) -> None:
             async for event in stream.events():
-                sighting = self._observation_of(sources[event.message.topic], event)
-                if sighting is not None:
-                    await send(sighting)
+                observation = self._observation_of(sources[event.message.topic], event)
+                if observation is not None:
+                    await send(observation)
 
-        @app.agent(sightings, name=f"{self.group}-fold")
-        async def fold(stream: StreamT[bytes]) -> None:
+        @app.agent(observations, name=f"{self.group}-fold")
+        async def count_observations(stream: StreamT[bytes]) -> None:
             async for event in stream.events():
-                sighting = parse_observation(self.codec.decode(SIGHTINGS, event.message.value))
+                observation = parse_observation(self.codec.decode(SIGHTINGS, event.message.value))
                 partition = event.message.partition
                 self._expire(watched, partition)
-                known = watched.get(sighting.command_id)
-                before = from_row(known) if known else None
-                found = observe(before, sighting)
-                if found.watched != before:
-                    watched[sighting.command_id] = to_row(found.watched, partition)
-                for what in found.counted:
-                    counted[f"{sighting.system}|{what}|{partition}"] += 1
-                if found.took_seconds is not None:
-                    counted[f"{sighting.system}|took|{partition}"] += found.took_seconds
-                if found.follow_up is not None:
-                    await send(found.follow_up)
-                self.observer.observed(sighting.system, found)
+                row = watched.get(observation.command_id)
+                known = from_row(row) if row else None
+                result = observe(known, observation)
+                if result.watched != known:
+                    watched[observation.command_id] = to_row(result.watched, partition)
+                for counter in result.counted:
+                    counted[f"{observation.system}|{counter}|{partition}"] += 1
+                if result.took_seconds is not None:
+                    counted[f"{observation.system}|took|{partition}"] += result.took_seconds
+                if result.follow_up is not None:
+                    await send(result.follow_up)
+                self.observer.observed(observation.system, result)
 
-        @app.timer(_LOOK_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
-        async def look() -> None:
+        @app.timer(_SUMMARY_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
+        async def summarize_now() -> None:
             if app.rebalancing or app.in_recovery:
                 self.observer.not_ready("its tables are being recovered")
                 return
-            parts = _own_partitions(app)
+            partitions = _own_partitions(app)
             self.observer.ready()
-            self.observer.summarized(self._summary(watched, counted, parts))
+            self.observer.summarized(self._summary(watched, counted, partitions))
 
         return app
 
@@ -218,7 +220,7 @@ class WatchApp:
             while not stop.is_set():
                 if app.crashed:
                     raise WatchFailed(f"{type(app.crash_reason).__name__} in the stream processor")
-                await asyncio.sleep(_LOOK_SECONDS / 5)
+                await asyncio.sleep(_SUMMARY_SECONDS / 5)
         finally:
             await app.stop()
 
@@ -241,38 +243,41 @@ class WatchApp:
         if value["system"] != source.system:
             self.observer.unreadable(source.system, "misaddressed")
             return None
-        return source.sighting(value)
+        return source.parse(value)
 
     def _expire(self, watched: MutableMapping[str, TableRow], partition: int) -> None:
         """Delete expired commands, now and then; Faust changes a table only while it reads a stream."""
         now = self.now()
-        if now - self._swept.setdefault(partition, now) < _EXPIRY_PAGE:
+        if now - self._expired_at.setdefault(partition, now) < _EXPIRY_PAGE:
             return
-        self._swept[partition] = now
-        over = [
+        self._expired_at[partition] = now
+        expired = [
             key
             for key, value in watched.items()
             if parse_place(value) == partition and is_expired(from_row(value), now)
         ]
-        for key in over:
+        for key in expired:
             del watched[key]
 
     def _summary(
         self,
         watched: MutableMapping[str, TableRow],
         counted: WindowWrapper,
-        parts: Sequence[int],
+        partitions: Sequence[int],
     ) -> WatchSummary:
         now = self.now()
-        mine = [from_row(one) for one in watched.values() if parse_place(one) in parts]
+        own_commands = [from_row(row) for row in watched.values() if parse_place(row) in partitions]
         return WatchSummary(
             at=now,
-            partitions=tuple(parts),
+            partitions=tuple(partitions),
             partition_count=SIGHTINGS.partitions,
             systems=summarize(
                 self.commands,
-                mine,
-                {system: _recent_counts(counted, system, parts, now) for system in self.commands},
+                own_commands,
+                {
+                    system: _recent_counts(counted, system, partitions, now)
+                    for system in self.commands
+                },
                 now,
             ),
         )
@@ -281,17 +286,19 @@ class WatchApp:
 def _own_partitions(app: App) -> list[int]:
     """Return the partitions of the observations' topic that this process reads."""
     assigned = app.consumer.assignment()
-    return sorted(one.partition for one in assigned if one.topic == SIGHTINGS.name)
+    return sorted(
+        partition.partition for partition in assigned if partition.topic == SIGHTINGS.name
+    )
 
 
 def _recent_counts(
-    counted: WindowWrapper, system: str, parts: Sequence[int], now: datetime
+    counted: WindowWrapper, system: str, partitions: Sequence[int], now: datetime
 ) -> RecentCounts:
     sums: defaultdict[str, float] = defaultdict(float)
     for step in range(WINDOW // _WINDOW_STEP):
-        then = counted.relative_to((now - step * _WINDOW_STEP).timestamp())
-        for what in (*COUNTED, "took"):
-            for partition in parts:
-                sums[what] += then[f"{system}|{what}|{partition}"].value()
-    took = sums.pop("took")
-    return RecentCounts(**sums, took_seconds=took)
+        window = counted.relative_to((now - step * _WINDOW_STEP).timestamp())
+        for counter in (*COUNTED, "took"):
+            for partition in partitions:
+                sums[counter] += window[f"{system}|{counter}|{partition}"].value()
+    took_seconds = sums.pop("took")
+    return RecentCounts(**sums, took_seconds=took_seconds)

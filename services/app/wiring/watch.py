@@ -36,7 +36,7 @@ def run_watch(settings: Settings, stop: Event) -> None:
             security=kafka_security(settings.kafka),
             data=settings.storage.data / _DIRECTORY,
             commands=topics.commands,
-            answers=topics.acknowledgements,
+            acknowledgements=topics.acknowledgements,
             commander=signatures.command_verifier(),
             verifiers=signatures.acknowledgement_verifiers(topics.acknowledgements),
             codec=opened.codec(),

@@ -8,7 +8,13 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from consumers.messages import arrival_time, build_dead_letter, headers, is_dated, taken
+from consumers.messages import (
+    arrival_time,
+    build_dead_letter,
+    headers,
+    is_dated,
+    trusted_arrival_time,
+)
 from schemas.errors import DecodingFailed, MalformedEvent
 from services.crypto.envelope import AeadCipher, OriginalMessage
 from services.events.dead_letter_replay import ARRIVAL_HEADER, replay_headers
@@ -107,8 +113,8 @@ def test_a_message_whose_headers_cannot_be_read_is_parked_without_them() -> None
 
 def test_a_message_is_taken_when_its_broker_says_so() -> None:
     """Whatever it was read, and though the broker's clock be ahead."""
-    assert taken(message(kind=APPENDED), [], NOW, SEAL) == EARLIER
-    assert taken(message(kind=APPENDED), [], MONTHS_AGO, SEAL) == EARLIER
+    assert trusted_arrival_time(message(kind=APPENDED), [], NOW, SEAL) == EARLIER
+    assert trusted_arrival_time(message(kind=APPENDED), [], MONTHS_AGO, SEAL) == EARLIER
     assert is_dated(message(kind=APPENDED))
 
 
@@ -119,7 +125,7 @@ def test_a_message_is_taken_when_its_broker_says_so() -> None:
 )
 def test_a_message_that_no_broker_dates_is_taken_when_it_is_read(one: Message) -> None:
     """Its sender's word is none."""
-    assert taken(one, [], NOW, SEAL) == NOW
+    assert trusted_arrival_time(one, [], NOW, SEAL) == NOW
     assert not is_dated(one)
 
 
@@ -135,13 +141,13 @@ def replayed() -> list[tuple[str, bytes]]:
 def test_what_is_replayed_was_taken_when_it_came_first() -> None:
     """Also where the broker dates what comes back; and once more, however often it is parked."""
     again = message(kind=APPENDED, key=b"k", value=b"v", headers=replayed())
-    assert taken(again, replayed(), NOW, SEAL) == MONTHS_AGO
-    at = taken(again, replayed(), NOW, SEAL)
+    assert trusted_arrival_time(again, replayed(), NOW, SEAL) == MONTHS_AGO
+    at = trusted_arrival_time(again, replayed(), NOW, SEAL)
     letter = build_dead_letter("tagger", again, DecodingFailed(why="is empty"), SEAL, NOW, at)
     opened = SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id)
     third = replay_headers(letter, opened, SEAL)
     assert [name for name, _ in third].count(ARRIVAL_HEADER) == 1
-    assert taken(message(key=b"k", value=b"v"), third, NOW, SEAL) == MONTHS_AGO
+    assert trusted_arrival_time(message(key=b"k", value=b"v"), third, NOW, SEAL) == MONTHS_AGO
 
 
 @pytest.mark.parametrize(
@@ -155,25 +161,30 @@ def test_what_is_replayed_was_taken_when_it_came_first() -> None:
 )
 def test_the_word_on_one_message_is_worth_nothing_on_another(forged: Message) -> None:
     """Nobody can pass off an event by the header of one that was replayed."""
-    assert taken(forged, replayed(), NOW, SEAL) == NOW
+    assert trusted_arrival_time(forged, replayed(), NOW, SEAL) == NOW
 
 
 @pytest.mark.parametrize("word", [b"", b"2020-01-01T00:00:00+00:00", b"\xff", b"0:AAAA", b"x:%%"])
 def test_a_forged_word_is_worth_nothing(word: bytes) -> None:
     """The forged header does not stop the tagger."""
     told = [("ce_id", b"e1"), ("x", b""), (ARRIVAL_HEADER, word)]
-    assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
+    assert trusted_arrival_time(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
 
 
 def test_other_headers_make_it_another_message() -> None:
     """An older `ce_time` under the same word."""
     told = [("ce_id", b"e2") if name == "ce_id" else (name, at) for name, at in replayed()]
-    assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
+    assert trusted_arrival_time(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
 
 
 def test_nobody_else_gives_the_word() -> None:
     """It takes the key of the dead letters."""
-    assert taken(message(key=b"k", value=b"v"), replayed(), NOW, AeadCipher(bytes([1] * 32))) == NOW
+    assert (
+        trusted_arrival_time(
+            message(key=b"k", value=b"v"), replayed(), NOW, AeadCipher(bytes([1] * 32))
+        )
+        == NOW
+    )
 
 
 def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() -> None:
@@ -181,4 +192,4 @@ def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() ->
     original = message(key=b"k", value=b"v")
     letter = build_dead_letter("tagger", original, DecodingFailed(why="is empty"), SEAL, MONTHS_AGO)
     told = replay_headers(letter, SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id), SEAL)
-    assert taken(message(key=b"k", value=b"v"), told, NOW, SEAL) == MONTHS_AGO
+    assert trusted_arrival_time(message(key=b"k", value=b"v"), told, NOW, SEAL) == MONTHS_AGO
