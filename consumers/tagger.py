@@ -29,9 +29,10 @@ from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import DEAD_LETTERS, TAGGED, event_type_from_topic
 from services.crypto.envelope import AeadCipher
-from services.events.tagged_message import Headers, RecordMetadata, TaggedMessage
+from services.events.tagged_message import Headers, TaggedMessage
 from services.events.tagger import EventTagger
 from services.kafka.producer import BulkProducer, KafkaProducer, OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, extract
 from services.ledger import blind_spots

@@ -23,11 +23,11 @@ from services.deleter.message import (
     NO_ATTACHMENTS,
     CommandAttachments,
     CommandPublisher,
-    RecordMetadata,
     build_messages,
 )
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.withheld import is_withheld
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import outbox, tables
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.command_state import State

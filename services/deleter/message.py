@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.deleter.emission import WantedCommands
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger.rows import CommandRow
 from services.policy.event_subject import business_keys
 from services.policy.model import Policy
@@ -32,15 +33,6 @@ class CommandMessage:
     system: str
     key: str
     value: Fields
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordMetadata:
-    """Where a command is on its topic, from the broker's delivery report."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class CommandPublisher(Protocol):

@@ -9,8 +9,9 @@ from datetime import datetime
 from schemas.codec import Codec
 from schemas.topics import Topic
 from services.crypto.signing import SignerProtocol
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
 from services.kafka.producer import KafkaProducer, OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
 
@@ -42,10 +43,7 @@ class KafkaCommandPublisher:
             messages.append(
                 OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
             )
-        return [
-            RecordMetadata(topic=one.topic, partition=one.partition, offset=one.offset)
-            for one in self.sender.send(messages)
-        ]
+        return self.sender.send(messages)
 
     def _trace(self, command: CommandMessage, issued_at: datetime) -> Trace:
         value = command.value

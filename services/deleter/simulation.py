@@ -20,10 +20,11 @@ from schemas.cloudevents import CloudEvent, hash_event
 from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import apply_acknowledgement
 from services.events.ingestion_plan import TaggedEventRow
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import tables
 from services.ledger.recording import record
 from services.policy.model import Policy

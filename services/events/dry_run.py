@@ -29,8 +29,9 @@ from services.events.history import DEFAULT_BOUND
 from services.events.ingestion import TaggedEventReader
 from services.events.ingestion_plan import IngestionPlan, IngestionPlanner
 from services.events.refusals import TAGGING_ERRORS, rejection_reason
-from services.events.tagged_message import RecordMetadata, TaggedMessage
+from services.events.tagged_message import TaggedMessage
 from services.events.tagger import EventTagger
+from services.kafka.record_metadata import RecordMetadata
 from services.policy.ids import event_id
 from services.policy.model import Policy
 from services.policy.tagging_error import TaggingFailed

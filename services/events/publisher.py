@@ -16,7 +16,8 @@ from schemas.topics import business_topic
 from services.crypto.field_encryption import FieldEncryptor, NoKeyHolder
 from services.crypto.field_paths import FieldNotText
 from services.events.event_file import InvalidEventLine, Source, read_events
-from services.kafka.producer import OutgoingMessage, RecordMetadata
+from services.kafka.producer import OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.policy.model import Policy
 from services.policy.sources import check_source
 from services.policy.tagging import tag

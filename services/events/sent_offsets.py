@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.kafka.producer import KafkaProducer, OutgoingMessage, RecordMetadata
+from services.kafka.producer import KafkaProducer, OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED
 from services.events.decision_fields import encode_decision_fields
+from services.kafka.record_metadata import RecordMetadata
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS, Window, compute_window
 from services.policy.tagged_event import Holding, TaggedEvent
@@ -24,14 +25,6 @@ from services.policy.tagging import tag
 Headers = Sequence[tuple[str, bytes | None]]
 WindowOf = Callable[[Holding], Window]
 """Returns the window of a holding that follows from the event alone."""
-
-
-class RecordMetadata(NamedTuple):
-    """Topic, partition and offset of a message."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class TaggedMessage(NamedTuple):

@@ -19,14 +19,9 @@ from schemas.topics import TAGGED, Topic
 from services.events import templates
 from services.events.decision_fields import encode_decision_fields
 from services.events.history import DEFAULT_BOUND, history_group
-from services.events.tagged_message import (
-    Headers,
-    RecordMetadata,
-    TaggedEventBuilder,
-    TaggedMessage,
-    VariableParts,
-)
+from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMessage, VariableParts
 from services.events.templates import FastPathMessage, Shapes, TaggedEventTemplate
+from services.kafka.record_metadata import RecordMetadata
 from services.policy import retiring
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, event_anchor

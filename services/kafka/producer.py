@@ -13,6 +13,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from services.kafka.errors import DeliveryFailed
+from services.kafka.record_metadata import RecordMetadata
 
 Headers = Sequence[tuple[str, bytes]]
 KeyValue = tuple[bytes, bytes]
@@ -35,15 +36,6 @@ class OutgoingMessage:
         """Its size in bytes, without Kafka's frame."""
         header_bytes = sum(len(name) + len(text) for name, text in self.headers)
         return len(self.key or b"") + len(self.value or b"") + header_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordMetadata:
-    """Topic, partition and offset of a delivered message."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class KafkaProducer:

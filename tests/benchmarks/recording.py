@@ -19,7 +19,8 @@ from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
 from services.events.ingestion_plan import IngestionPlanner
 from services.events.sample_events import sample_events
-from services.events.tagged_message import RecordMetadata, TaggedEventBuilder
+from services.events.tagged_message import TaggedEventBuilder
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import active_policy, migrate
 from services.ledger.recording import record_planned
 from services.policy.model import Policy

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Row, select, text
 from services.deleter.acknowledgement import Acknowledgement, Status
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, SentCommand, dispatch, lease
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgement
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import granting, migrate, tables
 from services.ledger.recording import RecordingResult, record
 from services.policy import loader

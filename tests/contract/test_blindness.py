@@ -26,7 +26,8 @@ from services.crypto.tombstones import TombstoneCipher
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
 from services.events.tagger import EventTagger
-from services.kafka.producer import OutgoingMessage, RecordMetadata
+from services.kafka.producer import OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import blind_spots, tables
 from services.ledger.blind_spots import BlindSpots
 from services.ledger.recording import RecordingResult

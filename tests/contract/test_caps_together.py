@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from services.deleter.deleter import Deleter, DeleterLimits
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import tables
 from services.storage import pause
 from services.storage.database import Database

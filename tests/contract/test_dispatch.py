@@ -12,17 +12,12 @@ from functools import partial
 import pytest
 
 from services.deleter.dispatch import LEASE, RetryPolicy, dispatch, lease
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import tables
 from services.storage.database import Database
-from tests.contract.event_builders import (
-    feedback,
-    invoice,
-    order,
-    reinstated,
-    terminated,
-)
+from tests.contract.event_builders import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
     FakeBus,

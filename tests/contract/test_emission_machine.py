@@ -29,8 +29,9 @@ from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy
 from services.deleter.escalation import close_command
 from services.deleter.manual_retry import CommandNotRetryable, retry
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import active_policy, tables
 from services.ledger import blind_spots as ledger_blindness
 from services.ledger.active_policy import PolicyMismatch

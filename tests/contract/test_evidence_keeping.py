@@ -14,7 +14,8 @@ from services.crypto.pseudonyms import Pseudonymizer
 from services.evidence.hash_chain import Head, SignedHead, sign, verify
 from services.evidence.sealer import EvidenceSealer, KafkaHeadPublisher
 from services.kafka.errors import DeliveryFailed
-from services.kafka.producer import OutgoingMessage, RecordMetadata
+from services.kafka.producer import OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import active_policy, tables
 from services.storage.database import Database, database_now
 from tests.contract.ledgers import POLICY, instant, select_rows

@@ -29,7 +29,8 @@ from services.crypto.tombstones import TombstoneCipher
 from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.settlement import AcknowledgementResult
 from services.events.tagger import EventTagger
-from services.kafka.producer import BulkProducer, KafkaProducer, OutgoingMessage, RecordMetadata
+from services.kafka.producer import BulkProducer, KafkaProducer, OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import tables
 from services.ledger.recording import RecordingResult
 from services.storage.database import Database

@@ -15,23 +15,18 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 
 from services.deleter import claim as claiming
 from services.deleter.acknowledgement import Status
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.simulation import next_wakeup
 from services.deleter.verification import verify_commands
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.ledger.facts import load_privacy_events

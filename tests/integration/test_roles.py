@@ -28,7 +28,8 @@ from services.crypto.tombstones import TombstoneCipher
 from services.events.tagger import EventTagger
 from services.kafka.client import KafkaClient
 from services.kafka.errors import DeliveryFailed
-from services.kafka.producer import KafkaProducer, OutgoingMessage, RecordMetadata
+from services.kafka.producer import KafkaProducer, OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.kafka.topic_admin import TopicAdmin
 from services.ledger import migrate, tables
 from services.ledger.recording import RecordingResult

@@ -12,7 +12,7 @@ from bytewax.connectors.kafka import (  # type: ignore[import-not-found]  # as a
 from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]  # as above
 from bytewax.testing import cluster_main  # type: ignore[import-not-found]  # as above
 
-from services.events.tagged_message import RecordMetadata
+from services.kafka.record_metadata import RecordMetadata
 from tests.benchmarks.peers.job import Job
 
 

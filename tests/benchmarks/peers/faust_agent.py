@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from faust import App
 from faust.types import EventT, StreamT
 
-from services.events.tagged_message import RecordMetadata
+from services.kafka.record_metadata import RecordMetadata
 from tests.benchmarks.peers.job import Job
 
 

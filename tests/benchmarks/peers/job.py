@@ -10,8 +10,9 @@ from typing import Any, Self
 
 from schemas.codec import Codec, load
 from schemas.topics import business_topic
-from services.events.tagged_message import RecordMetadata, TaggedMessage
+from services.events.tagged_message import TaggedMessage
 from services.events.tagger import EventTagger
+from services.kafka.record_metadata import RecordMetadata
 from services.policy.loader import load as load_policy
 
 

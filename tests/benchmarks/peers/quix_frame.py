@@ -10,7 +10,8 @@ from quixstreams import (  # type: ignore[import-not-found]  # has its own envir
 )
 from quixstreams.models import Serializer  # type: ignore[import-not-found]  # as above
 
-from services.events.tagged_message import RecordMetadata, TaggedMessage
+from services.events.tagged_message import TaggedMessage
+from services.kafka.record_metadata import RecordMetadata
 from tests.benchmarks.peers.job import Job
 
 

@@ -27,9 +27,10 @@ from sqlalchemy import Connection
 from services.deleter.acknowledgement import Acknowledgement
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
-from services.deleter.message import CommandMessage, RecordMetadata
+from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import apply_acknowledgement
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage.database import Database, open_database

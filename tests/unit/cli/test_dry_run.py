@@ -16,7 +16,8 @@ from schemas.codec import load as load_schemas
 from schemas.topics import business_topic
 from services.events.event_file import InvalidEventLine
 from services.events.publisher import Publisher
-from services.kafka.producer import OutgoingMessage, RecordMetadata
+from services.kafka.producer import OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 from services.policy import loader
 from tests.contract.event_builders import event, feedback
 from tests.unit.cli.conftest import Call, Outcome, Write

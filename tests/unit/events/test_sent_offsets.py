@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.events.sent_offsets import OffsetRecorder
-from services.kafka.producer import OutgoingMessage, RecordMetadata
+from services.kafka.producer import OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 
 PLACES = st.lists(st.sets(st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 12))))
 

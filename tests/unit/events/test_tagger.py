@@ -15,14 +15,10 @@ from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec, load
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic, business_topic
-from services.events.tagged_message import (
-    Headers,
-    RecordMetadata,
-    TaggedEventBuilder,
-    TaggedMessage,
-)
+from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMessage
 from services.events.tagger import EventTagger
 from services.events.templates import encode_long, encode_string
+from services.kafka.record_metadata import RecordMetadata
 from services.policy.event_type import Field
 from services.policy.loader import load as load_policy
 from services.policy.tagging_error import TaggingFailed

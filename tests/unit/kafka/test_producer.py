@@ -10,7 +10,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from services.kafka.errors import DeliveryFailed
-from services.kafka.producer import KafkaProducer, OutgoingMessage, RecordMetadata
+from services.kafka.producer import KafkaProducer, OutgoingMessage
+from services.kafka.record_metadata import RecordMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from schemas.codec import Codec, load
 from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
 from services.events.ingestion_plan import IngestionPlanner
-from services.events.tagged_message import RecordMetadata
 from services.events.tagger import EventTagger
+from services.kafka.record_metadata import RecordMetadata
 from services.policy.lint import lint
 from services.policy.loader import DEFAULT_POLICY, InvalidPolicy, hash_policy, load_text
 from services.policy.model import Policy
