@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Event
 from typing import Any, Protocol
 
 from confluent_kafka import Message
@@ -118,25 +116,3 @@ def check_corrections(data: Mapping[str, Any]) -> None:
         raise MalformedEvent(key="corrections", why=problem)
     if any(limits.control_character_problem(name) for name in corrections):
         raise MalformedEvent(key="corrections", why="names a field with a control character")
-
-
-def run_side_by_side(work: Callable[[], None], main: Callable[[], None], stop: Event) -> None:
-    """Run `work` in a thread beside `main`; when one of them ends or fails, `stop` ends the other.
-
-    Raises:
-        Exception: the error of the one that failed.
-    """
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            stop.set()
-
-    with ThreadPoolExecutor(1, thread_name_prefix="answering") as pool:
-        side = pool.submit(run)
-        try:
-            main()
-        finally:
-            stop.set()
-        side.result()

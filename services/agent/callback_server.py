@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from sqlalchemy.exc import DBAPIError
 
 from services.agent.result import LARGEST, InvalidResult, parse_json
-from services.agent.threads import serving_thread
+from services.agent.serving_thread import serving_thread
 
 _TIMEOUT = 30.0
 """Seconds for a whole call: head, body and response."""

@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from services.agent.threads import serving_thread
+from services.agent.serving_thread import serving_thread
 from services.operations.ports import HOST
 
 if TYPE_CHECKING:

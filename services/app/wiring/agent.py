@@ -31,7 +31,7 @@ from services.agent.executor import CommandExecutor
 from services.agent.inbox import Inbox
 from services.agent.publisher import KafkaAcknowledgementPublisher
 from services.agent.rate_limit import RetryPolicy, TokenBucket
-from services.agent.threads import run_threads
+from services.app.threads import run_threads
 from services.crypto.envelope import AeadCipher, load_or_create_key
 from services.crypto.key_directory import DELETER, KeyDirectory, KeyringFile
 from services.kafka.access import agent_access
@@ -202,7 +202,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
                 _measure(inbox, observer, keep, now())
                 stopped.wait(_MEASURE_INTERVAL)
 
-        run_threads(stop, pipeline.run, executor.run, measure)
+        run_threads(stop, reading=pipeline.run, executing=executor.run, measuring=measure)
 
 
 def _measure(inbox: Inbox, observer: AgentObserver, keep: timedelta, now: datetime) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from threading import Event
 
-from consumers.corrections import ROLE, CorrectionHandler, run_side_by_side
+from consumers.corrections import ROLE, CorrectionHandler
 from schemas.cloudevents import CloudEvent
 from services.app.settings import Settings
+from services.app.threads import run_threads
 from services.app.wiring.consumer_loops import consumer_loop
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import catch_up_check, open_resources, utc_now
@@ -91,10 +92,10 @@ def run_rights(settings: Settings, stop: Event) -> None:
             ),
             observer.for_loop("reading") if request_topics else observer,
         )
-        run_side_by_side(
-            lambda: run_loop(answer, observer, stop),
-            lambda: corrections.run(stop) if request_topics else _wait(stop),
+        run_threads(
             stop,
+            answering=lambda stop: run_loop(answer, observer, stop),
+            reading=corrections.run if request_topics else _wait,
         )
 
 
