@@ -10,35 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import URL, make_url
 
-from schemas.errors import TermijnError
 from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
 from services.agent.config_model import AgentConfig, SecretRef, kafka_security
 from services.agent.config_validation import validate_config, validate_url
 from services.kafka.security import Security
-from services.policy.pydantic_errors import translate_errors
-from services.policy.yaml_source import (
-    DocumentPath,
-    InvalidYaml,
-    PolicyProblem,
-    SourceLines,
-    decode_utf8,
-    parse_yaml,
-    validation_path,
-)
+from services.policy.yaml_file import document_schema, read_yaml_text, validate_yaml
+from services.policy.yaml_source import DocumentPath, InvalidFile, SourceLines, validation_path
 
 
-class InvalidConfiguration(TermijnError):
+class InvalidConfiguration(InvalidFile):
     """The agent's file cannot be used; nothing was started.
 
     The team corrects the lines that it names.
     """
-
-    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +112,7 @@ _ALTERNATIVES = frozenset(kind.__name__ for kind in (str, SecretRef, ColumnChang
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of an agent's file."""
-    schema = _ADAPTER.json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return document_schema(_ADAPTER)
 
 
 def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
@@ -135,19 +121,8 @@ def load(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
     Raises:
         InvalidConfiguration: with every problem that was found.
     """
-    try:
-        document, lines = parse_yaml(decode_utf8(path.read_bytes(), str(path)), str(path))
-    except InvalidYaml as cause:
-        raise InvalidConfiguration((cause.problem,)) from cause
-    except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
-        why = f"cannot be read: {getattr(cause, 'strerror', None) or cause}"
-        raise InvalidConfiguration(
-            (PolicyProblem(file=str(path), line=0, key="", why=why),)
-        ) from cause
-    try:
-        configuration = _ADAPTER.validate_python(document)
-    except ValidationError as cause:
-        raise InvalidConfiguration(tuple(translate_errors(cause, lines, _place))) from cause
+    text = read_yaml_text(path, InvalidConfiguration)
+    configuration, lines = validate_yaml(_ADAPTER, text, str(path), InvalidConfiguration, _place)
     loaded = LoadedConfig(
         configuration=configuration,
         base=path.resolve().parent,

@@ -23,7 +23,7 @@ from services.agent.adapters.base import Adapter, CommandTask
 from services.agent.command import Command
 from services.agent.inbox import Inbox
 from services.agent.inbox_entry import OPEN, InboxEntry, may_have_run
-from services.agent.rate_limit import RetryPolicy, TokenBucket
+from services.agent.rate_limit import LimitedRetries, TokenBucket
 from services.agent.result import (
     InvalidResult,
     Pending,
@@ -63,7 +63,7 @@ class CommandExecutor:
     sender: AcknowledgementSender
     observer: ExecutorObserver
     bucket: TokenBucket
-    backoff: RetryPolicy
+    retries: LimitedRetries
     decryption_keys: Callable[[datetime], Sequence[str]]
     """Returns the system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
     now: Callable[[], datetime]
@@ -108,7 +108,7 @@ class CommandExecutor:
                     started, command, failed_result("it expired before it could be carried out")
                 )
             else:  # the system is at it; it is asked again when the controller repeats the command
-                at = now + self.backoff.cap
+                at = now + self.retries.cap
                 self.inbox.update_open(entry.command_id, lambda current: current.delegated(at))
             return
         try:
@@ -208,7 +208,7 @@ class CommandExecutor:
     def _postpone(
         self, entry: InboxEntry, command: Command, cause: RetryLater | InvalidResult
     ) -> None:
-        pause = self.backoff.delay_after(entry.tries)
+        pause = self.retries.delay_after(entry.tries)
         requested_seconds = cause.after_seconds if isinstance(cause, RetryLater) else None
         if pause is None or isinstance(cause, InvalidResult):
             self._answer(entry, command, failed_result(cause.why))

@@ -34,7 +34,7 @@ class TokenBucket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class LimitedRetries:
     """How often one attempt is tried, and the delay between tries: it doubles, up to the cap."""
 
     max_attempts: int

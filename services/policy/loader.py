@@ -7,33 +7,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from schemas.errors import TermijnError
 from services.policy.model import Policy
-from services.policy.pydantic_errors import translate_errors
 from services.policy.validation import validate_policy
-from services.policy.yaml_source import (
-    InvalidYaml,
-    PolicyProblem,
-    decode_utf8,
-    parse_yaml,
-    validation_path,
-)
+from services.policy.yaml_file import document_schema, read_yaml_text, validate_yaml
+from services.policy.yaml_source import InvalidFile, decode_utf8
 
 DEFAULT_POLICY = "optimum_pos.yaml"
 _ADAPTER = TypeAdapter(Policy)
 
 
-class InvalidPolicy(TermijnError):
+class InvalidPolicy(InvalidFile):
     """The policy file has problems; nothing runs on a policy with problems.
 
     The operator fixes the lines that the error names.
     """
-
-    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
 
 
 def load(path: Path | None = None) -> Policy:
@@ -46,11 +35,7 @@ def load(path: Path | None = None) -> Policy:
         return load_text(
             files(__package__).joinpath(DEFAULT_POLICY).read_text("utf-8"), DEFAULT_POLICY
         )
-    try:
-        return load_bytes(path.read_bytes(), str(path))
-    except (OSError, ValueError) as cause:  # a name with a NUL is a ValueError
-        reason = getattr(cause, "strerror", None) or str(cause)
-        raise _unreadable(str(path), 0, "", f"cannot be read: {reason}") from cause
+    return load_text(read_yaml_text(path, InvalidPolicy), str(path))
 
 
 def load_bytes(raw: bytes, name: str) -> Policy:
@@ -59,11 +44,7 @@ def load_bytes(raw: bytes, name: str) -> Policy:
     Raises:
         InvalidPolicy: naming every problem that was found.
     """
-    try:
-        text = decode_utf8(raw, name)
-    except InvalidYaml as cause:
-        raise InvalidPolicy((cause.problem,)) from cause
-    return load_text(text, name)
+    return load_text(decode_utf8(raw, name, InvalidPolicy), name)
 
 
 def load_text(text: str, name: str) -> Policy:
@@ -72,14 +53,7 @@ def load_text(text: str, name: str) -> Policy:
     Raises:
         InvalidPolicy: naming every problem that was found.
     """
-    try:
-        document, lines = parse_yaml(text, name)
-    except InvalidYaml as cause:
-        raise InvalidPolicy((cause.problem,)) from cause
-    try:
-        policy = _ADAPTER.validate_python(document)
-    except ValidationError as cause:
-        raise InvalidPolicy(tuple(translate_errors(cause, lines, validation_path))) from cause
+    policy, lines = validate_yaml(_ADAPTER, text, name, InvalidPolicy)
     problems = tuple(lines.problem_at(path, problem) for path, problem in validate_policy(policy))
     if problems:
         raise InvalidPolicy(problems)
@@ -137,9 +111,4 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a policy file, for editors."""
-    schema = _ADAPTER.json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _unreadable(file: str, line: int, key: str, reason: str) -> InvalidPolicy:
-    return InvalidPolicy((PolicyProblem(file=file, line=line, key=key, why=reason),))
+    return document_schema(_ADAPTER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,50 +30,50 @@ class PolicyProblem:
         return ": ".join(filter(None, (place, self.key, self.why)))
 
 
-class InvalidYaml(TermijnError):
-    """A file is not YAML, or has a key twice; the operator fixes the line that the error names."""
+class InvalidFile(TermijnError):
+    """A YAML file has problems, and nothing was started; the operator fixes the lines that it names."""
 
-    def __init__(self, problem: PolicyProblem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
+    def __init__(self, problems: Iterable[PolicyProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
 
 
-def decode_utf8(raw: bytes, name: str) -> str:
+def decode_utf8(raw: bytes, name: str, error: type[InvalidFile]) -> str:
     """Return the text of a file in UTF-8, with or without the byte order mark that Windows writes.
 
     Raises:
-        InvalidYaml: it is not UTF-8; the error names the line.
+        InvalidFile: as `error`; it is not UTF-8.
     """
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
         line = raw.count(b"\n", 0, cause.start) + 1
         why = "is not UTF-8; write the file in UTF-8"
-        raise InvalidYaml(PolicyProblem(file=name, line=line, key="", why=why)) from cause
+        raise error((PolicyProblem(file=name, line=line, key="", why=why),)) from cause
 
 
-def parse_yaml(text: str, name: str) -> tuple[Any, SourceLines]:
+def parse_yaml(text: str, name: str, error: type[InvalidFile]) -> tuple[Any, SourceLines]:
     """Return the value of a YAML text and its line numbers; `name` is the file's name in errors.
 
     Raises:
-        InvalidYaml: it is not YAML.
+        InvalidFile: as `error`; it is not YAML.
     """
     try:
         node = yaml.compose(text, Loader=_StrictLoader)
         document = yaml.load(text, Loader=_StrictLoader)
     except yaml.reader.ReaderError as cause:
         line = text.count("\n", 0, cause.position) + 1
-        raise _invalid_yaml(name, line, "a control character is not allowed") from cause
+        raise error((_not_yaml(name, line, "a control character is not allowed"),)) from cause
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
-        raise _invalid_yaml(name, mark.line + 1 if mark else 0, _first_line(cause)) from cause
+        raise error((_not_yaml(name, mark.line + 1 if mark else 0, _first_line(cause)),)) from cause
     except RecursionError as cause:
-        raise _invalid_yaml(name, 0, "it is nested too deeply") from cause
+        raise error((_not_yaml(name, 0, "it is nested too deeply"),)) from cause
     return document, SourceLines(name, node)
 
 
-def _invalid_yaml(name: str, line: int, why: str) -> InvalidYaml:
-    return InvalidYaml(PolicyProblem(file=name, line=line, key="", why=f"is not YAML: {why}"))
+def _not_yaml(name: str, line: int, why: str) -> PolicyProblem:
+    return PolicyProblem(file=name, line=line, key="", why=f"is not YAML: {why}")
 
 
 def _first_line(cause: yaml.YAMLError) -> str:

@@ -30,7 +30,7 @@ from services.agent.config import LoadedConfig
 from services.agent.executor import CommandExecutor
 from services.agent.inbox import Inbox
 from services.agent.publisher import KafkaAcknowledgementPublisher
-from services.agent.rate_limit import RetryPolicy, TokenBucket
+from services.agent.rate_limit import LimitedRetries, TokenBucket
 from services.app.threads import run_threads
 from services.crypto.envelope import AeadCipher, load_or_create_key
 from services.crypto.key_directory import DELETER, KeyDirectory, KeyringFile
@@ -159,7 +159,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
             sender=sender,
             observer=executor_observer,
             bucket=TokenBucket(per_second=limits.per_second, burst=limits.burst),
-            backoff=RetryPolicy(
+            retries=LimitedRetries(
                 max_attempts=limits.tries,
                 base=timedelta(seconds=limits.retry_seconds),
                 cap=timedelta(seconds=limits.retry_cap_seconds),

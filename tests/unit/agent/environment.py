@@ -19,7 +19,7 @@ from services.agent.command import Command, CommandRecord
 from services.agent.executor import CommandExecutor
 from services.agent.inbox import Inbox, OutgoingAcknowledgement, ReceivedCommand
 from services.agent.intake import take_commands
-from services.agent.rate_limit import RetryPolicy, TokenBucket
+from services.agent.rate_limit import LimitedRetries, TokenBucket
 from services.agent.result import Pending, Result
 from services.crypto.envelope import AeadCipher
 from services.kafka.errors import DeliveryFailed
@@ -163,7 +163,7 @@ class AgentEnvironment:
             sender=self.sender,
             observer=self.observer,
             bucket=self.bucket,
-            backoff=RetryPolicy(
+            retries=LimitedRetries(
                 max_attempts=self.tries, base=timedelta(seconds=1), cap=timedelta(seconds=60)
             ),
             decryption_keys=lambda now: self.keys,

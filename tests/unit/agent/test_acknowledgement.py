@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from services.agent.adapters.base import CommandTask
-from services.agent.rate_limit import RetryPolicy, TokenBucket
+from services.agent.rate_limit import LimitedRetries, TokenBucket
 from services.agent.result import DisclosedRecord, Result
 from services.crypto import jwe
 from tests.unit.agent.environment import T0, AgentEnvironment, FakeAdapter, command, command_id
@@ -83,8 +83,8 @@ def test_a_clock_that_is_set_back_gives_no_tokens() -> None:
 
 def test_pauses_double_up_to_the_cap_and_end() -> None:
     """One, two, four, five seconds; then it is the controller's turn."""
-    backoff = RetryPolicy(max_attempts=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
-    waits = [backoff.delay_after(tries) for tries in (1, 2, 3, 4, 5)]
+    retries = LimitedRetries(max_attempts=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
+    waits = [retries.delay_after(tries) for tries in (1, 2, 3, 4, 5)]
     assert [wait and wait.total_seconds() for wait in waits] == [1, 2, 4, 5, None]
 
 
