@@ -68,7 +68,7 @@ def load(*directories: Path) -> SchemaSet:
     schemas = [*_load_directory(shipped / "business"), *_load_directory(shipped / "retention")]
     for directory in directories:
         if not directory.is_dir():
-            raise InvalidSchema(file=str(directory), why="is not a directory")
+            raise InvalidSchema(str(directory), "is not a directory")
         schemas += _load_directory(directory)
     return SchemaSet(schemas)
 
@@ -160,7 +160,7 @@ class Codec:
             RegistryUnavailable: the registry did not answer, or refused a version.
         """
         if self._registry is None:
-            raise UnknownSchema(schema=topic.schema, why="no schema registry is configured")
+            raise UnknownSchema(topic.schema, "no schema registry is configured")
         for schema in self._schemas.versions(topic.schema):
             registered = self._registry.register(topic.name, schema.text)
         return registered
@@ -266,14 +266,14 @@ def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
             continue
         match = _FILE_NAME.fullmatch(file.name)
         if match is None:
-            raise InvalidSchema(file=str(file), why="is not called <event type>.<version>.avsc")
+            raise InvalidSchema(str(file), "is not called <event type>.<version>.avsc")
         try:
             definition = json.loads(file.read_text(encoding="utf-8"))
             yield _schema(match["name"], int(match["version"]), definition)
         # fastavro raises KeyError, TypeError and its own errors for an invalid schema.
         except Exception as cause:
             why = f"is not a usable schema: {cause or type(cause).__name__}"
-            raise InvalidSchema(file=str(file), why=why) from cause
+            raise InvalidSchema(str(file), why) from cause
 
 
 def _prefix_schema(schema: Schema, last: str) -> Any:

@@ -7,6 +7,15 @@ class TermijnError(Exception):
     """An error that Termijn expects; its text is one clear line for the operator."""
 
 
+class PlacedError(TermijnError):
+    """An error at a place, such as a file, a topic or a request; its text is `place: what is wrong`."""
+
+    def __init__(self, place: object, why: str) -> None:
+        super().__init__(f"{place}: {why}")
+        self.place = place
+        self.why = why
+
+
 class MalformedEvent(TermijnError):
     """A message or a line of a file is not a CloudEvent; `key` names the attribute with the problem.
 
@@ -45,28 +54,18 @@ class EncodingFailed(TermijnError):
         self.why = why
 
 
-class UnknownSchema(TermijnError):
+class UnknownSchema(PlacedError):
     """There is no schema of this name, or the schema registry does not have it.
 
     The operator adds `<event type>.<version>.avsc`, or registers the topic's schemas.
     """
 
-    def __init__(self, *, schema: str, why: str) -> None:
-        super().__init__(f"{schema}: {why}")
-        self.schema = schema
-        self.why = why
 
-
-class InvalidSchema(TermijnError):
+class InvalidSchema(PlacedError):
     """A schema file cannot be used; nothing was loaded.
 
     The operator fixes the file that the error names.
     """
-
-    def __init__(self, *, file: str, why: str) -> None:
-        super().__init__(f"{file}: {why}")
-        self.file = file
-        self.why = why
 
 
 class RegistryUnavailable(TermijnError):

@@ -55,7 +55,7 @@ class Registry:
         except Exception as cause:
             if _is_not_found(cause):
                 why = "is not registered; register it before anything is written with it"
-                raise UnknownSchema(schema=_subject(topic), why=why) from cause
+                raise UnknownSchema(_subject(topic), why) from cause
             raise RegistryUnavailable(request=_subject(topic), why=str(cause)) from cause
         if schema_id is None:
             raise RegistryUnavailable(request=_subject(topic), why="answered without an id")

@@ -56,9 +56,9 @@ class SchemaSet:
         for schema in sorted(versions, key=lambda schema: (schema.name, schema.version)):
             family = self._versions.setdefault(schema.name, {})
             if schema.version in family:
-                raise InvalidSchema(file=schema.file, why="is there twice")
+                raise InvalidSchema(schema.file, "is there twice")
             if self._owners.setdefault(schema.full_name, schema.name) != schema.name:
-                raise InvalidSchema(file=schema.file, why=f"{schema.full_name} is taken")
+                raise InvalidSchema(schema.file, f"{schema.full_name} is taken")
             family[schema.version] = schema
             self._newest[schema.name] = schema
             self._by_fingerprint[schema.fingerprint] = schema
@@ -66,7 +66,7 @@ class SchemaSet:
             for problem in find_incompatibilities(
                 {v: schema.definition for v, schema in family.items()}
             ):
-                raise InvalidSchema(file=family[problem.reader].file, why=str(problem))
+                raise InvalidSchema(family[problem.reader].file, str(problem))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class SchemaSet:
             UnknownSchema: there is none.
         """
         if name not in self._newest:
-            raise UnknownSchema(schema=name, why="has no schema here")
+            raise UnknownSchema(name, "has no schema here")
         return self._newest[name]
 
     def by_full_name(self, full_name: str) -> Schema | None:

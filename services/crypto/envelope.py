@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.errors import TermijnError
+from schemas.errors import PlacedError, TermijnError
 from services.crypto.base64_text import decode_base64, encode_base64
 from services.storage.files import write_whole_file
 
@@ -23,15 +23,11 @@ _NONCE_BYTES = 12
 _OTHERS_MASK = 0o007
 
 
-class InvalidKeyFile(TermijnError):
+class InvalidKeyFile(PlacedError):
     """The key file is missing, unreadable, or holds no key; nothing was encrypted or decrypted.
 
     The operator restores the right file; without it nothing that it encrypted can be decrypted.
     """
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path = path
 
 
 class DecryptionFailed(TermijnError):

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.errors import TermijnError
+from schemas.errors import PlacedError
 from services.crypto.base64_text import encode_base64url
 
 _DOMAIN = b"termijn field 1\x00"
@@ -31,16 +31,11 @@ _PART = r"[A-Za-z0-9_-]{22}:[A-Za-z0-9_-]+"
 _TOKEN = re.compile(rf"{_PREFIX}{_PART}(,{_PART})*")
 
 
-class TokenTampered(TermijnError):
+class TokenTampered(PlacedError):
     """A token cannot be decrypted with its own key: it was altered, or moved to another field.
 
     Nothing of it is shown. The operator checks who else writes to that topic.
     """
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path = path
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

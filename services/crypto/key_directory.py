@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import TermijnError
+from schemas.errors import PlacedError
 from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, new_key, parse_keyring
 from services.crypto.signing import Signer, Verifier
 from services.storage.files import write_whole_file
@@ -22,15 +22,11 @@ DELETER: Final = "deleter"
 _OTHERS_MASK = 0o007
 
 
-class InvalidKeyring(TermijnError):
+class InvalidKeyring(PlacedError):
     """A file with keys is missing, unreadable or invalid; nothing was signed or verified.
 
     The operator restores the right file, or creates it: `termijn keys make`, `termijn keys trust`.
     """
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path = path
 
 
 class KeyringFile:

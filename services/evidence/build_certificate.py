@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from schemas.errors import TermijnError
+from schemas.errors import PlacedError, TermijnError
 from services.crypto.pseudonyms import Pseudonymizer
 from services.evidence.certificate import (
     Certificate,
@@ -46,12 +46,8 @@ class SubjectNotFound(TermijnError):
         self.about = about
 
 
-class NotAnErasureRequest(TermijnError):
+class NotAnErasureRequest(PlacedError):
     """The request is not for erasure, or its identity is not verified; no certificate was made."""
-
-    def __init__(self, request: str, why: str) -> None:
-        super().__init__(f"{request}: {why}")
-        self.request = request
 
 
 def build_certificate(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from schemas.errors import TermijnError
+from schemas.errors import PlacedError, TermijnError
 
 
-class KafkaUnavailable(TermijnError):
+class KafkaUnavailable(PlacedError):
     """The brokers did not respond, or refused a request; nothing was lost, and the role retries.
 
     The operator checks that the brokers are up, and that the role has access to what it requested.
     """
-
-    def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"{action}: {reason}")
-        self.action = action
-        self.reason = reason
 
 
 class KafkaAccessDenied(TermijnError):

@@ -8,7 +8,6 @@ and a purged clock does not start again as one that never ends.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, select, update
 
 from schemas.errors import TermijnError
+from services.crypto.base64_text import decode_base64, encode_base64
 from services.crypto.tombstones import Kind, TombstoneCipher
 from services.events.ingestion_plan import IngestionPlan, TaggedEventRow
 from services.ledger import clocks, tables
@@ -255,7 +255,7 @@ def _to_json_value(column: Column[Any], value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(column.type, LargeBinary) and value is not None:
-        return b64encode(value).decode()
+        return encode_base64(value)
     return str(value) if isinstance(value, UUID) else value
 
 
@@ -265,7 +265,7 @@ def _from_json_value(column: Column[Any], plain: Any) -> Any:
     if isinstance(column.type, UtcDateTime):
         return datetime.fromisoformat(plain)
     if isinstance(column.type, LargeBinary):
-        return b64decode(plain)
+        return decode_base64(plain)
     return UUID(plain) if isinstance(column.type, Uuid) else plain
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from schemas.errors import TermijnError
+from schemas.errors import PlacedError, TermijnError
 from services.ledger import tables
 from services.ledger.facts import load_tagged_events
 from services.ledger.subject_lock import lock_subjects
@@ -42,16 +42,11 @@ class RequestNotFound(TermijnError):
         self.request = request
 
 
-class PackageIncomplete(TermijnError):
+class PackageIncomplete(PlacedError):
     """The package cannot be handed over yet; nothing was done.
 
     The operator waits for the systems it names, or uses `--incomplete`; the package then names them too.
     """
-
-    def __init__(self, request: str, why: str) -> None:
-        super().__init__(f"{request}: {why}")
-        self.request = request
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,18 +6,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from schemas.errors import TermijnError
+from schemas.errors import PlacedError
 
 
-class PackageNotWritten(TermijnError):
+class PackageNotWritten(PlacedError):
     """The package could not be written; the request is still open.
 
     The operator gives a directory that does not exist yet, on a disk with enough space.
     """
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path = path
 
 
 def write_new_directory(directory: Path, files: Mapping[str, bytes]) -> None:

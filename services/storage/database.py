@@ -120,9 +120,14 @@ def describe_error(cause: Exception) -> str:
         return f"{name}: {cause}".partition("\n")[0]
     if isinstance(cause, InterfaceError | OperationalError | ProgrammingError):
         return f"{name}: {cause.orig}".partition("\n")[0]
+    return describe_refusal(cause)
+
+
+def describe_refusal(cause: DBAPIError) -> str:
+    """Return an error of a database as its kind, code and constraint: no value of any row."""
     code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
     constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)
-    return f"{name} {code}" + (f" by {constraint}" if constraint else "")
+    return f"{type(cause).__name__} {code}" + (f" by {constraint}" if constraint else "")
 
 
 def lacks_privilege(cause: DBAPIError) -> bool:

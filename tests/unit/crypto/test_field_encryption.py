@@ -164,7 +164,7 @@ def test_a_token_whose_key_never_was_is_an_error(vault: Vault, token: str) -> No
     """It names the place, and nothing of what stood there: the vault may be another one."""
     with pytest.raises(TokenTampered) as refused:
         vault.reveal(replace(order(), data={"remarks": token}))
-    assert refused.value.path == "remarks"
+    assert refused.value.place == "remarks"
     assert token not in str(refused.value)
 
 

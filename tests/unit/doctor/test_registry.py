@@ -29,7 +29,7 @@ class Kept:
     def find_id(self, topic: str, text: str) -> int:
         self.asked.append(topic)
         if text not in self.texts:
-            raise UnknownSchema(schema=topic, why="is not registered")
+            raise UnknownSchema(topic, "is not registered")
         return 70 + self.texts.index(text)
 
     def list_versions(self, topic: str) -> Sequence[RegisteredSchema]:

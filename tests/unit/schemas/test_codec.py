@@ -246,7 +246,7 @@ def test_a_file_that_cannot_be_used_is_named(
     with pytest.raises(InvalidSchema) as refused:
         load(tmp_path)
     assert why in refused.value.why
-    assert refused.value.file.endswith(".avsc")
+    assert str(refused.value.place).endswith(".avsc")
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:

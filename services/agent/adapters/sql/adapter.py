@@ -19,6 +19,7 @@ from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
 from services.agent.adapters.sql.statements import CommandSelection, TableSelection
 from services.agent.command import Command, CommandRecord
 from services.agent.result import DisclosedRecord, Result, RetryLater, Status
+from services.storage.database import describe_refusal
 
 _TRY_AGAIN = ("40P01", "40001", "55P03", "57")
 """Deadlock, serialisation failure, lock not available, operator intervention."""
@@ -58,8 +59,8 @@ class SqlAdapter:
                 or code.startswith(_TRY_AGAIN)
                 or isinstance(cause, OperationalError)
             ):
-                raise RetryLater(f"the database: {_describe_error(cause)}") from cause
-            return _failed(_describe_error(cause))
+                raise RetryLater(f"the database: {describe_refusal(cause)}") from cause
+            return _failed(describe_refusal(cause))
         except StatementError as cause:
             return _failed(f"a value does not fit its column ({type(cause.orig).__name__})")
 
@@ -285,10 +286,3 @@ def _disclosed(record: CommandRecord, data: Mapping[str, Any]) -> DisclosedRecor
 
 def _failed(why: str) -> Result:
     return Result(status="failed", detail=why[:300])
-
-
-def _describe_error(cause: DBAPIError) -> str:
-    """Return what went wrong, without the values of the row."""
-    code = getattr(cause.orig, "sqlstate", None) or type(cause.orig).__name__
-    constraint = getattr(getattr(cause.orig, "diag", None), "constraint_name", None)
-    return f"{type(cause).__name__} {code}" + (f" by {constraint}" if constraint else "")
