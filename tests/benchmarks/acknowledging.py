@@ -113,26 +113,26 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
     offsets.advance_offsets(connection, "acknowledgements", [advance])
     database_now(connection)
     results = apply_acknowledgements(connection, answers, stage.policy, AT)
-    if not all(isinstance(one, AcknowledgementResult) for one in results):
+    if not all(isinstance(result, AcknowledgementResult) for result in results):
         raise RuntimeError("an answer was not taken")
 
 
 def _rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
     """Return the rows that each batch writes, in the binary form of COPY."""
-    found = []
+    rows_of_batches = []
     with closing(_sent(stage, sum(map(len, batches)))) as ledger:
         for number, values in enumerate(batches):
             with ledger.transaction() as connection:
                 _settle_batch(stage, connection, values, number)
                 written_by = transaction_id(connection)
             with ledger.transaction() as connection, _cursor(connection) as cursor:
-                found.append(
+                rows_of_batches.append(
                     {
                         table: _out(cursor, f"{query} WHERE xmin = '{written_by}'::xid ORDER BY 1")
                         for table, query in _WRITTEN.items()
                     }
                 )
-    return found
+    return rows_of_batches
 
 
 def _write(ledger: Database, batches: Sequence[dict[str, bytes]]) -> None:

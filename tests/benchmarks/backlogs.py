@@ -52,8 +52,8 @@ class Kind:
     def tagged(self, at: datetime, policy: Policy) -> tuple[TaggedEvent, str]:
         """Return one of the events at that time, as the policy sees it, with its subject."""
         event = _Sample(id="1", source=SOURCE, type=self.type, time=at, data=self.fields)
-        found = tag(event, policy)
-        return found, found.holdings[0].subject
+        tagged_event = tag(event, policy)
+        return tagged_event, tagged_event.holdings[0].subject
 
 
 FEEDBACK = Kind(

@@ -32,7 +32,7 @@ class Rows:
     @classmethod
     def of(cls, ledger: Database, written_by: str) -> Self:
         """Return the rows that the transaction wrote, as they are now."""
-        found = {}
+        row = {}
         with ledger.transaction() as connection, _cursor(connection) as cursor:
             for table in _ALL:
                 statement = sql.SQL(
@@ -40,8 +40,8 @@ class Rows:
                     " TO STDOUT (FORMAT BINARY)"
                 ).format(sql.Identifier(table), sql.Literal(written_by))
                 with cursor.copy(statement) as copy:
-                    found[table] = b"".join(bytes(part) for part in copy)
-        return cls(by_table=found)
+                    row[table] = b"".join(bytes(part) for part in copy)
+        return cls(by_table=row)
 
 
 class Bare:

@@ -41,7 +41,7 @@ def bench() -> None:
 @_JSON
 def all_(quick: bool, whole: bool, as_json: bool) -> None:
     """Run every benchmark."""
-    _show({one.name for one in SUITE}, sizes=_sizes(quick, whole), as_json=as_json)
+    _show({benchmark.name for benchmark in SUITE}, sizes=_sizes(quick, whole), as_json=as_json)
 
 
 @bench.command()
@@ -51,7 +51,7 @@ def all_(quick: bool, whole: bool, as_json: bool) -> None:
 @_JSON
 def only(names: tuple[str, ...], quick: bool, whole: bool, as_json: bool) -> None:
     """Run the named benchmarks; `python -m tests.benchmarks list` names them."""
-    known = {one.name for one in SUITE}
+    known = {benchmark.name for benchmark in SUITE}
     for name in names:
         if name not in known:
             raise click.BadParameter(
@@ -64,7 +64,7 @@ def only(names: tuple[str, ...], quick: bool, whole: bool, as_json: bool) -> Non
 @_JSON
 def list_(as_json: bool) -> None:
     """Name every benchmark."""
-    rows = ({"name": one.name, "title": one.title} for one in SUITE)
+    rows = ({"name": benchmark.name, "title": benchmark.title} for benchmark in SUITE)
     show(rows, as_json=as_json, title="Benchmarks", columns=("name", "title"))
 
 
@@ -81,20 +81,20 @@ def list_(as_json: bool) -> None:
 @_JSON
 def compare(old: Path, new: Path, tolerance: float, as_json: bool) -> None:
     """Compare two runs, files of `all --json`; exit code 1 where any figure is worse."""
-    found = list(comparing.compare(comparing.read(old), comparing.read(new), tolerance))
+    comparisons = list(comparing.compare(comparing.read(old), comparing.read(new), tolerance))
     rows = (
         {
-            "name": one.name,
-            "old": one.old,
-            "new": one.new,
-            "change": None if one.change is None else round(one.change, 3),
-            "verdict": one.verdict,
+            "name": comparison.name,
+            "old": comparison.old,
+            "new": comparison.new,
+            "change": None if comparison.change is None else round(comparison.change, 3),
+            "verdict": comparison.verdict,
         }
-        for one in found
+        for comparison in comparisons
     )
     columns = ("name", "old", "new", "change", "verdict")
     show(rows, as_json=as_json, title="Compared", columns=columns)
-    if any(one.verdict in ("worse", "gone") for one in found):
+    if any(comparison.verdict in ("worse", "gone") for comparison in comparisons):
         sys.exit(1)
 
 
@@ -128,7 +128,7 @@ def _sizes(quick: bool, whole: bool) -> Sizes:
 
 
 def _show(names: Collection[str], *, sizes: Sizes, as_json: bool) -> None:
-    rows = (one.as_row() for one in _figures(names, sizes=sizes))
+    rows = (figure.as_row() for figure in _figures(names, sizes=sizes))
     show(rows, as_json=as_json, title="Figures", columns=_COLUMNS)
 
 
@@ -137,8 +137,8 @@ def _figures(names: Collection[str], *, sizes: Sizes) -> Iterator[Figure]:
         resources.open_resources(settings_loader.load()) as opened,
         environment(opened.policy(), opened.codec(), sizes=sizes) as measured,
     ):
-        for one in SUITE:
-            if one.name in names:
+        for benchmark in SUITE:
+            if benchmark.name in names:
                 started = monotonic()
-                yield from one.measure(measured)
-                click.echo(f"{one.name}: {monotonic() - started:.0f} s", err=True)
+                yield from benchmark.measure(measured)
+                click.echo(f"{benchmark.name}: {monotonic() - started:.0f} s", err=True)

@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, Mapping[str, Any]]:
     Raises:
         UnreadableFigures: a line is not one figure.
     """
-    found = {}
+    figures = {}
     try:
         lines = path.read_text("utf-8").splitlines()
     except ValueError as cause:
@@ -51,11 +51,11 @@ def read(path: Path) -> dict[str, Mapping[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            found[str(row["name"])] = row
+            figures[str(row["name"])] = row
             _measure(row)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as cause:
             raise UnreadableFigures(str(path), number, f"is no figure: {cause}") from cause
-    return found
+    return figures
 
 
 def compare(

@@ -95,12 +95,12 @@ def singles(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
 def _against_statements(
     stage: Stage, bus: KafkaClient, load: Load, due: datetime, *, name: str, unit: str
 ) -> Figure:
-    ours, alone = [], []
+    signed, alone = [], []
     for _ in range(stage.runs):
         with backlogs.fresh_ledger(stage) as ledger, backlogs.fresh_ledger(stage) as bare:
             _due(ledger, load, due, stage)
             seen = Seen()
-            ours.append(sweeping.drained(sweeping.deleter(stage, ledger, bus, seen, _LIMITS)))
+            signed.append(sweeping.drained(sweeping.deleter(stage, ledger, bus, seen, _LIMITS)))
             batches = statements.prepared(
                 ledger, records=_LIMITS.records_per_claim, by_clock=load.kind.clock is not None
             )
@@ -109,7 +109,7 @@ def _against_statements(
             _check_equal(ledger, bare, load, seen)
     return Figure(
         name=name,
-        value=load.records / median(ours),
+        value=load.records / median(signed),
         unit=unit,
         baseline=load.records / median(alone),
         reach=lower(0.5),
@@ -132,8 +132,8 @@ def growth(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
             for run in range(stage.runs + 1):
                 due = backlogs.now(ledger) - timedelta(seconds=1)
                 at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
-                one = Load(kind=FEEDBACK, name=f"d{run}", subjects=sizes.due, each=1, time=at)
-                backlogs.fill(ledger, one, stage.policy)
+                load = Load(kind=FEEDBACK, name=f"d{run}", subjects=sizes.due, each=1, time=at)
+                backlogs.fill(ledger, load, stage.policy)
                 seconds[others].append(sweeping.drained(deleter))
             if seen.commands != sizes.due * (stage.runs + 1):
                 raise RuntimeError(f"{seen.commands} commands went out")
@@ -167,12 +167,12 @@ def _check_equal(ledger: Database, bare: Database, load: Load, seen: Seen) -> No
         "member": load.records,
         "command": -(-load.each // 500) * load.subjects,
     }
-    for one in (ledger, bare):
-        with one.transaction() as connection:
-            found = {table: backlogs.count(connection, table) for table in expected}
+    for database in (ledger, bare):
+        with database.transaction() as connection:
+            counts = {table: backlogs.count(connection, table) for table in expected}
             sent = backlogs.count(connection, "command", "state = 'sent' AND attempt = 1")
             attempts = backlogs.count(connection, "attempt")
-        if found != expected or not sent == attempts == expected["command"]:
-            raise RuntimeError(f"{found}, {sent} sent, {attempts} attempts; expected {expected}")
+        if counts != expected or not sent == attempts == expected["command"]:
+            raise RuntimeError(f"{counts}, {sent} sent, {attempts} attempts; expected {expected}")
     if seen.commands != expected["command"]:
         raise RuntimeError(f"{seen.commands} commands went out")

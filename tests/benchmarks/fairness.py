@@ -41,8 +41,8 @@ def fair(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
                 deleter.run_once()
             due = backlogs.now(ledger)
             at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
-            one = Load(kind=FEEDBACK, name=f"one{run}", subjects=1, each=1, time=at)
-            backlogs.insert(ledger, one, stage.policy)
+            load = Load(kind=FEEDBACK, name=f"one{run}", subjects=1, each=1, time=at)
+            backlogs.insert(ledger, load, stage.policy)
             given_up = due + _PATIENCE
             while due not in seen.out_at and sweeping.this_now() < given_up:
                 deleter.run_once()

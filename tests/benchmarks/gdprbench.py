@@ -119,14 +119,14 @@ def mixes(stage: Stage, sizes: Sizes) -> Iterator[Figure]:
         ledger = stack.enter_context(backlogs.fresh_ledger(stage))
         plain = stack.enter_context(backlogs.fresh_ledger(stage))
         world = _made(stage, (ledger, plain), sizes)
-        ours, theirs = LedgerStore(stage.policy), PlainStore(stage.policy)
+        termijn_store, theirs = LedgerStore(stage.policy), PlainStore(stage.policy)
         with plain.transaction() as connection:
-            theirs.prepare(connection, ours)
+            theirs.prepare(connection, termijn_store)
         backlogs.settle(plain)
-        sides = (_Side(store=ours, ledger=ledger), _Side(store=theirs, ledger=plain))
+        sides = (_Side(store=termijn_store, ledger=ledger), _Side(store=theirs, ledger=plain))
         for role in MIXES:
-            for one in sides:
-                one.seconds = 0.0
+            for side in sides:
+                side.seconds = 0.0
             for _ in range(sizes.operations // _WINDOW):
                 _window(world, sides, role)
             yield Figure(
@@ -151,9 +151,9 @@ class _Side:
         """Return the store's answer, and time it."""
         began = perf_counter()
         with self.ledger.transaction() as connection:
-            found = [read(_Read(store=self.store, connection=connection)) for read in reads]
+            results = [read(_Read(store=self.store, connection=connection)) for read in reads]
         self.seconds += perf_counter() - began
-        return found
+        return results
 
     def write(
         self,
@@ -182,17 +182,17 @@ def _window(world: _World, sides: tuple[_Side, _Side], role: str) -> None:
     skew = _SKEW if role in _ZIPFIAN else 0.0
     mix = MIXES[role]
     operations = world.random.choices(list(mix), list(mix.values()), k=_WINDOW)
-    reads = [read for one in operations if (read := _read(one, world, skew))]
+    reads = [read for operation in operations if (read := _read(operation, world, skew))]
     answers = [side.answers(reads) for side in sides]
     if answers[0] != answers[1]:
         raise RuntimeError(f"{role}: the ledger and the plain table answer differently")
-    creations = [_created(world, skew) for one in operations if one == "create"]
+    creations = [_created(world, skew) for operation in operations if operation == "create"]
     moves = [
         ChangedUser(
             user=world.user(load, skew), at=world.start + timedelta(seconds=next(world.numbers))
         )
-        for one in operations
-        if (load := {"move_user": world.customers, "move_purpose": world.prospects}.get(one))
+        for operation in operations
+        if (load := {"move_user": world.customers, "move_purpose": world.prospects}.get(operation))
     ]
     deletions = operations.count("delete")
     world.erased += deletions

@@ -87,7 +87,9 @@ def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: 
         _counted(ledger, "event", "true", end), f"not all of {end} events were recorded", every=1.0
     )
     ledger.run_in_transaction(
-        lambda one: backfills.release(one, name, "benchmark", database_now(one))
+        lambda connection: backfills.release(
+            connection, name, "benchmark", database_now(connection)
+        )
     )
     due = -(-end // _OVERDUE)
     wait_until(
@@ -140,15 +142,17 @@ class _Answering:
         self._thread.join()
 
     def _answer(self) -> None:
-        told, answers = topics.command_topic(_SYSTEM), topics.acknowledgement_topic(_SYSTEM)
+        topic, answers = topics.command_topic(_SYSTEM), topics.acknowledgement_topic(_SYSTEM)
         sender = self._bus.open_producer()
         with closing(self._bus.open_consumer("memory-answers")) as consumer:
-            consumer.assign([TopicPartition(told.name, one, 0) for one in range(told.partitions)])
+            consumer.assign(
+                [TopicPartition(topic.name, number, 0) for number in range(topic.partitions)]
+            )
             while not self._stop.is_set():
                 out = []
                 for message in consumer.consume(_AT_ONCE, 0.2):
                     if message.error() is None:
-                        command = self._stage.codec.decode(told, bytes(message.value() or b""))
+                        command = self._stage.codec.decode(topic, bytes(message.value() or b""))
                         value = self._stage.codec.encode(answers, _done(command), trusted=True)
                         key = bytes(message.key() or b"")
                         signed = self._signer.sign(answers.name, key, value, sweeping.this_now())

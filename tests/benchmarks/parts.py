@@ -93,8 +93,8 @@ def _copying(arrivals: Sequence[TaggedEventRow], policy: Policy) -> Callable[[],
 
     def copy() -> None:
         with closing(_fresh()) as ledger, ledger.transaction() as connection:
-            for table, its in rows.items():
-                connection.execute(insert(table), its)
+            for table, row in rows.items():
+                connection.execute(insert(table), row)
 
     return copy
 

@@ -88,11 +88,11 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
 def tagged_messages(policy: Policy, codec: Codec, *, companies: int) -> Sequence[bytes]:
     """Return what the tagger would send for some companies' sample events, in order of time."""
     passing = TaggedEventBuilder(policy=policy, codec=codec)
-    found = []
+    values = []
     for number, event in enumerate(sample_events(policy, AT, seed=1, companies=companies)):
         place = RecordMetadata(business_topic(event.type).name, 0, number)
-        found.append(passing.build(event, place).value)
-    return found
+        values.append(passing.build(event, place).value)
+    return values
 
 
 def record_batch(
@@ -121,14 +121,14 @@ def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Sta
 def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
     """Return the rows that each batch writes, as PostgreSQL encodes them."""
     arrivals = TaggedEventReader(planner=IngestionPlanner(policy=stage.policy), codec=stage.codec)
-    found = []
+    rows_of_batches = []
     with closing(fresh(stage)) as ledger:
         for number, messages in enumerate(batches):
             with ledger.transaction() as connection:
                 record_batch(connection, messages, arrivals, _advance(number))
                 written_by = transaction_id(connection)
-            found.append(Rows.of(ledger, written_by))
-    return found
+            rows_of_batches.append(Rows.of(ledger, written_by))
+    return rows_of_batches
 
 
 def _advance(number: int) -> OffsetAdvance:

@@ -34,12 +34,14 @@ def competitors(stage: Stage) -> Iterator[Figure]:
     # A partition a topic: Bytewax opens a consumer for each, and is to be spared what it need not do.
     traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL), partitions=1)
     peers = list(_installed())
-    ours: list[float] = []
+    termijn_figures: list[float] = []
     theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for run in range(stage.runs):
         traffic.begin()
         traffic.go_on()
-        ours.append(traffic.events / by_tagger(stage, traffic, run, group="rivals").cpu_seconds)
+        termijn_figures.append(
+            traffic.events / by_tagger(stage, traffic, run, group="rivals").cpu_seconds
+        )
         expected = traffic.read(TAGGED.name)
         for peer in peers:
             sink = f"benchmark.{peer.name}.{run}"
@@ -48,7 +50,7 @@ def competitors(stage: Stage) -> Iterator[Figure]:
     for peer in peers:
         yield Figure(
             name=f"tagger.{peer.name}",
-            value=median(ours),
+            value=median(termijn_figures),
             unit=f"events a CPU second; against {peer.requirements[0]}, the same job",
             baseline=median(theirs[peer.name]),
             reach=lower(peer.bar),
@@ -68,11 +70,13 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
         return
     events = list(_feedback(_FEEDBACK))
     traffic = Traffic.of(stage, events[:30], events[30:], partitions=1)
-    ours, theirs = [], []
+    termijn_figures, theirs = [], []
     for run in range(stage.runs):
         traffic.begin()
         traffic.go_on()
-        ours.append(traffic.events / by_tagger(stage, traffic, run, group="streams").cpu_seconds)
+        termijn_figures.append(
+            traffic.events / by_tagger(stage, traffic, run, group="streams").cpu_seconds
+        )
         expected = traffic.read(TAGGED.name)
         sink = f"benchmark.{streams.NAME}.{run}"
         state = stage.directory / sink
@@ -81,7 +85,7 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
         same(expected, traffic.read(sink), streams.NAME)
     yield Figure(
         name=f"tagger.{streams.NAME}",
-        value=median(ours),
+        value=median(termijn_figures),
         unit=f"events a CPU second; against Kafka Streams in Java, {streams.TYPE} only, its JIT included",
         baseline=median(theirs),
         runs=stage.runs,
@@ -89,17 +93,19 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
 
 
 def same(
-    ours: frozenset[tuple[bytes, bytes]], theirs: frozenset[tuple[bytes, bytes]], name: str
+    termijn_messages: frozenset[tuple[bytes, bytes]],
+    theirs: frozenset[tuple[bytes, bytes]],
+    name: str,
 ) -> None:
     """Check that both published the same messages, keys and values.
 
     Raises:
         Unequal: they did not.
     """
-    if ours != theirs:
-        lost, added = len(ours - theirs), len(theirs - ours)
+    if termijn_messages != theirs:
+        lost, added = len(termijn_messages - theirs), len(theirs - termijn_messages)
         raise Unequal(
-            f"{name}: {lost} of {len(ours)} tagged events are missing, {added} are others"
+            f"{name}: {lost} of {len(termijn_messages)} tagged events are missing, {added} are others"
         )
 
 

@@ -32,7 +32,7 @@ def signing(stage: Stage) -> Iterator[Figure]:
     message = signed_bytes(_TOPIC, _KEY, _VALUE)
     signature = private.sign(message)
     headers = signer.sign(_TOPIC, _KEY, _VALUE, now)
-    for name, ours, bare in (
+    for name, termijn_part, bare in (
         (
             "signing.sign",
             lambda: signer.sign(_TOPIC, _KEY, _VALUE, now),
@@ -46,7 +46,7 @@ def signing(stage: Stage) -> Iterator[Figure]:
     ):
         yield Figure(
             name=name,
-            value=_rate(ours, count, stage.runs),
+            value=_rate(termijn_part, count, stage.runs),
             unit="messages a CPU second; against Ed25519 alone",
             baseline=_rate(bare, count, stage.runs),
             runs=stage.runs,

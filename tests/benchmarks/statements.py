@@ -48,16 +48,16 @@ def prepared(done: Database, *, records: int, by_clock: bool) -> list[Batch]:
             "SELECT command_id, subject, (SELECT count(*) FROM member WHERE member.command_id ="
             " command.command_id) FROM command ORDER BY due_at, command_id"
         ).fetchall()
-        found, batch, size = [], [], 0
+        batches, batch, size = [], [], 0
         for identity, subject, members in commands:
             batch.append((identity, subject))
             size += members
             if size >= records:
-                found.append(_batch(connection, batch, by_clock=by_clock))
+                batches.append(_batch(connection, batch, by_clock=by_clock))
                 batch, size = [], 0
         if batch:
-            found.append(_batch(connection, batch, by_clock=by_clock))
-    return found
+            batches.append(_batch(connection, batch, by_clock=by_clock))
+    return batches
 
 
 def _batch(

@@ -118,14 +118,14 @@ class LedgerStore:
         arrivals = [
             self._arrival(
                 "billing.invoice-issued",
-                f"new-{one.number}",
-                one.at,
+                f"new-{creation.number}",
+                creation.at,
                 {
-                    "invoice_id": f"new-{one.number}",
-                    "customer_id": one.user.subject.partition(":")[2],
+                    "invoice_id": f"new-{creation.number}",
+                    "customer_id": creation.user.subject.partition(":")[2],
                 },
             )
-            for one in creations
+            for creation in creations
         ]
         for move in moves:
             name = move.user.subject.partition(":")[2]
@@ -133,7 +133,7 @@ class LedgerStore:
             arrivals.append(
                 self._arrival(kind, f"{name}-{move.at.isoformat()}", move.at, {field: name})
             )
-        latest = max((one.time for one in arrivals), default=None)
+        latest = max((arrival.time for arrival in arrivals), default=None)
         if latest:
             record(connection, arrivals, self._policy, latest)
 
@@ -177,10 +177,10 @@ class LedgerStore:
     def terms(self, connection: Connection, user: User) -> datetime | None:
         """Return when the user's records are due next, by their clock."""
         query = text("SELECT next_due FROM clock WHERE clock_id = :clock")
-        found: datetime | None = connection.execute(
+        result: datetime | None = connection.execute(
             query, {"clock": clock_id(clock_of(user.load, user.number))}
         ).scalar_one()
-        return found
+        return result
 
 
 class PlainStore:
@@ -230,13 +230,13 @@ class PlainStore:
                 ),
                 [
                     {
-                        "key": f"new-{one.number}",
-                        "usr": one.user.subject,
+                        "key": f"new-{creation.number}",
+                        "usr": creation.user.subject,
                         "purposes": ["legal_compliance", "service_delivery"],
-                        "time": one.at,
-                        "data": f'{{"invoice_id": "new-{one.number}"}}',
+                        "time": creation.at,
+                        "data": f'{{"invoice_id": "new-{creation.number}"}}',
                     }
-                    for one in creations
+                    for creation in creations
                 ],
             )
         if moves:
@@ -244,7 +244,7 @@ class PlainStore:
                 text("UPDATE plain SET ttl = :ttl WHERE usr = :usr"),
                 [
                     {"ttl": self._first_due(move), "usr": move.user.subject}
-                    for move in sorted(moves, key=lambda one: one.at)
+                    for move in sorted(moves, key=lambda user: user.at)
                 ],
             )
 
@@ -277,8 +277,8 @@ class PlainStore:
     def terms(self, connection: Connection, user: User) -> datetime | None:
         """Return when the user's records are due, which is the same in all their rows."""
         query = text("SELECT DISTINCT ttl FROM plain WHERE usr = :user")
-        found: datetime | None = connection.execute(query, {"user": user.subject}).scalar_one()
-        return found
+        result: datetime | None = connection.execute(query, {"user": user.subject}).scalar_one()
+        return result
 
 
 _KEPT = (

@@ -50,10 +50,10 @@ class Seen:
         """Note the commands."""
         at = this_now()
         self.commands += len(commands)
-        for one in commands:
-            self.earliest = min(self.earliest, (one.at - one.due_at).total_seconds())
-            self.lateness.append((at - one.due_at).total_seconds())
-            self.out_at[one.due_at] = at
+        for command in commands:
+            self.earliest = min(self.earliest, (command.at - command.due_at).total_seconds())
+            self.lateness.append((at - command.due_at).total_seconds())
+            self.out_at[command.due_at] = at
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """Ignore it, since no system acknowledges in a benchmark."""
@@ -96,7 +96,7 @@ def deleter(
             ledger=ledger,
             bus=bus,
             cluster_id=bus.cluster_id,
-            business=[topics.business_topic(one).name for one in stage.policy.events],
+            business=[topics.business_topic(event_type).name for event_type in stage.policy.events],
             tagged=[topics.TAGGED.name, topics.DEAD_LETTERS.name],
             sleep=sleep,
         ),

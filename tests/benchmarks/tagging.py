@@ -52,24 +52,26 @@ def tagging(stage: Stage) -> Iterator[Figure]:
         copied.append(_by_copier(stage, traffic, run))
     yield Figure(
         name="tagger.cpu",
-        value=_microseconds([one.cpu_seconds for one in tagged], traffic),
+        value=_microseconds([tagged_event.cpu_seconds for tagged_event in tagged], traffic),
         unit="CPU µs an event, positions in PostgreSQL; against a copier of bytes",
-        baseline=_microseconds([one.cpu_seconds for one in copied], traffic),
+        baseline=_microseconds([tagged_event.cpu_seconds for tagged_event in copied], traffic),
         reach=upper(3),
         runs=stage.runs,
     )
     yield Figure(
         name="tagger.rate",
-        value=median(traffic.events / one.seconds for one in tagged),
+        value=median(traffic.events / tagged_event.seconds for tagged_event in tagged),
         unit="events a second, broker and tagger on the same cores",
-        baseline=median(traffic.events / one.seconds for one in copied),
+        baseline=median(traffic.events / tagged_event.seconds for tagged_event in copied),
         runs=stage.runs,
     )
     yield Figure(
         name="tagger.broker",
-        value=_microseconds([one.broker_cpu_seconds for one in tagged], traffic),
+        value=_microseconds([tagged_event.broker_cpu_seconds for tagged_event in tagged], traffic),
         unit="CPU µs an event, of the broker",
-        baseline=_microseconds([one.broker_cpu_seconds for one in copied], traffic),
+        baseline=_microseconds(
+            [tagged_event.broker_cpu_seconds for tagged_event in copied], traffic
+        ),
         runs=stage.runs,
     )
 
@@ -96,8 +98,8 @@ def _by_copier(stage: Stage, traffic: Traffic, run: int) -> Spent:
     """Return the cost of copying the same keys and values, with the same client as the tagger."""
     log = stage.directory / f"copier-{run}.log"
     program = "tests.benchmarks.peers.passthrough"
-    told = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.topics)
-    with Program([sys.executable, "-m", program, *told], {}, log) as copier:
+    arguments = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.topics)
+    with Program([sys.executable, "-m", program, *arguments], {}, log) as copier:
         wait_until(lambda: b"ready" in log.read_bytes(), "the copier did not start")
         return _spent(traffic, copier, _COPIES, lambda: copier.tell("go"))
 

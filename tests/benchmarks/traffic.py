@@ -67,7 +67,7 @@ class Traffic:
         return cls(
             broker=broker,
             bus=bus,
-            topics={one.name: partitions or one.partitions for one in topics},
+            topics={topic.name: partitions or topic.partitions for topic in topics},
             first=[publisher.build_message(event) for event in first],
             rest=[publisher.build_message(event) for event in rest],
         )
@@ -97,16 +97,16 @@ class Traffic:
         consumer = self.bus.open_consumer("benchmark-reader")
         consumer.assign([TopicPartition(*place, 0) for place in ends])
         left = {place for place, end in ends.items() if end}
-        found = set()
+        messages = set()
         while left:
             for message in consumer.consume(_BATCH, 1.0):
                 place = (str(message.topic()), int(message.partition() or 0))
                 if message.error() is None:
-                    found.add((bytes(message.key() or b""), bytes(message.value() or b"")))
+                    messages.add((bytes(message.key() or b""), bytes(message.value() or b"")))
                 if int(message.offset() or 0) + 1 >= ends[place]:
                     left.discard(place)
         consumer.close()
-        return frozenset(found)
+        return frozenset(messages)
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str, *, every: float = 0.05) -> None:

@@ -75,18 +75,18 @@ def find_too_early(
     """Return the live commands that the known events do not require by now."""
     holdings = _holdings_by_record(known)
     return [
-        one
-        for one in list_commanded_records(ledger)
-        if one.state in OPEN_STATES and not _is_due(one, holdings, known, now)
+        commanded
+        for commanded in list_commanded_records(ledger)
+        if commanded.state in OPEN_STATES and not _is_due(commanded, holdings, known, now)
     ]
 
 
 def find_missing(ledger: Database, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
     """Return the steps that the known events require by now and that no command does or has done."""
     commanded: defaultdict[tuple[str, str, str, str], set[tuple[str, str]]] = defaultdict(set)
-    for one in list_commanded_records(ledger):
-        key = (one.source, one.record, one.subject, one.system)
-        commanded[key] |= {(one.action, purpose) for purpose in one.purposes or ("",)}
+    for expected in list_commanded_records(ledger):
+        key = (expected.source, expected.record, expected.subject, expected.system)
+        commanded[key] |= {(expected.action, purpose) for purpose in expected.purposes or ("",)}
     return [
         (*key, action, purpose)
         for key, serving in _holdings_by_record(known).items()
@@ -108,7 +108,7 @@ def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
             for identity in connection.execute(select(table.c.command_id)).scalars():
                 journal[identity][kind] += 1
         states = {row.command_id: row.state for row in connection.execute(select(command))}
-    problems = [("commanded", str(one)) for one in logged.keys() ^ states.keys()]
+    problems = [("commanded", str(command_id)) for command_id in logged.keys() ^ states.keys()]
     for identity, entries in logged.items():
         kinds = Counter(kind for kind, _ in entries)
         problems += [

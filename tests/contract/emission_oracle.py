@@ -21,7 +21,7 @@ ONE = replace(
     version="one year",
     rules={**POLICY.rules, "R5": replace(POLICY.rules["R5"], term="P1Y")},
 )
-POLICIES = {one.version: one for one in (SEVEN, ONE)}
+POLICIES = {policy.version: policy for policy in (SEVEN, ONE)}
 YEARS = {SEVEN.version: 7, ONE.version: 1}
 VISITOR, CUSTOMER = "visitor:1", "customer:1"
 
@@ -36,29 +36,34 @@ class Oracle:
     def is_held(self, subject: str, now: datetime) -> bool:
         """Return whether any legal hold is on a subject."""
         return any(
-            self.is_placed(one, now) for one in self._events_of("privacy.hold-placed", subject)
+            self.is_placed(privacy_event, now)
+            for privacy_event in self._events_of("privacy.hold-placed", subject)
         )
 
     def is_placed(self, hold: Event, now: datetime) -> bool:
         """Return whether a hold is open: a release ends what was placed before it, and nothing later."""
         data = hold["data"]
         return time_of(hold) <= now and not any(
-            one["data"]["hold_id"] == data["hold_id"] and sort_key(hold) < sort_key(one)
-            for one in self._events_of("privacy.hold-released", data["subject"])
-            if time_of(one) <= now
+            privacy_event["data"]["hold_id"] == data["hold_id"]
+            and sort_key(hold) < sort_key(privacy_event)
+            for privacy_event in self._events_of("privacy.hold-released", data["subject"])
+            if time_of(privacy_event) <= now
         )
 
     def is_due(self, made: Event, system: str, now: datetime) -> bool:
         """Return whether a record must be erased from a system by now, legal holds left aside."""
         at = time_of(made)
         if made["type"] == "website.feedback-given":
-            said = [time_of(one) for one in self._events_of("privacy.consent-withdrawn", VISITOR)]
-            ends = [one for one in said if one >= at]
+            moments = [
+                time_of(privacy_event)
+                for privacy_event in self._events_of("privacy.consent-withdrawn", VISITOR)
+            ]
+            ends = [moment for moment in moments if moment >= at]
             return now >= min([years_after(at, 1) - DAY, *ends])
         if system == "accounting":
             last = at.year + YEARS[self.policy.version]
             return now >= datetime(last, 12, 31, 23, tzinfo=UTC)  # midnight in Amsterdam
-        moves = [one for one in self.events if one["type"].startswith("customers.")]
+        moves = [event for event in self.events if event["type"].startswith("customers.")]
         if not moves:
             return False
         last_move = max(moves, key=sort_key)
@@ -76,21 +81,21 @@ class Oracle:
             "website.feedback-given": ["website"],
             "billing.invoice-issued": ["accounting", "crm"],
         }
-        return [(one, system) for one in self.events for system in of.get(one["type"], ())]
+        return [(event, system) for event in self.events for system in of.get(event["type"], ())]
 
     def _events_of(self, type_: str, subject: str) -> list[Event]:
-        found = [one for one in self.events if one["type"] == type_]
-        return [one for one in found if one["data"]["subject"] == subject]
+        matching = [event for event in self.events if event["type"] == type_]
+        return [event for event in matching if event["data"]["subject"] == subject]
 
 
-def time_of(one: Event) -> datetime:
+def time_of(event: Event) -> datetime:
     """Return when the event happened."""
-    return datetime.fromisoformat(one["time"])
+    return datetime.fromisoformat(event["time"])
 
 
-def sort_key(one: Event) -> tuple[datetime, str, str]:
+def sort_key(event: Event) -> tuple[datetime, str, str]:
     """Return the order of clock changes: at the same time the one of the higher rank counts."""
-    return time_of(one), one["source"], one["id"]
+    return time_of(event), event["source"], event["id"]
 
 
 def years_after(at: datetime, years: int) -> datetime:

@@ -49,7 +49,7 @@ class LedgerLife:
 
     def record_events(self, events: Iterable[Event], now: datetime | str) -> RecordingResult:
         """Record one batch, as the recorder does."""
-        plans = [build_plan(arrival(one, POLICY), POLICY) for one in events]
+        plans = [build_plan(arrival(event, POLICY), POLICY) for event in events]
         at = instant(now) if isinstance(now, str) else now
 
         def complete_all(connection: Any) -> RecordingResult:
@@ -81,8 +81,8 @@ class LedgerLife:
         with self.ledger.transaction() as connection:
             terms = terms_of(connection, self.policy, self.policy.proof, at, self.tombstone_cipher)
         counts: Counter[str] = Counter()
-        while found := self.purge_pages(terms, page):
-            counts += found
+        while removed := self.purge_pages(terms, page):
+            counts += removed
         return dict(counts)
 
     def purge_pages(self, terms: ProofTerm, page: int) -> Counter[str]:
@@ -106,8 +106,8 @@ class LedgerLife:
 
     def dump(self) -> str:
         """Return everything that the ledger contains, as text."""
-        found: list[str] = []
+        lines: list[str] = []
         with self.ledger.transaction() as connection:
             for table in tables.metadata.sorted_tables:
-                found += [repr(tuple(row)) for row in connection.execute(table.select())]
-        return "\n".join(found)
+                lines += [repr(tuple(row)) for row in connection.execute(table.select())]
+        return "\n".join(lines)

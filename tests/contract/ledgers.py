@@ -80,7 +80,7 @@ def record_events(
     history: str | None = None,
 ) -> RecordingResult:
     """Record one batch; with `history` all of it was tagged as too old to be live."""
-    arrivals = [arrival(one, POLICY, backfill, history=history) for one in events]
+    arrivals = [arrival(event, POLICY, backfill, history=history) for event in events]
     at = instant(now) if isinstance(now, str) else now
     return run_as_role(
         ledger, "recorder", lambda connection: record(connection, arrivals, POLICY, at)
@@ -113,9 +113,9 @@ class FakeBus:
         self.sent.extend(commands)
         return [
             RecordMetadata(
-                topic=f"retention.commands.{one.system}.v1", partition=0, offset=start + number
+                topic=f"retention.commands.{command.system}.v1", partition=0, offset=start + number
             )
-            for number, one in enumerate(commands)
+            for number, command in enumerate(commands)
         ]
 
 

@@ -24,8 +24,8 @@ POLICY = loader.load()
 def explain_events(
     events: list[Event], now: datetime | None = None, policy: Policy = POLICY
 ) -> list[dict[str, Any]]:
-    tagged = [one for _, one in tag_distinct(events, policy)]
-    return [_line(one) for one in explain.explain_events(tagged, policy, now)]
+    tagged = [tagged_event for _, tagged_event in tag_distinct(events, policy)]
+    return [_line(holding) for holding in explain.explain_events(tagged, policy, now)]
 
 
 def _line(explained: ExplainedHolding) -> dict[str, Any]:
@@ -67,16 +67,16 @@ def command_lines(commands: list[SimulatedCommand]) -> list[dict[str, Any]]:
     """Return one line for each record of each command, in the oracle's order."""
     lines = [
         {
-            "issued_at": format_rfc3339(one.issued_at),
-            "system": one.system,
-            "subject": one.subject,
-            "action": one.action,
+            "issued_at": format_rfc3339(command.issued_at),
+            "system": command.system,
+            "subject": command.subject,
+            "action": command.action,
             "record": record,
-            "rules": list(one.rules),
-            "purposes": list(one.purposes),
-            "erase_by": format_rfc3339(one.erase_by) if one.erase_by else None,
+            "rules": list(command.rules),
+            "purposes": list(command.purposes),
+            "erase_by": format_rfc3339(command.erase_by) if command.erase_by else None,
         }
-        for one in commands
-        for record in one.records
+        for command in commands
+        for record in command.records
     ]
     return sorted(lines, key=in_order)

@@ -67,10 +67,10 @@ def varied_commands(ledger: Database) -> list[Any]:
     send_due(ledger, bus, DUE)
     record_events(ledger, [feedback("f1", JOINED)], DUE)
     claim_all(ledger, DUE)
-    found = select_rows(ledger, tables.command)
-    assert {row.state for row in found} == {"unsent", "sent", "recalling"}
-    assert {row.action for row in found} >= {"erase", "recall"}
-    return found
+    commands = select_rows(ledger, tables.command)
+    assert {row.state for row in commands} == {"unsent", "sent", "recalling"}
+    assert {row.action for row in commands} >= {"erase", "recall"}
+    return commands
 
 
 def acknowledgement(command: Any, status: Status, name: str) -> Acknowledgement:
@@ -87,13 +87,13 @@ def acknowledgement(command: Any, status: Status, name: str) -> Acknowledgement:
 
 
 def apply_one_by_one(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
-    found: list[Result] = []
-    for one in answers:
+    acknowledgements: list[Result] = []
+    for answer in answers:
         try:
-            found.append(apply_acknowledgement(connection, one, POLICY, instant(FAR)))
+            acknowledgements.append(apply_acknowledgement(connection, answer, POLICY, instant(FAR)))
         except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
-            found.append(cause)
-    return found
+            acknowledgements.append(cause)
+    return acknowledgements
 
 
 def apply_at_once(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
@@ -109,14 +109,14 @@ def outcome_of(
     written = (tables.command, tables.member, tables.acknowledgement, tables.record)
     try:
         with ledger.transaction() as connection:
-            said = [repr(one) for one in way(connection, answers)]
+            results = [repr(acknowledgement) for acknowledgement in way(connection, answers)]
             left = [
                 [tuple(row) for row in connection.execute(select(t).order_by(*t.primary_key))]
                 for t in written
             ]
             raise Aborted
     except Aborted:
-        return said, left
+        return results, left
 
 
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=SLOW)
@@ -134,7 +134,7 @@ def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
             max_size=10,
         )
     )
-    answers = [acknowledgement(*one) for one in drawn]
+    answers = [acknowledgement(*answer) for answer in drawn]
     expected = outcome_of(shared_ledger, apply_one_by_one, answers)
     assert outcome_of(shared_ledger, apply_at_once, answers) == expected
 

@@ -71,9 +71,9 @@ class TestAnswers:
         self, ledger: Database, erasure: UUID, status: str, state: str
     ) -> None:
         """`nothing_held` is suspicious where the ledger knows records."""
-        found = acknowledge(ledger, erasure, status, FAR)  # type: ignore[arg-type]
-        assert (found.state, found.repeated) == (state, False)
-        assert found.is_unexpected is (status == "nothing_held")
+        result = acknowledge(ledger, erasure, status, FAR)  # type: ignore[arg-type]
+        assert (result.state, result.repeated) == (state, False)
+        assert result.is_unexpected is (status == "nothing_held")
         (row,) = select_rows(ledger, tables.command)
         assert (row.state, row.outcome) == (state, status)
 
@@ -147,7 +147,7 @@ class TestAnswers:
     ) -> None:
         """The command is unknown, or is another system's."""
         identity = erasure if system == "crm" else UUID(int=1)
-        one = Acknowledgement(
+        acknowledgement = Acknowledgement(
             acknowledgement_id="a",
             command_id=identity,
             system=system,
@@ -158,7 +158,9 @@ class TestAnswers:
             at=instant(FAR),
         )
         with pytest.raises(UnknownCommand):
-            ledger.run_in_transaction(lambda c: apply_acknowledgement(c, one, POLICY, instant(FAR)))
+            ledger.run_in_transaction(
+                lambda c: apply_acknowledgement(c, acknowledgement, POLICY, instant(FAR))
+            )
 
     def test_a_controllers_refusal_is_final_and_anothers_is_escalated(
         self, ledger: Database
@@ -171,10 +173,10 @@ class TestAnswers:
             acknowledge(
                 ledger, find_command(ledger, system=system), "refused", "2022-01-02T12:00:00Z"
             )
-        found = {row.system: row for row in select_rows(ledger, tables.command)}
-        assert found["psp"].escalated_at is None
-        assert found["orders"].escalated_at == instant("2022-01-02T12:00:00Z")
-        assert found["psp"].next_attempt_at is None
+        commands = {row.system: row for row in select_rows(ledger, tables.command)}
+        assert commands["psp"].escalated_at is None
+        assert commands["orders"].escalated_at == instant("2022-01-02T12:00:00Z")
+        assert commands["psp"].next_attempt_at is None
 
     def test_silence_is_escalated_once(self, ledger: Database, erasure: UUID) -> None:
         """The policy gives the website 48 hours."""

@@ -81,7 +81,8 @@ def policy_with_order(**changes: Any) -> Policy:
         pytest.param(policy_with_order(holdings=PLACED.holdings[1:]), id="a holding less"),
         pytest.param(
             replace(
-                SHIPPED, events={name: one for name, one in SHIPPED.events.items() if name != ORDER}
+                SHIPPED,
+                events={name: event for name, event in SHIPPED.events.items() if name != ORDER},
             ),
             id="no longer known",
         ),
@@ -124,7 +125,7 @@ def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
 
 def policy_without(*systems: str) -> Policy:
     """Return the shipped policy without these systems."""
-    left = {name: one for name, one in SHIPPED.systems.items() if name not in systems}
+    left = {name: system for name, system in SHIPPED.systems.items() if name not in systems}
     return replace(SHIPPED, version="next", systems=left)
 
 
@@ -157,7 +158,7 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Dat
     record_events(ledger, [shared, given], NOW)
     lacking = replace(
         policy_without("psp"),
-        purposes={n: one for n, one in SHIPPED.purposes.items() if n != "market_research"},
+        purposes={n: purpose for n, purpose in SHIPPED.purposes.items() if n != "market_research"},
     )
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
@@ -182,7 +183,7 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
     lacking = policy_without("website", "psp")
     if left == "elsewhere":
         kind = lacking.events["website.feedback-given"]
-        moved = tuple(replace(one, systems=("crm",)) for one in kind.holdings)
+        moved = tuple(replace(holding, systems=("crm",)) for holding in kind.holdings)
         kinds = {**lacking.events, "website.feedback-given": replace(kind, holdings=moved)}
         lacking = replace(lacking, events=kinds)
     with (

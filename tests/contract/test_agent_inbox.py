@@ -145,14 +145,14 @@ def test_each_command_is_done_once_whatever_comes_between(
         if fate == "away":
             raise RetryLater("away")
         id = task.command.command_id
-        found = len(held & {id})
-        if found:
-            task.save_checkpoint({"rows": found})
+        duplicates = len(held & {id})
+        if duplicates:
+            task.save_checkpoint({"rows": duplicates})
             held.discard(id)
             done[id] += 1
         if fate == "after":
             raise Killed
-        counts = {"rows": found or (task.checkpoint or {}).get("rows", 0)}
+        counts = {"rows": duplicates or (task.checkpoint or {}).get("rows", 0)}
         return Result(status="done" if counts["rows"] else "nothing_held", counts=counts)
 
     environment = AgentEnvironment(adapter=FakeAdapter(play), ledger=shared, tries=2)
@@ -176,15 +176,15 @@ def test_each_command_is_done_once_whatever_comes_between(
     for last in range(4, 7):  # the controller repeats what is not answered for good
         environment.execute(60)
         final = {a["command_id"] for a in environment.answers() if a["status"] != "failed"}
-        for number, one in enumerate(commands):
-            if one.command_id not in final:
+        for number, inbox_command in enumerate(commands):
+            if inbox_command.command_id not in final:
                 attempt(number, last)
     environment.execute(60)
     answers = {
         (a["command_id"], a["status"], a["counts"].get("rows")) for a in environment.answers()
     }
-    finals = sorted(one for one in answers if one[1] != "failed")
-    assert finals == sorted((one.command_id, "done", 1) for one in commands)
+    finals = sorted(answer for answer in answers if answer[1] != "failed")
+    assert finals == sorted((command.command_id, "done", 1) for command in commands)
     assert set(done.values()) == {1}
 
 
@@ -192,9 +192,9 @@ def test_a_process_that_holds_an_inbox_keeps_another_process_away(tmp_path: Path
     """There are two connections to the same file, as two processes have."""
     url = f"sqlite:///{tmp_path}/inbox.sqlite"
     with (
-        closing(open_database(url)) as one,
+        closing(open_database(url)) as ledger,
         closing(open_database(url)) as other,
-        inbox_lock(one),
+        inbox_lock(ledger),
         pytest.raises(AlreadyRunning),
         inbox_lock(other),
     ):

@@ -60,16 +60,16 @@ class Crm:
             for name in ("checkpoint", "recalls", "corrections")
             if name in further
         }
-        told = command(action=action, records=records, **further)
-        return self.adapter.execute(self.task(told, **task_fields))
+        message = command(action=action, records=records, **further)
+        return self.adapter.execute(self.task(message, **task_fields))
 
-    def task(self, told: Command, **further: Any) -> CommandTask:
+    def task(self, command: Command, **further: Any) -> CommandTask:
         fields = {
             "run": 1,
             "checkpoint": None,
-            "save_checkpoint": lambda found: self.noted.append(dict(found)),
+            "save_checkpoint": lambda checkpoint: self.noted.append(dict(checkpoint)),
         }
-        return CommandTask(command=told, now=T0, **{**fields, **further})
+        return CommandTask(command=command, now=T0, **{**fields, **further})
 
 
 def order(number: str, event: str | None = None) -> CommandRecord:
@@ -161,7 +161,7 @@ def test_erasing_named_orders_takes_their_lines_along(crm: Crm) -> None:
     """Rows that refer to the orders are deleted first, and other orders stay."""
     crm.fill(
         orders=[order_row("O1"), order_row("O2"), order_row("O3")],
-        order_lines=[{"order_no": one, "product": "ring"} for one in ("O1", "O1", "O2")],
+        order_lines=[{"order_no": order_id, "product": "ring"} for order_id in ("O1", "O1", "O2")],
     )
     result = crm.execute("erase", order("O1"), order("O3"))
     assert (result.status, result.counts) == ("done", {"order_lines": 2, "orders": 2})
@@ -308,7 +308,7 @@ def test_what_is_held_is_told_record_by_record(crm: Crm) -> None:
     again = replace(signed_up("C1"), id="s-again")
     result = crm.execute("disclose", order("O1"), signed_up("C1"), again)
     assert result.counts == {"order_lines": 2, "orders": 1, "customers": 1}
-    assert [(one.id, dict(one.data)) for one in result.records] == [
+    assert [(record.id, dict(record.data)) for record in result.records] == [
         ("e-O1", {"product": "ring", "engraving": "S+P"}),
         ("e-O1", {"product": "ring", "engraving": "S+P"}),
         ("e-O1", {"order_no": "O1", "recipient": "Sanne O1", "street": "Dam 1", "amount": 10}),
@@ -346,8 +346,8 @@ def test_a_recall_looks_whether_the_rows_are_there(
 ) -> None:
     """A run that was interrupted has done everything or nothing."""
     crm.fill(orders=[order_row("O1")] if left else [])
-    found = crm.execute("recall", order("O1"), recalls="erase", checkpoint=noted)
-    assert found.status == status
+    result = crm.execute("recall", order("O1"), recalls="erase", checkpoint=noted)
+    assert result.status == status
 
 
 def test_what_the_database_refuses_is_told_without_the_row(crm: Crm) -> None:
@@ -356,7 +356,7 @@ def test_what_the_database_refuses_is_told_without_the_row(crm: Crm) -> None:
         orders=[order_row("O1")], order_lines=[{"order_no": "O1", "product": "ring"}],
         customers=[customer_row("C1")],
     )  # fmt: skip
-    bounds = tuple(one for one in crm.adapter.bounds if one.name == "orders")
+    bounds = tuple(table for table in crm.adapter.bounds if table.name == "orders")
     result = replace(crm.adapter, bounds=bounds).execute(crm.task(command(records=(order("O1"),))))
     assert result.status == "failed"
     assert result.detail in (
@@ -413,11 +413,11 @@ NAMES = ["O1", "o1", "O1 ", "O_1", "O%", "'", '"', "\\", "1", "01", "é", "e\u03
 )
 def test_exactly_the_named_rows_are_erased(crm: Crm, held: list[str], asked: list[str]) -> None:
     """This holds for every set of stored rows and every set of commands."""
-    usable = [one for one in held if "\0" not in one]
-    crm.fill(orders=[order_row(one) for one in usable])
-    records = [order(one) for one in asked] or [order("nobody's")]
+    usable = [number for number in held if "\0" not in number]
+    crm.fill(orders=[order_row(number) for number in usable])
+    records = [order(number) for number in asked] or [order("nobody's")]
     crm.execute("erase", *records)
-    assert crm.column("orders", "order_no") == [one for one in usable if one not in asked]
+    assert crm.column("orders", "order_no") == [number for number in usable if number not in asked]
 
 
 def test_five_hundred_records_are_erased_at_once(crm: Crm) -> None:
@@ -430,8 +430,8 @@ def test_five_hundred_records_are_erased_at_once(crm: Crm) -> None:
 def test_a_dry_run_shows_the_statements_and_does_nothing(crm: Crm) -> None:
     """The statements are shown in the order in which they would run."""
     crm.fill(orders=[order_row("O1")])
-    steps = [str(one) for one in crm.adapter.steps(command(records=(order("O1"),)))]
-    assert [one.split(" WHERE")[0].split("\n")[0] for one in steps] == [
+    steps = [str(step) for step in crm.adapter.steps(command(records=(order("O1"),)))]
+    assert [step.split(" WHERE")[0].split("\n")[0] for step in steps] == [
         "DELETE FROM order_lines",
         "DELETE FROM orders",
     ]

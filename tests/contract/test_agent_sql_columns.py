@@ -59,8 +59,8 @@ class Shop:
         with engine.begin() as connection:
             if self.postgres and on_postgres:
                 connection.execute(text(on_postgres))
-            for one in statements:
-                connection.execute(text(one))
+            for statement in statements:
+                connection.execute(text(statement))
             for row in rows:
                 values = ", ".join(f":{name}" for name in row)
                 connection.execute(
@@ -71,8 +71,8 @@ class Shop:
     def adapter(self, erase: str = "delete", holds: str = "[]", more: str = "") -> SqlAdapter:
         """Return the adapter that such a file configures."""
         file = self.directory / "agent.yaml"
-        said = FILE.replace("ERASE", erase).replace("HOLDS", holds).replace("MORE", more)
-        file.write_text(said, "utf-8")
+        text = FILE.replace("ERASE", erase).replace("HOLDS", holds).replace("MORE", more)
+        file.write_text(text, "utf-8")
         loaded = config.load(file, {"URL": self.url, "KEY": "a key"})
         sql = loaded.configuration.adapter.sql
         assert sql is not None
@@ -82,7 +82,7 @@ class Shop:
         """Return the problems that are reported at the start about such a file."""
         with pytest.raises(InvalidConfiguration) as raised:
             self.adapter(erase, holds, more)
-        return [f"{one.key}: {one.why}" for one in raised.value.problems]
+        return [f"{problem.key}: {problem.why}" for problem in raised.value.problems]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -98,11 +98,13 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
 def execute(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
     """Have the adapter carry a command out."""
     corrections = further.pop("corrections", None)
-    told = command(
-        action=action, records=tuple(record(one, event=f"e-{one}") for one in orders), **further
+    message = command(
+        action=action,
+        records=tuple(record(order, event=f"e-{order}") for order in orders),
+        **further,
     )
     task = CommandTask(
-        command=told,
+        command=message,
         run=1,
         checkpoint=None,
         save_checkpoint=lambda _: None,
@@ -164,12 +166,13 @@ def test_names_that_a_collation_takes_for_one_get_pseudonyms_of_their_own(shop: 
     )
     adapter = shop.adapter(holds="[who]", more="pseudonymise: {hash: [who]}")
     orders = ("O1", "O2", "O3", "O4")
-    found = execute(adapter, "verify", *orders, verifies="pseudonymise")
-    assert found.counts == {"orders": 4}
+    result = execute(adapter, "verify", *orders, verifies="pseudonymise")
+    assert result.counts == {"orders": 4}
     assert execute(adapter, "pseudonymise", *orders).status == "done"
     assert len(set(column_values(engine, "who"))) == 4
     assert all(
-        one.startswith("pseudonym:") and len(one) == 42 for one in column_values(engine, "who")
+        value.startswith("pseudonym:") and len(value) == 42
+        for value in column_values(engine, "who")
     )
     again = execute(adapter, "verify", *orders, verifies="pseudonymise")
     assert again.counts == {"orders": 0}
@@ -230,10 +233,10 @@ def test_a_replacement_is_written_and_known_again_in_every_type(
 ) -> None:
     """It is found before, replaced, and gone after; a database NULL is the configuration's null."""
     kind = on_postgres if shop.postgres else on_sqlite
-    said = f"CAST('{before}' AS {kind})" if shop.postgres else f"'{before}'"
+    literal = f"CAST('{before}' AS {kind})" if shop.postgres else f"'{before}'"
     engine = shop.with_tables(
         f"CREATE TABLE orders (number text, event text, what {kind})",
-        f"INSERT INTO orders VALUES ('O1', 'e-O1', {said})",
+        f"INSERT INTO orders VALUES ('O1', 'e-O1', {literal})",
         on_postgres="CREATE TYPE mood AS ENUM ('glad', 'none')",
     )
     adapter = shop.adapter(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
@@ -260,9 +263,9 @@ def test_what_cannot_be_written_is_said_at_the_start(
 ) -> None:
     """The problem has the column and the reason, at its key in the file."""
     shop.with_tables(f"CREATE TABLE orders (number text, event text, what {kind})")
-    [said] = shop.problems(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
-    assert said.startswith("adapter.sql.tables.orders.erase.set.what: 'what' ")
-    assert why in said
+    [problem] = shop.problems(erase=f"{{set: {{what: {replacement}}}}}", holds="[what]")
+    assert problem.startswith("adapter.sql.tables.orders.erase.set.what: 'what' ")
+    assert why in problem
 
 
 def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None:
@@ -326,8 +329,8 @@ def test_a_view_that_hides_which_column_was_replaced_starts_nothing(shop: Shop) 
     assert "table: search" in file
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(f"{__name__}.FILE", file)
-        [said] = shop.problems(erase="{set: {name: Unknown}}", holds="[who]")
-    assert said.startswith("adapter.sql.tables.orders.verify.holds: orders has no column 'who'")
+        [problem] = shop.problems(erase="{set: {name: Unknown}}", holds="[who]")
+    assert problem.startswith("adapter.sql.tables.orders.verify.holds: orders has no column 'who'")
 
 
 def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
@@ -343,10 +346,10 @@ def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
             "true" if shop.postgres else "1",
         ),
     )
-    [told] = execute(
+    [result] = execute(
         shop.adapter(more="disclose: [profile, tags, born, ok]"), "disclose", "O1"
     ).records
-    assert dict(told.data) == {
+    assert dict(result.data) == {
         "profile": {"vip": True, "since": None},
         "tags": ["a", "b"],
         "born": "1984-05-06",
@@ -364,7 +367,7 @@ def test_a_correction_is_converted_by_the_type_of_its_column(shop: Shop) -> None
     adapter = shop.adapter(more=more)
     right = {"born": "1984-05-06", "profile": {"vip": False}, "name": "Sanne V"}
     assert execute(adapter, "rectify", "O1", corrections=right).status == "done"
-    assert [str(one) for one in column_values(engine, "born")] == ["1984-05-06"]
+    assert [str(value) for value in column_values(engine, "born")] == ["1984-05-06"]
     result = execute(adapter, "rectify", "O1", corrections={"name": None, "born": None})
     assert (result.status, result.detail) == (
         "failed",

@@ -86,8 +86,11 @@ class Role:
             policy=POLICY,
             codec=CODEC,
             topics={
-                topics.acknowledgement_topic(one).name: (topics.acknowledgement_topic(one), one)
-                for one in SYSTEMS
+                topics.acknowledgement_topic(system).name: (
+                    topics.acknowledgement_topic(system),
+                    system,
+                )
+                for system in SYSTEMS
             },
             verifiers=dict.fromkeys(SYSTEMS, _Trusting()),
             ledger=self.ledger,
@@ -151,7 +154,7 @@ def test_no_system_takes_an_id_from_another(role: Role, at_once: bool) -> None:
         acknowledgement(role.ledger, "psp", status="refused"),
         acknowledgement(role.ledger, "orders"),
     ]
-    for part in [batch] if at_once else [[one] for one in batch]:
+    for part in [batch] if at_once else [[message] for message in batch]:
         role.handle(*part)
     assert erasure_states(role.ledger) == {"psp": "refused", "orders": "acknowledged"}
     assert role.reasons == []
@@ -171,7 +174,7 @@ def test_another_answer_by_a_used_id_is_parked(
         acknowledgement(role.ledger, "orders", None, **first),
         acknowledgement(role.ledger, "orders", None, **first | other),
     ]
-    for part in [batch] if at_once else [[one] for one in batch]:
+    for part in [batch] if at_once else [[message] for message in batch]:
         role.handle(*part)
     assert erasure_states(role.ledger)["orders"] == "sent"
     assert role.reasons == [
@@ -217,11 +220,13 @@ def test_an_answer_sent_again_counts_once(role: Role) -> None:
 def test_each_answer_keeps_its_own_trace(role: Role) -> None:
     """Two systems' acknowledgements with one id are in one batch."""
     role.tracer = tracer = _Traces()
-    traces = {one: f"00-{number:032x}-{number:016x}-01" for number, one in enumerate(SYSTEMS, 1)}
+    traces = {
+        system: f"00-{number:032x}-{number:016x}-01" for number, system in enumerate(SYSTEMS, 1)
+    }
     role.handle(
         *(
-            acknowledgement(role.ledger, one, headers={"traceparent": traces[one]})
-            for one in SYSTEMS
+            acknowledgement(role.ledger, system, headers={"traceparent": traces[system]})
+            for system in SYSTEMS
         )
     )
     assert tracer.of == {"orders": f"{1:016x}", "psp": f"{2:016x}"}

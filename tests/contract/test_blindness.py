@@ -54,8 +54,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def hold(subject: str = "visitor:1", **said: Any) -> dict[str, Any]:
-    return {"subject": subject, "hold_id": "H1", "ground": "legal_claim", **said}
+def hold(subject: str = "visitor:1", **fields: Any) -> dict[str, Any]:
+    return {"subject": subject, "hold_id": "H1", "ground": "legal_claim", **fields}
 
 
 BAD_HOLD = hold(ground="because")
@@ -126,13 +126,15 @@ class Environment:
         topic = business_topic(type_)
         value = body if isinstance(body, bytes) else CODEC.encode(topic, body)
         at = time or now() - timedelta(minutes=1)
-        one = CloudEvent(id=id_ or f"x{self.offset}", source=source, type=type_, time=at, data={})
+        event = CloudEvent(id=id_ or f"x{self.offset}", source=source, type=type_, time=at, data={})
         out = TopicBus()
-        self.tagger(out).handle([self.message(topic.name, value, to_headers(one))], [])
+        self.tagger(out).handle([self.message(topic.name, value, to_headers(event))], [])
         return out.out
 
     def tagger(self, out: TopicBus) -> TaggerHandler:
-        topics = {one.name: one for one in map(business_topic, self.policy.events)}
+        topics = {
+            event_type.name: event_type for event_type in map(business_topic, self.policy.events)
+        }
         return TaggerHandler(
             tagger=EventTagger(policy=self.policy, codec=CODEC, topics=topics),
             codec=CODEC,
@@ -158,7 +160,9 @@ class Environment:
 
     def record(self, out: Sequence[OutgoingMessage], **other: Any) -> None:
         """Let a recorder read these messages."""
-        self.recorder(**other).handle([self.message(one.topic, one.value) for one in out], [])
+        self.recorder(**other).handle(
+            [self.message(message.topic, message.value) for message in out], []
+        )
 
     def recorder(self, **other: Any) -> RecorderHandler:
         parts: dict[str, Any] = {
@@ -189,18 +193,18 @@ class Environment:
         deleter = Deleter(**{**parts, **other})
         for _ in range(rounds):
             deleter.run_once()
-        return {(one.system, one.value["action"]) for one in self.bus.sent[before:]}
+        return {(command.system, command.value["action"]) for command in self.bus.sent[before:]}
 
     def subjects(self) -> set[str]:
         """Return the subjects whose erasures were sent."""
-        return {one.key for one in self.bus.sent if one.value["action"] == "erase"}
+        return {command.key for command in self.bus.sent if command.value["action"] == "erase"}
 
     def settle_dead_letters(self, state: str = "discarded") -> None:
         """Settle all that is parked, as `termijn dead-letters` does."""
         with self.ledger.transaction() as connection:
-            for one in dead_letters.list_parked(connection):
+            for letter in dead_letters.list_parked(connection):
                 dead_letters.close(
-                    connection, one, state, operator="Anna", reason="looked at", now=now()
+                    connection, letter, state, operator="Anna", reason="looked at", now=now()
                 )
 
     def reach(self) -> dict[str, int]:
@@ -221,8 +225,8 @@ def environment(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Environmen
     return Environment(ledger=ledger)
 
 
-def two_visitors(one: dict[str, Any]) -> dict[str, Any]:
-    return {**one, "data": {**one["data"], "visitor_id": "2"}}
+def two_visitors(order_event: dict[str, Any]) -> dict[str, Any]:
+    return {**order_event, "data": {**order_event["data"], "visitor_id": "2"}}
 
 
 ALL = {"visitor:1", "visitor:2", "customer:1"}
@@ -266,11 +270,13 @@ def test_a_bad_hold_of_a_known_subject_stops_that_subject(environment: Environme
 
 
 @pytest.mark.parametrize(
-    "said", [hold("nobody:1"), hold("visitor:"), hold(""), hold("x" * 600)], ids=str
+    "hold_fields", [hold("nobody:1"), hold("visitor:"), hold(""), hold("x" * 600)], ids=str
 )
-def test_a_subject_that_is_none_is_anybody(environment: Environment, said: dict[str, Any]) -> None:
+def test_a_subject_that_is_none_is_anybody(
+    environment: Environment, hold_fields: dict[str, Any]
+) -> None:
     """A hold whose subject is misspelt may be about any person."""
-    environment.publish(HOLD, said)
+    environment.publish(HOLD, hold_fields)
     assert environment.run_deleter() == set()
 
 
@@ -544,7 +550,7 @@ def test_what_it_could_forbid_follows_from_the_active_policy(environment: Enviro
     still = replace(POLICY.events[BACK], moves=(), holdings=POLICY.events[GONE].holdings)
     environment.policy = replace(POLICY, events={**POLICY.events, BACK: still})
     assert environment.reach() == {}
-    less = {name: one for name, one in POLICY.events.items() if name != BACK}
+    less = {name: event for name, event in POLICY.events.items() if name != BACK}
     environment.policy = replace(POLICY, events=less)
     assert environment.reach() == {}
 
@@ -553,11 +559,11 @@ def test_what_protects_leaves_meanwhile(environment: Environment) -> None:
     """An objection restricts although nothing may be erased."""
     checked, raised = now() - timedelta(days=1), now() - timedelta(minutes=1)
     check = {"check_id": "1", "customer_id": "1"}
-    said = {"subject": "customer:1", "purpose": "credit_check", "objection_id": "B1"}
+    objection = {"subject": "customer:1", "purpose": "credit_check", "objection_id": "B1"}
     environment.publish(HOLD, GARBAGE)
     events = [
         event("e1", "credit.check-performed", checked.isoformat(), **check),
-        event("o1", RESTRICT, raised.isoformat(), **said),
+        event("o1", RESTRICT, raised.isoformat(), **objection),
     ]
     record_events(environment.ledger, events, now())
     assert environment.run_deleter() == {("crm", "restrict"), ("credit-bureau", "restrict")}
@@ -586,7 +592,7 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(
     """The erasure would make the restriction needless, but it is blocked."""
     checked, raised = now() - timedelta(days=400), now() - timedelta(minutes=1)
     check = {"check_id": "1", "customer_id": "9"}
-    said = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
+    objection = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
     if stop == "parked":
         environment.publish(HOLD, GARBAGE)
     with environment.ledger.transaction() as connection:
@@ -596,7 +602,7 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(
         )
     events = [
         event("e1", "credit.check-performed", checked.isoformat(), **check),
-        event("o1", RESTRICT, raised.isoformat(), **said),
+        event("o1", RESTRICT, raised.isoformat(), **objection),
     ]
     record_events(environment.ledger, events, now())
     restricted = {("crm", "restrict"), ("credit-bureau", "restrict")}
@@ -628,10 +634,12 @@ def test_the_list_says_which_letter_keeps_what_back(environment: Environment) ->
     environment.publish(GONE, GARBAGE)
     environment.publish(RELEASE, GARBAGE)
     with environment.ledger.transaction() as connection:
-        letters = {one.dead_letter_id: one.topic for one in dead_letters.list_parked(connection)}
-        found = blind_spots.reach_by_dead_letter(connection, POLICY)
+        letters = {
+            letter.dead_letter_id: letter.topic for letter in dead_letters.list_parked(connection)
+        }
+        reach = blind_spots.reach_by_dead_letter(connection, POLICY)
     assert len(letters) == 4
-    assert {letters[one]: width for one, width in found.items()} == {
+    assert {letters[command_id]: width for command_id, width in reach.items()} == {
         "privacy.hold-placed.v1": "narrow",
         "customers.customer-terminated.v1": "clocks",
         "privacy.hold-released.v1": "everything",
@@ -658,8 +666,8 @@ def test_the_doctor_tells_what_is_kept_back(environment: Environment) -> None:
     assert check_parked(environment.ledger, POLICY).state == "sound"
     environment.publish(HOLD, GARBAGE)
     environment.publish(HOLD, BAD_HOLD)
-    found = check_parked(environment.ledger, POLICY)
-    assert (found.state, found.what) == (
+    finding = check_parked(environment.ledger, POLICY)
+    assert (finding.state, finding.what) == (
         "fault",
         "hold erasures back (1 everything, 1 narrow)",
     )

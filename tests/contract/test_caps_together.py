@@ -90,15 +90,15 @@ def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Database) ->
     start, all_of_them = Barrier(4), [InterruptingBus() for _ in range(4)]
 
     def run(watched: InterruptingBus) -> None:
-        one = build_deleter(postgres_ledger, watched, cap=5)
+        deleter = build_deleter(postgres_ledger, watched, cap=5)
         for _ in range(4):
             start.wait(timeout=600)
-            one.run_once()
+            deleter.run_once()
 
     with worker_threads(4) as pool:
-        for done in [pool.submit(run, one) for one in all_of_them]:
+        for done in [pool.submit(run, bus) for bus in all_of_them]:
             done.result(timeout=600)
-    assert sum(len(one.bus.sent) for one in all_of_them) == 5
+    assert sum(len(bus.bus.sent) for bus in all_of_them) == 5
     with postgres_ledger.transaction() as connection:
         assert pause.pause_state(connection, "deleter") == "paused"
 

@@ -46,18 +46,25 @@ class CatchUpMachine(RuleBasedStateMachine):
 
     def describe_topics(self, topics: Collection[str]) -> Mapping[str, TopicSnapshot]:
         """Return what the brokers show at this moment."""
-        found: dict[str, TopicSnapshot] = {}
+        snapshots: dict[str, TopicSnapshot] = {}
         for topic in set(topics) - self.unseen:
-            there = [one for one in self.ends if one[0] == topic and one not in self.hidden]
+            there = [
+                partition
+                for partition in self.ends
+                if partition[0] == topic and partition not in self.hidden
+            ]
             self.known |= set(there)
-            ends = {one[1]: None if one in self.leaderless else self.ends[one] for one in there}
-            found[topic] = TopicSnapshot(topic_id="id", end_offsets=ends)
-        return found
+            ends = {
+                partition[1]: None if partition in self.leaderless else self.ends[partition]
+                for partition in there
+            }
+            snapshots[topic] = TopicSnapshot(topic_id="id", end_offsets=ends)
+        return snapshots
 
     @rule()
     def start_anew(self) -> None:
         """Restart the deleter, which loses what brokers have shown; the ledger keeps positions."""
-        self.known = {one for one, read in self.read.items() if read}
+        self.known = {partition for partition, read in self.read.items() if read}
         self.sight = KafkaCatchUpCheck(
             ledger=self.ledger,
             bus=self,
@@ -111,7 +118,9 @@ class CatchUpMachine(RuleBasedStateMachine):
     def nothing_unread_is_taken_for_read(self) -> None:
         spots = self.sight.lagging_partitions()
         if not spots:
-            assert {one for one in self.known if self.read[one] < self.ends[one]} == set()
+            assert {
+                partition for partition in self.known if self.read[partition] < self.ends[partition]
+            } == set()
             assert not self.known & (self.hidden | self.leaderless)
             assert not self.unseen
         healthy = not (self.unseen or self.hidden or self.leaderless)

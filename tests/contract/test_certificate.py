@@ -89,17 +89,21 @@ def test_what_was_read_again_is_certified(ledger: Database) -> None:
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     carry_out(ledger, ["website"])
     seal(ledger)
-    found = certify(ledger, "visitor:1")
-    [line] = found.erased
+    certificate = certify(ledger, "visitor:1")
+    [line] = certificate.erased
     assert (line.system, line.type, line.records) == ("website", "website.feedback-given", 1)
     assert (line.proof, line.articles) == ("read_again", ("GDPR 5(1)(e), 17(1)(a)",))
-    assert (found.kept, found.outstanding, found.recipients) == ((), (), ("website",))
+    assert (certificate.kept, certificate.outstanding, certificate.recipients) == (
+        (),
+        (),
+        ("website",),
+    )
     [backing] = line.evidence
     [entry] = select_rows(ledger, tables.evidence, number=backing.number)
     assert json.loads(entry.entry)["state"] == "erased"
     assert backing.hash == entry.hash.hex()
-    assert found.head.head.number >= backing.number
-    assert found.reference == REFERENCES.pseudonym("subject", "visitor:1").hex()
+    assert certificate.head.head.number >= backing.number
+    assert certificate.reference == REFERENCES.pseudonym("subject", "visitor:1").hex()
 
 
 def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
@@ -107,13 +111,13 @@ def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
     record_events(ledger, [order("e1", JOINED)], JOINED)
     carry_out(ledger, [])
     seal(ledger)
-    found = certify(ledger, "consumer:1")
-    assert [(one.system, one.proof) for one in found.erased] == [("psp", "notified")]
-    assert [(one.system, one.action, one.why) for one in found.outstanding] == [
+    certificate = certify(ledger, "consumer:1")
+    assert [(item.system, item.proof) for item in certificate.erased] == [("psp", "notified")]
+    assert [(item.system, item.action, item.why) for item in certificate.outstanding] == [
         ("orders", "erase", "not_proven"),
         ("research", "pseudonymise", "not_proven"),
     ]
-    assert {(one.system, one.why) for one in found.kept} == {
+    assert {(item.system, item.why) for item in certificate.kept} == {
         ("accounting", "basis"),
         ("research", "basis"),
     }
@@ -122,21 +126,21 @@ def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
 def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Database) -> None:
     """The payment provider is itself responsible (GDPR 17(2), 19)."""
     record_events(ledger, [order("e1", JOINED), order("e2", JOINED, consumer="2")], JOINED)
-    found = [
+    commands = [
         (row.subject, row.command_id)
         for identity in claim_all(ledger, DUE)
         for row in select_rows(ledger, tables.command, command_id=identity)
         if row.system == "psp"
     ]
     send_due(ledger, FakeBus(), DUE)
-    for subject, identity in found:
+    for subject, identity in commands:
         acknowledge(ledger, identity, "done" if subject == "consumer:1" else "refused", DUE)
     seal(ledger)
-    [told] = [one for one in certify(ledger, "consumer:1").erased if one.system == "psp"]
-    assert told.proof == "notified"
+    [line] = [item for item in certify(ledger, "consumer:1").erased if item.system == "psp"]
+    assert line.proof == "notified"
     other = certify(ledger, "consumer:2")
-    assert [one.system for one in other.erased] == []
-    assert ("psp", "refused") in {(one.system, one.why) for one in other.kept}
+    assert [item.system for item in other.erased] == []
+    assert ("psp", "refused") in {(item.system, item.why) for item in other.kept}
 
 
 def test_a_system_that_cannot_read_again_attests(ledger: Database) -> None:
@@ -158,9 +162,11 @@ def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Database, entered
     carry_out(ledger, ["website"])
     if entered:
         seal(ledger, None)
-    found = certify(ledger, "visitor:1")
-    assert found.erased == ()
-    assert [(one.system, one.why) for one in found.outstanding] == [("website", "unsealed")]
+    certificate = certify(ledger, "visitor:1")
+    assert certificate.erased == ()
+    assert [(item.system, item.why) for item in certificate.outstanding] == [
+        ("website", "unsealed")
+    ]
 
 
 def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> None:
@@ -171,13 +177,15 @@ def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> N
     systems = list(POLICY.systems)
     carry_out(ledger, systems)
     seal(ledger)
-    found = certify(ledger, "customer:1")
-    kept = [one for one in found.kept if one.system == "accounting"]
-    assert [(one.type, one.purpose, one.until) for one in kept] == [
+    certificate = certify(ledger, "customer:1")
+    kept = [item for item in certificate.kept if item.system == "accounting"]
+    assert [(item.type, item.purpose, item.until) for item in kept] == [
         ("billing.invoice-issued", "legal_compliance", instant("2027-12-31T23:00:00Z"))
     ]
-    assert ("crm", "billing.invoice-issued") in {(one.system, one.type) for one in found.erased}
-    assert found.outstanding == ()
+    assert ("crm", "billing.invoice-issued") in {
+        (item.system, item.type) for item in certificate.erased
+    }
+    assert certificate.outstanding == ()
 
 
 def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
@@ -186,17 +194,17 @@ def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
     hold = event("h1", "privacy.hold-placed", JOINED, **fields)
     record_events(ledger, [feedback("e1", JOINED), hold], JOINED)
     seal(ledger)
-    found = certify(ledger, "visitor:1")
-    assert {(one.system, one.why, one.article) for one in found.kept if one.type[0] == "w"} == {
-        ("website", "hold", "GDPR 17(3)(e)")
-    }
+    certificate = certify(ledger, "visitor:1")
+    assert {
+        (item.system, item.why, item.article) for item in certificate.kept if item.type[0] == "w"
+    } == {("website", "hold", "GDPR 17(3)(e)")}
 
 
 def test_due_and_not_commanded_is_outstanding(ledger: Database) -> None:
     """No system has got a command yet."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     seal(ledger)
-    assert [one.why for one in certify(ledger, "visitor:1").outstanding] == ["not_told"]
+    assert [item.why for item in certify(ledger, "visitor:1").outstanding] == ["not_told"]
 
 
 class TestRequests:
@@ -226,13 +234,13 @@ class TestRequests:
         case = self.asked(ledger)
         carry_out(ledger, ["website"])
         seal(ledger)
-        found = certify(ledger, "visitor:1", case)
-        lines = [one for one in found.erased if one.type == "website.feedback-given"]
-        assert [(one.system, one.records, one.articles) for one in lines] == [
+        certificate = certify(ledger, "visitor:1", case)
+        lines = [item for item in certificate.erased if item.type == "website.feedback-given"]
+        assert [(line.system, line.records, line.articles) for line in lines] == [
             ("website", 1, ("GDPR 17(1), 19",))
         ]
-        assert [one for one in found.kept if one.type == "website.feedback-given"] == []
-        assert found.request == "Q1"
+        assert [item for item in certificate.kept if item.type == "website.feedback-given"] == []
+        assert certificate.request == "Q1"
 
     def test_another_right_erases_nothing(self, ledger: Database) -> None:
         """There is nothing to certify."""
@@ -262,15 +270,17 @@ def test_the_files(ledger: Database, language: Any) -> None:
     record_events(ledger, [order("e1", JOINED, consumer="<b>K1</b>")], JOINED)
     carry_out(ledger, list(POLICY.systems))
     seal(ledger)
-    found = certify(ledger, "consumer:<b>K1</b>")
-    made = certificate_files(found, language)
-    content = json.loads(as_json(found))
+    certificate = certify(ledger, "consumer:<b>K1</b>")
+    made = certificate_files(certificate, language)
+    content = json.loads(as_json(certificate))
     assert content["complete"] is True
-    assert {one["system"] for one in content["recipients"]} == set(found.recipients)
+    assert {recipient["system"] for recipient in content["recipients"]} == set(
+        certificate.recipients
+    )
     assert content["recipients"][0]["owner"]
-    assert content["head"]["head"]["number"] == found.head.head.number
+    assert content["head"]["head"]["number"] == certificate.head.head.number
     assert made["certificate.pdf"].startswith(b"%PDF")
-    assert "<b>K1" not in render_certificate(found, language)
+    assert "<b>K1" not in render_certificate(certificate, language)
 
 
 def test_a_long_list_of_entries_fits_on_paper(ledger: Database) -> None:
@@ -279,9 +289,9 @@ def test_a_long_list_of_entries_fits_on_paper(ledger: Database) -> None:
     record_events(ledger, [feedback(f"e{n}", JOINED) for n in range(3)], JOINED)
     carry_out(ledger, ["website"])
     seal(ledger)
-    found = certify(ledger, "visitor:1")
-    [line] = found.erased
+    certificate = certify(ledger, "visitor:1")
+    [line] = certificate.erased
     many = replace(line, evidence=line.evidence * 200)
-    long = replace(found, erased=(many,), at=at)
+    long = replace(certificate, erased=(many,), at=at)
     assert "and 192 others" in render_certificate(long, "en")
     assert certificate_files(long, "en")["certificate.pdf"].startswith(b"%PDF")

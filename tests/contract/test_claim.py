@@ -188,8 +188,8 @@ class TestIds:
         claim_all(ledger, FAR)
         for hours in (0, 24, 48):
             send_due(ledger, bus, later(FAR, hours=hours))
-        assert len({one.value["command_id"] for one in bus.sent}) == 1
-        assert [one.value["attempt"] for one in bus.sent] == [1, 2, 3]
+        assert len({command.value["command_id"] for command in bus.sent}) == 1
+        assert [command.value["attempt"] for command in bus.sent] == [1, 2, 3]
         assert len(select_rows(ledger, tables.attempt)) == 3
 
     def test_numbers_rise_by_system_and_subject(self, ledger: Database) -> None:

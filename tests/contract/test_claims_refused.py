@@ -62,18 +62,18 @@ def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None
     """A person's restriction must not wait until the database accepts claims again."""
     now = datetime.now(UTC)
     checked, raised = (now - timedelta(days=10)).isoformat(), (now - timedelta(hours=1)).isoformat()
-    said = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
+    objection = {"subject": "customer:9", "purpose": "credit_check", "objection_id": "B1"}
     events = [
         event("f1", "website.feedback-given", GIVEN, feedback_id="f1", visitor_id="1"),
         event("e1", "credit.check-performed", checked, check_id="1", customer_id="9"),
-        event("b1", "privacy.objection-raised", raised, **said),
+        event("b1", "privacy.objection-raised", raised, **objection),
     ]
     record_events(ledger, events, now)
     bus = FakeBus()
     with refusing_commands(ledger, "visitor:1"):
         with pytest.raises(IntegrityError):
             build_deleter(ledger, bus).run_once()
-        assert {(one.system, one.value["action"]) for one in bus.sent} == {
+        assert {(command.system, command.value["action"]) for command in bus.sent} == {
             ("crm", "restrict"),
             ("credit-bureau", "restrict"),
         }
@@ -99,7 +99,7 @@ def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Databas
         assert select_rows(ledger, tables.command) == []
         assert {row.record_id: row.next_due for row in select_rows(ledger, tables.record)} == due
     deleter.run_once()
-    assert sorted(str(one.value["subject"]) for one in bus.sent) == [
+    assert sorted(str(command.value["subject"]) for command in bus.sent) == [
         "visitor:0",
         "visitor:1",
         "visitor:2",

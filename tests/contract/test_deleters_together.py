@@ -76,7 +76,7 @@ def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
     """It began before the scan passed its key: the scan waits for it or finds it later (ruling 2)."""
     ledger = postgres_ledger
     record_events(ledger, [*invoices(600), terminated("t1", ENDED)], ENDED)
-    late = [arrival(one, POLICY) for one in invoices(20, start=7000)]
+    late = [arrival(event, POLICY) for event in invoices(20, start=7000)]
     with ledger.transaction() as open_transaction:
         record(open_transaction, late, POLICY, instant(DUE))
         assert claim_all(ledger, DUE) == []  # its clock is locked: skipped, not waited for
@@ -109,15 +109,15 @@ def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commi
         record_events(ledger, [engaged(f"f{number}", JOINED, "0", supplier)], JOINED)
         joins = contact_changed(f"c{number}", BACK, "0", "9", supplier)
         ends = supplier_ended(f"s{number}", ENDED, supplier)
-        one, other = (ends, joins) if ended_first else (joins, ends)
+        earlier, other = (ends, joins) if ended_first else (joins, ends)
         with worker_threads() as pool:
             with ledger.transaction() as first:
-                record(first, [arrival(one, POLICY)], POLICY, instant(BACK))
+                record(first, [arrival(earlier, POLICY)], POLICY, instant(BACK))
                 second = pool.submit(record_events, ledger, [other], BACK)
                 wait_for_lock(ledger, second)
             second.result(PATIENCE_SECONDS)
-        found = {row.key: row.anchor_at for row in select_rows(ledger, tables.clock)}
-        assert found[f"{supplier}/9"] == instant(ENDED)
+        anchors = {row.key: row.anchor_at for row in select_rows(ledger, tables.clock)}
+        assert anchors[f"{supplier}/9"] == instant(ENDED)
 
 
 def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger: Database) -> None:
@@ -166,14 +166,14 @@ def test_two_recorders_of_one_batch_record_it_once(postgres_ledger: Database) ->
     """The second waits, finds it there and counts duplicates."""
     ledger = postgres_ledger
     batch = [*invoices(50), terminated("t1", ENDED), signed_up("s1", JOINED)]
-    arrivals = [arrival(one, POLICY) for one in batch]
+    arrivals = [arrival(event, POLICY) for event in batch]
     with worker_threads() as pool:
         with ledger.transaction() as first:
             record(first, arrivals, POLICY, instant(DUE))
             second = pool.submit(record_events, ledger, batch[::-1], DUE)
             wait_for_lock(ledger, second)
-        found = second.result(PATIENCE_SECONDS)
-    assert (found.new, found.duplicates, found.conflicts) == (0, 52, ())
+        result = second.result(PATIENCE_SECONDS)
+    assert (result.new, result.duplicates, result.conflicts) == (0, 52, ())
 
 
 def _tickets(customers: int, each: int) -> list[Event]:
@@ -236,8 +236,8 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
                 lambda c: claim_due(c, POLICY, FAR, limit=40)
             ).scanned
             sent = send_due(ledger, bus, FAR, limit=40)
-            for one in sent:
-                _answered(ledger, one.command_id, one.system)
+            for command in sent:
+                _answered(ledger, command.command_id, command.system)
             idle = idle + 1 if stop.is_set() and not (looked or sent) else 0
 
     with worker_threads(6) as pool:
@@ -255,7 +255,7 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
         ledger, FAR
     )  # a deleter that skipped another's locked rows may have been the last to scan
     send_due(ledger, buses[0], FAR)
-    ids = Counter(one.value["command_id"] for bus in buses for one in bus.sent)
+    ids = Counter(command.value["command_id"] for bus in buses for command in bus.sent)
     assert [identity for identity, times in ids.items() if times > 1] == []
     together = {
         (row.record_id, row.system, row.step)
@@ -266,7 +266,7 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
 
 
 def _answered(ledger: Database, identity: UUID, system: str) -> None:
-    one = Acknowledgement(
+    acknowledgement = Acknowledgement(
         acknowledgement_id=str(identity),
         command_id=identity,
         system=system,
@@ -276,7 +276,7 @@ def _answered(ledger: Database, identity: UUID, system: str) -> None:
         ground=None,
         at=FAR,
     )
-    ledger.run_in_transaction(lambda c: apply_acknowledgement(c, one, POLICY, FAR))
+    ledger.run_in_transaction(lambda c: apply_acknowledgement(c, acknowledgement, POLICY, FAR))
 
 
 def _commands_of_one_deleter(ledger: Database, events: list[Event]) -> set[tuple[UUID, str, str]]:

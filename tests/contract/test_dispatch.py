@@ -57,7 +57,7 @@ class TestRelaying:
         send_due(ledger, bus, later(FAR, seconds=59))
         assert bus.sent == []
         send_due(ledger, bus, instant(FAR) + LEASE)
-        assert [one.value["command_id"] for one in bus.sent] == [str(identity)]
+        assert [command.value["command_id"] for command in bus.sent] == [str(identity)]
 
     def test_a_bus_that_fails_marks_nothing_as_sent(self, ledger: Database) -> None:
         """The whole batch is sent again."""
@@ -89,7 +89,7 @@ class TestRelaying:
         roll_back(ledger, lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy()))
         send_due(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2
-        assert len({one.value["command_id"] for one in bus.sent}) == 1
+        assert len({command.value["command_id"] for command in bus.sent}) == 1
 
     def test_a_clock_that_opens_between_lease_and_relay_stops_the_command(
         self, ledger: Database
@@ -148,7 +148,7 @@ class TestRelaying:
             ledger.run_in_transaction(
                 lambda c: dispatch(c, leased, bus, POLICY, instant(FAR), RetryPolicy())
             )
-        assert [one.value["attempt"] for one in bus.sent] == [1, 2]
+        assert [command.value["attempt"] for command in bus.sent] == [1, 2]
 
     def test_a_pseudonymised_records_erasure_names_no_person(self, ledger: Database) -> None:
         """Neither its key nor its business keys do (ruling 11 of the design)."""
@@ -160,7 +160,7 @@ class TestRelaying:
             acknowledge(ledger, identity, "done", "2021-12-31T12:00:00Z")
         claim_all(ledger, FAR)
         send_due(ledger, bus, FAR)
-        (erasure,) = [one for one in bus.sent if one.system == "research"]
+        (erasure,) = [command for command in bus.sent if command.system == "research"]
         assert erasure.value["action"] == "erase"
         assert erasure.value["subject"] is None
         assert erasure.key == "o1"

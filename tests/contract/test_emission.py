@@ -112,7 +112,7 @@ class Environment(NullObserver):
 
     def record_events(self, events: Sequence[Event], policy: Policy = RIGHT) -> None:
         """Record these events."""
-        arrivals = [arrival(one, policy) for one in events]
+        arrivals = [arrival(event, policy) for event in events]
 
         def work(connection):  # type: ignore[no-untyped-def]
             active_policy.require_active(connection, policy, utc_now())
@@ -135,7 +135,9 @@ class Environment(NullObserver):
         before = len(self.bus.sent)
         for _ in range(count):
             self.deleter.run_once()
-        return sorted((one.system, one.value["action"]) for one in self.bus.sent[before:])
+        return sorted(
+            (command.system, command.value["action"]) for command in self.bus.sent[before:]
+        )
 
     def lagging_partitions(self) -> Sequence[str]:
         return self.spots
@@ -358,8 +360,10 @@ class TestWhatProtects:
         environment.record_events([old_order(), objection()])
         assert "restrict" not in {action for _, action in environment.run_rounds()}
         claim_all(environment.ledger, later(utc_now().isoformat(), seconds=61))
-        told = [one for one in list_commands(environment.ledger) if one[1] == "restrict"]
-        assert told == [("psp", "restrict", "unsent")]
+        restrictions = [
+            command for command in list_commands(environment.ledger) if command[1] == "restrict"
+        ]
+        assert restrictions == [("psp", "restrict", "unsent")]
 
     def stop(self, environment: Environment, stop: str, system: str = "website") -> None:
         if stop == "blind":
@@ -415,13 +419,15 @@ class TestWhatIsDropped:
             )
         bus.sent.clear()
         send_due(ledger, bus, later(FAR, hours=1))
-        assert ("crm", "erase") not in {(one.system, one.value["action"]) for one in bus.sent}
+        assert ("crm", "erase") not in {
+            (command.system, command.value["action"]) for command in bus.sent
+        }
         send_due(ledger, bus, later(FAR, hours=1))
         recall = find_command(ledger, system="crm", action="recall", state="sent")
         acknowledge(ledger, recall, "recalled", later(FAR, hours=1))
         claim_all(ledger, later(FAR, hours=1))
-        found = list_commands(ledger, system="crm", action="erase")
-        assert found == [("crm", "erase", "recalled"), ("crm", "erase", "unsent")]
+        commands = list_commands(ledger, system="crm", action="erase")
+        assert commands == [("crm", "erase", "recalled"), ("crm", "erase", "unsent")]
 
     def test_what_is_cancelled_is_looked_at_again(self, ledger: Database) -> None:
         """It was written under an old epoch, and what is still due is commanded again."""
@@ -475,7 +481,11 @@ class TestWhatIsDropped:
         send_due(ledger, bus, "2025-08-03T00:00:00Z")
         erasures = select_rows(ledger, tables.command, action="erase")
         assert sorted(row.state for row in erasures) == ["recalled", "sent"]
-        sent = {one.value["command_id"] for one in bus.sent if one.value["action"] == "erase"}
+        sent = {
+            command.value["command_id"]
+            for command in bus.sent
+            if command.value["action"] == "erase"
+        }
         assert sent == {str(row.command_id) for row in erasures}
 
     def test_a_record_of_an_unreleased_import_is_asked_for_by_nobody(

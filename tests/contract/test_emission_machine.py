@@ -135,29 +135,29 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             raise Crash
         # Not raised here: the deleter would take it for the bus's, and set the command aside.
         self.wrong += [
-            f"{one.system}: {why}"
-            for one in commands
-            if one.value["action"] in DESTROYS
-            for why in self.judged(one)
+            f"{command.system}: {why}"
+            for command in commands
+            if command.value["action"] in DESTROYS
+            for why in self.judged(command)
         ]
-        found = self.bus.send(commands)
+        metadatas = self.bus.send(commands)
         if self.crash == "after":
             raise Crash
-        return found
+        return metadatas
 
-    def judged(self, one: CommandMessage) -> Iterator[str]:
+    def judged(self, command: CommandMessage) -> Iterator[str]:
         """Return why it should not have been sent."""
-        if one.value["action"] != "erase":
+        if command.value["action"] != "erase":
             yield "nothing in this world is to be pseudonymised or lifted"
-        for named in one.value["records"]:
+        for named in command.value["records"]:
             [made] = [m for m, _ in self.oracle.records if m["id"] == named["id"]][:1]
-            if not self.oracle.must_erase(made, one.system, self.clock):
+            if not self.oracle.must_erase(made, command.system, self.clock):
                 yield f"nobody asks for {made}"
-        if self.could_forbid(one):
+        if self.could_forbid(command):
             yield f"{self.parked} could forbid it"
-        if self.state == "paused" or one.system in self.stopped:
+        if self.state == "paused" or command.system in self.stopped:
             yield "it is paused"
-        if self.allowed is not None and one.value["action"] not in self.allowed:
+        if self.allowed is not None and command.value["action"] not in self.allowed:
             yield "the deleter is blind"
 
     # What happens.
@@ -206,7 +206,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             self.unread.append(event(id_, "privacy.hold-placed", time, **fields))
         else:
             known = [*self.oracle.events, *self.unread]
-            holds = [one["data"] for one in known if one["type"] == "privacy.hold-placed"]
+            holds = [event["data"] for event in known if event["type"] == "privacy.hold-placed"]
             if holds:
                 hold = data.draw(st.sampled_from(holds), label="hold")
                 fields = {"subject": hold["subject"], "hold_id": hold["hold_id"]}
@@ -217,14 +217,18 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         """Publish a hold, and record it before anything else happens."""
         self.number += 1
         fields = {"subject": subject, "hold_id": f"e{self.number}", "ground": "legal_claim"}
-        one = event(f"e{self.number}", "privacy.hold-placed", self.clock.isoformat(), **fields)
-        self.unread.append(one)
-        self.recorded([one])
+        hold_event = event(
+            f"e{self.number}", "privacy.hold-placed", self.clock.isoformat(), **fields
+        )
+        self.unread.append(hold_event)
+        self.recorded([hold_event])
 
     @precondition(lambda self: self.unread)
     @rule(data=st.data())
     def record(self, data: st.DataObject) -> None:
-        some = data.draw(st.lists(st.sampled_from(self.unread), unique_by=lambda one: one["id"]))
+        some = data.draw(
+            st.lists(st.sampled_from(self.unread), unique_by=lambda event: event["id"])
+        )
         self.recorded(some)
 
     @precondition(lambda self: self.unread)
@@ -238,13 +242,13 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         self.recorded([data.draw(st.sampled_from(self.oracle.events))])
 
     def recorded(self, some: Sequence[Event]) -> None:
-        arrivals = [arrival(one, self.oracle.policy) for one in some]
+        arrivals = [arrival(event, self.oracle.policy) for event in some]
         policy = self.oracle.policy
         self.ledger.run_in_transaction(
             lambda connection: record(connection, arrivals, policy, self.clock)
         )
-        self.unread = [one for one in self.unread if one not in some]
-        self.oracle.events += [one for one in some if one not in self.oracle.events]
+        self.unread = [event for event in self.unread if event not in some]
+        self.oracle.events += [event for event in some if event not in self.oracle.events]
 
     @rule(
         what=st.sampled_from(["feedback", "invoice", "hold"]),
@@ -259,19 +263,19 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         name += text * ((size - len(name)) // len(text.encode()))
         time = self.clock.isoformat()
         if what == "feedback":
-            one = feedback(f"e{self.number}", time)
-            one["data"]["feedback_id"] = name
+            hostile = feedback(f"e{self.number}", time)
+            hostile["data"]["feedback_id"] = name
         elif what == "invoice":
-            one = invoice(f"e{self.number}", time)
-            one["data"]["invoice_id"] = name
+            hostile = invoice(f"e{self.number}", time)
+            hostile["data"]["invoice_id"] = name
         else:
             fields = {"subject": VISITOR, "hold_id": name, "ground": "legal_claim"}
-            one = event(f"e{self.number}", "privacy.hold-placed", time, **fields)
-        self.unread.append(one)
+            hostile = event(f"e{self.number}", "privacy.hold-placed", time, **fields)
+        self.unread.append(hostile)
         if size > limits.MAX_IDENTIFIER or text == "\0":
             with pytest.raises(TaggingFailed):
-                arrival(one, self.oracle.policy)
-            self.parks(one, readable=True)
+                arrival(hostile, self.oracle.policy)
+            self.parks(hostile, readable=True)
 
     @precondition(lambda self: self.unread)
     @rule(data=st.data(), readable=st.booleans())
@@ -279,14 +283,14 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         """Park an unread event instead; its subject can be read, or cannot."""
         self.parks(data.draw(st.sampled_from(self.unread), label="parked"), readable)
 
-    def parks(self, one: Event, readable: bool) -> None:
+    def parks(self, event: Event, readable: bool) -> None:
         """Park as the tagger does."""
         self.number += 1
         letter = DeadLetter(
             role="tagger",
             reason="x",
             detail="",
-            topic=f"{one['type']}.v1",
+            topic=f"{event['type']}.v1",
             partition=0,
             offset=self.number,
             timestamp=self.clock,
@@ -300,14 +304,14 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             partition=0,
             offset=self.number,
             glimpse=read_visible_parts(
-                one["type"], one["data"] if readable else {}, self.oracle.policy
+                event["type"], event["data"] if readable else {}, self.oracle.policy
             ),
         )
         with self.ledger.transaction() as connection:
             dead_letters.store(connection, [letter])
             ledger_blindness.store_parked_events(connection, [seen], REMAINS)
-        self.unread.remove(one)
-        self.parked.append((letter, one, readable))
+        self.unread.remove(event)
+        self.parked.append((letter, event, readable))
 
     @precondition(lambda self: self.parked)
     @rule(replayed=st.booleans())
@@ -316,21 +320,21 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     def settles(self, replayed: bool) -> None:
         """Replay it, so that it is unread again; or discard it, or publish a corrected event."""
-        letter, one, _ = self.parked.pop()
-        replayed = replayed and is_sound(one)
+        letter, event, _ = self.parked.pop()
+        replayed = replayed and is_sound(event)
         with self.ledger.transaction() as connection:
             state = "replayed" if replayed else "discarded"
             dead_letters.close(connection, letter, state, operator="o", reason="r", now=self.clock)
         if replayed:
-            self.unread.append(one)
+            self.unread.append(event)
 
     def could_forbid(self, command: CommandMessage) -> bool:
         """Return whether a parked event could forbid it: a subject's holds, the relationship's changes."""
-        for _, one, readable in self.parked:
-            if one["type"] in ("privacy.hold-placed", "privacy.hold-released"):
-                if not readable or one["data"]["subject"] == command.value["subject"]:
+        for _, parked_event, readable in self.parked:
+            if parked_event["type"] in ("privacy.hold-placed", "privacy.hold-released"):
+                if not readable or parked_event["data"]["subject"] == command.value["subject"]:
                     return True
-            elif one["type"].startswith("customers.") and command.system == "crm":
+            elif parked_event["type"].startswith("customers.") and command.system == "crm":
                 return True
         return False
 
@@ -441,10 +445,12 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             self.stop_system(system, "running")
         self.passes(timedelta(minutes=2))
         time = self.clock.isoformat()
-        for one in list(self.oracle.events):
-            if one["type"] == "privacy.hold-placed" and self.oracle.is_placed(one, self.clock):
+        for recorded in list(self.oracle.events):
+            if recorded["type"] == "privacy.hold-placed" and self.oracle.is_placed(
+                recorded, self.clock
+            ):
                 self.number += 1
-                fields = {name: one["data"][name] for name in ("subject", "hold_id")}
+                fields = {name: recorded["data"][name] for name in ("subject", "hold_id")}
                 id_ = f"e{self.number}"
                 self.unread.append(event(id_, "privacy.hold-released", time, **fields))
         self.number += 1
@@ -525,33 +531,33 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
-        found = [row.command_id for row in select_rows(self.ledger, tables.command)]
-        if not found:
+        commands = [row.command_id for row in select_rows(self.ledger, tables.command)]
+        if not commands:
             return
-        one = data.draw(st.sampled_from(found))
+        command = data.draw(st.sampled_from(commands))
         with contextlib.suppress(IllegalTransition):
             self.ledger.run_in_transaction(
-                lambda connection: close_command(connection, one, self.clock)
+                lambda connection: close_command(connection, command, self.clock)
             )
 
     @rule(data=st.data())
     def tell_again(self, data: st.DataObject) -> None:
         """Have an operator repeat it at once."""
-        found = [row.command_id for row in select_rows(self.ledger, tables.command)]
-        if not found:
+        commands = [row.command_id for row in select_rows(self.ledger, tables.command)]
+        if not commands:
             return
-        one = data.draw(st.sampled_from(found))
+        command = data.draw(st.sampled_from(commands))
         policy = self.oracle.policy
         with contextlib.suppress(CommandNotRetryable):  # no system of these has the last word
             self.ledger.run_in_transaction(
-                lambda connection: retry(connection, one, policy, self.clock)
+                lambda connection: retry(connection, command, policy, self.clock)
             )
 
     # What always holds.
 
     def nothing_is_out_that_is_not_asked_for(self) -> None:
         """Commands of a corrected policy are all cancelled or being recalled."""
-        made = {one["id"]: one for one, _ in self.oracle.records}
+        made = {event["id"]: event for event, _ in self.oracle.records}
         command, event_ = tables.command.c, tables.event.c
         query = (
             select(command.system, event_.id)
@@ -646,10 +652,10 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             return {(row.id, row.system) for row in connection.execute(query)}
 
 
-def is_sound(one: Event) -> bool:
+def is_sound(event: Event) -> bool:
     """Return whether none of its ids is hostile."""
-    said = [text for text in one["data"].values() if isinstance(text, str)]
-    return all(len(text.encode()) <= limits.MAX_IDENTIFIER and "\0" not in text for text in said)
+    texts = [text for text in event["data"].values() if isinstance(text, str)]
+    return all(len(text.encode()) <= limits.MAX_IDENTIFIER and "\0" not in text for text in texts)
 
 
 def test_what_leaves_is_asked_for_whatever_happens(

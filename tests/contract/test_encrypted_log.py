@@ -46,14 +46,14 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 
 def expected_lines(events: list[Event]) -> list[dict[str, Any]]:
     """Return the oracle's lines for the shipped policy, and the same for the log's systems for orders."""
-    found = oracle.simulate(events, FAR)
-    placed = {one["id"] for one in events if one["type"] == "orders.order-placed"}
-    found += [
+    commands = oracle.simulate(events, FAR)
+    placed = {event["id"] for event in events if event["type"] == "orders.order-placed"}
+    commands += [
         {**line, "system": LIKE[line["system"]]}
-        for line in found
+        for line in commands
         if line["system"] in LIKE and line["record"] in placed
     ]
-    return sorted(found, key=str)
+    return sorted(commands, key=str)
 
 
 def commanded_lines(events: list[Event]) -> list[dict[str, Any]]:
@@ -81,12 +81,12 @@ def test_with_rights_and_holds_as_well(events: list[Event]) -> None:
 @pytest.fixture
 def vault(tmp_path: Path) -> Iterator[Vault]:
     """A vault with the keys of an order of 2020."""
-    with a_vault(tmp_path) as found:
+    with a_vault(tmp_path) as vault:
         key = event_id("orders.order-placed", "/crm", "o1")
-        found.keys.get_or_create(
+        vault.keys.get_or_create(
             [(key, "bus"), (key, "bus-books")], datetime(2020, 3, 15, tzinfo=UTC)
         )
-        yield found
+        yield vault
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def orphaned_keys(
 ) -> dict[str, str]:
     """Return the keys without an event, by system."""
     at = datetime.fromisoformat(before).replace(tzinfo=UTC)
-    return {one.key.system: one.why for one in find_orphaned_keys(vault.keys, ledger, by, at)}
+    return {key.key.system: key.why for key in find_orphaned_keys(vault.keys, ledger, by, at)}
 
 
 def test_keys_of_events_that_were_never_recorded_are_found(
@@ -123,7 +123,9 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
     """Their events have new identities; shredding the keys would lose data that must be kept."""
     made = datetime(2020, 3, 15, tzinfo=UTC)
     with a_vault(tmp_path) as vault:
-        vault.keys.get_or_create([(old_event_id("/crm", one), "bus") for one in ("o1", "o2")], made)
+        vault.keys.get_or_create(
+            [(old_event_id("/crm", order_id), "bus") for order_id in ("o1", "o2")], made
+        )
         record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
         [left] = find_orphaned_keys(
             vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC)
@@ -133,7 +135,7 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
         first, *rest = kind.holdings
         without = replace(kind, holdings=(replace(first, systems=("orders", "psp")), *rest))
         forgot = replace(encrypting, events={**encrypting.events, "orders.order-placed": without})
-        whys = [one.why for one in find_orphaned_keys(vault.keys, ledger, forgot, FAR)]
+        whys = [key.why for key in find_orphaned_keys(vault.keys, ledger, forgot, FAR)]
         assert sorted(whys) == ["unheld", "unrecorded"]
 
 
@@ -180,5 +182,5 @@ def test_keys_are_walked_through_in_parts(vault: Vault) -> None:
     while part := vault.keys.active_keys(seen[-1] if seen else None, datetime.now(UTC), 1):
         seen += part
         assert len(seen) < 3
-    assert sorted(one.system for one in seen) == ["bus", "bus-books"]
+    assert sorted(key.system for key in seen) == ["bus", "bus-books"]
     assert timedelta(0) < datetime.now(UTC) - seen[0].made_at

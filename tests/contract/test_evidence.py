@@ -81,9 +81,9 @@ def entries(ledger: Database) -> list[dict[str, Any]]:
 def logged_states(ledger: Database) -> list[tuple[str, str | None]]:
     """Return kinds and states of the commands in the log, in order."""
     return [
-        (one["kind"], one.get("state", one.get("action")))
-        for one in entries(ledger)
-        if "command" in one
+        (entry["kind"], entry.get("state", entry.get("action")))
+        for entry in entries(ledger)
+        if "command" in entry
     ]
 
 
@@ -127,7 +127,7 @@ class TestEntries:
         """System, purposes, rules, article and policy in clear; whose data it is as a keyed hash."""
         identity = prove_erasure(ledger, FakeBus())
         seal(ledger)
-        [decision] = [one for one in entries(ledger) if one.get("action") == "erase"]
+        [decision] = [entry for entry in entries(ledger) if entry.get("action") == "erase"]
         assert decision["command"] == REFERENCES.pseudonym("command", str(identity)).hex()
         assert decision["subject"] == REFERENCES.pseudonym("subject", "visitor:1").hex()
         assert (decision["system"], decision["records"]) == ("website", 1)
@@ -140,7 +140,7 @@ class TestEntries:
         """Counts under unknown names are added up, and nothing of a subject is in the log."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
-        [done] = [one for one in entries(ledger) if one.get("counts", {}).get("rows") == 1]
+        [done] = [entry for entry in entries(ledger) if entry.get("counts", {}).get("rows") == 1]
         assert done["counts"] == {"rows": 1, "other": 2}
         everything = json.dumps(entries(ledger))
         assert "visitor" not in everything
@@ -156,7 +156,7 @@ class TestEntries:
                     connection, action, target, operator="Jan", reason=reason, now=at
                 )
         seal(ledger)
-        first, second = (one for one in entries(ledger) if one["kind"] == "operator")
+        first, second = (entry for entry in entries(ledger) if entry["kind"] == "operator")
         assert (first["action"], first["target"]) == ("pause", "system:crm")
         assert first["operator"] == REFERENCES.pseudonym("text", "Jan").hex()
         assert second["target"] == REFERENCES.pseudonym("text", "a7").hex()
@@ -168,29 +168,29 @@ class TestEntries:
         with ledger.transaction() as connection:
             audit_outbox.enqueue(connection, [entry])
         seal(ledger)
-        [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
-        assert one["name"] == REFERENCES.pseudonym("text", "Jan").hex()
-        assert one["names"] == REFERENCES.pseudonym("text", '["Jan"]').hex()
+        [policy_entry] = [entry for entry in entries(ledger) if entry["kind"] == "policy"]
+        assert policy_entry["name"] == REFERENCES.pseudonym("text", "Jan").hex()
+        assert policy_entry["names"] == REFERENCES.pseudonym("text", '["Jan"]').hex()
 
     def test_a_request_that_was_answered(self, ledger: Database) -> None:
         """The person and the request's id are keyed, and the result is in clear, once."""
-        said = {"subject": "visitor:1", "request_id": "Q1"}
+        request = {"subject": "visitor:1", "request_id": "Q1"}
         asked = [
-            event_of("r1", "privacy.request-received", JOINED, right="erasure", **said),
-            event_of("r2", "privacy.identity-verified", JOINED, **said),
+            event_of("r1", "privacy.request-received", JOINED, right="erasure", **request),
+            event_of("r2", "privacy.identity-verified", JOINED, **request),
         ]
         record_events(ledger, [feedback("e1", JOINED), *asked], JOINED)
         with ledger.transaction() as connection:
             [case] = load_cases(connection, "visitor:1", POLICY)
-            found = build_report(connection, case, POLICY, THEN)
+            report = build_report(connection, case, POLICY, THEN)
             for _ in range(2):
-                decide(connection, [case], found, THEN)
+                decide(connection, [case], report, THEN)
         seal(ledger)
-        [one] = [one for one in entries(ledger) if one["kind"] == "concluded"]
-        assert one["answer"] == "privacy.request-answered"
-        assert one["subject"] == REFERENCES.pseudonym("subject", "visitor:1").hex()
-        assert one["request"] == REFERENCES.pseudonym("request", "Q1").hex()
-        assert one["pending"] == ["crm", "mail", "website"]
+        [entry] = [entry for entry in entries(ledger) if entry["kind"] == "concluded"]
+        assert entry["answer"] == "privacy.request-answered"
+        assert entry["subject"] == REFERENCES.pseudonym("subject", "visitor:1").hex()
+        assert entry["request"] == REFERENCES.pseudonym("request", "Q1").hex()
+        assert entry["pending"] == ["crm", "mail", "website"]
 
     def test_the_active_policy(self, ledger: Database) -> None:
         """Its first use is on record, and no later one."""
@@ -199,20 +199,20 @@ class TestEntries:
                 lambda connection: active_policy.require_active(connection, POLICY, instant(FAR))
             )
         seal(ledger)
-        [one] = [one for one in entries(ledger) if one["kind"] == "policy"]
-        assert (one["policy"], one["version"]) == (POLICY.policy, POLICY.version)
+        [entry] = [entry for entry in entries(ledger) if entry["kind"] == "policy"]
+        assert (entry["policy"], entry["version"]) == (POLICY.policy, POLICY.version)
 
     def test_a_customer_who_comes_back(self, ledger: Database) -> None:
         """A sent command is recalled by another command, and an unsent one is cancelled."""
         record_events(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], JOINED)
-        found = claim_all(ledger, FAR)
+        command_ids = claim_all(ledger, FAR)
         send_due(ledger, FakeBus(), FAR, limit=1)
         record_events(ledger, [reinstated("e3", BACK)], FAR)
         seal(ledger)
         kinds = Counter(logged_states(ledger))
-        assert kinds["commanded", "erase"] == len(found)
+        assert kinds["commanded", "erase"] == len(command_ids)
         assert kinds["state", "recalling"] == kinds["commanded", "recall"] == 1
-        assert kinds["state", "cancelled"] == len(found) - 1
+        assert kinds["state", "cancelled"] == len(command_ids) - 1
 
     def test_given_up_and_repeated_after_a_restore(self, ledger: Database) -> None:
         """Both are changes in the outbox."""
@@ -228,7 +228,9 @@ class TestEntries:
         )
         seal(ledger)
         changes = [
-            (one["command"], one["state"]) for one in entries(ledger) if one["kind"] == "state"
+            (entry["command"], entry["state"])
+            for entry in entries(ledger)
+            if entry["kind"] == "state"
         ]
         assert changes[-2:] == [
             (REFERENCES.pseudonym("command", str(proven)).hex(), "reopened"),
@@ -242,7 +244,7 @@ class TestEntries:
         send_due(ledger, FakeBus(), FAR)
         send_due(ledger, FakeBus(), later(FAR, minutes=2))
         seal(ledger)
-        assert [one["attempt"] for one in entries(ledger) if one["kind"] == "sent"] == [1, 2]
+        assert [entry["attempt"] for entry in entries(ledger) if entry["kind"] == "sent"] == [1, 2]
 
     def test_an_answer_that_is_repeated_is_not(self, ledger: Database) -> None:
         """A repeated acknowledgement counts once."""
@@ -252,13 +254,17 @@ class TestEntries:
         for _ in range(2):
             acknowledge(ledger, identity, "failed", FAR, id="same")
         seal(ledger)
-        assert [one["kind"] for one in entries(ledger)].count("answered") == 1
+        assert [entry["kind"] for entry in entries(ledger)].count("answered") == 1
 
     def test_what_was_proven_is_not_proven_again(self, ledger: Database) -> None:
         """A second acknowledgement of the verification has an entry, but changes no state."""
         bus = FakeBus()
         prove_erasure(ledger, bus)
-        [check] = [one.value["command_id"] for one in bus.sent if one.value["action"] == "verify"]
+        [check] = [
+            command.value["command_id"]
+            for command in bus.sent
+            if command.value["action"] == "verify"
+        ]
         acknowledge(ledger, UUID(check), "done", FAR, counts={"rows": 0})
         seal(ledger)
         assert logged_states(ledger)[-2:] == [("state", "erased"), ("answered", "acknowledged")]
@@ -304,16 +310,16 @@ class TestSealing:
         """Not even a lock is taken, since a deleter checks several times a second."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
-        said: list[str] = []
+        statements: list[str] = []
 
         def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-            said.append(statement)
+            statements.append(statement)
 
         event.listen(ledger.engine, "before_cursor_execute", note)
         seal(ledger)
         event.remove(ledger.engine, "before_cursor_execute", note)
-        assert {one.split()[0] for one in said} <= {"SELECT", "BEGIN"}
-        assert not any("FOR UPDATE" in one for one in said)
+        assert {statement.split()[0] for statement in statements} <= {"SELECT", "BEGIN"}
+        assert not any("FOR UPDATE" in statement for statement in statements)
 
     def test_a_crash_changes_nothing(self, ledger: Database) -> None:
         """Entries that were not appended wait."""
@@ -350,8 +356,8 @@ class TestSealing:
         prove_erasure(ledger, FakeBus())
         for ring in (None, Keyring):
             with ledger.transaction() as connection:
-                found = append_entries(connection, REFERENCES, ring, instant(FAR))
-            assert found.head is None
+                appended = append_entries(connection, REFERENCES, ring, instant(FAR))
+            assert appended.head is None
         assert len(entries(ledger)) == 8
 
     def test_another_key_of_references_is_refused(self, ledger: Database) -> None:
@@ -367,7 +373,7 @@ class TestSealing:
         )
         with ledger.transaction() as connection:
             append_entries(connection, other, lambda: RING, later(FAR, hours=1))
-        assert [one["key"] for one in entries(ledger) if one["kind"] == "key"] == [
+        assert [entry["key"] for entry in entries(ledger) if entry["kind"] == "key"] == [
             REFERENCES.key_id,
             other.key_id,
         ]
@@ -464,11 +470,11 @@ class TestTampering:
         seal(ledger)
         recheck = ChainSelfCheck(chunk_size=2)
         _altered(ledger)
-        found = []
+        faults = []
         for _ in range(3):
             with ledger.transaction() as connection:
-                found.append(recheck.check_next(connection).broken)
-        assert found == [None, "entry 3 was altered", "entry 3 was altered"]
+                faults.append(recheck.check_next(connection).broken)
+        assert faults == [None, "entry 3 was altered", "entry 3 was altered"]
 
 
 def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
@@ -499,13 +505,13 @@ def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
         )
 
     with ThreadPoolExecutor(6) as pool:
-        writing = [pool.submit(write, one) for one in range(3)]
-        sealing = [pool.submit(keep_sealing, one) for one in range(3)]
+        writing = [pool.submit(write, number) for number in range(3)]
+        sealing = [pool.submit(keep_sealing, number) for number in range(3)]
         for task in writing + sealing:
             task.result()
     while seal(ledger).entries:
         pass
-    targets = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
+    targets = [entry["target"] for entry in entries(ledger) if entry["kind"] == "operator"]
     assert sorted(targets) == sorted(f"{w}-{n}" for w in range(3) for n in range(20))
     with ledger.transaction() as connection:
         assert ChainSelfCheck().check_next(connection).broken is None
@@ -530,8 +536,8 @@ def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> No
     transaction.commit()
     slow.close()
     seal(ledger)
-    found = [one["target"] for one in entries(ledger) if one["kind"] == "operator"]
-    assert found == ["fast", "slow"]
+    targets = [entry["target"] for entry in entries(ledger) if entry["kind"] == "operator"]
+    assert targets == ["fast", "slow"]
 
 
 def test_a_second_sealer_does_not_wait(postgres_ledger: Database) -> None:

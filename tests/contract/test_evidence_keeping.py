@@ -71,16 +71,16 @@ def test_a_signed_head_is_published_once(ledger: Database) -> None:
 
 def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
     """Entries are appended all the same; the failure is reported, and not retried every round."""
-    outlet, told = FakeHeadPublisher(), list[str]()
+    outlet, reported = FakeHeadPublisher(), list[str]()
     outlet.away = True
-    kept = build_sealer(ledger, outlet, told.append)
+    kept = build_sealer(ledger, outlet, reported.append)
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
         )
     )
     assert (kept.run_once(), kept.run_once(), kept.run_once()) == (2, 0, 0)
-    assert (outlet.attempts, told) == (1, ["heads: not delivered: no leader"])
+    assert (outlet.attempts, reported) == (1, ["heads: not delivered: no leader"])
     [row] = select_rows(ledger, tables.evidence_head)
     assert row.published_at is None
 

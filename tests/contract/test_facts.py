@@ -54,7 +54,9 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 
 def record_in_one_batch(ledger: Database, events: Sequence[Event]) -> object:
     empty_database(ledger)
-    ordered = sorted(events, key=lambda one: (instant(one["time"]), one["source"], one["id"]))
+    ordered = sorted(
+        events, key=lambda event: (instant(event["time"]), event["source"], event["id"])
+    )
     record_events(ledger, ordered, NOW)
     return load_facts(ledger)
 
@@ -72,12 +74,12 @@ def test_any_delivery_of_a_set_gives_the_same_facts(
     while delivered:
         size = data.draw(st.integers(1, len(delivered)), label="batch")
         batch, delivered = delivered[:size], delivered[size:]
-        arrivals = [arrival(one, POLICY) for one in batch]
+        arrivals = [arrival(event, POLICY) for event in batch]
         if data.draw(st.booleans(), label="crash"):
             roll_back(shared_ledger, lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
-        found = shared_ledger.run_in_transaction(lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
-        assert found.conflicts == ()
-        assert found.new + found.duplicates == len(batch)
+        result = shared_ledger.run_in_transaction(lambda c, a=arrivals: record(c, a, POLICY, NOW))  # type: ignore[misc]
+        assert result.conflicts == ()
+        assert result.new + result.duplicates == len(batch)
     assert load_facts(shared_ledger) == expected
 
 
@@ -89,8 +91,8 @@ def test_sweeps_between_the_batches_change_no_fact(
     """The deleter's work is in the outbox, and never changes the facts."""
     expected = record_in_one_batch(shared_ledger, events)
     empty_database(shared_ledger)
-    for one in data.draw(st.permutations(events)):
-        record_events(shared_ledger, [one], NOW)
+    for recorded in data.draw(st.permutations(events)):
+        record_events(shared_ledger, [recorded], NOW)
         claim_all(shared_ledger, NOW, limit=1)
     assert load_facts(shared_ledger) == expected
 
@@ -102,9 +104,9 @@ def test_every_clock_stands_where_the_oracle_has_it(
 ) -> None:
     """The anchor of each clock agrees, with a contact's also by its supplier's end."""
     empty_database(shared_ledger)
-    for one in data.draw(st.permutations(events)):
-        record_events(shared_ledger, [one], NOW)
-    found = {
+    for recorded in data.draw(st.permutations(events)):
+        record_events(shared_ledger, [recorded], NOW)
+    anchors = {
         (row.clock, row.key): row.anchor_at for row in select_rows(shared_ledger, tables.clock)
     }
     of_key = {
@@ -114,7 +116,7 @@ def test_every_clock_stands_where_the_oracle_has_it(
         "application": oracle_clocks.application_closed,
         "last-contact": oracle_clocks.last_contact,
     }
-    for (clock, key), anchor_at in found.items():
+    for (clock, key), anchor_at in anchors.items():
         if clock in of_key:
             assert anchor_at == of_key[clock](events, key), (clock, key)
         if clock == "supplier-contact":
@@ -132,59 +134,62 @@ def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
     original = data.draw(st.sampled_from(events))
     changed = {**original, "time": "2025-06-01T12:00:00.5Z"}
     batch = data.draw(st.permutations([changed, original, changed]))
-    found = record_events(shared_ledger, batch, NOW)
-    assert found.new == 0
-    assert found.duplicates == 1
-    assert found.conflicts == (arrival(changed, POLICY),) * 2
+    result = record_events(shared_ledger, batch, NOW)
+    assert result.new == 0
+    assert result.duplicates == 1
+    assert result.conflicts == (arrival(changed, POLICY),) * 2
     assert load_facts(shared_ledger) == expected
 
 
 def test_a_conflict_inside_one_batch_is_told(ledger: Database) -> None:
     """The first by its time is recorded, in whatever order they are read, since partitions keep none."""
-    one, other = terminated("e1", "2024-01-01T00:00:00Z"), terminated("e1", "2024-02-01T00:00:00Z")
-    for batch in ([one, other, one], [other, one, one]):
+    first, other = (
+        terminated("e1", "2024-01-01T00:00:00Z"),
+        terminated("e1", "2024-02-01T00:00:00Z"),
+    )
+    for batch in ([first, other, first], [other, first, first]):
         empty_database(ledger)
-        found = record_events(ledger, batch, NOW)
-        assert (found.new, found.duplicates) == (1, 1)
-        assert found.conflicts == (arrival(other, POLICY),)
+        result = record_events(ledger, batch, NOW)
+        assert (result.new, result.duplicates) == (1, 1)
+        assert result.conflicts == (arrival(other, POLICY),)
         (clock,) = select_rows(ledger, tables.clock)
         assert clock.anchor_at == instant("2024-01-01T00:00:00Z")
 
 
 def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Database) -> None:
     """The offset of the original decides."""
-    one = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
-    first = replace(one, offset=7, content_hash=b"first")
-    second = replace(one, offset=8, content_hash=b"second")
-    found = ledger.run_in_transaction(
+    tagged_event = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
+    first = replace(tagged_event, offset=7, content_hash=b"first")
+    second = replace(tagged_event, offset=8, content_hash=b"second")
+    result = ledger.run_in_transaction(
         lambda connection: record(connection, [second, first], POLICY, NOW)
     )
-    assert found.conflicts == (second,)
+    assert result.conflicts == (second,)
 
 
 def test_the_same_id_of_another_source_is_another_event(ledger: Database) -> None:
     """An identity is source and id."""
     time = "2024-01-01T00:00:00Z"
-    one = event("e1", "customers.customer-signed-up", time, "/crm", customer_id="1")
+    signup = event("e1", "customers.customer-signed-up", time, "/crm", customer_id="1")
     other = event("e1", "customers.customer-signed-up", time, "/shop", customer_id="1")
-    assert record_events(ledger, [one, other], NOW).new == 2
+    assert record_events(ledger, [signup, other], NOW).new == 2
     assert len(select_rows(ledger, tables.record)) == 2
 
 
 def test_ids_derive_from_what_they_identify(ledger: Database) -> None:
     """The values are written down, since a ledger lives for years."""
     record_events(ledger, [feedback("e1", "2024-01-01T00:00:00Z")], NOW)
-    (one,) = select_rows(ledger, tables.record)
-    assert str(one.event_id) == "abf95636-b0f6-8835-9822-ca8d78f3dab9"
-    assert str(one.record_id) == "eee8a8e6-1108-51f3-bb31-9548adc53c65"
+    (row,) = select_rows(ledger, tables.record)
+    assert str(row.event_id) == "abf95636-b0f6-8835-9822-ca8d78f3dab9"
+    assert str(row.record_id) == "eee8a8e6-1108-51f3-bb31-9548adc53c65"
 
 
 def test_the_last_writer_decides_by_time_source_and_id(ledger: Database) -> None:
     """At one instant the greater source decides, then the greater id."""
     time = "2024-01-01T00:00:00Z"
     shop = event("e1", "customers.customer-reinstated", time, "/shop", customer_id="1")
-    for one in (shop, terminated("e2", time), terminated("e9", "2023-12-31T23:59:59Z")):
-        record_events(ledger, [one], NOW)
+    for recorded in (shop, terminated("e2", time), terminated("e9", "2023-12-31T23:59:59Z")):
+        record_events(ledger, [recorded], NOW)
     (clock,) = select_rows(ledger, tables.clock)
     assert (clock.ended, clock.moved_source, clock.moved_id) == (False, "/shop", "e1")
     assert clock.anchor_at is None
@@ -192,13 +197,13 @@ def test_the_last_writer_decides_by_time_source_and_id(ledger: Database) -> None
 
 def test_the_clock_opens_with_its_earliest_record(ledger: Database) -> None:
     """Neither the first record to arrive nor a clock change opens it."""
-    for one in (
+    for recorded in (
         signed_up("e1", "2024-05-01T00:00:00Z"),
         signed_up("e2", "2024-03-01T00:00:00Z"),
         signed_up("e3", "2024-04-01T00:00:00Z"),
         terminated("e4", "2023-01-01T00:00:00Z"),
     ):
-        record_events(ledger, [one], NOW)
+        record_events(ledger, [recorded], NOW)
     (clock,) = select_rows(ledger, tables.clock)
     assert clock.opened_at == instant("2024-03-01T00:00:00Z")
 
@@ -213,10 +218,10 @@ def test_a_contact_ends_with_its_supplier_in_whatever_order_they_come(
         contact_changed("e2", "2024-03-01T00:00:00Z", "1", "2"),
         supplier_ended("e3", "2024-05-01T00:00:00Z"),
     ]
-    for one in reversed(events) if parent_first else events:
-        record_events(ledger, [one], NOW)
-    found = {(row.clock, row.key): row.anchor_at for row in select_rows(ledger, tables.clock)}
-    assert found == {
+    for recorded in reversed(events) if parent_first else events:
+        record_events(ledger, [recorded], NOW)
+    anchors = {(row.clock, row.key): row.anchor_at for row in select_rows(ledger, tables.clock)}
+    assert anchors == {
         ("supplier", "1"): instant("2024-05-01T00:00:00Z"),
         ("supplier-contact", "1/1"): instant("2024-03-01T00:00:00Z"),
         ("supplier-contact", "1/2"): instant("2024-05-01T00:00:00Z"),
@@ -228,20 +233,20 @@ def test_a_supplier_that_is_engaged_again_opens_its_contacts_again(ledger: Datab
     record_events(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
     record_events(ledger, [supplier_ended("e2", "2024-05-01T00:00:00Z")], NOW)
     record_events(ledger, [engaged("e3", "2024-06-01T00:00:00Z", "2")], NOW)
-    found = {(row.clock, row.key): row.anchor_at for row in select_rows(ledger, tables.clock)}
-    assert found[("supplier-contact", "1/1")] is None
-    assert found[("supplier-contact", "1/2")] is None
+    anchors = {(row.clock, row.key): row.anchor_at for row in select_rows(ledger, tables.clock)}
+    assert anchors[("supplier-contact", "1/1")] is None
+    assert anchors[("supplier-contact", "1/2")] is None
 
 
 def test_a_contact_that_is_named_its_own_successor_goes_on(ledger: Database) -> None:
     """A clock that one event ends and starts is open, the safe reading, since P0D erases at once."""
     record_events(ledger, [engaged("e1", "2024-01-01T00:00:00Z", "1")], NOW)
     record_events(ledger, [contact_changed("e2", "2024-03-01T00:00:00Z", "1", "1")], NOW)
-    found = {
+    anchors = {
         row.key: row.anchor_at
         for row in select_rows(ledger, tables.clock, clock="supplier-contact")
     }
-    assert found == {"1/1": None}
+    assert anchors == {"1/1": None}
 
 
 def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
@@ -263,7 +268,7 @@ def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
 
 def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Database) -> None:
     """No late record reinstates a customer (ruling 10 of the catalogue, 15 of the design)."""
-    found = record_events(
+    result = record_events(
         ledger,
         [
             terminated("e1", "2024-01-01T00:00:00Z"),
@@ -274,9 +279,9 @@ def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Databas
         ],
         "2024-03-01T00:00:00Z",
     )
-    assert found.new == 5
-    assert found.after_end == 1
-    assert found.overdue == 1
+    assert result.new == 5
+    assert result.after_end == 1
+    assert result.overdue == 1
 
 
 def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
@@ -293,7 +298,7 @@ def test_a_record_under_a_clock_that_was_over_long_ago_is_overdue_on_arrival(
 
 def test_bodies_never_reach_the_ledger(ledger: Database) -> None:
     """The ledger has decision fields and business keys only."""
-    one = event(
+    signup = event(
         "e1",
         "customers.customer-signed-up",
         "2024-01-01T00:00:00Z",
@@ -301,7 +306,7 @@ def test_bodies_never_reach_the_ledger(ledger: Database) -> None:
         iban="NL00SECRET",
         name="Secret",
     )
-    record_events(ledger, [one], NOW)
+    record_events(ledger, [signup], NOW)
     (row,) = select_rows(ledger, tables.event)
     assert row.deciding == '{"customer_id":"1"}'
 
@@ -367,15 +372,17 @@ def test_an_import_of_history_gives_the_same_facts(ledger: Database) -> None:
 
 def test_a_batch_of_nothing_is_nothing(ledger: Database) -> None:
     """A poll may return no message."""
-    found = record_events(ledger, [], NOW)
-    assert (found.new, found.duplicates, found.conflicts) == (0, 0, ())
+    result = record_events(ledger, [], NOW)
+    assert (result.new, result.duplicates, result.conflicts) == (0, 0, ())
 
 
 def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Database) -> None:
     """The place is not part of an event's identity, and the first place is kept."""
     first = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     second = replace(first, partition=7, offset=99)
-    for one in (first, second):
-        ledger.run_in_transaction(lambda connection, o=one: record(connection, [o], POLICY, NOW))  # type: ignore[misc]
+    for tagged_event in (first, second):
+        ledger.run_in_transaction(
+            lambda connection, o=tagged_event: record(connection, [o], POLICY, NOW)  # type: ignore[misc]
+        )
     (row,) = select_rows(ledger, tables.event)
     assert (row.partition, row.offset) == (0, 0)

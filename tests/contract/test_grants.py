@@ -92,8 +92,11 @@ def test_every_column_that_is_named_is_one() -> None:
     """Only `ledger migrate` would refuse a misspelt column."""
     there = table_columns()
     for role in GRANTS:
-        for one in needed_privileges(role):
-            assert not one.column or one.column in there[one.table], (role, one)
+        for privilege in needed_privileges(role):
+            assert not privilege.column or privilege.column in there[privilege.table], (
+                role,
+                privilege,
+            )
 
 
 @pytest.mark.parametrize("role", GRANTS)
@@ -101,13 +104,13 @@ def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: 
     """Every pair of table and right is checked as PostgreSQL itself judges it."""
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
         grant = GRANTS[role].get(table)
-        said = {
+        privileges = {
             "SELECT": bool(grant and grant.select),
             "INSERT": bool(grant and grant.insert),
             "UPDATE": bool(grant and grant.update),
             "DELETE": bool(grant and grant.delete),
         }
-        assert is_granted(granted, role, table, kind) == said[kind], (table, kind)
+        assert is_granted(granted, role, table, kind) == privileges[kind], (table, kind)
     with granted.transaction() as connection:
         assert granting.held_privileges(connection, group_name(role)) == needed_privileges(role)
 
@@ -283,7 +286,9 @@ def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: Postg
                 assert granting.held_privileges(connection, "termijn_rights") == needed_privileges(
                     "rights"
                 )
-        for statement in (one for role in GRANTS for one in granting.grant_statements(role)):
+        for statement in (
+            granted for role in GRANTS for granted in granting.grant_statements(role)
+        ):
             execute(admin, statement)
 
 
@@ -325,10 +330,10 @@ def test_many_migrate_at_once(postgres_server: PostgresServer, tmp_path: Path) -
                 " AND count(*) FILTER (WHERE wait_event = 'advisory') = 3 FROM pg_stat_activity"
             )
             while not connection.execute(waiting).scalar_one():
-                assert not any(one.poll() for one in started)
+                assert not any(process.poll() for process in started)
                 connection.execute(text("SELECT pg_stat_clear_snapshot()"))
                 sleep(0.1)
-        assert [one.wait(120) for one in started] == [0] * 6
+        assert [process.wait(120) for process in started] == [0] * 6
     for url in urls:
         with closing(open_database(url, "deleter")) as ledger:
             schema_version.check_schema_version(ledger, "deleter")

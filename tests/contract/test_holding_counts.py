@@ -38,8 +38,8 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy
     record_events(ledger, events, NOW)
     counted = advance(ledger, HoldingCounter(policy=policy))
     assert counted.coverage == 1.0
-    found = {key: n for key, n in counted.holdings.items() if key[0] in ("D4", "R5", "R1")}
-    assert found == {
+    counts = {key: n for key, n in counted.holdings.items() if key[0] in ("D4", "R5", "R1")}
+    assert counts == {
         ("D4", "orders", "ended"): 1,
         ("D4", "orders", "scheduled"): 1,
         ("D4", "psp", "ended"): 1,

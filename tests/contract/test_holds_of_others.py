@@ -25,7 +25,7 @@ STORY = [
 
 
 def sent_actions(bus: FakeBus) -> set[tuple[str, str]]:
-    return {(one.system, one.value["action"]) for one in bus.sent}
+    return {(command.system, command.value["action"]) for command in bus.sent}
 
 
 def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(

@@ -63,20 +63,22 @@ alphabet = st.sampled_from(["a", "\0", "\x1b", "\n", "\N{GRINNING FACE}", "é", 
 texts = st.one_of(
     st.text(alphabet, max_size=12),
     st.builds(
-        lambda one, length: one * length,
+        lambda text, length: text * length,
         st.sampled_from(["x", "\N{GRINNING FACE}", "é", "\0"]),
         st.sampled_from([128, 171, 512, 513, 1_000, 3_000]),
     ),
     st.text(max_size=20),
 )
 raw = st.one_of(
-    texts.map(lambda one: one.encode("utf-8", "surrogatepass")),
+    texts.map(lambda text: text.encode("utf-8", "surrogatepass")),
     st.binary(max_size=40),
     st.just("\ud800".encode("utf-8", "surrogatepass")),
 )
 lists = st.one_of(
     st.lists(texts, max_size=4),
-    st.sampled_from([999, 1_000, 1_001, 5_000]).map(lambda n: [f"K{one}" for one in range(n)]),
+    st.sampled_from([999, 1_000, 1_001, 5_000]).map(
+        lambda n: [f"K{number}" for number in range(n)]
+    ),
 )
 tickets = st.fixed_dictionaries(
     {
@@ -104,7 +106,7 @@ _SAID: dict[str, st.SearchStrategy[Any]] = {
     "detail": texts,
     "disclosure": texts,
     "counts": st.dictionaries(texts, st.integers(-(2**63), 2**63 - 1), max_size=3)
-    | st.sampled_from([1_000, 1_001]).map(lambda n: {f"t{one}": 1 for one in range(n)}),
+    | st.sampled_from([1_000, 1_001]).map(lambda n: {f"t{number}": 1 for number in range(n)}),
     "attempt": st.integers(-(2**31), 2**31 - 1),
     "status": st.sampled_from(["refused", "failed", "recalled", "already_done"]),
     "at": st.sampled_from(
@@ -163,22 +165,24 @@ class FakeProducer:
             self.sent += [(topic, key, value) for key, value in pairs]
             return ()
         messages: Sequence[OutgoingMessage] = given[0]
-        self.sent += [(one.topic, one.key or b"", one.value or b"") for one in messages]
+        self.sent += [
+            (message.topic, message.key or b"", message.value or b"") for message in messages
+        ]
         return ()
 
 
-def event(offset: int, **said: Any) -> Message:
+def event(offset: int, **fields: Any) -> Message:
     """Return a ticket's bytes as on its topic."""
-    data = {name: said[name] for name in ("ticket_id", "customer_id", "consumer_ids")}
+    data = {name: fields[name] for name in ("ticket_id", "customer_id", "consumer_ids")}
     headers: list[tuple[str, str | bytes | None]] = [
         ("ce_specversion", b"1.0"),
-        ("ce_id", said["id"]),
-        ("ce_source", said["source"]),
+        ("ce_id", fields["id"]),
+        ("ce_source", fields["source"]),
         ("ce_type", TICKETS.schema.encode()),
-        ("ce_time", said["time"]),
+        ("ce_time", fields["time"]),
     ]
-    if said["backfill"] is not None:
-        headers.append(("ce_termijnbackfill", said["backfill"]))
+    if fields["backfill"] is not None:
+        headers.append(("ce_termijnbackfill", fields["backfill"]))
     return Message(
         topic=TICKETS.name,
         partition=0,
@@ -210,7 +214,7 @@ def valid_event(offset: int) -> Message:
 def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
     """From bytes to ledger, valid events are recorded and all others are parked."""
     ledger = empty_database(shared_ledger)
-    nobody, passed = RecordingObserver(), FakeProducer()
+    recording, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
         tagger=EventTagger(policy=POLICY, codec=CODEC, topics=TOPICS),
         codec=CODEC,
@@ -218,12 +222,12 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
         sender=cast(KafkaProducer, passed),
         cipher=SEAL,
         ledger=ledger,
-        observer=nobody,
+        observer=recording,
         now=lambda: NOW,
     )
     messages = [valid_event(0)]
-    for one in bad:
-        messages.append(event(len(messages), **one))
+    for hostile in bad:
+        messages.append(event(len(messages), **hostile))
         messages.append(valid_event(len(messages)))
     TopicReader(tagger, TICKETS.name).handle(messages)
     recorder = RecorderHandler(
@@ -232,7 +236,7 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
         ledger=ledger,
         cipher=SEAL,
         tombstone_cipher=TombstoneCipher(bytes(32)),
-        observer=nobody,
+        observer=recording,
         now=lambda: NOW,
     )
     for topic in (TAGGED.name, DEAD_LETTERS.name):
@@ -247,7 +251,7 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
     expected = {f"good{number}" for number in range(0, len(messages), 2)}
     assert expected <= recorded
     parked = select_rows(ledger, tables.dead_letter)
-    duplicates = len({(one["source"], one["id"]) for one in bad}) < len(bad)
+    duplicates = len({(event["source"], event["id"]) for event in bad}) < len(bad)
     assert duplicates or len(recorded) + len(parked) == len(messages)
     assert [row for row in parked if row.reason == "unprocessable"] == []
     assert {row.next for row in select_rows(ledger, tables.position, role="tagger")} == {
@@ -265,9 +269,9 @@ def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[
     first, second = feedback("e1", "2020-01-01T12:00:00Z"), feedback("e2", "2020-01-01T12:00:00Z")
     second["data"]["visitor_id"] = "2"
     record_events(ledger, [first, second], "2020-01-01T12:00:00Z")
-    one, other = claim_all(ledger, FAR)
+    command_id, other = claim_all(ledger, FAR)
     send_due(ledger, FakeBus(), FAR)
-    nobody = RecordingObserver()
+    recording = RecordingObserver()
     role = AcknowledgementHandler(
         policy=POLICY,
         codec=CODEC,
@@ -275,19 +279,19 @@ def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[
         verifiers={"website": Verifier(lambda: Keyring((KEY,)).public())},
         ledger=ledger,
         cipher=SEAL,
-        observer=nobody,
+        observer=recording,
         now=lambda: FAR + timedelta(days=1),
     )
-    messages = [answer(number, one, **said) for number, said in enumerate(bad)]
+    messages = [answer(number, command_id, **value) for number, value in enumerate(bad)]
     messages.append(answer(len(messages), other, acknowledgement_id="the good one"))
     TopicReader(role, WEBSITE.name).handle(messages)
     [row] = select_rows(ledger, tables.command, command_id=other)
     assert row.state == "acknowledged"
-    assert [one.reason for one in nobody.letters if one.reason == "unprocessable"] == []
+    assert [letter.reason for letter in recording.letters if letter.reason == "unprocessable"] == []
     assert {row.next for row in select_rows(ledger, tables.position)} == {len(messages)}
 
 
-def answer(offset: int, command: UUID, **said: Any) -> Message:
+def answer(offset: int, command: UUID, **fields: Any) -> Message:
     """Return a signed message of an acknowledgement."""
     value = {
         "acknowledgement_id": f"a{offset}",
@@ -300,7 +304,7 @@ def answer(offset: int, command: UUID, **said: Any) -> Message:
         "detail": None,
         "at": NOW,
         "disclosure": None,
-        **said,
+        **fields,
     }
     encoded = CODEC.encode(WEBSITE, value, trusted=True)
     signed = Signer(lambda: Keyring((KEY,))).sign(WEBSITE.name, b"k", encoded, FAR)
@@ -322,14 +326,14 @@ class Registry:
 
     def get_schema(self, schema_id: int) -> str:
         definition = json.loads(load().newest(TICKETS.schema).text)
-        [field] = [one for one in definition["fields"] if one["name"] == "ticket_id"]
+        [field] = [field for field in definition["fields"] if field["name"] == "ticket_id"]
         field["type"] = {"type": "int", "logicalType": "a\0b" * 1_000}
         return json.dumps(definition)
 
 
 def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Database) -> None:
     """The dead letter's reason names the cause; a letter so large goes into the ledger."""
-    nobody, passed = RecordingObserver(), FakeProducer()
+    recording, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(
         tagger=EventTagger(
             policy=POLICY, codec=Codec(load(), cast(Any, Registry())), topics=TOPICS
@@ -339,7 +343,7 @@ def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Da
         sender=cast(KafkaProducer, passed),
         cipher=SEAL,
         ledger=ledger,
-        observer=nobody,
+        observer=recording,
         now=lambda: NOW,
     )
     bad = Message(

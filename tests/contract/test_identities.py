@@ -42,8 +42,8 @@ DUE = "2026-06-01T12:00:00Z"
 
 
 def hold(id_: str, subject: str = "visitor:1", time: str = T0) -> Event:
-    said = {"subject": subject, "hold_id": "H1", "ground": "legal_claim"}
-    return event(id_, "privacy.hold-placed", time, **said)
+    hold_fields = {"subject": subject, "hold_id": "H1", "ground": "legal_claim"}
+    return event(id_, "privacy.hold-placed", time, **hold_fields)
 
 
 def send_all(ledger: Database, now: str = DUE) -> list[tuple[str, str]]:
@@ -51,7 +51,7 @@ def send_all(ledger: Database, now: str = DUE) -> list[tuple[str, str]]:
     bus = FakeBus()
     claim_all(ledger, now)
     send_due(ledger, bus, now)
-    return sorted((one.system, one.value["action"]) for one in bus.sent)
+    return sorted((command.system, command.value["action"]) for command in bus.sent)
 
 
 def age_ids(ledger: Database) -> None:
@@ -59,7 +59,10 @@ def age_ids(ledger: Database) -> None:
     with ledger.transaction() as connection:
         was = {row.event_id: row for row in connection.execute(tables.event.select())}
         records = list(connection.execute(tables.record.select()))
-    ids = {one: uuid5(UUID(SPACE + "1"), f"{row.source}\0{row.id}") for one, row in was.items()}
+    ids = {
+        identity: uuid5(UUID(SPACE + "1"), f"{row.source}\0{row.id}")
+        for identity, row in was.items()
+    }
     of = {
         row.record_id: uuid5(
             UUID(SPACE + "2"), f"{was[row.event_id].source}\0{was[row.event_id].id}\0{row.subject}"
@@ -67,7 +70,7 @@ def age_ids(ledger: Database) -> None:
         for row in records
     }
     with ledger.transaction() as connection:
-        for table, name, found in (
+        for table, name, values in (
             (tables.event, "event_id", ids),
             (tables.act, "event_id", ids),
             (tables.record, "event_id", ids),
@@ -75,7 +78,7 @@ def age_ids(ledger: Database) -> None:
             (tables.hanging, "record_id", of),
             (tables.member, "record_id", of),
         ):
-            for old, new in found.items():
+            for old, new in values.items():
                 column = table.c[name]
                 connection.execute(table.update().where(column == old).values({name: new}))
 
@@ -86,9 +89,9 @@ def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Database) 
     for batches in ([[taken], [hold("h1")]], [[hold("h1")], [taken]], [[taken, hold("h1")]]):
         empty_database(ledger)
         record_events(ledger, [data], T0)
-        found = [record_events(ledger, batch, T0) for batch in batches]
-        assert sum(one.new for one in found) == 2
-        assert all(one.conflicts == () for one in found)
+        results = [record_events(ledger, batch, T0) for batch in batches]
+        assert sum(result.new for result in results) == 2
+        assert all(result.conflicts == () for result in results)
         assert "website" not in {system for system, _ in send_all(ledger)}
 
 
@@ -97,8 +100,8 @@ def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Datab
     for batch in ([terminated("e1", T0), reinstated("e1", T0)], [reinstated("e1", T0)]):
         for moves in (batch, batch[::-1]):
             empty_database(ledger)
-            for one in [*moves, terminated("e1", T0)]:
-                record_events(ledger, [one], T0)
+            for move in [*moves, terminated("e1", T0)]:
+                record_events(ledger, [move], T0)
             (clock,) = select_rows(ledger, tables.clock)
             assert (clock.ended, clock.anchor_at) == (False, None)
 
@@ -110,7 +113,7 @@ def test_what_a_ledger_of_before_has_comes_again_and_is_a_duplicate(ledger: Data
     again = record_events(ledger, [feedback("e1", T0)], T0)
     assert (again.new, again.duplicates, again.conflicts) == (0, 1, ())
     other = record_events(ledger, [feedback("e1", "2024-01-01T12:00:01Z")], T0)
-    assert (other.new, [one.id for one in other.conflicts]) == (0, ["e1"])
+    assert (other.new, [conflict.id for conflict in other.conflicts]) == (0, ["e1"])
     assert record_events(ledger, [hold("e1")], T0).new == 1
     assert "website" not in {system for system, _ in send_all(ledger)}
 
@@ -127,24 +130,28 @@ EVENTS: Sequence[Event] = [
 
 def test_a_ledger_of_before_commands_what_it_would_have(ledger: Database) -> None:
     """Its ids are replaced between recording and sweeping, and again between two sweeps."""
-    told: list[list[Any]] = []
+    command_states: list[list[Any]] = []
     for old in (False, True):
         empty_database(ledger)
         bus = FakeBus()
         for now in (T0, "2024-02-02T12:00:00Z", "2026-03-02T12:00:00Z", "2033-06-01T12:00:00Z"):
-            record_events(ledger, [one for one in EVENTS if one["time"] <= now], now)
+            record_events(ledger, [event for event in EVENTS if event["time"] <= now], now)
             if old:
                 age_ids(ledger)
             claim_all(ledger, now)
             send_due(ledger, bus, now)
-        told.append(
+        command_states.append(
             sorted(
-                (one.system, one.value["action"], sorted(r["id"] for r in one.value["records"]))
-                for one in bus.sent
+                (
+                    command.system,
+                    command.value["action"],
+                    sorted(r["id"] for r in command.value["records"]),
+                )
+                for command in bus.sent
             )
         )
-    assert told[0] == told[1]
-    assert len(told[0]) > 5
+    assert command_states[0] == command_states[1]
+    assert len(command_states[0]) > 5
 
 
 @pytest.fixture
@@ -160,8 +167,8 @@ def test_what_was_forgotten_before_is_still_known(life: LedgerLife) -> None:
     life.purge("2026-06-01T12:00:00Z")
     assert select_rows(life.ledger, tables.event) == []
     at = "2026-06-02T12:00:00Z"
-    found = life.record_events([feedback("e1", T0), hold("e1", time=at)], at)
-    assert (found.new, found.duplicates, found.conflicts) == (1, 1, ())
+    result = life.record_events([feedback("e1", T0), hold("e1", time=at)], at)
+    assert (result.new, result.duplicates, result.conflicts) == (1, 1, ())
 
 
 def test_what_is_remembered_from_before_is_forgotten_again(life: LedgerLife) -> None:
@@ -177,8 +184,8 @@ def test_what_is_remembered_from_before_is_forgotten_again(life: LedgerLife) -> 
     life.purge("2023-01-15T12:00:00Z")
     assert "P-9" not in life.dump()
     at = "2023-02-01T12:00:00Z"
-    found = life.record_events([lead("l1", JOINED), raised, lead("l2", at)], at)
-    assert (found.new, found.duplicates) == (1, 2)
+    result = life.record_events([lead("l1", JOINED), raised, lead("l2", at)], at)
+    assert (result.new, result.duplicates) == (1, 2)
     for year in range(2023, 2040):
         life.work(f"{year}-02-01T12:00:00Z")
         life.work(f"{year}-12-01T12:00:00Z")

@@ -89,14 +89,14 @@ def sent_commands(bus: FakeBus) -> list[tuple[str, str, str | None, dict[str, st
     return sorted(
         (
             (
-                one.system,
-                one.value["action"],
-                one.value["subject"],
-                dict(one.value["records"][0]["keys"]),
+                command.system,
+                command.value["action"],
+                command.value["subject"],
+                dict(command.value["records"][0]["keys"]),
             )
-            for one in bus.sent
+            for command in bus.sent
         ),
-        key=lambda one: (one[0], one[1], str(one[2])),
+        key=lambda command: (command[0], command[1], str(command[2])),
     )
 
 
@@ -128,9 +128,9 @@ class TestUndecided:
             record_events(ledger, batch, NOW)
         assert sent_commands(claim_and_send(ledger, NOW)) == []
         assert list_commands(ledger) == []
-        [found] = ledger.run_in_transaction(key_conflicts.list_conflicts)
-        assert (found.key, found.owner) == ("order_id=o1", None)
-        assert dict(found.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
+        [conflict] = ledger.run_in_transaction(key_conflicts.list_conflicts)
+        assert (conflict.key, conflict.owner) == ("order_id=o1", None)
+        assert dict(conflict.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
 
     def test_what_has_not_left_is_cancelled_and_what_has_is_recalled(
         self, ledger: Database
@@ -139,11 +139,11 @@ class TestUndecided:
         record_events(ledger, [NOBODY], NOW)
         claim_all(ledger, NOW)
         send_due(ledger, bus := FakeBus(), NOW, limit=2)
-        out = sorted(one.system for one in bus.sent)
+        out = sorted(command.system for command in bus.sent)
         assert len(out) == 2
         record_events(ledger, [VICTIM], NOW)
         recalls = claim_and_send(ledger, later(NOW, minutes=1).isoformat())
-        assert sorted((one.system, one.value["action"]) for one in recalls.sent) == [
+        assert sorted((command.system, command.value["action"]) for command in recalls.sent) == [
             (system, "recall") for system in out
         ]
         states = [state for _, action, state in list_commands(ledger) if action != "recall"]
@@ -152,9 +152,9 @@ class TestUndecided:
             claim_and_send(ledger, later(NOW, days=1).isoformat()).sent != []
         )  # the recalls again
         assert not [
-            one
-            for one in claim_and_send(ledger, later(NOW, days=2).isoformat()).sent
-            if one.value["action"] != "recall"
+            command
+            for command in claim_and_send(ledger, later(NOW, days=2).isoformat()).sent
+            if command.value["action"] != "recall"
         ]
 
     def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Database) -> None:
@@ -175,13 +175,13 @@ class TestUndecided:
             acknowledge(ledger, row.command_id, "done", NOW)
         record_events(ledger, [VICTIM], NOW)
         bus = claim_and_send(ledger, later(NOW, minutes=2).isoformat())
-        assert "verify" not in {one.value["action"] for one in bus.sent}
+        assert "verify" not in {command.value["action"] for command in bus.sent}
 
     def test_an_objection_restricts_by_the_record_alone(self, ledger: Database) -> None:
         """The number might restrict the other person's rows, so it is used only once it is decided."""
         record_events(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
-        found = sent_commands(claim_and_send(ledger, NOW))
-        assert found == [
+        commands = sent_commands(claim_and_send(ledger, NOW))
+        assert commands == [
             (system, "restrict", "consumer:victim", {"consumer_id": "victim"})
             for system in ("orders", "psp")
         ]
@@ -192,18 +192,18 @@ class TestUndecided:
         decide(ledger, "consumer:victim", at)
         keys = {"consumer_id": "victim", "order_id": "o1"}
         restricted = [
-            one
-            for one in sent_commands(claim_and_send(ledger, at))
-            if one[1:3] == ("restrict", found[0][2])
+            command
+            for command in sent_commands(claim_and_send(ledger, at))
+            if command[1:3] == ("restrict", commands[0][2])
         ]
         assert restricted == [
-            (one, "restrict", "consumer:victim", keys) for one in ("orders", "psp")
+            (system, "restrict", "consumer:victim", keys) for system in ("orders", "psp")
         ]
 
     def test_what_is_due_is_restricted_as_well(self, ledger: Database) -> None:
         """The erasure that would make it needless waits."""
         record_events(ledger, [VICTIM, NOBODY, objection("nobody", "x1")], NOW)
-        assert {one[:2] for one in sent_commands(claim_and_send(ledger, NOW))} == {
+        assert {command[:2] for command in sent_commands(claim_and_send(ledger, NOW))} == {
             ("orders", "restrict"),
             ("psp", "restrict"),
         }
@@ -223,14 +223,15 @@ class TestUndecided:
         )
         record_events(ledger, [decided], NOW)
         assert "lift" not in {
-            one[1] for one in sent_commands(claim_and_send(ledger, later(NOW, hours=1).isoformat()))
+            command[1]
+            for command in sent_commands(claim_and_send(ledger, later(NOW, hours=1).isoformat()))
         }
         at = later(NOW, hours=2).isoformat()
         decide(ledger, "consumer:victim", at)
         assert "lift" in {
-            one[1]
-            for one in sent_commands(claim_and_send(ledger, at))
-            if one[2] == "consumer:victim"
+            command[1]
+            for command in sent_commands(claim_and_send(ledger, at))
+            if command[2] == "consumer:victim"
         }
 
     def test_others_orders_go_their_way(self, ledger: Database) -> None:
@@ -238,7 +239,7 @@ class TestUndecided:
         other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
         record_events(ledger, [VICTIM, NOBODY, other], NOW)
         bus = claim_and_send(ledger, NOW)
-        assert {one.value["records"][0]["id"] for one in bus.sent} == {"e3"}
+        assert {command.value["records"][0]["id"] for command in bus.sent} == {"e3"}
         assert sent_commands(bus)[0] == (
             "accounting",
             "erase",
@@ -273,14 +274,14 @@ class TestNoConflict:
             ],
             [
                 event(
-                    f"r{one}",
+                    f"r{identity}",
                     "privacy.request-received",
                     PLACED,
-                    subject=f"consumer:{one}",
+                    subject=f"consumer:{identity}",
                     request_id="Q1",
                     right="access",
                 )
-                for one in (1, 2)
+                for identity in (1, 2)
             ],
             [
                 order("e1", PLACED, "1", number="1"),
@@ -346,7 +347,7 @@ class TestClocks:
         self.decide(ledger, "applicant:victim")
         record_events(ledger, [application("a4", "closed", "victim", "2024-02-01T00:00:00Z")], NOW)
         bus = claim_and_send(ledger, self.LATER)
-        assert {(one.system, one.value["subject"]) for one in bus.sent} == {
+        assert {(command.system, command.value["subject"]) for command in bus.sent} == {
             ("mail", "applicant:victim"),
             ("recruitment", "applicant:victim"),
         }
@@ -378,9 +379,9 @@ class TestDecided:
         for row in select_rows(ledger, tables.command):
             acknowledge(ledger, row.command_id, "done", NOW)
         mine = [
-            one
-            for one in sent_commands(claim_and_send(ledger, OVER))
-            if one[2] == "consumer:victim"
+            command
+            for command in sent_commands(claim_and_send(ledger, OVER))
+            if command[2] == "consumer:victim"
         ]
         assert {(system, tuple(sorted(keys))) for system, _, _, keys in mine} == {
             (system, ("consumer_id", "order_id"))
@@ -402,7 +403,9 @@ class TestDecided:
         decide(ledger, "consumer:victim")
         record_events(ledger, [order("e3", LONG_AGO, "third", source="/anywhere")], NOW)
         third = [
-            one for one in sent_commands(claim_and_send(ledger, NOW)) if one[2] == "consumer:third"
+            command
+            for command in sent_commands(claim_and_send(ledger, NOW))
+            if command[2] == "consumer:third"
         ]
         assert len(third) == 4
         assert all("order_id" not in keys for _, _, _, keys in third)
@@ -410,7 +413,7 @@ class TestDecided:
     def test_what_was_recalled_is_commanded_again(self, ledger: Database) -> None:
         """The commands have other ids, since the recalled ones no longer count."""
         record_events(ledger, [NOBODY], NOW)
-        first = {one.value["command_id"] for one in claim_and_send(ledger, NOW).sent}
+        first = {command.value["command_id"] for command in claim_and_send(ledger, NOW).sent}
         record_events(ledger, [VICTIM], NOW)
         claim_and_send(ledger, NOW)
         for row in select_rows(ledger, tables.command, action="recall"):
@@ -419,7 +422,7 @@ class TestDecided:
         decide(ledger, "consumer:nobody", later(NOW, minutes=2).isoformat())
         bus = claim_and_send(ledger, later(NOW, minutes=3).isoformat())
         assert len(bus.sent) == 4
-        assert not first & {one.value["command_id"] for one in bus.sent}
+        assert not first & {command.value["command_id"] for command in bus.sent}
 
     def test_opened_again_it_stops_everything_again(self, ledger: Database) -> None:
         """An operator may have been wrong: sent commands are recalled, and the other owner is named."""
@@ -433,7 +436,9 @@ class TestDecided:
         ledger.run_in_transaction(
             lambda c: key_conflicts.reopen_conflict(c, "order_id", "o1", POLICY, instant(NOW))
         )
-        assert {one.value["action"] for one in claim_and_send(ledger, NOW).sent} == {"recall"}
+        assert {command.value["action"] for command in claim_and_send(ledger, NOW).sent} == {
+            "recall"
+        }
         decide(ledger, "consumer:victim")
 
     @pytest.mark.parametrize(
@@ -450,9 +455,9 @@ class TestDecided:
         record_events(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
         with pytest.raises(ConflictNotFound, match=why):
             decide(ledger, owner, value=value)
-        assert [one.owner for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
-            None
-        ]
+        assert [
+            conflict.owner for conflict in ledger.run_in_transaction(key_conflicts.list_conflicts)
+        ] == [None]
 
 
 class TestMentioned:
@@ -483,7 +488,7 @@ class TestMentioned:
         resolved = ticket_resolved("t3", self.RESOLVED)
 
         def work(*events: Event) -> None:
-            arrivals = [arrival(one, policy) for one in events]
+            arrivals = [arrival(event, policy) for event in events]
             ledger.run_in_transaction(lambda c: record(c, arrivals, policy, instant(NOW)))
 
         def leave() -> list[tuple[str, str | None]]:
@@ -494,7 +499,7 @@ class TestMentioned:
             ledger.run_in_transaction(
                 lambda c: dispatch(c, leased, bus, policy, instant(NOW), RetryPolicy())
             )
-            return [(one.value["action"], one.value["subject"]) for one in bus.sent]
+            return [(command.value["action"], command.value["subject"]) for command in bus.sent]
 
         work(opened, resolved, another)
         assert leave() == leave() == []
@@ -514,16 +519,16 @@ class TestPolicies:
         """Activating it also cancels the commands by the contested key that are on their way."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         before = loader.load_text(text.replace(", identifies: true", ""), "before.yaml")
-        arrivals = [arrival(one, before) for one in (VICTIM, NOBODY)]
+        arrivals = [arrival(event, before) for event in (VICTIM, NOBODY)]
         ledger.run_in_transaction(lambda c: active_policy.require_active(c, before, instant(NOW)))
         ledger.run_in_transaction(lambda c: record(c, arrivals, before, instant(NOW)))
         ledger.run_in_transaction(lambda c: claim_due(c, before, instant(NOW), limit=99))
         assert len(list_commands(ledger)) == 4
         assert select_rows(ledger, tables.identifier) == []
         ledger.run_in_transaction(lambda c: activate(c, POLICY, instant(NOW)))
-        assert [one.key for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
-            "order_id=o1"
-        ]
+        assert [
+            conflict.key for conflict in ledger.run_in_transaction(key_conflicts.list_conflicts)
+        ] == ["order_id=o1"]
         assert {state for _, _, state in list_commands(ledger)} == {"cancelled"}
         assert sent_commands(claim_and_send(ledger, NOW)) == []
 
@@ -531,9 +536,9 @@ class TestPolicies:
         """A new version does not ask again, and without keys nothing waits."""
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
-        known = [select_rows(ledger, one) for one in KEYS]
+        known = [select_rows(ledger, table) for table in KEYS]
         ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, POLICY, instant(NOW)))
-        assert [select_rows(ledger, one) for one in KEYS] == known
+        assert [select_rows(ledger, table) for table in KEYS] == known
 
 
 class TestForgetting:
@@ -561,7 +566,7 @@ class TestForgetting:
             "order_id" not in keys for _, _, _, keys in sent_commands(claim_and_send(ledger, NOW))
         )
         self.forget(ledger, NOBODY)
-        assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
+        assert [select_rows(ledger, table) for table in KEYS] == [[], [], []]
 
     def test_who_is_left_alone_by_a_new_policy_is_named_no_more_either(
         self, ledger: Database
@@ -574,7 +579,7 @@ class TestForgetting:
             connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
         ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, POLICY, instant(NOW)))
         self.forget(ledger, VICTIM)
-        assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
+        assert [select_rows(ledger, table) for table in KEYS] == [[], [], []]
 
     def test_a_key_that_identifies_no_more_names_nobody(self, ledger: Database) -> None:
         """No event's purge would ever remove the decision about it."""
@@ -583,9 +588,9 @@ class TestForgetting:
         record_events(ledger, [VICTIM, NOBODY], NOW)
         decide(ledger, "consumer:victim")
         ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, without, instant(NOW)))
-        assert [select_rows(ledger, one) for one in KEYS] == [[], [], []]
+        assert [select_rows(ledger, table) for table in KEYS] == [[], [], []]
 
     @staticmethod
-    def forget(ledger: Database, one: Event) -> None:
-        tagged = tag(parse_event(one), POLICY)
+    def forget(ledger: Database, event: Event) -> None:
+        tagged = tag(parse_event(event), POLICY)
         ledger.run_in_transaction(lambda c: identifying_keys.purge_keys(c, [tagged], POLICY))

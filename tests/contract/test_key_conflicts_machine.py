@@ -71,7 +71,7 @@ class KeyConflictMachine(RuleBasedStateMachine):
         events: list[Event] = []
         for number, person in orders:
             self.count += 1
-            one = event(
+            placed = event(
                 f"e{self.count}",
                 "orders.order-placed",
                 LONG_AGO,
@@ -79,14 +79,14 @@ class KeyConflictMachine(RuleBasedStateMachine):
                 customer_id="1",
                 consumer_id=person,
             )
-            events.append(one)
+            events.append(placed)
         if crashes:
-            arrivals = [arrival(one, POLICY) for one in events]
+            arrivals = [arrival(event, POLICY) for event in events]
             roll_back(self.ledger, lambda c: record(c, arrivals, POLICY, self.now))
         record_events(self.ledger, events, self.now, backfill)
-        for one, (number, person) in zip(events, orders, strict=True):
+        for placed, (number, person) in zip(events, orders, strict=True):
             self.claims[number][person] += 1
-            self.events[one["id"]] = (number, person)
+            self.events[placed["id"]] = (number, person)
 
     @rule(limit=st.integers(1, 3))
     def one_claim(self, limit: int) -> None:
@@ -108,14 +108,14 @@ class KeyConflictMachine(RuleBasedStateMachine):
     def send(self, limit: int) -> None:
         before = len(self.bus.sent)
         send_due(self.ledger, self.bus, self.now, limit)
-        for one in self.bus.sent[before:]:
-            if one.value["action"] == "recall":
+        for command in self.bus.sent[before:]:
+            if command.value["action"] == "recall":
                 continue
-            for told in one.value["records"]:
-                number, person = self.events[told["id"]]
+            for entry in command.value["records"]:
+                number, person = self.events[entry["id"]]
                 assert not self.is_blocked(number), "nobody has decided whose it is"
                 owner = self.owners.get(number, person)
-                assert told["keys"].get("order_id") == (number if owner == person else None)
+                assert entry["keys"].get("order_id") == (number if owner == person else None)
 
     @precondition(lambda self: self.bus.sent)
     @rule(data=st.data(), status=st.sampled_from(["done", "recalled", "failed"]))
@@ -126,9 +126,9 @@ class KeyConflictMachine(RuleBasedStateMachine):
             return
         identity = sent.value["command_id"]
         [row] = [
-            one
-            for one in select_rows(self.ledger, tables.command)
-            if str(one.command_id) == identity
+            command_row
+            for command_row in select_rows(self.ledger, tables.command)
+            if str(command_row.command_id) == identity
         ]
         if row.state in ("sent", "recalling"):
             acknowledge(self.ledger, row.command_id, status, self.now)  # type: ignore[arg-type]
@@ -166,10 +166,10 @@ class KeyConflictMachine(RuleBasedStateMachine):
     @invariant()
     def who_claims_a_key_follows_from_the_events(self) -> None:
         contested = {number for number, by in self.claims.items() if len(by) > 1}
-        found = self.ledger.run_in_transaction(
+        conflicts = self.ledger.run_in_transaction(
             lambda c: key_conflicts.list_conflicts(c, decided=True)
         )
-        assert {one.value: dict(one.claimants) for one in found} == {
+        assert {conflict.value: dict(conflict.claimants) for conflict in conflicts} == {
             number: {f"consumer:{person}": count for person, count in self.claims[number].items()}
             for number in contested
         }

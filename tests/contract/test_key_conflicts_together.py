@@ -47,9 +47,9 @@ def test_of_two_recorders_at_once_the_second_sees_the_first(
             waiting = pool.submit(record_events, ledger, [second], NOW)
             wait_for_lock(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
-    assert [one.key for one in ledger.run_in_transaction(key_conflicts.list_conflicts)] == [
-        "order_id=o1"
-    ]
+    assert [
+        conflict.key for conflict in ledger.run_in_transaction(key_conflicts.list_conflicts)
+    ] == ["order_id=o1"]
     assert sent_commands(claim_and_send(ledger, NOW)) == []
 
 
@@ -59,9 +59,9 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
     mine = [order(f"a{n}", PLACED, "a", number=f"o{n}") for n in range(300)]
     theirs = [order(f"b{n}", PLACED, "b", number=f"o{n}") for n in reversed(range(300))]
     with worker_threads() as pool:
-        both = [pool.submit(record_events, ledger, one, NOW) for one in (mine, theirs)]
-        for one in both:
-            one.result(PATIENCE_SECONDS)
+        both = [pool.submit(record_events, ledger, events, NOW) for events in (mine, theirs)]
+        for future in both:
+            future.result(PATIENCE_SECONDS)
     assert ledger.run_in_transaction(key_conflicts.count_undecided) == 300
 
 
@@ -92,7 +92,8 @@ def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> 
         recording.result(PATIENCE_SECONDS)
     assert len(bus.sent) == 4
     assert (
-        sorted(one.value["action"] for one in claim_and_send(ledger, SECOND).sent) == ["recall"] * 4
+        sorted(command.value["action"] for command in claim_and_send(ledger, SECOND).sent)
+        == ["recall"] * 4
     )
 
 
@@ -118,10 +119,10 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
             waiting = pool.submit(decide, ledger, "consumer:victim")
             wait_for_lock(ledger, waiting)
         waiting.result(PATIENCE_SECONDS)
-    found = sent_commands(claim_and_send(ledger, NOW))
-    assert {subject for _, _, subject, _ in found} == {
+    commands = sent_commands(claim_and_send(ledger, NOW))
+    assert {subject for _, _, subject, _ in commands} == {
         "consumer:nobody",
         "consumer:third",
         "consumer:fourth",
     }
-    assert all("order_id" not in keys for _, _, _, keys in found)
+    assert all("order_id" not in keys for _, _, _, keys in commands)

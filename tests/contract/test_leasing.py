@@ -32,9 +32,9 @@ def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()
     )
 
 
-def _sent(ledger: Database, claimed: ClaimResult, *, told: bool) -> list[CommandMessage]:
+def _sent(ledger: Database, claimed: ClaimResult, *, sent: bool) -> list[CommandMessage]:
     bus = FakeBus()
-    known = claimed.events if told else {}
+    known = claimed.events if sent else {}
     ledger.run_in_transaction(
         lambda c: dispatch(c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), known)
     )
@@ -77,10 +77,10 @@ def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
     """The message from a claim's own events equals the one made by reading them again."""
     record_events(ledger, [feedback("e1", JOINED), order("o1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10)
-    first, again = _sent(ledger, claimed, told=True), _sent(ledger, claimed, told=False)
+    first, again = _sent(ledger, claimed, sent=True), _sent(ledger, claimed, sent=False)
     assert len(first) == len(claimed.commands) > 1
-    assert [(one.key, {**one.value, "attempt": 2}) for one in first] == [
-        (one.key, one.value) for one in again
+    assert [(command.key, {**command.value, "attempt": 2}) for command in first] == [
+        (command.key, command.value) for command in again
     ]
 
 
@@ -125,5 +125,5 @@ def test_each_row_gets_its_own_values(ledger: Database) -> None:
         {"record_id": third, "next_due": None},
     ]
     ledger.run_in_transaction(lambda c: update_each(c, tables.record, changes))
-    found = {row.record_id: row.next_due for row in select_rows(ledger, tables.record)}
-    assert found == {first: instant(FAR), second: instant("2020-12-31T12:00:00Z"), third: None}
+    due = {row.record_id: row.next_due for row in select_rows(ledger, tables.record)}
+    assert due == {first: instant(FAR), second: instant("2020-12-31T12:00:00Z"), third: None}

@@ -57,8 +57,8 @@ def pending_groups(ledger: Database) -> list[tuple[str, int, int]]:
     """Return the groups that wait for a release, with their records and clocks."""
     with ledger.transaction() as connection:
         return [
-            (one.backfill, one.records, one.clocks)
-            for one in backfills.pending_backfills(connection)
+            (backfill.backfill, backfill.records, backfill.clocks)
+            for backfill in backfills.pending_backfills(connection)
         ]
 
 
@@ -224,10 +224,10 @@ def test_nothing_is_commanded_that_only_an_old_event_makes_due(
 ) -> None:
     """The oracle does not know the old events; after their release nothing is missing."""
     ledger = empty_database(shared_ledger)
-    for number, one in enumerate(events):
-        record_events(ledger, [one], DUE, history=GROUP if number in old_ones else None)
+    for number, recorded in enumerate(events):
+        record_events(ledger, [recorded], DUE, history=GROUP if number in old_ones else None)
     claim_all(ledger, FAR)
-    believed = [one for number, one in enumerate(events) if number not in old_ones]
+    believed = [event for number, event in enumerate(events) if number not in old_ones]
     assert find_too_early(ledger, believed, instant(FAR)) == []
     for group, _, _ in pending_groups(ledger):
         release(ledger, group)

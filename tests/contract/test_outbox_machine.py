@@ -91,7 +91,7 @@ class OutboxMachine(RuleBasedStateMachine):
         size = data.draw(st.integers(1, len(self.coming)), label="batch")
         batch, self.coming = self.coming[:size], self.coming[size:]
         if data.draw(st.booleans(), label="crash"):
-            arrivals = [arrival(one, POLICY) for one in batch]
+            arrivals = [arrival(event, POLICY) for event in batch]
             roll_back(
                 self.ledger, lambda connection: record(connection, arrivals, POLICY, self.now)
             )
@@ -100,7 +100,7 @@ class OutboxMachine(RuleBasedStateMachine):
         record_events(self.ledger, batch, self.now, backfill, history=GROUP if old else None)
         self.known += batch
         with self.ledger.transaction() as connection:
-            waiting = {one.backfill for one in backfills.pending_backfills(connection)}
+            waiting = {pending.backfill for pending in backfills.pending_backfills(connection)}
         self.imports += sorted(waiting.difference(self.imports))
         group = numbered_group(GROUP, self.released + 1)
         if backfill in waiting:
@@ -121,8 +121,8 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def repeated(self, data: st.DataObject) -> None:
-        found = record_events(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
-        assert (found.new, found.duplicates) == (0, 1)
+        result = record_events(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
+        assert (result.new, result.duplicates) == (0, 1)
 
     @rule()
     def wait_for_what_is_due(self) -> None:
@@ -170,8 +170,8 @@ class OutboxMachine(RuleBasedStateMachine):
     def send(self) -> None:
         before = len(self.bus.sent)
         send_due(self.ledger, self.bus, self.now)
-        for one in self.bus.sent[before:]:
-            assert one.value["not_before"] is None or one.value["not_before"] <= self.now
+        for command in self.bus.sent[before:]:
+            assert command.value["not_before"] is None or command.value["not_before"] <= self.now
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
@@ -191,16 +191,16 @@ class OutboxMachine(RuleBasedStateMachine):
         used = select_rows(self.ledger, tables.acknowledgement)
         if not out or not used:
             return
-        command, one = data.draw(st.sampled_from(out)), data.draw(st.sampled_from(used))
-        own = (command.system, one.acknowledgement_id) in {
+        command, used_id = data.draw(st.sampled_from(out)), data.draw(st.sampled_from(used))
+        own = (command.system, used_id.acknowledgement_id) in {
             (row.system, row.acknowledgement_id) for row in used
         }
         if not own:
             with suppress(IllegalTransition):
-                assert not self._answered(command, "failed", one.acknowledgement_id).repeated
-        elif one.system == command.system and one.command_id != command.command_id:
+                assert not self._answered(command, "failed", used_id.acknowledgement_id).repeated
+        elif used_id.system == command.system and used_id.command_id != command.command_id:
             with pytest.raises(ReusedAcknowledgement):
-                self._answered(command, "failed", one.acknowledgement_id)
+                self._answered(command, "failed", used_id.acknowledgement_id)
 
     @rule(data=st.data())
     def retry_what_was_refused(self, data: st.DataObject) -> None:
@@ -215,7 +215,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def _answered(
         self, command: Any, status: Status, name: str | None = None
     ) -> AcknowledgementResult:
-        found = acknowledge(self.ledger, command.command_id, status, self.now, name)
+        result = acknowledge(self.ledger, command.command_id, status, self.now, name)
         if status in ("done", "already_done"):
             recall = command.action == "recall"
             if not recall:
@@ -224,7 +224,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 self.did.add(command.supersedes)
         if command.action == "recall" and status in ("recalled", "done"):
             self.stopped.add(command.supersedes)
-        return found
+        return result
 
     @invariant()
     def nothing_is_said_to_be_recalled_that_was_not(self) -> None:
@@ -235,9 +235,9 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_blocked_for_ever(self) -> None:
         """What is not done is repeated, or its recall is; only a controller's refusal is final."""
-        found = select_rows(self.ledger, tables.command)
-        recalls = {row.supersedes for row in found if row.action == "recall" and _goes_on(row)}
-        for row in found:
+        commands = select_rows(self.ledger, tables.command)
+        recalls = {row.supersedes for row in commands if row.action == "recall" and _goes_on(row)}
+        for row in commands:
             if row.state == "recalling":
                 assert row.command_id in recalls
             elif row.state in ("unsent", "sending", "sent"):
@@ -247,8 +247,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_commanded_too_early(self) -> None:
-        held = [one for those in self.held.values() for one in those]
-        believed = [one for one in self.known if one not in held]
+        held = [event for those in self.held.values() for event in those]
+        believed = [event for event in self.known if event not in held]
         assert find_too_early(self.ledger, believed, self.now) == []
 
     @invariant()

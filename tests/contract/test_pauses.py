@@ -50,7 +50,7 @@ def systems_commanded(
     sent = ledger.run_in_transaction(
         lambda c: dispatch(c, taken, FakeBus(), POLICY, at, RetryPolicy())
     )
-    return {(one.system, one.action) for one in sent}
+    return {(command.system, command.action) for command in sent}
 
 
 def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Database) -> None:
@@ -67,7 +67,7 @@ def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Database) -> 
     }
     set_pause(ledger, "system:website", "running", after)
     assert ("website", "erase") in {
-        (one.system, one.action) for one in send_due(ledger, FakeBus(), after + LEASE)
+        (command.system, command.action) for command in send_due(ledger, FakeBus(), after + LEASE)
     }
 
 

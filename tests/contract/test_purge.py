@@ -78,7 +78,11 @@ def lead(id_: str, time: str) -> Event:
 
 def sent_commands(life: LedgerLife, action: str = "erase") -> list[tuple[str, str]]:
     """Return system and subject of each sent command of a kind, sorted."""
-    return sorted((one.system, one.key) for one in life.bus.sent if one.value["action"] == action)
+    return sorted(
+        (command.system, command.key)
+        for command in life.bus.sent
+        if command.value["action"] == action
+    )
 
 
 def test_nothing_is_forgotten_before_the_term_of_the_proof_is_over(life: LedgerLife) -> None:
@@ -118,7 +122,7 @@ def test_an_event_with_a_forgotten_identity_and_other_content_is_no_duplicate(
     life.purge(LATER)
     recorded = life.record_events([signed_up("e1", JOINED, "K-78")], MUCH_LATER)
     assert (recorded.new, recorded.duplicates) == (0, 0)
-    assert [one.id for one in recorded.conflicts] == ["e1"]
+    assert [conflict.id for conflict in recorded.conflicts] == ["e1"]
 
 
 def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: LedgerLife) -> None:
@@ -129,8 +133,8 @@ def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: LedgerLife) -
     recorded = life.record_events([invoice("e3", "2010-03-01T12:00:00Z", "K-77")], MUCH_LATER)
     life.work(MUCH_LATER)
     assert (recorded.after_end, recorded.overdue) == (0, 1)
-    late = [one for one in life.bus.sent[before:] if one.value["action"] == "erase"]
-    assert [(one.system, one.key) for one in late] == [("crm", "customer:K-77")]
+    late = [command for command in life.bus.sent[before:] if command.value["action"] == "erase"]
+    assert [(command.system, command.key) for command in late] == [("crm", "customer:K-77")]
     assert late[0].value["seq"] == 3
     assert select_rows(life.ledger, tables.record)
 
@@ -258,7 +262,9 @@ def test_an_objection_outlives_whom_it_was_about(life: LedgerLife) -> None:
         "2023-02-01T12:00:00Z",
     )
     life.work("2023-02-01T12:00:00Z")
-    late = {one.system for one in life.bus.sent[before:] if one.value["action"] == "erase"}
+    late = {
+        command.system for command in life.bus.sent[before:] if command.value["action"] == "erase"
+    }
     assert late == {"crm", "mail", "post"}
 
 
@@ -298,8 +304,8 @@ def test_what_was_forgotten_is_on_record_without_a_name(life: LedgerLife) -> Non
     life.purge(LATER)
     life.seal_evidence(LATER)
     entries = [json.loads(row.entry) for row in select_rows(life.ledger, tables.evidence)]
-    found = [one["counts"] for one in entries if one["kind"] == "forgotten"]
-    assert sum(one.get("events", 0) for one in found) == 2
+    purge_counts = [entry["counts"] for entry in entries if entry["kind"] == "forgotten"]
+    assert sum(counts.get("events", 0) for counts in purge_counts) == 2
     assert "K-77" not in json.dumps(entries)
 
 
@@ -338,12 +344,12 @@ def test_forgetting_changes_nothing_that_is_commanded(
 ) -> None:
     """With late and repeated events, rights and holds, a purge changes none of the commands."""
     arriving = [
-        (instant(one["time"]) + timedelta(days=data.draw(st.sampled_from(LATE))), one)
-        for one in events
+        (instant(event["time"]) + timedelta(days=data.draw(st.sampled_from(LATE))), event)
+        for event in events
     ]
     arriving += [
-        (at + timedelta(days=data.draw(st.sampled_from(LATE[3:]))), one)
-        for at, one in arriving
+        (at + timedelta(days=data.draw(st.sampled_from(LATE[3:]))), event)
+        for at, event in arriving
         if data.draw(st.booleans())
     ]
     kept = live_through(LedgerLife(ledger=empty_database(ledger)), arriving, forgets=False)
@@ -362,16 +368,16 @@ def live_through(
         at + timedelta(days=days) for at in moments for days in (0, 45, 400, 800, 2_700, 7_400)
     }
     for now in sorted(looks):
-        life.record_events([one for at, one in arriving if at == now], now)
+        life.record_events([event for at, event in arriving if at == now], now)
         life.work(now)
         if forgets:
             life.purge(now, page=100)
     long_after = max(looks, default=instant(LATER)) + timedelta(days=7_400)
     life.work(long_after)
     life.purge(long_after, page=100)
-    told = {}
-    for one in life.bus.sent:
-        value = dict(one.value)
+    commands_sent = {}
+    for command in life.bus.sent:
+        value = dict(command.value)
         del value["issued_at"], value["attempt"], value["valid_until"]
-        told[value["command_id"]] = value
-    return told, {row.subject for row in select_rows(life.ledger, tables.subject)}
+        commands_sent[value["command_id"]] = value
+    return commands_sent, {row.subject for row in select_rows(life.ledger, tables.subject)}

@@ -50,7 +50,7 @@ def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: 
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
     at = "2023-02-01T12:00:00Z"
     recorded = life.record_events([event("o1", "privacy.objection-raised", ENDED, **other)], at)
-    assert (recorded.new, [one.id for one in recorded.conflicts]) == (0, ["o1"])
+    assert (recorded.new, [conflict.id for conflict in recorded.conflicts]) == (0, ["o1"])
 
 
 def test_an_identity_used_again_does_not_stop_who_records(life: LedgerLife) -> None:

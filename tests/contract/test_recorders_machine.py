@@ -72,19 +72,19 @@ class RecorderMachine(RuleBasedStateMachine):
         self.number += 1
         id_ = f"e{self.number}"
         if what == "feedback":
-            one = feedback(id_, PLACED)
+            placed = feedback(id_, PLACED)
         elif what == "withdrawal":
             fields = {"subject": "visitor:1", "purpose": "website_experience"}
-            one = event(id_, "privacy.consent-withdrawn", SAID, **fields)
+            placed = event(id_, "privacy.consent-withdrawn", SAID, **fields)
         else:
             fields = {"subject": "visitor:1", "hold_id": id_, "ground": "legal_claim"}
-            one = event(id_, "privacy.hold-placed", SAID, **fields)
-        self.made.append(one)
+            placed = event(id_, "privacy.hold-placed", SAID, **fields)
+        self.made.append(placed)
         recorder = ConcurrentTransaction(
-            self.ledger, partial(record_one, one=one, policy=self.active), self.pool
+            self.ledger, partial(record_one, event=placed, policy=self.active), self.pool
         )
         recorder.begin()
-        self.recorders[slot] = (recorder, one)
+        self.recorders[slot] = (recorder, placed)
 
     @rule(slot=slots)
     def commit(self, slot: int) -> None:
@@ -94,12 +94,12 @@ class RecorderMachine(RuleBasedStateMachine):
 
     def ends(self, slot: int) -> None:
         """Commit one; a role whose policy is no longer active starts again with the active one."""
-        recorder, one = self.recorders.pop(slot)
+        recorder, event = self.recorders.pop(slot)
         recorder.may_commit.set()
         try:
             recorder.end()
         except PolicyMismatch:
-            self.ledger.run_in_transaction(partial(record_one, one=one, policy=self.active))
+            self.ledger.run_in_transaction(partial(record_one, event=event, policy=self.active))
         self.beside = [task for task in self.beside if not wait_until_over(task)]
 
     @rule(first=slots, second=slots, whats=st.permutations(["feedback", "withdrawal"]))
@@ -144,11 +144,11 @@ class RecorderMachine(RuleBasedStateMachine):
             assert wait_until_over(task, wait=True)
         while self.ledger.run_in_transaction(lambda connection: claim_all(connection, self.active)):
             pass
-        types = {one["type"] for one in self.made}
+        types = {event["type"] for event in self.made}
         is_due = self.active is A_MONTH or "privacy.consent-withdrawn" in types
         if "privacy.hold-placed" in types:
             is_due = False
-        given = {one["id"] for one in self.made if one["type"] == "website.feedback-given"}
+        given = {event["id"] for event in self.made if event["type"] == "website.feedback-given"}
         ids = {row.event_id: row.id for row in select_rows(self.ledger, tables.event)}
         records = {
             row.record_id: ids[row.event_id] for row in select_rows(self.ledger, tables.record)
@@ -159,10 +159,10 @@ class RecorderMachine(RuleBasedStateMachine):
         assert sorted(live) == sorted(given if is_due else ())
 
 
-def record_one(connection: Connection, one: Event, policy: Policy) -> None:
+def record_one(connection: Connection, event: Event, policy: Policy) -> None:
     """Record as the role does."""
     active_policy.require_active(connection, policy, NOW)
-    record(connection, [arrival(one, policy)], policy, NOW)
+    record(connection, [arrival(event, policy)], policy, NOW)
 
 
 def claim_all(connection: Connection, policy: Policy) -> int:

@@ -62,17 +62,17 @@ def shared_ledger(postgres: Callable[[], str]) -> Iterator[Database]:
 def record_batch(connection: Connection, events: Sequence[Event], policy: Policy = POLICY) -> None:
     """Record as the role does."""
     active_policy.require_active(connection, policy, NOW)
-    record(connection, [arrival(one, policy) for one in events], policy, NOW)
+    record(connection, [arrival(event, policy) for event in events], policy, NOW)
 
 
 @contextmanager
 def record_together(
-    ledger: Database, one: Sequence[Event], other: Sequence[Event]
+    ledger: Database, first: Sequence[Event], other: Sequence[Event]
 ) -> Iterator[list[ConcurrentTransaction]]:
     """Run two recorders."""
     with worker_threads(2) as pool:
         yield [
-            ConcurrentTransaction(ledger, lambda connection: record_batch(connection, one), pool),
+            ConcurrentTransaction(ledger, lambda connection: record_batch(connection, first), pool),
             ConcurrentTransaction(ledger, lambda connection: record_batch(connection, other), pool),
         ]
 
@@ -130,21 +130,21 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
     ledger: Database, what: str, begins: str, overlap: bool, commits: str
 ) -> None:
     """In every order of begin, commit and scan the systems get the command to erase."""
-    made, said, systems = SAYINGS[what]
+    made, privacy_event, systems = SAYINGS[what]
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
-    with record_together(ledger, [made], said) as pair:
+    with record_together(ledger, [made], privacy_event) as pair:
         first, second = pair if begins == "record" else pair[::-1]
         first.begin()
         if not overlap:
             first.commit()
         second.begin()
         order_of_commits = pair if commits == "record" else pair[::-1]
-        for one in order_of_commits:
-            one.commit()
+        for transaction in order_of_commits:
+            transaction.commit()
             claim_all(ledger, NOW)  # a scan that does not see what is uncommitted
-        for one in pair:
-            one.end()
+        for transaction in pair:
+            transaction.end()
     claim_all(ledger, NOW)
     erased = {system for system, action, _ in list_commands(ledger) if action == "erase"}
     assert erased == systems
@@ -158,12 +158,12 @@ def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commi
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
     with record_together(ledger, [feedback("f1", PLACED)], [hold]) as pair:
-        for one in pair:
-            one.begin()
-        for one in pair if commits == "record" else pair[::-1]:
-            one.commit()
-        for one in pair:
-            one.end()
+        for transaction in pair:
+            transaction.begin()
+        for transaction in pair if commits == "record" else pair[::-1]:
+            transaction.commit()
+        for transaction in pair:
+            transaction.end()
     bus = FakeBus()
     claim_all(ledger, FAR)
     send_due(ledger, bus, FAR)

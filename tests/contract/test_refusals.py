@@ -49,13 +49,13 @@ UNHELPFUL: tuple[Status, ...] = ("refused", "failed", "partial", "nothing_held")
 
 
 def command_row(ledger: Database, identity: UUID) -> Any:
-    (found,) = select_rows(ledger, tables.command, command_id=identity)
-    return found
+    (command,) = select_rows(ledger, tables.command, command_id=identity)
+    return command
 
 
 def count_sent(bus: FakeBus, identity: UUID) -> int:
     """Return how often a command was sent."""
-    return sum(one.value["command_id"] == str(identity) for one in bus.sent)
+    return sum(command.value["command_id"] == str(identity) for command in bus.sent)
 
 
 def send_recall(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
@@ -197,25 +197,29 @@ class TestRefusals:
         claim_all(ledger, "2022-01-01T12:00:00Z")
         send_due(ledger, FakeBus(), "2022-01-01T12:00:00Z")
         acknowledge(ledger, find_command(ledger, system="research"), "done", "2022-01-01T12:00:00Z")
-        return {one: find_command(ledger, system=one) for one in ("orders", "psp")}
+        return {system: find_command(ledger, system=system) for system in ("orders", "psp")}
 
     def test_it_is_told_again_after_a_day(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """It is repeated each day after that; a controller's refusal is never repeated."""
-        for one in erasures.values():
-            acknowledge(ledger, one, "refused", "2022-01-02T12:00:00Z")
+        for command_id in erasures.values():
+            acknowledge(ledger, command_id, "refused", "2022-01-02T12:00:00Z")
         bus = FakeBus()
         send_due(ledger, bus, "2022-01-03T11:59:59Z")
         assert bus.sent == []
         send_due(ledger, bus, "2022-01-03T12:00:00Z")
-        assert [(one.system, one.value["attempt"]) for one in bus.sent] == [("orders", 2)]
+        assert [(command.system, command.value["attempt"]) for command in bus.sent] == [
+            ("orders", 2)
+        ]
         assert command_row(ledger, erasures["orders"]).state == "sent"
         acknowledge(ledger, erasures["orders"], "refused", "2022-01-03T13:00:00Z")
         send_due(ledger, bus, "2022-01-04T12:59:59Z")
         assert len(bus.sent) == 1
         send_due(ledger, bus, "2022-01-04T13:00:00Z")
-        assert [(one.system, one.value["attempt"]) for one in bus.sent[1:]] == [("orders", 3)]
+        assert [(command.system, command.value["attempt"]) for command in bus.sent[1:]] == [
+            ("orders", 3)
+        ]
         assert find_unlogged(ledger) == []
 
     def test_the_alarm_stays_on_until_it_is_done(
@@ -231,10 +235,10 @@ class TestRefusals:
         assert escalated("2022-01-02T12:00:00Z") == {"orders": 1}
         send_due(ledger, FakeBus(), "2022-01-03T12:00:00Z")
         assert escalated("2022-01-03T12:00:00Z") == {"orders": 1}
-        found = acknowledge(ledger, erasures["orders"], "done", "2022-01-03T13:00:00Z")
+        result = acknowledge(ledger, erasures["orders"], "done", "2022-01-03T13:00:00Z")
         assert escalated("2022-01-03T13:00:00Z") == {}
-        assert found.duration is not None
-        assert found.duration.total_seconds() == 49 * 3600
+        assert result.duration is not None
+        assert result.duration.total_seconds() == 49 * 3600
 
     def test_a_controllers_refusal_is_no_alarm_however_long_it_was_silent(
         self, ledger: Database, erasures: dict[str, UUID]
@@ -252,9 +256,10 @@ class TestRefusals:
     ) -> None:
         """It does not count as an acknowledgement in time, and its records must not be purged."""
         took = [
-            acknowledge(ledger, one, "refused", "2022-01-02T12:00:00Z") for one in erasures.values()
+            acknowledge(ledger, command_id, "refused", "2022-01-02T12:00:00Z")
+            for command_id in erasures.values()
         ]
-        assert [one.duration is None for one in took] == [True, False]
+        assert [acknowledgement.duration is None for acknowledgement in took] == [True, False]
         assert command_row(ledger, erasures["orders"]).settled_at is None
 
     def test_a_late_refusal_does_not_put_off_the_next_attempt(
@@ -281,7 +286,7 @@ class TestRefusals:
         send_due(ledger, bus, later(FAR, hours=23))
         assert bus.sent == []
         send_due(ledger, bus, later(FAR, hours=24))
-        assert [one.value["action"] for one in bus.sent] == ["verify"]
+        assert [command.value["action"] for command in bus.sent] == ["verify"]
         acknowledge(ledger, check, "nothing_held", later(FAR, hours=25))
         assert command_row(ledger, erasure).state == "erased"
 
@@ -302,7 +307,7 @@ class TestRefusals:
         record_events(ledger, [reinstated("r1", BACK)], later(DUE, days=1))
         bus = FakeBus()
         send_due(ledger, bus, later(DUE, days=2))
-        assert [one.value["action"] for one in bus.sent] == ["recall"]
+        assert [command.value["action"] for command in bus.sent] == ["recall"]
         assert command_row(ledger, erasure).state == "recalling"
         acknowledge(ledger, find_command(ledger, action="recall"), "recalled", later(DUE, days=2))
         assert command_row(ledger, erasure).state == "recalled"

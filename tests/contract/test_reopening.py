@@ -94,7 +94,7 @@ class TestReopening:
         bus = FakeBus()
         erasure, recall = send_and_reopen(ledger, bus)
         assert crm_commands(ledger) == [("erase", "recalling"), ("recall", "sent")]
-        assert [one.value["action"] for one in bus.sent] == ["erase", "recall"]
+        assert [command.value["action"] for command in bus.sent] == ["erase", "recall"]
         assert bus.sent[1].value["command_id"] == str(recall)
         assert bus.sent[1].value["supersedes"] == str(erasure)
         assert bus.sent[1].value["records"] == bus.sent[0].value["records"]
@@ -106,7 +106,7 @@ class TestReopening:
         send_and_reopen(ledger, bus)
         send_due(ledger, bus, later(DUE, days=1))
         send_due(ledger, bus, later(DUE, days=2))
-        assert [one.value["action"] for one in bus.sent] == ["erase", *["recall"] * 3]
+        assert [command.value["action"] for command in bus.sent] == ["erase", *["recall"] * 3]
 
     @pytest.mark.parametrize("status", ["recalled", "done"])
     def test_an_answered_recall_frees_the_records(self, ledger: Database, status: str) -> None:
@@ -156,7 +156,7 @@ class TestReopening:
         erasure, _ = send_and_reopen(ledger, bus)
         acknowledge(ledger, erasure, "recalled", DUE)
         send_due(ledger, bus, later(DUE, days=1))
-        assert [one.value["action"] for one in bus.sent] == ["erase", "recall"]
+        assert [command.value["action"] for command in bus.sent] == ["erase", "recall"]
 
     @pytest.mark.parametrize("of_recall", [True, False])
     def test_what_was_already_done_stands(self, ledger: Database, of_recall: bool) -> None:
@@ -280,7 +280,7 @@ class TestReopening:
         record_events(ledger, [terminated("t1", "2020-02-29T13:00:00Z")], "2020-02-29T13:00:00Z")
         send_due(ledger, bus, "2020-02-29T14:00:00Z")
         send_due(ledger, bus, "2020-03-01T14:00:00Z")
-        assert {one.value["action"] for one in bus.sent} == {"restrict"}
+        assert {command.value["action"] for command in bus.sent} == {"restrict"}
 
     def test_a_restriction_that_was_cancelled_is_told_again(self, ledger: Database) -> None:
         """The customer had ended before; a corrected end does not revoke the restriction."""

@@ -151,11 +151,17 @@ def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -
     )
     for _ in range(3):
         deleter.run_once()
-    told = {
-        (one.system, one.value["subject"]) for one in bus.sent if one.value["action"] == "rectify"
+    rectified = {
+        (command.system, command.value["subject"])
+        for command in bus.sent
+        if command.value["action"] == "rectify"
     }
-    assert {("psp", "consumer:K2"), ("orders", "consumer:K1"), ("orders", "consumer:K2")} <= told
-    assert ("psp", "consumer:K1") not in told
+    assert {
+        ("psp", "consumer:K2"),
+        ("orders", "consumer:K1"),
+        ("orders", "consumer:K2"),
+    } <= rectified
+    assert ("psp", "consumer:K1") not in rectified
     [(system, why)] = heard.undeliverable_
     assert system == "psp"
     assert f"sealed with the key {OLD.key_id}" in why

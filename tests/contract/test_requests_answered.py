@@ -108,9 +108,9 @@ class FakeSystems:
             lambda c: dispatch(c, leased, self.bus, POLICY, at, RetryPolicy(), {}, enclosures)
         )
         answers = [
-            self._answer(one.value, at)
-            for one in self.bus.sent[before:]
-            if self.manners.get(one.system) != "silent"
+            self._answer(command.value, at)
+            for command in self.bus.sent[before:]
+            if self.manners.get(command.system) != "silent"
         ]
 
         def settle(connection: Any) -> None:
@@ -122,7 +122,9 @@ class FakeSystems:
     def commands_received(self, action: str) -> dict[str, dict[str, Any]]:
         """Return the commands of one action that each system received."""
         return {
-            one.system: dict(one.value) for one in self.bus.sent if one.value["action"] == action
+            command.system: dict(command.value)
+            for command in self.bus.sent
+            if command.value["action"] == action
         }
 
     def _answer(self, value: Any, at: datetime) -> Acknowledgement:
@@ -201,8 +203,8 @@ def database_clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
 
 def load_case(ledger: Database, request: str = "Q1") -> Case:
     with ledger.transaction() as connection:
-        found = load_cases(connection, "consumer:K1", POLICY)
-    return next(one for one in found if one.request == request)
+        cases = load_cases(connection, "consumer:K1", POLICY)
+    return next(case for case in cases if case.request == request)
 
 
 def load_report(ledger: Database, now: str = NOW) -> Report:
@@ -220,15 +222,15 @@ def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Datab
     """The books keep the order for 7 years from the end of 2026; everything else is erased."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     FakeSystems(ledger).complete_all()
-    found = load_report(ledger)
-    assert found.verdict == "partly"
-    assert [one for one in found.parts if one.records == 1 and one.system != "crm"] == [
+    report = load_report(ledger)
+    assert report.verdict == "partly"
+    assert [part for part in report.parts if part.records == 1 and part.system != "crm"] == [
         system_outcome("mail", "done", NOW),
         system_outcome("orders", "done", NOW),
         system_outcome("psp", "done", NOW),
         system_outcome("research", "done", NOW),
     ]
-    assert [one for one in found.kept if one.system == "accounting"] == [
+    assert [item for item in report.kept if item.system == "accounting"] == [
         RetainedData(
             system="accounting",
             purpose="legal_compliance",
@@ -246,15 +248,15 @@ def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(
     """The PSP is a controller and refuses; the platform does not acknowledge."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     FakeSystems(ledger, psp="refuse", orders="silent").complete_all()
-    found = {one.system: one for one in load_report(ledger).parts}
-    assert (found["psp"].outcome, found["psp"].ground) == ("refused", "a duty of its own")
-    assert found["orders"].outcome == "under_way"
+    parts = {part.system: part for part in load_report(ledger).parts}
+    assert (parts["psp"].outcome, parts["psp"].ground) == ("refused", "a duty of its own")
+    assert parts["orders"].outcome == "under_way"
 
 
 def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Database) -> None:
     """Right after the verification no command has been sent."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
-    assert {one.outcome for one in load_report(ledger).parts} == {"under_way"}
+    assert {part.outcome for part in load_report(ledger).parts} == {"under_way"}
 
 
 def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Database) -> None:
@@ -263,9 +265,9 @@ def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Da
     systems = FakeSystems(ledger)
     systems.left = 1
     systems.complete_all()
-    found = {one.system: one.outcome for one in load_report(ledger).parts}
-    assert found.pop("psp") == "done"  # a controller's word is all that there is
-    assert set(found.values()) == {"under_way"}
+    outcomes = {part.system: part.outcome for part in load_report(ledger).parts}
+    assert outcomes.pop("psp") == "done"  # a controller's word is all that there is
+    assert set(outcomes.values()) == {"under_way"}
 
 
 def test_a_hold_is_a_ground_of_its_own(ledger: Database) -> None:
@@ -280,9 +282,9 @@ def test_a_hold_is_a_ground_of_its_own(ledger: Database) -> None:
     )
     record_events(ledger, [order(), request_event("erasure"), identity_verified(), hold], NOW)
     FakeSystems(ledger).complete_all()
-    found = load_report(ledger)
-    assert (found.verdict, found.refusal) == ("refused", "nothing_to_grant")
-    assert {one.why for one in found.kept} == {"hold"}
+    report = load_report(ledger)
+    assert (report.verdict, report.refusal) == ("refused", "nothing_to_grant")
+    assert {item.why for item in report.kept} == {"hold"}
 
 
 def test_an_erasure_is_answered_once_all_systems_have_done_it(
@@ -298,15 +300,15 @@ def test_an_erasure_is_answered_once_all_systems_have_done_it(
     systems.complete_all("2026-04-05T09:00:00Z")
     database_clock[0] = instant("2026-04-05T09:00:00Z")
     assert [role.run_once(), role.run_once()] == [1, 0]
-    (one,) = published.events
-    assert (one.type, one.data["request_id"], one.data["outcome"]) == (
+    (event,) = published.events
+    assert (event.type, event.data["request_id"], event.data["outcome"]) == (
         "privacy.request-answered",
         "Q1",
         "partly",
     )
-    assert one.data["done"] == ["crm", "mail", "orders", "psp", "research"]
-    assert one.data["pending"] == []
-    assert "accounting" in one.data["kept"]
+    assert event.data["done"] == ["crm", "mail", "orders", "psp", "research"]
+    assert event.data["pending"] == []
+    assert "accounting" in event.data["kept"]
 
 
 @pytest.mark.parametrize("imported", ["all", "the order"])
@@ -358,9 +360,9 @@ def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
     assert role.run_once() == 0
     database_clock[0] = instant("2026-04-30T09:00:00Z")
     assert role.run_once() == 1
-    (one,) = published.events
-    assert one.type == "privacy.request-refused"
-    assert "12(6)" in one.data["reasons"]
+    (event,) = published.events
+    assert event.type == "privacy.request-refused"
+    assert "12(6)" in event.data["reasons"]
     assert systems.bus.sent == []
 
 
@@ -389,7 +391,7 @@ def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
     published.away = False
     database_clock[0] = instant("2026-04-20T09:00:00Z")
     role.run_once()
-    assert [(one.time, one.data["outcome"]) for one in published.events] == [
+    assert [(event.time, event.data["outcome"]) for event in published.events] == [
         (instant(NOW), "granted")
     ]
 
@@ -409,7 +411,7 @@ def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
     FakeSystems(ledger).complete_all()
     published = FakePublisher()
     build_responder(ledger, published).run_once()
-    assert [one.data["outcome"] for one in published.events] == ["granted"]
+    assert [event.data["outcome"] for event in published.events] == ["granted"]
 
 
 def test_access_beside_erasure_waits_for_no_system_that_only_erases(
@@ -432,7 +434,7 @@ def test_access_beside_erasure_waits_for_no_system_that_only_erases(
     PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS).deliver(
         "consumer:K1", "Q1", handed.append, incomplete=False
     )
-    assert {one.system for one in handed[0].parts} == {"accounting", "crm"}
+    assert {part.system for part in handed[0].parts} == {"accounting", "crm"}
 
 
 def test_those_who_asked_twice_are_answered_together(
@@ -444,7 +446,7 @@ def test_those_who_asked_twice_are_answered_together(
     FakeSystems(ledger).complete_all()
     published = FakePublisher()
     build_responder(ledger, published).run_once()
-    assert sorted(one.data["request_id"] for one in published.events) == ["Q1", "Q2"]
+    assert sorted(event.data["request_id"] for event in published.events) == ["Q1", "Q2"]
 
 
 def test_disclosures_are_collected_sealed_and_gone_once_delivered(
@@ -454,21 +456,21 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
     record_events(ledger, [order(), request_event("access"), identity_verified()], NOW)
     systems = FakeSystems(ledger)
     systems.complete_all()
-    told = systems.commands_received("disclose")
-    assert {"accounting", "orders", "psp", "research"} <= told.keys()
+    commands = systems.commands_received("disclose")
+    assert {"accounting", "orders", "psp", "research"} <= commands.keys()
     collected = select_rows(ledger, tables.disclosure)
-    assert len(collected) == len(told)
+    assert len(collected) == len(commands)
     assert not any("CANARY" in row.text for row in collected)
     delivering = PackageDelivery(ledger=ledger, policy=POLICY, keys=KEYS)
     handed: list[Report] = []
     delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
-    assert {one.data["name"] for one in handed[0].disclosed} == {"CANARY"}
+    assert {item.data["name"] for item in handed[0].disclosed} == {"CANARY"}
     assert select_rows(ledger, tables.disclosure) == []
     with ledger.transaction() as connection, pytest.raises(KeyDestroyed):
         KEYS.private(connection, "consumer:K1", "Q1")
     published = FakePublisher()
     build_responder(ledger, published).run_once()
-    assert [one.type for one in published.events] == ["privacy.request-answered"]
+    assert [event.type for event in published.events] == ["privacy.request-answered"]
     with pytest.raises(PackageIncomplete, match="answered already"):
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
 
@@ -484,7 +486,7 @@ def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
     with pytest.raises(PackageIncomplete, match="research"):
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
     delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=True)
-    outcomes = {one.system: one.outcome for one in handed[0].parts}
+    outcomes = {part.system: part.outcome for part in handed[0].parts}
     assert (outcomes["research"], outcomes["orders"]) == ("under_way", "done")
     assert {row.state for row in select_rows(ledger, tables.command, system="research")} == {
         "closed"
@@ -538,10 +540,10 @@ def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system
         )
     )
     systems.complete_all("2026-04-04T10:00:00Z")
-    told = systems.commands_received("rectify")
-    psp = told["psp"]
+    commands = systems.commands_received("rectify")
+    psp = commands["psp"]
     assert decrypt(psp["corrections"], SYSTEM_KEY, psp["command_id"]) == corrections
-    assert (told["orders"].get("corrections"), told["orders"]["corrected_fields"]) == (
+    assert (commands["orders"].get("corrections"), commands["orders"]["corrected_fields"]) == (
         None,
         ["name"],
     )
@@ -560,8 +562,12 @@ def test_a_flood_of_requests_of_one_subject_is_one_disclosure(
     ]
     other = {**order(9), "data": {**order(9)["data"], "consumer_id": "K2"}}
     others = [
-        {**one, "id": f"{one['id']}-2", "data": {**one["data"], "subject": "consumer:K2"}}
-        for one in (request_event("access"), identity_verified())
+        {
+            **privacy_event,
+            "id": f"{privacy_event['id']}-2",
+            "data": {**privacy_event["data"], "subject": "consumer:K2"},
+        }
+        for privacy_event in (request_event("access"), identity_verified())
     ]
     proofs = [
         identity_verified(f"2026-04-03T09:0{n // 60}:{n % 60:02}Z", f"F{n}") for n in range(300)
@@ -569,9 +575,9 @@ def test_a_flood_of_requests_of_one_subject_is_one_disclosure(
     record_events(ledger, [order(), *flood, *proofs, other, *others], NOW)
     systems = FakeSystems(ledger)
     systems.complete_all()
-    disclosed = [one for one in systems.bus.sent if one.value["action"] == "disclose"]
-    assert {(one.system, one.value["subject"]) for one in disclosed} >= {
+    disclosed = [command for command in systems.bus.sent if command.value["action"] == "disclose"]
+    assert {(command.system, command.value["subject"]) for command in disclosed} >= {
         ("orders", "consumer:K1"),
         ("orders", "consumer:K2"),
     }
-    assert {one.value["request"] for one in disclosed} == {"F0", "Q1"}
+    assert {command.value["request"] for command in disclosed} == {"F0", "Q1"}

@@ -24,7 +24,7 @@ LATER = datetime(2029, 1, 1, tzinfo=UTC)
 
 
 def record_events(ledger: Database, policy: Policy, events: Iterable[Event]) -> None:
-    arrivals = [arrival(one, policy) for one in events]
+    arrivals = [arrival(event, policy) for event in events]
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, policy, NOW)
     )
@@ -43,8 +43,8 @@ def claimed_erasures(
         lambda connection: claim_due(connection, policy, now, limit=500)
     ).scanned:
         pass
-    found = select_rows(ledger, tables.command, action="erase")
-    return sorted((row.system, row.subject) for row in found)
+    commands = select_rows(ledger, tables.command, action="erase")
+    return sorted((row.system, row.subject) for row in commands)
 
 
 def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Database) -> None:
@@ -55,14 +55,14 @@ def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Data
     late = order("e2", "2026-01-04T23:59:59Z", "late")
     since = order("e3", "2026-01-05T00:00:00Z", "since")
     record_events(ledger, policy, [since, late])
-    told = {subject for system, subject in claimed_erasures(ledger, policy) if system == "psp"}
-    assert told == {"consumer:before", "consumer:late"}
-    told = {subject for system, subject in claimed_erasures(ledger, policy) if system == "orders"}
-    assert told == {"consumer:before", "consumer:late", "consumer:since"}
+    erased = {subject for system, subject in claimed_erasures(ledger, policy) if system == "psp"}
+    assert erased == {"consumer:before", "consumer:late"}
+    erased = {subject for system, subject in claimed_erasures(ledger, policy) if system == "orders"}
+    assert erased == {"consumer:before", "consumer:late", "consumer:since"}
 
 
 @pytest.mark.parametrize(
-    ("retired", "said"),
+    ("retired", "problem"),
     [
         (
             "psp",
@@ -76,7 +76,7 @@ def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Data
     ],
 )
 def test_an_instant_that_recorded_events_are_not_before_is_refused(
-    ledger: Database, retired: str, said: str
+    ledger: Database, retired: str, problem: str
 ) -> None:
     """No system would carry out the obligations of those events."""
     events = [
@@ -87,7 +87,7 @@ def test_an_instant_that_recorded_events_are_not_before_is_refused(
     if retired == "repair":
         events.append(ticket("e4", "2026-01-08T12:00:00Z", shared_with=["repair"]))
     record_events(ledger, SHIPPED, events)
-    with pytest.raises(RetiredTooEarly, match=said):
+    with pytest.raises(RetiredTooEarly, match=problem):
         activate(ledger, policy_retiring({retired: "2026-01-05T12:00:00Z"}))
     assert len(select_rows(ledger, tables.active_policy)) == 1
     activate(ledger, policy_retiring({retired: "2026-01-08T12:00:01Z"}))
@@ -175,7 +175,7 @@ def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Database) ->
         policy_references.PolicyStillNeeds, match=r"systems website; keep .*`retired: INSTANT`"
     ):
         activate(ledger, replace(SHIPPED, version="2", systems=kept))
-    types = {name: one for name, one in SHIPPED.events.items() if name != "orders.order-placed"}
+    types = {name: event for name, event in SHIPPED.events.items() if name != "orders.order-placed"}
     with pytest.raises(
         active_policy.IncompatiblePolicy, match=r"the event types orders\.order-placed are missing"
     ):

@@ -45,9 +45,9 @@ SETS = (
 
 @settings(calm, max_examples=100)
 @given(SETS)
-def test_every_holding_is_as_the_oracle_has_it(found: tuple[list[Event], dict[str, str]]) -> None:
+def test_every_holding_is_as_the_oracle_has_it(history: tuple[list[Event], dict[str, str]]) -> None:
     """Events at the instant or later have no holding; earlier events keep theirs."""
-    events, instants = found
+    events, instants = history
     assert explain_events(events, policy=policy_retiring(instants)) == expected_lines(
         events, retired=instants
     )
@@ -56,10 +56,10 @@ def test_every_holding_is_as_the_oracle_has_it(found: tuple[list[Event], dict[st
 @settings(calm, max_examples=80)
 @given(SETS)
 def test_every_command_leaves_as_the_oracle_has_it(
-    found: tuple[list[Event], dict[str, str]],
+    history: tuple[list[Event], dict[str, str]],
 ) -> None:
     """A retired system gets commands for everything that it held before, and for nothing else."""
-    events, instants = found
+    events, instants = history
     policy = policy_retiring(instants)
     assert command_lines(simulate_events(LEDGER, events, FAR, policy)) == oracle.simulate(
         events, FAR, instants
@@ -67,12 +67,12 @@ def test_every_command_leaves_as_the_oracle_has_it(
 
 
 @settings(calm, max_examples=20)
-@given(found=SETS)
+@given(history=SETS)
 def test_postgresql_and_sqlite_say_the_same(
-    shared_ledger: Database, found: tuple[list[Event], dict[str, str]]
+    shared_ledger: Database, history: tuple[list[Event], dict[str, str]]
 ) -> None:
     """The oracle holds on each database."""
-    events, instants = found
+    events, instants = history
     policy = policy_retiring(instants)
     assert command_lines(simulate_events(shared_ledger, events, FAR, policy)) == oracle.simulate(
         events, FAR, instants

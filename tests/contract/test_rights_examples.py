@@ -16,12 +16,12 @@ LEDGER = new_ledger("sqlite://")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_each_holding_is_explained_as_by_hand(example: Example) -> None:
     now = oracle.instant(full(example.now) or "") if example.now else None
-    found = explain_events(list(example.events), now)
-    assert example.brief_lines(found) == example.expected_lines()
+    explained = explain_events(list(example.events), now)
+    assert example.brief_lines(explained) == example.expected_lines()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_each_command_leaves_as_by_hand(example: Example) -> None:
     until = oracle.instant(full(example.until) or "")
-    found = command_lines(simulate_events(LEDGER, list(example.events), until))
-    assert example.brief_commands(found) == example.expected_commands()
+    commands = command_lines(simulate_events(LEDGER, list(example.events), until))
+    assert example.brief_commands(commands) == example.expected_commands()

@@ -73,13 +73,13 @@ CARRIED_OUT_STATES = {"acknowledged", "erased", "attested"}
 
 def reachable(state: str) -> set[str]:
     """Return all states that may follow after any number of steps; one rule may make several."""
-    found = {state}
+    states = {state}
     waiting = [state]
     while waiting:
-        for then in FORWARDS[waiting.pop()] - found:
-            found.add(then)
+        for then in FORWARDS[waiting.pop()] - states:
+            states.add(then)
             waiting.append(then)
-    return found
+    return states
 
 
 class FailingBus(FakeBus):
@@ -119,7 +119,7 @@ class RightsMachine(RuleBasedStateMachine):
         size = data.draw(st.integers(1, len(self.coming)), label="batch")
         batch, self.coming = self.coming[:size], self.coming[size:]
         if data.draw(st.booleans(), label="crash"):
-            arrivals = [arrival(one, POLICY) for one in batch]
+            arrivals = [arrival(event, POLICY) for event in batch]
             roll_back(
                 self.ledger, lambda connection: record(connection, arrivals, POLICY, self.now)
             )
@@ -129,8 +129,8 @@ class RightsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def repeated(self, data: st.DataObject) -> None:
-        found = record_events(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
-        assert (found.new, found.duplicates) == (0, 1)
+        result = record_events(self.ledger, [data.draw(st.sampled_from(self.known))], self.now)
+        assert (result.new, result.duplicates) == (0, 1)
 
     @rule()
     def wait_for_what_is_due(self) -> None:
@@ -143,7 +143,9 @@ class RightsMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def wait_for_what_happens(self, data: st.DataObject) -> None:
         """Advance to a known instant: mostly the next one."""
-        later = sorted(at for one in self.known if (at := oracle.instant(one["time"])) > self.now)
+        later = sorted(
+            at for event in self.known if (at := oracle.instant(event["time"])) > self.now
+        )
         if later:
             self.now = data.draw(st.sampled_from([*later[:1] * 3, *later]), label="until")
 
@@ -246,7 +248,7 @@ class RightsMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_done_that_nobody_said_was_done(self) -> None:
-        said = {command for command, status in self.answered if status in CARRIED_OUT}
+        carried_out = {command for command, status in self.answered if status in CARRIED_OUT}
         recalls = {
             row.supersedes: row.command_id
             for row in select_rows(self.ledger, tables.command, action="recall")
@@ -256,33 +258,33 @@ class RightsMachine(RuleBasedStateMachine):
                 continue
             by_recall = (recalls.get(row.command_id), "already_done") in self.answered
             recalled = row.action == "recall"
-            assert row.command_id in said or by_recall or recalled
+            assert row.command_id in carried_out or by_recall or recalled
 
     @invariant()
     def an_answer_names_every_system_rightly(self) -> None:
         """An answer lists as done only what was done, and leaves out no system that had data."""
         with self.ledger.transaction() as connection:
-            found = list_cases(
+            cases = list_cases(
                 load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, POLICY), POLICY
             )
             weighed = [
                 (case, assess_request(connection, case, POLICY, self.now))
-                for case in found
+                for case in cases
                 if case.verified_at and not case.merged_into
             ]
-        said = {command for command, status in self.answered if status in CARRIED_OUT}
+        fulfilled = {command for command, status in self.answered if status in CARRIED_OUT}
         carried_out = {
             (row.subject, row.system)
             for row in select_rows(self.ledger, tables.command)
-            if row.command_id in said or row.state in CARRIED_OUT_STATES
+            if row.command_id in fulfilled or row.state in CARRIED_OUT_STATES
         }
         for case, found_out in weighed:
             for part in found_out.parts:
                 if part.outcome in ("done", "nothing_held"):
                     assert (case.subject, part.system) in carried_out
             if case.right == "erasure" and case.verified_at:
-                named = {one.system for one in found_out.parts}
-                named |= {one.system for one in found_out.retained}
+                named = {system_part.system for system_part in found_out.parts}
+                named |= {item.system for item in found_out.retained}
                 assert named == self._holding(case.subject, case.verified_at)
 
     def _holding(self, subject: str, until: datetime) -> set[str]:
@@ -335,8 +337,8 @@ class RightsMachine(RuleBasedStateMachine):
                 lambda c: dispatch(c, leased, self.bus, POLICY, self.now, RetryPolicy())
             )
         finally:
-            for one in self.bus.sent[before:]:
-                self._check(one)
+            for command in self.bus.sent[before:]:
+                self._check(command)
 
     def _would_send(self, leased: Sequence[Any]) -> bool:
         """Return whether these would be sent now: tried, and rolled back."""
@@ -346,9 +348,9 @@ class RightsMachine(RuleBasedStateMachine):
         )
         return bool(trial.sent)
 
-    def _check(self, one: CommandMessage) -> None:
+    def _check(self, command: CommandMessage) -> None:
         """Check that what is sent is due by all that is known now, without a legal hold."""
-        value = one.value
+        value = command.value
         if value["action"] in ("recall", "verify"):
             return
         [row] = [
@@ -370,7 +372,7 @@ class RightsMachine(RuleBasedStateMachine):
 
     def _missing(self) -> list[Step]:
         """Return what is due by all that is known now, without a command."""
-        return [one for one in plan(self.known, self._done(), self.now) if one.due <= self.now]
+        return [step for step in plan(self.known, self._done(), self.now) if step.due <= self.now]
 
     def _done(self) -> set[Done]:
         """Return what live commands do or have done, in the oracle's form."""
@@ -387,23 +389,23 @@ class RightsMachine(RuleBasedStateMachine):
         if command is not None:
             query = query.where(member.command_id == command)
         with self.ledger.transaction() as connection:
-            found = connection.execute(query).all()
+            rows = connection.execute(query).all()
         return {
             Done(
                 row.system, row.source, row.id, row.subject, action, self._cause(row.subject, what)
             )
-            for row in found
+            for row in rows
             for action, what in _told(row.step)
         }
 
     def _cause(self, subject: str, what: str) -> str:
         """Return an objection as the oracle names it: by its event."""
         kind, _, name = what.partition(" ")
-        for one in self.known if kind == "objection" else ():
-            data = one["data"]
-            raised = one["type"] == "privacy.objection-raised" and data["subject"] == subject
-            if raised and data.get("objection_id", one["id"]) == name:
-                return f"objection {one['source']} {one['id']}"
+        for event in self.known if kind == "objection" else ():
+            data = event["data"]
+            raised = event["type"] == "privacy.objection-raised" and data["subject"] == subject
+            if raised and data.get("objection_id", event["id"]) == name:
+                return f"objection {event['source']} {event['id']}"
         return what
 
 

@@ -72,8 +72,8 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
 @given(event_sets_with_rights())
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     """Erasures, restrictions, lifts, disclosures and rectifications are exact to the second."""
-    found = simulate_events(LEDGER, events, FAR)
-    assert command_lines(found) == oracle.simulate(events, FAR)
+    commands = simulate_events(LEDGER, events, FAR)
+    assert command_lines(commands) == oracle.simulate(events, FAR)
 
 
 @settings(calm, max_examples=examples(60))
@@ -82,13 +82,13 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
     """A command at `until` is printed, one a second later is not."""
     moments = [oracle.instant(event["time"]) for event in events]
     until = data.draw(st.sampled_from(moments) | instants_about(events))
-    found = simulate_events(LEDGER, events, until)
-    assert command_lines(found) == oracle.simulate(events, until)
+    commands = simulate_events(LEDGER, events, until)
+    assert command_lines(commands) == oracle.simulate(events, until)
 
 
 @settings(calm, max_examples=examples(25))
 @given(events=event_sets_with_rights(max_events=6, max_plots=3))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
-    found = simulate_events(shared_ledger, events, FAR)
-    assert command_lines(found) == oracle.simulate(events, FAR)
+    commands = simulate_events(shared_ledger, events, FAR)
+    assert command_lines(commands) == oracle.simulate(events, FAR)

@@ -67,10 +67,10 @@ def close_connections(ledger: Database) -> None:
 
 def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
     """The customer's return changes one clock and no record either."""
-    for one in (terminated("t1", ENDED), reinstated("r1", DUE)):
+    for change in (terminated("t1", ENDED), reinstated("r1", DUE)):
         close_connections(big)
         clocks, records = count_updates(big, "clock"), count_updates(big, "record")
-        record_events(big, [one], DUE)
+        record_events(big, [change], DUE)
         close_connections(big)
         assert count_updates(big, "clock") - clocks == 1
         assert count_updates(big, "record") - records == 0
@@ -79,22 +79,22 @@ def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
 @contextmanager
 def statements(ledger: Database) -> Iterator[list[tuple[str, Any]]]:
     """Collect the statements that run meanwhile, with their parameters."""
-    found: list[tuple[str, Any]] = []
+    queries: list[tuple[str, Any]] = []
 
     def note(_c: object, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
-        found.append((sql, parameters))
+        queries.append((sql, parameters))
 
     event.listen(ledger.engine, "before_cursor_execute", note)
     try:
-        yield found
+        yield queries
     finally:
         event.remove(ledger.engine, "before_cursor_execute", note)
 
 
 def query_plan(connection: Connection, sql: str, parameters: Any) -> list[dict[str, Any]]:
     """Return the nodes of PostgreSQL's plan for a statement, from the top."""
-    (found,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters).one()
-    document = json.loads(found) if isinstance(found, str) else found
+    (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters).one()
+    document = json.loads(plan) if isinstance(plan, str) else plan
     nodes, waiting = [], [document[0]["Plan"]]
     while waiting:
         node = waiting.pop()
@@ -107,12 +107,14 @@ def query_plans(
     ledger: Database, work: Callable[[Connection], object]
 ) -> list[list[dict[str, Any]]]:
     """Return the plan of every SELECT that the work ran; the work is rolled back."""
-    with ledger.engine.connect() as connection, statements(ledger) as found:
+    with ledger.engine.connect() as connection, statements(ledger) as executed:
         work(connection)
         connection.rollback()
     with ledger.engine.connect() as connection:
         made = [
-            query_plan(connection, sql, values) for sql, values in found if sql.startswith("SELECT")
+            query_plan(connection, sql, values)
+            for sql, values in executed
+            if sql.startswith("SELECT")
         ]
         connection.rollback()
     return made
@@ -202,9 +204,9 @@ def test_a_lease_reads_what_is_to_go_out(big: Database) -> None:
             [{**settled, **row} for row in rows],
         )
         connection.execute(text("ANALYZE command"))
-        with statements(big) as found:
+        with statements(big) as executed:
             lease(connection, instant(DUE) + timedelta(days=1), PausedSystems(), limit=10)
-        (sql, values) = next(one for one in found if one[0].startswith("SELECT"))
+        (sql, values) = next(query for query in executed if query[0].startswith("SELECT"))
         nodes = query_plan(connection, sql, values)
         connection.rollback()
     assert indexes_used([nodes], "command") == {"command_next_attempt"}

@@ -91,8 +91,8 @@ def test_what_was_done_before_the_log_is_in_it(bare: Database) -> None:
             )
     migrate.migrate(bare)
     with bare.transaction() as connection:
-        found = connection.execute(select(evidence_pending).order_by("pending_id")).all()
-    assert [(one.command_id.int, one.kind, json.loads(one.body), one.at) for one in found] == [
+        rows = connection.execute(select(evidence_pending).order_by("pending_id")).all()
+    assert [(row.command_id.int, row.kind, json.loads(row.body), row.at) for row in rows] == [
         (1, "commanded", {"written_later": True}, NOW),
         (2, "commanded", {"written_later": True}, NOW),
         (1, "state", {"state": "erased", "written_later": True}, NOW),
@@ -131,14 +131,14 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Dat
             )
     migrate.migrate(bare)
     with bare.transaction() as connection:
-        found = connection.execute(select(parked_event).order_by("dead_letter_id")).all()
-    assert [(row.dead_letter_id.int, row.event_type, row.subject, row.clocks) for row in found] == [
+        rows = connection.execute(select(parked_event).order_by("dead_letter_id")).all()
+    assert [(row.dead_letter_id.int, row.event_type, row.subject, row.clocks) for row in rows] == [
         (0, "privacy.hold-placed", None, "{}"),
         (1, "orders.order-placed", None, "{}"),
         (4, None, None, "{}"),
         (5, "privacy.hold-placed", None, "{}"),
     ]
-    assert [(row.topic, row.partition, row.offset) for row in found][1] == (
+    assert [(row.topic, row.partition, row.offset) for row in rows][1] == (
         "orders.order-placed.v1",
         1,
         1,
@@ -173,5 +173,5 @@ def test_answers_and_refusals_of_an_older_ledger_are_brought_along(bare: Databas
     with bare.transaction() as connection:
         connection.execute(acknowledgement.insert(), {**answer, "system": "psp"})
         query = select(command.c.next_attempt_at, command.c.settled_at).order_by("command_id")
-        found = [tuple(row) for row in connection.execute(query)]
-    assert found == [(NOW, None), (None, NOW)]
+        rows = [tuple(row) for row in connection.execute(query)]
+    assert rows == [(NOW, None), (None, NOW)]

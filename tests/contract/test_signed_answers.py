@@ -72,10 +72,13 @@ class Role:
             policy=POLICY,
             codec=CODEC,
             topics={
-                topics.acknowledgement_topic(one).name: (topics.acknowledgement_topic(one), one)
-                for one in self.keys
+                topics.acknowledgement_topic(system).name: (
+                    topics.acknowledgement_topic(system),
+                    system,
+                )
+                for system in self.keys
             },
-            verifiers={one: Verifier(self._ring(one)) for one in self.keys},
+            verifiers={system: Verifier(self._ring(system)) for system in self.keys},
             ledger=self.ledger,
             cipher=AeadCipher(bytes(32)),
             observer=self,

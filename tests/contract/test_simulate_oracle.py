@@ -26,8 +26,8 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 @given(event_sets(shared_systems=SHARED))
 def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
     """Action, system, time to the second and deadline are exact, whatever the order of the lines."""
-    found = simulate_events(LEDGER, events, FAR)
-    assert command_lines(found) == oracle.simulate(events, FAR)
+    commands = simulate_events(LEDGER, events, FAR)
+    assert command_lines(commands) == oracle.simulate(events, FAR)
 
 
 @settings(calm, max_examples=examples(60))
@@ -35,15 +35,15 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
 def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
     """What is due at `until` is sent, what is due a second later is not."""
     until = data.draw(instants_about(events))
-    found = simulate_events(LEDGER, events, until)
-    assert command_lines(found) == oracle.simulate(events, until)
+    commands = simulate_events(LEDGER, events, until)
+    assert command_lines(commands) == oracle.simulate(events, until)
 
 
 @settings(calm, max_examples=examples(40))
 @given(event_sets(shared_systems=SHARED))
 def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> None:
     """No command is printed after one that left later."""
-    times = [one.issued_at for one in simulate_events(LEDGER, events, FAR)]
+    times = [command.issued_at for command in simulate_events(LEDGER, events, FAR)]
     assert times == sorted(times)
 
 
@@ -51,5 +51,5 @@ def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> 
 @given(events=event_sets(max_events=8, shared_systems=SHARED))
 def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
-    found = simulate_events(shared_ledger, events, FAR)
-    assert command_lines(found) == oracle.simulate(events, FAR)
+    commands = simulate_events(shared_ledger, events, FAR)
+    assert command_lines(commands) == oracle.simulate(events, FAR)

@@ -34,8 +34,8 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
     if request.param == "postgres":
         fresh: Callable[[], str] = request.getfixturevalue("postgres")
         url = fresh()
-    with a_vault(tmp_path, url) as found:
-        yield found
+    with a_vault(tmp_path, url) as vault:
+        yield vault
 
 
 def secret(vault: Vault, event: UUID, system: str = "bus") -> bytes | None:
@@ -48,8 +48,8 @@ def test_a_key_is_made_once_and_stays(vault: Vault) -> None:
     wanted = [(FIRST, "bus"), (FIRST, "bus-books"), (SECOND, "bus")]
     made = vault.keys.get_or_create(wanted, NOW)
     assert vault.keys.get_or_create(wanted[:1], NOW) == {wanted[0]: made[wanted[0]]}
-    assert len({one.secret for one in made.values()}) == 3
-    assert all(len(one.secret or b"") == 32 for one in made.values())
+    assert len({data_key.secret for data_key in made.values()}) == 3
+    assert all(len(data_key.secret or b"") == 32 for data_key in made.values())
     key = made[wanted[0]]
     assert vault.keys.get([key.key_id, "never"]) == {key.key_id: ("bus", key)}
 
@@ -66,7 +66,7 @@ def test_a_destroyed_key_is_gone_and_the_others_are_not(vault: Vault) -> None:
     assert vault.keys.get([key.key_id])[key.key_id][1].secret is None
     assert secret(vault, FIRST) is None
     assert (secret(vault, SECOND), secret(vault, FIRST, "bus-books")) == (other, books)
-    assert [vault.shredder.count_active([FIRST, SECOND], one) for one in ("bus", "bus-books")] == [
+    assert [vault.shredder.count_active([FIRST, SECOND], aud) for aud in ("bus", "bus-books")] == [
         1,
         1,
     ]
@@ -84,9 +84,9 @@ def test_publishers_and_the_shredder_at_once_leave_no_key(vault: Vault) -> None:
     """Whichever is first, afterwards the keys are destroyed for every reader."""
     events = [UUID(int=n) for n in range(1, 40)]
     with ThreadPoolExecutor(4) as pool:
-        making = [pool.submit(vault.keys.get_or_create, [(one, "bus")], NOW) for one in events]
-        destroying = [pool.submit(vault.shredder.destroy, [one], "bus", NOW) for one in events]
-        assert sum(one.result().already_destroyed for one in destroying) == 0
+        making = [pool.submit(vault.keys.get_or_create, [(event, "bus")], NOW) for event in events]
+        destroying = [pool.submit(vault.shredder.destroy, [event], "bus", NOW) for event in events]
+        assert sum(future.result().already_destroyed for future in destroying) == 0
         for each in making:
             each.result()
     assert vault.shredder.count_active(events, "bus") == 0
@@ -95,8 +95,8 @@ def test_publishers_and_the_shredder_at_once_leave_no_key(vault: Vault) -> None:
 def test_two_publishers_of_one_event_get_one_key(vault: Vault) -> None:
     """A message of either can be read by the readers of both."""
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: secret(vault, FIRST), range(8)))
-    assert len(set(found)) == 1
+        secrets = list(pool.map(lambda _: secret(vault, FIRST), range(8)))
+    assert len(set(secrets)) == 1
 
 
 def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> None:
@@ -106,9 +106,9 @@ def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> 
     old = vault.masters.current()
     made, wrapped = rotate(vault.keys, vault.masters)
     assert (made.number, wrapped) == (2, 3)
-    assert [one.keys for one in master_key_statuses(vault.keys, vault.masters)] == [0, 3]
+    assert [status.keys for status in master_key_statuses(vault.keys, vault.masters)] == [0, 3]
     later = datetime.now(UTC) + timedelta(hours=1)
-    assert [one.version.master for one in destroy(vault.keys, vault.masters, old, later)] == [
+    assert [status.version.master for status in destroy(vault.keys, vault.masters, old, later)] == [
         made.master
     ]
     assert vault.reveal(before[0])["consumer_name"] is ERASED
@@ -163,12 +163,12 @@ def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> Non
     path = tmp_path / "vault.sqlite"
     with a_vault(tmp_path, f"sqlite:///{path}") as vault:
         events = [UUID(int=n) for n in range(300)]
-        vault.keys.get_or_create([(one, "bus") for one in events], NOW)
+        vault.keys.get_or_create([(event_id, "bus") for event_id in events], NOW)
         with closing(sqlite3.connect(path)) as connection:
             wrapped = connection.execute("SELECT wrapped FROM data_key").fetchall()
-        for one in events:
-            vault.shredder.destroy([one], "bus", NOW)
-        held = b"".join(one.read_bytes() for one in tmp_path.glob("vault.sqlite*"))
+        for event in events:
+            vault.shredder.destroy([event], "bus", NOW)
+        held = b"".join(file.read_bytes() for file in tmp_path.glob("vault.sqlite*"))
     assert [key for (key,) in wrapped if key in held] == []
 
 

@@ -81,8 +81,8 @@ def changed_policy(system: str, **values: object) -> Policy:
 
 def command_summary(ledger: Database, identity: UUID) -> tuple[str, str, str]:
     """Return system, action and state of a command."""
-    ((system, action, found),) = list_commands(ledger, command_id=identity)
-    return system, action, found
+    ((system, action, command),) = list_commands(ledger, command_id=identity)
+    return system, action, command
 
 
 def command_state(ledger: Database, identity: UUID) -> str:
@@ -120,7 +120,7 @@ class TestChecks:
         """The verification has the erasure's id and records, and erases nothing."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
-        first, second = (one.value for one in bus.sent)
+        first, second = (command.value for command in bus.sent)
         assert (second["action"], second["verifies"]) == ("verify", "erase")
         assert (second["command_id"], second["supersedes"]) == (str(check), str(erasure))
         assert second["records"] == first["records"]
@@ -209,15 +209,17 @@ class TestChecks:
         record_events(ledger, [order("e1", JOINED)], JOINED)
         claim_all(ledger, DUE)
         send_due(ledger, bus, DUE)
-        told = {row.command_id: row.action for row in select_rows(ledger, tables.command)}
-        assert set(told.values()) == {"erase", "pseudonymise"}
-        for identity in told:
+        commands = {row.command_id: row.action for row in select_rows(ledger, tables.command)}
+        assert set(commands.values()) == {"erase", "pseudonymise"}
+        for identity in commands:
             acknowledge(ledger, identity, "done", DUE)
         checks = verify(ledger, DUE).verifies
         about = {row.supersedes for row in select_rows(ledger, tables.command, action="verify")}
-        assert {told[one] for one in about} == {"erase", "pseudonymise"}
+        assert {commands[command_id] for command_id in about} == {"erase", "pseudonymise"}
         send_due(ledger, bus, DUE)
-        verifies = {one.value["verifies"] for one in bus.sent if one.value["action"] == "verify"}
+        verifies = {
+            command.value["verifies"] for command in bus.sent if command.value["action"] == "verify"
+        }
         assert verifies == {"erase", "pseudonymise"}
         assert len(checks) == len(about)
 
@@ -240,16 +242,16 @@ class TestChecks:
         )
         verify(ledger)
         send_due(ledger, bus, FAR)
-        about = [one for one in bus.sent if one.value["supersedes"] == str(erasure)]
-        assert [one.value["action"] for one in about] == ["verify", "erase"]
-        assert [(one.key, one.value["subject"]) for one in about] == [("o1", None)] * 2
+        about = [command for command in bus.sent if command.value["supersedes"] == str(erasure)]
+        assert [command.value["action"] for command in about] == ["verify", "erase"]
+        assert [(command.key, command.value["subject"]) for command in about] == [("o1", None)] * 2
 
     def test_it_is_told_again_until_answered(self, ledger: Database) -> None:
         """A verification is repeated like every other command."""
         bus = FakeBus()
         _, check = send_check(ledger, bus)
         send_due(ledger, bus, later(FAR, days=1))
-        assert [one.value["attempt"] for one in bus.sent] == [1, 1, 2]
+        assert [command.value["attempt"] for command in bus.sent] == [1, 1, 2]
         assert bus.sent[-1].value["command_id"] == str(check)
 
     def test_checks_do_not_count_towards_the_cap(self, ledger: Database) -> None:
@@ -270,8 +272,8 @@ class TestChecks:
         for identity in identities:
             acknowledge(ledger, identity, "done", FAR)
         looks = [verify(ledger, limit=2) for _ in range(4)]
-        assert [one.handled for one in looks] == [2, 2, 1, 0]
-        assert len({check for one in looks for check in one.verifies}) == 5
+        assert [result.handled for result in looks] == [2, 2, 1, 0]
+        assert len({check for result in looks for check in result.verifies}) == 5
 
 
 class RecordingObserver(NullObserver):
@@ -287,7 +289,7 @@ class RecordingObserver(NullObserver):
     def commands_sent(
         self, commands: Sequence[SentCommand], nothing_due_at: datetime | None
     ) -> None:
-        self.actions += [one.action for one in commands]
+        self.actions += [command.action for command in commands]
 
 
 class TestRounds:
@@ -328,10 +330,14 @@ class TestProof:
     ) -> None:
         """The erasure is `erased`, and is not suspicious."""
         erasure, check = send_check(ledger, FakeBus())
-        found = acknowledge(ledger, check, status, FAR, counts=counts)  # type: ignore[arg-type]
-        assert (found.state, found.is_unexpected, found.reopened) == ("acknowledged", False, False)
+        result = acknowledge(ledger, check, status, FAR, counts=counts)  # type: ignore[arg-type]
+        assert (result.state, result.is_unexpected, result.reopened) == (
+            "acknowledged",
+            False,
+            False,
+        )
         assert (
-            found.verified_after == timedelta()
+            result.verified_after == timedelta()
         )  # commanded, carried out and checked at one instant
         assert (command_state(ledger, erasure), command_state(ledger, check)) == (
             "erased",
@@ -349,7 +355,9 @@ class TestProof:
             "acknowledged",
             "sent",
         )
-        assert [one.command_id for one in send_due(ledger, bus, later(FAR, days=1))] == [check]
+        assert [command.command_id for command in send_due(ledger, bus, later(FAR, days=1))] == [
+            check
+        ]
 
     @pytest.mark.parametrize("status", ["recalled", "already_done"])
     def test_an_answer_to_something_else_is_refused(self, ledger: Database, status: str) -> None:
@@ -384,18 +392,21 @@ class TestProof:
         """Each repetition is verified as the first erasure was, and has an id of its own."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
-        told = [erasure]
+        command_ids = [erasure]
         for _ in range(3):
             acknowledge(ledger, check, "done", FAR, counts={"rows": 2})
-            told += verify(ledger).repeated
+            command_ids += verify(ledger).repeated
             send_due(ledger, bus, FAR)
-            acknowledge(ledger, told[-1], "nothing_held", FAR)
+            acknowledge(ledger, command_ids[-1], "nothing_held", FAR)
             (check,) = verify(ledger).verifies
             send_due(ledger, bus, FAR)
         acknowledge(ledger, check, "nothing_held", FAR)
-        assert len(set(told)) == 4
-        assert [command_state(ledger, one) for one in told] == [*["reopened"] * 3, "erased"]
-        assert active_commands(ledger) == {told[-1]}
+        assert len(set(command_ids)) == 4
+        assert [command_state(ledger, command_id) for command_id in command_ids] == [
+            *["reopened"] * 3,
+            "erased",
+        ]
+        assert active_commands(ledger) == {command_ids[-1]}
 
     def test_a_claim_meanwhile_does_not_command_it_twice(self, ledger: Database) -> None:
         """Between the finding and the repetition no other command may have the records."""
@@ -478,7 +489,7 @@ class TestClocks:
         record_events(ledger, [reinstated("r1", BACK)], BACK)
         assert command_state(ledger, erasure) == "acknowledged"
         (check,) = verify(ledger, BACK).verifies
-        assert check in [one.command_id for one in send_due(ledger, bus, BACK)]
+        assert check in [command.command_id for command in send_due(ledger, bus, BACK)]
         acknowledge(ledger, check, "nothing_held", BACK)
         assert command_state(ledger, erasure) == "erased"
 
@@ -544,7 +555,7 @@ class TestHolds:
         record_events(ledger, [legal_hold("placed", "h1", self.PLACED)], FAR)
         claim_all(ledger, FAR)
         (check,) = verify(ledger).verifies
-        assert [one.command_id for one in send_due(ledger, bus, FAR)] == [check]
+        assert [command.command_id for command in send_due(ledger, bus, FAR)] == [check]
         acknowledge(ledger, check, "nothing_held", FAR)
         assert command_state(ledger, erasure) == "erased"
         assert {row.action for row in select_rows(ledger, tables.command)} == {"erase", "verify"}
@@ -587,19 +598,19 @@ def test_however_checks_are_answered_one_command_has_the_record(
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     claim_all(ledger, FAR)
     at = instant(FAR)
-    for number, said in enumerate(answers):
+    for number, answer in enumerate(answers):
         at += timedelta(days=1)
         send_due(ledger, bus, at)
         out = select_rows(ledger, tables.command, state="sent")
         assert len(out) <= 1
-        for one in out:
-            if said == "failed":
-                acknowledge(ledger, one.command_id, "failed", at, id=f"a{number}")
-            elif one.action == "verify":
-                counts = {"rows": int(said == "found")} if said != "done" else {}
-                acknowledge(ledger, one.command_id, "done", at, id=f"a{number}", counts=counts)
+        for row in out:
+            if answer == "failed":
+                acknowledge(ledger, row.command_id, "failed", at, id=f"a{number}")
+            elif row.action == "verify":
+                counts = {"rows": int(answer == "found")} if answer != "done" else {}
+                acknowledge(ledger, row.command_id, "done", at, id=f"a{number}", counts=counts)
             else:
-                acknowledge(ledger, one.command_id, "done", at, id=f"a{number}")
+                acknowledge(ledger, row.command_id, "done", at, id=f"a{number}")
         ledger.run_in_transaction(partial(verify_commands, policy=POLICY, now=at, limit=10))
         assert len(active_commands(ledger)) == 1
     clean = select_rows(ledger, tables.command, state="erased")
@@ -636,7 +647,7 @@ class TestRestored:
             "unsent",
         )
         live = select_rows(ledger, tables.member, live=True, step="erase")
-        assert [one.command_id for one in live] == [again]
+        assert [live_row.command_id for live_row in live] == [again]
 
     def test_what_was_done_before_the_backup_and_by_others_is_left(self, ledger: Database) -> None:
         """The backup contains its result already."""
@@ -665,7 +676,9 @@ class TestRestored:
         ]
         record_events(ledger, [order("e1", JOINED), *acts], JOINED)
         (restrict,) = [
-            one for one in claim_all(ledger, JOINED) if command_action(ledger, one) == "restrict"
+            command_id
+            for command_id in claim_all(ledger, JOINED)
+            if command_action(ledger, command_id) == "restrict"
         ]
         send_due(ledger, FakeBus(), JOINED)
         acknowledge(ledger, restrict, "done", JOINED)

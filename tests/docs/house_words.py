@@ -80,12 +80,12 @@ def find_words() -> Mapping[tuple[str, str], list[Place]]:
 def excess(places: Mapping[tuple[str, str], list[Place]]) -> Iterator[str]:
     """Return one message for each room that has more of a word than the baseline allows."""
     allowed = _read_baseline()
-    for (room, word), found in sorted(places.items()):
+    for (room, word), uses in sorted(places.items()):
         bound = allowed.get(room, {}).get(word, 0)
-        if len(found) > bound:
-            lines = "".join(f"\n  {path}:{number}: {line}" for path, number, line in found[:_SHOWN])
-            lines += f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-            yield f"{room}: {word!r} {len(found)} times, at most {bound}; write {WORDS[word]!r}{lines}"
+        if len(uses) > bound:
+            lines = "".join(f"\n  {path}:{number}: {line}" for path, number, line in uses[:_SHOWN])
+            lines += f"\n  and {len(uses) - _SHOWN} more" if len(uses) > _SHOWN else ""
+            yield f"{room}: {word!r} {len(uses)} times, at most {bound}; write {WORDS[word]!r}{lines}"
 
 
 def write_baseline(places: Mapping[tuple[str, str], list[Place]]) -> None:
@@ -93,8 +93,8 @@ def write_baseline(places: Mapping[tuple[str, str], list[Place]]) -> None:
     first = not BASELINE.exists()
     allowed = _read_baseline()
     bounds: dict[str, Counter[str]] = defaultdict(Counter)
-    for (room, word), found in places.items():
-        bound = len(found) if first else min(len(found), allowed.get(room, {}).get(word, 0))
+    for (room, word), uses in places.items():
+        bound = len(uses) if first else min(len(uses), allowed.get(room, {}).get(word, 0))
         if bound:
             bounds[room][word] = bound
     BASELINE.write_text(json.dumps(bounds, indent=1, sort_keys=True) + "\n", "utf-8")

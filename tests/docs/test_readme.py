@@ -92,7 +92,7 @@ def table(text: str, header: str) -> str:
 
 def blocks(text: str, language: str = "") -> list[str]:
     """The contents of the code blocks in a language."""
-    return [found[3] for found in BLOCK.finditer(text) if found[2] == language]
+    return [block[3] for block in BLOCK.finditer(text) if block[2] == language]
 
 
 def given(line: str) -> str:
@@ -131,8 +131,8 @@ def avro_fields(schema: str) -> list[str]:
 def symbols(schema: str, field: str) -> list[str]:
     """The values of an enumeration."""
     fields = load_schemas().newest(schema).definition["fields"]
-    [found] = [one for one in fields if one["name"] == field]
-    return list(found["type"]["symbols"])
+    [definition] = [candidate for candidate in fields if candidate["name"] == field]
+    return list(definition["type"]["symbols"])
 
 
 @pytest.mark.parametrize("page", reference_tables.PAGES, ids=str)
@@ -165,22 +165,22 @@ def test_the_table_of_commands_is_the_command_line() -> None:
 def test_the_table_of_settings_is_the_settings() -> None:
     """Variables and keys of the file, each once."""
     in_table = first_cells(section("Settings"))
-    assert in_table == [one.variable for one in settings_loader.list_settings({})]
+    assert in_table == [setting.variable for setting in settings_loader.list_settings({})]
 
 
 @pytest.mark.parametrize(
-    "one", list(settings_loader.list_settings({})), ids=lambda one: one.variable
+    "setting", list(settings_loader.list_settings({})), ids=lambda setting: setting.variable
 )
-def test_a_setting_has_its_key_and_its_default(one: settings_loader.SettingView) -> None:
+def test_a_setting_has_its_key_and_its_default(setting: settings_loader.SettingView) -> None:
     """As `termijn settings` shows them; a default that is empty is told in words."""
-    [row] = [line for line in TABLE_ROWS if line.startswith(f"| `{one.variable}` |")]
-    assert f"| `{one.key}` |" in row
-    assert not one.value or f"`{one.value}`" in row
+    [row] = [line for line in TABLE_ROWS if line.startswith(f"| `{setting.variable}` |")]
+    assert f"| `{setting.key}` |" in row
+    assert not setting.value or f"`{setting.value}`" in row
 
 
 def test_no_setting_is_named_that_there_is_not() -> None:
     """The variables in the text too; three are not settings of a role."""
-    known = {one.variable for one in settings_loader.list_settings({})}
+    known = {setting.variable for setting in settings_loader.list_settings({})}
     named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", ALL))
     of_the_tests = {"TERMIJN_REQUIRE_ALL", "TERMIJN_CHAOS_COMPANIES", "TERMIJN_CHAOS_ERASURES"}
     assert named_anywhere - known == {"TERMIJN_SETTINGS", *of_the_tests}
@@ -193,12 +193,12 @@ def test_the_table_of_metrics_is_the_catalogue() -> None:
         re.findall(r"`([^`]+)`", name)[0]: tuple(re.findall(r"`([^`]+)`", labels))
         for name, labels in rows
     }
-    assert in_table == {one.name: one.labels for one in CATALOGUE}
+    assert in_table == {metric.name: metric.labels for metric in CATALOGUE}
 
 
 def test_no_metric_is_named_that_there_is_not() -> None:
     """In the text either."""
-    known = {one.name for one in CATALOGUE} | {group_name(role) for role in GRANTS}
+    known = {metric.name for metric in CATALOGUE} | {group_name(role) for role in GRANTS}
     assert set(re.findall(r"\btermijn_[a-z_]+", ALL)) - known == set()
 
 
@@ -252,8 +252,8 @@ def test_every_command_and_option_has_its_help(name: tuple[str, ...]) -> None:
     """`--help` is complete."""
     command = COMMANDS[name]
     assert command.help
-    options = [one for one in command.params if isinstance(one, click.Option)]
-    assert [one.name for one in options if not one.help] == []
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
 
 
 def test_every_path_is_there() -> None:
@@ -370,14 +370,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_page_is_found_from_the_front_page() -> None:
     """By links, over other pages where need be."""
-    found, wanted = set(), [FRONT]
+    paths, wanted = set(), [FRONT]
     while wanted:
         page = wanted.pop()
-        found.add(page)
+        paths.add(page)
         for target in re.findall(r"\]\(([^)\s#]+\.md)", PAGES[page]):
             there = (page.parent / target).resolve()
-            wanted += [there] if there in PAGES and there not in found else []
-    assert sorted(name_of(page) for page in PAGES if page not in found) == []
+            wanted += [there] if there in PAGES and there not in paths else []
+    assert sorted(name_of(page) for page in PAGES if page not in paths) == []
 
 
 def test_the_small_policy_does_what_the_front_page_shows(
@@ -394,9 +394,9 @@ def test_the_small_policy_does_what_the_front_page_shows(
         Path(file).write_text(content, "utf-8")
     [shown] = blocks(text)
     calls = re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]
-    assert [one.split()[1:3] for one in calls] == [["policy", "lint"], ["explain", "order.jsonl"]]
-    for one in calls:
-        line, _, expected = one.partition("\n")
+    assert [call.split()[1:3] for call in calls] == [["policy", "lint"], ["explain", "order.jsonl"]]
+    for call in calls:
+        line, _, expected = call.partition("\n")
         result = CliRunner().invoke(termijn, shlex.split(line)[1:], catch_exceptions=False)
         assert result.exit_code == 0
         assert [row.rstrip() for row in result.stdout.splitlines()] == expected.splitlines()

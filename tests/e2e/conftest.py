@@ -51,10 +51,10 @@ def watched(
         TERMIJN_REQUESTS_INTERVAL_SECONDS="1",
         TERMIJN_METRICS_INTERVAL_SECONDS="1",
     )
-    found = Watched(running=running, broker=modules_broker, prometheus=prometheus)
+    watched_roles = Watched(running=running, broker=modules_broker, prometheus=prometheus)
     try:
         assert running.run("ledger", "migrate").returncode == 0
-        found.begin()
-        yield found
+        watched_roles.begin()
+        yield watched_roles
     finally:
         running.end_all()

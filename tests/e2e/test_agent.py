@@ -64,7 +64,7 @@ def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
         lambda: running.count("command", "system = 'orders' AND state = 'erased'") == 1,
         90,
     )
-    assert sorted(one.name for one in letters.iterdir()) == ["O2.txt"]
+    assert sorted(letter.name for letter in letters.iterdir()) == ["O2.txt"]
 
     (letters / "O1.txt").write_text("CANARY O1", "utf-8")  # the system comes back from a backup
     repeated = running.run(
@@ -82,7 +82,7 @@ def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
         ),
         90,
     )
-    assert sorted(one.name for one in letters.iterdir()) == ["O2.txt"]
+    assert sorted(letter.name for letter in letters.iterdir()) == ["O2.txt"]
     assert "CANARY" not in running.log("agent")
     the_evidence_proves_it(running)
 
@@ -109,8 +109,8 @@ def the_evidence_proves_it(running: Running) -> None:
     text = export.read_text("utf-8")
     assert "K-O1" not in text
     content = json.loads((certificate / "certificate.json").read_text("utf-8"))
-    [line] = [one for one in content["erased"] if one["system"] == "orders"]
+    [line] = [line for line in content["erased"] if line["system"] == "orders"]
     assert (line["proof"], line["records"]) == ("read_again", 1)
-    assert all(one["hash"] in text for one in line["evidence"])
+    assert all(entry["hash"] in text for entry in line["evidence"])
     export.write_text(text.replace('"state":"erased"', '"state":"reopened"', 1), "utf-8")
     assert running.run("evidence", "verify", str(export)).returncode == 1

@@ -151,7 +151,7 @@ def test_what_a_role_serves_is_well_formed_and_names_nobody(
             for sample in family.samples
             for value in sample.labels.values()
         }
-        assert not [one for one in labels if NAMES.search(one)], role
+        assert not [label for label in labels if NAMES.search(label)], role
 
 
 def test_what_is_wrong_with_data_is_seen_and_mended(
@@ -217,8 +217,12 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
     watched.fix("TermijnLag", ROLE="tagger", TEXT="looked at")
     old = ("TermijnHistoryWaits", {"type": "orders.order-placed"})
     watched.assert_firing(old)
-    groups = {one["which"] for one in running.run_json("status") if one["what"] == "history waits"}
-    [group] = [one for one in groups if one.endswith("/orders.order-placed")]
+    groups = {
+        system["which"]
+        for system in running.run_json("status")
+        if system["what"] == "history waits"
+    }
+    [group] = [group for group in groups if group.endswith("/orders.order-placed")]
     watched.fix("TermijnHistoryWaits", GROUP=group, TEXT="looked at")
     watched.assert_cleared(old)
     watched.assert_firing(("TermijnDueUnclaimed", {}))

@@ -39,7 +39,7 @@ def told(running: Running, subject: str) -> set[tuple[str, str]]:
 
 def waits(running: Running) -> dict[str, int]:
     rows = running.run_json("status")
-    return {one["which"]: one["value"] for one in rows if one["what"] == "history waits"}
+    return {row["which"]: row["value"] for row in rows if row["what"] == "history waits"}
 
 
 def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
@@ -68,7 +68,7 @@ def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
     [(group, records)] = waits(running).items()
     assert (group, records) == (f"live-history/{day}/orders.order-placed", 1)
     forecast = running.run_json("forecast", group)
-    assert {(one["system"], one["action"]) for one in forecast} == {
+    assert {(backfill["system"], backfill["action"]) for backfill in forecast} == {
         ("orders", "erase"),
         ("psp", "erase"),
         ("accounting", "erase"),

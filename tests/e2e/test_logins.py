@@ -70,13 +70,13 @@ def test_from_order_to_proven_erasure_with_a_login_each(apart: Running) -> None:
     )
     apart.until("the evidence is signed", lambda: apart.count("evidence_head") > 0, seconds=300)
     logins = apart.query("SELECT DISTINCT usename FROM pg_stat_activity WHERE usename ~ '_alone$'")
-    assert {one for (one,) in logins} >= {f"{role}_alone" for role in ROLES}
+    assert {login for (login,) in logins} >= {f"{role}_alone" for role in ROLES}
     names = ("KAFKA_BOOTSTRAP_SERVERS", "TERMIJN_DATA", "TERMIJN_OPERATOR")
     settings = {**{name: apart.environment(name) for name in names}, **apart.own["run"]}
     for words in ASKED:
-        arguments = [one.format(directory=apart.directory) for one in words]
-        told = CliRunner().invoke(termijn, arguments, env=settings)
-        assert told.exit_code == 0, (words, told.output, told.exception)
+        arguments = [word.format(directory=apart.directory) for word in words]
+        outcome = CliRunner().invoke(termijn, arguments, env=settings)
+        assert outcome.exit_code == 0, (words, outcome.output, outcome.exception)
     for role in ROLES:
         assert "permission denied" not in apart.log(role)
 

@@ -81,7 +81,9 @@ def customer(name: str) -> list[Event]:
 
 
 def requests(running: Running) -> dict[str, dict[str, Any]]:
-    return {one["subject"]: one for one in running.run_json("requests", "list", "--all")}
+    return {
+        request["subject"]: request for request in running.run_json("requests", "list", "--all")
+    }
 
 
 def answered(running: Running) -> dict[str, dict[str, Any]]:
@@ -209,7 +211,9 @@ def test_access_is_handed_over_and_its_key_destroyed(running: Running) -> None:
     assert in_ledger(running, "CANARY") == []
     package = deliver(running, "consumer:K1", "package")
     data = json.loads((package / "data.json").read_text("utf-8"))
-    held = {one["system"] for one in data["records"] if one["type"] == "orders.order-placed"}
+    held = {
+        record["system"] for record in data["records"] if record["type"] == "orders.order-placed"
+    }
     assert held == {"accounting", "orders", "psp", "research"}
     assert "CANARY K1" in (package / "answer.html").read_text("utf-8")
     assert running.count("request_key", "subject = 'consumer:K1' AND sealed IS NOT NULL") == 0
@@ -220,7 +224,7 @@ def test_portability_hands_over_what_the_person_gave(running: Running) -> None:
     until_ready(running, "applicant:P1")
     taken = deliver(running, "applicant:P1", "taken")
     records = json.loads((taken / "data.json").read_text("utf-8"))["records"]
-    assert {(one["system"], one["type"], one["data"]["name"]) for one in records} == {
+    assert {(record["system"], record["type"], record["data"]["name"]) for record in records} == {
         ("recruitment", "recruitment.application-received", "CANARY P1"),
         ("mail", "recruitment.application-received", "CANARY P1"),
     }

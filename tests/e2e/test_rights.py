@@ -37,7 +37,7 @@ def published(running: Running, name: str, *events: Event) -> None:
 def held(running: Running, system: str) -> set[str]:
     """Return the events whose data a simulated system really has."""
     with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
-        return {one for (one,) in store.execute("SELECT id FROM held").fetchall()}
+        return {identifier for (identifier,) in store.execute("SELECT id FROM held").fetchall()}
 
 
 def actions(running: Running) -> set[tuple[str, str]]:

@@ -48,8 +48,8 @@ class Secured(Running):
         )
         self.broker = broker
         users = {f"termijn-{name}" for name in (*ROLES, "publisher", "operator")} | {AGENT}
-        self.users = [one for one in deployment_access(load(), "termijn") if one.user in users]
-        self.passwords = {one.user: token_urlsafe() for one in self.users}
+        self.users = [user for user in deployment_access(load(), "termijn") if user.user in users]
+        self.passwords = {user.user: token_urlsafe() for user in self.users}
         for role in ROLES:
             self.own[role] = self.login(f"termijn-{role}")
 
@@ -82,9 +82,9 @@ def secured(
 ) -> Iterator[Secured]:
     """Users with their rules, the topics that the operator made, and no role yet."""
     made = Secured(tmp_path_factory.mktemp("secured"), secured_broker, postgres())
-    for one in made.users:
-        secured_broker.has_user(one.user, made.passwords[one.user])
-        secured_broker.allows(one.user, one.acl_entries)
+    for user in made.users:
+        secured_broker.has_user(user.user, made.passwords[user.user])
+        secured_broker.allows(user.user, user.acl_entries)
     made.runs_as("termijn-operator")
     for arguments in (("ledger", "migrate"), ("topics", "apply"), ("keys", "make")):
         done = made.run(*arguments)
@@ -161,8 +161,8 @@ def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: S
     )
     assert list(letters.iterdir()) == []
     assert all(process.poll() is None for process in secured.processes.values())
-    said = "".join(secured.log(name) for name in secured.processes)
-    assert not [one for one in secured.passwords.values() if one in said]
+    output = "".join(secured.log(name) for name in secured.processes)
+    assert not [password for password in secured.passwords.values() if password in output]
     secured.end_all()
 
 
@@ -177,9 +177,11 @@ def test_a_publisher_cannot_command(secured: Secured) -> None:
 def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None:
     """The user is the certificate's name; another authority's certificate is refused with the setting."""
     broker, name = secured.broker, "CN=termijn-agent-crm"
-    [use] = [one for one in deployment_access(load(), "termijn") if f"CN={one.user}" == name]
+    [use] = [user for user in deployment_access(load(), "termijn") if f"CN={user.user}" == name]
     broker.allows(name, use.acl_entries)
-    told = OutgoingMessage(topic=acknowledgement_topic("crm").name, key=b"customer:C1", value=b"-")
+    message = OutgoingMessage(
+        topic=acknowledgement_topic("crm").name, key=b"customer:C1", value=b"-"
+    )
     forbidden = OutgoingMessage(topic=command_topic("crm").name, key=b"customer:C1", value=b"-")
 
     def reached(authority: Authority) -> KafkaClient:
@@ -190,8 +192,8 @@ def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None
         return KafkaClient(broker.certified, security=security)
 
     sender = reached(broker.authority).open_producer()
-    [placed] = sender.send([told])
-    assert placed.topic == told.topic
+    [placed] = sender.send([message])
+    assert placed.topic == message.topic
     with pytest.raises(DeliveryFailed, match="uthorization failed"):
         sender.send([forbidden])
     with pytest.raises(KafkaAccessDenied, match="KAFKA_SSL_CERTIFICATE_FILE"):
@@ -224,9 +226,13 @@ def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) ->
 def planted(secured: Secured) -> list[dict[str, str]]:
     """Return the faults that the doctor finds on the bus."""
     done = secured.run("doctor", "--json", "--faults")
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    ours = ("settings", "tls", "certificates", "broker", "credentials", "topics", "acls")
-    return [one for one in found if one["check"] in ours and one["state"] == "fault"]
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    checks_made = ("settings", "tls", "certificates", "broker", "credentials", "topics", "acls")
+    return [
+        result
+        for result in results
+        if result["check"] in checks_made and result["state"] == "fault"
+    ]
 
 
 def test_the_doctor_finds_no_fault_with_the_rules_as_they_are_written(secured: Secured) -> None:
@@ -249,8 +255,10 @@ def test_the_doctor_names_a_missing_right(secured: Secured) -> None:
     try:
         for user in ("termijn-operator", "termijn-recorder"):
             secured.runs_as(user)
-            found = [(one["check"], one["target"], one["what"]) for one in planted(secured)]
-            assert found == lacks
+            results = [
+                (check["check"], check["target"], check["what"]) for check in planted(secured)
+            ]
+            assert results == lacks
     finally:
         secured.broker.allows("termijn-recorder", rights)
     assert planted(secured) == []

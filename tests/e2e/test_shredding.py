@@ -77,15 +77,15 @@ def values(bootstrap: str) -> list[dict[str, Any]]:
     """Return every order of a broker, decoded, by its number."""
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "log_level": 0})
     reader.assign([TopicPartition(TOPIC.name, n, 0) for n in range(TOPIC.partitions)])
-    found: list[dict[str, Any]] = []
+    values: list[dict[str, Any]] = []
     patience = Patience(60)
-    while len(found) < 2 and not patience.is_over:
+    while len(values) < 2 and not patience.is_over:
         for message in reader.consume(10, 0.5):
             value = message.value()
             if message.error() is None and isinstance(value, bytes):
-                found.append(CODEC.decode(TOPIC, value))
+                values.append(CODEC.decode(TOPIC, value))
     reader.close()
-    return sorted(found, key=lambda one: str(one["order_id"]))
+    return sorted(values, key=lambda event: str(event["order_id"]))
 
 
 def read(vault: Vault, value: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def restored(dump: list[dict[str, Any]], masters: Path) -> Vault:
 
 def segments(directory: Path) -> bytes:
     """Return every byte of every segment."""
-    return b"".join(one.read_bytes() for one in directory.glob("*/*.log"))
+    return b"".join(path.read_bytes() for path in directory.glob("*/*.log"))
 
 
 def published(running: Running) -> None:
@@ -162,7 +162,7 @@ def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
     assert read(vault, values(encrypting.bootstrap)[0]) == {
         **order("O1", placed_through=SEEN).data,
         "received_at": None,
-        "lines": [{"discount": None, "amount": None, **one} for one in order("O1").data["lines"]],
+        "lines": [{"discount": None, "amount": None, **line} for line in order("O1").data["lines"]],
     }
     dump = rows(vault)
     shutil.copytree(masters, tmp_path / "masters-before")
@@ -170,7 +170,7 @@ def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
 
     shredded(encrypting)
     assert "canary" not in "".join(
-        one.read_text("utf-8", "replace") for one in encrypting.directory.glob("*.log")
+        path.read_text("utf-8", "replace") for path in encrypting.directory.glob("*.log")
     )
 
     held = segments(tmp_path / "backup")

@@ -151,10 +151,14 @@ def test_commands_are_signed_for_their_topic(running: Running, fresh_kafka: Kafk
     running.until("psp was told", lambda: running.count("attempt", "topic LIKE '%psp%'") >= 1)
     topic = command_topic("psp")
     consumer = KafkaClient(fresh_kafka.bootstrap).open_consumer("a-system")
-    consumer.assign([TopicPartition(topic.name, one, 0) for one in range(topic.partitions)])
+    consumer.assign([TopicPartition(topic.name, number, 0) for number in range(topic.partitions)])
     polled: list[Message] = []
     while not polled:
-        polled = [one for one in consumer.consume(1, 1.0) if one.error() is None]
+        polled = [
+            polled_message
+            for polled_message in consumer.consume(1, 1.0)
+            if polled_message.error() is None
+        ]
     [message] = polled
     consumer.close()
     key, value = to_bytes(message.key()), to_bytes(message.value())
@@ -211,10 +215,10 @@ def test_a_client_that_is_not_ours_reads_the_commands(
     assert value["action"] == "erase"
     assert value["subject"] == "consumer:K1"
     assert value["rules"] == ["D4"]
-    assert [one["id"] for one in value["records"]] == ["order-1"]
+    assert [record["id"] for record in value["records"]] == ["order-1"]
     assert value["records"][0]["keys"] == {"order_id": "O1", "consumer_id": "K1"}
-    told = read(business_topic("suppliers.contact-person-changed").name, "%h").decode()
-    assert dict(one.split("=", 1) for one in told.split(",")) == {
+    headers = read(business_topic("suppliers.contact-person-changed").name, "%h").decode()
+    assert dict(pair.split("=", 1) for pair in headers.split(",")) == {
         "ce_specversion": "1.0",
         "ce_id": "changed",
         "ce_source": "urn:test",
@@ -232,7 +236,10 @@ def test_an_import_waits_for_its_release(running: Running) -> None:
     done = running.run("publish", "--backfill", "--name", "history", str(file))
     assert done.returncode == 0, done.stderr
     forecast = running.run_json("forecast", "history")
-    assert {(one["system"], one["rule"], one["action"], one["records"]) for one in forecast} == {
+    assert {
+        (backfill["system"], backfill["rule"], backfill["action"], backfill["records"])
+        for backfill in forecast
+    } == {
         ("orders", "D4", "erase", 1),
         ("psp", "D4", "erase", 1),
         ("procurement", "R2", "erase", 1),

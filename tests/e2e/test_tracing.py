@@ -37,9 +37,9 @@ class Collector:
                 request = ExportTraceServiceRequest.FromString(body)
                 for resource in request.resource_spans:
                     [name] = [
-                        one.value.string_value
-                        for one in resource.resource.attributes
-                        if one.key == "service.name"
+                        attribute.value.string_value
+                        for attribute in resource.resource.attributes
+                        if attribute.key == "service.name"
                     ]
                     for scope in resource.scope_spans:
                         collector.spans += [(name, span) for span in scope.spans]
@@ -59,9 +59,9 @@ class Collector:
 
     def of(self, trace_id: str) -> list[tuple[str, str, str]]:
         """Return service, name and parent of the spans of one trace, in the order of their start."""
-        found = [one for one in self.spans if one[1].trace_id.hex() == trace_id]
-        found.sort(key=lambda one: one[1].start_time_unix_nano)
-        return [(service, span.name, span.parent_span_id.hex()) for service, span in found]
+        spans = [span for span in self.spans if span[1].trace_id.hex() == trace_id]
+        spans.sort(key=lambda span: span[1].start_time_unix_nano)
+        return [(service, span.name, span.parent_span_id.hex()) for service, span in spans]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_an_event_and_a_command_can_be_followed(
     for role in list(running.processes):
         running.end(role)  # what waits is sent then
     way_in = collector.of("4bf92f3577b34da6a3ce929d0e0e4736")
-    assert [one[:2] for one in way_in] == [
+    assert [span[:2] for span in way_in] == [
         ("termijn-tagger", "tag"),
         ("termijn-recorder", "record"),
     ]
@@ -109,10 +109,10 @@ def test_an_event_and_a_command_can_be_followed(
     assert way_in[1][2] not in ("", "00f067aa0ba902b7")  # the tagger's own span
     trace = trace_of_command(str(command_id))
     way_out = collector.of(trace.trace_id)
-    assert [one[:2] for one in way_out] == [
+    assert [span[:2] for span in way_out] == [
         ("termijn-deleter", "command"),
         ("termijn-agent", "obey"),
         ("termijn-acknowledgements", "settle"),
     ]
-    assert {one[2] for one in way_out} == {trace.span_id}
+    assert {span[2] for span in way_out} == {trace.span_id}
     assert not any(CANARY.encode() in body for body in collector.bodies)

@@ -76,16 +76,16 @@ class Watched:
     def fires(self, name: str, **labels: str) -> bool:
         """Return whether an alert fires with at least these labels."""
         wanted = {"alertname": name, **labels}
-        return any(wanted.items() <= one.items() for one in self.prometheus.firing())
+        return any(wanted.items() <= alert.items() for alert in self.prometheus.firing())
 
     def assert_firing(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
         """Wait until all of these alerts fire."""
-        missing = lambda: [one for one in alerts if not self.fires(one[0], **one[1])]  # noqa: E731
+        missing = lambda: [alert for alert in alerts if not self.fires(alert[0], **alert[1])]  # noqa: E731
         self._until("fires", missing, seconds)
 
     def assert_cleared(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
         """Wait until none of these alerts fires."""
-        still = lambda: [one for one in alerts if self.fires(one[0], **one[1])]  # noqa: E731
+        still = lambda: [alert for alert in alerts if self.fires(alert[0], **alert[1])]  # noqa: E731
         self._until("clears", still, seconds)
 
     def fix(self, alert: str, **words: str) -> None:
@@ -113,7 +113,7 @@ class Watched:
         patience = Patience(seconds)
         while missing := left():
             if patience.is_over:
-                firing = sorted(one["alertname"] for one in self.prometheus.firing())
+                firing = sorted(alert["alertname"] for alert in self.prometheus.firing())
                 last = {role: self.running.log(role)[-300:] for role in self.running.processes}
                 raise AssertionError(f"not within {seconds} s: {what} {missing}; {firing}\n{last}")
             time.sleep(0.3)
@@ -122,13 +122,13 @@ class Watched:
 def commands(alert: str) -> list[str]:
     """Return the commands of a runbook section."""
     section = RUNBOOKS.read_text("utf-8").split(f"\n## {alert}\n", 1)[1].split("\n## ", 1)[0]
-    found = [
+    lines = [
         line
         for block in re.findall(r"```\n(.*?)```", section, re.DOTALL)
         for line in block.splitlines()
     ]
-    assert found, f"{alert} has no command"
-    return found
+    assert lines, f"{alert} has no command"
+    return lines
 
 
 def configuration(directory: Path, ports: Mapping[str, int]) -> Path:

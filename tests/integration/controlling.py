@@ -40,7 +40,7 @@ class Controller:
     def __init__(self, broker: EmbeddedBroker, system: str, directory: Path) -> None:
         self.system = system
         topics = (catalogue.command_topic(system), catalogue.acknowledgement_topic(system))
-        broker.create_topics(one.name for one in topics)
+        broker.create_topics(topic.name for topic in topics)
         self.topic, self.answering = topics
         self.directory = directory
         self._bootstrap = broker.bootstrap
@@ -63,8 +63,11 @@ class Controller:
     def send(self, *commands: Command) -> None:
         signer = self.keys.signer(DELETER)
         messages = []
-        for one in commands:
-            key, value = (one.subject or "").encode(), encoded(replace(one, system=self.system))
+        for outgoing in commands:
+            key, value = (
+                (outgoing.subject or "").encode(),
+                encoded(replace(outgoing, system=self.system)),
+            )
             headers = signer.sign(self.topic.name, key, value, now())
             messages.append(
                 OutgoingMessage(topic=self.topic.name, key=key, value=value, headers=headers)
@@ -75,16 +78,16 @@ class Controller:
         """Return the first acknowledgements, in the order of their partitions."""
         reader = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "r", "log_level": 0})
         reader.assign([TopicPartition(self.answering.name, n, 0) for n in range(4)])
-        found: list[dict[str, Any]] = []
+        answers: list[dict[str, Any]] = []
         patience = Patience(PATIENCE_SECONDS)
-        while len(found) < count:
-            assert not patience.is_over, found
+        while len(answers) < count:
+            assert not patience.is_over, answers
             for message in reader.consume(100, 0.2):
                 value = message.value()
                 if message.error() is None and isinstance(value, bytes):
-                    found.append(CODEC.decode(self.answering, value))
+                    answers.append(CODEC.decode(self.answering, value))
         reader.close()
-        return found
+        return answers
 
 
 @contextmanager
@@ -111,9 +114,9 @@ def running(file: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
         return port
 
 

@@ -161,15 +161,15 @@ def running(
         except BaseException as error:
             ended.append(error)
 
-    one = RunningLoop(observer=observer, stop=stop, thread=Thread(target=run), ended=ended)
+    loop = RunningLoop(observer=observer, stop=stop, thread=Thread(target=run), ended=ended)
     with _STARTING:
-        one.thread.start()
+        loop.thread.start()
     try:
-        yield one
+        yield loop
     finally:
         stop.set()
-        one.thread.join(PATIENCE_SECONDS)
-        assert not one.thread.is_alive()
+        loop.thread.join(PATIENCE_SECONDS)
+        assert not loop.thread.is_alive()
 
 
 def publish(kafka: KafkaCluster, count: int, *, partition: int = 0, topic: str = TOPIC) -> None:
@@ -195,8 +195,8 @@ def position(ledger: Database, partition: int = 0, role: str = ROLE, topic: str 
         column.role == role, column.topic == topic, column.partition == partition
     )
     with ledger.transaction() as connection:
-        found = list(connection.execute(query).scalars())
-    return max(found, default=-1)
+        rows = list(connection.execute(query).scalars())
+    return max(rows, default=-1)
 
 
 def until(condition: Callable[[], bool], otherwise: str = "it did not come to it") -> None:

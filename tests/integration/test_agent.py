@@ -96,12 +96,12 @@ class Crm:
         self.engine.dispose()
 
     def send(self, *commands: Command, signer: SignerProtocol | None = None) -> None:
-        self.put(*(self.message(one, signer or self.signer) for one in commands))
+        self.put(*(self.message(command, signer or self.signer) for command in commands))
 
     def message(
-        self, one: Command, signer: SignerProtocol, topic: str = TOPIC.name
+        self, command: Command, signer: SignerProtocol, topic: str = TOPIC.name
     ) -> OutgoingMessage:
-        key, value = (one.subject or "").encode(), encoded(one)
+        key, value = (command.subject or "").encode(), encoded(command)
         headers = signer.sign(topic, key, value, now())
         return OutgoingMessage(topic=TOPIC.name, key=key, value=value, headers=headers)
 
@@ -125,15 +125,15 @@ class Crm:
         patience = Patience(seconds)
         while True:
             self.read()
-            found = {one["command_id"]: one for one in self.answers}
-            if commands <= found.keys():
-                return found
+            answers = {answer["command_id"]: answer for answer in self.answers}
+            if commands <= answers.keys():
+                return answers
             assert not patience.is_over, self.log()
             assert self.process is None or self.process.poll() is None, self.log()
 
     def until_answered(self, commands: int) -> None:
         """Wait until so many commands are acknowledged."""
-        while len({one["command_id"] for one in self.answers}) < commands:
+        while len({answer["command_id"] for answer in self.answers}) < commands:
             self.read()
             assert self.process is not None
             assert self.process.poll() is None, self.log()
@@ -148,8 +148,8 @@ class Crm:
             capture_output=True,
             check=True,
         )
-        found: dict[str, Any] = yaml.safe_load(done.stdout)
-        return found
+        document: dict[str, Any] = yaml.safe_load(done.stdout)
+        return document
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm)
     stranger = Signer(lambda: Keyring((mine,)))
     mine = new_key()
     last = [erase(s, ORDERS - 1) for s in range(6)]
-    honest = [crm.message(one, crm.signer) for one in last]
+    honest = [crm.message(command, crm.signer) for command in last]
     expired = erase(7, ORDERS - 1, valid_until=now() - timedelta(seconds=1))
     crm.start()
     crm.send(*wanted)
@@ -229,17 +229,17 @@ def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm)
         crm.end(kill=True)
         crm.start()
     crm.send(*wanted[:50])  # replayed
-    found = crm.until({one.command_id for one in (*wanted, expired)})
-    assert {found[one.command_id]["status"] for one in wanted} == {"done"}
-    assert {found[one.command_id]["counts"]["orders"] for one in wanted} == {1}
-    assert found[expired.command_id]["status"] == "failed"
+    answered = crm.until({command.command_id for command in (*wanted, expired)})
+    assert {answered[command.command_id]["status"] for command in wanted} == {"done"}
+    assert {answered[command.command_id]["counts"]["orders"] for command in wanted} == {1}
+    assert answered[expired.command_id]["status"] == "failed"
     assert left(crm) == {f"{CANARY}-{s}-{ORDERS - 1}" for s in range(SUBJECTS)}
-    ids = {(one["command_id"], one["acknowledgement_id"]) for one in crm.answers}
-    assert len(ids) == len({one["command_id"] for one in crm.answers})
+    ids = {(answer["command_id"], answer["acknowledgement_id"]) for answer in crm.answers}
+    assert len(ids) == len({answer["command_id"] for answer in crm.answers})
     assert crm.end() == 0, crm.log()
     assert crm.status()["parked"] == {"misaddressed": 1, "unverifiable": 5}
     assert CANARY not in crm.log()
-    kept = b"".join(one.read_bytes() for one in crm.directory.glob("inbox.sqlite*"))
+    kept = b"".join(path.read_bytes() for path in crm.directory.glob("inbox.sqlite*"))
     assert kept
     assert CANARY.encode() not in kept
 
@@ -263,14 +263,17 @@ def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
         erase(1, 0, seq=5, action="verify", verifies="erase"), command_id=command_id("check")
     )
     crm.send(tell, right, again, gone, check)
-    found = crm.until({one.command_id for one in (tell, right, again, gone, check)})
-    told = [
-        jwe.decrypt(found[one.command_id]["disclosure"], request, one.command_id)
-        for one in (tell, again)
+    answers = crm.until({command.command_id for command in (tell, right, again, gone, check)})
+    disclosures = [
+        jwe.decrypt(answers[command.command_id]["disclosure"], request, command.command_id)
+        for command in (tell, again)
     ]
-    assert [one["system"] for one in told] == ["crm", "crm"]
-    assert [one["records"][0]["data"]["recipient"] for one in told] == [None, "S. de Vries"]
-    assert told[0]["records"][0]["id"] == f"e-{CANARY}-1-0"
-    assert found[check.command_id]["counts"] == {"order_lines": 0, "orders": 0}
+    assert [command["system"] for command in disclosures] == ["crm", "crm"]
+    assert [command["records"][0]["data"]["recipient"] for command in disclosures] == [
+        None,
+        "S. de Vries",
+    ]
+    assert disclosures[0]["records"][0]["id"] == f"e-{CANARY}-1-0"
+    assert answers[check.command_id]["counts"] == {"order_lines": 0, "orders": 0}
     assert crm.end() == 0
     assert "S. de Vries" not in crm.log()

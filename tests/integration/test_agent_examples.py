@@ -42,7 +42,7 @@ def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Pa
         until(lambda: httpx2.get(f"{at}/readyz", trust_env=False).text == "ok\n")
     assert (first["status"], first["counts"]) == ("done", {"letters": 1})
     assert (second["status"], second["counts"]) == ("done", {"letters": 0})
-    assert [one.name for one in letters.iterdir()] == ["O2.txt"]
+    assert [path.name for path in letters.iterdir()] == ["O2.txt"]
     assert 'termijn_agent_answers_total{action="erase",status="done"} 1.0' in metrics
     assert "customer:C1" not in metrics
 
@@ -77,10 +77,10 @@ def test_the_mailer_tells_the_agent_later(broker: EmbeddedBroker, tmp_path: Path
                 headers={"authorization": f"Bearer {request['callback']['token']}"},
                 trust_env=False,
             )
-            [told] = controller.answers(1)
+            [sent_answer] = controller.answers(1)
     finally:
         service.shutdown()
         service.server_close()
         thread.join()
     assert answer.status_code == 200
-    assert (told["status"], told["counts"]) == ("done", {"recipients": 1})
+    assert (sent_answer["status"], sent_answer["counts"]) == ("done", {"recipients": 1})

@@ -16,7 +16,7 @@ def test_recorded_rows_are_those_that_bare_statements_write() -> None:
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
         messages = recording.tagged_messages(small.policy, small.codec, companies=2)
         figures = list(recording.measured(small, messages, batch=len(messages) // 2 + 1))
-    assert [one.name for one in figures] == ["recorder", "recorder.copy"]
+    assert [figure.name for figure in figures] == ["recorder", "recorder.copy"]
 
 
 @pytest.mark.postgres

@@ -27,10 +27,10 @@ def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaClu
     def start(_: int) -> set[str]:
         bus = KafkaClient(fresh_kafka.bootstrap)
         bus.ensure_topics(commands)
-        return {topic for topic, _ in bus.list_partitions([one.name for one in commands])}
+        return {topic for topic, _ in bus.list_partitions([topic.name for topic in commands])}
 
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(start, range(4))) == [{one.name for one in commands}] * 4
+        assert list(threads.map(start, range(4))) == [{topic.name for topic in commands}] * 4
 
 
 def test_who_has_little_patience_gets_its_answer_soon(fresh_kafka: KafkaCluster) -> None:
@@ -49,7 +49,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: dict[str, int] = {}
 
     def create_topics(self: AdminClient, new: Any, **more: Any) -> Any:
-        looks.update({one.topic: 3 for one in new})
+        looks.update({topic.topic: 3 for topic in new})
         return make(self, new, **more)
 
     def list_topics(self: AdminClient, *given: Any, **more: Any) -> Any:
@@ -74,13 +74,17 @@ def test_what_was_applied_is_there_for_whoever_looks_next(
     done = run(termijn, ["topics", "apply"])
     assert done.exit_code == 0, done.output
     assert "retention.tagged.v1 has 6 new partitions, " in done.output
-    found = run(termijn, ["doctor", "--json"])
+    outcome = run(termijn, ["doctor", "--json"])
     missing = [
-        one for one in map(json.loads, found.stdout.splitlines()) if one["what"] == "is not there"
+        line
+        for line in map(json.loads, outcome.stdout.splitlines())
+        if line["what"] == "is not there"
     ]
     assert missing == []
     checked = run(termijn, ["topics", "check", "--json"])
-    assert [one for one in map(json.loads, checked.stdout.splitlines()) if not one["there"]] == []
+    assert [
+        line for line in map(json.loads, checked.stdout.splitlines()) if not line["there"]
+    ] == []
     assert checked.exit_code == 0, checked.output
 
 

@@ -164,7 +164,7 @@ def test_processes_of_a_group_share_the_partitions_and_take_over(
 def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger: Database) -> None:
     """Two processes read the same partitions, against the group's rules: each message counts once."""
     with (
-        running(kafka, ledger, StoringHandler(ledger=ledger), group="living") as one,
+        running(kafka, ledger, StoringHandler(ledger=ledger), group="living") as loop,
         running(kafka, ledger, StoringHandler(ledger=ledger), group="dead") as other,
     ):
         for _ in range(20):
@@ -172,7 +172,7 @@ def test_a_process_that_was_taken_for_dead_is_fenced(kafka: KafkaCluster, ledger
             time.sleep(0.05)
         until(lambda: position(ledger) == 210)
     assert stored_offsets(ledger) == list(range(210))
-    fenced = [*one.observer.again, *other.observer.again]
+    fenced = [*loop.observer.again, *other.observer.again]
     assert fenced
     assert {why.partition(":")[0] for why in fenced} == {"Fenced"}
 

@@ -47,8 +47,8 @@ def test_the_deleter_and_its_statements_alone_write_the_same(
 ) -> None:
     """The benchmark itself compares members, commands and attempts, and raises where they differ."""
     figures = [deleting.chunks(small, bus, _TINY), deleting.singles(small, bus, _TINY)]
-    assert [one.name for one in figures] == ["deleter.chunks", "deleter.singles"]
-    assert all(one.value > 0 and one.baseline for one in figures)
+    assert [figure.name for figure in figures] == ["deleter.chunks", "deleter.singles"]
+    assert all(figure.value > 0 and figure.baseline for figure in figures)
 
 
 def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: KafkaClient) -> None:
@@ -74,7 +74,7 @@ def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: K
 
 def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Stage) -> None:
     """There are five figures; the benchmark itself checks that nothing left after the return."""
-    figures = {one.name: one for one in terminating.terminate(small, records=20_000)}
+    figures = {figure.name: figure for figure in terminating.terminate(small, records=20_000)}
     assert list(figures) == [
         "terminate.move",
         "terminate.first",
@@ -88,7 +88,7 @@ def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Sta
 def test_the_ledger_and_the_plain_table_answer_every_operation_alike(small: Stage) -> None:
     """There are four mixes; a different answer or term would raise."""
     sizes = gdprbench.Sizes(customers=5, each=4, prospects=5, doomed=200, operations=100)
-    assert [one.name for one in gdprbench.mixes(small, sizes)] == [
+    assert [figure.name for figure in gdprbench.mixes(small, sizes)] == [
         "gdprbench.controller",
         "gdprbench.customer",
         "gdprbench.processor",

@@ -61,18 +61,18 @@ def examined(settings: dict[str, str], exit_code: int) -> list[dict[str, Any]]:
 
 def planted(settings: dict[str, str]) -> list[dict[str, Any]]:
     """Return the faults as the doctor prints them."""
-    return [one for one in examined(settings, 1) if one["state"] == "fault"]
+    return [check for check in examined(settings, 1) if check["state"] == "fault"]
 
 
 def faults(settings: dict[str, str]) -> dict[str, str]:
     """Return the remedy of each fault, by its check."""
-    return {one["check"]: one["mend"] for one in planted(settings)}
+    return {check["check"]: check["mend"] for check in planted(settings)}
 
 
 def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
     """The warnings are only that broker and ledger allow everything, and that no role has started yet."""
-    said = examined(whole, 0)
-    assert [(one["check"], one["state"]) for one in said] == [
+    findings = examined(whole, 0)
+    assert [(check["check"], check["state"]) for check in findings] == [
         ("acls", "warning"),
         ("database login", "warning"),
         ("active policy", "warning"),
@@ -108,7 +108,9 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         about = ("database login", "database roles", "requests")
         return [
-            (one["state"], one["target"], one["what"]) for one in lines if one["check"] in about
+            (line["state"], line["target"], line["what"])
+            for line in lines
+            if line["check"] in about
         ]
 
     assert said("CREATE ROLE doctored LOGIN IN ROLE termijn_tagger") == [
@@ -150,13 +152,13 @@ def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
     """Both are named, and `termijn topics apply` fixes both."""
     kafka.delete_topics(["retention.dead-letters.v1"])
     TopicAdmin(admin=kafka.admin).set_config(ORDERS, {"retention.ms": "-1"})
-    said = planted(whole)
-    assert sorted((one["target"], one["mend"]) for one in said) == [
+    findings = planted(whole)
+    assert sorted((check["target"], check["mend"]) for check in findings) == [
         (ORDERS, "`termijn topics apply`"),
         ("retention.dead-letters.v1", "`termijn topics apply`"),
     ]
     CliRunner().invoke(termijn, ["topics", "apply"], env=whole)
-    assert [one["check"] for one in examined(whole, 0)] == [
+    assert [check["check"] for check in examined(whole, 0)] == [
         "acls",
         "database login",
         "active policy",
@@ -165,17 +167,17 @@ def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
 
 def test_a_database_without_its_schema(whole: dict[str, str], postgres: Callable[[], str]) -> None:
     """The database answers, but lacks the tables."""
-    found = faults({**whole, "TERMIJN_LEDGER_URL": postgres()})
-    assert found == {"migrations": "`termijn ledger migrate`"}
+    findings = faults({**whole, "TERMIJN_LEDGER_URL": postgres()})
+    assert findings == {"migrations": "`termijn ledger migrate`"}
 
 
 def test_a_database_that_does_not_answer(whole: dict[str, str]) -> None:
     """The fault is one line without the database's password."""
     url = "postgresql+psycopg://termijn:hidden@127.0.0.1:1/ledger"
-    [said] = planted({**whole, "TERMIJN_LEDGER_URL": url})
-    assert said["check"] == "database"
-    assert "TERMIJN_LEDGER_URL" in said["mend"]
-    assert "hidden" not in json.dumps(said)
+    [finding] = planted({**whole, "TERMIJN_LEDGER_URL": url})
+    assert finding["check"] == "database"
+    assert "TERMIJN_LEDGER_URL" in finding["mend"]
+    assert "hidden" not in json.dumps(finding)
 
 
 def test_a_sqlite_ledger_is_not_made_by_looking(whole: dict[str, str], tmp_path: Path) -> None:
@@ -192,17 +194,17 @@ def test_a_broker_that_does_not_answer(
 ) -> None:
     """The other checks run all the same."""
     monkeypatch.setattr(client, "_CALL_SECONDS", 0.5)
-    found = faults({**whole, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
-    assert list(found) == ["broker"]
-    assert "KAFKA_BOOTSTRAP_SERVERS" in found["broker"]
+    findings = faults({**whole, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    assert list(findings) == ["broker"]
+    assert "KAFKA_BOOTSTRAP_SERVERS" in findings["broker"]
 
 
 def test_a_policy_that_cannot_be_used(whole: dict[str, str], tmp_path: Path) -> None:
     """The remedy is the command that shows every error of the policy."""
     broken = tmp_path / "policy.yaml"
     broken.write_text(SHIPPED.read_text("utf-8").replace("controller:", "controler:", 1), "utf-8")
-    found = faults({**whole, "TERMIJN_POLICY": str(broken)})
-    assert found == {"policy": "fix the lines that `termijn policy lint` names"}
+    findings = faults({**whole, "TERMIJN_POLICY": str(broken)})
+    assert findings == {"policy": "fix the lines that `termijn policy lint` names"}
 
 
 def test_another_policy_than_the_active_one(whole: dict[str, str], tmp_path: Path) -> None:
@@ -216,6 +218,6 @@ def test_another_policy_than_the_active_one(whole: dict[str, str], tmp_path: Pat
     document["version"] = "other"
     other = tmp_path / "policy.yaml"
     other.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
-    found = faults({**ledger, "TERMIJN_POLICY": str(other)})
-    assert list(found) == ["active policy"]
-    assert "termijn policy activate" in found["active policy"]
+    findings = faults({**ledger, "TERMIJN_POLICY": str(other)})
+    assert list(findings) == ["active policy"]
+    assert "termijn policy activate" in findings["active policy"]

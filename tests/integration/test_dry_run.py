@@ -88,30 +88,33 @@ def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path
     lines = list(examples())
     file = tmp_path / "events.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    said = list(DryRun(POLICY, SCHEMAS, now()).run_file(file))
-    accepted = {lines[one.line - 1]["id"] for one in said if not one.is_rejected}
-    refused = [one for one in said if one.is_rejected]
+    results = list(DryRun(POLICY, SCHEMAS, now()).run_file(file))
+    accepted = {lines[result.line - 1]["id"] for result in results if not result.is_rejected}
+    refused = [result for result in results if result.is_rejected]
 
     with whole_way(fresh_kafka, tmp_path, POLICY, CODEC, MINIMAL) as way:
         placed = way.bus.open_producer().send([anyhow(line) for line in lines])
         way.pass_through()
         recorded = way.events()
-        parked = {(one.topic, one.offset): one.reason for one in way.letters()}
+        parked = {(letter.topic, letter.offset): letter.reason for letter in way.letters()}
 
     assert recorded == accepted
-    conflicts = [one for one in refused if one.reason == "identity-conflict"]
+    conflicts = [result for result in refused if result.reason == "identity-conflict"]
     assert [reason for (topic, _), reason in parked.items() if topic == TAGGED.name] == [
         "identity-conflict" for _ in conflicts
     ]
-    where = {one.line: (placed[one.line - 1].topic, placed[one.line - 1].offset) for one in said}
-    others = [one for one in refused if one not in conflicts]
-    assert {where[one.line] for one in others} == {
+    where = {
+        result.line: (placed[result.line - 1].topic, placed[result.line - 1].offset)
+        for result in results
+    }
+    others = [result for result in refused if result not in conflicts]
+    assert {where[result.line] for result in others} == {
         place for place in parked if place[0] != TAGGED.name
     }
-    told = [one for one in others if one.outcome == "parked"]
-    assert [(one.line, parked[where[one.line]]) for one in told] == [
-        (one.line, one.reason) for one in told
+    parked_events = [result for result in others if result.outcome == "parked"]
+    assert [(result.line, parked[where[result.line]]) for result in parked_events] == [
+        (result.line, result.reason) for result in parked_events
     ]
-    assert (len(said), len(conflicts)) == (879, 1)
+    assert (len(results), len(conflicts)) == (879, 1)
     assert len(accepted) > 100
-    assert len(told) > 250
+    assert len(parked_events) > 250

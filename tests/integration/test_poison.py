@@ -190,15 +190,15 @@ def test_what_no_check_knows_of_is_halved_and_parked_alone(
     monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
     names = [f"good{number:02}" for number in range(20)]
     ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
-    environment.send(*(message(order(one)) for one in ids))
+    environment.send(*(message(order(identifier)) for identifier in ids))
     environment.pass_through()
     assert environment.events() == names
     letters = environment.letters()
-    assert sorted((one.role, one.reason, one.detail) for one in letters) == [
+    assert sorted((letter.role, letter.reason, letter.detail) for letter in letters) == [
         ("recorder", "unprocessable", "cannot be processed: ZeroDivisionError"),
         ("tagger", "unprocessable", "cannot be processed: ZeroDivisionError"),
     ]
-    assert [one.offset for one in letters if one.role == "tagger"] == [7]
+    assert [letter.offset for letter in letters if letter.role == "tagger"] == [7]
 
 
 # What the deleter sends
@@ -231,7 +231,7 @@ class CaughtUp:
         return ()
 
 
-def deleting(environment: Environment, told: RecordingDeleterObserver) -> Deleter:
+def deleting(environment: Environment, recording: RecordingDeleterObserver) -> Deleter:
     """Make the deleter, on the real bus."""
     needed = {
         system: catalogue.command_topic(system)
@@ -248,7 +248,7 @@ def deleting(environment: Environment, told: RecordingDeleterObserver) -> Delete
         ),
         catch_up_check=CaughtUp(),
         policy=POLICY,
-        observer=told,
+        observer=recording,
         now=now,
     )
 
@@ -256,23 +256,23 @@ def deleting(environment: Environment, told: RecordingDeleterObserver) -> Delete
 def commanded(environment: Environment) -> list[dict[str, Any]]:
     """Return the commands on the website's topic."""
     topic = catalogue.command_topic(WEBSITE)
-    return [CODEC.decode(topic, one) for one in on_the_bus(environment.kafka, topic.name)]
+    return [CODEC.decode(topic, value) for value in on_the_bus(environment.kafka, topic.name)]
 
 
 @pytest.fixture
 def deleter(environment: Environment) -> tuple[Deleter, RecordingDeleterObserver]:
     """A deleter whose systems have topics of one partition each."""
     environment.kafka.create_topics(
-        {catalogue.command_topic(one).name: 1 for one in POLICY.systems}
+        {catalogue.command_topic(system).name: 1 for system in POLICY.systems}
     )
-    told = RecordingDeleterObserver()
-    return deleting(environment, told), told
+    recording = RecordingDeleterObserver()
+    return deleting(environment, recording), recording
 
 
 def recorded_before(environment: Environment, *ids: str) -> None:
     """Record events with ids longer than the present checks allow."""
-    [one] = [arrival(feedback("e", LONG_AGO), POLICY)]
-    arrivals = [replace(one, id=id_) for id_ in ids]
+    [tagged_event] = [arrival(feedback("e", LONG_AGO), POLICY)]
+    arrivals = [replace(tagged_event, id=id_) for id_ in ids]
     at = instant(LONG_AGO)
     environment.ledger.run_in_transaction(
         lambda connection: record(connection, arrivals, POLICY, at)
@@ -291,9 +291,9 @@ def test_a_command_is_split_by_bytes_as_well_as_by_number(
     recorded_before(environment, *(noise(100_000) for _ in range(12)))
     record_events(environment.ledger, [feedback(f"s{n}", LONG_AGO) for n in range(20)], LONG_AGO)
     rounds(deleter[0])
-    erasures = [one for one in commanded(environment) if one["action"] == "erase"]
+    erasures = [command for command in commanded(environment) if command["action"] == "erase"]
     assert len(erasures) > 1
-    assert sum(len(one["records"]) for one in erasures) == 32
+    assert sum(len(erasure["records"]) for erasure in erasures) == 32
     assert deleter[1].undeliverable_ == []
     assert {row.state for row in select_rows(environment.ledger, tables.command)} == {"sent"}
 
@@ -304,14 +304,14 @@ def test_five_hundred_records_with_the_longest_ids_go_out(
     """This is the largest valid command: a megabyte of ids and keys."""
     events = []
     for number in range(500):
-        one = feedback(f"{number:03}{noise(509)}", LONG_AGO)
-        one["source"] = noise(512)
-        one["data"]["feedback_id"] = noise(512)
-        events.append(one)
+        event = feedback(f"{number:03}{noise(509)}", LONG_AGO)
+        event["source"] = noise(512)
+        event["data"]["feedback_id"] = noise(512)
+        events.append(event)
     record_events(environment.ledger, events, LONG_AGO)
     rounds(deleter[0])
-    erasures = [one for one in commanded(environment) if one["action"] == "erase"]
-    assert sum(len(one["records"]) for one in erasures) == 500
+    erasures = [command for command in commanded(environment) if command["action"] == "erase"]
+    assert sum(len(erasure["records"]) for erasure in erasures) == 500
     assert {row.state for row in select_rows(environment.ledger, tables.command)} == {"sent"}
 
 
@@ -320,12 +320,12 @@ def test_a_command_that_the_bus_never_takes_is_set_aside_and_the_others_go_out(
 ) -> None:
     """It is escalated at once and named, and still outstanding, so that no erasure is lost."""
     small = [feedback(f"s{n}", LONG_AGO) for n in range(20)]
-    for number, one in enumerate(small):
-        one["data"]["visitor_id"] = f"V{number}"
+    for number, event in enumerate(small):
+        event["data"]["visitor_id"] = f"V{number}"
     recorded_before(environment, noise(1_200_000))
     record_events(environment.ledger, small, LONG_AGO)
     rounds(deleter[0])
-    assert len([one for one in commanded(environment) if one["action"] == "erase"]) == 20
+    assert len([value for value in commanded(environment) if value["action"] == "erase"]) == 20
     [(system, command)] = set(deleter[1].undeliverable_)
     assert system == WEBSITE
     [row] = select_rows(environment.ledger, tables.command, command_id=command)
@@ -361,12 +361,14 @@ def settling(
 ) -> Iterator[RecordingAcknowledgementObserver]:
     """Make the acknowledgements role."""
     heard = RecordingAcknowledgementObserver()
-    topics = {catalogue.acknowledgement_topic(one).name: one for one in systems}
+    topics = {catalogue.acknowledgement_topic(system).name: system for system in systems}
     work = AcknowledgementHandler(
         policy=POLICY,
         codec=CODEC,
-        topics={name: (catalogue.acknowledgement_topic(one), one) for name, one in topics.items()},
-        verifiers={one: Verifier(lambda: Keyring((SIGNING,)).public()) for one in systems},
+        topics={
+            name: (catalogue.acknowledgement_topic(topic), topic) for name, topic in topics.items()
+        },
+        verifiers={system: Verifier(lambda: Keyring((SIGNING,)).public()) for system in systems},
         ledger=environment.ledger,
         cipher=AeadCipher(KEY),
         observer=heard,
@@ -386,7 +388,7 @@ def settling(
 def acknowledged(system: str, command: UUID, **values: Any) -> OutgoingMessage:
     """Return a signed acknowledgement of a system."""
     topic = catalogue.acknowledgement_topic(system)
-    said = {
+    fields = {
         "acknowledgement_id": f"a-{command}",
         "command_id": str(command),
         "system": system,
@@ -399,7 +401,7 @@ def acknowledged(system: str, command: UUID, **values: Any) -> OutgoingMessage:
         "disclosure": None,
         **values,
     }
-    value = CODEC.encode(topic, said, trusted=True)
+    value = CODEC.encode(topic, fields, trusted=True)
     headers = Signer(lambda: Keyring((SIGNING,))).sign(topic.name, b"k", value, now())
     return OutgoingMessage(topic=topic.name, key=b"k", value=value, headers=headers)
 
@@ -428,23 +430,23 @@ def test_a_hostile_answer_does_not_stop_those_of_other_systems(
         hostile = {"counts": {f"t{number}": 1 for number in range(60_000)}}
     systems = [WEBSITE, "crm"]
     environment.kafka.create_topics(
-        {catalogue.acknowledgement_topic(one).name: 1 for one in systems}
+        {catalogue.acknowledgement_topic(system).name: 1 for system in systems}
     )
     first, second = feedback("e1", LONG_AGO), feedback("e2", LONG_AGO)
     second["data"]["visitor_id"] = "V2"
     record_events(environment.ledger, [first, second], LONG_AGO)
     rounds(deleter[0], 2)
-    one, other = [
+    first_id, other = [
         row.command_id for row in select_rows(environment.ledger, tables.command, action="erase")
     ]
-    environment.send(acknowledged(WEBSITE, one, **hostile), acknowledged(WEBSITE, other))
+    environment.send(acknowledged(WEBSITE, first_id, **hostile), acknowledged(WEBSITE, other))
     topic = catalogue.acknowledgement_topic(WEBSITE).name
     with settling(environment, systems) as heard:
         until(lambda: position(environment.ledger, 0, "acknowledgements", topic) == 2)
     assert [letter.detail for letter in heard.parked_] == [f"{topic}: {detail}".split(": ")[1]]
     [row] = select_rows(environment.ledger, tables.command, command_id=other)
     assert row.state == "acknowledged"
-    [row] = select_rows(environment.ledger, tables.command, command_id=one)
+    [row] = select_rows(environment.ledger, tables.command, command_id=first_id)
     assert row.state == "sent"
 
 
@@ -484,7 +486,7 @@ def test_a_hostile_request_stops_no_other(
         "corrections": {"email": "s@example.org"},
     }
     too_much = {**good, "request_id": "R2", "corrections": {"notes": "x" * 500_000}}
-    environment.send(*(asked(one) for one in ({**good, **hostile}, too_much, good)))
+    environment.send(*(asked(message) for message in ({**good, **hostile}, too_much, good)))
     with running(
         environment.kafka,
         environment.ledger,

@@ -102,11 +102,11 @@ class Environment:
             now=clock,
             database_now=now,
         )
-        read = [f"{one}.v1" for one in READ]
+        read = [f"{topic}.v1" for topic in READ]
         with running(
             self.kafka, self.ledger, work, role="tagger", topics=read, group="tagger"
-        ) as one:
-            yield one
+        ) as loop:
+            yield loop
 
     @contextmanager
     def recording(self) -> Iterator[RunningLoop]:
@@ -123,8 +123,8 @@ class Environment:
         topics = [topic.name for topic in RECORDED]
         with running(
             self.kafka, self.ledger, work, role="recorder", topics=topics, group="recorder"
-        ) as one:
-            yield one
+        ) as loop:
+            yield loop
 
     def pass_through(self, *, clock: Callable[[], datetime] = now) -> None:
         """Run both roles until every message on the bus is in the ledger."""
@@ -133,7 +133,7 @@ class Environment:
             def settled() -> bool:
                 assert not tagger.ended, tagger.ended
                 assert not recorder.ended, recorder.ended
-                return self.read("tagger", [f"{one}.v1" for one in READ]) and self.read(
+                return self.read("tagger", [f"{topic}.v1" for topic in READ]) and self.read(
                     "recorder", [TAGGED.name, DEAD_LETTERS.name]
                 )
 
@@ -149,7 +149,7 @@ class Environment:
 
     def send(self, *messages: OutgoingMessage) -> list[int]:
         """Publish messages, and return their offsets."""
-        return [one.offset for one in self.sender.send(messages)]
+        return [metadata.offset for metadata in self.sender.send(messages)]
 
     def events(self) -> list[str]:
         """Return the ids of the events in the ledger."""
@@ -178,7 +178,7 @@ def environment(
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres")()
-    topics = [*(f"{one}.v1" for one in READ), TAGGED.name, DEAD_LETTERS.name]
+    topics = [*(f"{topic}.v1" for topic in READ), TAGGED.name, DEAD_LETTERS.name]
     fresh_kafka.create_topics(dict.fromkeys(topics, 1))
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(open_database(url)))
@@ -231,10 +231,10 @@ def on_the_bus(kafka: KafkaCluster, topic: str) -> list[bytes]:
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
         _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
-        found: list[bytes] = []
-        while len(found) < end:
-            found += [cast(bytes, one.value()) for one in consumer.consume(100, 1)]
-        return found
+        messages: list[bytes] = []
+        while len(messages) < end:
+            messages += [cast(bytes, message.value()) for message in consumer.consume(100, 1)]
+        return messages
     finally:
         consumer.close()
 
@@ -254,7 +254,7 @@ def test_an_event_becomes_rows_and_its_body_stays_behind(environment: Environmen
     assert '"consumer_id":"K1"' in value["deciding"]
     [record] = value["records"]
     assert record["subject"] == "consumer:K1"
-    assert [one["rule"] for one in record["holdings"]] == ["D4", "R5", "R4"]
+    assert [holding["rule"] for holding in record["holdings"]] == ["D4", "R5", "R4"]
 
 
 def test_the_same_event_twice_counts_once(environment: Environment) -> None:
@@ -266,7 +266,7 @@ def test_the_same_event_twice_counts_once(environment: Environment) -> None:
     environment.pass_through()
     assert environment.events() == ["e1"]
     assert environment.letters() == []
-    assert sum(one.duplicates for one in environment.noted.recorded_) == 2
+    assert sum(result.duplicates for result in environment.noted.recorded_) == 2
 
 
 def test_one_identity_with_two_contents_is_a_dead_letter(environment: Environment) -> None:
@@ -306,7 +306,9 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
     value = good.value or b""
     feedback = business_topic(FEEDBACK)
     elsewhere = CODEC.encode(feedback, {"feedback_id": "F1", "visitor_id": "V1"})
-    nobody = replace(event, type=FEEDBACK, data={"feedback_id": "F1", "visitor_id": ""})
+    event_of_no_subject = replace(
+        event, type=FEEDBACK, data={"feedback_id": "F1", "visitor_id": ""}
+    )
     return {
         "garbage": (
             message(event, value=b"\xde\xad\xbe\xef" * 5),
@@ -364,7 +366,7 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
             "is not an RFC 3339 instant with its offset",
         ),
         "no subject": (
-            message(nobody),
+            message(event_of_no_subject),
             "unknown-subject",
             "the event names no data subject",
         ),
@@ -392,7 +394,7 @@ def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(environment: En
         good.append(f"good{number:02}")
         environment.send(message(order(good[-1])))
     environment.pass_through()
-    letters = {(one.topic, one.offset): one for one in environment.letters()}
+    letters = {(letter.topic, letter.offset): letter for letter in environment.letters()}
     assert letters.keys() == expected.keys()
     for place, (reason, detail) in expected.items():
         assert letters[place].reason == reason
@@ -421,7 +423,7 @@ def test_what_is_parked_is_nowhere_to_be_read(environment: Environment) -> None:
 def test_a_header_whose_name_is_not_utf8_is_parked(environment: Environment, kcat: Path) -> None:
     """confluent-kafka cannot read it, and the role must not end, even after many readable messages."""
     good = [f"e{number:03}" for number in range(200)]
-    environment.send(*(message(order(one)) for one in good))
+    environment.send(*(message(order(order_id)) for order_id in good))
     subprocess.run(
         [
             *(str(kcat), "-P", "-b", environment.kafka.bootstrap, "-t", "orders.order-placed.v1"),
@@ -487,7 +489,9 @@ def test_a_tagged_message_that_makes_no_sense_is_parked(
     encoded = CODEC.encode(TAGGED, altered, trusted=True)
     environment.send(OutgoingMessage(topic=TAGGED.name, key=b"k", value=encoded))
     environment.pass_through()
-    assert [(one.role, one.reason) for one in environment.letters()] == [("recorder", reason)]
+    assert [(letter.role, letter.reason) for letter in environment.letters()] == [
+        ("recorder", reason)
+    ]
     assert environment.events() == ["e1"]
 
 
@@ -500,7 +504,7 @@ def test_a_message_whose_parking_fails_is_read_again(environment: Environment) -
         tried = 0
 
         def send(self, messages: Sequence[OutgoingMessage]) -> Sequence[RecordMetadata]:
-            if any(one.topic == DEAD_LETTERS.name for one in messages):
+            if any(message.topic == DEAD_LETTERS.name for message in messages):
                 self.tried += 1
                 if self.tried < 3:
                     assert position(environment.ledger, 0, "tagger", "orders.order-placed.v1") == -1
@@ -599,7 +603,7 @@ def test_a_dead_letter_is_replayed_once_its_cause_is_mended(
     """The cause here is a tagger's clock that was years behind."""
     environment.send(message(order()))
     environment.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
-    assert [one.reason for one in environment.letters()] == ["impossible-time"]
+    assert [letter.reason for letter in environment.letters()] == ["impossible-time"]
     assert replay(environment, tmp_path, "--all") == "replayed 1\n"
     environment.pass_through()
     assert environment.letters() == []

@@ -139,8 +139,8 @@ def test_what_they_publish_through_a_registry_is_recorded(
 @pytest.fixture(params=LANGUAGES)
 def sample(request: pytest.FixtureRequest) -> Path:
     """Build one sample, so that it can be tested where the other's tools are missing."""
-    found: Path = request.getfixturevalue(f"{request.param}_sample")
-    return found
+    path: Path = request.getfixturevalue(f"{request.param}_sample")
+    return path
 
 
 def test_as_a_hook_they_erase_what_is_named(sample: Path, tmp_path: Path) -> None:
@@ -168,14 +168,14 @@ def test_as_a_hook_they_erase_what_is_named(sample: Path, tmp_path: Path) -> Non
                 )
             )
             answers = controller.answers(len(orders))
-    assert [(one["status"], one["counts"].get("feedback")) for one in answers] == [
+    assert [(answer["status"], answer["counts"].get("feedback")) for answer in answers] == [
         ("done", 1),
         ("done", 1),
         ("done", 0),
         ("nothing_held", 0),
         ("failed", None),
     ]
-    assert [one.name for one in store.iterdir()] == ["F2.json"]
+    assert [path.name for path in store.iterdir()] == ["F2.json"]
 
 
 def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) ->
     )
     result = hook.execute(task)
     assert (result.status, result.counts) == ("done", {"feedback": 1})
-    assert [(one.type, one.id, one.data) for one in result.records] == [
+    assert [(record.type, record.id, record.data) for record in result.records] == [
         ("feedback", "feedback-given-F1", held)
     ]
 

@@ -44,10 +44,10 @@ def told(registry: RegistryServer, *words: str, **settings: str) -> Result:
 
 def found(registry: RegistryServer, **settings: str) -> list[tuple[str, str]]:
     """Return the target and the text of each fault of `check`."""
-    said = told(registry, "check", "--json", **settings)
-    rows = [json.loads(line) for line in said.stdout.splitlines()]
+    outcome = told(registry, "check", "--json", **settings)
+    rows = [json.loads(line) for line in outcome.stdout.splitlines()]
     wrong = [(row["target"], row["what"]) for row in rows if row["state"] != "sound"]
-    assert said.exit_code == (1 if wrong else 0)
+    assert outcome.exit_code == (1 if wrong else 0)
     return wrong
 
 
@@ -125,9 +125,9 @@ def test_what_the_registry_refuses_is_one_line(
     policy = own_type(tmp_path)
     other = {"type": "record", "name": "Visited", "fields": [{"name": "door", "type": "int"}]}
     client.register_schema("shop.visited.v1-value", Schema(json.dumps(other), "AVRO"))
-    said = told(schema_registry, "register", **policy)
-    assert said.exit_code == 1
-    assert "shop.visited.v1-value: refused" in str(said.exception)
+    outcome = told(schema_registry, "register", **policy)
+    assert outcome.exit_code == 1
+    assert "shop.visited.v1-value: refused" in str(outcome.exception)
 
 
 def own_type(directory: Path) -> Mapping[str, str]:
@@ -159,10 +159,10 @@ def test_the_doctor_judges_it_by_the_same(
         "SCHEMA_REGISTRY_URL": schema_registry.url,
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     }
-    said = CliRunner().invoke(termijn, ["doctor", "--json"], env=environment)
-    rows = [json.loads(line) for line in said.stdout.splitlines()]
-    wrong = [one for one in rows if one["check"] == "registry" and one["target"] == topic.name]
-    assert [(one["state"], one["what"]) for one in wrong] == [
+    outcome = CliRunner().invoke(termijn, ["doctor", "--json"], env=environment)
+    rows = [json.loads(line) for line in outcome.stdout.splitlines()]
+    wrong = [row for row in rows if row["check"] == "registry" and row["target"] == topic.name]
+    assert [(check["state"], check["what"]) for check in wrong] == [
         ("fault", "contact.message-resolved.1.avsc is not registered"),
         (
             "fault",
@@ -176,8 +176,8 @@ def test_the_doctor_judges_it_by_the_same(
 def test_a_registry_that_is_away_is_one_line() -> None:
     """The error names the address and what to do."""
     environment = {"SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
-    said = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)
-    [row] = map(json.loads, said.stdout.splitlines())
-    assert said.exit_code == 1
+    outcome = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)
+    [row] = map(json.loads, outcome.stdout.splitlines())
+    assert outcome.exit_code == 1
     assert row["what"].startswith("does not respond: schema registry: ")
     assert "SCHEMA_REGISTRY_URL" in row["mend"]

@@ -60,9 +60,9 @@ class Watching:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.ports[name] = one.getsockname()[1]
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            self.ports[name] = server.getsockname()[1]
         environment = {**self._environment, "TERMIJN_METRICS_PORT": str(self.ports[name])}
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -83,7 +83,12 @@ class Watching:
 
     def put(self, *commands: Command, signer: SignerProtocol | None = None) -> None:
         by = signer or self.keys.signer(DELETER)
-        self._send(*((topics.command_topic(one.system), one, encoded(one), by) for one in commands))
+        self._send(
+            *(
+                (topics.command_topic(command.system), command, encoded(command), by)
+                for command in commands
+            )
+        )
 
     def answer(
         self, *commands: Command, status: str = "done", signer: SignerProtocol | None = None
@@ -91,19 +96,19 @@ class Watching:
         self._send(
             *(
                 (
-                    topics.acknowledgement_topic(one.system),
-                    one,
-                    _answer(one, status),
-                    signer or self.keys.signer(one.system),
+                    topics.acknowledgement_topic(command.system),
+                    command,
+                    _answer(command, status),
+                    signer or self.keys.signer(command.system),
                 )
-                for one in commands
+                for command in commands
             )
         )
 
     def _send(self, *what: tuple[topics.Topic, Command, bytes, SignerProtocol]) -> None:
         messages = []
-        for topic, one, value, signer in what:
-            key = str(one.subject).encode()
+        for topic, outgoing, value, signer in what:
+            key = str(outgoing.subject).encode()
             headers = signer.sign(topic.name, key, value, now())
             messages.append(
                 OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
@@ -128,7 +133,7 @@ class Watching:
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError, KeyError):
                 pass
-            ended = any(one.poll() is not None for one in self.processes.values())
+            ended = any(process.poll() is not None for process in self.processes.values())
             if ended or patience.is_over:
                 logs = {name: self.log(name)[-2000:] for name in self.processes}
                 raise AssertionError(f"not in time: {what}\n{logs}")
@@ -150,35 +155,35 @@ def erase(number: int, system: str = "crm") -> Command:
     )
 
 
-def _answer(one: Command, status: str) -> bytes:
+def _answer(command: Command, status: str) -> bytes:
     value = {
         "acknowledgement_id": str(uuid4()),
-        "command_id": one.command_id,
-        "system": one.system,
-        "attempt": one.attempt,
+        "command_id": command.command_id,
+        "system": command.system,
+        "attempt": command.attempt,
         "status": status,
         "counts": {},
         "ground": None,
         "detail": None,
-        "at": one.issued_at + timedelta(seconds=2),
+        "at": command.issued_at + timedelta(seconds=2),
         "disclosure": None,
     }
-    return CODEC.encode(topics.acknowledgement_topic(one.system), value, trusted=True)
+    return CODEC.encode(topics.acknowledgement_topic(command.system), value, trusted=True)
 
 
 def listening(pid: int) -> set[str]:
     """Return the addresses, in hexadecimal, on which a process listens."""
     inodes = {
-        os.readlink(one).removeprefix("socket:[").removesuffix("]")
-        for one in Path(f"/proc/{pid}/fd").iterdir()
-        if os.readlink(one).startswith("socket:[")
+        os.readlink(path).removeprefix("socket:[").removesuffix("]")
+        for path in Path(f"/proc/{pid}/fd").iterdir()
+        if os.readlink(path).startswith("socket:[")
     }
     lines = [
         line.split()
         for table in ("tcp", "tcp6")
         for line in Path(f"/proc/{pid}/net/{table}").read_text("ascii").splitlines()[1:]
     ]
-    return {one[1].partition(":")[0] for one in lines if one[3] == "0A" and one[9] in inodes}
+    return {line[1].partition(":")[0] for line in lines if line[3] == "0A" and line[9] in inodes}
 
 
 @pytest.fixture
@@ -210,9 +215,9 @@ def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> Non
         ),
     )
     assert watching.told("one", "/readyz") == "ok\n"
-    found = watching.told("one", "/systems/crm")["systems"]["crm"]
-    found.pop("oldest_outstanding_seconds")
-    assert found == {
+    summary = watching.told("one", "/systems/crm")["systems"]["crm"]
+    summary.pop("oldest_outstanding_seconds")
+    assert summary == {
         "outstanding": 3,
         "outstanding_by_action": {"erase": 3},
         "failing": 1,
@@ -263,7 +268,7 @@ def test_one_that_is_killed_is_stood_in_for_and_counts_nothing_twice(watching: W
     watching.until("it is back", lambda: watching.told("one")["partitions"] == [0, 1, 2, 3, 4, 5])
     watching.answer(*commands[50:])
     watching.until("all is answered", lambda: watching.all("crm", "outstanding") == 0)
-    found = watching.told("one")["systems"]["crm"]
-    assert found["commands_per_second"] == round(60 / 300, 6)
-    assert found["answers_per_second"] == round(60 / 300, 6)
-    assert found["mean_answer_seconds"] == 2.0
+    summary = watching.told("one")["systems"]["crm"]
+    assert summary["commands_per_second"] == round(60 / 300, 6)
+    assert summary["answers_per_second"] == round(60 / 300, 6)
+    assert summary["mean_answer_seconds"] == 2.0

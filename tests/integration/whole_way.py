@@ -51,7 +51,7 @@ class WholeWay:
         self._ledger = ledger
         self._policy = policy
         self._codec = codec
-        self._read = [business_topic(one).name for one in types]
+        self._read = [business_topic(type_name).name for type_name in types]
 
     def pass_through(self) -> None:
         """Run both roles until every message on the bus is in the ledger."""
@@ -120,7 +120,10 @@ def whole_way(
     kafka: KafkaCluster, directory: Path, policy: Policy, codec: Codec, types: Collection[str]
 ) -> Iterator[WholeWay]:
     """Topics of one partition for these event types, and an empty ledger."""
-    topics = [*(business_topic(one).name for one in types), *(topic.name for topic in RECORDED)]
+    topics = [
+        *(business_topic(type_name).name for type_name in types),
+        *(topic.name for topic in RECORDED),
+    ]
     kafka.create_topics(dict.fromkeys(topics, 1))
     with closing(open_database(f"sqlite:///{directory / 'ledger.sqlite'}")) as ledger:
         migrate.migrate(ledger)

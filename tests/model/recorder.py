@@ -36,7 +36,12 @@ def _recorded(world: World, state: State, seen: Recorder) -> State:
     gone, (kind, who) = {seen.fact}, seen.fact
     facts = seen.facts | gone
     ledger = state.ledger._replace(facts=state.ledger.facts | gone)
-    out = {record for one in state.deleters if one.emission for record in one.emission.records}
+    out = {
+        record
+        for deleter in state.deleters
+        if deleter.emission
+        for record in deleter.emission.records
+    }
     for record, person in enumerate(world.persons):
         if (record == who) if kind == "record" else (person == who and ("record", record) in facts):
             due = world.nominate(facts, seen.active, record)
@@ -48,7 +53,7 @@ def _recorded(world: World, state: State, seen: Recorder) -> State:
         unread=state.unread - gone,
         old=state.old - gone,
         parked=state.parked - gone,
-        recorders=tuple(one for one in state.recorders if one != seen),
+        recorders=tuple(recorder for recorder in state.recorders if recorder != seen),
     )
 
 
@@ -57,7 +62,7 @@ def _is_locked(world: World, state: State, fact: Fact) -> bool:
     is_record = fact[0] == "record"
     if not is_record and fact[1] in {world.persons[record] for record in state.locked}:
         return True
-    facts = [one.fact for one in state.recorders]
+    facts = [recorder.fact for recorder in state.recorders]
     busy = {world.person(other) for other in facts if not (is_record and other[0] == "record")}
     return world.person(fact) in busy and world.broken != "subjects are not locked"
 
@@ -79,7 +84,9 @@ def moves(world: World, state: State) -> Iterator[Move[State]]:
         yield Move("it lies unread for more than five seconds", after, fair=False)
     fits = ledger.active == state.policy or world.broken == "a restored policy is trusted"
     for fact in sorted(state.unread | state.parked) if fits else ():
-        if any(one.fact == fact for one in state.recorders) or _is_locked(world, state, fact):
+        if any(recorder.fact == fact for recorder in state.recorders) or _is_locked(
+            world, state, fact
+        ):
             continue
         seen = Recorder(fact, ledger.active, ledger.facts)
         if not world.recorders:

@@ -169,7 +169,7 @@ class State(NamedTuple):
     @property
     def locked(self) -> set[int]:
         """Return the records of which a deleter is producing an emission."""
-        producing = [one.emission for one in self.deleters if one.at == "producing"]
+        producing = [deleter.emission for deleter in self.deleters if deleter.at == "producing"]
         return {record for emission in producing if emission for record in emission.records}
 
 

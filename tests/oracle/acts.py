@@ -43,23 +43,29 @@ def place(event: Event) -> tuple[datetime, str, str]:
 
 def of(known: Iterable[Event], kind: str, subject: str) -> list[Event]:
     """Return the subject's events of this type, in order."""
-    found = [e for e in known if e["type"] == f"privacy.{kind}" and e["data"]["subject"] == subject]
-    return sorted(found, key=place)
+    matching = [
+        e for e in known if e["type"] == f"privacy.{kind}" and e["data"]["subject"] == subject
+    ]
+    return sorted(matching, key=place)
 
 
 def objection_times(known: Iterable[Event], subject: str, purpose: str) -> list[datetime]:
     """Return the times at which the subject objected to the purpose."""
     raised = of(known, "objection-raised", subject)
-    return [instant(one["time"]) for one in raised if one["data"]["purpose"] == purpose]
+    return [
+        instant(raised_event["time"])
+        for raised_event in raised
+        if raised_event["data"]["purpose"] == purpose
+    ]
 
 
 def objections(known: Iterable[Event], subject: str) -> list[Objection]:
     """Return the subject's objections that are weighed."""
     known = list(known)
     raised = [
-        one
-        for one in of(known, "objection-raised", subject)
-        if one["data"]["purpose"] not in NOT_WEIGHED
+        privacy_event
+        for privacy_event in of(known, "objection-raised", subject)
+        if privacy_event["data"]["purpose"] not in NOT_WEIGHED
     ]
     first: dict[tuple[datetime, str, str], Event] = {}
     for decision in of(known, "objection-decided", subject):
@@ -67,14 +73,16 @@ def objections(known: Iterable[Event], subject: str) -> list[Objection]:
             first.setdefault(place(decided_on), decision)
     return [
         Objection(
-            cause=f"objection {one['source']} {one['id']}",
+            cause=f"objection {objection['source']} {objection['id']}",
             subject=subject,
-            purpose=one["data"]["purpose"],
-            raised=instant(one["time"]),
-            decided=instant(first[place(one)]["time"]) if place(one) in first else None,
-            outcome=first[place(one)]["data"]["outcome"] if place(one) in first else None,
+            purpose=objection["data"]["purpose"],
+            raised=instant(objection["time"]),
+            decided=instant(first[place(objection)]["time"]) if place(objection) in first else None,
+            outcome=first[place(objection)]["data"]["outcome"]
+            if place(objection) in first
+            else None,
         )
-        for one in raised
+        for objection in raised
     ]
 
 
@@ -84,13 +92,17 @@ def objections_of(decision: Event, raised: list[Event]) -> list[Event]:
     Where either has no id, they cannot be told apart.
     """
     named = decision["data"].get("objection_id")
-    same = [one for one in raised if named and one["data"].get("objection_id") == named]
+    same = [
+        objection
+        for objection in raised
+        if named and objection["data"].get("objection_id") == named
+    ]
     return same or [
-        one
-        for one in raised
-        if one["data"]["purpose"] == decision["data"]["purpose"]
-        and (named is None or one["data"].get("objection_id") is None)
-        and instant(one["time"]) <= instant(decision["time"])
+        objection
+        for objection in raised
+        if objection["data"]["purpose"] == decision["data"]["purpose"]
+        and (named is None or objection["data"].get("objection_id") is None)
+        and instant(objection["time"]) <= instant(decision["time"])
     ]
 
 
@@ -103,7 +115,7 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
     rights: dict[str, str] = {}
     for received in of(known, "request-received", subject):
         rights.setdefault(received["data"]["request_id"], received["data"]["right"])
-    found: list[Request] = []
+    requests: list[Request] = []
     repeats = repetitions(known, subject)
     for request_id, right in rights.items():
         if request_id in repeats:
@@ -113,12 +125,12 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
         if not times:
             continue
         lifts = [
-            instant(one["time"])
-            for one in of(known, "restriction-lifted", subject)
-            if one["data"].get("request_id") in (None, request_id)
-            and instant(one["time"]) >= times[0]
+            instant(privacy_event["time"])
+            for privacy_event in of(known, "restriction-lifted", subject)
+            if privacy_event["data"].get("request_id") in (None, request_id)
+            and instant(privacy_event["time"]) >= times[0]
         ]
-        found.append(
+        requests.append(
             Request(
                 cause=f"request {request_id}",
                 subject=subject,
@@ -127,7 +139,7 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
                 lifted=min(lifts, default=None),
             )
         )
-    return found
+    return requests
 
 
 def repetitions(known: Iterable[Event], subject: str) -> dict[str, str]:
@@ -139,48 +151,50 @@ def repetitions(known: Iterable[Event], subject: str) -> dict[str, str]:
     known = list(known)
     closed: dict[str, tuple[datetime, str, str]] = {}
     for kind in ("request-answered", "request-refused"):
-        for one in of(known, kind, subject):
-            name = one["data"]["request_id"]
-            closed[name] = min(closed.get(name, place(one)), place(one))
-    found: dict[str, str] = {}
+        for privacy_event in of(known, kind, subject):
+            name = privacy_event["data"]["request_id"]
+            closed[name] = min(closed.get(name, place(privacy_event)), place(privacy_event))
+    by_request: dict[str, str] = {}
     firsts: dict[str, str] = {}
     seen: set[str] = set()
-    for one in of(known, "request-received", subject):
-        name, right = one["data"]["request_id"], one["data"]["right"]
+    for privacy_event in of(known, "request-received", subject):
+        name, right = privacy_event["data"]["request_id"], privacy_event["data"]["right"]
         if name in seen:
             continue
         seen.add(name)
         if right not in ("access", "portability"):
             continue
         first = firsts.get(right)
-        if first is None or (first in closed and closed[first] < place(one)):
+        if first is None or (first in closed and closed[first] < place(privacy_event)):
             firsts[right] = name
         else:
-            found[name] = first
-    return found
+            by_request[name] = first
+    return by_request
 
 
 def erasures_granted(known: Iterable[Event], subject: str) -> list[datetime]:
     """Return every instant at which the subject's identity was verified for an erasure request."""
-    return [instant(one["time"]) for one in erasure_verifications(known, subject)]
+    return [instant(verified["time"]) for verified in erasure_verifications(known, subject)]
 
 
 def erasure_verifications(known: Iterable[Event], subject: str) -> list[Event]:
     """Return the verifications of the subject's identity for erasure requests, in order."""
     known = list(known)
     names = {
-        one["data"]["request_id"]
-        for one in of(known, "request-received", subject)
-        if one["data"]["right"] == "erasure"
+        privacy_event["data"]["request_id"]
+        for privacy_event in of(known, "request-received", subject)
+        if privacy_event["data"]["right"] == "erasure"
     }
     return [
-        one for one in of(known, "identity-verified", subject) if one["data"]["request_id"] in names
+        privacy_event
+        for privacy_event in of(known, "identity-verified", subject)
+        if privacy_event["data"]["request_id"] in names
     ]
 
 
 def verifications(known: Iterable[Event], subject: str, request_id: str) -> list[datetime]:
     return [
-        instant(one["time"])
-        for one in of(known, "identity-verified", subject)
-        if one["data"]["request_id"] == request_id
+        instant(privacy_event["time"])
+        for privacy_event in of(known, "identity-verified", subject)
+        if privacy_event["data"]["request_id"] == request_id
     ]

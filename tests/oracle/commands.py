@@ -31,10 +31,10 @@ def simulate(
     now = arrivals[0] if arrivals else end
     while now <= end:
         known = [event for event in ordered if instant(event["time"]) <= now]
-        for due in [one for one in plan(known, done, now, retired) if one.due <= now]:
+        for due in [planned for planned in plan(known, done, now, retired) if planned.due <= now]:
             left.append(sent(due, now))
             done |= marks(due)
-        later = [one.due for one in plan(known, done, now, retired) if one.due > now]
+        later = [step.due for step in plan(known, done, now, retired) if step.due > now]
         later += [arrival for arrival in arrivals if arrival > now]
         if not later:
             break

@@ -68,7 +68,10 @@ def to_keep_application(
     at, data = instant(application["time"]), application["data"]
     applicant = f"applicant:{data['applicant_id']}"
     words = said(known, applicant, "recruitment")
-    words += [Said(*acts.place(one), False) for one in acts.erasure_verifications(known, applicant)]
+    words += [
+        Said(*acts.place(verified), False)
+        for verified in acts.erasure_verifications(known, applicant)
+    ]
     words = sorted(word for word in words if word.at >= at)
     keep = bool(data.get("keep_consent"))
     fell_back: datetime | None = None

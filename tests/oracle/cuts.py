@@ -12,7 +12,7 @@ def cut_short(held: Holding, known: list[Event]) -> Holding:
     if held["basis"] == "legal_obligation":
         return held
     cuts = [withdrawal(held, known), objection(held, known), erasure(held, known)]
-    cut = min((one for one in cuts if one is not None), default=None)
+    cut = min((moment for moment in cuts if moment is not None), default=None)
     if cut is None:
         return held
     return {
@@ -35,14 +35,14 @@ def objection(held: Holding, known: list[Event]) -> datetime | None:
         return None
     if held["purpose"] == "acquisition":
         raised = acts.objection_times(known, held["subject"], "acquisition")
-        return min((max(one, held["at"]) for one in raised), default=None)
+        return min((max(moment, held["at"]) for moment in raised), default=None)
     upheld = [
-        one.decided
-        for one in acts.objections(known, held["subject"])
-        if one.purpose == held["purpose"]
-        and one.outcome == "upheld"
-        and one.decided is not None
-        and held["at"] <= one.decided
+        objection.decided
+        for objection in acts.objections(known, held["subject"])
+        if objection.purpose == held["purpose"]
+        and objection.outcome == "upheld"
+        and objection.decided is not None
+        and held["at"] <= objection.decided
     ]
     return min(upheld, default=None)
 

@@ -22,20 +22,21 @@ def holds_over(known: Iterable[Event], subject: str, record: str) -> list[Interv
     """
     known = list(known)
     releases = acts.of(known, "hold-released", subject)
-    found: list[Interval] = []
+    intervals: list[Interval] = []
     for placed in acts.of(known, "hold-placed", subject):
         data = placed["data"]
         if data.get("records") is not None and record not in data["records"]:
             continue
         ends = [
-            instant(one["time"])
-            for one in releases
-            if one["data"]["hold_id"] == data["hold_id"] and acts.place(one) > acts.place(placed)
+            instant(release["time"])
+            for release in releases
+            if release["data"]["hold_id"] == data["hold_id"]
+            and acts.place(release) > acts.place(placed)
         ]
         start, end = instant(placed["time"]), min(ends, default=NEVER)
         if start < end:
-            found.append((start, end))
-    return joined(found)
+            intervals.append((start, end))
+    return joined(intervals)
 
 
 def joined(intervals: list[Interval]) -> list[Interval]:

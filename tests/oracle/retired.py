@@ -15,10 +15,10 @@ def struck(made: list[Holding], retired: Retired) -> list[Holding]:
     def gone(name: str, held: Holding) -> bool:
         return name in retired and instant(retired[name]) <= held["at"]
 
-    found: list[Holding] = []
+    holdings: list[Holding] = []
     for held in made:
         systems = [system for system in held["systems"] if not gone(system, held)]
         if systems and not gone(held["purpose"], held):
             due_at = {system: held["due_at"][system] for system in systems}
-            found.append({**held, "systems": systems, "due_at": due_at})
-    return found
+            holdings.append({**held, "systems": systems, "due_at": due_at})
+    return holdings

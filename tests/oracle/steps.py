@@ -37,7 +37,7 @@ def step(
     due: datetime, system: str, action: str, of: list[Holding], promised: list[Holding]
 ) -> Step:
     """Return the step for these holdings; its erase_by is their latest."""
-    by = max(one for held in promised if (one := held["erase_by"]) is not None)
+    by = max(moment for held in promised if (moment := held["erase_by"]) is not None)
     return made(due, system, action, of, by, "")
 
 

@@ -111,7 +111,7 @@ def _in_utc(day: date, wall: time) -> set[datetime]:
 def _hard_times() -> list[datetime]:
     hours = (time(1, 59, 59), time(2), time(2, 30), time(2, 59, 59), time(3))
     edges = (time(0), time(0, 0, 1), time(0, 30), time(2, 30), time(12), time(23, 30, 15))
-    found: set[datetime] = set()
+    moments: set[datetime] = set()
     for day in _days_that_change_the_clock():
         for months in (0, *TERMS):
             # The same day of the month, one term before: from there the term ends on the change.
@@ -119,18 +119,18 @@ def _hard_times() -> list[datetime]:
             month = month_index + 1
             if day.day <= monthrange(years, month)[1]:
                 for wall in hours:
-                    found |= _in_utc(date(years, month, day.day), wall)
+                    moments |= _in_utc(date(years, month, day.day), wall)
     for year in range(FIRST.year, LAST.year + 1):
         month_ends_in = [(1, 31), (2, 28), (3, 31), (8, 31), (12, 31), (1, 1), (8, 29), (8, 30)]
         if isleap(year):
             month_ends_in.append((2, 29))
         for month, number in month_ends_in:
             for wall in edges:
-                found |= _in_utc(date(year, month, number), wall)
-        found |= {datetime(year, 12, 31, hour, 30, tzinfo=UTC) for hour in (21, 22, 23)}
-        found.add(datetime(year, 12, 31, 22, 59, 59, tzinfo=UTC))
-        found.add(datetime(year, 12, 31, 23, tzinfo=UTC))
-    return sorted(moment for moment in found if FIRST <= moment < LAST)
+                moments |= _in_utc(date(year, month, number), wall)
+        moments |= {datetime(year, 12, 31, hour, 30, tzinfo=UTC) for hour in (21, 22, 23)}
+        moments.add(datetime(year, 12, 31, 22, 59, 59, tzinfo=UTC))
+        moments.add(datetime(year, 12, 31, 23, tzinfo=UTC))
+    return sorted(moment for moment in moments if FIRST <= moment < LAST)
 
 
 HARD_TIMES: Sequence[datetime] = tuple(_hard_times())
@@ -180,13 +180,13 @@ def event_times(draw: st.DrawFn, count: int) -> list[datetime]:
 @st.composite
 def deciding_fields(draw: st.DrawFn, kind: str, shared_systems: Sequence[str]) -> dict[str, Any]:
     """Return the decision fields for an event of this type."""
-    one, contact = draw(st.sampled_from(IDS)), draw(st.sampled_from(CONTACTS))
+    identifier, contact = draw(st.sampled_from(IDS)), draw(st.sampled_from(CONTACTS))
     if kind.startswith("customers."):
-        return {"customer_id": one}
+        return {"customer_id": identifier}
     if kind.startswith("contact."):
         # Message 1 is a visitor's, message 2 a customer's: customer 1's.
-        who = {"visitor_id": "1"} if one == "1" else {"customer_id": "1"}
-        data: dict[str, Any] = {"message_id": one, **who}
+        who = {"visitor_id": "1"} if identifier == "1" else {"customer_id": "1"}
+        data: dict[str, Any] = {"message_id": identifier, **who}
         if kind == "contact.message-received":
             channel = draw(st.sampled_from((None, "form", "mail", "phone", "whatsapp")))
             data |= {"channel": channel} if channel else {}
@@ -194,47 +194,51 @@ def deciding_fields(draw: st.DrawFn, kind: str, shared_systems: Sequence[str]) -
         return data
     if kind.startswith("acquisition."):
         source = {"source": "bought list"} if kind == "acquisition.lead-acquired" else {}
-        return {"prospect_id": one, **source}
+        return {"prospect_id": identifier, **source}
     if kind == "purchases.purchase-made":
-        return {"purchase_id": f"{one}-{contact}", "customer_id": one}
+        return {"purchase_id": f"{identifier}-{contact}", "customer_id": identifier}
     if kind == "orders.order-placed":
         return {
-            "order_id": f"{one}-{contact}",
+            "order_id": f"{identifier}-{contact}",
             "customer_id": draw(st.sampled_from(IDS)),
-            "consumer_id": one,
+            "consumer_id": identifier,
             "amount": "12.50",
             "payment": {"method": "ideal"},
         }
     if kind == "billing.invoice-issued":
-        return {"invoice_id": f"{one}-{contact}", "customer_id": one}
+        return {"invoice_id": f"{identifier}-{contact}", "customer_id": identifier}
     if kind == "billing.purchase-invoice-received":
-        return {"invoice_id": "1", "supplier_id": one, "contact_id": contact}
+        return {"invoice_id": "1", "supplier_id": identifier, "contact_id": contact}
     if kind == "credit.check-performed":
         who = draw(
             st.sampled_from(
                 (
-                    {"customer_id": one},
-                    {"prospect_id": one},
-                    {"supplier_id": one, "contact_id": contact},
+                    {"customer_id": identifier},
+                    {"prospect_id": identifier},
+                    {"supplier_id": identifier, "contact_id": contact},
                 )
             )
         )
         return {"check_id": "-".join(who.values()) + min(who), **who}
     if kind == "helpdesk.ticket-opened":
         consumers = draw(st.lists(st.sampled_from(CONTACTS), max_size=3, unique=True))
-        data = {"ticket_id": one, "customer_id": OWNER[one], "consumer_ids": consumers}
+        data = {
+            "ticket_id": identifier,
+            "customer_id": OWNER[identifier],
+            "consumer_ids": consumers,
+        }
         return data | draw(shares(shared_systems))
     if kind == "helpdesk.ticket-resolved":
-        return {"ticket_id": one, "customer_id": OWNER[one]}
+        return {"ticket_id": identifier, "customer_id": OWNER[identifier]}
     if kind.startswith("administration."):
-        return {"request_id": one, "customer_id": OWNER[one]}
+        return {"request_id": identifier, "customer_id": OWNER[identifier]}
     if kind == "suppliers.supplier-engaged":
-        return {"supplier_id": one, "contact_id": contact}
+        return {"supplier_id": identifier, "contact_id": contact}
     if kind == "suppliers.contact-person-changed":
         successor = draw(st.sampled_from([other for other in CONTACTS if other != contact]))
-        return {"supplier_id": one, "former_contact_id": contact, "contact_id": successor}
+        return {"supplier_id": identifier, "former_contact_id": contact, "contact_id": successor}
     if kind == "suppliers.supplier-ended":
-        return {"supplier_id": one}
+        return {"supplier_id": identifier}
     if kind.startswith("recruitment."):
         # Applications 1 and 3 are applicant 1's: the clock is the application's.
         data = {"application_id": contact, "applicant_id": OWNER[contact]}
@@ -242,8 +246,8 @@ def deciding_fields(draw: st.DrawFn, kind: str, shared_systems: Sequence[str]) -
             data["keep_consent"] = draw(st.booleans())
         return data
     if kind == "website.feedback-given":
-        return {"feedback_id": f"{one}-{contact}", "visitor_id": one}
-    who = draw(st.sampled_from(({"customer_id": one}, {"visitor_id": one})))
+        return {"feedback_id": f"{identifier}-{contact}", "visitor_id": identifier}
+    who = draw(st.sampled_from(({"customer_id": identifier}, {"visitor_id": identifier})))
     return {"survey_id": "1", **who}
 
 
@@ -252,9 +256,13 @@ def shares(systems: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
     nothing: st.SearchStrategy[dict[str, Any]] = st.just({})
     if not systems:
         return nothing
-    one = st.sampled_from(list(systems))
-    several = st.lists(one, max_size=2, unique=True)
-    return nothing | nothing | st.one_of(one, several).map(lambda given: {"shared_with": given})
+    system_name = st.sampled_from(list(systems))
+    several = st.lists(system_name, max_size=2, unique=True)
+    return (
+        nothing
+        | nothing
+        | st.one_of(system_name, several).map(lambda given: {"shared_with": given})
+    )
 
 
 def time_texts(moment: datetime) -> st.SearchStrategy[str]:
@@ -278,8 +286,8 @@ def event_sets(
     Ids are unique over all sources and do not follow time. With `research` in `shared_systems` a system
     serves two purposes for the same record: nothing else in the catalogue causes that.
     """
-    told = draw(st.lists(st.sampled_from(list(stories)), min_size=1, max_size=3, unique=True))
-    types = [kind for story in told for kind in STORIES[story]]
+    chosen = draw(st.lists(st.sampled_from(list(stories)), min_size=1, max_size=3, unique=True))
+    types = [kind for story in chosen for kind in STORIES[story]]
     kinds = draw(st.lists(st.sampled_from(types), min_size=min(3, max_events), max_size=max_events))
     times = draw(event_times(len(kinds)))
     names = draw(st.permutations([f"e{number}" for number in range(1, len(kinds) + 1)]))

@@ -63,15 +63,15 @@ class Scene:
 @st.composite
 def act_times(draw: st.DrawFn, scene: Scene, count: int) -> list[datetime]:
     """Return so many instants, in order, each of which is related to a known one."""
-    found: list[datetime] = []
+    moments: list[datetime] = []
     for _ in range(count):
         near = [st.sampled_from(scene.moments), times_after(scene.moments)]
         if scene.dues:
             near.append(st.sampled_from(scene.dues))
         at = draw(st.one_of(near)) + timedelta(seconds=draw(st.sampled_from((0, 0, 0, -1, 1))))
-        found.append(at if at < scene.last else scene.last - timedelta(seconds=1))
-        scene.moments.append(found[-1])
-    return sorted(found)
+        moments.append(at if at < scene.last else scene.last - timedelta(seconds=1))
+        scene.moments.append(moments[-1])
+    return sorted(moments)
 
 
 @st.composite
@@ -201,18 +201,20 @@ def event_sets_with_rights(
 ) -> list[Event]:
     """Return the events of `event_sets` and one to `max_plots` plots about their subjects."""
     if draw(st.booleans()):  # one story alone: its clocks and its acts meet more often
-        rare = [one for one in ("application", "website") if one in stories]
+        rare = [story for story in ("application", "website") if story in stories]
         stories = (draw(st.sampled_from([*stories, *rare * 2])),)
     business = draw(event_sets(max_events, stories, shared_systems, duplicates=False))
     scene = Scene(business, last)
-    told: list[tuple[str, Act]] = []
+    privacy_events: list[tuple[str, Act]] = []
     for plot in draw(st.lists(st.sampled_from(PLOTS), min_size=1, max_size=max_plots)):
-        applicants = [one for one in scene.subjects if one.startswith("applicant:")]
+        applicants = [
+            candidate for candidate in scene.subjects if candidate.startswith("applicant:")
+        ]
         subject = draw(st.sampled_from(scene.subjects + applicants * 4))
-        told += [(subject, act) for act in draw(plot(scene, subject))]
-    names = draw(st.permutations([f"p{number}" for number in range(1, len(told) + 1)]))
+        privacy_events += [(subject, act) for act in draw(plot(scene, subject))]
+    names = draw(st.permutations([f"p{number}" for number in range(1, len(privacy_events) + 1)]))
     events = list(business)
-    for name, (subject, (kind, at, data)) in zip(names, told, strict=True):
+    for name, (subject, (kind, at, data)) in zip(names, privacy_events, strict=True):
         events.append(
             {
                 "specversion": "1.0",

@@ -91,11 +91,11 @@ def still(system: str, held: Holding, span: Span, all_spans: list[Span], at: dat
     """Return whether a holding stays restricted: its purpose has ended, or another cause continues."""
     due = held["due_at"][system]
     others = [
-        one
-        for one in all_spans
-        if one is not span
-        and any(held is each for each in one.of)
-        and one.start <= at
-        and (one.end is None or not one.lifts or at < one.end)
+        other
+        for other in all_spans
+        if other is not span
+        and any(held is each for each in other.of)
+        and other.start <= at
+        and (other.end is None or not other.lifts or at < other.end)
     ]
     return bool(others) or (due is not None and due <= at)

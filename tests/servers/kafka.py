@@ -151,7 +151,7 @@ class KafkaBroker(KafkaCluster):
                 broker=broker,
                 controller=controller,
                 data=self.data,
-                listeners="".join(f",{one}" for one in listeners),
+                listeners="".join(f",{listener}" for listener in listeners),
                 further=further,
             )
         )

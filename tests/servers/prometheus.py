@@ -66,15 +66,15 @@ class PrometheusServer:
     def firing(self) -> Sequence[Mapping[str, str]]:
         """Return the labels of the alerts that are firing."""
         return [
-            one["labels"]
-            for one in self._get("/api/v1/alerts")["data"]["alerts"]
-            if one["state"] == "firing"
+            alert["labels"]
+            for alert in self._get("/api/v1/alerts")["data"]["alerts"]
+            if alert["state"] == "firing"
         ]
 
     def query(self, expr: str) -> Sequence[tuple[Mapping[str, str], float]]:
         """Return the current values of an expression's series, by their labels."""
         result = self._get("/api/v1/query", query=expr)["data"]["result"]
-        return [(one["metric"], float(one["value"][1])) for one in result]
+        return [(series["metric"], float(series["value"][1])) for series in result]
 
     def rule_errors(self) -> Sequence[str]:
         """Return the errors that kept rules from being evaluated."""

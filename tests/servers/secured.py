@@ -85,13 +85,13 @@ class SecuredBroker(KafkaBroker):
 
     def allows(self, user: str, rights: Iterable[AclEntry]) -> None:
         """Grant a user these rights."""
-        made = self.admin.create_acls([_rule(AclBinding, user, one) for one in rights])
+        made = self.admin.create_acls([_rule(AclBinding, user, entry) for entry in rights])
         for done in made.values():
             done.result(_CALL_SECONDS)
 
     def allows_no_more(self, user: str, rights: Iterable[AclEntry]) -> None:
         """Revoke these rights of a user."""
-        gone = self.admin.delete_acls([_rule(AclBindingFilter, user, one) for one in rights])
+        gone = self.admin.delete_acls([_rule(AclBindingFilter, user, entry) for entry in rights])
         for done in gone.values():
             done.result(_CALL_SECONDS)
 

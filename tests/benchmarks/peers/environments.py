@@ -56,9 +56,9 @@ class Peer:
         run([*pip, *self.requirements, *_OURS], self.name)
         (self._home / "requirements.txt").write_text(self._wanted)
 
-    def command(self, *told: str) -> Sequence[str]:
+    def command(self, *arguments: str) -> Sequence[str]:
         """Return the command that starts it, with broker, group and sink."""
-        return [*self._python, "-m", f"{__package__}.{self.module}", *told]
+        return [*self._python, "-m", f"{__package__}.{self.module}", *arguments]
 
     @property
     def _home(self) -> Path:

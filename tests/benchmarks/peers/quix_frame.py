@@ -45,7 +45,9 @@ def main() -> None:
     sink = app.topic(job.sink, value_serializer=Value(), key_serializer="bytes")
     for name in job.sources:
         source = app.topic(name, key_deserializer="bytes", value_deserializer="bytes")
-        app.dataframe(source).apply(passed, metadata=True).to_topic(sink, key=lambda one: one.key)
+        app.dataframe(source).apply(passed, metadata=True).to_topic(
+            sink, key=lambda record: record.key
+        )
     app.run()
 
 

@@ -94,7 +94,7 @@ class Forger(threading.Thread):
         forged = _CODEC.encode(topic, aimed, trusted=True)
         key = str(aimed["subject"]).encode()
         other = topics.command_topic(
-            self._random.choice([one for one in self._systems if one != value["system"]])
+            self._random.choice([system for system in self._systems if system != value["system"]])
         )
         return [
             ("replayed", _message(topic, seen.key, seen.value, seen.headers)),
@@ -111,7 +111,9 @@ class Forger(threading.Thread):
         command = _CODEC.decode(topics.command_topic(system), seen.value)
         topic = topics.acknowledgement_topic(system)
         value = _CODEC.encode(topic, _done(command), trusted=True)
-        other = self._random.choice([one for one in self._systems if one != system])
+        other = self._random.choice(
+            [candidate for candidate in self._systems if candidate != system]
+        )
         return [
             ("unsigned answer", _message(topic, seen.key, value, ())),
             ("a stranger's answer", self._signed(topic, seen.key, value, self._stranger)),

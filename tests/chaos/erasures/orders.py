@@ -78,18 +78,18 @@ class Order:
 
 def orders(due: int) -> Sequence[Order]:
     """Return enough orders that at least `due` of them must be erased."""
-    found: list[Order] = []
+    orders: list[Order] = []
     left = due
     while left > 0:
-        four = [Order(number=len(found) + n) for n in range(EACH)]
-        left -= sum(not one.stands for one in four)
-        found += four
-    return found
+        four = [Order(number=len(orders) + n) for n in range(EACH)]
+        left -= sum(not order.stands for order in four)
+        orders += four
+    return orders
 
 
 def holds(all_orders: Iterable[Order]) -> Iterator[Mapping[str, Any]]:
     """Return the events that place the legal holds."""
-    for person in sorted({one.person for one in all_orders if one.held}):
+    for person in sorted({order.person for order in all_orders if order.held}):
         yield business_event(
             f"hold-{person}",
             "privacy.hold-placed",
@@ -102,21 +102,21 @@ def holds(all_orders: Iterable[Order]) -> Iterator[Mapping[str, Any]]:
 
 def canaries_in(*directories: Path) -> dict[int, set[str]]:
     """Return the numbers of the orders whose canary is in a file of this folder, with the files' names."""
-    found: dict[int, set[str]] = {}
+    orders_by_number: dict[int, set[str]] = {}
     for directory in directories:
         for file in sorted(directory.rglob("*")):
             if file.is_file() and not file.is_symlink():
                 for number in _canaries(file):
-                    found.setdefault(number, set()).add(file.name)
-    return found
+                    orders_by_number.setdefault(number, set()).add(file.name)
+    return orders_by_number
 
 
 def _canaries(file: Path) -> set[int]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     kept = b""
     with file.open("rb") as stream:
         while block := stream.read(_BLOCK):
             searched = kept + block
-            found.update(int(match[1]) for match in _CANARY.finditer(searched))
+            numbers.update(int(match[1]) for match in _CANARY.finditer(searched))
             kept = searched[-_LONGEST:]
-    return found
+    return numbers

@@ -36,8 +36,8 @@ class Systems:
     ) -> None:
         """Make the CRM in a new database of the server at the URL `administration`."""
         self._names = {
-            event_id("orders.order-placed", "urn:test", one.event_id): one.name
-            for one in all_orders
+            event_id("orders.order-placed", "urn:test", placed.event_id): placed.name
+            for placed in all_orders
         }
         self._vault = vault.replace("+psycopg", "")
         self._running = running
@@ -46,13 +46,13 @@ class Systems:
         self.letters = running.directory / "letters"
         self._make_crm(all_orders)
         self._mailer = Mailer(_SECRET.encode(), slow=False)
-        self._mailer.recipients = {one.name: one.canary("address") for one in all_orders}
+        self._mailer.recipients = {placed.name: placed.canary("address") for placed in all_orders}
         self._service = server(self._mailer, 0)
         self._service.handle_error = _unheard  # type: ignore[assignment]  # who asked was killed
         threading.Thread(target=self._service.serve_forever, daemon=True).start()
         self.letters.mkdir()
-        for one in all_orders:
-            (self.letters / f"{one.name}.txt").write_text(one.canary("letter"), "utf-8")
+        for order in all_orders:
+            (self.letters / f"{order.name}.txt").write_text(order.canary("letter"), "utf-8")
         running.setting("CRM_DATABASE_URL", self._crm.replace("postgresql:", "postgresql+psycopg:"))
         running.setting("CRM_PSEUDONYM_KEY", "pseudonyms")
         running.setting("MAILER_SECRET", _SECRET)
@@ -97,7 +97,7 @@ class Systems:
             "bus": living,
             "crm": {name for (name,) in rows},
             "mailer": set(self._mailer.recipients),
-            "letters": {one.stem for one in self.letters.iterdir()},
+            "letters": {letter.stem for letter in self.letters.iterdir()},
         }
 
     def back_up_crm(self) -> None:
@@ -136,15 +136,15 @@ class Systems:
                 "COPY orders (id, order_no, customer_no, event_source, event_id, recipient, street,"
                 " amount) FROM STDIN"
             ) as copy:
-                for one in all_orders:
-                    personal = one.canary("recipient"), one.canary("crm-street")
-                    event = "urn:test", one.event_id
-                    copy.write_row((one.number, one.name, "C1", *event, *personal, 1250))
+                for order in all_orders:
+                    personal = order.canary("recipient"), order.canary("crm-street")
+                    event = "urn:test", order.event_id
+                    copy.write_row((order.number, order.name, "C1", *event, *personal, 1250))
             with connection.cursor().copy(
                 "COPY order_lines (id, order_no, product, engraving) FROM STDIN"
             ) as copy:
-                for one in all_orders:
-                    copy.write_row((one.number, one.name, "pan", one.canary("engraving")))
+                for order in all_orders:
+                    copy.write_row((order.number, order.name, "pan", order.canary("engraving")))
 
     def _file(self, system: str, example: str | None, adapter: dict[str, dict[str, Any]]) -> Path:
         keys = self._running.data / "keys"

@@ -69,14 +69,17 @@ def running(
     )
     assert made.run("ledger", "migrate").returncode == 0
     topics = [
-        *(catalogue.business_topic(one) for one in ("orders.order-placed", "privacy.hold-placed")),
+        *(
+            catalogue.business_topic(event_type)
+            for event_type in ("orders.order-placed", "privacy.hold-placed")
+        ),
         catalogue.TAGGED,
         catalogue.DEAD_LETTERS,
-        *(catalogue.command_topic(one) for one in SYSTEMS),
-        *(catalogue.acknowledgement_topic(one) for one in SYSTEMS),
+        *(catalogue.command_topic(system) for system in SYSTEMS),
+        *(catalogue.acknowledgement_topic(system) for system in SYSTEMS),
     ]
     KafkaClient(kafka_broker.bootstrap).ensure_topics(topics)
-    _uncompressed(kafka_broker, [one.name for one in topics])
+    _uncompressed(kafka_broker, [topic.name for topic in topics])
     yield made
     made.end_all()
 
@@ -86,7 +89,7 @@ def _uncompressed(broker: KafkaBroker, topics: Sequence[str]) -> None:
         "compression.type", "uncompressed", incremental_operation=AlterConfigOpType.SET
     )
     resources = [
-        ConfigResource(ResourceType.TOPIC, one, incremental_configs=[plain]) for one in topics
+        ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[plain]) for topic in topics
     ]
     for altered in broker.admin.incremental_alter_configs(resources).values():
         altered.result(20)
@@ -116,7 +119,7 @@ def revealed(running: Running) -> dict[int, set[object]]:
     bus = KafkaClient(running.bootstrap)
     ends = bus.end_offsets([topic.name])
     reader.assign([TopicPartition(name, partition, 0) for name, partition in ends])
-    found: dict[int, set[object]] = {}
+    values: dict[int, set[object]] = {}
     left = sum(ends.values())
     while left:
         for message in reader.consume(500, 1.0):
@@ -127,11 +130,11 @@ def revealed(running: Running) -> dict[int, set[object]]:
             personal = {data[name] for name in ("consumer_name", "consumer_email", "remarks")}
             personal |= {data["payment"]["iban"], data["delivery_address"]["street"]}
             personal |= {line["product"] for line in data["lines"]}
-            found[int(data["order_id"].removeprefix("O"))] = personal
+            values[int(data["order_id"].removeprefix("O"))] = personal
             left -= 1
     reader.close()
     vault.database.close()
-    return found
+    return values
 
 
 def commanded(running: Running, state: str) -> int:
@@ -144,7 +147,7 @@ def commanded(running: Running, state: str) -> int:
 
 def published(running: Running, all_orders: Sequence[Order]) -> None:
     """Publish the holds, then the orders; wait until they are recorded; find canaries nowhere else."""
-    for events in (holds(all_orders), (one.event() for one in all_orders)):
+    for events in (holds(all_orders), (order.event() for order in all_orders)):
         file = write_events(running.directory / "events.jsonl", events)
         done = running.history(file)
         assert done.returncode == 0, done.stderr
@@ -170,8 +173,8 @@ def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -
     seen = forger.look()
     while len(seen) < FORGED_ANSWERS:
         seen += forger.look()
-    for one in seen[:FORGED_ANSWERS]:
-        forger.send(forger.answers(one))
+    for command in seen[:FORGED_ANSWERS]:
+        forger.send(forger.answers(command))
     running.until(
         "the forged answers are parked",
         lambda: running.count("dead_letter") == sum(forger.sent.values()),
@@ -234,8 +237,8 @@ def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
 ) -> None:
     """Agents and roles are killed, commands and answers forged, and a system restored from a backup."""
     all_orders = orders(DUE)
-    stands = [one for one in all_orders if one.stands]
-    standing = {one.name for one in stands}
+    stands = [order for order in all_orders if order.stands]
+    standing = {order.name for order in stands}
     erasures = (len(all_orders) - len(stands)) * len(SYSTEMS)
     running.start(*ROLES)
     published(running, all_orders)
@@ -267,12 +270,12 @@ def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
 
     evidence_proves_itself(running, running.count("command"))
     shop.settle_files()  # the broker's segments stand as they are
-    numbers = {one.number for one in stands}
+    numbers = {order.number for order in stands}
     assert canaries_in(postgres_server.data).keys() == numbers
     assert canaries_in(running.directory).keys() == numbers
-    segments = [one for one in kafka_broker.data.iterdir() if not one.name.startswith(HOLDS)]
+    segments = [path for path in kafka_broker.data.iterdir() if not path.name.startswith(HOLDS)]
     assert canaries_in(*segments) == {}
     read = revealed(running)
-    assert read.keys() == {one.number for one in all_orders}
+    assert read.keys() == {order.number for order in all_orders}
     assert {number for number, fields in read.items() if ERASED not in fields} == numbers
     assert {number for number, fields in read.items() if fields != {ERASED}} == numbers

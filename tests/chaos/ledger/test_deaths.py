@@ -61,7 +61,7 @@ NOW, NEXT_DAY = "2030-01-01T00:00:00Z", "2030-01-02T00:00:00Z"
 
 def events() -> list[Event]:
     """Some events of every kind, and a customer with more records than one claim takes."""
-    found = [
+    history = [
         *[invoice(f"i{number:03}", JOINED) for number in range(60)],
         *[feedback(f"f{number}", f"2021-01-{number + 1:02}T00:00:00Z") for number in range(9)],
         *[order(f"o{number}", f"2021-02-{number + 1:02}T00:00:00Z", "7") for number in range(9)],
@@ -75,8 +75,8 @@ def events() -> list[Event]:
         contact_changed("e2", ENDED, "1", "2"),
         supplier_ended("e3", "2021-06-01T12:00:00Z"),
     ]
-    random.Random(3).shuffle(found)
-    return [*found, *found[:10]]
+    random.Random(3).shuffle(history)
+    return [*history, *history[:10]]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Database:
 
 
 def _folder(folder: Path) -> Path:
-    lines = "".join(json.dumps(one) + "\n" for one in events())
+    lines = "".join(json.dumps(event) + "\n" for event in events())
     (folder / "events.jsonl").write_text(lines, "utf-8")
     return folder
 
@@ -98,12 +98,12 @@ def _folder(folder: Path) -> Path:
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty ledger on disk."""
-    found = f"sqlite:///{tmp_path / 'ledger.db'}"
+    database_url = f"sqlite:///{tmp_path / 'ledger.db'}"
     if request.param == "postgres":
-        found = request.getfixturevalue("postgres")()
-    with closing(open_database(found)) as ledger:
+        database_url = request.getfixturevalue("postgres")()
+    with closing(open_database(database_url)) as ledger:
         migrate.create_schema(ledger)
-    return found
+    return database_url
 
 
 def start(url: str, folder: Path, now: str, *step: str) -> subprocess.Popen[str]:
@@ -124,13 +124,15 @@ def check(url: str, folder: Path, calm: Database) -> None:
         assert load_facts(ledger) == load_facts(calm)
         assert _live(ledger) == _live(calm)
         assert {row.state for row in select_rows(ledger, tables.command)} == {"acknowledged"}
-        out = {one["command_id"] for one in told(folder)}
+        out = {sent["command_id"] for sent in told(folder)}
         assert out == {str(row.command_id) for row in select_rows(ledger, tables.command)}
     by_record = defaultdict(set)
-    for one in told(folder):
-        for of in one["records"]:
-            step = (one["action"], *one["purposes"])
-            by_record[of["id"], one["subject"], one["system"], step].add(one["command_id"])
+    for command in told(folder):
+        for of in command["records"]:
+            step = (command["action"], *command["purposes"])
+            by_record[of["id"], command["subject"], command["system"], step].add(
+                command["command_id"]
+            )
     assert {len(ids) for ids in by_record.values()} == {1}
 
 
@@ -193,7 +195,7 @@ def test_a_database_that_dies_in_a_transaction_keeps_what_was_committed(
     record_events(ledger, events()[:40], NOW)
     committed = load_facts(ledger)
 
-    rest = [arrival(one, POLICY) for one in events()[40:]]
+    rest = [arrival(event, POLICY) for event in events()[40:]]
 
     def records_and_loses_its_database(connection: Connection) -> None:
         record(connection, rest, POLICY, instant(NOW))

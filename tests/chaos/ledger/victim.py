@@ -79,8 +79,10 @@ class FileBus:
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Append, flush, sync."""
         with self._path.open("a", encoding="utf-8") as file:
-            for one in commands:
-                file.write(json.dumps({"system": one.system, **one.value}, default=str) + "\n")
+            for command in commands:
+                file.write(
+                    json.dumps({"system": command.system, **command.value}, default=str) + "\n"
+                )
             file.flush()
             os.fsync(file.fileno())
         self._death.at("relay:produced")
@@ -114,8 +116,8 @@ def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
         if not leased:
             break
         step("relay", lambda c, ids=leased: dispatch(c, ids, bus, policy, now, RetryPolicy()))  # type: ignore[misc]
-    for one in told(folder):
-        step("settle", lambda c, o=one: apply_acknowledgement(c, _answer(o, now), policy, now))  # type: ignore[misc]
+    for command in told(folder):
+        step("settle", lambda c, o=command: apply_acknowledgement(c, _answer(o, now), policy, now))  # type: ignore[misc]
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
@@ -125,12 +127,12 @@ def told(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _answer(one: dict[str, Any], now: datetime) -> Acknowledgement:
+def _answer(command: dict[str, Any], now: datetime) -> Acknowledgement:
     return Acknowledgement(
-        acknowledgement_id=f"{one['command_id']}/{one['attempt']}",
-        command_id=UUID(one["command_id"]),
-        system=one["system"],
-        attempt=one["attempt"],
+        acknowledgement_id=f"{command['command_id']}/{command['attempt']}",
+        command_id=UUID(command["command_id"]),
+        system=command["system"],
+        attempt=command["attempt"],
         status="done",
         counts={},
         ground=None,

@@ -50,25 +50,25 @@ class Example:
         return sorted(
             (
                 {
-                    "event": one.event,
-                    "purpose": one.purpose,
-                    "basis": one.basis,
-                    "rule": one.rule,
-                    "anchor_at": full(one.anchor_at),
-                    "erase_by": full(one.erase_by),
-                    "due_at": [full(one.due)],
-                    "state": one.state,
-                    "subject": one.subject,
+                    "event": line.event,
+                    "purpose": line.purpose,
+                    "basis": line.basis,
+                    "rule": line.rule,
+                    "anchor_at": full(line.anchor_at),
+                    "erase_by": full(line.erase_by),
+                    "due_at": [full(line.due)],
+                    "state": line.state,
+                    "subject": line.subject,
                 }
-                for one in self.told
+                for line in self.told
             ),
             key=_by_holding,
         )
 
     def brief_lines(self, printed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the printed lines of this example's records; with the subject where one is expected."""
-        records = {one.event for one in self.told}
-        named = {one.event for one in self.told if one.subject is not None}
+        records = {line.event for line in self.told}
+        named = {line.event for line in self.told if line.subject is not None}
         keys = ("event", "purpose", "basis", "rule", "anchor_at", "erase_by", "state")
         return sorted(
             (
@@ -87,21 +87,21 @@ class Example:
         """Return the expected `simulate` commands in the form of `brief_commands`."""
         return sorted(
             (
-                full(one.at),
+                full(command.at),
                 system,
-                one.action,
-                one.record,
-                sorted(one.rules.split()),
-                sorted(one.purposes.split()),
-                full(one.erase_by),
+                command.action,
+                command.record,
+                sorted(command.rules.split()),
+                sorted(command.purposes.split()),
+                full(command.erase_by),
             )
-            for one in self.sent
-            for system in one.systems.split()
+            for command in self.sent
+            for system in command.systems.split()
         )
 
     def brief_commands(self, printed: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         """Return the printed commands of this example's records, one for each record and system."""
-        records = {one.event for one in self.told}
+        records = {line.event for line in self.told}
         keys = ("issued_at", "system", "action", "record", "rules", "purposes", "erase_by")
         return sorted(
             tuple(command[key] for key in keys)

@@ -23,12 +23,12 @@ def each(
     action: str, at: str = AT, *, books: bool = True, study: bool = True
 ) -> tuple[Leaves, ...]:
     """Return the commands that a request sends to each system that holds the purchase."""
-    said = [Leaves(at, "crm orders printer", action, "e1", "R1", SERVICE, at)]
+    commands = [Leaves(at, "crm orders printer", action, "e1", "R1", SERVICE, at)]
     if books:
-        said.append(Leaves(at, "accounting", action, "e1", "R5", LEGAL, at))
+        commands.append(Leaves(at, "accounting", action, "e1", "R5", LEGAL, at))
     if study:
-        said.append(Leaves(at, "research", action, "e1", "R4", RESEARCH, at))
-    return tuple(said)
+        commands.append(Leaves(at, "research", action, "e1", "R4", RESEARCH, at))
+    return tuple(commands)
 
 
 REQUESTS = (
@@ -79,7 +79,7 @@ REQUESTS = (
             BOOKS._replace(event="e3"),
             STUDY._replace(event="e3", anchor_at=AT, erase_by="2044-02-05T10", due="2044-02-04T10"),
         ),
-        sent=(*each("rectify"), *(one._replace(record="e3") for one in each("rectify"))),
+        sent=(*each("rectify"), *(command._replace(record="e3") for command in each("rectify"))),
         until="2024-12-31T00",
     ),
     Example(

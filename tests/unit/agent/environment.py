@@ -69,7 +69,8 @@ def encoded(command: Command) -> bytes:
     """A command as it is on the bus."""
     fields = {name: getattr(command, name) for name in command.__dataclass_fields__}
     fields["records"] = [
-        {name: getattr(one, name) for name in one.__dataclass_fields__} for one in command.records
+        {name: getattr(record, name) for name in record.__dataclass_fields__}
+        for record in command.records
     ]
     for name in ("categories", "rules", "purposes"):
         fields[name] = list(fields[name])
@@ -108,7 +109,7 @@ class RecordingObserver:
     def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         if self.broken:
             raise self.broken.pop()
-        if any(len(one.value) + len(one.key or b"") > self.most for one in answers):
+        if any(len(answer.value) + len(answer.key or b"") > self.most for answer in answers):
             raise DeliveryFailed(
                 "retention.acks.crm.v1", "too large", KafkaError.MSG_SIZE_TOO_LARGE
             )
@@ -175,9 +176,11 @@ class AgentEnvironment:
         """Commands come off the bus, in that order; what becomes of each."""
         arrivals = [
             ReceivedCommand(
-                command=one, key=(one.subject or one.records[0].id).encode(), value=encoded(one)
+                command=command,
+                key=(command.subject or command.records[0].id).encode(),
+                value=encoded(command),
             )
-            for one in commands
+            for command in commands
         ]
         with self.ledger.transaction() as connection:
             return list(take_commands(connection, self.inbox, arrivals, self.now))
@@ -189,7 +192,7 @@ class AgentEnvironment:
         while self.executor.run_once():
             pass
         self.sender.send()
-        return [one["status"] for one in self.answers()[before:]]
+        return [answer["status"] for answer in self.answers()[before:]]
 
     def execute_all(self, *commands: Command) -> list[str]:
         """Commands arrive and are obeyed; the statuses that went out."""
@@ -199,4 +202,6 @@ class AgentEnvironment:
     def answers(self) -> list[dict[str, Any]]:
         """Every answer that went out."""
         topic = topics.acknowledgement_topic("crm")
-        return [CODEC.decode(topic, one.value) for one in self.observer.sent_]
+        return [
+            CODEC.decode(topic, acknowledgement.value) for acknowledgement in self.observer.sent_
+        ]

@@ -110,8 +110,8 @@ def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> Non
     commands = [command(f"c{n}", seq=n, subject=f"customer:C{n}") for n in range(1, 6)]
     environment.execute_all(*commands)
     environment.sender.send()
-    told = {one["command_id"]: one["status"] for one in environment.answers()}
-    assert told == {command_id(f"c{n}"): "failed" if n == 2 else "done" for n in range(1, 6)}
+    statuses = {answer["command_id"]: answer["status"] for answer in environment.answers()}
+    assert statuses == {command_id(f"c{n}"): "failed" if n == 2 else "done" for n in range(1, 6)}
     assert len(environment.answers()) == 5
     assert environment.inbox.outgoing(10) == []
 
@@ -123,7 +123,7 @@ def test_what_the_bus_takes_in_no_form_is_given_up_and_said() -> None:
     environment.execute_all(command())
     environment.sender.send()
     assert environment.inbox.outgoing(10) == []
-    assert {one[0] for one in environment.observer.said} == {"erase", "unsent"}
+    assert {note[0] for note in environment.observer.said} == {"erase", "unsent"}
     assert command_id("c1") in str(environment.observer.said[-1])
     environment.observer.most = 2_000
     assert environment.execute_all(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == [

@@ -48,7 +48,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     """What is wrong with a file: line, key and reason."""
     with pytest.raises(InvalidConfiguration) as raised:
         load(written(tmp_path, text), {})
-    return [f"{one.line}: {one.key}: {one.why}" for one in raised.value.problems]
+    return [f"{problem.line}: {problem.key}: {problem.why}" for problem in raised.value.problems]
 
 
 @pytest.mark.parametrize("name", ["crm", "hook", "vault", "webhook"])
@@ -154,9 +154,9 @@ def test_a_problem_is_named_in_its_place(
 ) -> None:
     """Line, key and reason; nothing of a secret."""
     assert before in FILE
-    found = problems(tmp_path, FILE.replace(before, after, 1))
-    assert problem in [one.replace("is not YAML: ", "") for one in found]
-    assert "secret" not in "".join(found)
+    reported = problems(tmp_path, FILE.replace(before, after, 1))
+    assert problem in [line.replace("is not YAML: ", "") for line in reported]
+    assert "secret" not in "".join(reported)
 
 
 def test_a_problem_is_named_without_the_alternative_that_was_tried(tmp_path: Path) -> None:
@@ -171,9 +171,9 @@ def test_a_problem_is_named_without_the_alternative_that_was_tried(tmp_path: Pat
 
 def test_a_problem_with_one_of_several_words_is_named_at_its_key(tmp_path: Path) -> None:
     """The allowed word is not a key of the file."""
-    found = problems(tmp_path, FILE.replace("erase: delete", "erase: remove"))
-    assert {problem.partition(": ")[0] for problem in found} == {"15"}
-    assert {problem.split(": ")[1] for problem in found} == {"adapter.sql.tables.orders.erase"}
+    reported = problems(tmp_path, FILE.replace("erase: delete", "erase: remove"))
+    assert {problem.partition(": ")[0] for problem in reported} == {"15"}
+    assert {problem.split(": ")[1] for problem in reported} == {"adapter.sql.tables.orders.erase"}
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
@@ -243,11 +243,11 @@ def test_the_bus_is_reached_as_the_file_says(tmp_path: Path) -> None:
         "kafka:9092\n",
         f"kafka:9092\n{SCRAM}  sasl_password: {{env: CRM_PASSWORD}}\n  ca_file: ca.pem\n",
     )
-    found = load(written(tmp_path, text), {"CRM_PASSWORD": "geheim"}).security()
-    assert (found.protocol, found.mechanism) == ("SASL_SSL", "SCRAM-SHA-512")
-    assert (found.username, found.password) == ("termijn-agent-crm", "geheim")
-    assert found.ca_file == tmp_path / "ca.pem"
-    assert "geheim" not in repr(found)
+    settings = load(written(tmp_path, text), {"CRM_PASSWORD": "geheim"}).security()
+    assert (settings.protocol, settings.mechanism) == ("SASL_SSL", "SCRAM-SHA-512")
+    assert (settings.username, settings.password) == ("termijn-agent-crm", "geheim")
+    assert settings.ca_file == tmp_path / "ca.pem"
+    assert "geheim" not in repr(settings)
 
 
 @pytest.mark.parametrize(
@@ -270,8 +270,8 @@ def test_the_bus_is_reached_as_the_file_says(tmp_path: Path) -> None:
 )
 def test_what_the_bus_lacks_is_named_in_place(tmp_path: Path, more: str, problem: str) -> None:
     """Nothing starts; a password in the file itself is refused and not repeated."""
-    said = problems(tmp_path, FILE.replace("kafka:9092\n", f"kafka:9092\n{more}"))
-    assert [one.partition(": ")[2] for one in said] == [problem]
+    reported = problems(tmp_path, FILE.replace("kafka:9092\n", f"kafka:9092\n{more}"))
+    assert [line.partition(": ")[2] for line in reported] == [problem]
 
 
 WEBHOOK = """\
@@ -334,9 +334,9 @@ def test_what_is_wrong_with_a_webhook_is_named_and_no_password_shown(
     tmp_path: Path, before: str, after: str, problem: str
 ) -> None:
     """Each problem is at its own key."""
-    [said] = problems(tmp_path, WEBHOOK.replace(before, after, 1))
-    assert f": adapter.webhook.{problem}" in said
-    assert "geheim" not in said
+    [reported] = problems(tmp_path, WEBHOOK.replace(before, after, 1))
+    assert f": adapter.webhook.{problem}" in reported
+    assert "geheim" not in reported
 
 
 @pytest.mark.parametrize(
@@ -398,9 +398,9 @@ def test_what_could_never_work_is_refused(
 ) -> None:
     """Where it stands, and no password is shown."""
     assert before in FILE
-    [said] = problems(tmp_path, FILE.replace(before, after, 1))
-    assert f": {problem}" in said
-    assert "geheim" not in said
+    [reported] = problems(tmp_path, FILE.replace(before, after, 1))
+    assert f": {problem}" in reported
+    assert "geheim" not in reported
 
 
 @pytest.mark.parametrize("content", ["", " \n"])

@@ -123,7 +123,7 @@ def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
         stop.wait(1.8)
         stop.set()
         running.result(20)
-    assert 1 <= len([one for one in environment.observer.said if one[0] == "unsent"]) <= 5
+    assert 1 <= len([note for note in environment.observer.said if note[0] == "unsent"]) <= 5
 
 
 def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
@@ -189,7 +189,7 @@ def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attem
     assert len(adapter.done) == 1
     adapter.play = FakeAdapter().play
     assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + SECOND)) == ["done"]
-    assert len({one["acknowledgement_id"] for one in environment.answers()}) == 2
+    assert len({answer["acknowledgement_id"] for answer in environment.answers()}) == 2
 
 
 def test_what_is_no_result_is_answered_failed_at_once() -> None:
@@ -246,7 +246,7 @@ def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
     environment = AgentEnvironment(adapter=adapter)
     assert environment.execute_all(command("c1"), command("c2", seq=2)) == []
     assert environment.execute(1) == ["done", "done"]
-    assert adapter.done == [command_id(one) for one in ("c1", "c1", "c2")]
+    assert adapter.done == [command_id(name) for name in ("c1", "c1", "c2")]
 
 
 def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
@@ -488,7 +488,7 @@ def test_a_system_is_not_asked_faster_than_it_may_be() -> None:
     bucket = TokenBucket(per_second=1, burst=2)
     environment = AgentEnvironment(adapter=FakeAdapter(), bucket=bucket)
     subjects = [f"customer:C{n}" for n in range(5)]
-    environment.arrive(*(command(one, subject=one) for one in subjects))
+    environment.arrive(*(command(subject, subject=subject) for subject in subjects))
     assert [len(environment.execute(seconds)) for seconds in (0, 0.5, 0.5, 1, 1)] == [2, 0, 1, 1, 1]
 
 
@@ -522,7 +522,7 @@ def test_a_restored_system_is_told_everything_since_its_backup_anew() -> None:
         "done",
         "recalled",
     ]
-    assert adapter.done == [command_id(one) for one in ("before", "after", "after")]
+    assert adapter.done == [command_id(name) for name in ("before", "after", "after")]
 
 
 def test_the_answer_counts_what_is_open() -> None:
@@ -554,7 +554,9 @@ def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
             environment.executor.run_once()
         environment.start()
     environment.execute()
-    assert sorted({one["command_id"] for one in environment.answers()}) == sorted(set(adapter.done))
+    assert sorted({answer["command_id"] for answer in environment.answers()}) == sorted(
+        set(adapter.done)
+    )
     assert len(environment.answers()) == 20
 
 
@@ -589,6 +591,6 @@ def test_answers_that_say_something_else_have_ids_of_their_own() -> None:
         environment = AgentEnvironment(adapter=FakeAdapter(lambda _, it=result: it))  # type: ignore[misc]
         environment.execute_all(command())
         environment.execute_all(command())
-        ids |= {one["acknowledgement_id"] for one in environment.answers()}
+        ids |= {answer["acknowledgement_id"] for answer in environment.answers()}
         assert len(environment.answers()) == 2
     assert len(ids) == 2

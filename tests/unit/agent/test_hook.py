@@ -48,10 +48,10 @@ def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
     assert adapter.execute(task(run=2)) == Result(
         status="done", counts={"files": 2}, detail="moved"
     )
-    told = json.loads((tmp_path / "told.json").read_text("utf-8"))
-    assert (told["run"], told["command"]["subject"]) == (2, "customer:C1")
-    assert told["command"]["valid_until"] == "2026-03-22T13:00:00Z"
-    assert told["command"]["records"][0]["keys"] == {"order_id": "O1"}
+    document = json.loads((tmp_path / "told.json").read_text("utf-8"))
+    assert (document["run"], document["command"]["subject"]) == (2, "customer:C1")
+    assert document["command"]["valid_until"] == "2026-03-22T13:00:00Z"
+    assert document["command"]["records"][0]["keys"] == {"order_id": "O1"}
 
 
 def test_a_hook_finds_only_what_it_is_given_in_its_environment(tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ def test_a_long_result_and_a_long_command_pass_each_other(tmp_path: Path) -> Non
         "print(json.dumps({'status': 'done', 'records': [record]}))\n"
         "open('told.json', 'w').write(json.dumps(told))",
     )
-    [one] = adapter.execute(task(command=many)).records
-    assert len(one.data["x"]) == 3_000_000
-    told = json.loads((tmp_path / "told.json").read_text("utf-8"))
-    assert len(told["command"]["records"]) == 400
+    [returned] = adapter.execute(task(command=many)).records
+    assert len(returned.data["x"]) == 3_000_000
+    document = json.loads((tmp_path / "told.json").read_text("utf-8"))
+    assert len(document["command"]["records"]) == 400
 
 
 def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
@@ -191,21 +191,21 @@ def test_the_example_erases_files_and_reads_again(tmp_path: Path) -> None:
     )
     verify = command("v", action="verify", verifies="erase")
     assert adapter.execute(task(command=verify)).counts == {"letters": 1}
-    told = adapter.execute(task(command=command(action="disclose")))
-    assert [dict(one.data) for one in told.records] == [{"letter": "Sanne"}]
+    result = adapter.execute(task(command=command(action="disclose")))
+    assert [dict(record.data) for record in result.records] == [{"letter": "Sanne"}]
     assert adapter.execute(task()).status == "done"
     assert adapter.execute(task()).status == "nothing_held"
     assert adapter.execute(task(command=verify)).counts == {"letters": 0}
     escaping = command(records=(record("../letters/O2"), record("/etc/passwd")))
     assert adapter.execute(task(command=escaping)).status == "failed"
-    assert sorted(one.name for one in letters.iterdir()) == ["O2.txt", "passwd"]
+    assert sorted(path.name for path in letters.iterdir()) == ["O2.txt", "passwd"]
 
 
-def letters(tmp_path: Path, **found: str) -> tuple[HookAdapter, Path]:
+def letters(tmp_path: Path, **texts: str) -> tuple[HookAdapter, Path]:
     """The example's hook, with these letters."""
     directory = tmp_path / "letters"
     directory.mkdir()
-    for name, text in found.items():
+    for name, text in texts.items():
         (directory / f"{name}.txt").write_text(text, "utf-8")
     adapter = HookAdapter(
         command=(sys.executable, str(EXAMPLE / "letters.py")),

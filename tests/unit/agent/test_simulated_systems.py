@@ -24,9 +24,9 @@ NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 def systems(tmp_path: Path) -> Iterator[SimulatedSystems]:
     """Systems that hold one ticket of a customer with a consumer in it."""
     behaviours = {**SHOWN, "mail": SystemBehaviour(manner="silent")}
-    found = SimulatedSystems(policy=POLICY, directory=tmp_path, behaviours=behaviours)
-    with closing(found):
-        found.happened(
+    systems = SimulatedSystems(policy=POLICY, directory=tmp_path, behaviours=behaviours)
+    with closing(systems):
+        systems.happened(
             CloudEvent(
                 id="k1",
                 source="/helpdesk",
@@ -35,7 +35,7 @@ def systems(tmp_path: Path) -> Iterator[SimulatedSystems]:
                 data={"ticket_id": "1", "customer_id": "1", "consumer_ids": ["a"]},
             )
         )
-        yield found
+        yield systems
 
 
 def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dict[str, Any]:
@@ -52,15 +52,15 @@ def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dic
     }
 
 
-def answered(systems: SimulatedSystems, told: dict[str, Any]) -> tuple[str, int] | None:
+def answered(systems: SimulatedSystems, command: dict[str, Any]) -> tuple[str, int] | None:
     """The status and the number of rows of an answer."""
-    reply = systems.handle_command(told, b"k", NOW)
+    reply = systems.handle_command(command, b"k", NOW)
     return None if reply is None else (reply.value["status"], reply.value["counts"]["rows"])
 
 
 def test_each_holds_what_the_policy_says(systems: SimulatedSystems) -> None:
     """A row for each person whose data the system has."""
-    held = {name: one.rows for name, one in systems.count_rows().items() if one.rows}
+    held = {name: counts.rows for name, counts in systems.count_rows().items() if counts.rows}
     assert held == {"helpdesk": 2, "research": 1}
 
 
@@ -101,8 +101,8 @@ def test_a_restriction_keeps_the_row(systems: SimulatedSystems) -> None:
 
 def test_a_pseudonym_is_erased_by_its_record_alone(systems: SimulatedSystems) -> None:
     """Whoever it was cannot be named any more."""
-    told = command("research", "pseudonymise", subject="customer:1")
-    assert answered(systems, told) == ("done", 1)
+    message = command("research", "pseudonymise", subject="customer:1")
+    assert answered(systems, message) == ("done", 1)
     assert answered(systems, command("research", command_id="c2", subject="customer:1")) == (
         "nothing_held",
         0,
@@ -159,18 +159,18 @@ def test_what_they_hold_outlives_them(systems: SimulatedSystems, tmp_path: Path)
 
 def test_the_logs_keys_are_destroyed_for_real(tmp_path: Path) -> None:
     """Without a vault nothing is said to be done."""
-    told = command("bus", valid_until=NOW, epoch=0, seq=1, issued_at=NOW, subject="consumer:K1")
-    told["records"] = [
+    message = command("bus", valid_until=NOW, epoch=0, seq=1, issued_at=NOW, subject="consumer:K1")
+    message["records"] = [
         {"source": "/orders", "id": "order-O1", "type": "orders.order-placed", "keys": {}}
     ]
     with (
         a_vault(tmp_path) as vault,
-        closing(SimulatedSystems(policy=policy(), directory=tmp_path)) as found,
+        closing(SimulatedSystems(policy=policy(), directory=tmp_path)) as systems,
     ):
         sealed = vault.encrypted(order())
-        assert answered(found, told) == ("failed", 0)
-        found.shredder = vault.shredder
-        assert answered(found, told) == ("done", 1)
+        assert answered(systems, message) == ("failed", 0)
+        systems.shredder = vault.shredder
+        assert answered(systems, message) == ("done", 1)
         assert not vault.reveal(sealed)["consumer_name"]
 
 

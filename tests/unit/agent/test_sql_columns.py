@@ -68,9 +68,9 @@ def engine_of(loaded: config.LoadedConfig) -> Engine:
 
 
 def execute(adapter: SqlAdapter, action: str, *orders: str, **further: Any) -> Result:
-    told = command(action=action, records=tuple(map(record, orders)), **further)
+    message = command(action=action, records=tuple(map(record, orders)), **further)
     return adapter.execute(
-        CommandTask(command=told, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=T0)
+        CommandTask(command=message, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=T0)
     )
 
 

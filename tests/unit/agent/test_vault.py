@@ -34,11 +34,11 @@ adapter:
 @pytest.fixture
 def vault(tmp_path: Path) -> Iterator[Vault]:
     """A vault with the keys of two orders, in both systems."""
-    with a_vault(tmp_path) as found:
-        found.keys.get_or_create(
-            [(one, name) for one in (O1, O2) for name in ("bus", "bus-books")], T0
+    with a_vault(tmp_path) as vault:
+        vault.keys.get_or_create(
+            [(order_id, name) for order_id in (O1, O2) for name in ("bus", "bus-books")], T0
         )
-        yield found
+        yield vault
 
 
 def execute(
@@ -46,9 +46,14 @@ def execute(
 ) -> Result:
     """What the adapter of `bus` makes of a command."""
     adapter = VaultAdapter(shredder=vault.shredder, system="bus", **more.pop("adapter", {}))
-    one = command(system="bus", action=action, **more)
+    message = command(system="bus", action=action, **more)
     task = CommandTask(
-        command=one, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=T0, recalls=recalls
+        command=message,
+        run=1,
+        checkpoint=None,
+        save_checkpoint=lambda _: None,
+        now=T0,
+        recalls=recalls,
     )
     return adapter.execute(task)
 

@@ -109,7 +109,7 @@ def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("after", "seconds"),
     [
         ("Sun, 15 Mar 2026 14:00:00 GMT", 3600),
         ("Sunday, 15-Mar-26 14:00:00 GMT", 3600),
@@ -119,10 +119,10 @@ def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
         ("", None),
     ],
 )
-def test_a_service_may_say_when_to_come_again(said: str, seconds: float | None) -> None:
+def test_a_service_may_say_when_to_come_again(after: str, seconds: float | None) -> None:
     """As an instant or in seconds; T0 is 13:00 of that day."""
     with pytest.raises(RetryLater) as raised:
-        webhook(with_code(503, **{"retry-after": said})).execute(task())
+        webhook(with_code(503, **{"retry-after": after})).execute(task())
     assert raised.value.after_seconds == seconds
 
 
@@ -180,10 +180,10 @@ def test_an_answer_is_not_read_beyond_its_largest() -> None:
 
 def test_a_callback_that_drips_has_one_deadline() -> None:
     """Its caller is cut off, and others are served meanwhile."""
-    told: list[Any] = []
+    notes: list[Any] = []
 
     def tell(command_id: str, document: Any) -> bool:
-        told.append(document)
+        notes.append(document)
         return True
 
     with serve_callbacks("127.0.0.1", 0, lambda _: "t", tell, timeout_seconds=1) as port:
@@ -196,13 +196,13 @@ def test_a_callback_that_drips_has_one_deadline() -> None:
             headers = {"authorization": "Bearer t"}
             document = {"status": "done"}
             answer = httpx2.post(url, json=document, headers=headers, trust_env=False)
-            assert (answer.status_code, told) == (200, [document])
+            assert (answer.status_code, notes) == (200, [document])
             with suppress(OSError):
                 while not patience.is_over:
                     slow.sendall(b"x")
                     sleep(0.1)
             assert not patience.is_over
-        assert told == [document]
+        assert notes == [document]
 
 
 @pytest.mark.parametrize("code", [204, 301, 307, 400, 401, 403, 404, 410])
@@ -305,7 +305,7 @@ def test_the_example_erases_days_later() -> None:
     with mailer_stage(slow=True) as (mailer, environment, _):
         mailer.recipients["O1"] = "sanne@example.org"
         assert environment.execute_all(command(), command("c2", subject="customer:C2")) == []
-        first, second = sorted(mailer.waiting, key=lambda one: str(one["command"]["subject"]))
+        first, second = sorted(mailer.waiting, key=lambda body: str(body["command"]["subject"]))
         environment.start()
         result = mailer.carry_out(first["command"])
         assert post(first, result, token=second["callback"]["token"]) == 401

@@ -129,17 +129,17 @@ def test_children_end_in_order_with_the_block(logs: Path, environment: dict[str,
 
 def test_children_end_when_the_block_fails(logs: Path, environment: dict[str, str]) -> None:
     """Whatever the failure was."""
-    found: list[int] = []
+    identifiers: list[int] = []
 
     def fail() -> None:
         with ProcessTree(logs, environment) as tree:
             tree.start("obedient")
-            found.extend(pids(tree))
+            identifiers.extend(pids(tree))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert not is_there(found[0])
+    assert not is_there(identifiers[0])
 
 
 def test_a_child_that_does_not_listen_is_killed(
@@ -152,8 +152,8 @@ def test_a_child_that_does_not_listen_is_killed(
         tree.start("obedient")
         until_ready(logs / "stubborn.log")
         until_ready(logs / "obedient.log")
-        found = pids(tree)
-    assert [is_there(pid) for pid in found] == [False, False]
+        identifiers = pids(tree)
+    assert [is_there(pid) for pid in identifiers] == [False, False]
     assert (logs / "obedient.log").read_text("utf-8").endswith("ended in order\n")
 
 

@@ -26,13 +26,13 @@ def written(file: Path, text: str, **environment: str) -> dict[str, str]:
 
 def test_without_anything_everything_is_on_this_machine() -> None:
     """The embedded defaults."""
-    found = load({})
-    assert found.ledger_url == "sqlite:///.termijn/ledger.sqlite"
-    assert found.key_file == Path(".termijn/dead-letters.key")
-    assert found.kafka.bootstrap_servers == "127.0.0.1:9092"
-    assert found.storage.policy is None
-    assert (found.keys, found.signing.mode) == (Path(".termijn/keys"), "required")
-    assert found.deleting.commands_per_hour == 100_000
+    settings = load({})
+    assert settings.ledger_url == "sqlite:///.termijn/ledger.sqlite"
+    assert settings.key_file == Path(".termijn/dead-letters.key")
+    assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
+    assert settings.storage.policy is None
+    assert (settings.keys, settings.signing.mode) == (Path(".termijn/keys"), "required")
+    assert settings.deleting.commands_per_hour == 100_000
 
 
 def test_signing_is_required_or_off_and_nothing_else() -> None:
@@ -45,9 +45,9 @@ def test_signing_is_required_or_off_and_nothing_else() -> None:
 def test_the_environment_wins_over_the_file(file: Path) -> None:
     """Key by key: what only the file has stays."""
     text = '[kafka]\nbatch = 10\ngroup = "night"\n'
-    found = load(written(file, text, TERMIJN_BATCH="20"))
-    assert found.kafka.batch == 20
-    assert found.kafka.group == "night"
+    settings = load(written(file, text, TERMIJN_BATCH="20"))
+    assert settings.kafka.batch == 20
+    assert settings.kafka.group == "night"
 
 
 def test_an_empty_variable_is_none(file: Path) -> None:
@@ -68,11 +68,11 @@ def test_every_kind_of_value_is_read_from_a_file(file: Path) -> None:
     log_format = "json"
     metrics_port = 9000
     """
-    found = load(written(file, text))
-    assert found.ledger_url == "sqlite:////var/lib/termijn/ledger.sqlite"
-    assert found.storage.schemas == (Path("/etc/a"), Path("/etc/b"))
-    assert (found.deleting.idle_seconds, found.deleting.retry_seconds) == (1.0, 1.5)
-    assert (found.operating.log_format, found.operating.metrics_port) == ("json", 9000)
+    settings = load(written(file, text))
+    assert settings.ledger_url == "sqlite:////var/lib/termijn/ledger.sqlite"
+    assert settings.storage.schemas == (Path("/etc/a"), Path("/etc/b"))
+    assert (settings.deleting.idle_seconds, settings.deleting.retry_seconds) == (1.0, 1.5)
+    assert (settings.operating.log_format, settings.operating.metrics_port) == ("json", 9000)
 
 
 def test_a_list_in_the_environment_is_separated_by_colons() -> None:
@@ -166,8 +166,10 @@ def test_a_secret_is_never_shown(file: Path) -> None:
         written(file, f'[storage]\nledger_url = "{url}"\n'),
     ):
         assert load(environment).ledger_url == url
-        [one] = [one for one in list_settings(environment) if one.variable == "TERMIJN_LEDGER_URL"]
-        assert one.value == "(set)"
+        [setting] = [
+            view for view in list_settings(environment) if view.variable == "TERMIJN_LEDGER_URL"
+        ]
+        assert setting.value == "(set)"
 
 
 @pytest.mark.parametrize(
@@ -200,19 +202,21 @@ def test_a_password_of_the_bus_comes_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("geheim\n", "utf-8")
     environment = {**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}
-    found = kafka_security(load(environment).kafka)
-    assert (found.username, found.password) == ("termijn-tagger", "geheim")
-    assert "geheim" not in repr(found)
+    security = kafka_security(load(environment).kafka)
+    assert (security.username, security.password) == ("termijn-tagger", "geheim")
+    assert "geheim" not in repr(security)
 
 
 def test_a_password_of_the_bus_in_the_environment_is_never_shown() -> None:
     """Not listed, and not in what a debugger prints."""
     environment = {**SECURED, "KAFKA_SASL_PASSWORD": "geheim"}
-    found = load(environment)
-    assert kafka_security(found.kafka).password == "geheim"
-    assert "geheim" not in repr(found)
-    [one] = [one for one in list_settings(environment) if one.variable == "KAFKA_SASL_PASSWORD"]
-    assert one.value == "(set)"
+    settings = load(environment)
+    assert kafka_security(settings.kafka).password == "geheim"
+    assert "geheim" not in repr(settings)
+    [setting] = [
+        view for view in list_settings(environment) if view.variable == "KAFKA_SASL_PASSWORD"
+    ]
+    assert setting.value == "(set)"
 
 
 def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> None:
@@ -225,7 +229,7 @@ def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "missing"),
     [
         (SECURED, "kafka: KAFKA_SASL_PASSWORD_FILE: is missing: SASL_SSL needs it"),
         (
@@ -244,11 +248,11 @@ def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> No
     ],
     ids=["no password", "no file", "two", "no authority"],
 )
-def test_what_the_bus_lacks_is_named_in_one_line(environment: dict[str, str], said: str) -> None:
+def test_what_the_bus_lacks_is_named_in_one_line(environment: dict[str, str], missing: str) -> None:
     """The variable, and what is wrong with it."""
     with pytest.raises(InvalidSetting) as refused:
         kafka_security(load(environment).kafka)
-    assert str(refused.value) == said
+    assert str(refused.value) == missing
 
 
 def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
@@ -272,17 +276,19 @@ def test_a_way_to_the_bus_that_is_not_known_is_refused(variable: str, value: str
 def test_a_setting_tells_where_it_came_from(file: Path) -> None:
     """A variable, the file, or nowhere."""
     environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM_RECORDS="20")
-    found = {one.key: (one.value, one.source) for one in list_settings(environment)}
-    assert found["kafka.batch"] == ("10", str(file))
-    assert found["deleting.claim_records"] == ("20", "TERMIJN_CLAIM_RECORDS")
-    assert found["deleting.dispatch_batch"] == ("1000", "default")
+    values = {
+        setting.key: (setting.value, setting.source) for setting in list_settings(environment)
+    }
+    assert values["kafka.batch"] == ("10", str(file))
+    assert values["deleting.claim_records"] == ("20", "TERMIJN_CLAIM_RECORDS")
+    assert values["deleting.dispatch_batch"] == ("1000", "default")
 
 
 def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
     """No two read the same; all are explained."""
-    found = list(list_settings({}))
-    assert len({one.variable for one in found}) == len(found) == 44
-    assert all(one.meaning.endswith(".") for one in found)
+    settings = list(list_settings({}))
+    assert len({setting.variable for setting in settings}) == len(settings) == 44
+    assert all(setting.meaning.endswith(".") for setting in settings)
 
 
 def test_the_environment_of_a_child_is_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,10 @@ def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
     """Two figures, each with what it is measured against."""
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
         figures = list(components(small))
-    assert [one.name for one in figures] == ["tagging.cpu", "recording.cpu"]
-    assert all(one.baseline and one.ratio == one.value / one.baseline > 0 for one in figures)
+    assert [figure.name for figure in figures] == ["tagging.cpu", "recording.cpu"]
+    assert all(
+        figure.baseline and figure.ratio == figure.value / figure.baseline > 0 for figure in figures
+    )
 
 
 @pytest.mark.parametrize(

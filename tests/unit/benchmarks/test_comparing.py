@@ -46,8 +46,8 @@ def test_a_figure_is_judged_by_the_side_of_its_reach(
     old: dict[str, Any] | None, new: dict[str, Any] | None, verdict: str
 ) -> None:
     """Costs are better when they fall, rates when they rise; 15 % is noise."""
-    (one,) = comparing.compare({"x": old} if old else {}, {"x": new} if new else {}, 0.15)
-    assert one.verdict == verdict
+    (comparison,) = comparing.compare({"x": old} if old else {}, {"x": new} if new else {}, 0.15)
+    assert comparison.verdict == verdict
 
 
 def test_a_line_that_is_no_figure_is_named(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_a_line_that_is_no_figure_is_named(tmp_path: Path) -> None:
 def test_plots_are_pictures_without_scripts(tmp_path: Path) -> None:
     """Well-formed SVG that fetches nothing."""
     figures = {
-        one["name"]: one
-        for one in (
+        row["name"]: row
+        for row in (
             figure("tagger.cpu", 2.5, "ratio <= 3"),
             figure("growth.event.10k", None, None, 40),
             figure("growth.event.1M", None, None, 42),

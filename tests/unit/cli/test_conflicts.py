@@ -79,10 +79,10 @@ def test_what_cannot_be_decided_is_said_in_one_line(
 ) -> None:
     """The refused decision leaves no entry in the log."""
     claimed_twice(ledger)
-    said = termijn("conflicts", *arguments, *BY_ME)
-    assert said.code == 1
-    assert why in said.err
-    assert said.err.count("\n") == 1
+    outcome = termijn("conflicts", *arguments, *BY_ME)
+    assert outcome.code == 1
+    assert why in outcome.err
+    assert outcome.err.count("\n") == 1
     assert actions(ledger) == []
 
 
@@ -93,8 +93,8 @@ def test_a_simulation_says_what_would_wait(termijn: Call, events: Write) -> None
         event("e2", "orders.order-placed", "2012-03-01T09:00:00Z",
               order_id="o1", customer_id="1", consumer_id="nobody"),
     ])  # fmt: skip
-    said = termijn("simulate", str(file), "--until", "2030-01-01T00:00:00Z", "--json")
-    assert (said.out, said.code) == ("", 0)
-    assert said.err.startswith(
+    outcome = termijn("simulate", str(file), "--until", "2030-01-01T00:00:00Z", "--json")
+    assert (outcome.out, outcome.code) == ("", 0)
+    assert outcome.err.startswith(
         "1 keys are claimed by several subjects: no command is sent about them"
     )

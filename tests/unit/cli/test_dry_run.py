@@ -36,9 +36,9 @@ ORDER = event(
 OLD = "1955-03-15T13:00:00Z"
 
 
-def rows(said: Outcome) -> Iterator[dict[str, Any]]:
+def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
     """The lines of `--json`, also where something was refused."""
-    yield from map(json.loads, said.out.splitlines())
+    yield from map(json.loads, outcome.out.splitlines())
 
 
 def test_what_would_be_recorded_is_told_with_its_windows(termijn: Call, events: Write) -> None:
@@ -46,7 +46,7 @@ def test_what_would_be_recorded_is_told_with_its_windows(termijn: Call, events: 
     [row] = termijn("publish", events([ORDER]), "--dry-run", "--json").rows
     assert (row["line"], row["event"], row["subject"]) == (1, "o1", "consumer:K1")
     assert (row["outcome"], row["reason"], row["key"]) == ("recorded", None, None)
-    assert [one["rule"] for one in row["holdings"]] == ["D4", "R5", "R4"]
+    assert [holding["rule"] for holding in row["holdings"]] == ["D4", "R5", "R4"]
     assert row["holdings"][1] == {
         "subject": "consumer:K1",
         "purpose": "legal_compliance",
@@ -63,9 +63,9 @@ def test_what_would_be_recorded_is_told_with_its_windows(termijn: Call, events: 
 
 def test_the_table_shows_purposes_and_when_they_end(termijn: Call, events: Write) -> None:
     """For whoever reads along."""
-    said = termijn("publish", events([ORDER]), "--dry-run")
-    assert (said.code, said.err) == (0, "")
-    assert "service_delivery (D4, gone by 2026-03-15)" in said.out
+    result = termijn("publish", events([ORDER]), "--dry-run")
+    assert (result.code, result.err) == (0, "")
+    assert "service_delivery (D4, gone by 2026-03-15)" in result.out
 
 
 def test_it_says_of_each_event_whether_it_would_be_held_back(termijn: Call, events: Write) -> None:
@@ -80,8 +80,8 @@ def test_it_says_of_each_event_whether_it_would_be_held_back(termijn: Call, even
     )
     today = datetime.now(UTC)
     file = events([ORDER, feedback("f1", f"{today:%Y-%m-%dT%H:%M:%SZ}"), hold])
-    told = [row["held_back"] for row in termijn("publish", file, "--dry-run", "--json").rows]
-    assert told == [f"live-history/{today:%Y-%m-%d}/orders.order-placed", None, None]
+    reasons = [row["held_back"] for row in termijn("publish", file, "--dry-run", "--json").rows]
+    assert reasons == [f"live-history/{today:%Y-%m-%d}/orders.order-placed", None, None]
     named = termijn("publish", file, "--dry-run", "--json", "--backfill", "--name", "2024").rows
     assert [row["held_back"] for row in named] == ["2024", "2024", "2024"]
 
@@ -89,9 +89,9 @@ def test_it_says_of_each_event_whether_it_would_be_held_back(termijn: Call, even
 def test_history_begins_in_1900(termijn: Call, events: Write) -> None:
     """Before the epoch of computers too; each twice, by the plain way and by its template."""
     old = [feedback(f"f{n}", at) for n, at in enumerate(("1900-01-01T00:00:00Z", *(OLD,) * 2))]
-    told = termijn("publish", events(old), "--dry-run", "--json").rows
-    assert [row["outcome"] for row in told] == ["recorded"] * 3
-    assert [row["holdings"][0]["anchor_at"] for row in told] == [
+    listed = termijn("publish", events(old), "--dry-run", "--json").rows
+    assert [row["outcome"] for row in listed] == ["recorded"] * 3
+    assert [row["holdings"][0]["anchor_at"] for row in listed] == [
         "1900-01-01T00:00:00Z",
         "1955-03-15T13:00:00Z",
         "1955-03-15T13:00:00Z",
@@ -104,9 +104,9 @@ def test_history_begins_in_1900(termijn: Call, events: Write) -> None:
 
 def test_no_import_is_called_as_termijns_own_groups_are(termijn: Call, events: Write) -> None:
     """It could not be told from live history."""
-    said = termijn("publish", events([ORDER]), "--backfill", "--name", "live-history/2024")
-    assert said.code == 1
-    assert "--name" in said.err
+    outcome = termijn("publish", events([ORDER]), "--backfill", "--name", "live-history/2024")
+    assert outcome.code == 1
+    assert "--name" in outcome.err
 
 
 def test_every_line_that_would_not_be_recorded_is_told(termijn: Call, events: Write) -> None:
@@ -128,9 +128,9 @@ def test_every_line_that_would_not_be_recorded_is_told(termijn: Call, events: Wr
             event("f5", "website.feedback-taken", "2024-03-15T13:00:00Z"),
         ]
     )
-    said = termijn("publish", file, "--dry-run", "--json")
-    assert said.code == 1
-    assert [(row["line"], row["outcome"], row["reason"], row["key"]) for row in rows(said)] == [
+    result = termijn("publish", file, "--dry-run", "--json")
+    assert result.code == 1
+    assert [(row["line"], row["outcome"], row["reason"], row["key"]) for row in rows(result)] == [
         (1, "recorded", None, None),
         (3, "refused", "no-event", "json"),
         (4, "refused", "unencodable", "visitor_id"),
@@ -138,8 +138,8 @@ def test_every_line_that_would_not_be_recorded_is_told(termijn: Call, events: Wr
         (6, "parked", "impossible-time", "time"),
         (7, "refused", "unknown-type", "type"),
     ]
-    *told, summary = said.err.splitlines()
-    assert told[1] == f"{file}:4: visitor_id: is missing (unencodable)"
+    *lines, summary = result.err.splitlines()
+    assert lines[1] == f"{file}:4: visitor_id: is missing (unencodable)"
     assert summary == "termijn: 5 of 6 events would not be recorded"
 
 
@@ -147,42 +147,42 @@ def test_one_identity_is_one_event(termijn: Call, events: Write) -> None:
     """The same line again counts once; another content under it is a dead letter."""
     other = feedback("f1", "2024-03-15T13:00:01Z")
     file = events([feedback("f1", "2024-03-15T13:00:00Z")] * 2 + [other])
-    said = termijn("publish", file, "--dry-run", "--json")
-    assert [(row["outcome"], row["reason"]) for row in rows(said)] == [
+    result = termijn("publish", file, "--dry-run", "--json")
+    assert [(row["outcome"], row["reason"]) for row in rows(result)] == [
         ("recorded", None),
         ("duplicate", None),
         ("parked", "identity-conflict"),
     ]
-    assert "line 1 gave this identity to other content" in said.err
+    assert "line 1 gave this identity to other content" in result.err
 
 
 def test_of_one_identity_the_first_by_time_is_the_event(termijn: Call, events: Write) -> None:
     """As the recorder has it, wherever its line stands; a line that is parked for itself takes none."""
     later, first = feedback("f1", "2024-03-15T13:00:01Z"), feedback("f1", "2024-03-15T13:00:00Z")
     never = feedback("f1", "1899-03-15T13:00:00Z")
-    said = termijn("publish", events([later, first, first, never]), "--dry-run", "--json")
-    assert [(row["outcome"], row["reason"]) for row in rows(said)] == [
+    result = termijn("publish", events([later, first, first, never]), "--dry-run", "--json")
+    assert [(row["outcome"], row["reason"]) for row in rows(result)] == [
         ("parked", "identity-conflict"),
         ("recorded", None),
         ("duplicate", None),
         ("parked", "impossible-time"),
     ]
-    assert "line 2 gave this identity to other content" in said.err
+    assert "line 2 gave this identity to other content" in result.err
 
 
 def test_what_is_too_large_for_a_message_is_refused(termijn: Call, events: Write) -> None:
     """Its client would refuse it later."""
     large = {**ORDER, "data": {**ORDER["data"], "remarks": "x" * 1_000_000}}
-    said = termijn("publish", events([large]), "--dry-run", "--json")
-    assert [row["reason"] for row in rows(said)] == ["too-large"]
+    result = termijn("publish", events([large]), "--dry-run", "--json")
+    assert [row["reason"] for row in rows(result)] == ["too-large"]
 
 
 def test_no_value_of_a_field_is_told(termijn: Call, events: Write) -> None:
     """A log of somebody's tests is no place for it."""
     wrong = {**ORDER, "data": {**ORDER["data"], "consumer_name": 7, "remarks": "Sanne"}}
-    said = termijn("publish", events([wrong]), "--dry-run")
-    assert said.code == 1
-    assert "Sanne" not in said.out + said.err
+    result = termijn("publish", events([wrong]), "--dry-run")
+    assert result.code == 1
+    assert "Sanne" not in result.out + result.err
 
 
 def test_fields_that_are_encrypted_are_judged_as_such(
@@ -205,9 +205,9 @@ def test_fields_that_are_encrypted_are_judged_as_such(
     policy.write_text(text, "utf-8")
     monkeypatch.setenv("TERMIJN_POLICY", str(policy))
     named = {**ORDER, "data": {**ORDER["data"], "consumer_name": "Sanne"}}
-    said = termijn("publish", events([named, named]), "--dry-run", "--json")
-    assert [row["outcome"] for row in said.rows] == ["recorded", "duplicate"]
-    assert "bus" in said.rows[0]["holdings"][0]["systems"]
+    result = termijn("publish", events([named, named]), "--dry-run", "--json")
+    assert [row["outcome"] for row in result.rows] == ["recorded", "duplicate"]
+    assert "bus" in result.rows[0]["holdings"][0]["systems"]
     assert not (tmp_path / ".termijn").exists()
 
 
@@ -223,15 +223,16 @@ WHY = "is not a field of orders.order-placed; fix its name, or leave it out (--l
 def test_a_field_that_the_schema_does_not_know_fails(termijn: Call, events: Write) -> None:
     """It goes no further, and a typing error in an optional field changes whose event it is."""
     file = events([ORDER, TYPO])
-    said = termijn("publish", file, "--dry-run")
-    assert said.code == 1
-    assert said.err.splitlines() == [
+    result = termijn("publish", file, "--dry-run")
+    assert result.code == 1
+    assert result.err.splitlines() == [
         f"{file}:2: payment.methd: {WHY}",
         f"{file}:2: consumer: {WHY}",
         "termijn: 1 of 2 events have fields that the schema does not have",
     ]
     rows = [
-        json.loads(one) for one in termijn("publish", file, "--dry-run", "--json").out.splitlines()
+        json.loads(line)
+        for line in termijn("publish", file, "--dry-run", "--json").out.splitlines()
     ]
     assert [row["left_out"] for row in rows] == [[], ["payment.methd", "consumer"]]
     assert termijn("publish", events([ORDER]), "--dry-run").code == 0
@@ -240,9 +241,9 @@ def test_a_field_that_the_schema_does_not_know_fails(termijn: Call, events: Writ
 def test_who_wishes_it_leaves_such_a_field_out(termijn: Call, events: Write) -> None:
     """Such as what an export has and the bus should not; it is named all the same."""
     file = events([ORDER, TYPO])
-    said = termijn("publish", file, "--dry-run", "--leave-out")
-    assert said.code == 0
-    assert said.err.splitlines() == [
+    result = termijn("publish", file, "--dry-run", "--leave-out")
+    assert result.code == 0
+    assert result.err.splitlines() == [
         f"{file}:2: payment.methd: is no field of orders.order-placed, and is left out",
         f"{file}:2: consumer: is no field of orders.order-placed, and is left out",
     ]
@@ -279,6 +280,6 @@ def test_options_that_say_nothing_together_are_refused(
     termijn: Call, events: Write, options: tuple[str, ...]
 ) -> None:
     """Before anything is opened."""
-    said = termijn("publish", events([ORDER]), *options)
-    assert said.code == 1
-    assert "--dry-run" in said.err
+    outcome = termijn("publish", events([ORDER]), *options)
+    assert outcome.code == 1
+    assert "--dry-run" in outcome.err

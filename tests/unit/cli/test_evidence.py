@@ -54,11 +54,11 @@ def test_an_export_verifies_without_a_ledger(
     Path("head.json").write_text(termijn("evidence", "head").out)
     assert termijn("evidence", "export", "log.jsonl").out == "log.jsonl: 5 lines\n"
     Path(".termijn", "ledger.sqlite").unlink()
-    found = termijn(
+    outcome = termijn(
         "evidence", "verify", "log.jsonl", "--keys", ".termijn/keys", "--head", "head.json"
     )
-    assert (found.code, found.err) == (0, "")
-    assert found.out.startswith(
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(
         "2 entries are valid, up to 2026-03-01T12:00:00Z: 1 heads are signed"
     )
 
@@ -76,9 +76,9 @@ def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Da
     termijn("evidence", "export", "log.jsonl")
     text = Path("log.jsonl").read_text()
     Path("log.jsonl").write_text(text.replace("optimum-pos", "optimum-sop"))
-    found = termijn("evidence", "verify", "log.jsonl")
-    assert (found.code, found.out) == (1, "")
-    assert found.err == (
+    outcome = termijn("evidence", "verify", "log.jsonl")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == (
         "termijn: line 4, after entry 1: its hash is not the hash of this entry and the hash before it\n"
     )
 
@@ -98,8 +98,8 @@ def test_the_ledgers_own_log(termijn: Call, ledger: Database) -> None:
     assert termijn("evidence", "verify").out.startswith("2 entries are valid")
     with ledger.transaction() as connection:
         connection.exec_driver_sql("UPDATE evidence_chain SET number = 1")
-    found = termijn("evidence", "verify")
-    assert (found.code, found.err) == (
+    outcome = termijn("evidence", "verify")
+    assert (outcome.code, outcome.err) == (
         1,
         "termijn: line 6, after entry 2: a head was signed over entry 2, and the last is 1\n",
     )
@@ -110,8 +110,8 @@ def test_before_anything_was_sealed(
     termijn: Call, ledger: Database, command: tuple[str, ...]
 ) -> None:
     """One line says what is missing, and no file is begun."""
-    found = termijn("evidence", *command)
-    assert found.err == "termijn: the log has no signed head yet; a running deleter signs one\n"
+    outcome = termijn("evidence", *command)
+    assert outcome.err == "termijn: the log has no signed head yet; a running deleter signs one\n"
     assert not Path("log.jsonl").exists()
 
 
@@ -128,28 +128,28 @@ def test_a_lost_key(termijn: Call, ledger: Database) -> None:
 
 def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Database) -> None:
     """A new directory with JSON and PDF; what is not proven is said."""
-    said = {"subject": "visitor:1", "request_id": "Q1"}
+    request = {"subject": "visitor:1", "request_id": "Q1"}
     at = "2026-02-01T12:00:00Z"
     arrivals = [
-        arrival(one, loader.load())
-        for one in (
+        arrival(event, loader.load())
+        for event in (
             feedback("e1", "2026-01-01T12:00:00Z"),
-            event("r1", "privacy.request-received", at, right="erasure", **said),
-            event("r2", "privacy.identity-verified", at, **said),
+            event("r1", "privacy.request-received", at, right="erasure", **request),
+            event("r2", "privacy.identity-verified", at, **request),
         )
     ]
     ledger.run_in_transaction(lambda connection: record(connection, arrivals, loader.load(), NOW))
     sealed(ledger)
     for number, about in enumerate(("visitor:1", "Q1")):
-        found = termijn("certificate", about, "--to", f"c{number}")
-        assert (found.code, "are outstanding and not certified" in found.err) == (0, True)
-        assert sorted(one.name for one in Path(f"c{number}").iterdir()) == [
+        outcome = termijn("certificate", about, "--to", f"c{number}")
+        assert (outcome.code, "are outstanding and not certified" in outcome.err) == (0, True)
+        assert sorted(path.name for path in Path(f"c{number}").iterdir()) == [
             "certificate.json",
             "certificate.pdf",
         ]
-    found = termijn("certificate", "visitor:2", "--to", "c9")
+    outcome = termijn("certificate", "visitor:2", "--to", "c9")
     assert (
-        found.err
+        outcome.err
         == "termijn: visitor:2: no such subject or request is known; write a subject as kind:id\n"
     )
     assert not Path("c9").exists()

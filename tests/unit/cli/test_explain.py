@@ -49,8 +49,8 @@ KEYS = [
 
 def one(rows: list[dict[str, Any]], rule: str) -> dict[str, Any]:
     """The one holding under a rule."""
-    [found] = [row for row in rows if row["rule"] == rule]
-    return found
+    [matching] = [row for row in rows if row["rule"] == rule]
+    return matching
 
 
 def test_a_line_has_the_keys_of_the_contract_in_its_order(termijn: Call, events: Write) -> None:
@@ -58,11 +58,11 @@ def test_a_line_has_the_keys_of_the_contract_in_its_order(termijn: Call, events:
     file = events(
         [signed_up("s1", "2020-01-01T09:00:00Z"), terminated("t1", "2024-03-15T13:00:00Z")]
     )
-    said = termijn("explain", file, "--json")
-    [line] = said.out.splitlines()
+    outcome = termijn("explain", file, "--json")
+    [line] = outcome.out.splitlines()
     assert list(json.loads(line)) == KEYS
     due = "2026-03-14T13:00:00Z"
-    assert said.rows == [
+    assert outcome.rows == [
         {
             "event": "s1",
             "type": "customers.customer-signed-up",
@@ -267,20 +267,20 @@ def test_the_order_of_the_lines_makes_no_difference(termijn: Call, events: Write
         terminated("t1", "2024-03-15T13:00:00Z"),
         signed_up("s1", "2020-01-01T09:00:00Z"),
     ]
-    said = {
+    outputs = {
         termijn("explain", events([*order_, ""]), "--json").out
         for order_ in list(permutations(lines))[::5]
     }
-    assert len(said) == 1
+    assert len(outputs) == 1
 
 
 def test_the_table_is_for_people(termijn: Call, events: Write) -> None:
     """The same holdings, without colour where there is no terminal."""
-    said = termijn("explain", events([feedback("f1", "2024-03-15T13:00:00Z")]))
-    assert said.code == 0
-    assert "2025-03-14T13:00:00Z" in said.out
-    assert "website_experience" in said.out
-    assert "\x1b" not in said.out
+    outcome = termijn("explain", events([feedback("f1", "2024-03-15T13:00:00Z")]))
+    assert outcome.code == 0
+    assert "2025-03-14T13:00:00Z" in outcome.out
+    assert "website_experience" in outcome.out
+    assert "\x1b" not in outcome.out
 
 
 def test_a_file_without_events_explains_nothing(termijn: Call, events: Write) -> None:
@@ -293,9 +293,9 @@ def test_a_policy_of_ones_own_is_taken(termijn: Call, events: Write, tmp_path: A
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: mine\n", "utf-8")
-    said = termijn("explain", file, "--json", "--policy", policy)
-    assert said.code == 1
-    assert str(policy) in said.err
+    outcome = termijn("explain", file, "--json", "--policy", policy)
+    assert outcome.code == 1
+    assert str(policy) in outcome.err
 
 
 @pytest.mark.parametrize("command", [["explain"], ["simulate", "--until", "2030-01-01T00:00:00Z"]])
@@ -311,9 +311,9 @@ def test_the_policy_of_the_settings_file_is_taken(
     settings = tmp_path / "termijn.toml"
     settings.write_text('[storage]\npolicy = "absent.yaml"\n', "utf-8")
     monkeypatch.setenv("TERMIJN_SETTINGS", str(settings))
-    said = termijn(command[0], file, "--json", *command[1:])
-    assert said.code == 1
-    assert "absent.yaml" in said.err
+    outcome = termijn(command[0], file, "--json", *command[1:])
+    assert outcome.code == 1
+    assert "absent.yaml" in outcome.err
 
 
 def test_what_its_source_may_not_publish_is_no_event(
@@ -327,9 +327,9 @@ def test_what_its_source_may_not_publish_is_no_event(
     good, bad = feedback("f1", "2024-03-15T13:00:00Z"), feedback("f2", "2024-03-15T13:00:00Z")
     file = events([{**good, "source": "/website"}, bad])
     for command in (("explain",), ("simulate", "--until", "2030-01-01T00:00:00Z")):
-        said = termijn(*command, file, "--policy", policy)
-        assert (said.code, said.out) == (1, "")
-        assert f"{file}:2: source: is not allowed by the policy to publish" in said.err
+        outcome = termijn(*command, file, "--policy", policy)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert f"{file}:2: source: is not allowed by the policy to publish" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -348,8 +348,8 @@ def test_a_line_says_what_production_holds_back(
     name, *options = command
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     monkeypatch.setenv("TERMIJN_HISTORY_SECONDS", bound)
-    said = termijn(name, file, *options)
-    assert said.err == (
+    outcome = termijn(name, file, *options)
+    assert outcome.err == (
         f"in production, live events older than their arrival by more than {words} are held back"
         " until `termijn release`\n"
     )

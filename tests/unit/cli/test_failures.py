@@ -14,11 +14,11 @@ GOOD = feedback("f1", "2024-03-15T13:00:00Z")
 UNTIL = ("--until", "2030-01-01T00:00:00Z")
 
 
-def told(said: Outcome) -> str:
+def told(outcome: Outcome) -> str:
     """The one line that a failed command says."""
-    assert said.out == ""
-    assert said.code == 1
-    [line] = said.err.splitlines()
+    assert outcome.out == ""
+    assert outcome.code == 1
+    [line] = outcome.err.splitlines()
     return line
 
 
@@ -84,7 +84,9 @@ def test_simulate_tells_a_bad_line_too(termijn: Call, events: Write) -> None:
     assert line.startswith(f"termijn: {file}:3: json: is not JSON")
 
 
-@pytest.mark.parametrize("command", [("explain",), ("simulate", *UNTIL)], ids=lambda one: one[0])
+@pytest.mark.parametrize(
+    "command", [("explain",), ("simulate", *UNTIL)], ids=lambda argument: argument[0]
+)
 def test_a_file_that_cannot_be_read_is_told(
     termijn: Call, tmp_path: Any, command: tuple[str, ...]
 ) -> None:
@@ -132,9 +134,9 @@ def test_an_until_that_is_no_instant_is_told(
 )
 def test_a_wrong_use_is_one_line(termijn: Call, arguments: tuple[str, ...]) -> None:
     """As every other failure is."""
-    said = termijn(*arguments)
-    assert said.code != 0
-    assert len(said.err.splitlines()) == 1
+    outcome = termijn(*arguments)
+    assert outcome.code != 0
+    assert len(outcome.err.splitlines()) == 1
 
 
 def test_a_policy_that_is_wrong_names_each_problem(
@@ -143,9 +145,9 @@ def test_a_policy_that_is_wrong_names_each_problem(
     """A line for each, with file, line and key."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: mine\nversion: 1\n", "utf-8")
-    said = termijn("explain", events([GOOD]), "--policy", policy)
-    assert (said.code, said.out) == (1, "")
-    assert all(str(policy) in line for line in said.err.splitlines())
+    outcome = termijn("explain", events([GOOD]), "--policy", policy)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert all(str(policy) in line for line in outcome.err.splitlines())
 
 
 def test_a_bad_setting_is_told(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,10 +203,10 @@ def test_a_secret_is_not_listed(termijn: Call, monkeypatch: pytest.MonkeyPatch) 
     """The secret is nowhere in the output."""
     monkeypatch.setenv("TERMIJN_LEDGER_URL", "postgresql+psycopg://termijn:geheim@database/termijn")
     for arguments in (("settings",), ("settings", "--json")):
-        said = termijn(*arguments)
-        assert said.code == 0
-        assert "geheim" not in said.out
-        assert "(set)" in said.out
+        outcome = termijn(*arguments)
+        assert outcome.code == 0
+        assert "geheim" not in outcome.out
+        assert "(set)" in outcome.out
 
 
 def test_a_byte_that_is_no_utf_8_is_told_with_its_line(termijn: Call, tmp_path: Any) -> None:
@@ -240,14 +242,14 @@ def test_a_key_that_stands_twice_is_told(termijn: Call, events: Write, line: str
 
 
 @pytest.mark.parametrize(
-    "command", [("explain",), ("publish", "--dry-run")], ids=lambda one: one[0]
+    "command", [("explain",), ("publish", "--dry-run")], ids=lambda argument: argument[0]
 )
 def test_a_leap_second_is_told(termijn: Call, events: Write, command: tuple[str, ...]) -> None:
     """RFC 3339 has it, and no database."""
     file = events([{**GOOD, "time": "2016-12-31T23:59:60Z"}])
-    said = termijn(command[0], file, *command[1:])
-    assert said.code == 1
-    assert "time: is a leap second, which is not counted here; write 59" in said.err
+    outcome = termijn(command[0], file, *command[1:])
+    assert outcome.code == 1
+    assert "time: is a leap second, which is not counted here; write 59" in outcome.err
 
 
 @pytest.mark.parametrize("name", ["TERMIJN_VALIDITY_SECONDS", "TERMIJN_RETRY_CAP_SECONDS"])
@@ -284,7 +286,9 @@ def test_a_settings_file_with_the_mark_of_windows_is_read(
     file.write_bytes(b'\xef\xbb\xbf[operating]\noperator = "me"\n')
     monkeypatch.setenv("TERMIJN_SETTINGS", str(file))
     [row] = [
-        one for one in termijn("settings", "--json").rows if one["key"] == "operating.operator"
+        listed
+        for listed in termijn("settings", "--json").rows
+        if listed["key"] == "operating.operator"
     ]
     assert row["value"] == "me"
 

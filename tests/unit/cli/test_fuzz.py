@@ -112,27 +112,27 @@ JSON = st.recursive(
 )
 
 
-def ends_well(said: Outcome) -> None:
+def ends_well(outcome: Outcome) -> None:
     """The only ends that there may be."""
-    assert said.code in (0, 1, 2), said
-    if said.code:
-        assert said.err.strip(), "a failure without a word"
-        assert "Traceback" not in said.err
+    assert outcome.code in (0, 1, 2), outcome
+    if outcome.code:
+        assert outcome.err.strip(), "a failure without a word"
+        assert "Traceback" not in outcome.err
         for words in ("Input should", "codec can't", "<class", "object at 0x"):
-            assert words not in said.err
+            assert words not in outcome.err
 
 
 def leaves(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
     """Every command with what calls it."""
     if isinstance(command, click.Group):
-        for sub, one in list_subcommands(command):
-            yield from leaves(one, f"{name} {sub}".strip())
+        for sub, subcommand in list_subcommands(command):
+            yield from leaves(subcommand, f"{name} {sub}".strip())
     if not isinstance(command, click.Group) or command.invoke_without_command:
         yield name, command
 
 
 COMMANDS = {
-    name: one for name, one in leaves(whole) if name not in ENDLESS and name not in ON_THE_BUS
+    name: leaf for name, leaf in leaves(whole) if name not in ENDLESS and name not in ON_THE_BUS
 }
 
 
@@ -182,7 +182,7 @@ def calls(draw: st.DrawFn, command: click.Command) -> list[str]:
 def test_no_arguments_end_in_a_traceback(desk: Call, name: str, data: st.DataObject) -> None:
     arguments = data.draw(calls(COMMANDS[name]))
     if name in ("deploy write", "monitoring write"):  # it would write wherever it is told
-        arguments = [one for one in arguments if not one.startswith(("/", ".."))]
+        arguments = [argument for argument in arguments if not argument.startswith(("/", ".."))]
     ends_well(desk(*name.split(), *arguments))
 
 
@@ -215,12 +215,12 @@ def mutated(draw: st.DrawFn, document: Any) -> Any:
         key = draw(st.sampled_from(sorted(document)))
         match draw(st.integers(0, 5)):
             case 0:
-                return {name: one for name, one in document.items() if name != key}
+                return {name: value for name, value in document.items() if name != key}
             case 1:
                 return {**document, draw(TEXT): draw(JSON)}
             case 2:
                 new = draw(TEXT)
-                return {new if name == key else name: one for name, one in document.items()}
+                return {new if name == key else name: value for name, value in document.items()}
         return {**document, key: draw(mutated(document[key]))}
     if isinstance(document, list) and document and draw(st.integers(0, 3)):
         place = draw(st.integers(0, len(document) - 1))
@@ -234,7 +234,7 @@ def mutated(draw: st.DrawFn, document: Any) -> Any:
 def test_no_file_of_events_ends_in_a_traceback(
     desk: Call, reader: tuple[str, ...], data: st.DataObject
 ) -> None:
-    lines = [json.dumps(data.draw(mutated(one) | st.just(one))).encode() for one in GOOD]
+    lines = [json.dumps(data.draw(mutated(event) | st.just(event))).encode() for event in GOOD]
     lines += data.draw(st.lists(st.binary(max_size=30), max_size=1))
     Path("events.jsonl").write_bytes(b"\n".join(lines))
     ends_well(desk(*reader))
@@ -250,9 +250,9 @@ def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
     joined = event("j1", "club.joined", "2024-03-15T13:00:00Z", client_id="1", stay_id="1")
     left = event("l1", "club.left", "2024-03-16T13:00:00Z", client_id="1")
     Path("events.jsonl").write_text(f"{json.dumps(joined)}\n{json.dumps(left)}\n", "utf-8")
-    said = desk("policy", "lint", "policy.yaml")
-    ends_well(said)
-    if said.code == 0:
+    outcome = desk("policy", "lint", "policy.yaml")
+    ends_well(outcome)
+    if outcome.code == 0:
         ends_well(desk("explain", "events.jsonl", "--policy", "policy.yaml"))
         ends_well(
             desk(
@@ -269,7 +269,7 @@ def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
 @fuzz(40)
 @given(
     raw=st.binary(max_size=60)
-    | st.text(max_size=60).map(lambda one: one.encode("utf-8", "replace"))
+    | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
 )
 @example(raw=b"[" * 3_000)
 @example(raw=b"a: " * 3_000)
@@ -314,7 +314,7 @@ def test_no_json_ends_in_a_traceback(desk: Call, document: Any) -> None:
 
 URLS = ("TERMIJN_LEDGER_URL", "TERMIJN_VAULT_URL", "SCHEMA_REGISTRY_URL", "TERMIJN_TRACING")
 VARIABLES = sorted(
-    {one.variable for one in settings_loader.list_settings({})} | {settings_loader.FILE}
+    {setting.variable for setting in settings_loader.list_settings({})} | {settings_loader.FILE}
 )
 LOOKS = (
     ("settings",),
@@ -347,7 +347,7 @@ def test_no_setting_ends_in_a_traceback(
 @given(
     group=st.sampled_from((*GROUPS, "x")),
     key=st.sampled_from(
-        sorted({one.key.partition(".")[2] for one in settings_loader.list_settings({})})
+        sorted({setting.key.partition(".")[2] for setting in settings_loader.list_settings({})})
     ),
     value=JSON,
     raw=st.none() | st.binary(max_size=30),

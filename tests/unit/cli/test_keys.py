@@ -90,10 +90,10 @@ def test_only_systems_of_the_policy_are_trusted(termijn: Call, tmp_path: Path, s
 def test_a_rotation_gives_time_to_hand_the_key_out(termijn: Call) -> None:
     """It signs from tomorrow on; until then the old one does, and for a week its word counts."""
     termijn("keys", "make")
-    said = termijn("keys", "rotate").out
+    output = termijn("keys", "rotate").out
     assert state(termijn, "deleter") == [("sig", "holds"), ("sig", "coming")]
     old, new = ring("deleter")
-    assert said.startswith(f"deleter: {new['kid']} signs from ")
+    assert output.startswith(f"deleter: {new['kid']} signs from ")
     assert old["exp"] - new["nbf"] == 7 * 24 * 3600  # type: ignore[operator]
 
 
@@ -106,7 +106,7 @@ def test_a_key_is_not_retired_while_nothing_else_signs(termijn: Call) -> None:
     assert "`termijn keys rotate deleter --after PT0S` first" in refused.err
     termijn("keys", "rotate", "--after", "PT0S", "--overlap", "PT0S")
     assert termijn("keys", "retire", key["kid"]).out == "retired from deleter\n"
-    assert key["kid"] not in [one["kid"] for one in ring("deleter")]
+    assert key["kid"] not in [listed["kid"] for listed in ring("deleter")]
 
 
 def test_a_stolen_key_of_a_system_is_retired_at_once(termijn: Call, tmp_path: Path) -> None:
@@ -142,10 +142,16 @@ def test_what_cannot_be_meant_is_refused(termijn: Call, arguments: tuple[str, ..
 
 def test_no_private_part_is_printed(termijn: Call, tmp_path: Path) -> None:
     """Whatever is asked, in whichever form."""
-    said = [termijn("keys", "make", "--encryption")]
-    said += [termijn("keys", "rotate"), termijn("keys", "list"), termijn("keys", "list", "--json")]
+    outcomes = [termijn("keys", "make", "--encryption")]
+    outcomes += [
+        termijn("keys", "rotate"),
+        termijn("keys", "list"),
+        termijn("keys", "list", "--json"),
+    ]
     secrets = [str(key["d"]) for key in ring("deleter.private")]
-    said.append(termijn("keys", "trust", "crm", KEYS / "deleter.private.jwks"))
-    said += [termijn("keys", "retire", str(key["kid"])) for key in ring("deleter.private")]
+    outcomes.append(termijn("keys", "trust", "crm", KEYS / "deleter.private.jwks"))
+    outcomes += [termijn("keys", "retire", str(key["kid"])) for key in ring("deleter.private")]
     assert len(secrets) == 3
-    assert not [one for one in said for secret in secrets if secret in one.out + one.err]
+    assert not [
+        outcome for outcome in outcomes for secret in secrets if secret in outcome.out + outcome.err
+    ]

@@ -41,7 +41,7 @@ def ledger(termijn: Call) -> Iterator[Database]:
 
 def recorded(ledger: Database, *events: dict[str, Any], backfill: str | None = None) -> None:
     """Record events under the shipped policy."""
-    arrivals = [arrival(one, POLICY, backfill) for one in events]
+    arrivals = [arrival(event, POLICY, backfill) for event in events]
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, POLICY, NOW)
     )
@@ -79,9 +79,9 @@ def test_a_pause_is_seen_and_a_resume_ends_it(termijn: Call, ledger: Database) -
 @pytest.mark.parametrize("scope", ["deletr", "crm", "system:cmr", "system:"])
 def test_a_scope_that_there_is_not_is_refused(termijn: Call, ledger: Database, scope: str) -> None:
     """Who pauses `crm` instead of `system:crm` must not believe that it stands still."""
-    said = termijn("pause", scope, *BY_ME)
-    assert said.code == 1
-    assert scope in said.err
+    outcome = termijn("pause", scope, *BY_ME)
+    assert outcome.code == 1
+    assert scope in outcome.err
     assert actions(ledger) == []
 
 
@@ -100,10 +100,10 @@ def test_every_role_and_system_can_be_paused(termijn: Call, ledger: Database, sc
 
 def test_without_a_name_nothing_is_done(termijn: Call, ledger: Database) -> None:
     """Somebody answers for it."""
-    said = termijn("pause", "deleter", "--reason", "a test")
-    assert (said.code, said.out) == (1, "")
+    outcome = termijn("pause", "deleter", "--reason", "a test")
+    assert (outcome.code, outcome.out) == (1, "")
     assert (
-        said.err
+        outcome.err
         == "termijn: an operator's command needs a name: --operator NAME, or TERMIJN_OPERATOR\n"
     )
     assert termijn("pause", "deleter", "--operator", "me", "--reason", " ").code == 1
@@ -137,8 +137,8 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
         }
     ]
     place = ("recorder", "retention.tagged.v1", 0)
-    said = termijn("gaps", "accept", *place, *BY_ME)
-    assert said.out == "recorder continues at offset 7 of retention.tagged.v1[0]\n"
+    outcome = termijn("gaps", "accept", *place, *BY_ME)
+    assert outcome.out == "recorder continues at offset 7 of retention.tagged.v1[0]\n"
     assert termijn("gaps", "list", "--json").rows == []
     assert termijn("gaps", "accept", *place, *BY_ME).err == (
         "termijn: recorder: no gap waits at retention.tagged.v1[0]\n"
@@ -153,15 +153,15 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
         (("release", "2019"), "'2019'"),
         (("gaps", "accept", "tagger", "t", "0"), "t[0]"),
     ],
-    ids=lambda one: one[0] if isinstance(one, tuple) else "",
+    ids=lambda argument: argument[0] if isinstance(argument, tuple) else "",
 )
 def test_what_there_is_not_is_told(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
     """One line, and nothing on record."""
-    said = termijn(*arguments, *BY_ME)
-    assert (said.code, said.out) == (1, "")
-    [line] = said.err.splitlines()
+    outcome = termijn(*arguments, *BY_ME)
+    assert (outcome.code, outcome.out) == (1, "")
+    [line] = outcome.err.splitlines()
     assert what in line
     assert actions(ledger) == []
 
@@ -189,8 +189,8 @@ def test_a_sweep_tells_rules_as_a_list(termijn: Call, ledger: Database) -> None:
 
 def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Database) -> None:
     """By the wall clock, which is long past its terms."""
-    told = (signed_up("s1", "2010-01-01T09:00:00Z"), terminated("t1", "2012-01-01T09:00:00Z"))
-    recorded(ledger, *told, backfill="2019")
+    history = (signed_up("s1", "2010-01-01T09:00:00Z"), terminated("t1", "2012-01-01T09:00:00Z"))
+    recorded(ledger, *history, backfill="2019")
     assert [row["value"] for row in termijn("status", "--json").rows if row["which"] == "2019"] == [
         1
     ]
@@ -234,8 +234,10 @@ def test_what_only_the_old_policy_asked_for_is_taken_back(
         lambda connection: active_policy.require_active(connection, wrong, at)
     )
     for day, sent in ((1, True), (2, False)):
-        one = arrival(invoice(f"i{day}", f"2024-03-0{day}T12:00:00Z", f"{day}"), wrong)
-        ledger.run_in_transaction(lambda connection, one=one: record(connection, [one], wrong, at))  # type: ignore[misc]
+        tagged_event = arrival(invoice(f"i{day}", f"2024-03-0{day}T12:00:00Z", f"{day}"), wrong)
+        ledger.run_in_transaction(
+            lambda connection, arrived=tagged_event: record(connection, [arrived], wrong, at)  # type: ignore[misc]
+        )
         ledger.run_in_transaction(lambda connection: claim_due(connection, wrong, at, limit=9))
         if sent:
             leased = ledger.run_in_transaction(
@@ -253,8 +255,8 @@ def test_what_only_the_old_policy_asked_for_is_taken_back(
 
 def states(termijn: Call) -> list[tuple[str, str]]:
     """Action and state of each of accounting's commands that still mean something, sorted."""
-    found = termijn("commands", "list", "--system", "accounting", "--json").rows
-    return sorted((row["action"], row["state"]) for row in found)
+    rows = termijn("commands", "list", "--system", "accounting", "--json").rows
+    return sorted((row["action"], row["state"]) for row in rows)
 
 
 def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
@@ -269,9 +271,9 @@ def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
         head + "  research.survey-invited" + tail.split("  research.survey-invited", 1)[1]
     )
     monkeypatch.setenv("TERMIJN_POLICY", str(policy))
-    said = termijn("policy", "activate", *BY_ME)
-    assert said.code == 1
-    assert "website.feedback-given" in said.err
+    outcome = termijn("policy", "activate", *BY_ME)
+    assert outcome.code == 1
+    assert "website.feedback-given" in outcome.err
     assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.6"
 
 
@@ -309,9 +311,9 @@ def test_lint_checks_the_policy_that_the_roles_run_on(
 ) -> None:
     """Otherwise an operator would lint the shipped policy and take it for their own."""
     monkeypatch.setenv("TERMIJN_POLICY", "absent.yaml")
-    said = termijn("policy", "lint")
-    assert said.code == 1
-    assert "absent.yaml" in said.err
+    outcome = termijn("policy", "lint")
+    assert outcome.code == 1
+    assert "absent.yaml" in outcome.err
 
 
 def test_lint_lists_what_the_privacy_officer_confirms(termijn: Call) -> None:
@@ -334,9 +336,9 @@ def test_publishing_checks_the_whole_file_first(
     """A bad line is told before anything could be sent, whatever the broker does."""
     monkeypatch.setattr("services.app.wiring.resources.KafkaClient", _NoBus)
     file = events([feedback("f1", "2024-03-15T13:00:00Z"), "{"])
-    said = termijn("publish", file)
-    assert (said.code, said.out) == (1, "")
-    assert said.err.startswith(f"termijn: {file}:2: json: ")
+    outcome = termijn("publish", file)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"termijn: {file}:2: json: ")
 
 
 class _NoBus:
@@ -377,7 +379,7 @@ def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Databa
     assert row["answer_by"] == "2024-02-29T09:00:00Z"
     assert row["days_left"] < 0
     every = termijn("requests", "list", "--all", "--json").rows
-    assert [(one["request"], one["state"]) for one in every] == [
+    assert [(request["request"], request["state"]) for request in every] == [
         ("Q1", "received"),
         ("Q2", "answered"),
     ]

@@ -82,8 +82,8 @@ def on_the_bus(broker: EmbeddedBroker) -> int:
 def test_a_pipe_is_published_whole(termijn: Call, broker: EmbeddedBroker) -> None:
     """It gives its lines once only, and a file is read twice: checked first, then sent."""
     with pipe(lines(THREE)) as path:
-        said = termijn("publish", path)
-    assert (said.code, said.out, said.err) == (0, "published 3 events\n", "")
+        outcome = termijn("publish", path)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "published 3 events\n", "")
     assert on_the_bus(broker) == 3
 
 
@@ -91,17 +91,17 @@ def test_standard_input_is_published_whole(
     termijn: Call, broker: EmbeddedBroker, stdin: Stdin
 ) -> None:
     stdin(lines(THREE))
-    said = termijn("publish", "-")
-    assert (said.code, said.out, said.err) == (0, "published 3 events\n", "")
+    outcome = termijn("publish", "-")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "published 3 events\n", "")
     assert on_the_bus(broker) == 3
 
 
 def test_a_pipe_with_one_bad_line_sends_nothing(termijn: Call, broker: EmbeddedBroker) -> None:
     """The line is named as in a file."""
     with pipe(lines(THREE) + b"{\n") as path:
-        said = termijn("publish", path)
-    assert said.code == 1
-    assert said.err.startswith(f"termijn: {path}:4: json: ")
+        outcome = termijn("publish", path)
+    assert outcome.code == 1
+    assert outcome.err.startswith(f"termijn: {path}:4: json: ")
     broker.create_topics([TOPIC])
     assert on_the_bus(broker) == 0
 
@@ -123,9 +123,9 @@ def test_a_file_that_changes_between_check_and_sending_is_told(
         return send(self, messages)
 
     monkeypatch.setattr(Publisher, "send_batches", cut_first)
-    said = termijn("publish", file)
-    assert (said.code, said.out) == (1, "")
-    assert said.err == (
+    outcome = termijn("publish", file)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == (
         f"termijn: {file}: changed while it was read: 3 events checked, {kept} sent\n"
     )
 
@@ -137,7 +137,7 @@ def test_a_file_that_changes_between_check_and_sending_is_told(
         ("simulate", "{}", "--until", "2030-01-01T00:00:00Z", "--json"),
         ("publish", "{}", "--dry-run", "--json"),
     ],
-    ids=lambda one: one[0],
+    ids=lambda argument: argument[0],
 )
 def test_a_pipe_says_what_the_file_says(
     termijn: Call, events: Write, stdin: Stdin, arguments: tuple[str, ...]
@@ -145,7 +145,7 @@ def test_a_pipe_says_what_the_file_says(
     """Standard input gives the same output as well."""
 
     def rows(path: object) -> list[dict[str, Any]]:
-        return termijn(*(one.format(path) for one in arguments)).rows
+        return termijn(*(argument.format(path) for argument in arguments)).rows
 
     expected = rows(events(THREE))
     assert expected
@@ -159,22 +159,22 @@ def test_keys_come_through_standard_input(termijn: Call, tmp_path: Path, stdin: 
     """`ssh crm termijn keys ... | termijn keys trust crm -`."""
     assert termijn("keys", "make", "crm").code == 0
     stdin((tmp_path / ".termijn" / "keys" / "crm.jwks").read_bytes())
-    said = termijn("keys", "trust", "crm", "-")
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("crm: ")
+    outcome = termijn("keys", "trust", "crm", "-")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith("crm: ")
 
 
 def test_evidence_comes_through_standard_input(termijn: Call, stdin: Stdin) -> None:
     """What is no evidence is told by its line."""
     stdin(b"{}\n")
-    said = termijn("evidence", "verify", "-")
-    assert (said.code, said.out) == (1, "")
-    assert said.err.startswith("termijn: line 1, ")
+    outcome = termijn("evidence", "verify", "-")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("termijn: line 1, ")
 
 
 def test_a_policy_comes_through_standard_input(termijn: Call, stdin: Stdin) -> None:
     """Its lines are named as a file's are."""
     stdin(b"policy: mine\n")
-    said = termijn("policy", "lint", "-")
-    assert said.code == 1
-    assert said.err.startswith("termijn: -:1: ")
+    outcome = termijn("policy", "lint", "-")
+    assert outcome.code == 1
+    assert outcome.err.startswith("termijn: -:1: ")

@@ -50,10 +50,10 @@ def refused(ledger: Database) -> dict[str, UUID]:
     record_events(ledger, [order("o1", JOINED)], JOINED)
     claim_all(ledger, DUE)
     send_due(ledger, FakeBus(), DUE)
-    found = {one: find_command(ledger, system=one) for one in ("orders", "psp")}
-    for one in found.values():
-        acknowledge(ledger, one, "refused", datetime.now(UTC))
-    return found
+    commands = {system: find_command(ledger, system=system) for system in ("orders", "psp")}
+    for command_id in commands.values():
+        acknowledge(ledger, command_id, "refused", datetime.now(UTC))
+    return commands
 
 
 def next_attempt(ledger: Database, identity: UUID) -> Any:
@@ -70,7 +70,7 @@ def test_a_refused_command_is_told_again_at_once(
     assert (done.out, done.err) == (f"will be sent again: {refused['orders']}\n", "")
     bus = FakeBus()
     send_due(ledger, bus, datetime.now(UTC))
-    assert str(refused["orders"]) in [one.value["command_id"] for one in bus.sent]
+    assert str(refused["orders"]) in [command.value["command_id"] for command in bus.sent]
     [row] = select_rows(ledger, tables.operator_action)
     assert (row.operator, row.action, row.target, row.reason) == (
         "night-shift",
@@ -98,8 +98,8 @@ def test_a_controllers_refusal_is_final(
     termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
     """One line says so, and nothing is on record."""
-    told = termijn("commands", "retry", refused["psp"], *BY_ME)
-    assert (told.code, told.err) == (
+    outcome = termijn("commands", "retry", refused["psp"], *BY_ME)
+    assert (outcome.code, outcome.err) == (
         1,
         f"termijn: {refused['psp']}: psp is a controller, and its refusal is final\n",
     )
@@ -118,9 +118,9 @@ def test_what_cannot_be_told_again_is_said(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
     """The refused retry leaves no entry in the log."""
-    told = termijn("commands", "retry", *arguments, *BY_ME)
-    assert told.code != 0
-    assert what in told.err
+    outcome = termijn("commands", "retry", *arguments, *BY_ME)
+    assert outcome.code != 0
+    assert what in outcome.err
     assert select_rows(ledger, tables.operator_action) == []
 
 
@@ -129,9 +129,9 @@ def test_what_is_done_is_not_told_again(
 ) -> None:
     """There is nothing to do."""
     acknowledge(ledger, refused["orders"], "done", datetime.now(UTC))
-    told = termijn("commands", "retry", refused["orders"], *BY_ME)
-    assert told.code == 1
-    assert "it is acknowledged: there is nothing to tell again" in told.err
+    outcome = termijn("commands", "retry", refused["orders"], *BY_ME)
+    assert outcome.code == 1
+    assert "it is acknowledged: there is nothing to tell again" in outcome.err
 
 
 @pytest.mark.parametrize(

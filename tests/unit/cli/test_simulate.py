@@ -34,10 +34,10 @@ LATE = "2050-01-01T00:00:00Z"
 def test_a_line_has_the_keys_of_the_contract_in_its_order(termijn: Call, events: Write) -> None:
     """A year after the feedback, less the day that the system needs."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
-    said = termijn("simulate", file, "--until", LATE, "--json")
-    [line] = said.out.splitlines()
+    outcome = termijn("simulate", file, "--until", LATE, "--json")
+    [line] = outcome.out.splitlines()
     assert list(json.loads(line)) == KEYS
-    assert said.rows == [
+    assert outcome.rows == [
         {
             "issued_at": "2025-03-14T13:00:00Z",
             "system": "website",
@@ -94,10 +94,10 @@ def test_the_clock_stops_at_the_instant_given(termijn: Call, events: Write) -> N
 
 def test_a_customer_who_comes_back_in_time_is_not_erased(termijn: Call, events: Write) -> None:
     """A customer who comes back a second too late is erased: what was carried out is final."""
-    told = [signed_up("s1", "2020-01-01T09:00:00Z"), terminated("t1", "2024-03-15T13:00:00Z")]
-    in_time = events([*told, reinstated("b1", "2026-03-14T13:00:00Z")])
+    history = [signed_up("s1", "2020-01-01T09:00:00Z"), terminated("t1", "2024-03-15T13:00:00Z")]
+    in_time = events([*history, reinstated("b1", "2026-03-14T13:00:00Z")])
     assert termijn("simulate", in_time, "--until", LATE, "--json").rows == []
-    too_late = events([*told, reinstated("b1", "2026-03-14T13:00:01Z")])
+    too_late = events([*history, reinstated("b1", "2026-03-14T13:00:01Z")])
     assert len(termijn("simulate", too_late, "--until", LATE, "--json").rows) == 6
 
 
@@ -119,11 +119,11 @@ def test_the_order_of_the_lines_makes_no_difference(termijn: Call, events: Write
         terminated("t1", "2024-03-15T13:00:00Z"),
         feedback("f1", "2024-03-15T13:00:00Z"),
     ]
-    said = {
+    outputs = {
         termijn("simulate", events([*some, some[0]]), "--until", LATE, "--json").out
         for some in list(permutations(lines))[::6]
     }
-    assert len(said) == 1
+    assert len(outputs) == 1
 
 
 def test_an_instant_may_have_an_offset(termijn: Call, events: Write) -> None:
@@ -143,6 +143,6 @@ def test_nothing_is_left_behind(termijn: Call, events: Write) -> None:
 @pytest.mark.parametrize("command", ["explain", "simulate"])
 def test_help_is_help(termijn: Call, command: str) -> None:
     """Without a file, a policy or anything else at hand."""
-    said = termijn(command, "--help")
-    assert (said.code, said.err) == (0, "")
-    assert "EVENTS.jsonl" in said.out
+    outcome = termijn(command, "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "EVENTS.jsonl" in outcome.out

@@ -54,26 +54,26 @@ def ledger(termijn: Call) -> Iterator[Database]:
 
 @pytest.mark.parametrize("id", HOSTILE)
 def test_a_table_of_holdings_shows_an_id_as_it_is(termijn: Call, events: Write, id: str) -> None:
-    said = termijn("explain", events([feedback(id, "2024-03-15T13:00:00Z")]))
-    assert said.code == 0
-    assert f" {id} " in said.out
+    outcome = termijn("explain", events([feedback(id, "2024-03-15T13:00:00Z")]))
+    assert outcome.code == 0
+    assert f" {id} " in outcome.out
 
 
 @pytest.mark.parametrize("id", HOSTILE)
 def test_a_list_of_requests_shows_an_id_as_it_is(termijn: Call, ledger: Database, id: str) -> None:
     data = {"subject": "consumer:c1", "request_id": id, "right": "erasure"}
     recorded(ledger, event("r1", "privacy.request-received", "2024-03-15T13:00:00Z", **data))
-    said = termijn("requests", "list")
-    assert (said.code, said.err) == (0, "")
-    assert f" {id} " in said.out
+    outcome = termijn("requests", "list")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f" {id} " in outcome.out
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_title_shows_a_name_as_it_is(termijn: Call, ledger: Database, name: str) -> None:
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"), backfill=name)
-    said = termijn("forecast", name)
-    assert (said.code, said.err) == (0, "")
-    assert f"{name}: sent on release" in said.out
+    outcome = termijn("forecast", name)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f"{name}: sent on release" in outcome.out
 
 
 @pytest.mark.parametrize("reason", HOSTILE)
@@ -103,18 +103,18 @@ def test_what_moves_a_terminal_is_made_visible(
     )
     ledger.run_in_transaction(lambda connection: dead_letters.store(connection, [letter]))
     assert shown in termijn("dead-letters", "list").out
-    said = termijn("dead-letters", "list", "--json")
-    assert shown in said.out
-    assert [row["detail"] for row in said.rows] == [detail]
+    outcome = termijn("dead-letters", "list", "--json")
+    assert shown in outcome.out
+    assert [row["detail"] for row in outcome.rows] == [detail]
 
 
 @pytest.mark.parametrize(
     ("text", "shown"), [pair for pair in UNSEEN.items() if "\n" not in pair[0]], ids=ascii
 )
 def test_an_error_makes_visible_what_it_repeats(termijn: Call, text: str, shown: str) -> None:
-    said = termijn("explain", text)
-    assert said.code == 1
-    [line] = said.err.splitlines()
+    outcome = termijn("explain", text)
+    assert outcome.code == 1
+    [line] = outcome.err.splitlines()
     assert shown in line
 
 
@@ -146,7 +146,7 @@ def test_what_is_seen_anyway_stays_as_it_is(text: str) -> None:
 def test_no_text_reaches_a_terminal_with_anything_unseen(text: str) -> None:
     """In JSON the text is unchanged."""
     shown = visible(text)
-    assert not any(ord(one) < 32 or 0x7F <= ord(one) < 0xA0 for one in shown)
+    assert not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in shown)
     quoted = json.dumps(text, ensure_ascii=False)
     assert json.loads(visible(quoted)) == text
 
@@ -154,20 +154,20 @@ def test_no_text_reaches_a_terminal_with_anything_unseen(text: str) -> None:
 @given(cells=st.lists(st.text(), min_size=1, max_size=4))
 def test_a_table_takes_any_text(cells: list[str]) -> None:
     """Each cell is there, letter by letter."""
-    found = table(title=cells[0], columns=[f"c{index}" for index in range(len(cells))])
-    found.add_row(*map(cell, cells))
+    rendered = table(title=cells[0], columns=[f"c{index}" for index in range(len(cells))])
+    rendered.add_row(*map(cell, cells))
     console = Console(width=4_000, no_color=True, force_terminal=False)
     with console.capture() as seen:
-        console.print(found)
-    for one in cells:
-        assert visible(one).strip() in seen.get()
+        console.print(rendered)
+    for text in cells:
+        assert visible(text).strip() in seen.get()
 
 
 def test_only_one_place_makes_tables() -> None:
     """Rich takes text as markup unless it is told otherwise, and that is easily forgotten."""
-    found = set()
+    widths = set()
     for file in (Path(__file__).parents[3] / "services").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rich"):
-                found |= {(file.name, alias.name) for alias in node.names}
-    assert {file for file, name in found if name in ("Table", "Text", "Console")} == {"output.py"}
+                widths |= {(file.name, alias.name) for alias in node.names}
+    assert {file for file, name in widths if name in ("Table", "Text", "Console")} == {"output.py"}

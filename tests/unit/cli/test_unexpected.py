@@ -31,14 +31,14 @@ def test_it_is_one_line_and_its_own_exit_code(
 ) -> None:
     """What it was about may be personal: only a file of the owner's has it."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    said = termijn("explain", broken)
-    assert (said.code, said.out) == (70, "")
-    [line] = said.err.splitlines()
+    outcome = termijn("explain", broken)
+    assert (outcome.code, outcome.out) == (70, "")
+    [line] = outcome.err.splitlines()
     assert line.startswith("termijn: explain: an unexpected error (ZeroDivisionError), which is")
     assert SECRET not in line
-    found = re.search(r"\S*/termijn-\S+\.txt", line)
-    assert found
-    details = Path(found.group())
+    report_path = re.search(r"\S*/termijn-\S+\.txt", line)
+    assert report_path
+    details = Path(report_path.group())
     assert SECRET in details.read_text("utf-8")
     assert stat.S_IMODE(details.stat().st_mode) == 0o600
 
@@ -48,9 +48,9 @@ def test_where_no_file_can_be_written_it_is_still_one_line(
 ) -> None:
     """In a container nothing can be."""
     monkeypatch.setattr("tempfile.tempdir", "/proc/absent")
-    said = termijn("explain", broken)
-    assert said.code == 70
-    [line] = said.err.splitlines()
+    outcome = termijn("explain", broken)
+    assert outcome.code == 70
+    [line] = outcome.err.splitlines()
     assert line.endswith("`termijn --debug` shows the traceback")
 
 

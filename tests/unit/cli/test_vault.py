@@ -41,7 +41,7 @@ def messages(file: Path) -> list[bytes]:
             sender=None,  # type: ignore[arg-type]  # nothing is sent
             encryption=opened.field_encryption(policy),
         )
-        return [one.value or b"" for one in publisher.messages_from_file(file, None)]
+        return [message.value or b"" for message in publisher.messages_from_file(file, None)]
 
 
 @pytest.mark.usefixtures("encrypting")
@@ -89,7 +89,7 @@ def test_a_master_key_is_rotated_and_then_destroyed(termijn: Call, events: Write
     assert overdue.code == 1
     assert overdue.err == f"termijn: `termijn vault destroy {first}` is overdue\n"
     assert termijn("vault", "destroy", first).code == 0
-    assert [one.name for one in MASTERS.iterdir()] == ["0002.key"]
+    assert [path.name for path in MASTERS.iterdir()] == ["0002.key"]
     assert termijn("vault", "status").code == 0
 
 

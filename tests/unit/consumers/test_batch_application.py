@@ -30,23 +30,23 @@ class Ledger:
         self.parked: list[tuple[str, int, int]] = []
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        found = [place(one) for one in messages]
-        if self.guilty & set(found):
+        places = [place(message) for message in messages]
+        if self.guilty & set(places):
             raise DeliveryFailed("t", "too large", TOO_LARGE)
-        self._move(found, advances)
-        self.applied += found
+        self._move(places, advances)
+        self.applied += places
 
     def park(self, message: Message, cause: Exception, advances: Sequence[OffsetAdvance]) -> None:
         self._move([place(message)], advances)
         self.parked.append(place(message))
 
     def _move(
-        self, found: Sequence[tuple[str, int, int]], advances: Sequence[OffsetAdvance]
+        self, places: Sequence[tuple[str, int, int]], advances: Sequence[OffsetAdvance]
     ) -> None:
-        for one in advances:
-            assert one.expected == self.at.get(one.log, self.expected)
-            self.at[one.log] = one.next
-        for topic, partition, offset in found:
+        for advance in advances:
+            assert advance.expected == self.at.get(advance.log, self.expected)
+            self.at[advance.log] = advance.next
+        for topic, partition, offset in places:
             next_ = self.at[log((topic, partition))]
             assert next_ is not None
             assert next_ > offset
@@ -79,13 +79,14 @@ def test_each_message_is_applied_or_parked_once_and_in_order(
 ) -> None:
     ledger = Ledger(*guilty, expected=expected)
     advances = [
-        OffsetAdvance(log=log(one), expected=expected, next=end) for one, end in ENDS.items()
+        OffsetAdvance(log=log(partition), expected=expected, next=end)
+        for partition, end in ENDS.items()
     ]
     apply_batch(ledger, BATCH, advances, lambda: None)
-    everything = [place(one) for one in BATCH]
+    everything = [place(message) for message in BATCH]
     assert set(ledger.parked) == guilty
-    assert ledger.applied == [one for one in everything if one not in guilty]
-    assert ledger.at == {log(one): end for one, end in ENDS.items()}
+    assert ledger.applied == [message for message in everything if message not in guilty]
+    assert ledger.at == {log(partition): end for partition, end in ENDS.items()}
 
 
 def test_what_was_applied_before_the_bus_went_away_counts() -> None:
@@ -98,7 +99,9 @@ def test_what_was_applied_before_the_bus_went_away_counts() -> None:
             raise KafkaUnavailable("park", "no")
 
     ledger = Away(("b", 1, 6), expected=5)
-    advances = [OffsetAdvance(log=log(one), expected=5, next=end) for one, end in ENDS.items()]
+    advances = [
+        OffsetAdvance(log=log(partition), expected=5, next=end) for partition, end in ENDS.items()
+    ]
     with pytest.raises(KafkaUnavailable):
         apply_batch(ledger, BATCH, advances, lambda: None)
     assert ledger.applied == [("a", 0, 5), ("a", 0, 6), ("a", 0, 9), ("b", 1, 5)]

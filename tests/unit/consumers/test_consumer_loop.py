@@ -46,7 +46,7 @@ class FakeConsumer:
         on_assign(self, [TopicPartition(TOPIC, 0)])
 
     def assign(self, partitions: list[TopicPartition]) -> None:
-        self.assigned.append([one.offset for one in partitions])
+        self.assigned.append([partition.offset for partition in partitions])
 
     def unassign(self) -> None: ...
 
@@ -57,8 +57,8 @@ class FakeConsumer:
         if not self.batches:
             raise NotConnected
         batch = self.batches.pop(0)
-        found: list[Message] = batch(self) if callable(batch) else batch
-        return found
+        messages: list[Message] = batch(self) if callable(batch) else batch
+        return messages
 
     def pause(self, _: list[TopicPartition]) -> None: ...
 
@@ -158,7 +158,7 @@ def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> LoopRun
 
 
 def messages(*offsets: int) -> list[Message]:
-    return [Message(topic=TOPIC, partition=0, offset=one, value=b"x") for one in offsets]
+    return [Message(topic=TOPIC, partition=0, offset=offset, value=b"x") for offset in offsets]
 
 
 def failure(code: int, offset: int = -1001, *, partition: int = 0, **how: bool) -> Message:

@@ -96,10 +96,10 @@ def test_a_dead_letter_holds_the_original_sealed_for_its_place() -> None:
 
 def test_headers_that_cannot_be_read_are_malformed() -> None:
     """The headers are not read a second time, which would end the process."""
-    one = cast(Message, Unreadable())
+    message = cast(Message, Unreadable())
     with pytest.raises(MalformedEvent, match="headers: a name is not UTF-8"):
-        headers(one)
-    assert headers(one) == []
+        headers(message)
+    assert headers(message) == []
 
 
 def test_a_message_whose_headers_cannot_be_read_is_parked_without_them() -> None:
@@ -119,14 +119,14 @@ def test_a_message_is_taken_when_its_broker_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "one",
+    "message",
     [message(), message(0, APPENDED), message(253_402_300_800_000, APPENDED)],
     ids=["its sender's", "none", "impossible"],
 )
-def test_a_message_that_no_broker_dates_is_taken_when_it_is_read(one: Message) -> None:
+def test_a_message_that_no_broker_dates_is_taken_when_it_is_read(message: Message) -> None:
     """Its sender's word is none."""
-    assert trusted_arrival_time(one, [], NOW, SEAL) == NOW
-    assert not is_dated(one)
+    assert trusted_arrival_time(message, [], NOW, SEAL) == NOW
+    assert not is_dated(message)
 
 
 def replayed() -> list[tuple[str, bytes]]:
@@ -167,14 +167,14 @@ def test_the_word_on_one_message_is_worth_nothing_on_another(forged: Message) ->
 @pytest.mark.parametrize("word", [b"", b"2020-01-01T00:00:00+00:00", b"\xff", b"0:AAAA", b"x:%%"])
 def test_a_forged_word_is_worth_nothing(word: bytes) -> None:
     """The forged header does not stop the tagger."""
-    told = [("ce_id", b"e1"), ("x", b""), (ARRIVAL_HEADER, word)]
-    assert trusted_arrival_time(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
+    headers = [("ce_id", b"e1"), ("x", b""), (ARRIVAL_HEADER, word)]
+    assert trusted_arrival_time(message(key=b"k", value=b"v"), headers, NOW, SEAL) == NOW
 
 
 def test_other_headers_make_it_another_message() -> None:
     """An older `ce_time` under the same word."""
-    told = [("ce_id", b"e2") if name == "ce_id" else (name, at) for name, at in replayed()]
-    assert trusted_arrival_time(message(key=b"k", value=b"v"), told, NOW, SEAL) == NOW
+    other_headers = [("ce_id", b"e2") if name == "ce_id" else (name, at) for name, at in replayed()]
+    assert trusted_arrival_time(message(key=b"k", value=b"v"), other_headers, NOW, SEAL) == NOW
 
 
 def test_nobody_else_gives_the_word() -> None:
@@ -191,5 +191,10 @@ def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() ->
     """Never later than it comes back."""
     original = message(key=b"k", value=b"v")
     letter = build_dead_letter("tagger", original, DecodingFailed(why="is empty"), SEAL, MONTHS_AGO)
-    told = replay_headers(letter, SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id), SEAL)
-    assert trusted_arrival_time(message(key=b"k", value=b"v"), told, NOW, SEAL) == MONTHS_AGO
+    replayed_headers = replay_headers(
+        letter, SEAL.decrypt(letter.sealed, letter.place, SEAL.key_id), SEAL
+    )
+    assert (
+        trusted_arrival_time(message(key=b"k", value=b"v"), replayed_headers, NOW, SEAL)
+        == MONTHS_AGO
+    )

@@ -44,12 +44,12 @@ PLAIN = ("payment.method", "received_at", "lines[].quantity", "placed_through")
 
 def document(**changed: Any) -> dict[str, Any]:
     """The policy's file as it is written, orders encrypted; `changed` keys of the event type are others."""
-    found = yaml.safe_load(files("services.policy").joinpath(DEFAULT_POLICY).read_text("utf-8"))
-    assert isinstance(found, dict)
-    found["policy"] = "encrypted"
+    document = yaml.safe_load(files("services.policy").joinpath(DEFAULT_POLICY).read_text("utf-8"))
+    assert isinstance(document, dict)
+    document["policy"] = "encrypted"
     for name in ("bus", "bus-books"):
-        found["systems"][name] = {"title": "The log", "owner": "platform", "holds": "keys"}
-    order = found["events"]["orders.order-placed"]
+        document["systems"][name] = {"title": "The log", "owner": "platform", "holds": "keys"}
+    order = document["events"]["orders.order-placed"]
     delivery, statutory, research = order["holdings"]
     order["holdings"] = [
         {**delivery, "systems": [*delivery["systems"], "bus"]},
@@ -58,7 +58,7 @@ def document(**changed: Any) -> dict[str, Any]:
     ]
     encrypted = {path: list(systems) for path, systems in ENCRYPTED.items()}
     order.update({"encrypted": encrypted, "plain": list(PLAIN), **changed})
-    return found
+    return document
 
 
 def policy_of(written: Mapping[str, Any]) -> Policy:
@@ -122,8 +122,8 @@ class Vault:
 
     def encrypted(self, event: CloudEvent) -> CloudEvent:
         """The event as it goes onto the bus."""
-        [found] = self.encryption.encrypt_events([event])
-        return found
+        [encrypted_event] = self.encryption.encrypt_events([event])
+        return encrypted_event
 
     def reveal(self, event: CloudEvent, subject: str = "consumer:K1") -> dict[str, Any]:
         """Its data as a reader gets it."""

@@ -160,7 +160,7 @@ def test_a_made_key_is_its_owners_only_and_stays(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert load_or_create_key(path).key_id == made.key_id
-    assert [one.name for one in path.parent.iterdir()] == ["dead-letters.key"]
+    assert [file.name for file in path.parent.iterdir()] == ["dead-letters.key"]
 
 
 def test_who_make_a_key_at_once_all_have_the_same(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ ORDER = event_id("orders.order-placed", "/orders", "order-O1")
 @pytest.fixture
 def vault(tmp_path: Path) -> Iterator[Vault]:
     """A vault in memory."""
-    with a_vault(tmp_path) as found:
-        yield found
+    with a_vault(tmp_path) as vault:
+        yield vault
 
 
 def test_no_canary_is_left_and_all_come_back(vault: Vault) -> None:
@@ -176,10 +176,10 @@ def test_an_older_event_in_clear_is_read_as_it_is(vault: Vault) -> None:
 def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
     """A holding that does not apply to this event destroys no key."""
     written = document()
-    found = written["events"]["orders.order-placed"]
-    found["fields"]["placed_through"] = {"required": False}
-    found["plain"].remove("placed_through")
-    found["holdings"][0]["when"] = {"placed_through": ["app"]}
+    placed = written["events"]["orders.order-placed"]
+    placed["fields"]["placed_through"] = {"required": False}
+    placed["plain"].remove("placed_through")
+    placed["holdings"][0]["when"] = {"placed_through": ["app"]}
     encryption = replace(vault.encryption, policy=policy_of(written))
     with pytest.raises(NoKeyHolder) as refused:
         encryption.encrypt_events([order()])
@@ -193,7 +193,9 @@ def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
         },
     )
     [sealed] = encryption.encrypt_events([bare])
-    assert [(one.system, one.keys) for one in vault.keys.count_by_master()] == [("bus-books", 1)]
+    assert [(count.system, count.keys) for count in vault.keys.count_by_master()] == [
+        ("bus-books", 1)
+    ]
     assert vault.reveal(sealed)["amount"] == "12.50 canary-amount-O1"
 
 

@@ -26,7 +26,7 @@ IDS = st.binary(min_size=16, max_size=16).map(
     lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 )
 SEALERS = st.builds(FieldKey, system=TEXTS, key_id=IDS, secret=SECRETS)
-SEVERAL = st.lists(SEALERS, min_size=1, max_size=3, unique_by=lambda one: one.key_id)
+SEVERAL = st.lists(SEALERS, min_size=1, max_size=3, unique_by=lambda key: key.key_id)
 
 
 @given(TEXTS, PLACES, SEVERAL)
@@ -36,8 +36,8 @@ def test_any_of_its_keys_opens_a_token(
     """Also when the others are destroyed."""
     token = encrypt_text(text, place, sealers)
     assert is_token(token)
-    assert key_ids(token, place.path) == tuple(one.key_id for one in sealers)
-    assert [decrypt_token(token, place, [one]) for one in sealers] == [text] * len(sealers)
+    assert key_ids(token, place.path) == tuple(key.key_id for key in sealers)
+    assert [decrypt_token(token, place, [key]) for key in sealers] == [text] * len(sealers)
 
 
 @given(TEXTS, PLACES, PLACES, SEALERS)

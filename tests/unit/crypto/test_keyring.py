@@ -103,7 +103,7 @@ def test_a_key_holds_from_nbf_until_just_before_exp() -> None:
     """The first instant belongs to it, the last does not."""
     key = new_key("sig", NOON).with_expiry(NOON + timedelta(hours=1))
     at = [NOON - timedelta(microseconds=1), NOON, NOON + timedelta(minutes=59)]
-    assert [key.is_valid_at(one) for one in [*at, NOON + timedelta(hours=1)]] == [
+    assert [key.is_valid_at(moment) for moment in [*at, NOON + timedelta(hours=1)]] == [
         False,
         True,
         True,
@@ -134,8 +134,8 @@ def test_a_key_is_not_made_to_last_longer() -> None:
 def test_corrections_go_to_the_newest_key_that_receives() -> None:
     """Its public part only; a ring without one receives nothing."""
     key = new_key("enc")
-    told = Keyring((new_key(), key)).encryption_key(NOON)
-    assert told is not None
-    assert json.loads(told)["x"] == key.x
-    assert "d" not in json.loads(told)
+    encryption_key = Keyring((new_key(), key)).encryption_key(NOON)
+    assert encryption_key is not None
+    assert json.loads(encryption_key)["x"] == key.x
+    assert "d" not in json.loads(encryption_key)
     assert Keyring((new_key(),)).encryption_key(NOON) is None

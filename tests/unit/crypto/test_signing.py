@@ -89,11 +89,11 @@ def test_a_signature_is_the_one_of_rfc_8032() -> None:
 
 @given(PARTS, PARTS)
 def test_no_two_messages_share_their_signed_bytes(
-    one: tuple[str, bytes | None, bytes | None], other: tuple[str, bytes | None, bytes | None]
+    first: tuple[str, bytes | None, bytes | None], other: tuple[str, bytes | None, bytes | None]
 ) -> None:
     """Whatever is moved between topic, key and value gives other bytes; so does null for empty."""
-    assume(one != other)
-    assert signed_bytes(*one) != signed_bytes(*other)
+    assume(first != other)
+    assert signed_bytes(*first) != signed_bytes(*other)
 
 
 @given(PARTS)

@@ -71,5 +71,5 @@ def test_only_a_setting_turns_it_off(tmp_path: Path) -> None:
         *signatures.acknowledgement_verifiers(["crm"]).values(),
     ]
     used += signatures.simulated_signers(["crm"]).values()
-    assert all(isinstance(one, NoSigning) for one in used)
+    assert all(isinstance(signer, NoSigning) for signer in used)
     assert list(tmp_path.iterdir()) == []

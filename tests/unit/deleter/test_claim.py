@@ -31,12 +31,12 @@ def step(system: str, action: Action, *purposes: str) -> Obligation:
 
 
 def wanted(
-    number: int, one: Obligation, subject: str = "customer:1", epoch: int = 1
+    number: int, obligation: Obligation, subject: str = "customer:1", epoch: int = 1
 ) -> PlannedObligation:
     return PlannedObligation(
         record_id=UUID(int=number),
         subject=subject,
-        obligation=one,
+        obligation=obligation,
         epochs=(("relationship:1", CLOCK, epoch),),
         names_subject=True,
         acts=0,
@@ -78,9 +78,9 @@ def test_restrictions_are_told_apart_by_their_purposes() -> None:
 
 def test_records_that_are_told_the_same_are_one_command() -> None:
     """In the order of their keys, whatever the order in which they were found."""
-    (one,) = group_into_commands([wanted(3, ERASE), wanted(1, ERASE), wanted(2, ERASE)])
-    assert one.records == (UUID(int=1), UUID(int=2), UUID(int=3))
-    assert (one.system, one.subject, one.action, one.cause) == (
+    (draft,) = group_into_commands([wanted(3, ERASE), wanted(1, ERASE), wanted(2, ERASE)])
+    assert draft.records == (UUID(int=1), UUID(int=2), UUID(int=3))
+    assert (draft.system, draft.subject, draft.action, draft.cause) == (
         "crm",
         "customer:1",
         "erase",
@@ -110,8 +110,8 @@ def test_records_that_are_told_differently_are_two_commands(other: PlannedObliga
 def test_a_command_names_500_records_at_most(count: int, sizes: list[int]) -> None:
     """The rest is in the next, in the order of the keys."""
     drafts = group_into_commands(wanted(number, ERASE) for number in range(1, count + 1))
-    assert sorted((len(one.records) for one in drafts), reverse=True) == sizes
-    assert sorted(record for one in drafts for record in one.records) == [
+    assert sorted((len(draft.records) for draft in drafts), reverse=True) == sizes
+    assert sorted(record for draft in drafts for record in draft.records) == [
         UUID(int=number) for number in range(1, count + 1)
     ]
 
@@ -122,26 +122,31 @@ def test_a_command_is_split_where_its_records_would_be_too_large_for_the_bus() -
     drafts = group_into_commands(
         replace(wanted(number, ERASE), size=size) for number, size in enumerate(sizes, start=1)
     )
-    assert [[one.int for one in each.records] for each in drafts] == [[1, 2, 3], [4], [5], [6]]
+    assert [[record.int for record in each.records] for each in drafts] == [
+        [1, 2, 3],
+        [4],
+        [5],
+        [6],
+    ]
 
 
 def test_the_id_is_what_the_command_does_to_which_records() -> None:
     """The same for the same; another for another epoch, action, system, record or number."""
-    (one,) = group_into_commands([wanted(1, ERASE), wanted(2, ERASE)])
+    (draft,) = group_into_commands([wanted(1, ERASE), wanted(2, ERASE)])
     (same,) = group_into_commands([wanted(2, ERASE), wanted(1, ERASE)])
     others = [
         *group_into_commands([wanted(1, ERASE, epoch=2), wanted(2, ERASE, epoch=2)]),
         *group_into_commands([wanted(1, RESTRICT), wanted(2, RESTRICT)]),
         *group_into_commands([wanted(1, step("psp", "erase")), wanted(2, step("psp", "erase"))]),
         *group_into_commands([wanted(1, ERASE)]),
-        replace(one, supersedes=UUID(int=7)),
+        replace(draft, supersedes=UUID(int=7)),
     ]
-    assert one.command_id(1) == same.command_id(1)
-    ids = {one.command_id(1), one.command_id(2), *(other.command_id(1) for other in others)}
+    assert draft.command_id(1) == same.command_id(1)
+    ids = {draft.command_id(1), draft.command_id(2), *(other.command_id(1) for other in others)}
     assert len(ids) == 7
 
 
 def test_the_id_is_written_down() -> None:
     """A later version must compute the same, or it would command again what is out."""
-    (one,) = group_into_commands([wanted(1, ERASE)])
-    assert str(one.command_id(1)) == "2a9f67f3-9372-56a2-93ca-9b94472cd9cb"
+    (draft,) = group_into_commands([wanted(1, ERASE)])
+    assert str(draft.command_id(1)) == "2a9f67f3-9372-56a2-93ca-9b94472cd9cb"

@@ -44,7 +44,9 @@ def test_every_record_gets_its_own_steps(years: int) -> None:
     """Over all sample events, with every second clock ended, from now until everything is due."""
     now = STARTED + timedelta(days=366 * years)
     sample = _sample()
-    clocks = sorted({str(one.clock) for tagged in sample for one in tagged.holdings if one.clock})
+    clocks = sorted(
+        {str(holding.clock) for tagged in sample for holding in tagged.holdings if holding.clock}
+    )
     facts = _Facts({clock: STARTED + timedelta(hours=n) for n, clock in enumerate(clocks[::2])})
     planner = CachingPlanner(facts, POLICY, now)
     planned = [
@@ -68,8 +70,8 @@ def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None
         return []
 
     monkeypatch.setattr(plan_cache, "due_obligations", noted)
-    invoices = [one for one in _sample() if one.type == "billing.invoice-issued"][:1] * 2
+    invoices = [sample for sample in _sample() if sample.type == "billing.invoice-issued"][:1] * 2
     planner = CachingPlanner(_Facts(), POLICY, STARTED)
-    for one in invoices:
-        planner.due_obligations(one, one.subjects[0])
+    for invoice in invoices:
+        planner.due_obligations(invoice, invoice.subjects[0])
     assert len(asked) == 1

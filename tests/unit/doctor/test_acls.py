@@ -12,7 +12,7 @@ from services.operations.doctor.findings import Finding
 from services.policy.loader import load
 
 USERS = deployment_access(load(), "termijn")
-RECORDER = next(one for one in USERS if one.user == "termijn-recorder")
+RECORDER = next(user for user in USERS if user.user == "termijn-recorder")
 DELETER = "termijn-deleter"
 TAGGED = "retention.tagged.v1"
 READS = AclEntry(kind="topic", name=TAGGED, operation="Read")
@@ -23,15 +23,20 @@ ALLOWED = AclRule(principal="User:termijn-recorder", kind="topic", name=TAGGED, 
 def all_rules(*users: KafkaAccess) -> list[AclRule]:
     """What deploy/kafka/users.yaml gives them."""
     return [
-        AclRule(principal=f"User:{use.user}", kind=one.kind, name=one.name, operation=one.operation)
+        AclRule(
+            principal=f"User:{use.user}",
+            kind=acl_entry.kind,
+            name=acl_entry.name,
+            operation=acl_entry.operation,
+        )
         for use in users
-        for one in use.acl_entries
+        for acl_entry in use.acl_entries
     ]
 
 
 def judged(rights: AclRules) -> list[Finding]:
     """What is said where agents and publishers may be named otherwise."""
-    optional = {one.user for one in USERS if "agent" in one.user or "publisher" in one.user}
+    optional = {user.user for user in USERS if "agent" in user.user or "publisher" in user.user}
     return list(check_acls(rights, USERS, optional, DELETER))
 
 
@@ -111,24 +116,24 @@ def test_what_no_rule_is_about_may_be_open() -> None:
 
 def test_rules_as_they_are_written_are_sound() -> None:
     """Nobody lacks anything, and nobody else commands."""
-    [said] = judged(AclRules(enforced=True, rules=all_rules(*USERS)))
-    assert said.state == "sound"
-    assert said.what.endswith("24 users have what they need")
+    [finding] = judged(AclRules(enforced=True, rules=all_rules(*USERS)))
+    assert finding.state == "sound"
+    assert finding.what.endswith("24 users have what they need")
 
 
 def test_a_missing_right_is_named_with_its_mend() -> None:
     """Thing, operation and role."""
     rules = [
-        one
-        for one in all_rules(*USERS)
-        if (one.principal, one.name) != ("User:termijn-recorder", TAGGED)
+        rule
+        for rule in all_rules(*USERS)
+        if (rule.principal, rule.name) != ("User:termijn-recorder", TAGGED)
     ]
-    said = judged(AclRules(enforced=True, rules=rules))
-    assert [(one.state, one.target, one.what) for one in said] == [
+    findings = judged(AclRules(enforced=True, rules=rules))
+    assert [(finding.state, finding.target, finding.what) for finding in findings] == [
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Describe"),
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Read"),
     ]
-    assert said[1].fix == (
+    assert findings[1].fix == (
         "`kafka-acls --add --allow-principal User:termijn-recorder --operation Read"
         " --topic retention.tagged.v1`, or apply deploy/kafka/users.yaml"
     )
@@ -137,18 +142,20 @@ def test_a_missing_right_is_named_with_its_mend() -> None:
 def test_a_missing_group_is_named() -> None:
     """Without it a role is never given a partition."""
     rules = [
-        one for one in all_rules(*USERS) if (one.kind, one.name) != ("group", "termijn-recorder")
+        rule
+        for rule in all_rules(*USERS)
+        if (rule.kind, rule.name) != ("group", "termijn-recorder")
     ]
-    said = judged(AclRules(enforced=True, rules=rules))
-    assert {one.target for one in said} == {"group termijn-recorder"}
-    assert "--group termijn-recorder`" in said[0].fix
+    findings = judged(AclRules(enforced=True, rules=rules))
+    assert {finding.target for finding in findings} == {"group termijn-recorder"}
+    assert "--group termijn-recorder`" in findings[0].fix
 
 
 def test_a_role_without_any_rule_is_told_once() -> None:
     """Not once a right; what may be named otherwise is a warning."""
-    known = [one for one in USERS if one.user not in ("termijn-recorder", "termijn-agent-crm")]
-    said = judged(AclRules(enforced=True, rules=all_rules(*known)))
-    assert [(one.state, one.target, one.what) for one in said] == [
+    known = [user for user in USERS if user.user not in ("termijn-recorder", "termijn-agent-crm")]
+    findings = judged(AclRules(enforced=True, rules=all_rules(*known)))
+    assert [(finding.state, finding.target, finding.what) for finding in findings] == [
         (
             "fault",
             "user termijn-recorder",
@@ -169,38 +176,38 @@ def test_who_else_may_command_is_told() -> None:
             principal="User:eve", kind="topic", name="retention.commands.crm.v1", operation="Write"
         ),
     ]
-    [said] = judged(AclRules(enforced=True, rules=[*all_rules(*USERS), *more]))
-    assert (said.state, said.target) == ("warning", "topic retention.commands.crm.v1")
-    assert said.what == "User:eve may write to it, but only termijn-deleter should"
+    [finding] = judged(AclRules(enforced=True, rules=[*all_rules(*USERS), *more]))
+    assert (finding.state, finding.target) == ("warning", "topic retention.commands.crm.v1")
+    assert finding.what == "User:eve may write to it, but only termijn-deleter should"
 
 
 def test_no_authorizer_is_a_warning() -> None:
     """Everybody may command an erasure."""
-    [said] = judged(AclRules(enforced=False))
-    assert said.state == "warning"
-    assert "no authorizer" in said.what
+    [finding] = judged(AclRules(enforced=False))
+    assert finding.state == "warning"
+    assert "no authorizer" in finding.what
 
 
 def test_hidden_rules_are_not_checked() -> None:
     """Only whoever may describe the cluster sees them."""
-    [said] = judged(AclRules(enforced=True))
-    assert said.state == "not checked"
+    [finding] = judged(AclRules(enforced=True))
+    assert finding.state == "not checked"
 
 
 def test_no_rule_at_all_is_a_fault() -> None:
     """No role may do anything."""
-    [said] = judged(AclRules(enforced=True, rules=[]))
-    assert said.state == "fault"
-    assert "no ACLs" in said.what
+    [finding] = judged(AclRules(enforced=True, rules=[]))
+    assert finding.state == "fault"
+    assert "no ACLs" in finding.what
 
 
 def test_a_user_learns_what_it_lacks_itself() -> None:
     """From what the brokers let it know."""
-    [said] = check_own_acls(AclRules(enforced=True, rules=all_rules(RECORDER)), RECORDER)
-    assert said.state == "sound"
-    rules = [one for one in all_rules(RECORDER) if one.kind != "group"]
+    [finding] = check_own_acls(AclRules(enforced=True, rules=all_rules(RECORDER)), RECORDER)
+    assert finding.state == "sound"
+    rules = [rule for rule in all_rules(RECORDER) if rule.kind != "group"]
     lacks = check_own_acls(AclRules(enforced=True, rules=rules), RECORDER)
-    assert [one.what for one in lacks] == [
+    assert [lacking.what for lacking in lacks] == [
         "termijn-recorder may not Describe",
         "termijn-recorder may not Read",
     ]

@@ -38,16 +38,16 @@ SOUND_TAGS = {
 }
 
 
-def tags(found: TopicState | None) -> list[Finding]:
+def tags(state: TopicState | None) -> list[Finding]:
     """What is said of the one topic of tags."""
-    there = {} if found is None else {TAGGED.name: found}
+    there = {} if state is None else {TAGGED.name: state}
     return list(check_topics([RetentionRequirement(topic=TAGGED, kind="own")], there))
 
 
 def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
     """What is said of keys, by owner."""
-    said = check_keys(KeyDirectory(path=path), systems, at, required=True)
-    return {one.target: one for one in said}
+    findings = check_keys(KeyDirectory(path=path), systems, at, required=True)
+    return {finding.target: finding for finding in findings}
 
 
 def trusted(path: Path, *systems: str) -> KeyDirectory:
@@ -61,28 +61,32 @@ def trusted(path: Path, *systems: str) -> KeyDirectory:
 
 def test_a_topic_as_in_the_catalogue_is_sound() -> None:
     """The catalogue's six partitions and its week."""
-    [said] = tags(TopicState(partitions=6, settings=SOUND_TAGS))
-    assert (said.state, said.what) == ("sound", "1 exist as in the catalogue")
+    [finding] = tags(TopicState(partitions=6, settings=SOUND_TAGS))
+    assert (finding.state, finding.what) == ("sound", "1 exist as in the catalogue")
 
 
 def test_a_missing_topic_is_a_fault() -> None:
     """It is named, and made by `apply`."""
-    [said] = tags(None)
-    assert (said.state, said.target, said.what) == ("fault", "retention.tagged.v1", "is not there")
-    assert said.fix == "`termijn topics apply`"
+    [finding] = tags(None)
+    assert (finding.state, finding.target, finding.what) == (
+        "fault",
+        "retention.tagged.v1",
+        "is not there",
+    )
+    assert finding.fix == "`termijn topics apply`"
 
 
 def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
     """For ever is longer than a week."""
-    [said] = tags(TopicState(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
-    assert (said.state, said.fix) == ("fault", "`termijn topics apply`")
-    assert said.what == "a record lives for ever, and its term is 8.0 days"
+    [finding] = tags(TopicState(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
+    assert (finding.state, finding.fix) == ("fault", "`termijn topics apply`")
+    assert finding.what == "a record lives for ever, and its term is 8.0 days"
 
 
 def test_other_partitions_are_a_warning() -> None:
     """They cannot be changed under data, so nothing is ordered."""
-    [said] = tags(TopicState(partitions=4, settings=SOUND_TAGS))
-    assert (said.state, said.what) == ("warning", "has 4 partitions, but the catalogue has 6")
+    [finding] = tags(TopicState(partitions=4, settings=SOUND_TAGS))
+    assert (finding.state, finding.what) == ("warning", "has 4 partitions, but the catalogue has 6")
 
 
 @pytest.mark.parametrize(
@@ -90,15 +94,15 @@ def test_other_partitions_are_a_warning() -> None:
 )
 def test_a_clock_may_be_a_second_off(seconds: float, state: str) -> None:
     """To either side; beyond it nothing would be commanded."""
-    said = check_clock(timedelta(seconds=seconds), timedelta(seconds=1))
-    assert said.state == state
-    assert ("timedatectl" in said.fix) == (state == "fault")
+    finding = check_clock(timedelta(seconds=seconds), timedelta(seconds=1))
+    assert finding.state == state
+    assert ("timedatectl" in finding.fix) == (state == "fault")
 
 
 def test_keys_that_hold_are_sound(tmp_path: Path) -> None:
     """The deleter's own, and a system's."""
     trusted(tmp_path, "crm")
-    assert {name: one.state for name, one in keys(tmp_path, "crm").items()} == {
+    assert {name: finding.state for name, finding in keys(tmp_path, "crm").items()} == {
         "deleter": "sound",
         "crm": "sound",
     }
@@ -106,26 +110,26 @@ def test_keys_that_hold_are_sound(tmp_path: Path) -> None:
 
 def test_a_deleter_without_keys_is_a_fault(tmp_path: Path) -> None:
     """It could sign no command."""
-    said = keys(tmp_path)["deleter"]
-    assert said.state == "fault"
-    assert "`termijn keys make`" in said.fix
+    finding = keys(tmp_path)["deleter"]
+    assert finding.state == "fault"
+    assert "`termijn keys make`" in finding.fix
 
 
 def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> None:
     """Whoever reads it can command an erasure."""
     directory = trusted(tmp_path)
     directory.private().path.chmod(0o644)
-    said = keys(tmp_path)["deleter"]
-    assert said.state == "fault"
-    assert "0600" in said.what
+    finding = keys(tmp_path)["deleter"]
+    assert finding.state == "fault"
+    assert "0600" in finding.what
 
 
 def test_a_system_without_trusted_keys_is_a_fault(tmp_path: Path) -> None:
     """None of its answers would count."""
     trusted(tmp_path, "crm")
-    said = keys(tmp_path, "crm", "psp")["psp"]
-    assert said.state == "fault"
-    assert "`termijn keys trust psp psp.jwks`" in said.fix
+    finding = keys(tmp_path, "crm", "psp")["psp"]
+    assert finding.state == "fault"
+    assert "`termijn keys trust psp psp.jwks`" in finding.fix
 
 
 @pytest.mark.parametrize(
@@ -144,18 +148,20 @@ def test_a_last_key_that_ends_is_told_a_fortnight_before(
 
 def test_no_signatures_are_a_warning(tmp_path: Path) -> None:
     """They are off for trying out only."""
-    [said] = check_keys(KeyDirectory(path=tmp_path), ["crm"], NOW, required=False)
-    assert (said.state, said.fix) == ("warning", "set TERMIJN_SIGNING=required")
+    [finding] = check_keys(KeyDirectory(path=tmp_path), ["crm"], NOW, required=False)
+    assert (finding.state, finding.fix) == ("warning", "set TERMIJN_SIGNING=required")
 
 
 def seals(tmp_path: Path, **variables: Path) -> dict[str, Finding]:
     """What is found of both seals, by their check."""
-    return {one.check: one for one in check_key_files(seal_files(tmp_path, **variables))}
+    return {
+        finding.check: finding for finding in check_key_files(seal_files(tmp_path, **variables))
+    }
 
 
 def seal_files(data: Path, **variables: Path) -> EncryptionKeyFiles:
     """The files of both seals, where those variables are set."""
-    given, of_requests = (variables.get(f"TERMIJN_{one}KEY_FILE") for one in ("", "REQUEST_"))
+    given, of_requests = (variables.get(f"TERMIJN_{prefix}KEY_FILE") for prefix in ("", "REQUEST_"))
     return EncryptionKeyFiles(
         dead_letters=given or data / "dead-letters.key",
         dead_letters_named=given is not None,
@@ -173,19 +179,19 @@ def key_file(path: Path, letter: bytes) -> Path:
 
 def test_a_missing_seal_is_a_fault_where_one_was_named(tmp_path: Path) -> None:
     """A new one would not open what the old one sealed."""
-    assert {one.state for one in seals(tmp_path).values()} == {"sound"}
+    assert {finding.state for finding in seals(tmp_path).values()} == {"sound"}
     named = {"TERMIJN_KEY_FILE": tmp_path / "d", "TERMIJN_REQUEST_KEY_FILE": tmp_path / "r"}
-    said = seals(tmp_path, **named)
-    assert {one.state for one in said.values()} == {"fault"}
-    assert said["dead-letter key"].fix.endswith("or fix TERMIJN_KEY_FILE")
-    assert said["request key"].fix.endswith("or fix TERMIJN_REQUEST_KEY_FILE")
+    findings = seals(tmp_path, **named)
+    assert {finding.state for finding in findings.values()} == {"fault"}
+    assert findings["dead-letter key"].fix.endswith("or fix TERMIJN_KEY_FILE")
+    assert findings["request key"].fix.endswith("or fix TERMIJN_REQUEST_KEY_FILE")
 
 
 def test_a_seal_of_requests_is_asked_for_beside_a_given_one(tmp_path: Path) -> None:
     """Each role would make one of its own."""
-    said = seals(tmp_path, TERMIJN_KEY_FILE=key_file(tmp_path / "d", b"d"))
-    assert (said["dead-letter key"].state, said["request key"].state) == ("sound", "fault")
-    assert "TERMIJN_REQUEST_KEY_FILE must be set" in said["request key"].what
+    findings = seals(tmp_path, TERMIJN_KEY_FILE=key_file(tmp_path / "d", b"d"))
+    assert (findings["dead-letter key"].state, findings["request key"].state) == ("sound", "fault")
+    assert "TERMIJN_REQUEST_KEY_FILE must be set" in findings["request key"].what
 
 
 def test_one_key_for_both_is_a_warning(tmp_path: Path) -> None:
@@ -211,14 +217,16 @@ def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
             asked = [("consumer:K1", f"Q{number}")]
             with ledger.transaction() as connection:
                 keys.public(connection, asked, NOW)
-        [said] = check_requests(ledger, chosen)
-        assert (said.state, said.what) == ("sound", "3 keys can be opened")
+        [finding] = check_requests(ledger, chosen)
+        assert (finding.state, finding.what) == ("sound", "3 keys can be opened")
         (tmp_path / "dead-letters.key").unlink()
-        [said] = check_requests(ledger, chosen)
-        assert said.state == "fault"
-        assert said.what == f"2 keys are encrypted with key {old.key_id}, which is not configured"
+        [finding] = check_requests(ledger, chosen)
+        assert finding.state == "fault"
+        assert (
+            finding.what == f"2 keys are encrypted with key {old.key_id}, which is not configured"
+        )
         ledger.run_in_transaction(
             lambda c: [destroy_request_key(c, "consumer:K1", f"Q{n}", NOW) for n in (0, 1)]
         )
-        [said] = check_requests(ledger, chosen)
-        assert said.state == "sound"
+        [finding] = check_requests(ledger, chosen)
+        assert finding.state == "sound"

@@ -63,8 +63,10 @@ def changed(name: str, **field: object) -> str:
 
 def test_what_is_registered_as_it_is_here_is_sound() -> None:
     """In one line for all topics."""
-    [said] = check_registry(Kept(texts=[FIRST.text, SECOND.text]), [(ORDERS, (FIRST, SECOND))] * 2)
-    assert (said.state, said.what) == (
+    [finding] = check_registry(
+        Kept(texts=[FIRST.text, SECOND.text]), [(ORDERS, (FIRST, SECOND))] * 2
+    )
+    assert (finding.state, finding.what) == (
         "sound",
         "2 topics are registered with their schemas, FULL_TRANSITIVE",
     )
@@ -72,32 +74,32 @@ def test_what_is_registered_as_it_is_here_is_sound() -> None:
 
 def test_a_version_that_is_not_registered_is_a_fault() -> None:
     """By its file: nothing could be written with it."""
-    [said] = judged(Kept(texts=[FIRST.text]))
-    assert (said.state, said.target) == ("fault", "orders.order-placed.v1")
-    assert said.what == "orders.order-placed.2.avsc is not registered"
-    assert said.fix == "`termijn schemas register`"
+    [finding] = judged(Kept(texts=[FIRST.text]))
+    assert (finding.state, finding.target) == ("fault", "orders.order-placed.v1")
+    assert finding.what == "orders.order-placed.2.avsc is not registered"
+    assert finding.fix == "`termijn schemas register`"
 
 
 def test_a_version_of_others_that_can_be_read_is_worth_a_look() -> None:
     """A publisher may be ahead of us."""
     ahead = changed("more", type=["null", "string"], default=None)
-    [said] = judged(Kept(texts=[FIRST.text, SECOND.text, ahead]))
-    assert said.state == "warning"
-    assert said.what == "version 3 (id 72) has no schema file but can be read"
+    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, ahead]))
+    assert finding.state == "warning"
+    assert finding.what == "version 3 (id 72) has no schema file but can be read"
 
 
 def test_a_version_of_others_that_cannot_be_read_is_a_fault() -> None:
     """What is written with it would be parked."""
     other = SECOND.text.replace('"order_id"', '"number"')
-    [said] = judged(Kept(texts=[FIRST.text, SECOND.text, other]))
-    assert said.state == "fault"
-    assert said.what.endswith("parked: order_id: is not written and has no default")
+    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, other]))
+    assert finding.state == "fault"
+    assert finding.what.endswith("parked: order_id: is not written and has no default")
 
 
 def test_a_version_that_is_no_schema_is_a_fault() -> None:
     """It is told, and stops nothing."""
-    [said] = judged(Kept(texts=[FIRST.text, SECOND.text, "{"]))
-    assert (said.state, said.what.endswith("and is not a valid schema: JSONDecodeError")) == (
+    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, "{"]))
+    assert (finding.state, finding.what.endswith("and is not a valid schema: JSONDecodeError")) == (
         "fault",
         True,
     )
@@ -105,15 +107,15 @@ def test_a_version_that_is_no_schema_is_a_fault() -> None:
 
 def test_a_compatibility_that_lets_readers_break_is_worth_a_look() -> None:
     """Registering sets it."""
-    [said] = judged(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
-    assert said.state == "warning"
-    assert said.what.startswith("compatibility is BACKWARD but must be FULL_TRANSITIVE")
+    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
+    assert finding.state == "warning"
+    assert finding.what.startswith("compatibility is BACKWARD but must be FULL_TRANSITIVE")
 
 
 def test_a_silent_registry_is_told_once() -> None:
     """Not once a topic; it is not asked again."""
     silent = Silent(texts=[])
-    [said] = check_registry(silent, [(ORDERS, (FIRST, SECOND))] * 2)
-    assert said.state == "fault"
-    assert "SCHEMA_REGISTRY_URL" in said.fix
+    [finding] = check_registry(silent, [(ORDERS, (FIRST, SECOND))] * 2)
+    assert finding.state == "fault"
+    assert "SCHEMA_REGISTRY_URL" in finding.fix
     assert silent.asked == [ORDERS.name]

@@ -18,7 +18,10 @@ ELSEWHERE = "kafka-1:9092,127.0.0.1:9092"
 
 def judged(security: Security, servers: str = ELSEWHERE) -> dict[tuple[str, str], Finding]:
     """What is said, by check and target."""
-    return {(one.check, one.target): one for one in check_security(security, servers, NOW)}
+    return {
+        (finding.check, finding.target): finding
+        for finding in check_security(security, servers, NOW)
+    }
 
 
 def certified(directory: Path, ca_days: float = 365, days: float = 365) -> Security:
@@ -32,27 +35,27 @@ def certified(directory: Path, ca_days: float = 365, days: float = 365) -> Secur
 
 def test_brokers_elsewhere_in_the_clear_are_a_warning() -> None:
     """Those on this machine are not named."""
-    said = judged(Security())["tls", "kafka-1:9092"]
-    assert said.state == "warning"
-    assert "KAFKA_SECURITY_PROTOCOL=SASL_SSL" in said.fix
+    finding = judged(Security())["tls", "kafka-1:9092"]
+    assert finding.state == "warning"
+    assert "KAFKA_SECURITY_PROTOCOL=SASL_SSL" in finding.fix
 
 
 def test_a_password_in_the_clear_is_said_to_be() -> None:
     """Whoever is on the way has it."""
-    said = judged(Security(protocol="SASL_PLAINTEXT"))["tls", "kafka-1:9092"]
-    assert said.what.endswith("and the password, can be read and changed on the way")
+    finding = judged(Security(protocol="SASL_PLAINTEXT"))["tls", "kafka-1:9092"]
+    assert finding.what.endswith("and the password, can be read and changed on the way")
 
 
 def test_brokers_on_this_machine_may_be_reached_in_the_clear() -> None:
     """As the tests and the embedded one are."""
-    [said] = judged(Security(), "127.0.0.1:9092").values()
-    assert said.state == "sound"
+    [finding] = judged(Security(), "127.0.0.1:9092").values()
+    assert finding.state == "sound"
 
 
 def test_certificates_that_hold_are_sound(tmp_path: Path) -> None:
     """The authority's, ours, and its key."""
-    said = judged(certified(tmp_path))
-    assert [(one.check, one.state) for one in said.values()] == [
+    findings = judged(certified(tmp_path))
+    assert [(finding.check, finding.state) for finding in findings.values()] == [
         ("tls", "sound"),
         ("certificates", "sound"),
         ("certificates", "sound"),
@@ -66,17 +69,17 @@ def test_an_authority_that_ends_is_told_a_fortnight_before(
     tmp_path: Path, days: float, state: str
 ) -> None:
     """At the instant itself no broker is believed any more."""
-    said = judged(certified(tmp_path, ca_days=days))["certificates", str(tmp_path / "ca.pem")]
-    assert said.state == state
-    assert ("KAFKA_SSL_CA_FILE" in said.fix) == (state != "sound")
+    finding = judged(certified(tmp_path, ca_days=days))["certificates", str(tmp_path / "ca.pem")]
+    assert finding.state == state
+    assert ("KAFKA_SSL_CA_FILE" in finding.fix) == (state != "sound")
 
 
 @pytest.mark.parametrize(("days", "state"), [(-1, "fault"), (13, "warning"), (15, "sound")])
 def test_a_certificate_of_ours_that_ends_is_told(tmp_path: Path, days: float, state: str) -> None:
     """No broker would let us in any more."""
-    said = judged(certified(tmp_path, days=days))["certificates", str(tmp_path / "me.pem")]
-    assert said.state == state
-    assert ("KAFKA_SSL_CERTIFICATE_FILE" in said.fix) == (state != "sound")
+    finding = judged(certified(tmp_path, days=days))["certificates", str(tmp_path / "me.pem")]
+    assert finding.state == state
+    assert ("KAFKA_SSL_CERTIFICATE_FILE" in finding.fix) == (state != "sound")
 
 
 def test_one_authority_of_two_that_has_ended_is_no_matter(tmp_path: Path) -> None:
@@ -91,8 +94,8 @@ def test_a_file_that_holds_no_certificate_is_a_fault(tmp_path: Path) -> None:
     """Whatever else is in it."""
     security = certified(tmp_path)
     (tmp_path / "ca.pem").write_text("certificate", "ascii")
-    said = judged(security)["certificates", str(tmp_path / "ca.pem")]
-    assert (said.state, said.what) == ("fault", "contains no readable certificate (PEM)")
+    finding = judged(security)["certificates", str(tmp_path / "ca.pem")]
+    assert (finding.state, finding.what) == ("fault", "contains no readable certificate (PEM)")
 
 
 @pytest.mark.parametrize("text", [None, "key"], ids=["another's", "no key"])
@@ -100,6 +103,6 @@ def test_a_key_that_is_not_the_certificates_is_a_fault(tmp_path: Path, text: str
     """After one of the two was renewed and the other was not."""
     security = certified(tmp_path)
     (tmp_path / "me.key").write_text(text or Authority(NOW).vouches("x").key, "ascii")
-    said = judged(security)["certificates", str(tmp_path / "me.key")]
-    assert said.state == "fault"
-    assert "KAFKA_SSL_KEY_FILE" in said.fix
+    finding = judged(security)["certificates", str(tmp_path / "me.key")]
+    assert finding.state == "fault"
+    assert "KAFKA_SSL_KEY_FILE" in finding.fix

@@ -26,45 +26,47 @@ PLANS = IngestionPlanner(policy=POLICY)
 calm = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 
 
-def arrival(one: dict[str, Any]) -> TaggedEventRow:
+def arrival(event: dict[str, Any]) -> TaggedEventRow:
     """As it comes off the bus: its deciding fields are what JSON makes of them."""
-    found = plain_arrival(one, POLICY)
-    deciding = json.loads(json.dumps(found.decision_fields))
-    return replace(found, decision_fields=deciding)
+    arrival = plain_arrival(event, POLICY)
+    deciding = json.loads(json.dumps(arrival.decision_fields))
+    return replace(arrival, decision_fields=deciding)
 
 
 @calm
 @given(events=event_sets())
 def test_a_business_event_is_planned_as_by_itself(events: list[Event]) -> None:
     """Whatever its shape, and at instants at which calendars are hard."""
-    for one in map(arrival, events):
-        assert PLANS.plan_event(one) == PLANS.plan_event(one) == build_plan(one, POLICY)
+    for arrived in map(arrival, events):
+        assert PLANS.plan_event(arrived) == PLANS.plan_event(arrived) == build_plan(arrived, POLICY)
 
 
 @calm
 @given(events=event_sets_with_rights())
 def test_what_people_say_is_planned_as_by_itself(events: list[Event]) -> None:
     """Acts have no template, whatever other events of their type were."""
-    for one in map(arrival, events):
-        assert PLANS.plan_event(one) == build_plan(one, POLICY)
+    for arrived in map(arrival, events):
+        assert PLANS.plan_event(arrived) == build_plan(arrived, POLICY)
 
 
 @calm
 @given(events=event_sets(shared_systems=()), data=st.data())
 def test_what_is_retired_is_planned_as_by_itself(events: list[Event], data: st.DataObject) -> None:
     """A shape that was met before an instant is another one from that instant on."""
-    times = sorted({one["time"] for one in events}) or ["2024-01-01T00:00:00Z"]
+    times = sorted({event["time"] for event in events}) or ["2024-01-01T00:00:00Z"]
     names = ("service_delivery", "internal_research", "crm", "accounting", "website")
     policy = policy_retiring({name: data.draw(st.sampled_from(times)) for name in names})
     plans = IngestionPlanner(policy=policy)
-    for one in map(arrival, events):
-        assert plans.plan_event(one) == plans.plan_event(one) == build_plan(one, policy)
+    for arrived in map(arrival, events):
+        assert plans.plan_event(arrived) == plans.plan_event(arrived) == build_plan(arrived, policy)
 
 
 def order(consumer: Any) -> TaggedEventRow:
     names = {"order_id": "o", "customer_id": "c", "consumer_id": "k"}
-    found = arrival(event("o1", "orders.order-placed", "2024-01-01T00:00:00Z", **names))
-    return replace(found, decision_fields={**found.decision_fields, "consumer_id": consumer})
+    tagged_event = arrival(event("o1", "orders.order-placed", "2024-01-01T00:00:00Z", **names))
+    return replace(
+        tagged_event, decision_fields={**tagged_event.decision_fields, "consumer_id": consumer}
+    )
 
 
 @pytest.mark.parametrize("consumer", ["", 7, "k" * 513, "a\0b", None, ["k"]])
@@ -81,4 +83,4 @@ def test_strange_identifiers_stay_themselves(consumer: str) -> None:
     PLANS.plan_event(order("k"))
     planned = PLANS.plan_event(order(consumer))
     assert planned == build_plan(order(consumer), POLICY)
-    assert [one.subject for one in planned.records] == [f"consumer:{consumer}"]
+    assert [record.subject for record in planned.records] == [f"consumer:{consumer}"]

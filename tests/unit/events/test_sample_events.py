@@ -69,10 +69,10 @@ def test_the_same_seed_tells_the_same_history() -> None:
 def test_some_of_it_falls_due_within_two_minutes() -> None:
     """Some of it stays, so that a trial shows both."""
     states: Counter[str] = Counter()
-    for one in explain_events([tag(event, POLICY) for event in EVENTS], POLICY, NOW):
-        ends = one.window.ends_at
+    for holding in explain_events([tag(event, POLICY) for event in EVENTS], POLICY, NOW):
+        ends = holding.window.ends_at
         soon = ends is not None and NOW < ends <= NOW + timedelta(minutes=2)
-        states["soon" if soon else one.state] += 1
+        states["soon" if soon else holding.state] += 1
     assert states["soon"] >= 20
     assert states["open"] + states["scheduled"] >= 20
 

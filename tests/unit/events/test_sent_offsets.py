@@ -36,5 +36,5 @@ def test_it_knows_what_was_sent_and_nothing_else(batches: list[set[tuple[str, in
         sender.send([OutgoingMessage(topic="a", key=None, value=None)])
     sent = set().union(*risen)
     every = {(t, p, o) for t in "abc" for p in range(2) for o in range(20 * len(batches) + 1)}
-    assert {one for one in every if sender.contains(*one)} == sent
+    assert {sent_place for sent_place in every if sender.contains(*sent_place)} == sent
     assert sender.topics == {topic for topic, _, _ in sent}

@@ -180,7 +180,9 @@ def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
         )
         value = Codec(load()).decode(TAGGED, passed.value)
         assert value["id"] == f"e{number}"
-        systems.append({one for held in value["records"][0]["holdings"] for one in held["systems"]})
+        systems.append(
+            {system for held in value["records"][0]["holdings"] for system in held["systems"]}
+        )
     assert systems == [
         {"orders", "psp", "research", "accounting"},
         {"orders", "psp", "research", "accounting"},
@@ -217,7 +219,7 @@ def test_a_template_says_what_the_event_says() -> None:
     )
     assert value["time"] == datetime(2026, 3, 15, 13, 2, tzinfo=UTC)
     assert value["deciding"] == '{"consumer_id":"K2","customer_id":"C2","order_id":"O2"}'
-    assert {one["subject"] for one in value["records"]} == {"consumer:K2"}
+    assert {record["subject"] for record in value["records"]} == {"consumer:K2"}
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ def broken(lines: Sequence[bytes]) -> EvidenceBroken:
 
 def test_a_whole_log_holds() -> None:
     """It says how many entries, and until when."""
-    found = verify_lines(WHOLE)
-    assert (found.entries, found.heads, found.last.at) == (6, 2, AT)
-    assert found.key_id == KEY.key_id
+    result = verify_lines(WHOLE)
+    assert (result.entries, result.heads, result.last.at) == (6, 2, AT)
+    assert result.key_id == KEY.key_id
 
 
 @given(at=st.integers(0, len(BYTES) - 1), mask=st.integers(1, 255))

@@ -14,7 +14,7 @@ from services.kafka.access import (
 from services.policy.loader import load
 
 POLICY = load()
-USERS = {one.user: one for one in deployment_access(POLICY, "termijn")}
+USERS = {user.user: user for user in deployment_access(POLICY, "termijn")}
 
 
 def who(operation: str, topic: str) -> set[str]:
@@ -23,7 +23,8 @@ def who(operation: str, topic: str) -> set[str]:
     return {
         user
         for user, use in USERS.items()
-        if wanted in {(one.kind, one.name, one.operation) for one in use.acl_entries}
+        if wanted
+        in {(acl_entry.kind, acl_entry.name, acl_entry.operation) for acl_entry in use.acl_entries}
     }
 
 
@@ -39,8 +40,8 @@ def test_a_system_is_told_and_watched_only() -> None:
 
 def test_a_system_answers_for_itself() -> None:
     """An operator puts back what was parked, and that is signed."""
-    found = who("Write", "retention.acks.crm.v1")
-    assert found == {"termijn-agent-crm", "termijn-operator"}
+    users = who("Write", "retention.acks.crm.v1")
+    assert users == {"termijn-agent-crm", "termijn-operator"}
 
 
 def test_orders_are_told_by_publishers_and_read_by_the_tagger() -> None:
@@ -51,8 +52,8 @@ def test_orders_are_told_by_publishers_and_read_by_the_tagger() -> None:
 
 def test_termijns_own_events_are_told_by_no_publisher() -> None:
     """Who is answered is decided by the ledger."""
-    found = who("Write", "privacy.request-answered.v1")
-    assert found == {"termijn-rights", "termijn-operator"}
+    users = who("Write", "privacy.request-answered.v1")
+    assert users == {"termijn-rights", "termijn-operator"}
 
 
 def test_the_taggers_write_what_the_recorder_reads() -> None:
@@ -65,8 +66,8 @@ def test_the_taggers_write_what_the_recorder_reads() -> None:
 
 def test_requests_are_read_by_the_rights_too() -> None:
     """Corrections stand in them, which systems get and the ledger does not keep."""
-    found = who("Read", "privacy.request-received.v1")
-    assert found == {"termijn-tagger", "termijn-rights"}
+    users = who("Read", "privacy.request-received.v1")
+    assert users == {"termijn-tagger", "termijn-rights"}
 
 
 def test_the_heads_of_the_evidence_are_the_deleters() -> None:
@@ -83,7 +84,9 @@ def test_operators_make_topics_and_roles_do_not() -> None:
 
 def test_operators_read_no_message() -> None:
     """They look after the bus, not into it."""
-    assert not [one for one in USERS["termijn-operator"].acl_entries if one.operation == "Read"]
+    assert not [
+        entry for entry in USERS["termijn-operator"].acl_entries if entry.operation == "Read"
+    ]
 
 
 def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
@@ -100,7 +103,7 @@ def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
 @pytest.mark.parametrize("use", USERS.values(), ids=USERS)
 def test_a_group_is_its_users_own(use: KafkaAccess) -> None:
     """Nobody takes over the part of another."""
-    groups = {one.name for one in use.acl_entries if one.kind == "group"}
+    groups = {acl_entry.name for acl_entry in use.acl_entries if acl_entry.kind == "group"}
     assert groups <= {use.user}
     assert bool(groups) == bool(use.reads)
 
@@ -114,10 +117,12 @@ def test_a_prefix_of_groups_is_one_of_users() -> None:
 
 def test_what_is_read_and_written_is_allowed_once() -> None:
     """The watch reads back what it has seen."""
-    found = [
-        one for one in USERS["termijn-watch"].acl_entries if one.name == "retention.sightings.v1"
+    entries = [
+        entry
+        for entry in USERS["termijn-watch"].acl_entries
+        if entry.name == "retention.sightings.v1"
     ]
-    assert found == [
+    assert entries == [
         AclEntry(kind="topic", name="retention.sightings.v1", operation="Describe"),
         AclEntry(kind="topic", name="retention.sightings.v1", operation="Read"),
         AclEntry(kind="topic", name="retention.sightings.v1", operation="Write"),

@@ -30,12 +30,12 @@ class FakeProducer:
     def produce_batch(
         self, _: str, messages: list[dict[str, Any]], *, on_delivery: Callable[..., None]
     ) -> None:
-        for number, one in enumerate(messages):
-            value: bytes = one["value"]
+        for number, message in enumerate(messages):
+            value: bytes = message["value"]
             if number >= self.room:
-                one["_error"] = KafkaError(KafkaError._QUEUE_FULL)
+                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
             elif value in self.refusals:
-                one["_error"] = self.refusals[value]
+                message["_error"] = self.refusals[value]
             elif value in self.errors:
                 self.reports.append(lambda value=value: on_delivery(self.errors[value], None))  # type: ignore[misc]  # bound now
             else:

@@ -108,9 +108,9 @@ def test_what_is_dropped_past_five_mebibytes_shows_in_the_low_watermark(
 
 def test_each_start_is_a_cluster_of_its_own() -> None:
     """Positions that were taken in an earlier start can be told apart."""
-    with EmbeddedBroker() as one, EmbeddedBroker() as other:
-        assert one.cluster_id.startswith("embedded-")
-        assert one.cluster_id != other.cluster_id
+    with EmbeddedBroker() as broker, EmbeddedBroker() as other:
+        assert broker.cluster_id.startswith("embedded-")
+        assert broker.cluster_id != other.cluster_id
 
 
 def test_it_ends_with_its_block() -> None:

@@ -64,14 +64,14 @@ def test_a_certificate_for_librdkafka() -> None:
 
 def test_a_user_over_tls_for_faust() -> None:
     """Who has no certificate of the broker's name is refused."""
-    found = credentials(SCRAM)
-    assert found is not None
-    assert found.protocol is AuthProtocol.SASL_SSL
-    assert found.mechanism is SASLMechanism.SCRAM_SHA_512  # type: ignore[attr-defined]  # its own
-    context: ssl.SSLContext = found.ssl_context  # type: ignore[attr-defined]  # likewise
+    converted = credentials(SCRAM)
+    assert converted is not None
+    assert converted.protocol is AuthProtocol.SASL_SSL
+    assert converted.mechanism is SASLMechanism.SCRAM_SHA_512  # type: ignore[attr-defined]  # its own
+    context: ssl.SSLContext = converted.ssl_context  # type: ignore[attr-defined]  # likewise
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
-    assert "geheim" not in repr(found)
+    assert "geheim" not in repr(converted)
 
 
 def test_a_user_without_tls_for_faust() -> None:
@@ -79,9 +79,9 @@ def test_a_user_without_tls_for_faust() -> None:
     bare = Security(
         protocol="SASL_PLAINTEXT", mechanism="PLAIN", username="termijn-tagger", password="geheim"
     )
-    found = credentials(bare)
-    assert found is not None
-    assert found.protocol is AuthProtocol.SASL_PLAINTEXT
+    converted = credentials(bare)
+    assert converted is not None
+    assert converted.protocol is AuthProtocol.SASL_PLAINTEXT
 
 
 @pytest.mark.parametrize(
@@ -108,20 +108,27 @@ def test_what_is_missing_or_given_in_vain_is_named(security: Security, missing: 
     st.sampled_from((None, *MECHANISMS)),
     st.lists(st.sampled_from(["auth", "Authentication failed", "SSL handshake failed", ""])),
 )
-def test_a_password_is_never_told(protocol: str, mechanism: str | None, said: list[str]) -> None:
+def test_a_password_is_never_told(
+    protocol: str, mechanism: str | None, passwords: list[str]
+) -> None:
     """Neither shown, nor in what is found wrong."""
-    one = Security(
+    security = Security(
         protocol=protocol,  # type: ignore[arg-type]  # one of them
         mechanism=mechanism,  # type: ignore[arg-type]  # likewise
         username="termijn-tagger",
         password="geheim",
     )
-    told = [repr(one), one.principal, str(list(validate(one))), str(explain_error(one, said))]
-    assert not [text for text in told if "geheim" in text]
+    explained = [
+        repr(security),
+        security.principal,
+        str(list(validate(security))),
+        str(explain_error(security, passwords)),
+    ]
+    assert not [text for text in explained if "geheim" in text]
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("setting", "why"),
     [
         (
             "SASL authentication error: Authentication failed during authentication due to invalid",
@@ -150,9 +157,9 @@ def test_a_password_is_never_told(protocol: str, mechanism: str | None, said: li
         ),
     ],
 )
-def test_what_never_will_work_names_its_settings(said: str, why: tuple[str, str]) -> None:
+def test_what_never_will_work_names_its_settings(setting: str, why: tuple[str, str]) -> None:
     """As librdkafka reports it, also when it says something else after it."""
-    assert explain_error(SCRAM, [said, "1/1 brokers are down"]) == why
+    assert explain_error(SCRAM, [setting, "1/1 brokers are down"]) == why
 
 
 @pytest.mark.parametrize(
@@ -170,8 +177,8 @@ def test_a_certificate_that_brokers_refuse_is_named(
     security: Security, why: tuple[str, str]
 ) -> None:
     """They say so after the handshake, as TLS 1.3 has it."""
-    said = "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42"
-    assert explain_error(security, [said]) == why
+    log = "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42"
+    assert explain_error(security, [log]) == why
 
 
 def test_a_silent_broker_is_no_matter_of_ours() -> None:

@@ -54,8 +54,8 @@ def test_a_record_lives_for_retention_and_its_segments_time() -> None:
 def test_what_is_never_deleted_lives_for_ever(settings: dict[str, object]) -> None:
     """Compaction alone keeps each subject's last event."""
     assert max_record_age_ms(found(**settings)) is None
-    told = "a record lives for ever, and R3a ends after 28.0 days"
-    assert told in check_topic(APPLICATIONS, found(**settings)).problems
+    problem = "a record lives for ever, and R3a ends after 28.0 days"
+    assert problem in check_topic(APPLICATIONS, found(**settings)).problems
 
 
 def test_a_sound_topic_is_only_told_to_encrypt() -> None:

@@ -41,10 +41,10 @@ def schemas() -> SchemaSet:
 
 def promised(event_type: str) -> RetentionRequirement:
     """Of the topic of an event type, as if one field of it were in clear."""
-    [found] = retention_requirements(
+    [requirement] = retention_requirements(
         policy(), [business_topic(event_type)], {event_type: ("name",)}
     )
-    return found
+    return requirement
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_a_term_is_as_short_as_it_can_be(term: str, days: int) -> None:
 )
 def test_the_shortest_term_counts_from_the_event(event_type: str, rule: str, days: int) -> None:
     """Also where the clock is another's: it may stop right after."""
-    found = promised(event_type)
-    assert (found.rule, found.window_ms) == (rule, days * DAY)
+    requirement = promised(event_type)
+    assert (requirement.rule, requirement.window_ms) == (rule, days * DAY)
 
 
 def test_what_a_withdrawal_leaves_counts_too() -> None:
     """Kept for a year by consent, and for a month without."""
     name = "recruitment.application-received"
     kind = policy().events[name]
-    kept = tuple(one for one in kind.holdings if one.on_withdrawal)
+    kept = tuple(holding for holding in kind.holdings if holding.on_withdrawal)
     consented = replace(policy(), events={name: replace(kind, holdings=kept)})
-    [found] = retention_requirements(consented, [business_topic(name)], {})
-    assert ([one.rule for one in kept], found.rule) == (["R3b"], "R3a")
+    [requirement] = retention_requirements(consented, [business_topic(name)], {})
+    assert ([rule.rule for rule in kept], requirement.rule) == (["R3b"], "R3a")
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_what_a_withdrawal_leaves_counts_too() -> None:
 )
 def test_what_ends_at_once_is_named(event_type: str, at_once: tuple[str, ...]) -> None:
     """No topic's retention can follow these."""
-    found = promised(event_type).immediate_ends
-    assert [one for one in at_once if one not in found] == []
-    assert bool(found) == bool(at_once)
+    ends = promised(event_type).immediate_ends
+    assert [name for name in at_once if name not in ends] == []
+    assert bool(ends) == bool(at_once)
 
 
 def test_tags_and_dead_letters_have_the_shortest_term_of_all() -> None:
@@ -109,9 +109,9 @@ def test_tags_and_dead_letters_have_the_shortest_term_of_all() -> None:
         catalogue.DEAD_LETTERS,
         catalogue.command_topic("crm"),
     ]
-    found = retention_requirements(policy(), topics, {})
-    assert [one.rule for one in found[2:]] == ["R3a", "R3a", None]
-    assert found[2].window_ms == 28 * DAY
+    requirements = retention_requirements(policy(), topics, {})
+    assert [requirement.rule for requirement in requirements[2:]] == ["R3a", "R3a", None]
+    assert requirements[2].window_ms == 28 * DAY
 
 
 def test_deciding_fields_are_not_among_those_in_clear() -> None:
@@ -126,11 +126,11 @@ def test_deciding_fields_are_not_among_those_in_clear() -> None:
 
 def encrypted(written: dict[str, Any]) -> RetentionRequirement:
     """Of the topic of orders under a policy that encrypts them."""
-    found = policy_of(written)
-    kind = found.events["orders.order-placed"]
+    policy = policy_of(written)
+    kind = policy.events["orders.order-placed"]
     clear = plaintext_fields(kind, schemas().newest("orders.order-placed").definition)
     topic = business_topic("orders.order-placed")
-    [promise] = retention_requirements(found, [topic], {"orders.order-placed": clear})
+    [promise] = retention_requirements(policy, [topic], {"orders.order-placed": clear})
     return promise
 
 
@@ -143,9 +143,9 @@ def test_what_is_encrypted_is_kept_by_its_keys() -> None:
 
 def test_one_field_in_clear_keeps_the_whole_topic_to_its_term() -> None:
     """It is named."""
-    found = encrypted(document(plain=["payment.method", "received_at", "placed_through"]))
-    assert (found.plaintext_fields, found.rule) == (("lines[].quantity",), "D4")
-    assert found.immediate_ends == ("erasure request",)
+    requirement = encrypted(document(plain=["payment.method", "received_at", "placed_through"]))
+    assert (requirement.plaintext_fields, requirement.rule) == (("lines[].quantity",), "D4")
+    assert requirement.immediate_ends == ("erasure request",)
 
 
 def test_data_of_others_in_an_event_has_no_key() -> None:
@@ -153,10 +153,10 @@ def test_data_of_others_in_an_event_has_no_key() -> None:
     written = document()
     ticket = written["events"]["helpdesk.ticket-opened"]
     ticket["holdings"] = [
-        one
-        if one.get("subject") or one["rule"] == "R4"
-        else {**one, "systems": ["helpdesk", "bus"]}
-        for one in ticket["holdings"]
+        holding
+        if holding.get("subject") or holding["rule"] == "R4"
+        else {**holding, "systems": ["helpdesk", "bus"]}
+        for holding in ticket["holdings"]
     ]
     definition = schemas().newest("helpdesk.ticket-opened").definition
     deciding = set(ticket["fields"])
@@ -165,9 +165,9 @@ def test_data_of_others_in_an_event_has_no_key() -> None:
     ]
     ticket["encrypted"] = {leaf.path: ["bus"] for leaf in paths if leaf.is_text}
     ticket["plain"] = [leaf.path for leaf in paths if not leaf.is_text]
-    found = policy_of(written)
-    clear = plaintext_fields(found.events["helpdesk.ticket-opened"], definition)
+    policy = policy_of(written)
+    clear = plaintext_fields(policy.events["helpdesk.ticket-opened"], definition)
     topic = business_topic("helpdesk.ticket-opened")
-    [promise] = retention_requirements(found, [topic], {"helpdesk.ticket-opened": clear})
+    [promise] = retention_requirements(policy, [topic], {"helpdesk.ticket-opened": clear})
     assert (promise.rule, promise.window_ms) == ("D7", 181 * DAY)
     assert promise.plaintext_fields == tuple(ticket["encrypted"])

@@ -16,11 +16,11 @@ OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-00"
 
 def test_a_message_carries_its_trace() -> None:
     """In the headers of the W3C."""
-    found = extract([("ce_id", b"1"), ("traceparent", PARENT.encode()), ("tracestate", b"a=1")])
-    assert found == Trace(parent=PARENT, state="a=1")
-    assert found.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert found.span_id == "00f067aa0ba902b7"
-    assert found.headers == (("traceparent", PARENT.encode()), ("tracestate", b"a=1"))
+    extracted = extract([("ce_id", b"1"), ("traceparent", PARENT.encode()), ("tracestate", b"a=1")])
+    assert extracted == Trace(parent=PARENT, state="a=1")
+    assert extracted.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert extracted.span_id == "00f067aa0ba902b7"
+    assert extracted.headers == (("traceparent", PARENT.encode()), ("tracestate", b"a=1"))
 
 
 def test_cloudevents_name_it_too_and_the_plain_header_goes_before() -> None:
@@ -56,10 +56,10 @@ def test_a_state_that_is_too_long_is_left_behind() -> None:
 
 def test_the_trace_of_a_command_follows_from_its_id() -> None:
     """SHA-256 of "termijn trace 1", a zero byte and the id, written by hand; others have another."""
-    found = trace_of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", found.parent)
-    assert found == trace_of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
-    assert found.trace_id != trace_of_command("1d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11").trace_id
+    trace = trace_of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace.parent)
+    assert trace == trace_of_command("0d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11")
+    assert trace.trace_id != trace_of_command("1d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11").trace_id
 
 
 def test_an_event_of_a_file_brings_its_trace_onto_the_bus() -> None:

@@ -127,7 +127,7 @@ def test_what_is_settled_stands(state: State, happening: CommandEvent) -> None:
         assert next_state(state, happening) == state
 
 
-@pytest.mark.parametrize("state", [one for one in SETTLED if one != "acknowledged"])
+@pytest.mark.parametrize("state", [state for state in SETTLED if state != "acknowledged"])
 @pytest.mark.parametrize("happening", ["proven", "still_present", "attested_only"])
 def test_the_first_word_of_a_check_stands(state: State, happening: CommandEvent) -> None:
     """What was proven is not reopened by a later word, nor the other way round."""

@@ -19,16 +19,16 @@ def validator_of(name: str) -> Draft202012Validator:
 def strict(definition: Path, version: str) -> Draft202012Validator:
     """What a CRD says of a version, unknown fields refused."""
     versions = yaml.safe_load(definition.read_text("utf-8"))["spec"]["versions"]
-    [found] = [one for one in versions if one["name"] == version]
-    return Draft202012Validator(_closed(found["schema"]["openAPIV3Schema"]))
+    [candidate_schema] = [candidate for candidate in versions if candidate["name"] == version]
+    return Draft202012Validator(_closed(candidate_schema["schema"]["openAPIV3Schema"]))
 
 
 def _closed(schema: Any) -> Any:
     """The schema without room for fields that it does not name."""
     if not isinstance(schema, dict):
         return schema
-    found = {name: _closed(one) for name, one in schema.items()}
+    closed = {name: _closed(part) for name, part in schema.items()}
     if "properties" in schema:
-        found["properties"] = {name: _closed(one) for name, one in schema["properties"].items()}
-        found["additionalProperties"] = False
-    return found
+        closed["properties"] = {name: _closed(part) for name, part in schema["properties"].items()}
+        closed["additionalProperties"] = False
+    return closed

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[3]
 
 def cached(*parts: str) -> Path:
     """A file below `.cache`; without it the test skips and says so, or fails where all is required."""
-    found = ROOT.joinpath(".cache", *parts)
-    if not found.exists():
+    path = ROOT.joinpath(".cache", *parts)
+    if not path.exists():
         why = f".cache/{'/'.join(parts)} is missing; run `make servers`"
         if os.environ.get("TERMIJN_REQUIRE_ALL") == "1":
             pytest.fail(why)
         pytest.skip(why)
-    return found
+    return path

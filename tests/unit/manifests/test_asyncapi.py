@@ -57,16 +57,16 @@ def test_what_is_no_channel_is_not_valid(validator: Draft7Validator) -> None:
 
 def test_every_topic_is_a_channel() -> None:
     """One each; those of the systems by the system's name."""
-    addresses = [one["address"] for one in DOCUMENT["channels"].values()]
+    addresses = [channel["address"] for channel in DOCUMENT["channels"].values()]
     needed = required_topics(load())
-    expected = {one.name for one in (*needed.all, catalogue.SIGHTINGS)}
+    expected = {topic.name for topic in (*needed.all, catalogue.SIGHTINGS)}
     each = {
         address.replace("{system}", system)
         for address in addresses
         if "{system}" in address
         for system in DOCUMENT["channels"][address]["parameters"]["system"]["enum"]
     }
-    assert each | {one for one in addresses if "{system}" not in one} == expected
+    assert each | {address for address in addresses if "{system}" not in address} == expected
 
 
 def test_references_lead_somewhere() -> None:
@@ -81,7 +81,7 @@ def test_references_lead_somewhere() -> None:
 
 def test_an_event_comes_in_and_a_command_goes_out() -> None:
     """From Termijn's side; what it answers to requests goes both ways."""
-    actions = {name: one["action"] for name, one in DOCUMENT["operations"].items()}
+    actions = {name: operation["action"] for name, operation in DOCUMENT["operations"].items()}
     assert actions["receive.orders.order-placed.v1"] == "receive"
     assert "send.orders.order-placed.v1" not in actions
     assert actions["send.retention.commands.system.v1"] == "send"

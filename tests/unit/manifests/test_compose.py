@@ -22,7 +22,9 @@ from tests.unit.manifests.needed import ROOT, cached
 DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("termijn:")}
+OURS = {
+    name: service for name, service in SERVICES.items() if service["image"].startswith("termijn:")
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def validator() -> Draft202012Validator:
 
 
 def test_it_is_valid(validator: Draft202012Validator) -> None:
-    assert [one.json_path for one in validator.iter_errors(COMPOSE)] == []
+    assert [error.json_path for error in validator.iter_errors(COMPOSE)] == []
 
 
 def test_what_is_no_service_is_not_valid(validator: Draft202012Validator) -> None:
@@ -52,31 +54,31 @@ def test_every_role_is_a_service_and_is_asked_at_its_own_port() -> None:
 
 def test_every_command_is_one_of_the_command_line() -> None:
     assert OURS
-    for one in OURS.values():
+    for service in OURS.values():
         command: Any = termijn
-        for word in one["command"]:
+        for word in service["command"]:
             assert word in getattr(command, "commands", {})
             command = command.commands[word]
 
 
 def test_every_variable_is_a_setting() -> None:
     """A setting that is renamed in the code only is found this way."""
-    known = {one.variable for one in list_settings({})} | {FILE}
-    for one in OURS.values():
-        assert set(one["environment"]) <= known
+    known = {setting.variable for setting in list_settings({})} | {FILE}
+    for service in OURS.values():
+        assert set(service["environment"]) <= known
 
 
 def test_nothing_is_published_but_on_loopback() -> None:
-    ports = [port for one in SERVICES.values() for port in one.get("ports", ())]
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert ports
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
 def test_our_containers_have_no_more_rights_than_they_need() -> None:
     """Nothing is written but state, no capability is kept, none can be gained."""
-    for one in OURS.values():
-        assert (one["read_only"], one["cap_drop"]) == (True, ["ALL"])
-        assert one["security_opt"] == ["no-new-privileges:true"]
+    for service in OURS.values():
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert service["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_every_image_of_others_has_a_whole_version_and_a_digest() -> None:
@@ -89,11 +91,11 @@ def test_every_image_of_others_has_a_whole_version_and_a_digest() -> None:
 
 
 def test_every_file_that_is_mounted_is_there_and_every_secret_is_ignored() -> None:
-    mounts = [mount for one in SERVICES.values() for mount in one.get("volumes", ())]
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", ())]
     files = [mount.partition(":")[0] for mount in mounts if mount.startswith("./")]
     assert [file for file in files if not (DEPLOY / file).exists()] == []
     assert files
-    secrets = [Path(one["file"]).parent.as_posix() for one in COMPOSE["secrets"].values()]
+    secrets = [Path(value["file"]).parent.as_posix() for value in COMPOSE["secrets"].values()]
     assert set(secrets) == {"compose/secrets"}
     assert "deploy/compose/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
 

@@ -28,8 +28,8 @@ def hadolint() -> Path:
 
 def pinned(path: Path) -> dict[str, str]:
     """Versions by package."""
-    found = _PINNED.findall(path.read_text("utf-8"))
-    return {canonicalize_name(name): version for name, version in found}
+    document = _PINNED.findall(path.read_text("utf-8"))
+    return {canonicalize_name(name): version for name, version in document}
 
 
 def test_the_linter_has_no_remark(hadolint: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_is_copied_is_there_and_is_not_ignored() -> None:
     copied = re.findall(
         r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE.read_text("utf-8"), re.MULTILINE
     )
-    sources = {source for one in copied for source in one.split()}
+    sources = {source for instruction in copied for source in instruction.split()}
     assert sources
     seen = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     for source in sources:
@@ -70,24 +70,31 @@ def test_what_is_copied_is_there_and_is_not_ignored() -> None:
 
 def test_its_packages_are_those_of_the_lock_and_none_is_for_developers() -> None:
     """`make lock` writes both."""
-    ours, all_ = pinned(IMAGE / "requirements.lock"), pinned(ROOT / "requirements.lock")
-    assert ours.items() <= all_.items()
-    assert not {"pytest", "mypy", "ruff", "hypothesis", "avro-python3", "psutil"} & ours.keys()
+    image_packages, all_ = pinned(IMAGE / "requirements.lock"), pinned(ROOT / "requirements.lock")
+    assert image_packages.items() <= all_.items()
+    assert (
+        not {"pytest", "mypy", "ruff", "hypothesis", "avro-python3", "psutil"}
+        & image_packages.keys()
+    )
 
 
 def test_nothing_that_it_needs_is_left_out() -> None:
     """All that Termijn with its extra `tracing` requires, and what those require, on this machine."""
-    ours = pinned(IMAGE / "requirements.lock")
+    image_packages = pinned(IMAGE / "requirements.lock")
     waiting = [("termijn", frozenset({"", "tracing"}))]
     seen = set(waiting)
     while waiting:
         name, extras = waiting.pop()
         for text in requires_of(name):
-            one = Requirement(text)
-            if one.marker and not any(one.marker.evaluate({"extra": extra}) for extra in extras):
+            requirement = Requirement(text)
+            if requirement.marker and not any(
+                requirement.marker.evaluate({"extra": extra}) for extra in extras
+            ):
                 continue
-            assert canonicalize_name(one.name) in ours, f"{name} requires {one.name}"
-            following = (one.name, frozenset({"", *one.extras}))
+            assert canonicalize_name(requirement.name) in image_packages, (
+                f"{name} requires {requirement.name}"
+            )
+            following = (requirement.name, frozenset({"", *requirement.extras}))
             if following not in seen:
                 seen.add(following)
                 waiting.append(following)
@@ -145,5 +152,5 @@ def test_what_is_built_runs_without_its_sources(tmp_path: Path) -> None:
 
 def files(package: Path) -> set[str]:
     """What a package is made of; the pages beside the code are of no use in an image."""
-    found = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    return {path.relative_to(package).as_posix() for path in found if path.name != "README.md"}
+    paths = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    return {path.relative_to(package).as_posix() for path in paths if path.name != "README.md"}

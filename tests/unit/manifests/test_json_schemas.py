@@ -89,4 +89,4 @@ def test_what_the_code_would_refuse_is_found(
 def found(name: str, document: Any) -> list[str]:
     """Where a document is not valid; instants, which YAML 1.1 knows as such, as JSON has them."""
     plain = json.loads(json.dumps(document, default=str))
-    return [one.json_path for one in Draft202012Validator(SCHEMAS[name]).iter_errors(plain)]
+    return [error.json_path for error in Draft202012Validator(SCHEMAS[name]).iter_errors(plain)]

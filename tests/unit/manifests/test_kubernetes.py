@@ -43,13 +43,15 @@ def built() -> list[dict[str, Any]]:
 
 def of_kind(built: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
     """By name."""
-    return {one["metadata"]["name"]: one for one in built if one["kind"] == kind}
+    return {
+        document["metadata"]["name"]: document for document in built if document["kind"] == kind
+    }
 
 
 def container(document: dict[str, Any]) -> dict[str, Any]:
     """The one container of a Deployment or a Job."""
-    [found] = document["spec"]["template"]["spec"]["containers"]
-    return dict(found)
+    [the_container] = document["spec"]["template"]["spec"]["containers"]
+    return dict(the_container)
 
 
 def test_the_files_are_what_is_written_from_the_code(tmp_path: Path) -> None:
@@ -68,13 +70,13 @@ def read(directory: Path) -> dict[Path, str]:
 
 def test_every_manifest_is_valid(built: list[dict[str, Any]]) -> None:
     """By Kubernetes' schemas in kubernetes-validate, unknown fields refused; the rest by its CRD."""
-    for one in built:
-        if one["kind"] in CUSTOM:
-            file, version = CUSTOM[one["kind"]]
-            errors = strict(cached("crds", CRDS, file), version).iter_errors(one)
+    for document in built:
+        if document["kind"] in CUSTOM:
+            file, version = CUSTOM[document["kind"]]
+            errors = strict(cached("crds", CRDS, file), version).iter_errors(document)
             assert [error.json_path for error in errors] == []
         else:
-            kubernetes_validate.validate(one, KUBERNETES, strict=True)
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
     assert len(built) > 25
 
 
@@ -104,12 +106,12 @@ def test_every_role_has_what_it_needs(built: list[dict[str, Any]]) -> None:
         "migrate",
         "termijn-nothing-else",
     }
-    for name, one in deployments.items():
-        found = container(one)
-        assert found["args"] == [name]
-        assert found["ports"] == [{"name": "metrics", "containerPort": PORTS[name]}]
-        assert found["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}
-        assert found["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    for name, deployment in deployments.items():
+        its_container = container(deployment)
+        assert its_container["args"] == [name]
+        assert its_container["ports"] == [{"name": "metrics", "containerPort": PORTS[name]}]
+        assert its_container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}
+        assert its_container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
 
 
 def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
@@ -119,9 +121,9 @@ def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
     neighbours: dict[str, Any] = {"podSelector": {}}
     places = {53: names, 9093: brokers, 5432: neighbours, 8080: neighbours}
     reached: dict[str, set[int]] = {}
-    for name, one in of_kind(built, "NetworkPolicy").items():
+    for name, document in of_kind(built, "NetworkPolicy").items():
         reached[name] = set()
-        for rule in one["spec"].get("egress", ()):
+        for rule in document["spec"].get("egress", ()):
             ports = {port["port"] for port in rule["ports"]}
             assert [places[port] for port in ports] == rule["to"] * len(ports), name
             reached[name] |= ports
@@ -136,44 +138,44 @@ def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
 
 def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
     """A setting that is renamed in the code only is found this way."""
-    known = {one.variable for one in list_settings({})}
-    for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
-        assert {variable["name"] for variable in container(one)["env"]} <= known
+    known = {setting.variable for setting in list_settings({})}
+    for document in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
+        assert {variable["name"] for variable in container(document)["env"]} <= known
     [settings] = of_kind(built, "ConfigMap").values()
     assert settings["data"].keys() <= known
 
 
 def test_only_who_needs_it_sees_the_key_of_requests(built: list[dict[str, Any]]) -> None:
     """Tagger, recorder and acknowledgements start without it."""
-    seen, told = set(), set()
-    for name, one in of_kind(built, "Deployment").items():
-        volumes = {v["name"]: v for v in one["spec"]["template"]["spec"]["volumes"]}
+    seen, mounted_requests = set(), set()
+    for name, document in of_kind(built, "Deployment").items():
+        volumes = {v["name"]: v for v in document["spec"]["template"]["spec"]["volumes"]}
         for source in volumes["keys"]["projected"]["sources"]:
             if "requests.key" in {
                 item["path"] for item in source.get("secret", {}).get("items", ())
             }:
                 seen.add(name)
-        variables = {v["name"]: v.get("value") for v in container(one)["env"]}
+        variables = {v["name"]: v.get("value") for v in container(document)["env"]}
         if variables.get("TERMIJN_REQUEST_KEY_FILE") == "/etc/termijn/keys/requests.key":
-            told.add(name)
-    assert seen == told == {"deleter", "rights"}
+            mounted_requests.add(name)
+    assert seen == mounted_requests == {"deleter", "rights"}
 
 
 def test_no_user_and_no_secret_of_strimzis_is_misspelt(built: list[dict[str, Any]]) -> None:
     """Each role is the user that deploy/kafka/users.yaml makes, with the secret of its name."""
     users = yaml.safe_load_all((DEPLOY / "kafka" / "users.yaml").read_text("utf-8"))
-    known = {one["metadata"]["name"] for one in users}
-    for one in of_kind(built, "Deployment").values():
-        env = {v["name"]: v.get("value") for v in container(one)["env"]}
-        volumes = {v["name"]: v for v in one["spec"]["template"]["spec"]["volumes"]}
+    known = {user["metadata"]["name"] for user in users}
+    for document in of_kind(built, "Deployment").values():
+        env = {v["name"]: v.get("value") for v in container(document)["env"]}
+        volumes = {v["name"]: v for v in document["spec"]["template"]["spec"]["volumes"]}
         assert env["KAFKA_SASL_USERNAME"] in known
         assert volumes["kafka-user"]["secret"]["secretName"] == env["KAFKA_SASL_USERNAME"]
 
 
 def test_only_who_signs_sees_what_signs(built: list[dict[str, Any]]) -> None:
     """The deleter alone has the key by which a system erases."""
-    for name, one in of_kind(built, "Deployment").items():
-        volumes = {v["name"]: v for v in one["spec"]["template"]["spec"]["volumes"]}
+    for name, document in of_kind(built, "Deployment").items():
+        volumes = {v["name"]: v for v in document["spec"]["template"]["spec"]["volumes"]}
         items = volumes["keys"]["projected"]["sources"][0]["secret"]["items"]
         assert ("deleter.private.jwks" in {item["key"] for item in items}) == (name == "deleter")
 
@@ -181,10 +183,10 @@ def test_only_who_signs_sees_what_signs(built: list[dict[str, Any]]) -> None:
 def test_each_role_reaches_the_ledger_by_a_login_of_its_own(built: list[dict[str, Any]]) -> None:
     """Only the migration uses the owner's login."""
     secrets = {}
-    for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
-        env = {v["name"]: v for v in container(one)["env"]}
+    for document in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
+        env = {v["name"]: v for v in container(document)["env"]}
         if url := env.get("TERMIJN_LEDGER_URL"):
-            secrets[one["metadata"]["name"]] = url["valueFrom"]["secretKeyRef"]["name"]
+            secrets[document["metadata"]["name"]] = url["valueFrom"]["secretKeyRef"]["name"]
     [migration] = of_kind(built, "Job")
     roles = [str(role) for role in GRANTS if role != "operators"]
     assert secrets == {
@@ -195,12 +197,12 @@ def test_each_role_reaches_the_ledger_by_a_login_of_its_own(built: list[dict[str
 
 def test_nothing_runs_as_root_or_may_become_it(built: list[dict[str, Any]]) -> None:
     """As the namespace's `restricted` standard asks."""
-    for one in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
-        pod = one["spec"]["template"]["spec"]
+    for document in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
+        pod = document["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
-        assert container(one)["securityContext"] == {
+        assert container(document)["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
@@ -212,8 +214,8 @@ def test_what_a_scaler_scales_has_no_number_of_its_own(built: list[dict[str, Any
     deployments = of_kind(built, "Deployment")
     scaled = of_kind(built, "ScaledObject")
     assert set(scaled) == {"tagger", "recorder", "deleter", "acknowledgements"}
-    for name, one in deployments.items():
-        assert ("replicas" in one["spec"]) == (name not in scaled)
+    for name, deployment in deployments.items():
+        assert ("replicas" in deployment["spec"]) == (name not in scaled)
 
 
 def test_a_scaler_asks_prometheus_what_it_knows(promtool: Path, tmp_path: Path) -> None:
@@ -224,5 +226,5 @@ def test_a_scaler_asks_prometheus_what_it_knows(promtool: Path, tmp_path: Path) 
     file.write_text(yaml.safe_dump({"groups": [{"name": "scaled", "rules": rules}]}), "utf-8")
     done = subprocess.run([promtool, "check", "rules", file], capture_output=True, check=False)
     assert done.returncode == 0
-    known = {one.name for one in CATALOGUE}
+    known = {metric.name for metric in CATALOGUE}
     assert all(any(name in query for name in known) for query in queries.values())

@@ -53,22 +53,25 @@ def test_a_topic_that_is_renamed_in_code_only_is_caught(
 
 def test_every_topic_that_a_role_needs_is_there() -> None:
     """39 business topics, three of our own, two a system, and the watch's three."""
-    named = [one["metadata"]["name"] for one in DOCUMENTS]
+    named = [document["metadata"]["name"] for document in DOCUMENTS]
     assert len(named) == len(set(named)) == 39 + 3 + 2 * 16 + 3
     assert {topic.name for topic in required_topics(load()).all} < set(named)
 
 
 def test_the_heads_of_the_evidence_are_kept_for_ever() -> None:
     """What is gone from there proves nothing; tags go after a week."""
-    kept = {one["metadata"]["name"]: one["spec"]["config"]["retention.ms"] for one in DOCUMENTS}
+    kept = {
+        document["metadata"]["name"]: document["spec"]["config"]["retention.ms"]
+        for document in DOCUMENTS
+    }
     assert kept["retention.evidence-heads.v1"] == -1
     assert kept["retention.tagged.v1"] == 604_800_000
 
 
 def test_strimzis_crd_accepts_each_topic(validator: Draft202012Validator) -> None:
     """The schema that Strimzi 0.45.0 makes from its own model."""
-    bare = [{**one, "metadata": {}} for one in DOCUMENTS]
-    assert [error.message for one in bare for error in validator.iter_errors(one)] == []
+    bare = [{**document, "metadata": {}} for document in DOCUMENTS]
+    assert [error.message for document in bare for error in validator.iter_errors(document)] == []
 
 
 @pytest.mark.parametrize(
@@ -86,12 +89,12 @@ def test_kafka_accepts_each_topic(fresh_kafka: KafkaCluster) -> None:
     """Names and settings, which the CRD leaves open; nothing is made, and one broker has one replica."""
     new = [
         NewTopic(
-            one["metadata"]["name"],
-            one["spec"]["partitions"],
+            document["metadata"]["name"],
+            document["spec"]["partitions"],
             1,
-            config={name: str(value) for name, value in one["spec"]["config"].items()},
+            config={name: str(value) for name, value in document["spec"]["config"].items()},
         )
-        for one in DOCUMENTS
+        for document in DOCUMENTS
     ]
     for judged in fresh_kafka.admin.create_topics(new, validate_only=True).values():
         assert judged.result(20) is None

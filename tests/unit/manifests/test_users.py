@@ -19,7 +19,7 @@ from tests.unit.manifests.crds import validator_of
 ROOT = Path(__file__).parents[3]
 WRITTEN = (ROOT / "deploy" / strimzi.USERS).read_text("utf-8")
 USERS: dict[str, dict[str, Any]] = {
-    one["metadata"]["name"]: one for one in yaml.safe_load_all(WRITTEN)
+    document["metadata"]["name"]: document for document in yaml.safe_load_all(WRITTEN)
 }
 
 
@@ -32,8 +32,8 @@ def validator() -> Draft202012Validator:
 def rules(user: str) -> dict[tuple[str, str], list[str]]:
     """What a user may do, by thing."""
     return {
-        (one["resource"]["type"], one["resource"].get("name", "")): one["operations"]
-        for one in USERS[user]["spec"]["authorization"]["acls"]
+        (acl["resource"]["type"], acl["resource"].get("name", "")): acl["operations"]
+        for acl in USERS[user]["spec"]["authorization"]["acls"]
     }
 
 
@@ -93,8 +93,8 @@ def test_an_agent_reads_its_own_commands_and_answers_them() -> None:
 
 def test_strimzis_crd_accepts_each_user(validator: Draft202012Validator) -> None:
     """The schema that Strimzi 0.45.0 makes from its own model."""
-    bare = [{**one, "metadata": {}} for one in USERS.values()]
-    assert [error.message for one in bare for error in validator.iter_errors(one)] == []
+    bare = [{**user, "metadata": {}} for user in USERS.values()]
+    assert [error.message for document in bare for error in validator.iter_errors(document)] == []
 
 
 @pytest.mark.parametrize(

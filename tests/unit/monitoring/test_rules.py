@@ -27,17 +27,19 @@ from services.operations.ports import PORTS
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 CASES = sorted(Path(__file__).parent.glob("alerts*.yml"))
-ALERTS = [one for group in alerts.alert_groups(PRODUCTION).values() for one in group]
-RECORDINGS = [one for group in recordings.recording_groups(PRODUCTION).values() for one in group]
+ALERTS = [alert for group in alerts.alert_groups(PRODUCTION).values() for alert in group]
+RECORDINGS = [
+    recording for group in recordings.recording_groups(PRODUCTION).values() for recording in group
+]
 PANELS = [(board, panel) for board in BOARDS for panel in board.panels]
-METRICS = {one.name: one for one in CATALOGUE}
+METRICS = {metric.name: metric for metric in CATALOGUE}
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
 
 
 def expressions() -> Iterator[str]:
     """All that Prometheus is asked."""
-    yield from (one.expr for one in ALERTS)
-    yield from (one.expr for one in RECORDINGS)
+    yield from (alert.expr for alert in ALERTS)
+    yield from (recording.expr for recording in RECORDINGS)
     yield from (query.expr for _, panel in PANELS for query in panel.queries)
 
 
@@ -94,7 +96,7 @@ def test_every_name_is_a_metric_of_the_catalogue() -> None:
     """Every name is a metric of the catalogue or a recorded one."""
     asked = {name for expr in expressions() for name in metrics_of(expr)}
     assert asked - METRICS.keys() == set()
-    recorded = {one.record for one in RECORDINGS}
+    recorded = {recording.record for recording in RECORDINGS}
     assert {name for expr in expressions() for name in recorded_of(expr)} <= recorded
 
 
@@ -112,8 +114,8 @@ def test_what_is_grouped_by_is_a_label(expr: str) -> None:
     }
     if recorded_of(expr):
         known |= {"system", "state", "role", "topic", "type"}
-    for found in GROUPED.findall(expr):
-        assert {label.strip() for label in found.split(",")} <= known
+    for grouping in GROUPED.findall(expr):
+        assert {label.strip() for label in grouping.split(",")} <= known
 
 
 def test_every_expression_is_one(promtool: Path, tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_every_expression_is_one(promtool: Path, tmp_path: Path) -> None:
 
 def test_a_bucket_that_is_asked_for_is_one() -> None:
     """`le` is a text to Prometheus: one that no histogram has finds nothing."""
-    asked = {found for expr in expressions() for found in re.findall(r'le="([^"]*)"', expr)}
+    asked = {bound for expr in expressions() for bound in re.findall(r'le="([^"]*)"', expr)}
     assert asked == {"300.0"}
     assert 300.0 in METRICS["termijn_lateness_seconds"].buckets
 
@@ -137,8 +139,8 @@ def test_every_role_is_scraped_under_its_name() -> None:
     """At its own port."""
     configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
     assert {
-        one["job_name"]: one["static_configs"][0]["targets"]
-        for one in configuration["scrape_configs"]
+        job["job_name"]: job["static_configs"][0]["targets"]
+        for job in configuration["scrape_configs"]
     } == {f"termijn-{role}": [f"127.0.0.1:{port}"] for role, port in PORTS.items()}
 
 
@@ -146,9 +148,11 @@ def test_every_role_is_scraped_under_its_name() -> None:
 def test_an_alert_says_what_is_the_matter(alert: Alert) -> None:
     """In labels that its expression leaves, and nothing that could be a person."""
     labels = {"job"} if "up{" in alert.expr else set()
-    labels |= {one.strip() for found in GROUPED.findall(alert.expr) for one in found.split(",")}
-    said = set(re.findall(r"\$labels\.(\w+)", alert.summary + alert.description))
-    assert said <= labels
+    labels |= {
+        label.strip() for grouping in GROUPED.findall(alert.expr) for label in grouping.split(",")
+    }
+    labels_named = set(re.findall(r"\$labels\.(\w+)", alert.summary + alert.description))
+    assert labels_named <= labels
     assert "subject" not in labels
 
 
@@ -166,7 +170,7 @@ def commands_of(text: str) -> list[str]:
 
 def test_every_alert_has_its_runbook_and_the_other_way_round() -> None:
     """Under the anchor that it links to."""
-    assert set(sections()) == {one.name for one in ALERTS}
+    assert set(sections()) == {alert.name for alert in ALERTS}
     written = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
     links = {
         rule["annotations"]["runbook_url"] for group in written["groups"] for rule in group["rules"]
@@ -197,7 +201,9 @@ def test_a_runbooks_command_can_be_given(line: str) -> None:
     given, rest, _ = command.make_parser(click.Context(command)).parse_args(words)
     assert not rest
     assert [
-        one.name for one in command.params if one.required and given.get(str(one.name)) is None
+        parameter.name
+        for parameter in command.params
+        if parameter.required and given.get(str(parameter.name)) is None
     ] == []
 
 
@@ -214,12 +220,12 @@ def test_a_dashboard_has_room_for_its_panels(board: Board) -> None:
     assert len({panel.title for panel in board.panels}) == len(board.panels)
 
 
-@pytest.mark.parametrize(("board", "panel"), PANELS, ids=lambda one: getattr(one, "title", ""))
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=lambda panel: getattr(panel, "title", ""))
 def test_a_legend_names_labels_that_its_query_leaves(board: Board, panel: Panel) -> None:
     """Several series without a name of their own cannot be told apart."""
     for query in panel.queries:
-        found = GROUPED.search(query.expr)
-        labels = {one.strip() for one in found[1].split(",")} - {"le"} if found else set()
+        grouping = GROUPED.search(query.expr)
+        labels = {label.strip() for label in grouping[1].split(",")} - {"le"} if grouping else set()
         named = set(re.findall(r"{{(\w+)}}", query.legend))
         if not recorded_of(query.expr):
             assert named == labels, board.title

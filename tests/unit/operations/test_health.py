@@ -69,9 +69,9 @@ def test_a_loop_that_hangs_is_neither_alive_nor_ready(
     loop = health.add_loop("deleter")
     loop.mark_ready()
     clock.at = 61.0
-    said = (503, "deleter: no heartbeat for 61 s\n")
-    assert get(f"{page}/livez") == said
-    assert get(f"{page}/readyz") == said
+    reply = (503, "deleter: no heartbeat for 61 s\n")
+    assert get(f"{page}/livez") == reply
+    assert get(f"{page}/readyz") == reply
 
 
 def test_one_loop_that_hangs_is_enough(health: Health, clock: Clock, page: str) -> None:

@@ -23,11 +23,11 @@ def test_json_is_one_object_a_line_on_stderr(capsys: pytest.CaptureFixture[str])
     logs.configure("json")
     logs.logger("tagger").warning("parked a dead letter", topic="t", offset=3)
     out, err = capsys.readouterr()
-    said = json.loads(err)
+    document = json.loads(err)
     assert out == ""
     assert err.count("\n") == 1
-    assert said.pop("timestamp").endswith("Z")
-    assert said == {
+    assert document.pop("timestamp").endswith("Z")
+    assert document == {
         "role": "tagger",
         "event": "parked a dead letter",
         "level": "warning",
@@ -57,10 +57,10 @@ def test_the_console_form_has_no_colours_where_no_terminal_is(
     """A file or a pipe gets plain text."""
     logs.configure("console")
     logs.logger("recorder").info("applied a batch", messages=3)
-    said = capsys.readouterr().err
-    assert "applied a batch" in said
-    assert "messages=3" in said
-    assert "\x1b" not in said
+    output = capsys.readouterr().err
+    assert "applied a batch" in output
+    assert "messages=3" in output
+    assert "\x1b" not in output
 
 
 def test_what_is_below_info_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,5 +75,5 @@ def test_what_is_said_of_a_command_leads_to_its_trace(capsys: pytest.CaptureFixt
     command = "6f1c2a34-0000-5000-8000-000000000001"
     logs.configure("json")
     logs.logger("deleter").error("escalated a command", system="crm", command=command)
-    said = json.loads(capsys.readouterr().err)
-    assert (said["command"], said["trace"]) == (command, trace_of_command(command).trace_id)
+    output = json.loads(capsys.readouterr().err)
+    assert (output["command"], output["trace"]) == (command, trace_of_command(command).trace_id)

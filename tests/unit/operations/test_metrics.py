@@ -47,15 +47,15 @@ UNITLESS = {
 def touched() -> Metrics:
     """Every metric with a value of 1."""
     metrics = Metrics()
-    for one in CATALOGUE:
-        labels = {label: f"a {label}" for label in one.labels}
-        match one.kind:
+    for metric in CATALOGUE:
+        labels = {label: f"a {label}" for label in metric.labels}
+        match metric.kind:
             case "counter":
-                metrics.count(one.name, 1, **labels)
+                metrics.count(metric.name, 1, **labels)
             case "gauge":
-                metrics.set(one.name, 1, **labels)
+                metrics.set(metric.name, 1, **labels)
             case "histogram":
-                metrics.observe(one.name, 1, **labels)
+                metrics.observe(metric.name, 1, **labels)
     return metrics
 
 
@@ -79,16 +79,16 @@ def test_promtool_finds_nothing_wrong(promtool: Path) -> None:
 def test_all_that_is_in_the_catalogue_is_in_the_text() -> None:
     """With its kind, its meaning and its labels."""
     families = {family.name: family for family in text_string_to_metric_families(touched().text())}
-    for one in CATALOGUE:
-        family = families[one.name.removesuffix("_total")]
-        assert (family.type, family.documentation) == (one.kind, one.help)
+    for metric in CATALOGUE:
+        family = families[metric.name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        assert labels == set(one.labels)
+        assert labels == set(metric.labels)
 
 
 def test_no_label_can_hold_a_subject_or_an_id() -> None:
     """Labels are few and bounded; a person is not among them."""
-    assert {label for one in CATALOGUE for label in one.labels} == {
+    assert {label for metric in CATALOGUE for label in metric.labels} == {
         "action",
         "clock",
         "judgement",
@@ -113,14 +113,16 @@ def test_no_label_can_hold_a_subject_or_an_id() -> None:
 
 def test_names_end_in_base_units() -> None:
     """Counters in `_total`, times in `_seconds`."""
-    names = {one.name for one in CATALOGUE}
+    names = {metric.name for metric in CATALOGUE}
     assert len(names) == len(CATALOGUE)
     assert all(re.fullmatch(r"termijn_[a-z_]+", name) for name in names)
     assert {name for name in names if not name.endswith(BASE_UNITS)} == UNITLESS
-    assert {one.name for one in CATALOGUE if one.kind == "counter"} == {
+    assert {metric.name for metric in CATALOGUE if metric.kind == "counter"} == {
         name for name in names if name.endswith("_total")
     }
-    assert all(one.name.endswith("_seconds") for one in CATALOGUE if one.kind == "histogram")
+    assert all(
+        metric.name.endswith("_seconds") for metric in CATALOGUE if metric.kind == "histogram"
+    )
 
 
 def test_a_counter_counts_by_its_labels() -> None:

@@ -59,7 +59,7 @@ EMPTY = LedgerStatus(
 
 
 @pytest.fixture
-def said() -> LogCapture:
+def log() -> LogCapture:
     """What was logged."""
     return LogCapture()
 
@@ -72,33 +72,33 @@ def observing(kind: type[T], role: str, log: LogCapture) -> T:
 
 
 @pytest.fixture
-def tagger(said: LogCapture) -> TaggerObserver:
+def tagger(log: LogCapture) -> TaggerObserver:
     """The tagger's observer."""
-    return observing(TaggerObserver, "tagger", said)
+    return observing(TaggerObserver, "tagger", log)
 
 
 @pytest.fixture
-def recorder(said: LogCapture) -> RecorderObserver:
+def recorder(log: LogCapture) -> RecorderObserver:
     """The recorder's observer."""
-    return observing(RecorderObserver, "recorder", said)
+    return observing(RecorderObserver, "recorder", log)
 
 
 @pytest.fixture
-def acknowledgements(said: LogCapture) -> AcknowledgementsObserver:
+def acknowledgements(log: LogCapture) -> AcknowledgementsObserver:
     """The observer of the acknowledgements role."""
-    return observing(AcknowledgementsObserver, "acknowledgements", said)
+    return observing(AcknowledgementsObserver, "acknowledgements", log)
 
 
 @pytest.fixture
-def deleter(said: LogCapture) -> DeleterObserver:
+def deleter(log: LogCapture) -> DeleterObserver:
     """The deleter's observer."""
-    return observing(DeleterObserver, "deleter", said)
+    return observing(DeleterObserver, "deleter", log)
 
 
 @pytest.fixture
-def rights(said: LogCapture) -> RequestsObserver:
+def rights(log: LogCapture) -> RequestsObserver:
     """The observer of the rights role."""
-    return observing(RequestsObserver, "rights", said)
+    return observing(RequestsObserver, "rights", log)
 
 
 def value(observer: RoleObserver, sample: str, **labels: str) -> float | None:
@@ -106,9 +106,9 @@ def value(observer: RoleObserver, sample: str, **labels: str) -> float | None:
     return observer.metrics.registry.get_sample_value(sample, labels)
 
 
-def facts(said: LogCapture) -> list[MutableMapping[str, Any]]:
+def facts(log: LogCapture) -> list[MutableMapping[str, Any]]:
     """The log lines."""
-    return said.entries
+    return log.entries
 
 
 def sent(attempt: int, late: float) -> SentCommand:
@@ -131,53 +131,53 @@ def test_lateness_is_of_the_first_attempt_only(deleter: DeleterObserver) -> None
 
 
 def test_what_the_ledger_forgot_is_counted_by_kind(
-    deleter: DeleterObserver, said: LogCapture
+    deleter: DeleterObserver, log: LogCapture
 ) -> None:
     """The counts are logged as numbers."""
     deleter.rows_purged({"events": 2, "clocks": 1})
     assert value(deleter, "termijn_ledger_forgotten_total", kind="events") == 2
     assert value(deleter, "termijn_ledger_forgotten_total", kind="clocks") == 1
-    [line] = facts(said)
+    [line] = facts(log)
     assert (line["events"], line["clocks"]) == (2, 1)
 
 
-def test_broken_evidence_is_an_error(deleter: DeleterObserver, said: LogCapture) -> None:
+def test_broken_evidence_is_an_error(deleter: DeleterObserver, log: LogCapture) -> None:
     """The metric is 1 until the log verifies again; when it was last sealed is a metric as well."""
     deleter.audit_log_checked(SelfCheckResult(broken="entry 3 was altered", sealed_at=None))
     assert value(deleter, "termijn_evidence_broken") == 1
-    assert [line["log_level"] for line in facts(said)] == ["error"]
+    assert [line["log_level"] for line in facts(log)] == ["error"]
     deleter.audit_log_checked(SelfCheckResult(broken=None, sealed_at=NOW))
     assert value(deleter, "termijn_evidence_broken") == 0
     assert value(deleter, "termijn_evidence_sealed_timestamp_seconds") == NOW.timestamp()
 
 
-def test_running_unsigned_is_said_loudly(deleter: DeleterObserver, said: LogCapture) -> None:
+def test_running_unsigned_is_said_loudly(deleter: DeleterObserver, log: LogCapture) -> None:
     """As an error, and where Prometheus sees it; a role that signs says 0."""
     deleter.signing_disabled(False)
-    assert (value(deleter, "termijn_signing_off"), facts(said)) == (0, [])
+    assert (value(deleter, "termijn_signing_off"), facts(log)) == (0, [])
     deleter.signing_disabled(True)
     assert value(deleter, "termijn_signing_off") == 1
-    assert [line["log_level"] for line in facts(said)] == ["error"]
+    assert [line["log_level"] for line in facts(log)] == ["error"]
 
 
 def test_an_unverifiable_answer_is_an_error(
-    acknowledgements: AcknowledgementsObserver, said: LogCapture
+    acknowledgements: AcknowledgementsObserver, log: LogCapture
 ) -> None:
     """Counted by system and reason."""
     acknowledgements.signature_rejected("crm", "forged")
     labels = {"system": "crm", "reason": "forged"}
     assert value(acknowledgements, "termijn_unverifiable_total", **labels) == 1
-    assert [line["log_level"] for line in facts(said)] == ["error"]
+    assert [line["log_level"] for line in facts(log)] == ["error"]
 
 
 def test_systems_without_keys_are_counted(
-    acknowledgements: AcknowledgementsObserver, said: LogCapture
+    acknowledgements: AcknowledgementsObserver, log: LogCapture
 ) -> None:
     """Each is named at the start; the number follows what keys there are."""
     without = ["crm", "psp"]
     acknowledgements.systems_without_keys(lambda: without)
     assert value(acknowledgements, "termijn_systems_without_keys") == 2
-    assert [line["system"] for line in facts(said)] == ["crm", "psp"]
+    assert [line["system"] for line in facts(log)] == ["crm", "psp"]
     without.remove("crm")
     assert value(acknowledgements, "termijn_systems_without_keys") == 1
 
@@ -262,16 +262,14 @@ def test_recording_tells_new_from_known(recorder: RecorderObserver) -> None:
     assert value(recorder, "termijn_overdue_on_arrival_total") == 3
 
 
-def test_blindness_is_said_once_and_shown_always(
-    deleter: DeleterObserver, said: LogCapture
-) -> None:
+def test_blindness_is_said_once_and_shown_always(deleter: DeleterObserver, log: LogCapture) -> None:
     """A line a round would fill the disk."""
     for _ in range(3):
         deleter.waiting_for_catch_up(["tagger: orders.order-placed.v1[0]"])
     assert value(deleter, "termijn_deleter_blind") == 1
     deleter.waiting_for_catch_up([])
     assert value(deleter, "termijn_deleter_blind") == 0
-    assert [line["event"] for line in facts(said)] == ["waiting for unread events"]
+    assert [line["event"] for line in facts(log)] == ["waiting for unread events"]
 
 
 def test_an_answer_is_counted_and_a_strange_one_apart(
@@ -304,10 +302,10 @@ def test_an_answer_is_counted_and_a_strange_one_apart(
     assert value(acknowledgements, "termijn_acknowledgements_suspicious_total", system="crm") == 1
 
 
-def test_a_gap_is_an_error_with_its_place(recorder: RecorderObserver, said: LogCapture) -> None:
+def test_a_gap_is_an_error_with_its_place(recorder: RecorderObserver, log: LogCapture) -> None:
     """The operator finds it without asking."""
     recorder.gap_found(OffsetGap(role="recorder", log=LOG, expected=5, low=7, high=9))
-    [line] = facts(said)
+    [line] = facts(log)
     assert line == {
         "event": "found a gap in the log",
         "log_level": "error",
@@ -319,7 +317,7 @@ def test_a_gap_is_an_error_with_its_place(recorder: RecorderObserver, said: LogC
     }
 
 
-def test_a_parked_message_is_told_by_its_place(tagger: TaggerObserver, said: LogCapture) -> None:
+def test_a_parked_message_is_told_by_its_place(tagger: TaggerObserver, log: LogCapture) -> None:
     """Not by what is in it."""
     letter = DeadLetter(
         role="tagger",
@@ -335,16 +333,16 @@ def test_a_parked_message_is_told_by_its_place(tagger: TaggerObserver, said: Log
     )
     tagger.dead_lettered(letter)
     assert value(tagger, "termijn_dead_letters_total", role="tagger", reason="missing-field") == 1
-    assert "C1" not in str(facts(said))
-    assert facts(said)[0]["offset"] == 17
+    assert "C1" not in str(facts(log))
+    assert facts(log)[0]["offset"] == 17
 
 
-def test_a_batch_that_is_read_again_is_one_line(deleter: DeleterObserver, said: LogCapture) -> None:
+def test_a_batch_that_is_read_again_is_one_line(deleter: DeleterObserver, log: LogCapture) -> None:
     """Database drivers write poems, with the statement and its values."""
     deleter.batch_retried(
         "OperationalError: connection lost\n[SQL: ...]\n[parameters: customer:C1]"
     )
-    assert facts(said)[0]["why"] == "OperationalError: connection lost"
+    assert facts(log)[0]["why"] == "OperationalError: connection lost"
     assert value(deleter, "termijn_batches_tried_again_total", role="deleter") == 1
 
 

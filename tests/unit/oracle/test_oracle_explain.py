@@ -268,8 +268,8 @@ def test_lead_time_is_24_hours_that_pass() -> None:
 def test_an_event_makes_the_catalogues_holdings(
     type_: str, data: dict[str, Any], expected: list[tuple[str, str, str, str, str]]
 ) -> None:
-    found = brief(explain([event("e1", type_, "2024-03-15T13:00:00Z", **data)]))
-    assert found == [
+    explained = brief(explain([event("e1", type_, "2024-03-15T13:00:00Z", **data)]))
+    assert explained == [
         ("e1", purpose, subject, basis, rule, systems.split())
         for purpose, subject, basis, rule, systems in expected
     ]

@@ -155,7 +155,7 @@ def small(*holdings: str, changed: Mapping[str, str] | None = None) -> Policy:
     """The small policy in which `club.joined` makes these holdings, and with parts of its text changed."""
     text = SMALL
     if holdings:
-        lines = "".join(f"- {{{one}}}\n" for one in holdings)
+        lines = "".join(f"- {{{holding}}}\n" for holding in holdings)
         text = replaced(text, _HOLDINGS, "    holdings:\n" + indent(lines, "      "))
     for old, new in (changed or {}).items():
         text = replaced(text, old, new)
@@ -170,8 +170,10 @@ def replaced(text: str, old: str, new: str) -> str:
 
 def line_of(text: str, part: str) -> int:
     """The number of the one line that has this part, counted from 1."""
-    (found,) = [number for number, line in enumerate(text.splitlines(), start=1) if part in line]
-    return found
+    (line_number,) = [
+        number for number, line in enumerate(text.splitlines(), start=1) if part in line
+    ]
+    return line_number
 
 
 def joined(names: Sequence[str] = ()) -> dict[str, object]:

@@ -42,7 +42,7 @@ def test_every_check_has_its_reason() -> None:
 def test_the_schema_names_the_same_actions() -> None:
     """What crosses Kafka, in the newest version."""
     folder = files("schemas") / "retention"
-    newest = max(one.name for one in folder.iterdir() if one.name.startswith("command."))
+    newest = max(path.name for path in folder.iterdir() if path.name.startswith("command."))
     schema = json.loads((folder / newest).read_text("utf-8"))
-    [field] = [one for one in schema["fields"] if one["name"] == "action"]
+    [field] = [field for field in schema["fields"] if field["name"] == "action"]
     assert set(field["type"]["symbols"]) == set(ACTIONS)

@@ -225,9 +225,9 @@ def test_at_most_never_ends_later_than_the_local_date_that_was_promised(
 
 
 @given(INSTANTS, INSTANTS, TERMS)
-def test_a_later_day_never_has_an_earlier_end(one: datetime, other: datetime, term: str) -> None:
+def test_a_later_day_never_has_an_earlier_end(start: datetime, other: datetime, term: str) -> None:
     """Ends come in the order of their anchors' days."""
-    first, second = sorted((one, other))
+    first, second = sorted((start, other))
     days = [at.astimezone(AMSTERDAM).date() for at in (first, second)]
     earlier, later = (earliest_erasure(day, parse_period(term), AMSTERDAM) for day in days)
     assert earlier <= later

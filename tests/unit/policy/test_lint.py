@@ -11,9 +11,13 @@ from tests.unit.policy.small import SMALL, replaced
 
 def remarks(old: str, new: str) -> list[str]:
     """What is remarked on the small policy after one change."""
-    before = {(one.key, one.message) for one in lint(load_text(SMALL, "small.yaml"))}
+    before = {(warning.key, warning.message) for warning in lint(load_text(SMALL, "small.yaml"))}
     after = lint(load_text(replaced(SMALL, old, new), "small.yaml"))
-    return [f"{one.key}: {one.message}" for one in after if (one.key, one.message) not in before]
+    return [
+        f"{warning.key}: {warning.message}"
+        for warning in after
+        if (warning.key, warning.message) not in before
+    ]
 
 
 @pytest.mark.parametrize("term", ["PT6M", "PT23H59M59S", "PT1S"])
@@ -26,29 +30,37 @@ def test_a_term_below_a_day_is_remarked(term: str) -> None:
 
 @pytest.mark.parametrize("term", ["PT24H", "P1D", "P6M"])
 def test_a_term_of_a_day_is_not(term: str) -> None:
-    assert not [one for one in remarks("term: P7Y", f"term: {term}") if "less than a day" in one]
+    assert not [
+        remark for remark in remarks("term: P7Y", f"term: {term}") if "less than a day" in remark
+    ]
 
 
 def test_a_term_of_nothing_is_not() -> None:
     """P0D is due at its own instant: the small policy has one."""
     assert not [
-        one for one in lint(load_text(SMALL, "small.yaml")) if "less than a day" in one.message
+        warning
+        for warning in lint(load_text(SMALL, "small.yaml"))
+        if "less than a day" in warning.message
     ]
 
 
 def test_a_lead_time_that_is_longer_than_a_term_is_remarked() -> None:
     """Its command leaves at once, and is late from the beginning."""
-    found = remarks("lead_time: PT48H", "lead_time: PT9000H")
-    assert found == []  # the books have a duty of a minimum only: no promise to be late for
-    [told] = remarks(
+    warnings = remarks("lead_time: PT48H", "lead_time: PT9000H")
+    assert warnings == []  # the books have a duty of a minimum only: no promise to be late for
+    [remark] = remarks(
         "app: {title: App, owner: us}", "app: {title: App, owner: us, lead_time: PT9000H}"
     )
-    assert told == (
+    assert remark == (
         "systems.app.lead_time: PT9000H is longer than the term of year (P1Y):"
         " its commands leave at once, without time for retries"
     )
 
 
 def test_nothing_of_it_is_remarked_on_the_shipped_policy() -> None:
-    told = [one.message for one in lint(load())]
-    assert not [one for one in told if "less than a day" in one or "is longer than the term" in one]
+    warnings = [warning.message for warning in lint(load())]
+    assert not [
+        warning
+        for warning in warnings
+        if "less than a day" in warning or "is longer than the term" in warning
+    ]

@@ -452,11 +452,11 @@ def test_a_policy_that_says_nothing_of_it_is_the_policy_that_it_was() -> None:
 
 def test_lint_tells_of_keys_that_no_command_carries() -> None:
     """A business key that names nobody's rows: the policy may have meant that it does."""
-    found = {one.key for one in lint(load_text(SMALL, "small.yaml"))}
-    assert "events.club.joined.fields.stay_id" in found
+    document = {warning.key for warning in lint(load_text(SMALL, "small.yaml"))}
+    assert "events.club.joined.fields.stay_id" in document
     text = replaced(SMALL, "stay_id: {business_key: true}", "stay_id: {identifies: true}")
     assert "events.club.joined.fields.stay_id" not in {
-        one.key for one in lint(load_text(text, "small.yaml"))
+        warning.key for warning in lint(load_text(text, "small.yaml"))
     }
 
 
@@ -541,7 +541,7 @@ def test_the_mark_before_utf_8_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("[" * 3_000, "small.yaml: is not YAML: it is nested too deeply"),
         ("a: " + "[" * 3_000 + "]" * 3_000, "small.yaml: is not YAML: it is nested too deeply"),
@@ -553,16 +553,16 @@ def test_the_mark_before_utf_8_is_passed_over(tmp_path: Path) -> None:
     ],
     ids=["open", "nested", "colon", "bell", "no-day", "digits", "no-number"],
 )
-def test_what_is_no_yaml_is_one_line(text: str, told: str) -> None:
+def test_what_is_no_yaml_is_one_line(text: str, problem: str) -> None:
     """Whatever the parser makes of it."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
     [line] = str(refused.value).splitlines()
-    assert line.startswith(told)
+    assert line.startswith(problem)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("&a [*a]", "small.yaml:1: is not a map, got a list"),
         ("", "small.yaml:1: is not a map, got nothing"),
@@ -579,11 +579,11 @@ def test_what_is_no_yaml_is_one_line(text: str, told: str) -> None:
         ("titles: 2026-01-01", "small.yaml:1: titles: is not a map, got something else"),
     ],
 )
-def test_a_problem_is_told_in_words_of_the_file(text: str, told: str) -> None:
+def test_a_problem_is_told_in_words_of_the_file(text: str, problem: str) -> None:
     """Not in those of Python, and without the value, which in an agent's file may be a secret."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
-    assert any(told in line for line in str(refused.value).splitlines())
+    assert any(problem in line for line in str(refused.value).splitlines())
     assert "Input should" not in str(refused.value)
 
 

@@ -14,11 +14,11 @@ def found(text: str) -> list[str]:
     """What is wrong with a policy, without its file and line."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
-    return [f"{one.key}: {one.why}" for one in refused.value.problems]
+    return [f"{problem.key}: {problem.why}" for problem in refused.value.problems]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "expected"),
     [
         ("  lab: {", "  my crm/1: {", "systems.my crm/1: is not a valid name of a system: "),
         ("  lab: {", "  ../crm: {", "systems.../crm: is not a valid name of a system: "),
@@ -64,16 +64,18 @@ def found(text: str) -> list[str]:
     ],
     ids=lambda text: ascii(text)[:24],
 )
-def test_a_name_that_can_work_nowhere_is_refused(old: str, new: str, told: str) -> None:
+def test_a_name_that_can_work_nowhere_is_refused(old: str, new: str, expected: str) -> None:
     assert old in SMALL
-    assert any(one.startswith(told) for one in found(SMALL.replace(old, new, 1)))
+    assert any(problem.startswith(expected) for problem in found(SMALL.replace(old, new, 1)))
 
 
 def test_a_field_that_no_schema_can_have_is_refused() -> None:
     """Avro has no such field, so that it would always be missing."""
     new = SMALL.replace("client_id: {", "'client id': {}\n      client_id: {", 1)
     assert new != SMALL
-    assert any(".fields.client id: is not a valid name of a field: " in one for one in found(new))
+    assert any(
+        ".fields.client id: is not a valid name of a field: " in problem for problem in found(new)
+    )
 
 
 @pytest.mark.parametrize("section", ["systems", "events"])

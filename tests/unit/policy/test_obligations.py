@@ -48,10 +48,10 @@ def planned(
     return list(obligations_of(tagged(policy, *guests), subject, facts, policy))
 
 
-def brief(found: list[Obligation]) -> list[Brief]:
+def brief(obligations: list[Obligation]) -> list[Brief]:
     return [
         (step.due.isoformat()[:16] + "Z", step.system, step.action, ",".join(step.purposes))
-        for step in found
+        for step in obligations
     ]
 
 
@@ -74,14 +74,14 @@ def test_the_first_of_two_purposes_restricts_and_the_last_erases() -> None:
         "purpose: care, basis: contract, rule: year, systems: [app]",
         "purpose: service, basis: contract, rule: two-years, systems: [app]",
     )
-    found = planned(policy)
-    assert brief(found) == [
+    steps = planned(policy)
+    assert brief(steps) == [
         ("2025-03-14T13:00Z", "app", "restrict", "care"),
         ("2026-03-14T13:00Z", "app", "erase", "care,service"),
     ]
-    assert found[0].erase_by == instant("2025-03-15T13:00Z")
-    assert found[1].erase_by == instant("2026-03-15T13:00Z")
-    assert found[1].rules == ("two-years", "year")
+    assert steps[0].erase_by == instant("2025-03-15T13:00Z")
+    assert steps[1].erase_by == instant("2026-03-15T13:00Z")
+    assert steps[1].rules == ("two-years", "year")
 
 
 def test_two_purposes_that_end_together_only_erase() -> None:
@@ -112,14 +112,14 @@ def test_a_minimum_wins_over_an_earlier_maximum() -> None:
         "purpose: care, basis: contract, rule: year, systems: [books]",
         "purpose: tax, basis: law, rule: books, systems: [books]",
     )
-    found = planned(policy)
-    assert brief(found) == [
+    steps = planned(policy)
+    assert brief(steps) == [
         ("2025-03-13T13:00Z", "books", "restrict", "care"),
         ("2031-12-31T23:00Z", "books", "erase", "care,tax"),
     ]
-    assert found[0].not_before is None
-    assert found[1].not_before == instant("2031-12-31T23:00Z")
-    assert found[1].erase_by == instant("2032-01-02T23:00Z")
+    assert steps[0].not_before is None
+    assert steps[1].not_before == instant("2031-12-31T23:00Z")
+    assert steps[1].erase_by == instant("2032-01-02T23:00Z")
 
 
 def test_a_maximum_after_the_minimum_goes_first_to_restrict_the_minimum() -> None:
@@ -129,12 +129,12 @@ def test_a_maximum_after_the_minimum_goes_first_to_restrict_the_minimum() -> Non
         "purpose: tax, basis: law, rule: books, systems: [books]",
         changed={"    pseudonymise: true\n": ""},
     )
-    found = planned(policy)
-    assert brief(found) == [
+    steps = planned(policy)
+    assert brief(steps) == [
         ("2031-12-31T23:00Z", "books", "restrict", "tax"),
         ("2044-03-13T13:00Z", "books", "erase", "study,tax"),
     ]
-    assert found[1].not_before == instant("2031-12-31T23:00Z")
+    assert steps[1].not_before == instant("2031-12-31T23:00Z")
 
 
 def test_an_open_clock_keeps_the_record_and_restricts_the_rest() -> None:
@@ -197,12 +197,12 @@ STUDY = "purpose: study, basis: contract, rule: study, systems: [lab]"
 def test_research_is_pseudonymised_when_the_last_other_purpose_ends() -> None:
     """Ruling 2: at the latest end of the others, minus research's own lead time."""
     policy = small("purpose: care, basis: contract, rule: two-years, systems: [app]", STUDY)
-    found = [step for step in planned(policy) if step.system == "lab"]
-    assert brief(found) == [
+    obligations = [step for step in planned(policy) if step.system == "lab"]
+    assert brief(obligations) == [
         ("2026-03-15T01:00Z", "lab", "pseudonymise", "study"),
         ("2044-03-15T01:00Z", "lab", "erase", "study"),
     ]
-    assert found[0].erase_by == instant("2026-03-15T13:00Z")
+    assert obligations[0].erase_by == instant("2026-03-15T13:00Z")
 
 
 def test_what_the_law_demands_does_not_keep_research_from_its_pseudonym() -> None:
@@ -230,8 +230,8 @@ def test_pseudonymising_waits_for_an_open_clock() -> None:
 def test_pseudonymising_is_left_out_where_the_erasure_is_due_by_then() -> None:
     """Ruling 2: nobody pseudonymises what is to be gone."""
     policy = small("purpose: care, basis: contract, rule: membership, systems: [app]", STUDY)
-    found = planned(policy, {"membership": "2044-03-15T10:00Z"})
-    assert brief(found) == [
+    steps = planned(policy, {"membership": "2044-03-15T10:00Z"})
+    assert brief(steps) == [
         ("2044-03-15T01:00Z", "lab", "erase", "study"),
         ("2045-03-14T10:00Z", "app", "erase", "care"),
     ]
@@ -252,8 +252,8 @@ def test_pseudonymising_waits_for_every_subject_of_the_event() -> None:
     )
     open_stay = planned(policy, guests=("g1", "g2"))
     assert [step.action for step in open_stay] == ["erase", "erase"]
-    found = planned(policy, {"stay": "2026-01-31T10:00Z"}, guests=("g1", "g2"))
-    assert brief(found)[1] == ("2026-02-27T22:00Z", "lab", "pseudonymise", "study")
+    steps = planned(policy, {"stay": "2026-01-31T10:00Z"}, guests=("g1", "g2"))
+    assert brief(steps)[1] == ("2026-02-27T22:00Z", "lab", "pseudonymise", "study")
     assert brief(planned(policy, {"stay": "2026-01-31T10:00Z"}, "guest:g2", ("g1", "g2"))) == [
         ("2026-02-27T10:00Z", "app", "erase", "care")
     ]
@@ -326,8 +326,8 @@ def test_an_event_of_many_subjects_is_gone_through_once_and_not_for_each() -> No
         " subject: {kind: guest, field: guest_ids, each: true}"
     )
     guests = [f"g{number}" for number in range(300)]
-    one = tagged(policy, *guests)
-    many = replace(one, holdings=Counted(one.holdings))
+    tagged_event = tagged(policy, *guests)
+    many = replace(tagged_event, holdings=Counted(tagged_event.holdings))
     Counted.times = 0
     facts = Ended({})
     for subject in many.subjects:

@@ -48,17 +48,19 @@ def test_the_month_runs_from_receipt_by_calendar(received: str, answer_by: str) 
 
 
 @pytest.mark.parametrize(
-    ("told", "extended", "answer_by"),
+    ("extended_at", "extended", "answer_by"),
     [
         pytest.param("2026-02-15T10:00:00+01:00", True, "2026-04-15T10:00:00+02:00", id="in-time"),
         pytest.param("2026-02-15T10:00:01+01:00", False, "2026-02-15T10:00:00+01:00", id="late"),
     ],
 )
 def test_an_extension_counts_only_where_it_was_told_within_the_month(
-    told: str, extended: bool, answer_by: str
+    extended_at: str, extended: bool, answer_by: str
 ) -> None:
     """Three months in all."""
-    case = only(act("request-received", "2026-01-15T10:00:00+01:00"), act("request-extended", told))
+    case = only(
+        act("request-received", "2026-01-15T10:00:00+01:00"), act("request-extended", extended_at)
+    )
     assert (case.extended, case.answer_by) == (extended, datetime.fromisoformat(answer_by))
 
 
@@ -82,7 +84,7 @@ def test_a_case_is_as_far_as_its_acts(further: list[PrivacyEventKind], state: st
 
 def test_open_cases_come_first_by_their_limit() -> None:
     """What is owed soonest is on top."""
-    found = list_cases(
+    cases = list_cases(
         [
             act("request-received", "2026-03-01T10:00:00Z", "late"),
             act("request-received", "2026-01-01T10:00:00Z", "done"),
@@ -92,7 +94,7 @@ def test_open_cases_come_first_by_their_limit() -> None:
         ],
         POLICY,
     )
-    assert [case.request for case in found] == ["soon", "late", "done"]
+    assert [case.request for case in cases] == ["soon", "late", "done"]
 
 
 def test_what_was_never_received_is_no_case() -> None:
@@ -102,7 +104,7 @@ def test_what_was_never_received_is_no_case() -> None:
 
 def test_a_second_request_for_the_same_joins_the_first() -> None:
     """The first one's clock counts, and who is verified for the second is for the first."""
-    found = list_cases(
+    cases = list_cases(
         [
             act("request-received", "2026-01-15T10:00:00+01:00", "Q1"),
             act("request-received", "2026-01-20T10:00:00+01:00", "Q2"),
@@ -112,16 +114,16 @@ def test_a_second_request_for_the_same_joins_the_first() -> None:
     )
     verified = datetime.fromisoformat("2026-01-21T10:00:00+01:00")
     limit = datetime.fromisoformat("2026-02-15T10:00:00+01:00")
-    assert [(one.request, one.merged_into, one.state) for one in found] == [
+    assert [(case.request, case.merged_into, case.state) for case in cases] == [
         ("Q1", None, "verified"),
         ("Q2", "Q1", "verified"),
     ]
-    assert {(one.verified_at, one.answer_by) for one in found} == {(verified, limit)}
+    assert {(case.verified_at, case.answer_by) for case in cases} == {(verified, limit)}
 
 
 def test_a_request_after_the_answer_is_a_case_of_its_own() -> None:
     """The first was answered on the 18th, so that the second has its own month."""
-    found = list_cases(
+    cases = list_cases(
         [
             act("request-received", "2026-01-15T10:00:00+01:00", "Q1"),
             act("request-answered", "2026-01-18T10:00:00+01:00", "Q1"),
@@ -129,7 +131,7 @@ def test_a_request_after_the_answer_is_a_case_of_its_own() -> None:
         ],
         POLICY,
     )
-    assert [(one.request, one.merged_into, one.state) for one in found] == [
+    assert [(case.request, case.merged_into, case.state) for case in cases] == [
         ("Q2", None, "received"),
         ("Q1", None, "answered"),
     ]
@@ -141,7 +143,7 @@ def test_corrections_are_never_joined() -> None:
         replace(act("request-received", "2026-01-15T10:00:00+01:00", name), right="rectification")
         for name in ("Q1", "Q2")
     ]
-    assert [one.merged_into for one in list_cases(received, POLICY)] == [None, None]
+    assert [case.merged_into for case in list_cases(received, POLICY)] == [None, None]
 
 
 @pytest.mark.parametrize(

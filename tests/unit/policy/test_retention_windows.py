@@ -138,8 +138,8 @@ def test_a_clock_wakes_when_anything_that_hangs_on_it_can_be_due(
     clock: str, expected: list[str]
 ) -> None:
     """For every rule and every lead time."""
-    found = check_times(clock, instant("2024-06-01T10:00Z"), SHIPPED)
-    assert list(found) == [instant(text) for text in expected]
+    times = check_times(clock, instant("2024-06-01T10:00Z"), SHIPPED)
+    assert list(times) == [instant(text) for text in expected]
 
 
 def test_a_clock_wakes_once_for_each_lead_time() -> None:

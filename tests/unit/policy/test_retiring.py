@@ -33,8 +33,8 @@ def said(policy: Policy, time: datetime) -> TaggedEvent:
     )
 
 
-def held(found: TaggedEvent) -> list[tuple[str, tuple[str, ...]]]:
-    return [(one.purpose, one.systems) for one in found.holdings]
+def held(tagged_event: TaggedEvent) -> list[tuple[str, tuple[str, ...]]]:
+    return [(holding.purpose, holding.systems) for holding in tagged_event.holdings]
 
 
 def test_a_retired_system_holds_nothing_from_its_instant_on() -> None:
@@ -54,11 +54,11 @@ def test_nothing_is_held_for_a_retired_purpose_from_its_instant_on() -> None:
 def test_what_would_be_held_is_hung_where_it_would() -> None:
     """A later policy that takes it up again finds its record under its clock; until then nothing is due."""
     policy = small(CARE, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
-    found = said(policy, AT)
-    assert found.subjects == ("client:1",)
-    assert [str(one) for one in clocks_of(found, "client:1", policy)] == ["membership:1"]
-    assert event_check_times(found, "client:1", policy) == ()
-    assert obligations.obligations_of(found, "client:1", NO_FACTS, policy) == ()
+    tagged_event = said(policy, AT)
+    assert tagged_event.subjects == ("client:1",)
+    assert [str(clock) for clock in clocks_of(tagged_event, "client:1", policy)] == ["membership:1"]
+    assert event_check_times(tagged_event, "client:1", policy) == ()
+    assert obligations.obligations_of(tagged_event, "client:1", NO_FACTS, policy) == ()
 
 
 def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
@@ -80,12 +80,12 @@ def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
 
 def test_the_same_instant_is_the_same_policy_in_whatever_zone() -> None:
     """Another instant is another policy; a policy that retires nothing keeps its hash."""
-    one = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:00Z"})
+    policy = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:00Z"})
     same = small(changed={BOOKS: f"{BOOKS}, retired: '2026-01-01T02:00:00+02:00'"})
     other = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:01Z"})
     none = small(changed={BOOKS: f"{BOOKS}, retired: null"})
-    assert hash_policy(one) == hash_policy(same)
-    assert len({hash_policy(one), hash_policy(other), hash_policy(small())}) == 3
+    assert hash_policy(policy) == hash_policy(same)
+    assert len({hash_policy(policy), hash_policy(other), hash_policy(small())}) == 3
     assert hash_policy(none) == hash_policy(small())
 
 
@@ -112,7 +112,9 @@ def test_lint_says_what_is_retired() -> None:
         {"lease": "2026-01-01T00:00:00Z", "acquisition": "2027-01-01T00:00:00Z"}
     )
     before = list(lint(load()))
-    assert [(one.key, one.message) for one in lint(policy) if one not in before] == [
+    assert [
+        (warning.key, warning.message) for warning in lint(policy) if warning not in before
+    ] == [
         ("systems.lease.retired", "gets no new data from 2026-01-01T00:00:00Z on"),
         (
             "purposes.acquisition.retired",

@@ -161,12 +161,12 @@ def test_the_clocks_are_the_catalogues() -> None:
 
 def test_the_purposes_know_what_an_objection_does() -> None:
     """Direct marketing ends at once, market research counts as withdrawal, the rest is restricted."""
-    assert {name: one.objection for name, one in SHIPPED.purposes.items()} == OBJECTIONS
+    assert {name: purpose.objection for name, purpose in SHIPPED.purposes.items()} == OBJECTIONS
 
 
 def test_the_bases_are_the_catalogues() -> None:
     """Each is one of the six grounds."""
-    assert {name: (one.article, one.ground) for name, one in SHIPPED.bases.items()} == BASES
+    assert {name: (basis.article, basis.ground) for name, basis in SHIPPED.bases.items()} == BASES
 
 
 def test_the_subjects_are_the_catalogues() -> None:
@@ -185,10 +185,10 @@ def test_the_deciding_fields_are_the_catalogues() -> None:
     """A field that has a default may be absent."""
     business = {
         name: (
-            {n for n, field in one.fields.items() if field.required and field.default is None},
-            {n for n, field in one.fields.items() if not field.required or field.default},
+            {n for n, field in event.fields.items() if field.required and field.default is None},
+            {n for n, field in event.fields.items() if not field.required or field.default},
         )
-        for name, one in SHIPPED.events.items()
+        for name, event in SHIPPED.events.items()
         if not name.startswith("privacy.")
     }
     assert business == EVENTS
@@ -199,7 +199,7 @@ def test_every_rule_purpose_system_and_category_is_used() -> None:
     holdings = [holding for event in SHIPPED.events.values() for holding in event.holdings]
     assert set(SHIPPED.rules) == {holding.rule for holding in holdings}
     assert set(SHIPPED.purposes) - {holding.purpose for holding in holdings} == {"abuse_prevention"}
-    assert {one for event in SHIPPED.events.values() for one in event.categories} == set(
+    assert {category for event in SHIPPED.events.values() for category in event.categories} == set(
         SHIPPED.categories
     )
 

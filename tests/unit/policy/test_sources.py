@@ -34,8 +34,8 @@ TEXT = files("services.policy").joinpath(DEFAULT_POLICY).read_text("utf-8")
 def policy(sources: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Policy:
     """The shipped policy with these sources, by event type."""
     document = yaml.safe_load(TEXT)
-    for name, found in sources.items():
-        document["events"][name]["sources"] = list(found)
+    for name, source in sources.items():
+        document["events"][name]["sources"] = list(source)
     return load_text(json.dumps(document), "policy")
 
 
@@ -117,15 +117,15 @@ def test_termijn_may_publish_its_own_answers() -> None:
     """Otherwise Termijn would decide a request and park its own answer."""
     with pytest.raises(InvalidPolicy) as refused:
         policy({ANSWERED: ["/desk"], "privacy.request-refused": ["/termijn/*"]})
-    assert {one.key for one in refused.value.problems} == {f"events.{ANSWERED}.sources"}
+    assert {problem.key for problem in refused.value.problems} == {f"events.{ANSWERED}.sources"}
 
 
 def test_lint_names_the_types_that_forbid_or_cause_an_erasure() -> None:
     """Until their sources are named."""
-    names = {one.key for one in lint(policy()) if "`sources`" in one.message}
+    names = {warning.key for warning in lint(policy()) if "`sources`" in warning.message}
     assert {f"events.{HOLD}", "events.customers.customer-terminated"} <= names
     assert f"events.{FEEDBACK}" not in names
-    assert f"events.{HOLD}" not in {one.key for one in lint(policy({HOLD: ["/legal"]}))}
+    assert f"events.{HOLD}" not in {warning.key for warning in lint(policy({HOLD: ["/legal"]}))}
 
 
 def test_a_policy_that_names_none_is_the_policy_that_it_was() -> None:

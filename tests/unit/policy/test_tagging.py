@@ -31,14 +31,16 @@ def tagged(type_: str, time: datetime = TIME, **data: Any) -> TaggedEvent:
     return tag(CloudEvent(id="e1", source="/crm", type=type_, time=time, data=data), SHIPPED)
 
 
-def holdings(found: TaggedEvent) -> set[Line]:
-    lines = [(h.subject, h.purpose, h.basis, h.rule, " ".join(h.systems)) for h in found.holdings]
+def holdings(tagged_event: TaggedEvent) -> set[Line]:
+    lines = [
+        (h.subject, h.purpose, h.basis, h.rule, " ".join(h.systems)) for h in tagged_event.holdings
+    ]
     assert len(lines) == len(set(lines))
     return set(lines)
 
 
-def moves(found: TaggedEvent) -> list[tuple[str, str]]:
-    return [(str(move.clock), move.move) for move in found.clock_changes]
+def moves(tagged_event: TaggedEvent) -> list[tuple[str, str]]:
+    return [(str(move.clock), move.move) for move in tagged_event.clock_changes]
 
 
 @pytest.mark.parametrize(
@@ -484,37 +486,54 @@ def test_an_impossible_time_is_refused(time: datetime) -> None:
 )
 def test_the_first_and_last_possible_times_have_windows(time: datetime) -> None:
     """Every term can be computed from them."""
-    found = tagged("purchases.purchase-made", time=time, purchase_id="1", customer_id="c1")
-    assert len(found.holdings) == 3
+    tagged_event = tagged("purchases.purchase-made", time=time, purchase_id="1", customer_id="c1")
+    assert len(tagged_event.holdings) == 3
 
 
 def test_unknown_fields_are_ignored() -> None:
     """A body may grow; it never reaches the ledger."""
-    found = tagged("customers.customer-signed-up", customer_id="c1", iban="X", nested={"a": 1})
-    assert found.decision_fields == {"customer_id": "c1"}
+    tagged_event = tagged(
+        "customers.customer-signed-up", customer_id="c1", iban="X", nested={"a": 1}
+    )
+    assert tagged_event.decision_fields == {"customer_id": "c1"}
 
 
 def test_only_what_names_the_subjects_rows_goes_with_a_command() -> None:
     """The company of a consumer's order stays; a pseudonymised record names no person."""
-    found = tagged("orders.order-placed", order_id="o1", customer_id="c1", consumer_id="k1")
-    assert business_keys(found, SHIPPED, "consumer:k1") == {"order_id": "o1", "consumer_id": "k1"}
-    assert business_keys(found, SHIPPED, "consumer:k1", names_subject=False) == {"order_id": "o1"}
-    assert business_keys(found, SHIPPED, "consumer:k1", excluded=["order_id"]) == {
+    tagged_event = tagged("orders.order-placed", order_id="o1", customer_id="c1", consumer_id="k1")
+    assert business_keys(tagged_event, SHIPPED, "consumer:k1") == {
+        "order_id": "o1",
+        "consumer_id": "k1",
+    }
+    assert business_keys(tagged_event, SHIPPED, "consumer:k1", names_subject=False) == {
+        "order_id": "o1"
+    }
+    assert business_keys(tagged_event, SHIPPED, "consumer:k1", excluded=["order_id"]) == {
         "consumer_id": "k1"
     }
 
 
 def test_of_several_fields_that_could_name_the_subject_only_the_one_that_did_goes_along() -> None:
     """The others may be anybody's."""
-    found = tagged("credit.check-performed", check_id="1", customer_id="c1", prospect_id="victim")
-    assert business_keys(found, SHIPPED, "customer:c1") == {"check_id": "1", "customer_id": "c1"}
+    tagged_event = tagged(
+        "credit.check-performed", check_id="1", customer_id="c1", prospect_id="victim"
+    )
+    assert business_keys(tagged_event, SHIPPED, "customer:c1") == {
+        "check_id": "1",
+        "customer_id": "c1",
+    }
 
 
 def test_whoever_is_only_mentioned_has_no_key_of_the_event() -> None:
     """The ticket is the customer's, with a term of its own: a consumer's must not take it along."""
-    found = tagged("helpdesk.ticket-opened", ticket_id="t1", customer_id="c1", consumer_ids=["k1"])
-    assert business_keys(found, SHIPPED, "customer:c1") == {"ticket_id": "t1", "customer_id": "c1"}
-    assert business_keys(found, SHIPPED, "consumer:k1") == {}
+    tagged_event = tagged(
+        "helpdesk.ticket-opened", ticket_id="t1", customer_id="c1", consumer_ids=["k1"]
+    )
+    assert business_keys(tagged_event, SHIPPED, "customer:c1") == {
+        "ticket_id": "t1",
+        "customer_id": "c1",
+    }
+    assert business_keys(tagged_event, SHIPPED, "consumer:k1") == {}
 
 
 def test_a_number_that_many_have_is_no_key() -> None:
@@ -529,20 +548,20 @@ def test_a_number_that_many_have_is_no_key() -> None:
 
 def test_keys_that_contain_separators_are_different_clocks() -> None:
     """Supplier `a/b` with contact `c` is not supplier `a` with contact `b/c`."""
-    one = tagged("suppliers.supplier-engaged", supplier_id="a/b", contact_id="c")
+    tagged_event = tagged("suppliers.supplier-engaged", supplier_id="a/b", contact_id="c")
     other = tagged("suppliers.supplier-engaged", supplier_id="a", contact_id="b/c")
-    assert {str(move.clock) for move in one.clock_changes}.isdisjoint(
+    assert {str(move.clock) for move in tagged_event.clock_changes}.isdisjoint(
         str(move.clock) for move in other.clock_changes
     )
 
 
 def test_a_ticket_has_a_record_for_each_person_in_it() -> None:
     """The customer's and each consumer's, in the order of the holdings."""
-    found = tagged(
+    tagged_event = tagged(
         "helpdesk.ticket-opened", ticket_id="t1", customer_id="c1", consumer_ids=["k2", "k1"]
     )
-    assert found.subjects == ("customer:c1", "consumer:k2", "consumer:k1")
-    assert found.subject == "customer:c1"
+    assert tagged_event.subjects == ("customer:c1", "consumer:k2", "consumer:k1")
+    assert tagged_event.subject == "customer:c1"
 
 
 def test_a_type_that_names_no_person_is_partitioned_by_the_clock_that_it_moves() -> None:
@@ -552,17 +571,17 @@ def test_a_type_that_names_no_person_is_partitioned_by_the_clock_that_it_moves()
 
 NAMES = st.text(alphabet="a/: é", max_size=3)
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(0, 3), NAMES, st.lists(NAMES, max_size=3))
-FIELDS = sorted({name for one in SHIPPED.events.values() for name in one.fields})
+FIELDS = sorted({name for event in SHIPPED.events.values() for name in event.fields})
 
 
 @given(st.sampled_from(sorted(SHIPPED.events)), st.dictionaries(st.sampled_from(FIELDS), VALUES))
 def test_any_data_is_tagged_or_refused_with_a_key(type_: str, data: dict[str, Any]) -> None:
     """Nothing that a publisher sends breaks the tagger; the same event is tagged the same."""
     try:
-        found = tagged(type_, **data)
+        tagged_event = tagged(type_, **data)
     except TaggingFailed as refused:
         event(refused.reason)
         return
-    assert found == tagged(type_, **data)
-    assert found.holdings or found.clock_changes
-    assert all(":" in holding.subject and holding.systems for holding in found.holdings)
+    assert tagged_event == tagged(type_, **data)
+    assert tagged_event.holdings or tagged_event.clock_changes
+    assert all(":" in holding.subject and holding.systems for holding in tagged_event.holdings)

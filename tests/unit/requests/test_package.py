@@ -117,7 +117,7 @@ def flat(text: str) -> str:
 def test_the_answer_to_an_erasure_names_everybody(language: Any, sentences: list[str]) -> None:
     """Who erased, who refused, who owes it, what is kept until when, and where to complain."""
     text = flat(render_letter(the_report("erasure", parts=PARTS, kept=KEPT), language))
-    assert [one for one in sentences if one not in text] == []
+    assert [sentence for sentence in sentences if sentence not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,13 @@ def test_the_page_tells_all_that_a_person_may_know() -> None:
         until=None,
         records=2,
     )
-    found = the_report(processing=(use,), parts=PARTS, disclosed=(disclosed(name="Łukasz Öztürk"),))
-    text = flat(render_page(found, "en"))
+    report = the_report(
+        processing=(use,), parts=PARTS, disclosed=(disclosed(name="Łukasz Öztürk"),)
+    )
+    text = flat(render_page(report, "en"))
     assert [
-        one
-        for one in (
+        sentence
+        for sentence in (
             "Answering and informing people who contact us",
             "Consent (GDPR article 6(1)(a))",
             "Names and contact details",
@@ -190,7 +192,7 @@ def test_the_page_tells_all_that_a_person_may_know() -> None:
             "told to, has not answered",
             "Autoriteit Persoonsgegevens",
         )
-        if one not in text
+        if sentence not in text
     ] == []
 
 
@@ -225,21 +227,23 @@ PLAIN = elements(render_page(the_report(disclosed=(disclosed(name="A"),), parts=
 @settings(max_examples=60, deadline=None)
 def test_no_data_becomes_markup(data: dict[str, Any]) -> None:
     """The page has the elements and attributes of our template, whatever the names and values are."""
-    found = elements(render_page(the_report(disclosed=(disclosed(**{"a": 1}, nested=data),)), "en"))
-    assert found.found <= PLAIN.found
-    assert found.attributes <= PLAIN.attributes
+    report = elements(
+        render_page(the_report(disclosed=(disclosed(**{"a": 1}, nested=data),)), "en")
+    )
+    assert report.found <= PLAIN.found
+    assert report.attributes <= PLAIN.attributes
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 @settings(max_examples=20, deadline=None)
 def test_the_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
     """The file follows its own schema, and carries the Avro schema of the type."""
-    found = json.loads(
+    report = json.loads(
         build_package(the_report(disclosed=(disclosed(d=data),)), "en", SCHEMAS)["data.json"]
     )
-    jsonschema.validate(found, SCHEMA)
-    assert found["records"][0]["data"] == {"d": json.loads(json.dumps(data))}
-    assert found["schemas"]["orders.order-placed"]["name"] == "OrderPlaced"
+    jsonschema.validate(report, SCHEMA)
+    assert report["records"][0]["data"] == {"d": json.loads(json.dumps(data))}
+    assert report["schemas"]["orders.order-placed"]["name"] == "OrderPlaced"
 
 
 def test_marks_of_direction_cannot_turn_a_value_around() -> None:
@@ -249,9 +253,9 @@ def test_marks_of_direction_cannot_turn_a_value_around() -> None:
 
 def test_equal_reports_make_equal_packages_and_the_sums_are_right() -> None:
     """Byte for byte, so that a second handing over can be compared with the first."""
-    found = the_report("portability", disclosed=(disclosed(name="Łukasz"),))
-    files = build_package(found, "nl", SCHEMAS)
-    assert files == build_package(found, "nl", SCHEMAS)
+    report = the_report("portability", disclosed=(disclosed(name="Łukasz"),))
+    files = build_package(report, "nl", SCHEMAS)
+    assert files == build_package(report, "nl", SCHEMAS)
     sums = dict(line.split("  ")[::-1] for line in files["SHA256SUMS"].decode().splitlines())
     assert sums == {
         name: hashlib.sha256(content).hexdigest()
@@ -280,9 +284,9 @@ def test_a_very_large_answer_says_in_the_pdf_what_it_leaves_out() -> None:
         )
         for n in range(1_000)
     )
-    found = the_report(disclosed=records)
-    assert "Another 800 records are in the data file" in render_page(found, "en", most=200)
-    assert len(json.loads(build_package(found, "en", SCHEMAS)["data.json"])["records"]) == 1_000
+    report = the_report(disclosed=records)
+    assert "Another 800 records are in the data file" in render_page(report, "en", most=200)
+    assert len(json.loads(build_package(report, "en", SCHEMAS)["data.json"])["records"]) == 1_000
 
 
 @pytest.mark.parametrize(
@@ -296,10 +300,12 @@ def test_a_value_longer_than_a_page_does_not_stop_the_answer(value: Any) -> None
 
 def test_a_long_value_is_on_paper_whole() -> None:
     """Every one of 900 words, over several rows."""
-    said = " ".join(f"word{n:03}" for n in range(900))
-    text = render_page(the_report(disclosed=(disclosed(message=said),)), "en", most=200, rows=3_000)
+    long_text = " ".join(f"word{n:03}" for n in range(900))
+    text = render_page(
+        the_report(disclosed=(disclosed(message=long_text),)), "en", most=200, rows=3_000
+    )
     whole = text.replace('</td></tr>\n<tr><th scope="row"></th><td>', "")
-    assert said in whole
+    assert long_text in whole
 
 
 def test_a_record_too_wide_for_paper_is_counted_and_not_called_nothing() -> None:

@@ -49,8 +49,8 @@ def test_who_make_it_at_once_have_one(tmp_path: Path) -> None:
 def test_where_it_is_given_nothing_is_made(tmp_path: Path) -> None:
     """The data directory of a pod is empty at each start."""
     given = key_file(tmp_path / "given.key", b"r")
-    found = sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_REQUEST_KEY_FILE=given)
-    assert found == read_key(given).key_id
+    key_id = sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_REQUEST_KEY_FILE=given)
+    assert key_id == read_key(given).key_id
     assert not (tmp_path / "data").exists()
 
 

@@ -12,11 +12,11 @@ from schemas.codec import load
 
 def test_an_orders_leaves_are_those_of_its_file() -> None:
     """Records and lists are walked into; what may be absent is there as well."""
-    found = {
+    leaves = {
         leaf.path: leaf.is_text
         for leaf in field_paths(load().newest("orders.order-placed").definition)
     }
-    assert found == {
+    assert leaves == {
         "order_id": True,
         "customer_id": True,
         "consumer_id": True,

@@ -240,8 +240,8 @@ def test_the_hash_is_of_canonical_json() -> None:
 )
 def test_two_contents_are_the_same_or_not(change: dict[str, Any], same: bool) -> None:
     """Type, time and data count; identity and what is absent do not."""
-    one, other = event(data={"a": "1"}), event(**({"data": {"a": "1"}} | change))
-    assert (hash_event(one) == hash_event(other)) is same
+    first, other = event(data={"a": "1"}), event(**({"data": {"a": "1"}} | change))
+    assert (hash_event(first) == hash_event(other)) is same
 
 
 def test_the_hash_does_not_see_the_encoding() -> None:

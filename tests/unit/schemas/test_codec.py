@@ -101,8 +101,8 @@ def test_any_bytes_are_a_value_or_undecodable(name: str, payload: bytes) -> None
 @example(file=FILES[0], datum=b"\x80" * 100_000)
 def test_any_datum_after_a_true_frame_is_a_value_or_undecodable(file: Path, datum: bytes) -> None:
     """Wild lengths, counts, union branches and dates never stop a consumer, nor fill its memory."""
-    found = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
-    survives(name_of(file), b"\xc3\x01" + found[version_of(file)].fingerprint + datum)
+    versions = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
+    survives(name_of(file), b"\xc3\x01" + versions[version_of(file)].fingerprint + datum)
 
 
 @FUZZ
@@ -168,7 +168,7 @@ def test_a_head_is_read_without_what_stands_behind_it() -> None:
     newest = SCHEMAS.newest("orders.order-placed")
     value = {"order_id": "o", "customer_id": "c", "consumer_id": "k", "amount": "1.50"}
     whole = CODEC.encode(ORDERS, value | {"payment": {"method": "ideal"}})
-    names = [one["name"] for one in newest.definition["fields"]]
+    names = [field["name"] for field in newest.definition["fields"]]
     head = {name: CODEC.decode(ORDERS, whole)[name] for name in names[:2]}
     assert CODEC.decode_prefix(ORDERS, whole, names[1]) == head
     assert CODEC.decode_prefix(ORDERS, whole[:-1] + b"!!!", names[1]) == head

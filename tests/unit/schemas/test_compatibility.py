@@ -36,7 +36,9 @@ def test_a_shipped_schema_has_two_versions_that_differ() -> None:
     """So that the test above compares something."""
     orders = [file for file in FILES if name_of(file) == "orders.order-placed"]
     first, second = map(definition, sorted(orders, key=version_of))
-    added = {one["name"] for one in second["fields"]} - {one["name"] for one in first["fields"]}
+    added = {field["name"] for field in second["fields"]} - {
+        field["name"] for field in first["fields"]
+    }
     assert added == {"placed_through"}
 
 

@@ -75,8 +75,8 @@ def test_the_tests_own_fingerprint_is_the_published_one(text: str, published: in
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_fingerprint_is_that_of_the_canonical_form(file: Path) -> None:
     """Every reader in the world finds the schema by the same eight bytes."""
-    found = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
-    assert found[version_of(file)].fingerprint == crc_64_avro(canonical(definition(file)))
+    versions = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
+    assert versions[version_of(file)].fingerprint == crc_64_avro(canonical(definition(file)))
 
 
 def test_the_canonical_form_of_a_small_schema_written_by_hand() -> None:

@@ -88,7 +88,7 @@ def test_an_older_version_by_id_is_resolved_to_the_newest(codec: Codec) -> None:
 
 
 def changed(**changes: Any) -> str:
-    (file,) = (one for one in FILES if name_of(one) == "suppliers.supplier-ended")
+    (file,) = (file for file in FILES if name_of(file) == "suppliers.supplier-ended")
     schema = definition(file)
     schema["fields"].append({"name": "added", "type": "string", **changes})
     return json.dumps(schema)
@@ -139,7 +139,7 @@ def test_a_logical_type_that_changed_in_the_registry_is_refused(
     codec: Codec, client: SchemaRegistryClient
 ) -> None:
     """Milliseconds are not read as microseconds, although their fingerprints are equal."""
-    (file,) = (one for one in FILES if one.stem == "orders.order-placed.2")
+    (file,) = (file for file in FILES if file.stem == "orders.order-placed.2")
     text = json.dumps(definition(file)).replace("timestamp-micros", "timestamp-millis")
     client.register_schema("any", Schema(text, "AVRO"))
     datum = PLAIN.encode(ORDERS, MINIMAL["orders.order-placed"])[10:]

@@ -57,8 +57,8 @@ def oracle_writes(value: Any, file: Path) -> bytes:
 
 
 def fingerprint(file: Path) -> bytes:
-    found = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
-    return found[version_of(file)].fingerprint
+    versions = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
+    return versions[version_of(file)].fingerprint
 
 
 @newest_schemas
@@ -89,8 +89,8 @@ def test_the_codec_reads_what_the_oracle_writes(file: Path, data: st.DataObject)
     value = data.draw(values(definition(file)))
     payload = b"\xc3\x01" + fingerprint(file) + oracle_writes(physical(value), file)
     decoded = CODEC.decode(topic_of(name_of(file)), payload)
-    assert {key: one for key, one in decoded.items() if key in value} == value
-    assert all(one is None for key, one in decoded.items() if key not in value)
+    assert {key: field_value for key, field_value in decoded.items() if key in value} == value
+    assert all(field_value is None for key, field_value in decoded.items() if key not in value)
 
 
 @FEW
@@ -100,7 +100,9 @@ def test_the_first_version_of_an_order_reads_the_second(data: st.DataObject) -> 
     first, second = (file for file in FILES if name_of(file) == "orders.order-placed")
     value = data.draw(values(definition(second)))
     decoded = oracle_reads(CODEC.encode(ORDERS, value)[FRAME:], second, first)
-    assert decoded == {k: physical(one) for k, one in value.items() if k != "placed_through"}
+    assert decoded == {
+        k: physical(field_value) for k, field_value in value.items() if k != "placed_through"
+    }
 
 
 @pytest.mark.parametrize("name", MINIMAL)
@@ -109,9 +111,9 @@ def test_an_event_can_be_published_with_its_deciding_fields_alone(name: str) -> 
     topic = topic_of(name)
     decoded = CODEC.decode(topic, CODEC.encode(topic, MINIMAL[name]))
     assert {
-        key: {k: v for k, v in one.items() if v is not None} if isinstance(one, dict) else one
-        for key, one in decoded.items()
-        if one is not None
+        key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+        for key, value in decoded.items()
+        if value is not None
     } == MINIMAL[name]
 
 

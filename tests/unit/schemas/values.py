@@ -129,37 +129,37 @@ _SIMPLE: Mapping[str, st.SearchStrategy[Any]] = {
 def values(schema: Any, named: dict[str, Any] | None = None) -> st.SearchStrategy[Any]:
     """Values that fit a schema of the kinds that ship, with every field present."""
     named = {} if named is None else named
-    found: st.SearchStrategy[Any]
+    strategy: st.SearchStrategy[Any]
     match schema:
         case list():
-            found = st.one_of(*(values(branch, named) for branch in schema))
+            strategy = st.one_of(*(values(branch, named) for branch in schema))
         case str():
-            found = _SIMPLE[schema] if schema in _SIMPLE else values(named[schema], named)
+            strategy = _SIMPLE[schema] if schema in _SIMPLE else values(named[schema], named)
         case {"logicalType": "date"}:
-            found = st.dates(min_value=date(1, 1, 1))
+            strategy = st.dates(min_value=date(1, 1, 1))
         case {"logicalType": "timestamp-micros"}:
-            found = INSTANTS
+            strategy = INSTANTS
         case {"type": "array", "items": items}:
-            found = st.lists(values(items, named), max_size=2)
+            strategy = st.lists(values(items, named), max_size=2)
         case {"type": "map", "values": inner}:
-            found = st.dictionaries(_TEXT, values(inner, named), max_size=2)
+            strategy = st.dictionaries(_TEXT, values(inner, named), max_size=2)
         case {"type": "enum", "symbols": symbols}:
-            found = st.sampled_from(symbols)
+            strategy = st.sampled_from(symbols)
         case {"type": "record", "name": name, "fields": fields}:
             named[name] = schema
-            found = st.fixed_dictionaries({f["name"]: values(f["type"], named) for f in fields})
+            strategy = st.fixed_dictionaries({f["name"]: values(f["type"], named) for f in fields})
         case _:
             raise AssertionError(f"no strategy for {schema}")
-    return found
+    return strategy
 
 
 def physical(value: Any) -> Any:
     """A value without logical types, as an Avro that knows none sees it: days and microseconds."""
     match value:
         case dict():
-            return {key: physical(one) for key, one in value.items()}
+            return {key: physical(inner) for key, inner in value.items()}
         case list():
-            return [physical(one) for one in value]
+            return [physical(inner) for inner in value]
         case datetime():
             return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
         case date():

@@ -29,7 +29,7 @@ def generous() -> Iterator[None]:
 
 def modes(directory: Path) -> dict[str, str]:
     """The mode of every file in a directory."""
-    return {one.name: oct(one.stat().st_mode & 0o777) for one in directory.iterdir()}
+    return {path.name: oct(path.stat().st_mode & 0o777) for path in directory.iterdir()}
 
 
 @pytest.mark.parametrize("opening", [open_database, open_vault])

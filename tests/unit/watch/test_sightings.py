@@ -44,8 +44,8 @@ def answered(seconds: int, status: str = "done") -> CommandObservation:
 
 def after(*sightings: CommandObservation) -> WatchedCommand:
     known: WatchedCommand | None = None
-    for one in sightings:
-        known = observe(known, one).watched
+    for sighting in sightings:
+        known = observe(known, sighting).watched
     assert known is not None
     return known
 
@@ -65,9 +65,9 @@ def test_these_answers_settle_a_command(status: str) -> None:
 @pytest.mark.parametrize("status", ["failed", "partial"])
 def test_these_answers_leave_it_out(status: str) -> None:
     """The controller will ask again."""
-    found = after(sent(0), answered(5, status))
-    assert found.outstanding
-    assert found.failed_at == at(5)
+    watched = after(sent(0), answered(5, status))
+    assert watched.outstanding
+    assert watched.failed_at == at(5)
 
 
 def test_it_leaves_once_however_often_it_is_sent() -> None:
@@ -111,8 +111,8 @@ def test_a_recall_that_failed_settles_nothing() -> None:
 def test_a_command_and_an_answer_become_sightings_without_their_subject() -> None:
     """Only what is needed is taken over."""
     fields = {"command_id": "c1", "system": "crm", "subject": "customer:C1", "supersedes": "c0"}
-    told = observation_of_command({**fields, "action": "recall", "issued_at": at(0)})
-    assert told == sent(0, "recall", "c0")
+    sighting = observation_of_command({**fields, "action": "recall", "issued_at": at(0)})
+    assert sighting == sent(0, "recall", "c0")
     assert (
         observation_of_command({**fields, "action": "verify", "issued_at": at(0)}).takes_back
         is None
@@ -147,13 +147,15 @@ def test_a_command_and_its_answer_count_once(sightings: list[CommandObservation]
     """As often as one looks through all that was seen of it."""
     counted: Counter[str] = Counter()
     known: WatchedCommand | None = None
-    for one in (*sightings, *sightings):
-        found = observe(known, one)
-        known = found.watched
-        counted.update(found.counted)
+    for sighting in (*sightings, *sightings):
+        observed = observe(known, sighting)
+        known = observed.watched
+        counted.update(observed.counted)
     settling = {"done", "nothing_held", "refused", "recalled"}
-    assert counted["sent"] == any(one.what == "sent" for one in sightings)
-    assert counted["answered"] == any(one.status in settling for one in sightings)
+    assert counted["sent"] == any(counted_sighting.what == "sent" for counted_sighting in sightings)
+    assert counted["answered"] == any(
+        counted_sighting.status in settling for counted_sighting in sightings
+    )
 
 
 @given(SIGHTINGS, st.integers(0, 5))

@@ -27,24 +27,24 @@ def test_what_is_out_is_counted_by_action_and_its_oldest_is_known() -> None:
         out(99, answered_at=NOW, status="done"),
         WatchedCommand(system="crm", answered_at=NOW, status="done"),
     ]
-    found = summarize(["crm", "psp"], watched, {}, NOW)
-    assert found["crm"].outstanding == {"erase": 2, "verify": 1}
-    assert found["crm"].failing == 1
-    assert found["crm"].oldest_seconds == 30.0
-    assert found["psp"].outstanding == {}
-    assert found["psp"].oldest_seconds == 0.0
+    summary = summarize(["crm", "psp"], watched, {}, NOW)
+    assert summary["crm"].outstanding == {"erase": 2, "verify": 1}
+    assert summary["crm"].failing == 1
+    assert summary["crm"].oldest_seconds == 30.0
+    assert summary["psp"].outstanding == {}
+    assert summary["psp"].oldest_seconds == 0.0
 
 
 def test_it_is_told_with_its_rates_over_five_minutes() -> None:
     """300 seconds; nothing answered is no mean."""
     recent = RecentCounts(sent=30, answered=15, refused=1, failed=2, took_seconds=45.0)
-    found = summarize(["crm", "psp"], [out(1)], {"crm": recent}, NOW)
-    told = WatchSummary(at=NOW, partitions=(0, 2), partition_count=6, systems=found).as_json()
-    assert told["at"] == "2026-03-15T13:00:00Z"
-    assert told["partitions"] == [0, 2]
-    assert told["of_partitions"] == 6
-    assert told["window_seconds"] == 300.0
-    assert told["systems"]["crm"] == {
+    summary = summarize(["crm", "psp"], [out(1)], {"crm": recent}, NOW)
+    document = WatchSummary(at=NOW, partitions=(0, 2), partition_count=6, systems=summary).as_json()
+    assert document["at"] == "2026-03-15T13:00:00Z"
+    assert document["partitions"] == [0, 2]
+    assert document["of_partitions"] == 6
+    assert document["window_seconds"] == 300.0
+    assert document["systems"]["crm"] == {
         "outstanding": 1,
         "outstanding_by_action": {"erase": 1},
         "failing": 0,
@@ -55,7 +55,7 @@ def test_it_is_told_with_its_rates_over_five_minutes() -> None:
         "refused": 1,
         "failed": 2,
     }
-    assert told["systems"]["psp"]["mean_answer_seconds"] is None
+    assert document["systems"]["psp"]["mean_answer_seconds"] is None
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def install() -> None:
         PeerMissing: there is no JDK or no Maven, or the jars cannot be downloaded.
     """
     sources = (_HERE / "pom.xml", _HERE / "Tagger.java")
-    wanted = sha256(b"".join(one.read_bytes() for one in sources)).hexdigest()
+    wanted = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     stamp = _HOME / "sources.sha256"
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -40,7 +40,7 @@ def install() -> None:
     stamp.write_text(wanted)
 
 
-def command(policy: Policy, state: Path, *told: str) -> Sequence[str]:
+def command(policy: Policy, state: Path, *arguments: str) -> Sequence[str]:
     """Return the command that starts it, with broker, group and sink."""
     schemas = PROJECT / "schemas"
     return [
@@ -48,7 +48,7 @@ def command(policy: Policy, state: Path, *told: str) -> Sequence[str]:
         "-cp",
         f"{_HOME / 'jars'}/*:{_HOME / 'classes'}",
         "Tagger",
-        *told,
+        *arguments,
         str(state),
         str(schemas / "business" / f"{TYPE}.1.avsc"),
         str(schemas / "retention" / "tagged.1.avsc"),
