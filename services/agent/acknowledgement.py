@@ -14,7 +14,7 @@ from services.agent.command import Command
 from services.agent.result import DisclosedRecord, Result
 from services.crypto import jwe
 
-_ANSWER = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c07")
+_ACKNOWLEDGEMENT_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c07")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class AcknowledgementBuilder:
             "disclosure": disclosure,
         }
         content_json = json.dumps(value, sort_keys=True, default=str)
-        value["acknowledgement_id"] = str(uuid5(_ANSWER, content_json))
+        value["acknowledgement_id"] = str(uuid5(_ACKNOWLEDGEMENT_NAMESPACE, content_json))
         encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, trusted=True)
         bare = result.status == "failed" and not result.counts and result.ground is None
         if len(encoded) > self.max_bytes and not bare:

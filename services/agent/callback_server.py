@@ -19,12 +19,12 @@ from urllib.parse import unquote
 
 from sqlalchemy.exc import DBAPIError
 
-from services.agent.result import LARGEST, InvalidResult, parse_json
+from services.agent.result import MAX_RESULT_BYTES, InvalidResult, parse_json
 from services.agent.serving_thread import serving_thread
 
-_TIMEOUT = 30.0
+_TIMEOUT_SECONDS = 30.0
 """Seconds for a whole call: head, body and response."""
-_DIGITS = 10
+_MAX_LENGTH_DIGITS = 10
 
 ReportResult = Callable[[str, Any], bool]
 """Stores a command's result, by id and parsed JSON; false if it is not open. Raises `InvalidResult`."""
@@ -36,7 +36,7 @@ def serve_callbacks(
     port: int,
     token: Callable[[str], str],
     report: ReportResult,
-    timeout_seconds: float = _TIMEOUT,
+    timeout_seconds: float = _TIMEOUT_SECONDS,
 ) -> Iterator[int]:
     """Serve callbacks inside the `with` block, and yield the port. A call that takes too long is cut off.
 
@@ -79,10 +79,10 @@ def serve_callbacks(
                 return 401, "the token is not this command's"
             length = self.headers.get("content-length", "")
             if (
-                not (length.isascii() and length.isdigit() and len(length) < _DIGITS)
-                or int(length) > LARGEST
+                not (length.isascii() and length.isdigit() and len(length) < _MAX_LENGTH_DIGITS)
+                or int(length) > MAX_RESULT_BYTES
             ):
-                return 413, f"say how long the result is: at most {LARGEST} bytes"
+                return 413, f"say how long the result is: at most {MAX_RESULT_BYTES} bytes"
             body = self.rfile.read(int(length))
             if len(body) < int(length):
                 return 400, "it is shorter than it says"

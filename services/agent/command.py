@@ -80,14 +80,14 @@ class Command:
         return document
 
 
-_NAMES = frozenset(field.name for field in fields(Command))
-_LISTS = ("categories", "rules", "purposes", "corrected_fields")
+_FIELD_NAMES = frozenset(field.name for field in fields(Command))
+_LIST_FIELDS = ("categories", "rules", "purposes", "corrected_fields")
 
 
 def parse_command(value: Mapping[str, Any]) -> Command:
     """Return the command of a decoded value; fields of later versions of the schema are ignored."""
-    arguments = {name: field_value for name, field_value in value.items() if name in _NAMES}
-    for name in _LISTS:
+    arguments = {name: field_value for name, field_value in value.items() if name in _FIELD_NAMES}
+    for name in _LIST_FIELDS:
         if arguments.get(name) is not None:
             arguments[name] = tuple(arguments[name])
     records = tuple(CommandRecord(**record) for record in value["records"])

@@ -106,7 +106,9 @@ class LoadedConfig:
 
 
 _ADAPTER = TypeAdapter(AgentConfig)
-_ALTERNATIVES = frozenset(kind.__name__ for kind in (str, SecretRef, ColumnChange, RestrictionFlag))
+_UNION_MEMBERS = frozenset(
+    kind.__name__ for kind in (str, SecretRef, ColumnChange, RestrictionFlag)
+)
 """The names that pydantic puts into the place of a problem: they are not keys of the file."""
 
 
@@ -139,5 +141,5 @@ def _place(loc: tuple[int | str, ...]) -> DocumentPath:
     return tuple(
         part
         for part in validation_path(loc)
-        if str(part) not in _ALTERNATIVES and not str(part).startswith("literal[")
+        if str(part) not in _UNION_MEMBERS and not str(part).startswith("literal[")
     )

@@ -23,21 +23,13 @@ from services.kafka.addresses import (
     secret_problem,
     web_address_problem,
 )
-from services.kafka.security import validate as problems_of_reaching
-from services.policy.yaml_source import (
-    DocumentPath,
-)
+from services.kafka.security import validate as validate_security
+from services.policy.yaml_source import DocumentPath
 
-_BY_REFERENCE = "name it by `env` or `file` instead"
-
-
-_SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_REFERENCE_ADVICE = "name it by `env` or `file` instead"
+_SYSTEM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """The form of a system's name: it is part of topics and of file names."""
-
-
-_DAY = 86_400.0
-
-
+_DAY_SECONDS = 86_400.0
 _PORTS = range(1, 2**16)
 
 
@@ -53,7 +45,7 @@ def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
     for path, value, maximum in _bounded(config):
         if not 0 < value <= maximum:  # not true of NaN either
             yield path, f"must be above 0 and at most {maximum:g}, got {value:g}"
-    if not _SYSTEM.fullmatch(config.system):
+    if not _SYSTEM_NAME.fullmatch(config.system):
         yield (
             ("system",),
             "must be of letters, digits, ., - and _, since topics and files are named after it",
@@ -85,15 +77,15 @@ def _bounded(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]
     yield ("limits", "per_second"), limits.per_second, 1_000_000
     yield ("limits", "burst"), limits.burst, 1_000_000
     yield ("limits", "tries"), limits.tries, 1_000
-    yield ("limits", "retry_seconds"), limits.retry_seconds, _DAY
-    yield ("limits", "retry_cap_seconds"), limits.retry_cap_seconds, 7 * _DAY
+    yield ("limits", "retry_seconds"), limits.retry_seconds, _DAY_SECONDS
+    yield ("limits", "retry_cap_seconds"), limits.retry_cap_seconds, 7 * _DAY_SECONDS
     yield ("limits", "answer_bytes"), limits.answer_bytes, 1_000_000_000
     yield ("inbox", "keep_days"), config.inbox.keep_days, 36_525
     if adapter.hook:
-        yield ("adapter", "hook", "timeout_seconds"), adapter.hook.timeout_seconds, _DAY
+        yield ("adapter", "hook", "timeout_seconds"), adapter.hook.timeout_seconds, _DAY_SECONDS
     if adapter.webhook:
         where: DocumentPath = ("adapter", "webhook")
-        yield (*where, "timeout_seconds"), adapter.webhook.timeout_seconds, _DAY
+        yield (*where, "timeout_seconds"), adapter.webhook.timeout_seconds, _DAY_SECONDS
         if callback := adapter.webhook.callback:
             yield (*where, "callback", "ask_again_hours"), callback.ask_again_hours, 8_784
 
@@ -115,9 +107,7 @@ def _check_webhook(webhook: Webhook) -> Iterator[tuple[DocumentPath, str]]:
 
 def _check_bus(bus: KafkaConfig) -> Iterator[tuple[DocumentPath, str]]:
     yield from _check_reference(("bus", "sasl_password"), bus.sasl_password)
-    for name, why in problems_of_reaching(
-        kafka_security(bus, "given" if bus.sasl_password else "")
-    ):
+    for name, why in validate_security(kafka_security(bus, "given" if bus.sasl_password else "")):
         key: str = getattr(KAFKA_SETTING_NAMES, name)
         yield tuple(key.split(".")), why
 
@@ -160,7 +150,7 @@ def validate_url(
         return
     why = database_url_problem(url, secret=secret)
     if why:
-        yield path, f"{why}: {_BY_REFERENCE}" if why == HOLDS_PASSWORD else why
+        yield path, f"{why}: {_REFERENCE_ADVICE}" if why == HOLDS_PASSWORD else why
 
 
 def _check_reference(

@@ -41,7 +41,7 @@ from services.storage.database import Database
 from services.storage.gaps import OffsetGap, open_gaps
 from services.storage.tables import dead_letter
 
-_COLUMN = tables.entry.c
+_COLUMNS = tables.entry.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,14 +123,14 @@ class Inbox:
 
     def entry(self, connection: Connection, command_id: str) -> InboxEntry | None:
         """Lock and return the entry of a command, until the transaction ends; None if it is not known."""
-        query = select(tables.entry).where(_COLUMN.command_id == command_id).with_for_update()
+        query = select(tables.entry).where(_COLUMNS.command_id == command_id).with_for_update()
         row = connection.execute(query).one_or_none()
         return None if row is None else _entry(row)
 
     def put(self, connection: Connection, *entries: InboxEntry) -> None:
         """Store entries, replacing their former versions."""
         rows = [asdict(entry) for entry in entries]
-        changing = {column.name for column in _COLUMN} - {"command_id"}
+        changing = {column.name for column in _COLUMNS} - {"command_id"}
         upsert(connection, tables.entry, rows, changing)
 
     def newest(self, connection: Connection, group: str) -> LatestCommand | None:
@@ -149,10 +149,10 @@ class Inbox:
     def not_started(self, connection: Connection, group: str, before: int) -> list[InboxEntry]:
         """Return the commands of a group with a lower `seq` that were never started."""
         query = select(tables.entry).where(
-            _COLUMN.grp == group,
-            _COLUMN.seq < before,
-            _COLUMN.state == "waiting",
-            _COLUMN.runs == 0,
+            _COLUMNS.grp == group,
+            _COLUMNS.seq < before,
+            _COLUMNS.state == "waiting",
+            _COLUMNS.runs == 0,
         )
         return [_entry(row) for row in connection.execute(query.with_for_update())]
 
@@ -164,16 +164,16 @@ class Inbox:
         """
         earlier = tables.entry.alias()
         held_back = exists().where(
-            earlier.c.grp == _COLUMN.grp,
-            earlier.c.seq < _COLUMN.seq,
+            earlier.c.grp == _COLUMNS.grp,
+            earlier.c.seq < _COLUMNS.seq,
             earlier.c.state == "waiting",
             or_(earlier.c.due_at <= now, earlier.c.tries > 0),
         )
         query = (
             select(tables.entry)
-            .where(_due(now), _COLUMN.grp.not_in(busy))
-            .where(or_(_COLUMN.action == "recall", ~held_back))
-            .order_by(_COLUMN.due_at, _COLUMN.seq, _COLUMN.command_id)
+            .where(_due(now), _COLUMNS.grp.not_in(busy))
+            .where(or_(_COLUMNS.action == "recall", ~held_back))
+            .order_by(_COLUMNS.due_at, _COLUMNS.seq, _COLUMNS.command_id)
             .limit(limit)
         )
         with self.ledger.transaction() as connection:
@@ -197,7 +197,7 @@ class Inbox:
 
     def outgoing(self, limit: int) -> list[OutgoingAcknowledgement]:
         """Return the acknowledgements that are not sent yet."""
-        query = select(tables.entry).where(_COLUMN.delivered.is_(False)).limit(limit)
+        query = select(tables.entry).where(_COLUMNS.delivered.is_(False)).limit(limit)
         with self.ledger.transaction() as connection:
             entries = [_entry(row) for row in connection.execute(query)]
         return [
@@ -215,18 +215,20 @@ class Inbox:
         statement = update(tables.entry).values(delivered=True, sealed=None)
         with self.ledger.transaction() as connection:
             for answer in answers:
-                same = and_(_COLUMN.command_id == answer.command_id, _COLUMN.answer == answer.value)
+                same = and_(
+                    _COLUMNS.command_id == answer.command_id, _COLUMNS.answer == answer.value
+                )
                 connection.execute(statement.where(same))
 
     def count_by_state(self) -> Mapping[str, int]:
         """Count the commands by state."""
-        query = select(_COLUMN.state, func.count().label("number")).group_by(_COLUMN.state)
+        query = select(_COLUMNS.state, func.count().label("number")).group_by(_COLUMNS.state)
         with self.ledger.transaction() as connection:
             return {row.state: row.number for row in connection.execute(query)}
 
     def oldest_open(self) -> datetime | None:
         """Return when the oldest open command was issued, UTC."""
-        query = select(func.min(_COLUMN.issued_at)).where(_COLUMN.state.in_(OPEN))
+        query = select(func.min(_COLUMNS.issued_at)).where(_COLUMNS.state.in_(OPEN))
         with self.ledger.transaction() as connection:
             oldest_at: datetime | None = connection.execute(query).scalar_one()
             return oldest_at
@@ -252,10 +254,10 @@ class Inbox:
             update(tables.entry)
             .values(state="failed")
             .where(
-                _COLUMN.state == "settled",
-                _COLUMN.status.in_(("done", "nothing_held")),
-                _COLUMN.action.in_(CHANGING),
-                _COLUMN.answered_at >= since,
+                _COLUMNS.state == "settled",
+                _COLUMNS.status.in_(("done", "nothing_held")),
+                _COLUMNS.action.in_(CHANGING),
+                _COLUMNS.answered_at >= since,
             )
         )
         return int(changed.rowcount)
@@ -265,9 +267,9 @@ class Inbox:
 
         Until then a replayed command must be recognised; afterwards it is rejected as expired.
         """
-        ended = and_(_COLUMN.valid_until < now - keep, _COLUMN.state.not_in(OPEN))
+        ended = and_(_COLUMNS.valid_until < now - keep, _COLUMNS.state.not_in(OPEN))
         with self.ledger.transaction() as connection:
-            gone = connection.execute(delete(tables.entry).where(ended, _COLUMN.delivered))
+            gone = connection.execute(delete(tables.entry).where(ended, _COLUMNS.delivered))
             connection.execute(
                 delete(tables.newest).where(tables.newest.c.valid_until < now - keep)
             )
@@ -280,7 +282,7 @@ class Inbox:
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
-    return and_(_COLUMN.state.in_(OPEN), _COLUMN.due_at <= now)
+    return and_(_COLUMNS.state.in_(OPEN), _COLUMNS.due_at <= now)
 
 
 def _entry(row: Row[Any]) -> InboxEntry:

@@ -28,20 +28,20 @@ _REJECTION_DETAIL = {
     "expired": "it had expired when it arrived",
     "overtaken": "a later command on this subject was issued before it arrived",
 }
-_IN_PART = "it had been carried out in part"
-_RECALL_STATES: dict[Status | None, Result] = {
+_PARTLY_EXECUTED = "it had been carried out in part"
+_RECALL_RESULTS: dict[Status | None, Result] = {
     "done": Result(status="already_done"),
     "nothing_held": Result(status="already_done"),
     "already_done": Result(status="already_done"),
     # No status of a recall means "in part"; a refused recall takes nothing back, and alerts a person.
-    "partial": Result(status="refused", ground=_IN_PART),
+    "partial": Result(status="refused", ground=_PARTLY_EXECUTED),
 }
-_ENDED: dict[Status | None, Result] = {
+_RESULTS_AFTER_RECALL: dict[Status | None, Result] = {
     "already_done": Result(status="already_done"),
-    "partial": Result(status="partial", detail=_IN_PART),
+    "partial": Result(status="partial", detail=_PARTLY_EXECUTED),
 }
 """The result of a command that comes again after its recall; any other is `recalled`."""
-_RECALLED = Result(status="recalled")
+_RECALLED_RESULT = Result(status="recalled")
 
 
 def take_commands(
@@ -74,7 +74,7 @@ def _take_command(
         case "under way":
             pass
         case "recalled before":
-            result = _ENDED.get(entry.status, _RECALLED)
+            result = _RESULTS_AFTER_RECALL.get(entry.status, _RECALLED_RESULT)
             entry = inbox.complete(entry, command, result, now).ended()
         case "expired" | "overtaken":
             why = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
@@ -128,7 +128,7 @@ def _handle_recall(
         inbox.put(
             connection, replace(original_entry.completed(status, None, now).ended(), sealed=None)
         )
-    result = _RECALL_STATES.get(original_entry.status, _RECALLED)
+    result = _RECALL_RESULTS.get(original_entry.status, _RECALLED_RESULT)
     return inbox.complete(recall, command, result, now)
 
 

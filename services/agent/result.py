@@ -19,10 +19,10 @@ Whether a refusal is final is decided by the controller: a new attempt means tha
 """
 _RECALL_STATUSES: tuple[Status, ...] = ("recalled", "already_done", "failed")
 _ALLOWED_STATUSES: tuple[Status, ...] = ("done", "nothing_held", "partial", "refused", "failed")
-_LONGEST = 300
-LARGEST = 16 * 1024 * 1024
+_MAX_TEXT_CHARS = 300
+MAX_RESULT_BYTES = 16 * 1024 * 1024
 """The largest result, in bytes; a disclosure may be long."""
-_FIELDS = frozenset({"status", "counts", "records", "ground", "detail"})
+_RESULT_KEYS = frozenset({"status", "counts", "records", "ground", "detail"})
 
 
 class InvalidResult(TermijnError):
@@ -40,7 +40,7 @@ class TooLarge(InvalidResult):
     """A result is larger than allowed; the rest of it was not read."""
 
     def __init__(self) -> None:
-        super().__init__(f"it has more than {LARGEST} bytes")
+        super().__init__(f"it has more than {MAX_RESULT_BYTES} bytes")
 
 
 class RetryLater(TermijnError):
@@ -102,7 +102,7 @@ def parse_result_json(body: bytes, action: str) -> Result:
 
 def parse_json(body: bytes) -> Any:
     """Return a parsed JSON body. Raises `InvalidResult`."""
-    if len(body) > LARGEST:
+    if len(body) > MAX_RESULT_BYTES:
         raise TooLarge
     try:
         return json.loads(body, parse_constant=_no_number)
@@ -122,7 +122,7 @@ def parse_result(document: Any, action: str) -> Result:
     """
     if not isinstance(document, dict):
         raise InvalidResult("it is not a JSON object")
-    if unknown := document.keys() - _FIELDS:
+    if unknown := document.keys() - _RESULT_KEYS:
         raise InvalidResult(f"it has {len(unknown)} fields that are not known")
     status = document.get("status")
     if status not in get_args(Status):
@@ -174,6 +174,6 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
     text = document.get(name)
     if text is None:
         return None
-    if not isinstance(text, str) or len(text) > _LONGEST or not text.isprintable():
-        raise InvalidResult(f"its {name} is not a line of at most {_LONGEST} characters")
+    if not isinstance(text, str) or len(text) > _MAX_TEXT_CHARS or not text.isprintable():
+        raise InvalidResult(f"its {name} is not a line of at most {_MAX_TEXT_CHARS} characters")
     return text

@@ -18,10 +18,10 @@ from services.requests.pdf import render_pdf
 from services.requests.template_environment import template_environment
 from services.requests.wording import Language, Translator, strip_control_characters
 
-_SHOWN = 8
+_MAX_EVIDENCE_NUMBERS = 8
 """Entries that a line of the PDF names; the JSON has all, with their hashes."""
-_LONGEST_GROUND = 500
-_TEXT: Mapping[Language, Mapping[str, str]] = {
+_MAX_GROUND_CHARS = 500
+_LABELS: Mapping[Language, Mapping[str, str]] = {
     "nl": {
         "title": "Bewijs van wissing",
         "subject": "Betrokkene",
@@ -89,7 +89,7 @@ _TEXT: Mapping[Language, Mapping[str, str]] = {
         "more": "and {} others",
     },
 }
-_PROOFS: Mapping[Language, Mapping[str, str]] = {
+_PROOF_TEXTS: Mapping[Language, Mapping[str, str]] = {
     "nl": {
         "read_again": "opnieuw gelezen: er is niets meer",
         "attested": "verklaard door het systeem, dat niet opnieuw kan lezen",
@@ -103,7 +103,7 @@ _PROOFS: Mapping[Language, Mapping[str, str]] = {
         "pseudonymised": "pseudonymised",
     },
 }
-_OWED: Mapping[Language, Mapping[OutstandingReason, str]] = {
+_OUTSTANDING_TEXTS: Mapping[Language, Mapping[OutstandingReason, str]] = {
     "nl": {
         "not_told": "nog geen opdracht gegeven",
         "under_way": "opdracht gegeven, nog niet bevestigd",
@@ -125,19 +125,22 @@ _OWED: Mapping[Language, Mapping[OutstandingReason, str]] = {
         "unsealed": "proven, not sealed yet: ask for this certificate again in a minute",
     },
 }
-_ROLES: Mapping[Language, Mapping[str, str]] = {
+_ROLE_TEXTS: Mapping[Language, Mapping[str, str]] = {
     "nl": {"own": "eigen", "processor": "verwerker", "controller": "verwerkingsverantwoordelijke"},
     "en": {"own": "our own", "processor": "processor", "controller": "controller"},
 }
-_HOLD = {"nl": "rechtsvordering of onderzoek dat nog loopt", "en": "a legal claim or an inquiry"}
-_REFUSED = {"nl": "geweigerd door de ontvanger", "en": "refused by the recipient"}
-_OUTSIDE = {"nl": "buiten de EER", "en": "outside the EEA"}
+_LEGAL_HOLD_TEXT = {
+    "nl": "rechtsvordering of onderzoek dat nog loopt",
+    "en": "a legal claim or an inquiry",
+}
+_REFUSED_TEXT = {"nl": "geweigerd door de ontvanger", "en": "refused by the recipient"}
+_OUTSIDE_EEA_TEXT = {"nl": "buiten de EER", "en": "outside the EEA"}
 
 
 def certificate_files(certificate: Certificate, language: Language) -> dict[str, bytes]:
     """Return the files to hand over, by name: the JSON and the PDF."""
     html = render_certificate(certificate, language)
-    title = _TEXT[language]["title"]
+    title = _LABELS[language]["title"]
     return {
         "certificate.json": for_machines(certificate).encode(),
         "certificate.pdf": render_pdf(html, title=title, language=language, at=certificate.at),
@@ -151,7 +154,7 @@ def render_certificate(certificate: Certificate, language: Language) -> str:
     return environment.get_template("certificate.html.jinja").render(
         certificate=certificate,
         language=language,
-        text=_TEXT[language],
+        text=_LABELS[language],
         policy=certificate.policy,
         controller=certificate.policy.controller,
         date=words.date,
@@ -167,14 +170,14 @@ def render_certificate(certificate: Certificate, language: Language) -> str:
 
 def _recipient(name: str, words: Translator) -> Mapping[str, str]:
     system = words.policy.systems[name]
-    role = _ROLES[words.language][system.role]
+    role = _ROLE_TEXTS[words.language][system.role]
     if system.outside_eea:
-        role = f"{role}, {_OUTSIDE[words.language]}: {system.safeguard or ''}"
+        role = f"{role}, {_OUTSIDE_EEA_TEXT[words.language]}: {system.safeguard or ''}"
     return {"system": words.system(name), "owner": system.owner, "role": role}
 
 
 def _erased(item: ErasedItem, words: Translator) -> Mapping[str, object]:
-    proofs = _PROOFS[words.language]
+    proofs = _PROOF_TEXTS[words.language]
     proof = proofs[item.proof]
     if item.action == "pseudonymise":
         proof = f"{proofs['pseudonymised']}; {proof}"
@@ -189,17 +192,17 @@ def _erased(item: ErasedItem, words: Translator) -> Mapping[str, object]:
 
 
 def _numbers(evidence: Sequence[EvidenceRef], words: Translator) -> str:
-    shown = ", ".join(str(ref.number) for ref in evidence[:_SHOWN])
-    more = len(evidence) - _SHOWN
-    return f"{shown} {_TEXT[words.language]['more'].format(more)}" if more > 0 else shown
+    shown = ", ".join(str(ref.number) for ref in evidence[:_MAX_EVIDENCE_NUMBERS])
+    more = len(evidence) - _MAX_EVIDENCE_NUMBERS
+    return f"{shown} {_LABELS[words.language]['more'].format(more)}" if more > 0 else shown
 
 
 def _kept(item: RetainedItem, words: Translator) -> Mapping[str, object]:
     if item.why == "refused":
-        ground = " ".join(strip_control_characters(item.ground or "").split())[:_LONGEST_GROUND]
-        why = f"{_REFUSED[words.language]}: {ground}"
+        ground = " ".join(strip_control_characters(item.ground or "").split())[:_MAX_GROUND_CHARS]
+        why = f"{_REFUSED_TEXT[words.language]}: {ground}"
     elif item.why == "hold":
-        why = f"{_HOLD[words.language]} ({words.article(item.article or '')})"
+        why = f"{_LEGAL_HOLD_TEXT[words.language]} ({words.article(item.article or '')})"
     else:
         basis = words.named("bases", [item.basis or ""])
         purpose = words.named("purposes", [item.purpose or ""])
@@ -218,7 +221,7 @@ def _outstanding(item: OutstandingItem, words: Translator) -> Mapping[str, objec
         "system": words.system(item.system),
         "data": _data(item, words),
         "records": item.records,
-        "why": _OWED[words.language][item.why],
+        "why": _OUTSTANDING_TEXTS[words.language][item.why],
     }
 
 

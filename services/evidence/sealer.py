@@ -21,7 +21,7 @@ from services.kafka.producer import KafkaProducer, OutgoingMessage
 from services.ledger import tables
 from services.storage.database import Database, database_now
 
-_AT_ONCE = 500
+_BATCH_SIZE = 500
 PATIENCE_SECONDS = 2.0
 """How long one attempt to publish heads may take."""
 _REST = timedelta(minutes=1)
@@ -114,7 +114,7 @@ class EvidenceSealer:
         query = select(tables.evidence_head).where(column.published_at.is_(None))
         with self.ledger.transaction() as connection:
             rows = connection.execute(
-                query.order_by(column.number, column.at).limit(_AT_ONCE)
+                query.order_by(column.number, column.at).limit(_BATCH_SIZE)
             ).all()
         try:
             self.publisher.send([signed_head(row) for row in rows])

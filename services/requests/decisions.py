@@ -24,7 +24,7 @@ from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert, select_in
 
 _ANSWERED, _REFUSED = OWN_EVENTS
-_AT_ONCE = 500
+_BATCH_SIZE = 500
 _REASONS: dict[Refusal, str] = {
     "never_verified": "the identity of who asked was not verified in time (GDPR 12(6))",
     "nothing_to_grant": "all of it has to be kept (GDPR 17(3))",
@@ -86,7 +86,7 @@ def unpublished_decisions(connection: Connection) -> list[CloudEvent]:
     """Return the decisions that are not known to be published, oldest first, as events."""
     column = tables.answer.c
     query = select(tables.answer).where(column.published_at.is_(None))
-    rows = connection.execute(query.order_by(column.decided_at).limit(_AT_ONCE))
+    rows = connection.execute(query.order_by(column.decided_at).limit(_BATCH_SIZE))
     return [_event(row) for row in rows]
 
 

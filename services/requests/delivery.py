@@ -25,7 +25,7 @@ from services.storage.database import Database, database_now
 
 _RECEIPT_EVENTS = ("request-received", "objection-raised", "complaint-received")
 """The ends of the types of events that open a request, an objection or a complaint."""
-_NAMES = ("request_id", "objection_id", "complaint_id")
+_REFERENCE_FIELDS = ("request_id", "objection_id", "complaint_id")
 
 
 class RequestNotFound(TermijnError):
@@ -144,7 +144,8 @@ def received_at(connection: Connection, subject: str, reference: str, policy: Po
     times = [
         event.time
         for event in events.values()
-        if reference in (event.id, *(event.decision_fields.get(field) for field in _NAMES))
+        if reference
+        in (event.id, *(event.decision_fields.get(field) for field in _REFERENCE_FIELDS))
     ]
     if not times:
         raise RequestNotFound(subject, reference)

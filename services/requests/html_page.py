@@ -17,15 +17,15 @@ from services.requests.wording import (
     third_country_lines,
 )
 
-_LONGEST = 10_000
+_MAX_VALUE_CHARS = 10_000
 """Characters of a value that the page shows; the data file has the rest."""
 _MAX_DEPTH = 8
-_CELL_CHARS = 1_000
+_MAX_CELL_CHARS = 1_000
 """Characters of a row in the PDF, and lines of it: fpdf2 cannot break a row over pages."""
-_LINES = 20
-_LONGEST_NAME = 200
+_MAX_CELL_LINES = 20
+_MAX_NAME_CHARS = 200
 
-_TEXT: Mapping[Language, Mapping[str, str]] = {
+_LABELS: Mapping[Language, Mapping[str, str]] = {
     "nl": {
         "title": "Uw persoonsgegevens",
         "request": "Uw verzoek",
@@ -104,7 +104,7 @@ def render_page(
         controller=report.policy.controller,
         language=language,
         words=words,
-        text=_TEXT[language],
+        text=_LABELS[language],
         processing=[_processing(item, words) for item in report.processing],
         outside=third_country_lines(report),
         done=outcome_lines(report, words),
@@ -179,13 +179,15 @@ def _written(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    return strip_control_characters(f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text)
+    return strip_control_characters(
+        f"{text[:_MAX_VALUE_CHARS]}…" if len(text) > _MAX_VALUE_CHARS else text
+    )
 
 
 def _split_cells(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield rows that each fit on a page of paper; a long value continues in the rows below its name."""
     for name, value in fields:
-        label = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        label = name if len(name) <= _MAX_NAME_CHARS else f"{name[:_MAX_NAME_CHARS]}…"
         for piece in _pieces(value):
             yield label, piece
             label = ""
@@ -193,7 +195,7 @@ def _split_cells(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]
 
 def _pieces(value: str) -> Iterator[str]:
     lines = value.split("\n")
-    for start in range(0, len(lines), _LINES):
-        block = "\n".join(lines[start : start + _LINES])
-        for at in range(0, len(block) or 1, _CELL_CHARS):
-            yield block[at : at + _CELL_CHARS]
+    for start in range(0, len(lines), _MAX_CELL_LINES):
+        block = "\n".join(lines[start : start + _MAX_CELL_LINES])
+        for at in range(0, len(block) or 1, _MAX_CELL_CHARS):
+            yield block[at : at + _MAX_CELL_CHARS]

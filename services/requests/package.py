@@ -20,11 +20,11 @@ from services.requests.pdf import render_pdf
 from services.requests.report import Report
 from services.requests.wording import Language
 
-_IN_PDF = 200
+_MAX_PDF_RECORDS = 200
 """Records that the PDF shows; it states how many more the data file has."""
-_ROWS_IN_PDF = 3_000
+_MAX_PDF_ROWS = 3_000
 """Rows of fields that the PDF shows in total: they take most of the time to render."""
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
+_FILE_DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every file in the ZIP, so that equal packages have equal bytes."""
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -81,7 +81,7 @@ SCHEMA: Mapping[str, Any] = {
 def build_package(report: Report, language: Language, schemas: SchemaSet) -> Mapping[str, bytes]:
     """Return the files of a package by name: letter, page, PDF, data, and all of them as a ZIP."""
     html = render_page(report, language)
-    short = render_page(report, language, most=_IN_PDF, rows=_ROWS_IN_PDF)
+    short = render_page(report, language, most=_MAX_PDF_RECORDS, rows=_MAX_PDF_ROWS)
     files = {
         "letter.txt": render_letter(report, language).encode(),
         "answer.html": html.encode(),
@@ -149,7 +149,7 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            entry = zipfile.ZipInfo(name, _EARLIEST)
+            entry = zipfile.ZipInfo(name, _FILE_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o600 << 16
             archive.writestr(entry, content)

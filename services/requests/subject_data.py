@@ -20,7 +20,7 @@ from services.policy.model import Policy
 from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 
-_CHUNK = 2_000
+_CHUNK_SIZE = 2_000
 
 
 class CommandSummary(NamedTuple):
@@ -49,7 +49,7 @@ def record_chunks(connection: Connection, subject: str) -> Iterator[Sequence[Row
         select(record.record_id, record.event_id)
         .where(record.subject == subject, record.backfill.is_(None))
         .order_by(record.record_id)
-        .limit(_CHUNK)
+        .limit(_CHUNK_SIZE)
     )
     rows: Sequence[Any] = connection.execute(query).all()
     while rows:

@@ -46,7 +46,7 @@ _OUTCOMES: Mapping[Language, Mapping[Outcome, str]] = {
         "given_up": "cannot be reached this way; we follow it up by hand",
     },
 }
-_WHY: Mapping[Language, Mapping[str, str]] = {
+_RETENTION_REASONS: Mapping[Language, Mapping[str, str]] = {
     "nl": {
         "legal_obligation": "de wet verplicht ons het te bewaren",
         "contract": "het is nodig voor een overeenkomst of procedure die nog loopt",
@@ -74,7 +74,7 @@ _UNITS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
         "D": ("day", "days"),
     },
 }
-_LONGEST_GROUND = 500
+_MAX_GROUND_CHARS = 500
 """Characters of a refusal's ground: it comes from a system, and a cell of a PDF must fit on one page."""
 _PART = re.compile(r"(\d+)([YMWD])")
 _PARAGRAPH = re.compile(r"(\d+)\((\d+)\)")
@@ -121,12 +121,14 @@ class Translator:
     def outcome(self, part: SystemOutcome) -> str:
         """Return how far a system is, in words."""
         text = _OUTCOMES[self.language][part.outcome]
-        ground = " ".join(strip_control_characters(part.ground or "").split())[:_LONGEST_GROUND]
+        ground = " ".join(strip_control_characters(part.ground or "").split())[:_MAX_GROUND_CHARS]
         return f"{text}: {ground}" if ground else text
 
     def why(self, retained: RetainedData) -> str:
         """Return why data is kept, with the article."""
-        return f"{_WHY[self.language][retained.why]} ({self.article(retained.article)})"
+        return (
+            f"{_RETENTION_REASONS[self.language][retained.why]} ({self.article(retained.article)})"
+        )
 
     def article(self, article: str) -> str:
         """Return the name of a GDPR article in the language."""

@@ -31,7 +31,7 @@ from services.crypto.data_keys import open_vault
 from services.crypto.shredding import Shredder
 from services.crypto.signing import SignerProtocol
 
-_ALWAYS = ("PATH", "HOME", "LANG")
+_INHERITED_VARIABLES = ("PATH", "HOME", "LANG")
 
 
 def sql_adapter(loaded: LoadedConfig, sql: SqlConfig, stack: ExitStack) -> SqlAdapter:
@@ -88,7 +88,7 @@ def hook_adapter(loaded: LoadedConfig) -> HookAdapter:
         timeout_seconds=hook.timeout_seconds,
         environment={
             name: loaded.environment[name]
-            for name in (*_ALWAYS, *hook.environment)
+            for name in (*_INHERITED_VARIABLES, *hook.environment)
             if name in loaded.environment
         },
     )

@@ -21,11 +21,11 @@ from time import monotonic
 
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.payload import command_payload
-from services.agent.result import LARGEST, Result, RetryLater, TooLarge, parse_result_json
+from services.agent.result import MAX_RESULT_BYTES, Result, RetryLater, TooLarge, parse_result_json
 
 TRY_AGAIN = 75
-_LOOK_SECONDS = 0.02
-_PIECE = 65_536
+_POLL_SECONDS = 0.02
+_CHUNK_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,20 +90,20 @@ def _talk(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> b
                 process.poll() is not None
             )  # before reading: then the pipe has all of its output
             before = len(output)
-            for key, _ in ready.select(0 if ended else _LOOK_SECONDS):
+            for key, _ in ready.select(0 if ended else _POLL_SECONDS):
                 if key.fileobj is process.stdout:
-                    if not (piece := os.read(key.fd, _PIECE)):
+                    if not (piece := os.read(key.fd, _CHUNK_BYTES)):
                         ready.unregister(process.stdout)
                     output += piece
                     continue
                 try:
-                    unwritten = unwritten[os.write(key.fd, unwritten[:_PIECE]) :]
+                    unwritten = unwritten[os.write(key.fd, unwritten[:_CHUNK_BYTES]) :]
                 except BrokenPipeError:  # the hook does not read its input
                     unwritten = unwritten[:0]
                 if not unwritten:
                     ready.unregister(process.stdin)
                     process.stdin.close()
-            if len(output) > LARGEST:
+            if len(output) > MAX_RESULT_BYTES:
                 raise TooLarge
             if ended and len(output) == before:
                 return bytes(output)

@@ -20,7 +20,7 @@ from services.agent.result import Result, RetryLater
 from services.crypto.shredding import Shredder
 from services.policy.ids import event_id, old_event_id
 
-_ONLY_STORED = "the log only stores; systems that read it get their own commands"
+_NOTHING_TO_CHANGE = "the log only stores; systems that read it get their own commands"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class VaultAdapter:
             case "pseudonymise":
                 return Result(status="failed", detail="a log cannot be pseudonymised")
             case "restrict" | "lift" | "disclose" | "rectify":
-                return Result(status="done", counts={"keys": 0}, detail=_ONLY_STORED)
+                return Result(status="done", counts={"keys": 0}, detail=_NOTHING_TO_CHANGE)
             case _:
                 assert_never(command.action)
 

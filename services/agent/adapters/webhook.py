@@ -21,7 +21,7 @@ from schemas.errors import TermijnError
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.payload import command_payload
 from services.agent.result import (
-    LARGEST,
+    MAX_RESULT_BYTES,
     InvalidResult,
     Pending,
     Result,
@@ -33,7 +33,7 @@ from services.crypto.signing import KEY_ID, SIGNATURE, SignerProtocol
 from services.kafka.trace_context import TRACEPARENT
 
 TIMESTAMP = "termijn-timestamp"
-_TRY_AGAIN = (408, 425, 429)
+_RETRYABLE_STATUSES = (408, 425, 429)
 
 BodySigner = Callable[[bytes, datetime], Mapping[str, str]]
 """Returns the headers that prove who sent a body, and when."""
@@ -125,7 +125,7 @@ class WebhookAdapter:
             if answer.status_code == httpx2.codes.OK:
                 async for part in answer.aiter_bytes():
                     read += part
-                    if len(read) > LARGEST:
+                    if len(read) > MAX_RESULT_BYTES:
                         raise TooLarge
         return answer, bytes(read)
 
@@ -135,7 +135,7 @@ class WebhookAdapter:
             if self.later is None:
                 raise InvalidResult("HTTP 202 needs `callback` in the agent's file")
             return Pending(ask_again_at=task.now + self.later.callback_timeout)
-        if code in _TRY_AGAIN or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
+        if code in _RETRYABLE_STATUSES or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
             raise RetryLater(f"the service answered {code}", _seconds(answer, task.now))
         if code != httpx2.codes.OK:
             return Result(status="failed", detail=f"the service answered {code}")

@@ -41,7 +41,7 @@ _HEADER = "# Written by `termijn deploy write`.\n"
 _USER = 10001
 _DATA = "/var/lib/termijn"
 _KEYS = "/etc/termijn/keys"
-_LONGEST_BATCH_SECONDS = 60
+_MAX_BATCH_SECONDS = 60
 
 
 def files(version: str, group: str, systems: Iterable[str]) -> Mapping[Path, str]:
@@ -153,7 +153,7 @@ def _deployment(
     }
     pod = {
         **_pod(),
-        "terminationGracePeriodSeconds": _LONGEST_BATCH_SECONDS,
+        "terminationGracePeriodSeconds": _MAX_BATCH_SECONDS,
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,

@@ -21,7 +21,7 @@ from services.agent.command import Command, CommandRecord
 from services.agent.result import DisclosedRecord, Result, RetryLater, Status
 from services.storage.database import describe_refusal
 
-_TRY_AGAIN = ("40P01", "40001", "55P03", "57")
+_RETRYABLE_SQLSTATES = ("40P01", "40001", "55P03", "57")
 """Deadlock, serialisation failure, lock not available, operator intervention."""
 
 
@@ -56,7 +56,7 @@ class SqlAdapter:
             code = str(getattr(cause.orig, "sqlstate", None) or "")
             if (
                 cause.connection_invalidated
-                or code.startswith(_TRY_AGAIN)
+                or code.startswith(_RETRYABLE_SQLSTATES)
                 or isinstance(cause, OperationalError)
             ):
                 raise RetryLater(f"the database: {describe_refusal(cause)}") from cause
