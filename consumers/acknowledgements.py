@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park_message
+from consumers.batch_application import DeadLetterObserver, park_message
 from consumers.messages import build_dead_letter, extract_trace, headers, to_bytes
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
@@ -32,7 +32,7 @@ from services.storage.offsets import OffsetAdvance
 ROLE: Final = "acknowledgements"
 
 
-class AcknowledgementObserver(Protocol):
+class AcknowledgementObserver(DeadLetterObserver, Protocol):
     """Receives what was done with acknowledgements: metrics and logs."""
 
     def acknowledged(self, acknowledgement: Acknowledgement, result: AcknowledgementResult) -> None:
@@ -40,9 +40,6 @@ class AcknowledgementObserver(Protocol):
 
     def signature_rejected(self, system: str, reason: str) -> None:
         """A message on a system's topic is not signed by that system."""
-
-    def dead_lettered(self, letter: DeadLetter) -> None:
-        """An acknowledgement could not be used, and is parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

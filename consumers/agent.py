@@ -11,7 +11,7 @@ from typing import Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park_message
+from consumers.batch_application import DeadLetterObserver, park_message
 from consumers.messages import build_dead_letter, headers, to_bytes
 from schemas import topics
 from schemas.codec import Codec
@@ -28,14 +28,11 @@ from services.storage.offsets import OffsetAdvance
 ROLE = "agent"
 
 
-class IntakeObserver(Protocol):
+class IntakeObserver(DeadLetterObserver, Protocol):
     """Receives the commands and dead letters that arrived."""
 
     def commands_received(self, counts: Mapping[str, int]) -> None:
         """These numbers of commands arrived, by the decision on them: carry out, expired and so on."""
-
-    def dead_lettered(self, letter: DeadLetter) -> None:
-        """A message is not a valid command, was not carried out, and is parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,13 @@ class BatchHandler(Protocol):
         """Park one message that can never be applied, and advance the offsets past it."""
 
 
+class DeadLetterObserver(Protocol):
+    """Receives the messages that a role parked: metrics and logs."""
+
+    def dead_lettered(self, letter: DeadLetter) -> None:
+        """A message could not be used, and is parked."""
+
+
 def apply_batch(
     handler: BatchHandler,
     messages: Sequence[Message],

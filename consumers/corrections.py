@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park_message
+from consumers.batch_application import DeadLetterObserver, park_message
 from consumers.messages import build_dead_letter, to_bytes
 from schemas import limits
 from schemas.codec import Codec
@@ -25,13 +25,6 @@ from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance
 
 ROLE = "rights"
-
-
-class DeadLetterObserver(Protocol):
-    """Receives the dead letters: metrics and logs."""
-
-    def dead_lettered(self, letter: DeadLetter) -> None:
-        """A request's corrections could not be stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

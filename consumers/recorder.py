@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park_message
+from consumers.batch_application import DeadLetterObserver, park_message
 from consumers.messages import build_dead_letter, extract_trace, to_bytes
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, UnknownSchema
@@ -38,14 +38,11 @@ ROLE: Final = "recorder"
 TOPICS = (TAGGED, DEAD_LETTERS)
 
 
-class RecordingObserver(Protocol):
+class RecordingObserver(DeadLetterObserver, Protocol):
     """Receives what was recorded and parked: metrics and logs."""
 
     def recorded(self, result: RecordingResult) -> None:
         """A batch was recorded."""
-
-    def dead_lettered(self, letter: DeadLetter) -> None:
-        """The recorder itself parked a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

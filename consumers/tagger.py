@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from confluent_kafka import Message
 from sqlalchemy import Connection
 
-from consumers.batch_application import park_message
+from consumers.batch_application import DeadLetterObserver, park_message
 from consumers.messages import (
     arrival_time,
     build_dead_letter,
@@ -47,14 +47,11 @@ from services.storage.offsets import OffsetAdvance
 ROLE: Final = "tagger"
 
 
-class TaggingObserver(Protocol):
+class TaggingObserver(DeadLetterObserver, Protocol):
     """Receives what was tagged and parked: metrics and logs."""
 
     def tagged(self, event_type: str, rules: Sequence[str], events: int, at: datetime) -> None:
         """Events of this type were tagged, each with a holding for each of the rules."""
-
-    def dead_lettered(self, letter: DeadLetter) -> None:
-        """A message was parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
