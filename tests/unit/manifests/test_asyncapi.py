@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from jsonschema import Draft7Validator
 
 from schemas import topics as catalogue
-from services.app.cli.main import termijn
 from services.app.wiring.required_topics import required_topics
 from services.operations.manifests import asyncapi
 from services.policy.loader import load
@@ -34,13 +32,6 @@ def validator() -> Draft7Validator:
             pytest.fail(why)
         pytest.skip(why)
     return Draft7Validator(json.loads(SCHEMA.read_text("utf-8")))
-
-
-def test_the_file_is_what_is_written_from_the_catalogue(tmp_path: Path) -> None:
-    """`termijn deploy write deploy` brings it up to date."""
-    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
-    assert done.exit_code == 0
-    assert (tmp_path / asyncapi.DOCUMENT).read_text("utf-8") == WRITTEN
 
 
 def test_it_is_valid(validator: Draft7Validator) -> None:

@@ -37,12 +37,6 @@ metrics_port = 65535
 """
 
 
-@pytest.mark.parametrize("path", json_schemas.files())
-def test_the_files_are_what_is_written_from_the_code(path: Path) -> None:
-    """`termijn deploy write deploy` brings them up to date."""
-    assert (ROOT / "deploy" / path).read_text("utf-8") == json_schemas.files()[path]
-
-
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_each_is_a_json_schema(name: str) -> None:
     """By the metaschema of draft 2020-12, as jsonschema carries it."""

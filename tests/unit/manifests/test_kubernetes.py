@@ -9,9 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from services.app.cli.main import termijn
 from services.app.settings_loader import list_settings
 from services.ledger.grants import GRANTS
 from services.operations.manifests.kubernetes_roles import ROLES
@@ -52,20 +50,6 @@ def container(document: dict[str, Any]) -> dict[str, Any]:
     """The one container of a Deployment or a Job."""
     [the_container] = document["spec"]["template"]["spec"]["containers"]
     return dict(the_container)
-
-
-def test_the_files_are_what_is_written_from_the_code(tmp_path: Path) -> None:
-    """`termijn deploy write deploy` brings them up to date, and no other lies among them."""
-    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
-    assert done.exit_code == 0
-    for part in ("base", "components"):
-        assert read(DEPLOY / "kubernetes" / part) == read(tmp_path / "kubernetes" / part)
-
-
-def read(directory: Path) -> dict[Path, str]:
-    """Every file below a directory."""
-    files = (path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory): path.read_text("utf-8") for path in files}
 
 
 def test_every_manifest_is_valid(built: list[dict[str, Any]]) -> None:

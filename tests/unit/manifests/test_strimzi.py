@@ -31,13 +31,6 @@ def validator() -> Draft202012Validator:
     return validator_of("kafkatopic")
 
 
-def test_the_file_is_what_is_written_from_the_catalogue(tmp_path: Path) -> None:
-    """`termijn deploy write deploy` brings it up to date."""
-    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
-    assert done.exit_code == 0
-    assert (tmp_path / strimzi.TOPICS).read_text("utf-8") == WRITTEN
-
-
 def test_a_topic_that_is_renamed_in_code_only_is_caught(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -37,13 +37,6 @@ def rules(user: str) -> dict[tuple[str, str], list[str]]:
     }
 
 
-def test_the_file_is_what_is_written_from_the_table(tmp_path: Path) -> None:
-    """`termijn deploy write deploy` brings it up to date."""
-    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
-    assert done.exit_code == 0
-    assert (tmp_path / strimzi.USERS).read_text("utf-8") == WRITTEN
-
-
 def test_a_topic_that_is_renamed_in_code_only_is_caught(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from services.app.cli.main import termijn
 from services.operations.metric_catalogue import CATALOGUE
 from services.operations.monitoring import alerts, recordings, slo
 from services.operations.monitoring.dashboards import Board, Panel
-from services.operations.monitoring.files import BOARDS, files
+from services.operations.monitoring.files import BOARDS
 from services.operations.monitoring.rules import Alert, Recording, metrics_of, recorded_of
 from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
 from services.operations.ports import PORTS
@@ -55,14 +55,6 @@ def run(program: Path, *arguments: str | Path, text: str | None = None) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def test_the_files_are_what_is_written_from_the_description() -> None:
-    """`termijn monitoring write deploy` brings them up to date."""
-    assert {path: (DEPLOY / path).read_text("utf-8") for path in files()} == files()
-    there = {*(DEPLOY / "prometheus").iterdir(), *(DEPLOY / "grafana").iterdir()}
-    there.add(DEPLOY / "compose" / "prometheus.yml")
-    assert there == {DEPLOY / path for path in files()}
 
 
 def test_promtool_reads_the_files(promtool: Path) -> None:
