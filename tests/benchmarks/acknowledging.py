@@ -19,8 +19,8 @@ from services.storage import offsets
 from services.storage.database import Database, database_now
 from services.storage.offsets import OffsetAdvance, PartitionId
 from tests.benchmarks import sweeping
-from tests.benchmarks.bare import Unequal, transaction_id
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.bare import transaction_id
+from tests.benchmarks.figures import Figure, ResultsDiffer
 from tests.benchmarks.recording import AT, fresh
 from tests.benchmarks.stage import Stage
 
@@ -51,7 +51,7 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
     """Return the figure for so many acknowledgements, each for a command of its own.
 
     Raises:
-        Unequal: the two ways wrote different rows.
+        ResultsDiffer: the two ways wrote different rows.
     """
     signer = sweeping.signer(stage, _SYSTEM)
     values = [_answer(stage, number, signer) for number in range(1, answers + 1)]
@@ -63,7 +63,7 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
             settled.append(_timed(lambda: _settle(stage, ledger, batches)))
             bare.append(_timed(lambda: _write(other, rows)))
             if _left(ledger) != _left(other):
-                raise Unequal("the settled commands differ")
+                raise ResultsDiffer("the settled commands differ")
     return Figure(
         name="acknowledgements",
         value=answers / median(settled),

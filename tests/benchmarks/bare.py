@@ -10,6 +10,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from services.storage.database import Database
+from tests.benchmarks.figures import ResultsDiffer
 
 COPIED = ("record", "hanging", "act")
 """Tables that only get rows of events just inserted."""
@@ -17,10 +18,6 @@ STAGED = {"event": "DO NOTHING", "clock": "DO UPDATE", "subject": "DO UPDATE"}
 """Tables whose rows may be there already, and what is done then."""
 _KEYS = {"event": ("event_id",), "clock": ("clock_id",), "subject": ("subject",)}
 _ALL = ("event", "clock", "subject", *COPIED)
-
-
-class Unequal(RuntimeError):
-    """Two ways to do the same work wrote different rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +75,11 @@ class Bare:
         """Check that the other ledger has the same rows.
 
         Raises:
-            Unequal: with the name of the first table that differs.
+            ResultsDiffer: with the name of the first table that differs.
         """
         for table in _ALL:
             if _digest(self._ledger, table) != _digest(other, table):
-                raise Unequal(f"the rows of {table} differ")
+                raise ResultsDiffer(f"the rows of {table} differ")
 
     def _stage(self, cursor: Any, table: str, conflict: str, rows: bytes) -> None:
         staged = f"staged_{table}"

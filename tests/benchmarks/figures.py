@@ -9,6 +9,10 @@ from typing import Any, Literal
 from tests.benchmarks.stage import Stage
 
 
+class ResultsDiffer(RuntimeError):
+    """Two ways to do the same work gave different results, so there is nothing to compare."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The bound of a figure: its ratio, or its value, must be at most or at least this."""

@@ -54,7 +54,7 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
     """Return the figures for these messages.
 
     Raises:
-        Unequal: the two ways wrote different rows.
+        ResultsDiffer: the two ways wrote different rows.
     """
     batches = [messages[start : start + batch] for start in range(0, len(messages), batch)]
     rows = _rows(stage, batches)

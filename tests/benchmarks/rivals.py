@@ -10,7 +10,7 @@ from statistics import median
 
 from schemas.cloudevents import CloudEvent
 from schemas.topics import TAGGED
-from tests.benchmarks.figures import Figure, lower
+from tests.benchmarks.figures import Figure, ResultsDiffer, lower
 from tests.benchmarks.peers import streams
 from tests.benchmarks.peers.environments import PEERS, Peer, PeerMissing
 from tests.benchmarks.roles import Program
@@ -23,10 +23,6 @@ _QUICK = 80
 _FULL = 1_000
 _FEEDBACK = 60_000
 _SETTLE_SECONDS = 1.0
-
-
-class Unequal(RuntimeError):
-    """A peer's output is not the tagger's, so there is nothing to compare."""
 
 
 def competitors(stage: Stage) -> Iterator[Figure]:
@@ -100,11 +96,11 @@ def same(
     """Check that both published the same messages, keys and values.
 
     Raises:
-        Unequal: they did not.
+        ResultsDiffer: they did not.
     """
     if termijn_messages != theirs:
         lost, added = len(termijn_messages - theirs), len(theirs - termijn_messages)
-        raise Unequal(
+        raise ResultsDiffer(
             f"{name}: {lost} of {len(termijn_messages)} tagged events are missing, {added} are others"
         )
 

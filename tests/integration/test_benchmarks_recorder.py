@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
+from sqlalchemy import insert
 
 from schemas.codec import Codec, load
+from services.ledger import tables
 from services.policy.loader import load as load_policy
 from tests.benchmarks import acknowledging, recording
+from tests.benchmarks.bare import Bare
+from tests.benchmarks.figures import ResultsDiffer
 from tests.benchmarks.stage import environment
 
 
 @pytest.mark.postgres
 def test_recorded_rows_are_those_that_bare_statements_write() -> None:
-    """There are two batches; a difference in any row would raise `Unequal`."""
+    """There are two batches; a difference in any row would raise `ResultsDiffer`."""
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
         messages = recording.tagged_messages(small.policy, small.codec, companies=2)
         figures = list(recording.measured(small, messages, batch=len(messages) // 2 + 1))
@@ -21,7 +27,23 @@ def test_recorded_rows_are_those_that_bare_statements_write() -> None:
 
 @pytest.mark.postgres
 def test_settled_commands_are_those_that_bare_statements_write() -> None:
-    """There are three batches; a difference in any row would raise `Unequal`."""
+    """There are three batches; a difference in any row would raise `ResultsDiffer`."""
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
         figure = acknowledging.measured(small, answers=25, batch=10)
     assert (figure.name, figure.reach) == ("acknowledgements", None)
+
+
+@pytest.mark.postgres
+def test_a_row_that_differs_ends_the_benchmark() -> None:
+    """Otherwise the two tests above would show nothing."""
+    with (
+        environment(load_policy(), Codec(load()), sizes="quick") as small,
+        closing(recording.fresh(small)) as ledger,
+        closing(recording.fresh(small)) as other,
+    ):
+        writer = Bare(ledger)
+        writer.check_equal(other)
+        with other.transaction() as connection:
+            connection.execute(insert(tables.subject).values(subject="client:1"))
+        with pytest.raises(ResultsDiffer, match="the rows of subject differ"):
+            writer.check_equal(other)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.rivals import Unequal, same
+from tests.benchmarks.figures import ResultsDiffer
+from tests.benchmarks.rivals import same
 
 OURS = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
 
@@ -27,5 +28,5 @@ def test_equal_results_may_be_compared() -> None:
 )
 def test_other_results_are_not_compared(theirs: list[tuple[bytes, bytes]], why: str) -> None:
     """One too few, another value, one too many."""
-    with pytest.raises(Unequal, match=why):
+    with pytest.raises(ResultsDiffer, match=why):
         same(OURS, frozenset(theirs), "x")
