@@ -38,7 +38,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("path", GENERATED, ids=str)
 def test_a_generated_file_is_up_to_date(written: Path, path: Path) -> None:
-    """Whoever changes the code runs `make generate` as well."""
+    """A change of the code is followed by `make generate`."""
     assert (DEPLOY / path).read_text("utf-8") == (written / path).read_text("utf-8")
 
 
