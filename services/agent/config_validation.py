@@ -57,7 +57,7 @@ def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
         (("tracing",), config.tracing),
     ):
         if why := secret_problem(address):
-            yield name, f"{why}: it may not be in this key"
+            yield name, f"{why}, which this key must not; remove it"
     where = ("bus", "schema_registry_login")
     yield from _check_reference(where, config.bus.schema_registry_login)
     if adapter.webhook:
@@ -150,7 +150,7 @@ def validate_url(
         return
     why = database_url_problem(url, secret=secret)
     if why:
-        yield path, f"{why}: {_REFERENCE_ADVICE}" if why == HOLDS_PASSWORD else why
+        yield path, f"{why}; {_REFERENCE_ADVICE}" if why == HOLDS_PASSWORD else why
 
 
 def _check_reference(

@@ -34,7 +34,9 @@ class DecryptionFailed(TermijnError):
     """A ciphertext cannot be decrypted: it was encrypted with another key, or altered."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"sealed with the key {key_id}, or altered since: it does not open")
+        super().__init__(
+            f"cannot be decrypted: it was encrypted with another key than {key_id}, or altered"
+        )
         self.key_id = key_id
 
 
@@ -44,8 +46,10 @@ class DecryptionKeyMissing(DecryptionFailed):
     The operator restores the file with that key; what was encrypted with it waits meanwhile.
     """
 
-    def __init__(self, what: str, key_id: str, mend: str) -> None:
-        TermijnError.__init__(self, f"{what}: sealed with the key {key_id}, not here; {mend}")
+    def __init__(self, subject: str, key_id: str, remedy: str) -> None:
+        TermijnError.__init__(
+            self, f"{subject}: encrypted with the key {key_id}, which is not here; {remedy}"
+        )
         self.key_id = key_id
 
 
@@ -140,7 +144,7 @@ def load_or_create_secret(path: Path) -> bytes:
             key = encode_base64(os.urandom(_KEY_BYTES))
             write_whole_file(path, key, private=True, exclusive=True)
     except OSError as cause:
-        raise InvalidKeyFile(path, f"cannot be made: {cause}") from cause
+        raise InvalidKeyFile(path, f"cannot be created: {cause}") from cause
     return _read_secret(path)
 
 
@@ -151,7 +155,11 @@ def _read_secret(path: Path) -> bytes:
     except (OSError, ValueError) as cause:
         raise InvalidKeyFile(path, f"cannot be read: {cause}") from cause
     if len(key) != _KEY_BYTES:
-        raise InvalidKeyFile(path, f"holds no key of {_KEY_BYTES} bytes in base64")
+        raise InvalidKeyFile(
+            path, f"is not a key of {_KEY_BYTES} bytes in base64; restore the right file"
+        )
     if mode & _OTHERS_MASK:
-        raise InvalidKeyFile(path, "is open to everybody on this machine; give it mode 0600")
+        raise InvalidKeyFile(
+            path, "can be accessed by every user of this machine; give it mode 0600"
+        )
     return key

@@ -67,7 +67,7 @@ class FieldDecryptor:
                 if key_id in keys and keys[key_id][1].secret is not None
             ]
             if not field_keys and not keys.keys() >= set(key_ids_by_path[at]):
-                raise TokenTampered(at, "names a key that there never was in this vault")
+                raise TokenTampered(at, "names a key that was never in this vault")
             if not field_keys:
                 return ERASED
             location = FieldLocation(schema=schema, path=at, subject=subject)

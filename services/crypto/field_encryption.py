@@ -39,7 +39,7 @@ class NoKeyHolder(TermijnError):
 
     def __init__(self, path: str) -> None:
         self.key = path
-        self.why = "no holding of this event is in a system that holds its key"
+        self.why = "no holding of this event is in a system that would hold its key"
         super().__init__(f"{path}: {self.why}")
 
 
@@ -61,7 +61,7 @@ class KeyProvider(Protocol):
     def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
         """Return the id under which the vault has each event's keys: its id, or its old id."""
 
-    def get_or_create(self, wanted: Collection[KeyRef], now: datetime) -> Mapping[KeyRef, DataKey]:
+    def get_or_create(self, keys: Collection[KeyRef], now: datetime) -> Mapping[KeyRef, DataKey]:
         """Return the keys of these events and systems, and create those that do not exist."""
 
 
@@ -80,11 +80,11 @@ def check_encrypted_fields(policy: Policy, schemas: SchemaSet) -> None:
         for path in (*event.encrypted, *event.plain):
             if path not in fields:
                 raise FieldNotEncryptable(
-                    name, path, f"the schema has no such field; {name} has others"
+                    name, path, f"the schema of {name} has no such field; fix its name"
                 )
             if path in event.encrypted and not fields[path].is_text:
                 raise FieldNotEncryptable(
-                    name, path, "is no plain text: only text can be encrypted"
+                    name, path, "is not plain text; only text can be encrypted"
                 )
 
 

@@ -20,9 +20,9 @@ class FieldNotText(TermijnError):
     """
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path}: is no text, and only text can be encrypted")
+        super().__init__(f"{path}: is not text; only text can be encrypted")
         self.key = path
-        self.why = "is no text, and only text can be encrypted"
+        self.why = "is not text; only text can be encrypted"
 
 
 def map_texts_at(data: Mapping[str, Any], path: str, map_text: TextMapper) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def map_texts(value: Any, map_text: TextMapper, path: str = "") -> Any:
                 name: map_texts(item, map_text, f"{prefix}{name}") for name, item in value.items()
             }
         case list():
-            return [map_texts(one, map_text, f"{path}[{n}]") for n, one in enumerate(value)]
+            return [map_texts(item, map_text, f"{path}[{n}]") for n, item in enumerate(value)]
     return value
 
 
@@ -75,7 +75,7 @@ def _map_at(value: Any, steps: list[str], path: str, map_text: TextMapper) -> An
         case "[]", list() | tuple():
             return [_map_at(item, rest, f"{path}[{n}]", map_text) for n, item in enumerate(value)]
         case "{}", Mapping():
-            return {k: _map_at(one, rest, f"{path}.{k}", map_text) for k, one in value.items()}
+            return {k: _map_at(item, rest, f"{path}.{k}", map_text) for k, item in value.items()}
         case (("[]" | "{}"), _):
             raise FieldNotText(path)
         case name, Mapping():

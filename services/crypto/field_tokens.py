@@ -96,12 +96,12 @@ def decrypt_token(token: str, location: FieldLocation, field_keys: Iterable[Fiel
     for key_id, ciphertext in _parts(token, location.path):
         if key_id in keys:
             return _decrypt_part(ciphertext, location, keys[key_id])
-    raise TokenTampered(location.path, "the token names none of the keys at hand")
+    raise TokenTampered(location.path, "the token names none of the keys that are here")
 
 
 def _parts(token: str, path: str) -> list[tuple[str, str]]:
     if not _TOKEN.fullmatch(token):
-        raise TokenTampered(path, "is no whole token")
+        raise TokenTampered(path, "is not a complete token")
     pairs = (part.split(":") for part in token.removeprefix(_PREFIX).split(","))
     return [(key_id, sealed) for key_id, sealed in pairs]
 
@@ -122,7 +122,7 @@ def _decrypt_part(sealed: str, location: FieldLocation, field_key: FieldKey) -> 
         return AESGCM(field_key.secret).decrypt(nonce, ciphertext, associated_data).decode()
     except (InvalidTag, ValueError) as cause:
         raise TokenTampered(
-            location.path, "does not open: it was altered, or stood elsewhere"
+            location.path, "cannot be decrypted: it was altered, or moved from another place"
         ) from cause
 
 

@@ -28,7 +28,9 @@ class DisclosureUndecryptable(TermijnError):
     """
 
     def __init__(self, about: str) -> None:
-        super().__init__(f"what was encrypted for {about} does not open with its key")
+        super().__init__(
+            f"{about}: the disclosure cannot be decrypted with its key; have the system send it again"
+        )
         self.about = about
 
 
@@ -70,17 +72,17 @@ def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
 
 
 def _reject_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _key(text: str) -> OKPKey:
     try:
         fields = json.loads(text)
         if fields.get("crv") != _CURVE:
-            raise ValueError("no X25519 key")
+            raise ValueError("is not an X25519 key")
         return OKPKey.import_key(fields)
     except (JoseError, AttributeError, TypeError) as cause:
-        raise ValueError("no X25519 key") from cause
+        raise ValueError("is not an X25519 key") from cause
 
 
 def _text(fields: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ class KeyringFile:
             if self._optional:
                 self._version, self._ring = None, Keyring()
                 return self._ring
-            raise InvalidKeyring(self.path, "is not there") from cause
+            raise InvalidKeyring(self.path, "does not exist") from cause
         except OSError as cause:
             raise InvalidKeyring(self.path, f"cannot be read: {cause}") from cause
         version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -71,11 +71,15 @@ class KeyringFile:
             raise InvalidKeyring(self.path, cause.why) from cause
         if self._private and mode & _OTHERS_MASK:
             raise InvalidKeyring(
-                self.path, "is open to everybody on this machine; give it mode 0600"
+                self.path, "can be accessed by every user of this machine; give it mode 0600"
             )
         if any(key.is_private != self._private for key in ring):
-            why = "lacks the private part of a key" if self._private else "holds a private key"
-            raise InvalidKeyring(self.path, why)
+            raise InvalidKeyring(
+                self.path,
+                "has a key without its private part"
+                if self._private
+                else "has a private key; only public keys belong here",
+            )
         return ring
 
 

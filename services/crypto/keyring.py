@@ -144,9 +144,9 @@ def parse_keyring(text: str) -> Keyring:
     try:
         document = json.loads(text)
     except RecursionError as cause:
-        raise InvalidKey("is no JSON: it is nested too deeply") from cause
+        raise InvalidKey("is not JSON: it is nested too deeply") from cause
     except ValueError as cause:
-        raise InvalidKey(f"is no JSON: {cause}") from cause
+        raise InvalidKey(f"is not JSON: {cause}") from cause
     if not isinstance(document, dict):
         raise InvalidKey("is neither a JWK nor a JWK Set")
     keys: list[JsonWebKey] = []
@@ -157,7 +157,7 @@ def parse_keyring(text: str) -> Keyring:
             except InvalidKey as cause:
                 raise InvalidKey(f"key {number}: {cause.why}") from cause
     if len({key.key_id for key in keys}) != len(keys):
-        raise InvalidKey("holds one key twice")
+        raise InvalidKey("contains the same key twice")
     return Keyring(tuple(keys))
 
 
@@ -173,23 +173,23 @@ def _key_documents(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _key_from_jwk(fields: Mapping[str, Any]) -> JsonWebKey:
     use = _CURVES[fields["crv"]]
     if fields.get("use", use) != use:
-        raise InvalidKey(f"{fields['crv']} is no key with use {fields['use']!r}")
+        raise InvalidKey(f"`use` of {fields['crv']} must be {use!r}, got {fields['use']!r}")
     if use == "sig" and fields.get("alg", _ALGORITHMS[0]) not in _ALGORITHMS:
-        raise InvalidKey(f"Ed25519 is no key with alg {fields['alg']!r}")
+        raise InvalidKey(f"`alg` of Ed25519 must be {_ALGORITHMS[0]!r}, got {fields['alg']!r}")
     not_before, expires_at = _instant(fields, "nbf"), _instant(fields, "exp")
     if not_before and expires_at and expires_at <= not_before:
-        raise InvalidKey("expires before it begins to hold")
+        raise InvalidKey("expires before it becomes valid")
     try:
         key_fields = {name: fields[name] for name in ("kty", "crv", "x", "d") if name in fields}
         key = OKPKey.import_key(key_fields)
         public, private = key.public_key, key.private_key
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as cause:
-        raise InvalidKey("does not hold the parts of its curve") from cause
+        raise InvalidKey("lacks a part that its curve needs, or has an invalid one") from cause
     if encode_base64url(public.public_bytes_raw()) != fields["x"]:  # else it had another thumbprint
-        raise InvalidKey("its x is not its public part")
+        raise InvalidKey("`x` is not the public part of `d`")
     key_id = str(key.thumbprint())
     if fields.get("kid", key_id) != key_id:
-        raise InvalidKey(f"its kid is not its RFC 7638 thumbprint, {key_id}")
+        raise InvalidKey(f"`kid` must be its RFC 7638 thumbprint, {key_id}")
     return JsonWebKey(
         key_id=key_id,
         use=use,
@@ -208,7 +208,7 @@ def _instant(fields: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError("no whole number")
+            raise ValueError("not a whole number")
         return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError) as cause:
-        raise InvalidKey(f"its {name} is no number of epoch seconds") from cause
+        raise InvalidKey(f"`{name}` is not a number of seconds since 1970") from cause

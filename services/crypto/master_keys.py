@@ -27,7 +27,10 @@ class MasterKeyNotFound(TermijnError):
     """
 
     def __init__(self, master: str) -> None:
-        super().__init__(f"the master key {master} is not here: what it wraps does not open")
+        super().__init__(
+            f"master key {master}: is not in the directory, so keys that it wraps cannot be decrypted;"
+            " restore it"
+        )
         self.master = master
 
 
@@ -40,7 +43,7 @@ class NoMasterKey(TermijnError):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(
-            f"{directory}: holds no master key; `termijn vault rotate` makes the first one"
+            f"{directory}: has no master key; `termijn vault rotate` creates the first one"
         )
         self.directory = directory
 

@@ -27,8 +27,8 @@ class MasterKeyInUse(TermijnError):
     The operator follows the message, and destroys it then.
     """
 
-    def __init__(self, master: str, why: str) -> None:
-        super().__init__(f"the master key {master} {why}")
+    def __init__(self, master: str, problem: str) -> None:
+        super().__init__(f"master key {master}: {problem}")
         self.master = master
 
 
@@ -57,10 +57,12 @@ def master_key_statuses(keys: DataKeyStore, masters: FileMasterKeys) -> list[Mas
     for count in keys.count_by_master():
         if count.master is not None:
             keys_by_master[count.master] = keys_by_master.get(count.master, 0) + count.keys
-    retirement_times = [*(one.made_at for one in versions[1:]), None][: len(versions)]
+    retirement_times = [*(version.made_at for version in versions[1:]), None][: len(versions)]
     return [
-        MasterKeyStatus(version=one, keys=keys_by_master.get(one.master, 0), retired_at=retired_at)
-        for one, retired_at in zip(versions, retirement_times, strict=True)
+        MasterKeyStatus(
+            version=version, keys=keys_by_master.get(version.master, 0), retired_at=retired_at
+        )
+        for version, retired_at in zip(versions, retirement_times, strict=True)
     ]
 
 
@@ -84,13 +86,18 @@ def destroy(
     """
     statuses = {status.version.master: status for status in master_key_statuses(keys, masters)}
     if master not in statuses:
-        raise MasterKeyInUse(master, "is not here: `termijn vault status` names those that are")
+        raise MasterKeyInUse(
+            master, "is not in the directory; `termijn vault status` lists those that are"
+        )
     retired_at = statuses[master].retired_at
     if retired_at is None:
-        raise MasterKeyInUse(master, "is the one that wraps: `termijn vault rotate` makes another")
+        raise MasterKeyInUse(master, "is the current one; run `termijn vault rotate` first")
     if now - retired_at < _PUBLISHER_GRACE:
-        why = f"was current until {retired_at:%H:%M:%S} UTC: publishers may use it for ten minutes"
-        raise MasterKeyInUse(master, why)
+        problem = (
+            f"was current until {retired_at:%H:%M:%S} UTC; wait ten minutes, since publishers may still"
+            " use it"
+        )
+        raise MasterKeyInUse(master, problem)
     _rewrap_all(keys)  # keys that a publisher wrapped during the rotation
     masters.destroy(statuses[master].version)
     return master_key_statuses(keys, masters)

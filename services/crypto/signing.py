@@ -38,8 +38,8 @@ class SignatureInvalid(TermijnError):
     """
 
     def __init__(self, reason: Reason, key_id: str | None = None) -> None:
-        of = f" (key {key_id})" if key_id else ""
-        super().__init__(f"its signature cannot be verified: {reason}{of}")
+        key = f" (key {key_id})" if key_id else ""
+        super().__init__(f"signature: cannot be verified: {reason}{key}")
         self.reason = reason
         self.key_id = key_id
 
@@ -51,7 +51,7 @@ class NoSigningKey(TermijnError):
     """
 
     def __init__(self) -> None:
-        super().__init__("no signing key is valid now; `termijn keys rotate` makes one")
+        super().__init__("signing key: none is valid now; `termijn keys rotate` creates one")
 
 
 class SignerProtocol(Protocol):

@@ -40,8 +40,8 @@ class UnknownCommand(TermijnError):
     """
 
     def __init__(self, command_id: UUID, system: str | None = None) -> None:
-        where = f" of {system}" if system else ""
-        super().__init__(f"there is no command {command_id}{where}")
+        where = f" for {system}" if system else ""
+        super().__init__(f"command {command_id}: does not exist{where}")
         self.command_id = command_id
         self.system = system
 
@@ -55,8 +55,8 @@ class ReusedAcknowledgement(TermijnError):
 
     def __init__(self, system: str) -> None:
         super().__init__(
-            f"{system}: the id of an answer is that of another answer before it;"
-            " this one does not count"
+            f"{system}: the acknowledgement has the id of an earlier one, and does not count;"
+            " give each acknowledgement an id of its own"
         )
         self.system = system
 
@@ -75,12 +75,12 @@ def decode_acknowledgement(
     """
     value = codec.decode(topic, payload)
     if value["system"] != system:
-        why = f"answers for {value['system']} on the topic of {system}"
-        raise DecodingFailed(why=why, topic=topic.name)
+        problem = f"is an acknowledgement of {value['system']} on the topic of {system}"
+        raise DecodingFailed(why=problem, topic=topic.name)
     try:
         command_id = UUID(value["command_id"])
     except ValueError as cause:
-        raise DecodingFailed(why="command_id is no UUID", topic=topic.name) from cause
+        raise DecodingFailed(why="command_id is not a UUID", topic=topic.name) from cause
     if beyond := _beyond_limits(value):
         raise DecodingFailed(why=beyond, topic=topic.name)
     return Acknowledgement(
@@ -105,7 +105,7 @@ def _beyond_limits(value: Mapping[str, Any]) -> str | None:
         ("ground", limits.line_problem(ground)),
         ("counts", limits.count_problem(counts, limits.MAX_COUNTS)),
         *(("counts", limits.identifier_problem(name)) for name in counts),
-        ("disclosure", None if disclosure.isascii() else "is no JWE"),
+        ("disclosure", None if disclosure.isascii() else "is not a JWE"),
         ("disclosure", limits.control_character_problem(disclosure)),
     ]
-    return next((f"{name} {why}" for name, why in checks if why), None)
+    return next((f"{name} {problem}" for name, problem in checks if problem), None)

@@ -38,7 +38,7 @@ def activate(
     column = tables.command.c
     query = select(column.command_id).order_by(column.command_id).limit(_CHUNK_SIZE)
     query = query.where(column.state.in_(NOT_CARRIED_OUT))
-    after = UUID(int=0)
-    while found := connection.execute(query.where(column.command_id > after)).scalars().all():
-        cancel_unwanted(connection, found, policy, now)
-        after = found[-1]
+    last_id = UUID(int=0)
+    while ids := connection.execute(query.where(column.command_id > last_id)).scalars().all():
+        cancel_unwanted(connection, ids, policy, now)
+        last_id = ids[-1]

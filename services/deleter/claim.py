@@ -113,15 +113,15 @@ def claim_due(
         connection, records.values(), events, policy, now, subjects, is_postponed
     )
     drafts = group_into_commands(planned.obligations)
-    written = outbox.insert_commands(connection, drafts, policy.version, now, lease)
+    result = outbox.insert_commands(connection, drafts, policy.version, now, lease)
     # Step 6: schedule the next checks.
     _schedule_next_check(connection, due_records, events, policy, now)
     schedule_record_check(connection, planned.withheld | planned.superseded.keys(), now)
     subject_scan.advance_scans(connection, scans, planned.facts, now)
     subject_scan.postpone_scans(connection, set(planned.superseded.values()), now + RESCAN_DELAY)
     return ClaimResult(
-        commands=written.commands,
-        leased=written.leased,
+        commands=result.commands,
+        leased=result.leased,
         events=events,
         scanned=len(due_records) + len(advanced) + len(scans),
         more=len(due_records) >= limit or bool(advanced) or bool(scans),
@@ -155,17 +155,17 @@ def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[C
         .where(or_(column.cursor.is_(None), column.fired_to <= now))
         .with_for_update(skip_locked=True)
     )
-    taken: set[UUID] = set()
+    scanned: set[UUID] = set()
     page = max(1, limit // MAX_RECORDS_PER_COMMAND)
-    while len(taken) < max(1, limit // _CLOCKS_PER_RECORD):
-        queries = [query.order_by(column.next_due).limit(len(taken) + page)]
-        if not taken and limit > MAX_RECORDS_PER_COMMAND:
+    while len(scanned) < max(1, limit // _CLOCKS_PER_RECORD):
+        queries = [query.order_by(column.next_due).limit(len(scanned) + page)]
+        if not scanned and limit > MAX_RECORDS_PER_COMMAND:
             queries.insert(0, query.order_by(column.next_due.desc()).limit(1))
         due = (row for statement in queries for row in connection.execute(statement))
-        rows = {row.clock_id: row for row in due if row.clock_id not in taken}
+        rows = {row.clock_id: row for row in due if row.clock_id not in scanned}
         if not rows:
             return
-        taken.update(rows)
+        scanned.update(rows)
         yield from map(clocks.clock_from_row, rows.values())
         page *= 4
 

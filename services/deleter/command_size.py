@@ -33,13 +33,13 @@ def split_by_size(
     A record that alone is too large gets a chunk of its own, so that its command cannot block others.
     """
     chunk: list[UUID] = []
-    taken = 0
-    for record, its in records:
-        if chunk and (len(chunk) == max_records or taken + its > max_bytes):
+    chunk_size = 0
+    for record, size in records:
+        if chunk and (len(chunk) == max_records or chunk_size + size > max_bytes):
             yield tuple(chunk)
-            chunk, taken = [], 0
+            chunk, chunk_size = [], 0
         chunk.append(record)
-        taken += its
+        chunk_size += size
     if chunk:
         yield tuple(chunk)
 

@@ -56,7 +56,9 @@ class ClockSkew(TermijnError):
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"this machine's clock is {seconds:+.1f} s off the database's")
+        super().__init__(
+            f"clock: must agree with the database's, got a difference of {seconds:+.1f} s; set it by NTP"
+        )
         self.seconds = seconds
 
 

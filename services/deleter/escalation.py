@@ -54,9 +54,9 @@ def close_command(connection: Connection, command_id: UUID, now: datetime) -> St
         raise UnknownCommand(command_id)
     closed = [command]
     if command.action == "recall":  # the recalled command would otherwise wait without end
-        about = tables.command.c.command_id == command.supersedes
-        waiting = tables.command.c.state == "recalling"
-        query = select(tables.command).where(about, waiting).with_for_update()
+        is_recalled = tables.command.c.command_id == command.supersedes
+        is_recalling = tables.command.c.state == "recalling"
+        query = select(tables.command).where(is_recalled, is_recalling).with_for_update()
         closed += connection.execute(query)
     state, *_ = outbox.transition(connection, closed, "closed_by_operator", now, outcome="closed")
     for recalled in closed[1:]:  # the same command could not be planned again while it was recalled

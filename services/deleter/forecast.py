@@ -54,11 +54,11 @@ def forecast(
         }
         subjects = {subject for tagged in events.values() for subject in tagged.subjects}
         facts = load_facts(connection, anchors, subjects, policy)
-        live = outbox.active_obligations(connection, {row.record_id for row in rows})
+        active = outbox.active_obligations(connection, {row.record_id for row in rows})
         for row in rows:
-            done = live.get(row.record_id, frozenset())
+            active_steps = active.get(row.record_id, frozenset())
             due = due_obligations(events[row.event_id], row.subject, facts, policy, now)
-            for step in outstanding(due, done):
+            for step in outstanding(due, active_steps):
                 count.update((step.system, rule, step.action) for rule in step.rules)
     return sorted(
         ForecastLine(system=system, rule=rule, action=action, records=records)
@@ -68,18 +68,18 @@ def forecast(
 
 def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequence[RecordRow]]:
     """Yield, in pages, the import's records and those that depend on clocks whose anchor it decided."""
-    hangs = exists().where(
+    depends_on_clock = exists().where(
         tables.hanging.c.record_id == tables.record.c.record_id,
         tables.hanging.c.clock_id == tables.clock.c.clock_id,
         tables.clock.c.backfill == backfill,
     )
     query = (
         select(*RECORD_COLUMNS)
-        .where(or_(tables.record.c.backfill == backfill, hangs))
+        .where(or_(tables.record.c.backfill == backfill, depends_on_clock))
         .order_by(tables.record.c.record_id)
         .limit(_CHUNK_SIZE)
     )
-    after = UUID(int=0)
-    while rows := record_rows(connection.execute(query.where(tables.record.c.record_id > after))):
+    last_id = UUID(int=0)
+    while rows := record_rows(connection.execute(query.where(tables.record.c.record_id > last_id))):
         yield rows
-        after = rows[-1].record_id
+        last_id = rows[-1].record_id

@@ -20,7 +20,9 @@ class FinalRefusal(TermijnError):
     """A controller has refused, and its refusal is final (GDPR 17(3)); nothing was done."""
 
     def __init__(self, command_id: UUID, system: str) -> None:
-        super().__init__(f"{command_id}: {system} is a controller, and its refusal is final")
+        super().__init__(
+            f"command {command_id}: {system} is a controller, and its refusal is final"
+        )
         self.command_id = command_id
         self.system = system
 
@@ -29,7 +31,7 @@ class UnknownSystem(TermijnError):
     """The policy has no system of that name; nothing was done."""
 
     def __init__(self, system: str) -> None:
-        super().__init__(f"{system!r}: the policy knows no such system")
+        super().__init__(f"system: the policy has none of that name, got {system!r}")
         self.system = system
 
 
@@ -37,7 +39,9 @@ class CommandNotRetryable(TermijnError):
     """A command cannot be sent again, since it was not sent yet or is settled; nothing was done."""
 
     def __init__(self, command_id: UUID, state: State) -> None:
-        super().__init__(f"{command_id}: it is {state}: there is nothing to tell again")
+        super().__init__(
+            f"command {command_id}: must be sent or refused to be sent again, got {state}"
+        )
         self.command_id = command_id
         self.state = state
 
@@ -73,11 +77,13 @@ def retry_all(connection: Connection, system: str, policy: Policy, now: datetime
     if system not in policy.systems:
         raise UnknownSystem(system)
     column = tables.command.c
-    final = policy.systems[system].role == "controller"
-    states = [one for one in _RETRYABLE_STATES if not (final and one == "refused")]
+    is_final = policy.systems[system].role == "controller"
+    states = [state for state in _RETRYABLE_STATES if not (is_final and state == "refused")]
     return _make_due(connection, and_(column.system == system, column.state.in_(states)), now)
 
 
-def _make_due(connection: Connection, which: ColumnElement[bool], now: datetime) -> int:
-    changed = connection.execute(update(tables.command).where(which).values(next_attempt_at=now))
+def _make_due(connection: Connection, is_selected: ColumnElement[bool], now: datetime) -> int:
+    changed = connection.execute(
+        update(tables.command).where(is_selected).values(next_attempt_at=now)
+    )
     return int(changed.rowcount)

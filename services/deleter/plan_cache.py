@@ -30,27 +30,27 @@ class CachingPlanner:
 
     def due_obligations(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
         """Return the steps of a record that are due by now; other records may share the list."""
-        alike = self._cache_key(tagged, subject)
-        if alike is None:
+        cache_key = self._cache_key(tagged, subject)
+        if cache_key is None:
             return due_obligations(tagged, subject, self._facts, self._policy, self._now)
-        if alike not in self._known:
-            self._known[alike] = due_obligations(
+        if cache_key not in self._known:
+            self._known[cache_key] = due_obligations(
                 tagged, subject, self._facts, self._policy, self._now
             )
-        return self._known[alike]
+        return self._known[cache_key]
 
     def _cache_key(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
         """Return the cache key that records planned alike share; None if the record is planned alone."""
         if len(tagged.holdings) > _MAX_HOLDINGS:
             return None  # its holdings would be read again for each of its subjects
-        said = []
+        parts = []
         for holding in tagged.holdings:
             if self._facts.subject_state(holding.subject):
                 return None  # a privacy event counts from an instant on, and may name records
             start = None if holding.clock else self._term_start(holding, tagged.time)
             if start == tagged.time:
                 return None  # hardly any other record has the same start
-            said.append(
+            parts.append(
                 (
                     holding.subject == subject,
                     holding.purpose,
@@ -63,18 +63,18 @@ class CachingPlanner:
             )
         if not any(self._depends_on_subject(holding) for holding in tagged.holdings):
             return None  # research alone is pseudonymised from the event's own instant on
-        return tuple(said)
+        return tuple(parts)
 
     def _term_start(self, holding: Holding, event_time: datetime) -> datetime | None:
         """Return when the holding's term starts; None while every step that depends on it lies ahead."""
         policy = self._policy
         rule = policy.rules[holding.rule]
         anchor_at = event_anchor(rule, event_time, policy)
-        first = min(
-            command_time(rule, anchor_at, policy.systems[one].lead_time_period, policy)
-            for one in holding.systems
+        first_command_at = min(
+            command_time(rule, anchor_at, policy.systems[system].lead_time_period, policy)
+            for system in holding.systems
         )
-        return anchor_at if first <= self._now else None
+        return anchor_at if first_command_at <= self._now else None
 
     def _depends_on_subject(self, holding: Holding) -> bool:
         policy = self._policy

@@ -25,35 +25,35 @@ def due_obligations(
         for step in obligations.obligations_of(tagged, subject, facts, policy)
         if step.due <= now
     ]
-    standing = facts.subject_state(subject)
-    if standing.holds and rights_effects.is_under_legal_hold(now, tagged.id, standing):
+    state = facts.subject_state(subject)
+    if state.holds and rights_effects.is_under_legal_hold(now, tagged.id, state):
         return [step for step in due if step.action not in ("erase", "pseudonymise")]
     return due
 
 
-def outstanding(due: Iterable[Obligation], done: ActiveObligations) -> list[Obligation]:
+def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Obligation]:
     """Return the due steps that have no command yet.
 
     An erasure makes every other step needless; a lift makes a restriction needless that was not sent.
     """
     due = list(due)
-    erased = {system for system, step in done if step == "erase"}
+    erased = {system for system, step in active if step == "erase"}
     erased |= {step.system for step in due if step.action == "erase"}
     lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
     return [
         step
         for step in due
-        if (step.system, step.key) not in done
+        if (step.system, step.key) not in active
         and (
-            (step.system, "erase") not in done
+            (step.system, "erase") not in active
             if step.action == "erase"
-            else step.system not in erased and _is_applicable(step, lifted, done)
+            else step.system not in erased and _is_applicable(step, lifted, active)
         )
     ]
 
 
 def needed_restrictions(
-    due: Collection[Obligation], done: Set[tuple[str, str]]
+    due: Collection[Obligation], active: Set[tuple[str, str]]
 ) -> list[Obligation]:
     """Return the restrictions that a person requested and no command does, even if an erasure is due.
 
@@ -66,7 +66,7 @@ def needed_restrictions(
         if step.action == "restrict"
         and step.cause
         and (step.system, step.cause) not in lifted
-        and (step.system, step.key) not in done
+        and (step.system, step.key) not in active
     ]
 
 
@@ -85,19 +85,19 @@ def without_contested_keys(due: Iterable[Obligation]) -> list[Obligation]:
     ]
 
 
-def obsolete(due: Collection[Obligation], done: ActiveObligations) -> list[tuple[str, str]]:
+def obsolete(due: Collection[Obligation], active: ActiveObligations) -> list[tuple[str, str]]:
     """Return the steps that commands do to a record although nothing requires them any more."""
     planned = {(step.system, step.key) for step in due}
     erasing = {step.system for step in due if step.action == "erase"}
     return [
         (system, key)
-        for system, key in done
+        for system, key in active
         if (system, key) not in planned and system not in erasing and key != "recall"
     ]
 
 
 def _is_applicable(
-    step: Obligation, lifted: Collection[tuple[str, str]], done: ActiveObligations
+    step: Obligation, lifted: Collection[tuple[str, str]], active: ActiveObligations
 ) -> bool:
     if not step.cause:
         return True
@@ -106,6 +106,6 @@ def _is_applicable(
     if step.action == "lift":
         restricted = f"restrict {step.cause}"
         return any(
-            (step.system, one) in done for one in (restricted, f"{restricted}{KEYLESS_SUFFIX}")
+            (step.system, key) in active for key in (restricted, f"{restricted}{KEYLESS_SUFFIX}")
         )
     return True

@@ -57,9 +57,9 @@ def protect(
     planned = plan_obligations(connection, rows, events, policy, now, (), _is_postponed)
     drafts = group_into_commands(planned.obligations)
     outbox.insert_commands(connection, drafts, policy.version, now)
-    more = len(rows) == MAX_RECORDS_PER_COMMAND
+    has_more = len(rows) == MAX_RECORDS_PER_COMMAND
     return ScanPosition(
-        subject=subject, record=rows[-1].record_id if more else None, records_scanned=len(rows)
+        subject=subject, record=rows[-1].record_id if has_more else None, records_scanned=len(rows)
     )
 
 

@@ -47,8 +47,8 @@ def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapa
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     now = database_now(connection)
     since = max(now - _WINDOW, pause.resumed_at(connection, scope) or now - _WINDOW)
-    left = cap - count_first_sent(connection, since)
-    reached = left <= 0 and _has_outbox(connection)
+    remaining = cap - count_first_sent(connection, since)
+    reached = remaining <= 0 and _has_outbox(connection)
     if reached:
         pause.set_pause_state(
             connection,
@@ -59,7 +59,7 @@ def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapa
             now=now,
         )
     return RemainingCapacity(
-        commands=max(0, left - _count_leased(connection, now)), reached=reached
+        commands=max(0, remaining - _count_leased(connection, now)), reached=reached
     )
 
 
@@ -83,7 +83,7 @@ def _count_leased(connection: Connection, now: datetime) -> int:
 
 
 def _is_counted() -> list[ColumnElement[bool]]:
-    return [tables.command.c.action != literal_column(f"'{one}'") for one in UNCAPPED]
+    return [tables.command.c.action != literal_column(f"'{action}'") for action in UNCAPPED]
 
 
 def _has_outbox(connection: Connection) -> bool:

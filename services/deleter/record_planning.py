@@ -84,16 +84,16 @@ def plan_obligations(
     # Step 1: lock clocks, then subjects.
     keys = {key for row in rows for key in clocks_of(events[row.event_id], row.subject, policy)}
     locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
-    own = {row.subject for row in rows} | set(subjects)
-    lock_subjects(connection, own, "command")
+    own_subjects = {row.subject for row in rows} | set(subjects)
+    lock_subjects(connection, own_subjects, "command")
     # Step 2: read the facts.
-    anchors = {identity: clock.anchor for identity, clock in locked.items()}
-    mentioned = {row.event_id: events[row.event_id].subjects for row in rows}
-    others = {subject for names in mentioned.values() for subject in names}
-    facts = load_facts(connection, anchors, own | others, policy)
+    anchors = {clock_uuid: clock.anchor for clock_uuid, clock in locked.items()}
+    subjects_by_event = {row.event_id: events[row.event_id].subjects for row in rows}
+    co_subjects = {subject for names in subjects_by_event.values() for subject in names}
+    facts = load_facts(connection, anchors, own_subjects | co_subjects, policy)
     acts = {
         event: sum(facts.acts.get(subject, 0) for subject in names)
-        for event, names in mentioned.items()
+        for event, names in subjects_by_event.items()
     }
     active = outbox.active_obligations(connection, {row.record_id for row in rows})
     with_privacy_events = {row.record_id for row in rows if facts.subject_state(row.subject)}
@@ -106,25 +106,27 @@ def plan_obligations(
     superseded: dict[UUID, str] = {}
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
-        done = active.get(row.record_id, frozenset())
+        active_steps = active.get(row.record_id, frozenset())
         event = events[row.event_id]
         due = planner.due_obligations(event, row.subject)
         if conflicted_keys.blocks(event):
             due = without_contested_keys(due)
-        forbidden += [(row.record_id, system, step) for system, step in obsolete(due, done)]
-        missing = outstanding(due, done)
-        restrictions = [step for step in needed_restrictions(due, done) if step not in missing]
+        forbidden += [(row.record_id, system, step) for system, step in obsolete(due, active_steps)]
+        new_steps = outstanding(due, active_steps)
+        restrictions = [
+            step for step in needed_restrictions(due, active_steps) if step not in new_steps
+        ]
         unsent_systems = set(unsent.get(row.record_id, ())) if restrictions else set()
-        if any(is_postponed(step, event, row.subject) for step in missing):
+        if any(is_postponed(step, event, row.subject) for step in new_steps):
             withheld.add(row.record_id)
-            missing = [step for step in missing if not is_postponed(step, event, row.subject)]
+            new_steps = [step for step in new_steps if not is_postponed(step, event, row.subject)]
             unsent_systems |= {
-                step.system for step in restrictions if (step.system, "erase") not in done
+                step.system for step in restrictions if (step.system, "erase") not in active_steps
             }
-        elif any((step.system, "erase") not in done for step in restrictions):
+        elif any((step.system, "erase") not in active_steps for step in restrictions):
             superseded[row.record_id] = row.subject
-        missing += [step for step in restrictions if step.system in unsent_systems]
-        for step in missing:
+        new_steps += [step for step in restrictions if step.system in unsent_systems]
+        for step in new_steps:
             epochs = tuple(
                 (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
             )
@@ -135,7 +137,7 @@ def plan_obligations(
                     obligation=step,
                     epochs=epochs,
                     names_subject=step.action != "erase"
-                    or (step.system, "pseudonymise") not in done,
+                    or (step.system, "pseudonymise") not in active_steps,
                     acts=acts[row.event_id],
                     size=record_size(event, policy),
                 )
@@ -156,7 +158,7 @@ def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDra
     The drafts are in the order of the instants at which they are due.
     """
     groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
-    firsts: dict[tuple[Any, ...], PlannedObligation] = {}
+    first_items: dict[tuple[Any, ...], PlannedObligation] = {}
     for item in planned:
         step = item.obligation
         group = (
@@ -175,16 +177,16 @@ def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDra
             item.acts,
         )
         groups[group].append((item.record_id, item.size))
-        firsts.setdefault(group, item)
+        first_items.setdefault(group, item)
     drafts = []
     for group, records in groups.items():
-        first = firsts[group]
-        step = first.obligation
+        first_item = first_items[group]
+        step = first_item.obligation
         for chunk in split_by_size(sorted(records)):
             drafts.append(
                 CommandDraft(
                     system=step.system,
-                    subject=first.subject,
+                    subject=first_item.subject,
                     action=step.action,
                     step=step.key,
                     rules=step.rules,
@@ -193,10 +195,10 @@ def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDra
                     due_at=step.due,
                     not_before=step.not_before,
                     erase_by=step.erase_by,
-                    epochs=first.epochs,
+                    epochs=first_item.epochs,
                     records=chunk,
-                    names_subject=first.names_subject,
-                    acts=first.acts,
+                    names_subject=first_item.names_subject,
+                    acts=first_item.acts,
                     request=step.request,
                 )
             )

@@ -59,7 +59,7 @@ class AcknowledgementResult:
 
 
 def apply_acknowledgement(
-    connection: Connection, answer: Acknowledgement, policy: Policy, now: datetime
+    connection: Connection, acknowledgement: Acknowledgement, policy: Policy, now: datetime
 ) -> AcknowledgementResult:
     """Apply an acknowledgement that arrived at `now`, UTC.
 
@@ -68,25 +68,28 @@ def apply_acknowledgement(
         ReusedAcknowledgement: the system has given its id to another acknowledgement.
         IllegalTransition: this status is not possible in the command's state.
     """
-    [result] = apply_acknowledgements(connection, [answer], policy, now)
+    [result] = apply_acknowledgements(connection, [acknowledgement], policy, now)
     if not isinstance(result, AcknowledgementResult):
         raise result
     return result
 
 
 def apply_acknowledgements(
-    connection: Connection, answers: Sequence[Acknowledgement], policy: Policy, now: datetime
+    connection: Connection,
+    acknowledgements: Sequence[Acknowledgement],
+    policy: Policy,
+    now: datetime,
 ) -> list[AcknowledgementResult | UnusableAcknowledgement]:
     """Apply acknowledgements in their order; the results are as if each were applied alone.
 
     The commands are read and locked once, and written once, after the last acknowledgement. An
     acknowledgement that cannot be applied changes nothing, and its error is in its place in the result.
     """
-    batch = _AcknowledgementBatch(connection, answers, policy, now)
+    batch = _AcknowledgementBatch(connection, acknowledgements, policy, now)
     results: list[AcknowledgementResult | UnusableAcknowledgement] = []
-    for answer in answers:
+    for acknowledgement in acknowledgements:
         try:
-            results.append(batch.apply(answer))
+            results.append(batch.apply(acknowledgement))
         except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
             results.append(cause)
     batch.write()
@@ -99,21 +102,23 @@ class _AcknowledgementBatch:
     def __init__(
         self,
         connection: Connection,
-        answers: Sequence[Acknowledgement],
+        acknowledgements: Sequence[Acknowledgement],
         policy: Policy,
         now: datetime,
     ) -> None:
         self._connection = connection
         self._policy = policy
         self._now = now
-        self._before = self._load_commands({answer.command_id for answer in answers})
+        self._before = self._load_commands(
+            {acknowledgement.command_id for acknowledgement in acknowledgements}
+        )
         self._commands = dict(self._before)
         self._recalls: defaultdict[UUID, list[UUID]] = defaultdict(list)
         for command in self._before.values():
             if command.action == "recall" and command.supersedes:
                 self._recalls[command.supersedes].append(command.command_id)
         column = tables.acknowledgement.c.acknowledgement_id
-        ids = {answer.acknowledgement_id for answer in answers}
+        ids = {acknowledgement.acknowledgement_id for acknowledgement in acknowledgements}
         self._known_content = {
             (row.system, row.acknowledgement_id): _content(row, json.loads(row.counts))
             for row in select_in(connection, select(tables.acknowledgement), column, ids)
@@ -121,7 +126,7 @@ class _AcknowledgementBatch:
         self._acknowledgement_rows: list[dict[str, object]] = []
         self._audit_entries: list[AuditEntry] = []
 
-    def apply(self, answer: Acknowledgement) -> AcknowledgementResult:
+    def apply(self, acknowledgement: Acknowledgement) -> AcknowledgementResult:
         """Apply one acknowledgement; if that raises, everything is as before.
 
         1. Find its command, and whether the same acknowledgement was applied before.
@@ -136,51 +141,60 @@ class _AcknowledgementBatch:
             IllegalTransition: this status is not possible in the command's state.
         """
         # Step 1: find its command.
-        command = self._commands.get(answer.command_id)
-        if command is None or command.system != answer.system:
-            raise UnknownCommand(answer.command_id, answer.system)
-        identity, content = (answer.system, answer.acknowledgement_id), _content(answer)
-        if identity in self._known_content:
-            if self._known_content[identity] != content:
-                raise ReusedAcknowledgement(answer.system)
+        command = self._commands.get(acknowledgement.command_id)
+        if command is None or command.system != acknowledgement.system:
+            raise UnknownCommand(acknowledgement.command_id, acknowledgement.system)
+        acknowledgement_key, content = (
+            (acknowledgement.system, acknowledgement.acknowledgement_id),
+            _content(acknowledgement),
+        )
+        if acknowledgement_key in self._known_content:
+            if self._known_content[acknowledgement_key] != content:
+                raise ReusedAcknowledgement(acknowledgement.system)
             return AcknowledgementResult(state=command.state, is_unexpected=False, repeated=True)
         # Step 2: change states.
-        after = command.after(_event_of(command, answer), self._now, outcome=answer.status)
-        if after.state == "refused" != command.state:
-            after = self._apply_refusal(after)
-        changed = [after]
-        if command.state == "recalling" and after.state != "recalling":
+        changed_command = command.after(
+            _event_of(command, acknowledgement), self._now, outcome=acknowledgement.status
+        )
+        if changed_command.state == "refused" != command.state:
+            changed_command = self._apply_refusal(changed_command)
+        changed = [changed_command]
+        if command.state == "recalling" and changed_command.state != "recalling":
             changed += self._end_recalls(command.command_id)
         if command.action == "recall" and command.supersedes:
-            changed = self._apply_recall(after, command.supersedes, answer)
+            changed = self._apply_recall(changed_command, command.supersedes, acknowledgement)
         reopened, verified_after = False, None
-        if command.action == "verify" and command.supersedes and after.state == "acknowledged":
-            original = self._apply_verification(command, answer)
+        if (
+            command.action == "verify"
+            and command.supersedes
+            and changed_command.state == "acknowledged"
+        ):
+            original = self._apply_verification(command, acknowledgement)
             reopened = original.state == "reopened" != self._commands[original.command_id].state
             changed.append(original)
             if original.state == "erased" != self._commands[original.command_id].state:
                 verified_after = self._now - original.created_at
         # Step 3: schedule a verification or repetition.
         changed = [self._schedule_follow_up(item) for item in changed]
-        after, *others = changed
+        changed_command, *other_commands = changed
         # Step 4: store the acknowledgement.
-        self._audit_entries.append(_audit_entry(answer, after.state, self._now))
+        self._audit_entries.append(_audit_entry(acknowledgement, changed_command.state, self._now))
         self._audit_entries += [
-            AuditEntry(self._now, "state", other.command_id, {"state": other.state})
-            for other in others
-            if other.state != self._commands[other.command_id].state
+            AuditEntry(self._now, "state", other_command.command_id, {"state": other_command.state})
+            for other_command in other_commands
+            if other_command.state != self._commands[other_command.command_id].state
         ]
         self._commands.update((item.command_id, item) for item in changed)
-        self._known_content[identity] = content
-        self._acknowledgement_rows.append(_to_row(answer, self._now))
-        is_settled = after.settled_at is not None and command.settled_at is None
+        self._known_content[acknowledgement_key] = content
+        self._acknowledgement_rows.append(_to_row(acknowledgement, self._now))
+        is_settled = changed_command.settled_at is not None and command.settled_at is None
         return AcknowledgementResult(
-            state=after.state,
-            is_unexpected=answer.status == "nothing_held" and command.action != "verify",
+            state=changed_command.state,
+            is_unexpected=acknowledgement.status == "nothing_held" and command.action != "verify",
             repeated=False,
             reopened=reopened,
-            duration=self._now - after.first_sent_at
-            if is_settled and after.first_sent_at
+            duration=self._now - changed_command.first_sent_at
+            if is_settled and changed_command.first_sent_at
             else None,
             verified_after=verified_after,
         )
@@ -214,30 +228,32 @@ class _AcknowledgementBatch:
         """Escalate a refusal and repeat the command later, unless a controller refused: that is final."""
         if self._policy.systems[refused.system].role == "controller":
             return refused
-        again = self._now + RETRY_AFTER_REFUSAL
-        return replace(refused, escalated_at=self._now, settled_at=None, next_attempt_at=again)
+        retry_at = self._now + RETRY_AFTER_REFUSAL
+        return replace(refused, escalated_at=self._now, settled_at=None, next_attempt_at=retry_at)
 
     def _apply_recall(
-        self, recall: AcknowledgedCommand, original: UUID, answer: Acknowledgement
+        self, recall: AcknowledgedCommand, original: UUID, acknowledgement: Acknowledgement
     ) -> list[AcknowledgedCommand]:
         """Return a recall, and the recalled command if that changes; a refused recall escalates both."""
         command = self._commands[original]
-        if answer.status in _RECALL_EVENTS:
-            event: CommandEvent = "already_done" if answer.status == "already_done" else "recalled"
+        if acknowledgement.status in _RECALL_EVENTS:
+            event: CommandEvent = (
+                "already_done" if acknowledgement.status == "already_done" else "recalled"
+            )
             return [recall, command.after(event, self._now, outcome=event)]
-        if answer.status != "refused" or command.state != "recalling":
+        if acknowledgement.status != "refused" or command.state != "recalling":
             return [recall]
         return [
             replace(item, escalated_at=item.escalated_at or self._now) for item in (recall, command)
         ]
 
     def _apply_verification(
-        self, verification: AcknowledgedCommand, answer: Acknowledgement
+        self, verification: AcknowledgedCommand, acknowledgement: Acknowledgement
     ) -> AcknowledgedCommand:
         """Return the verified command; the result of its first verification stays."""
         assert verification.supersedes is not None
         original = self._commands[verification.supersedes]
-        is_present = answer.status == "done" and any(answer.counts.values())
+        is_present = acknowledgement.status == "done" and any(acknowledgement.counts.values())
         return original.after("still_present" if is_present else "proven", self._now)
 
     def _schedule_follow_up(self, command: AcknowledgedCommand) -> AcknowledgedCommand:
@@ -280,7 +296,7 @@ class _AcknowledgementBatch:
         return {row.command_id: AcknowledgedCommand(**row._mapping) for row in rows}
 
 
-def _event_of(command: AcknowledgedCommand, answer: Acknowledgement) -> CommandEvent:
+def _event_of(command: AcknowledgedCommand, acknowledgement: Acknowledgement) -> CommandEvent:
     """Return the event that an acknowledgement is for its command.
 
     A verification without counts proves nothing, and is sent again.
@@ -289,41 +305,51 @@ def _event_of(command: AcknowledgedCommand, answer: Acknowledgement) -> CommandE
         IllegalTransition: this status is not possible for a verification.
     """
     if command.action == "recall":
-        return _RECALL_EVENTS.get(answer.status, "failed")
+        return _RECALL_EVENTS.get(acknowledgement.status, "failed")
     if command.action != "verify":
-        return answer.status
-    if answer.status in ("recalled", "already_done"):
-        raise IllegalTransition(command.state, answer.status)
-    return "partial" if answer.status == "done" and not answer.counts else answer.status
+        return acknowledgement.status
+    if acknowledgement.status in ("recalled", "already_done"):
+        raise IllegalTransition(command.state, acknowledgement.status)
+    return (
+        "partial"
+        if acknowledgement.status == "done" and not acknowledgement.counts
+        else acknowledgement.status
+    )
 
 
-def _content(answer: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
+def _content(acknowledgement: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
     """Return the content of an `Acknowledgement`, or of a row with its counts; the time does not count."""
-    rows = dict(answer.counts if counts is None else counts)
-    return (answer.command_id, answer.attempt, answer.status, rows, answer.ground)
+    rows = dict(acknowledgement.counts if counts is None else counts)
+    return (
+        acknowledgement.command_id,
+        acknowledgement.attempt,
+        acknowledgement.status,
+        rows,
+        acknowledgement.ground,
+    )
 
 
-def _to_row(answer: Acknowledgement, now: datetime) -> dict[str, object]:
+def _to_row(acknowledgement: Acknowledgement, now: datetime) -> dict[str, object]:
     return {
-        "acknowledgement_id": answer.acknowledgement_id,
-        "command_id": answer.command_id,
-        "system": answer.system,
-        "attempt": answer.attempt,
-        "status": answer.status,
-        "counts": json.dumps(dict(answer.counts)),
-        "ground": answer.ground,
-        "at": answer.at,
+        "acknowledgement_id": acknowledgement.acknowledgement_id,
+        "command_id": acknowledgement.command_id,
+        "system": acknowledgement.system,
+        "attempt": acknowledgement.attempt,
+        "status": acknowledgement.status,
+        "counts": json.dumps(dict(acknowledgement.counts)),
+        "ground": acknowledgement.ground,
+        "at": acknowledgement.at,
         "received_at": now,
     }
 
 
-def _audit_entry(answer: Acknowledgement, state: State, now: datetime) -> AuditEntry:
+def _audit_entry(acknowledgement: Acknowledgement, state: State, now: datetime) -> AuditEntry:
     body = {
-        "status": answer.status,
-        "counts": dict(answer.counts),
-        "ground": answer.ground,
-        "attempt": answer.attempt,
-        "answered_at": format_rfc3339(answer.at),
+        "status": acknowledgement.status,
+        "counts": dict(acknowledgement.counts),
+        "ground": acknowledgement.ground,
+        "attempt": acknowledgement.attempt,
+        "answered_at": format_rfc3339(acknowledgement.at),
         "state": state,
     }
-    return AuditEntry(now, "answered", answer.command_id, body)
+    return AuditEntry(now, "answered", acknowledgement.command_id, body)

@@ -60,9 +60,9 @@ def simulate(
 
     The ledger must be empty, and used by nothing else.
     """
-    known = [pair for pair in events if pair[0].time <= until]
-    known.sort(key=lambda pair: (pair[0].time, pair[0].source, pair[0].id))
-    for time, group in groupby(known, key=lambda pair: pair[0].time):
+    past_events = [pair for pair in events if pair[0].time <= until]
+    past_events.sort(key=lambda pair: (pair[0].time, pair[0].source, pair[0].id))
+    for time, group in groupby(past_events, key=lambda pair: pair[0].time):
         yield from _run_clock(ledger, policy, before=time)
         arrivals = [_arrival(event, tagged) for event, tagged in group]
         ledger.run_in_transaction(partial(record, arrivals=arrivals, policy=policy, now=time))
@@ -93,25 +93,30 @@ def next_wakeup(connection: Connection) -> datetime | None:
     for table in (tables.record, tables.clock):
         query = select(func.min(table.c.next_due))
         queries.append(query.where(table.c.next_due.is_not(None), table.c.backfill.is_(None)))
-    found = [connection.execute(query).scalar_one() for query in queries]
-    return min((due for due in found if due is not None), default=None)
+    due_times = [connection.execute(query).scalar_one() for query in queries]
+    return min((due for due in due_times if due is not None), default=None)
 
 
 def _issue_due(ledger: Database, policy: Policy, now: datetime) -> Iterator[SimulatedCommand]:
     issued: list[SimulatedCommand] = []
-    outlet = _AlwaysAcknowledges()
-    more = True
-    while more:
+    systems = _AlwaysAcknowledges()
+    has_more = True
+    while has_more:
         with ledger.transaction() as connection:
             claimed = claim_due(connection, policy, now, limit=_CLAIM_LIMIT)
-            more = claimed.more
+            has_more = claimed.more
             if not claimed.commands:
                 continue
             leased = lease(connection, now, PausedSystems(), limit=len(claimed.commands))
-            for sent in dispatch(connection, leased, outlet, policy, now, RetryPolicy()):
-                apply_acknowledgement(connection, outlet.answer(sent.command_id, now), policy, now)
-                issued.append(_simulated_command(connection, sent.command_id, now))
-    yield from sorted(issued, key=lambda one: (one.system, one.subject, one.action, one.records))
+            for sent_command in dispatch(connection, leased, systems, policy, now, RetryPolicy()):
+                apply_acknowledgement(
+                    connection, systems.answer(sent_command.command_id, now), policy, now
+                )
+                issued.append(_simulated_command(connection, sent_command.command_id, now))
+    yield from sorted(
+        issued,
+        key=lambda command: (command.system, command.subject, command.action, command.records),
+    )
 
 
 class _AlwaysAcknowledges:

@@ -95,9 +95,9 @@ def advance_scans(
 def postpone_scans(connection: Connection, subjects: Collection[str], at: datetime) -> None:
     """Scan these subjects' records again at an instant, UTC, or sooner; the subjects are locked."""
     column = tables.subject.c
-    later = or_(column.next_due.is_(None), column.next_due > at)
-    restarted = update(tables.subject).where(later).values(next_due=at, cursor=None)
-    update_in(connection, restarted, column.subject, sorted(subjects))
+    is_later = or_(column.next_due.is_(None), column.next_due > at)
+    restart = update(tables.subject).where(is_later).values(next_due=at, cursor=None)
+    update_in(connection, restart, column.subject, sorted(subjects))
 
 
 def _scan_chunk(connection: Connection, row: SubjectRow, chunk: int) -> SubjectScanChunk:

@@ -23,9 +23,9 @@ _UNSETTLED_STATES: Final[tuple[State, ...]] = ("unsent", "sending", "sent")
 
 
 def set_aside(
-    connection: Connection, command: UUID, why: str, now: datetime, again: timedelta
+    connection: Connection, command: UUID, reason: str, now: datetime, retry_delay: timedelta
 ) -> str | None:
-    """Escalate a command that Kafka rejects, try it again after `again`, and return its system.
+    """Escalate a command that Kafka rejects, try it again after `retry_delay`, and return its system.
 
     Return None, and change nothing, if it is settled or recalled meanwhile. `now` is UTC.
     """
@@ -42,12 +42,14 @@ def set_aside(
         update(tables.command)
         .where(column.command_id == command)
         .values(
-            outcome=UNDELIVERABLE, escalated_at=row.escalated_at or now, next_attempt_at=now + again
+            outcome=UNDELIVERABLE,
+            escalated_at=row.escalated_at or now,
+            next_attempt_at=now + retry_delay,
         )
     )
     if row.outcome != UNDELIVERABLE:  # one entry in the log, however often it is tried
         target = f"{command} {row.system}"
         log_operator_action(
-            connection, "commands set aside", target, operator=_OPERATOR, reason=why, now=now
+            connection, "commands set aside", target, operator=_OPERATOR, reason=reason, now=now
         )
     return str(row.system)

@@ -62,13 +62,13 @@ class BackupTooOld(TermijnError):
     ledger has purged these persons, because the term of their proof is over.
     """
 
-    def __init__(self, system: str, forgotten: datetime) -> None:
+    def __init__(self, system: str, purged_until: datetime) -> None:
         super().__init__(
-            f"{system}: what was erased until {forgotten.isoformat()} is forgotten,"
-            " and cannot be commanded again: restore a younger backup"
+            f"{system}: erasures settled by {purged_until.isoformat()} were purged from the ledger and"
+            " cannot be commanded again; restore a newer backup"
         )
         self.system = system
-        self.forgotten = forgotten
+        self.purged_until = purged_until
 
 
 def verify_commands(
@@ -83,26 +83,26 @@ def verify_commands(
     rows = _commands_to_follow_up(connection, now, limit)
     if not rows:
         return NO_RESULT
-    done = [row for row in rows if row.state == "acknowledged"]
-    found = [row for row in rows if row.state == "reopened"]
-    epochs, moved = _load_epochs(connection, {row.command_id for row in found})
-    again = [row for row in found if row.command_id not in moved]
-    outbox.release_records(connection, [row.command_id for row in found])
-    for row in found:
-        if row.command_id in moved:
+    acknowledged = [row for row in rows if row.state == "acknowledged"]
+    reopened = [row for row in rows if row.state == "reopened"]
+    epochs, changed_clocks = _load_epochs(connection, {row.command_id for row in reopened})
+    to_repeat = [row for row in reopened if row.command_id not in changed_clocks]
+    outbox.release_records(connection, [row.command_id for row in reopened])
+    for row in reopened:
+        if row.command_id in changed_clocks:
             outbox.schedule_rescan(connection, row.command_id, now)
-    records = _load_records(connection, {row.command_id for row in again})
-    checks = [_verify_draft(row) for row in done]
-    repetitions = [_repeat_draft(row, records, epochs, now) for row in again]
-    written = outbox.insert_commands(
+    records = _load_records(connection, {row.command_id for row in to_repeat})
+    checks = [_verify_draft(row) for row in acknowledged]
+    repetitions = [_repeat_draft(row, records, epochs, now) for row in to_repeat]
+    command_ids = outbox.insert_commands(
         connection, [*checks, *repetitions], policy.version, now
     ).commands
     column = tables.command.c.command_id
-    followed = [row.command_id for row in rows]
-    update_in(connection, update(tables.command).values(follow_up_at=None), column, followed)
+    handled_ids = [row.command_id for row in rows]
+    update_in(connection, update(tables.command).values(follow_up_at=None), column, handled_ids)
     return VerificationResult(
-        verifies=written[: len(checks)],
-        repeated=written[len(checks) :],
+        verifies=command_ids[: len(checks)],
+        repeated=command_ids[len(checks) :],
         handled=len(rows),
     )
 
@@ -117,9 +117,11 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
         BackupTooOld: a command settled since the backup is purged; nothing was scheduled.
     """
     through = tables.forgetting.c.through
-    forgotten = connection.execute(select(through).with_for_update(read=True)).scalar_one_or_none()
-    if forgotten is not None and since <= forgotten:
-        raise BackupTooOld(system, forgotten)
+    purged_until = connection.execute(
+        select(through).with_for_update(read=True)
+    ).scalar_one_or_none()
+    if purged_until is not None and since <= purged_until:
+        raise BackupTooOld(system, purged_until)
     column = tables.command.c
     query = (
         select(column.command_id, column.state)
@@ -138,19 +140,19 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
 def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) -> list[CommandRow]:
     """Lock and return the commands with a follow-up due, after locking their subjects."""
     column = tables.command.c
-    due = (column.follow_up_at <= now, column.follow_up_at.is_not(None))
-    seen = connection.execute(
+    is_due = (column.follow_up_at <= now, column.follow_up_at.is_not(None))
+    due_commands = connection.execute(
         select(column.command_id, column.subject)
-        .where(*due)
+        .where(*is_due)
         .order_by(column.follow_up_at, column.command_id)
         .limit(limit)
     ).all()
-    if not seen:
+    if not due_commands:
         return []
-    lock_subjects(connection, {row.subject for row in seen}, "command")
-    query = select(*COMMAND_COLUMNS).where(*due).order_by(column.subject, column.seq)
+    lock_subjects(connection, {row.subject for row in due_commands}, "command")
+    query = select(*COMMAND_COLUMNS).where(*is_due).order_by(column.subject, column.seq)
     query = query.with_for_update()
-    ids = {row.command_id for row in seen}
+    ids = {row.command_id for row in due_commands}
     return command_rows(select_in(connection, query, column.command_id, ids))
 
 
@@ -163,13 +165,13 @@ def _load_epochs(
         tables.clock, clock.clock_id == column.clock_id
     )
     epochs: defaultdict[UUID, list[tuple[str, UUID, int]]] = defaultdict(list)
-    moved = set()
+    changed = set()
     for row in select_in(connection, query, column.command_id, commands):
         name = str(ClockKey(clock=row.clock, key=row.key))
         epochs[row.command_id].append((name, row.clock_id, row.epoch))
         if row.epoch != row.current:
-            moved.add(row.command_id)
-    return epochs, moved
+            changed.add(row.command_id)
+    return epochs, changed
 
 
 def _load_records(

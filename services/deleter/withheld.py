@@ -18,5 +18,5 @@ def is_withheld(
     """
     if not blind_spots or action in HARMLESS:
         return False
-    about = tagged.subjects if action == "pseudonymise" else (subject,)
-    return blind_spots.covers(about, clocks_of(tagged, subject, policy))
+    subjects = tagged.subjects if action == "pseudonymise" else (subject,)
+    return blind_spots.covers(subjects, clocks_of(tagged, subject, policy))

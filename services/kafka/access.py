@@ -53,8 +53,8 @@ class KafkaAccess:
     @property
     def topics(self) -> tuple[Topic, ...]:
         """Every topic that it needs, sorted by name."""
-        used = (*self.reads, *self.writes, *self.describes, *self.administers)
-        by_name = {topic.name: topic for topic in used}
+        needed_topics = (*self.reads, *self.writes, *self.describes, *self.administers)
+        by_name = {topic.name: topic for topic in needed_topics}
         return tuple(by_name[name] for name in sorted(by_name))
 
     @property
@@ -87,10 +87,10 @@ def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
     The sample systems are included; they are not deployed.
     """
     business = tuple(topics.business_topic(name) for name in sorted(policy.events))
-    own = tuple(topic for topic in business if topic.schema in topics.OWN_EVENTS)
-    published = tuple(one for one in business if one not in own)
+    own_topics = tuple(topic for topic in business if topic.schema in topics.OWN_EVENTS)
+    published = tuple(topic for topic in business if topic not in own_topics)
     request_topics = tuple(
-        one for one in business if policy.events[one.schema].act == "request-received"
+        topic for topic in business if policy.events[topic.schema].act == "request-received"
     )
     commands = tuple(topics.command_topic(system) for system in policy.systems)
     acknowledgements = tuple(topics.acknowledgement_topic(system) for system in policy.systems)
@@ -101,7 +101,7 @@ def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
         _access(group, "recorder", reads=(TAGGED, DEAD_LETTERS)),
         _access(group, "deleter", writes=(*commands, EVIDENCE_HEADS), describes=log),
         _access(group, "acknowledgements", reads=acknowledgements),
-        _access(group, "rights", reads=request_topics, writes=own, describes=log),
+        _access(group, "rights", reads=request_topics, writes=own_topics, describes=log),
         _access(
             group, "watch", reads=(*commands, *acknowledgements, *watch_tables), writes=watch_tables
         ),
@@ -115,7 +115,7 @@ def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
         ),
         _access(group, SAMPLE_SYSTEMS, reads=(*business, *commands), writes=acknowledgements),
     )
-    return {one.user.removeprefix(f"{group}-"): one for one in users}
+    return {topic.user.removeprefix(f"{group}-"): topic for topic in users}
 
 
 def agent_access(system: str, group_prefix: str = AGENT_GROUP_PREFIX) -> KafkaAccess:
@@ -126,8 +126,10 @@ def agent_access(system: str, group_prefix: str = AGENT_GROUP_PREFIX) -> KafkaAc
 
 def deployment_access(policy: Policy, group: str) -> tuple[KafkaAccess, ...]:
     """Return the access of every user of a deployment, including each system's agent."""
-    own = [access for name, access in access_table(policy, group).items() if name != SAMPLE_SYSTEMS]
-    return (*own, *(agent_access(system) for system in policy.systems))
+    role_access = [
+        access for name, access in access_table(policy, group).items() if name != SAMPLE_SYSTEMS
+    ]
+    return (*role_access, *(agent_access(system) for system in policy.systems))
 
 
 def _access(

@@ -24,7 +24,7 @@ _SECRET_PARAMETERS = frozenset(
         "token",
     }
 )
-HOLDS_PASSWORD = "holds a password"
+HOLDS_PASSWORD = "contains a password"
 
 
 def database_url_problem(address: str, *, secret: bool) -> str | None:
@@ -35,14 +35,14 @@ def database_url_problem(address: str, *, secret: bool) -> str | None:
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
-        return "is no SQLAlchemy URL"
+        return "is not a SQLAlchemy URL, such as postgresql+psycopg://user@host/ledger"
     name, _, driver = url.drivername.partition("+")
     if name not in _DRIVERS:
         return f"{name} is neither postgresql nor sqlite"
     if driver and driver not in _DRIVERS[name]:
-        return f"{name} is reached by {_DRIVERS[name][1]} only"
+        return f"{name} needs the driver {_DRIVERS[name][1]}"
     if "@" in f"{url.host or ''}{url.database or ''}" and name != "sqlite":
-        return "has an @ too many: in a name or a password it is written %40"
+        return "has an @ too many; write %40 for an @ in a name or a password"
     if not secret and (
         url.password or not _SECRET_PARAMETERS.isdisjoint(map(str.lower, url.query))
     ):
@@ -60,11 +60,11 @@ def web_address_problem(address: str, *, insecure: bool = True) -> str | None:
     if not is_http or any(
         character.isspace() or not character.isprintable() for character in address
     ):
-        return "is no http or https address"
+        return "is not an http or https address"
     if problem := secret_problem(address):
         return problem
     if parts.scheme == "http" and not insecure:
-        return "goes over the line in clear: say https, or `insecure: true` where that is meant"
+        return "is not encrypted; use https, or set `insecure: true` if that is intended"
     return None
 
 

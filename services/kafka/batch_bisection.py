@@ -80,14 +80,14 @@ class BatchBisection:
                     raise
                 repetitions = repetitions + 1 if error_signature(cause) == last_signature else 1
                 last_signature = error_signature(cause)
-                needed = (
+                allowed_failures = (
                     _FAILURES_BEFORE_SPLIT[kind]
                     if is_whole
                     else _FAILURES_WHEN_SINGLE[kind]
                     if len(items) == 1
                     else 1
                 )
-                if repetitions >= needed:
+                if repetitions >= allowed_failures:
                     return cause
                 last_failure = cause
             else:

@@ -57,9 +57,9 @@ class OtlpTracer:
             start_time=_nanoseconds(started),
         )
         span.end(_nanoseconds(max(started, ended)))
-        made = span.get_span_context()
-        flags = f"{int(made.trace_flags):02x}"
-        parent = f"00-{made.trace_id:032x}-{made.span_id:016x}-{flags}"
+        span_context = span.get_span_context()
+        flags = f"{int(span_context.trace_flags):02x}"
+        parent = f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{flags}"
         return Trace(parent=parent, state=trace.state)
 
 

@@ -132,17 +132,17 @@ class BulkProducer:
                 failed.append(cause.args[0])
             refused = [message for message in pending if "_error" in message]
             pending = []
-            for one in refused:
-                error: KafkaError = one.pop("_error")
+            for message in refused:
+                error: KafkaError = message.pop("_error")
                 if error.code() == KafkaError._QUEUE_FULL:
-                    pending.append(one)
+                    pending.append(message)
                 else:
                     failed.append(error)
             if pending:
                 self._producer.poll(0.1)
         undelivered = self._producer.flush(_BULK_DELIVERY_SECONDS)
         if failed:
-            if any(one.fatal() or one.code() == KafkaError._FATAL for one in failed):
+            if any(error.fatal() or error.code() == KafkaError._FATAL for error in failed):
                 self._producer = self._open()  # after a fatal error it never sends anything again
             raise DeliveryFailed(topic, failed[0].str(), failed[0].code())
         if undelivered:

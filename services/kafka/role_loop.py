@@ -22,7 +22,7 @@ class LoopObserver(Protocol):
     def ready(self) -> None:
         """The role does its work: it reaches what it depends on."""
 
-    def batch_retried(self, why: str) -> None:
+    def batch_retried(self, reason: str) -> None:
         """A run or a batch failed and will be retried."""
 
 

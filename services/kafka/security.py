@@ -75,16 +75,22 @@ def validate(security: Security) -> Iterator[tuple[str, str]]:
     for name in sasl:
         is_given = bool(getattr(security, name))
         if security.uses_sasl and not is_given:
-            yield name, f"is missing: {security.protocol} needs it"
+            yield name, f"is not set, and {security.protocol} needs it"
         if is_given and not security.uses_sasl:
-            yield name, f"is given, and {security.protocol} uses none: SASL_SSL does"
+            yield (
+                name,
+                f"is set, but {security.protocol} does not use it; use SASL_SSL, or remove it",
+            )
     for name in ("ca_file", "certificate_file", "key_file"):
         if getattr(security, name) is not None and not security.is_encrypted:
-            yield name, f"is given, and {security.protocol} uses none: SSL and SASL_SSL do"
+            yield (
+                name,
+                f"is set, but {security.protocol} does not use it; use SSL or SASL_SSL, or remove it",
+            )
     if security.certificate_file and not security.key_file:
-        yield "key_file", "is missing: a certificate needs its key"
+        yield "key_file", "is not set, and the certificate needs its key"
     if security.key_file and not security.certificate_file:
-        yield "certificate_file", "is missing: a key needs its certificate"
+        yield "certificate_file", "is not set, and the key needs its certificate"
 
 
 def librdkafka_config(security: Security) -> dict[str, str | bool]:

@@ -68,7 +68,7 @@ def check_topic(requirement: RetentionRequirement, state: TopicState | None) -> 
         return TopicCheck(
             requirement=requirement,
             state=None,
-            problems=("is not there",),
+            problems=("does not exist",),
             changes=required_settings(requirement),
         )
     max_age_ms = max_record_age_ms(state)
@@ -127,7 +127,7 @@ def max_record_age_ms(state: TopicState) -> int | None:
 def format_duration(ms: int | None) -> str:
     """Format a duration: days to one decimal place, or hours below two days."""
     if ms is None:
-        return "for ever"
+        return "without limit"
     days = timedelta(milliseconds=ms) / timedelta(days=1)
     return f"{days:.1f} days" if days >= 2 else f"{days * 24:.1f} hours"
 
@@ -137,14 +137,14 @@ def _problems(
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what violates a requirement, each with the settings that fix it."""
     age_settings = ("cleanup.policy", "retention.ms", "segment.ms")
-    lifetime = f"a record lives {format_duration(max_age_ms)}"
+    lifetime = f"records stay {format_duration(max_age_ms)}"
     if "compact" in _cleanup_policies(state) and requirement.topic.cleanup == "delete":
         lag = state.int_setting("max.compaction.lag.ms")
-        within = "for ever" if lag < 0 or lag >= 2**63 - 1 else format_duration(lag)
+        max_lag = "without limit" if lag < 0 or lag >= 2**63 - 1 else format_duration(lag)
         deletions = format_duration(state.int_setting("delete.retention.ms"))
         yield (
-            "compaction keeps the last event of each subject and drops the others"
-            f" (within {within}; deletions stay {deletions})",
+            "compaction keeps only the last event of each subject"
+            f" (after {max_lag}; deletions stay {deletions})",
             age_settings,
         )
     if _is_longer(max_age_ms, requirement.window_ms):
@@ -163,17 +163,23 @@ def _problems(
         and _is_longer(max_age_ms, MONTH_MS)
     ):
         yield (
-            f"{lifetime} in clear, and {requirement.immediate_ends[0]} ends it at once",
+            f"{lifetime} unencrypted, and {requirement.immediate_ends[0]} ends it at once",
             age_settings,
         )
     if requirement.kind == "own" and _is_retention_shorter(state, requirement.topic):
-        yield "is kept shorter than its term: what is not read yet would be lost", age_settings
+        yield (
+            "records are deleted before its term: messages that are not read yet would be lost",
+            age_settings,
+        )
     if state.int_setting("retention.bytes") != _UNLIMITED:
-        yield "is cut by size: what is not read yet would be lost", ("retention.bytes",)
+        yield (
+            "records are deleted by size: messages that are not read yet would be lost",
+            ("retention.bytes",),
+        )
     timestamp_settings = requirement.topic.timestamps
     if any(state.settings.get(name) != value for name, value in timestamp_settings.items()):
         yield (
-            "its senders say when a message came: an old event passes for a new one",
+            "senders set the time of a message, so an old event could be taken for a new one",
             tuple(timestamp_settings),
         )
 
@@ -185,15 +191,15 @@ def _warnings(
         yield f"needs field encryption: {', '.join(requirement.immediate_ends)}"
     if state.partitions != requirement.topic.partitions:
         yield (
-            f"has {state.partitions} partitions, not {requirement.topic.partitions}: left as it is,"
-            " since other partitions would get the same keys"
+            f"must have {requirement.topic.partitions} partitions, got {state.partitions}; they stay, since"
+            " a change would move keys to other partitions"
         )
     if (
         requirement.kind == "business"
         and _is_retention_shorter(state, requirement.topic)
         and max_age_ms is not None
     ):
-        yield f"lives {format_duration(max_age_ms)}: a tagger that stands still for so long loses events"
+        yield f"records stay {format_duration(max_age_ms)}: a tagger that is down for longer loses events"
 
 
 def _cleanup_policies(state: TopicState) -> list[str]:

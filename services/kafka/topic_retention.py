@@ -126,11 +126,11 @@ def _rights_that_end(event: EventType, policy: Policy) -> Iterator[str]:
     erasable = [
         holding for holding in event.holdings if policy.rules[holding.rule].kind == "at_most"
     ]
-    if any(policy.bases[one.basis].ground == "consent" for one in erasable):
+    if any(policy.bases[holding.basis].ground == "consent" for holding in erasable):
         yield "consent withdrawn"
-    if any(policy.purposes[one.purpose].objection != "restrict" for one in erasable):
+    if any(policy.purposes[holding.purpose].objection != "restrict" for holding in erasable):
         yield "objection"
-    if any(not policy.bases[one.basis].is_statutory for one in erasable):
+    if any(not policy.bases[holding.basis].is_statutory for holding in erasable):
         yield "erasure request"
 
 

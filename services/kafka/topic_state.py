@@ -85,13 +85,13 @@ def _end_offsets(
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=CALL_SECONDS,
     )
-    for one, future in futures.items():
+    for partition, future in futures.items():
         try:
             end = future.result(2 * CALL_SECONDS).offset
         except (KafkaException, TimeoutError):
             continue
         if end >= 0:
-            yield (one.topic, one.partition), end
+            yield (partition.topic, partition.partition), end
 
 
 def shows_topics(metadata: ClusterMetadata, topics: Collection[str]) -> bool:

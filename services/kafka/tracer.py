@@ -18,7 +18,7 @@ class TracingMissing(TermijnError):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(
-            f"spans should go to {endpoint}, and the extra `tracing` is not installed:"
+            f"tracing: spans cannot be sent to {endpoint}, since the extra `tracing` is not installed;"
             " pip install termijn[tracing]"
         )
 

@@ -23,9 +23,9 @@ from services.ledger import tables
 from services.policy.ids import request_id
 from services.storage.bulk import insert_or_ignore, select_in
 
-MEND: Final = (
+REMEDY: Final = (
     "put that file back as TERMIJN_REQUEST_KEY_FILE,"
-    " or as TERMIJN_KEY_FILE if it seals dead letters too"
+    " or as TERMIJN_KEY_FILE if it encrypts dead letters too"
 )
 """What an operator does when a request's key was encrypted with a key that this host does not have."""
 
@@ -108,7 +108,7 @@ class RequestKeys:
             older = self.older()
             if older.key_id == key_id:
                 return older
-        raise DecryptionKeyMissing("the key of a request", key_id, MEND)
+        raise DecryptionKeyMissing("the key of a request", key_id, REMEDY)
 
     def _read(self, connection: Connection, wanted: Mapping[UUID, str]) -> dict[UUID, str | None]:
         column = tables.request_key.c

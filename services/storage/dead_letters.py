@@ -65,8 +65,8 @@ class DeadLetterNotStored(TermijnError):
     The operator reports it as a bug: no message should be able to prevent its own parking.
     """
 
-    def __init__(self, role: str, place: str, why: str) -> None:
-        super().__init__(f"{role}: {place}: could be neither processed nor parked: {why}")
+    def __init__(self, role: str, place: str, reason: str) -> None:
+        super().__init__(f"{role}: {place}: could be neither processed nor parked: {reason}")
         self.role = role
         self.place = place
 

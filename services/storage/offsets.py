@@ -129,7 +129,7 @@ def advance_offsets(connection: Connection, role: str, advances: Iterable[Offset
     Raises:
         Fenced: an offset is not what was expected.
     """
-    for advance in sorted(advances, key=lambda one: one.log):
+    for advance in sorted(advances, key=lambda advance: advance.log):
         if advance.expected is None:
             row = {**key_columns(role, advance.log), "next": advance.next}
             try:

@@ -180,7 +180,8 @@ def test_another_answer_by_a_used_id_is_parked(
     assert role.reasons == [
         (
             "reused-acknowledgement",
-            "orders: the id of an answer is that of another answer before it; this one does not count",
+            "orders: the acknowledgement has the id of an earlier one, and does not count;"
+            " give each acknowledgement an id of its own",
         )
     ]
     [letter] = select_rows(role.ledger, tables.dead_letter)

@@ -111,8 +111,9 @@ def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: Req
     with ledger.transaction() as connection, pytest.raises(DecryptionKeyMissing) as refused:
         keys.private(connection, "consumer:K1", "Q1")
     assert str(refused.value) == (
-        f"the key of a request: sealed with the key {OLD.key_id}, not here; put that file back as"
-        " TERMIJN_REQUEST_KEY_FILE, or as TERMIJN_KEY_FILE if it seals dead letters too"
+        f"the key of a request: encrypted with the key {OLD.key_id}, which is not here;"
+        " put that file back as TERMIJN_REQUEST_KEY_FILE,"
+        " or as TERMIJN_KEY_FILE if it encrypts dead letters too"
     )
 
 
@@ -164,7 +165,7 @@ def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -
     assert ("psp", "consumer:K1") not in rectified
     [(system, why)] = heard.undeliverable_
     assert system == "psp"
-    assert f"sealed with the key {OLD.key_id}" in why
+    assert f"encrypted with the key {OLD.key_id}" in why
     assert "K1" not in why
     [waiting] = select_rows(
         ledger, tables.command, action="rectify", system="psp", subject="consumer:K1"

@@ -162,7 +162,7 @@ def test_an_unsigned_answer_closes_nothing(role: Role, erasure: UUID) -> None:
     """It is parked as a dead letter with its reason, and counted."""
     role.handle(message(done_answer(erasure), ()))
     assert command_state(role.ledger) == "sent"
-    assert role.reasons == [("unverifiable", "its signature cannot be verified: unsigned")]
+    assert role.reasons == [("unverifiable", "signature: cannot be verified: unsigned")]
     assert role.refused == [(SYSTEM, "unsigned")]
     assert select_rows(role.ledger, tables.acknowledgement) == []
     (letter,) = select_rows(role.ledger, tables.dead_letter)

@@ -277,5 +277,5 @@ def test_the_doctor_names_wrong_credentials_and_what_is_missing(secured: Secured
     [missing] = planted(secured)
     assert (missing["check"], missing["what"]) == (
         "settings",
-        "kafka: KAFKA_SASL_PASSWORD_FILE: is missing: SASL_SSL needs it",
+        "kafka: KAFKA_SASL_PASSWORD_FILE: is not set, and SASL_SSL needs it",
     )

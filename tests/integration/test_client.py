@@ -78,7 +78,7 @@ def test_what_was_applied_is_there_for_whoever_looks_next(
     missing = [
         line
         for line in map(json.loads, outcome.stdout.splitlines())
-        if line["what"] == "is not there"
+        if line["what"] == "does not exist"
     ]
     assert missing == []
     checked = run(termijn, ["topics", "check", "--json"])

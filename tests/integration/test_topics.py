@@ -40,12 +40,12 @@ def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> Non
     rows = {row["topic"]: row for row in map(json.loads, before.stdout.splitlines())}
     assert before.exit_code == 1
     assert rows[ORDERS]["findings"] == [
-        "a record lives for ever, and D4 ends after 730.0 days",
-        "its senders say when a message came: an old event passes for a new one",
+        "records stay without limit, and D4 ends after 730.0 days",
+        "senders set the time of a message, so an old event could be taken for a new one",
     ]
     assert rows[ORDERS]["settings"]["segment.ms"] == str(7 * DAY)
     assert "consumer_name" in rows[ORDERS]["needs_encryption"]
-    assert rows["retention.dead-letters.v1"]["findings"] == ["is not there"]
+    assert rows["retention.dead-letters.v1"]["findings"] == ["does not exist"]
 
     assert told("apply", "--dry-run").exit_code == 0
     assert orders(cluster).settings["retention.ms"] == "-1"

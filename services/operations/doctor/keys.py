@@ -15,7 +15,7 @@ from services.crypto.key_directory import DELETER, InvalidKeyring, KeyDirectory
 from services.crypto.keyring import Keyring
 from services.operations.doctor.findings import Finding, error, ok, warning
 from services.operations.doctor.logins import not_permitted
-from services.requests.request_keys import MEND, sealed_with
+from services.requests.request_keys import REMEDY, sealed_with
 from services.storage.database import Database, lacks_privilege
 
 EXPIRY_WARNING = timedelta(days=14)
@@ -91,7 +91,7 @@ def check_requests(ledger: Database, files: EncryptionKeyFiles) -> Iterator[Find
         yield error(
             "requests",
             f"{counts[key_id]} keys are encrypted with key {key_id}, which is not configured",
-            MEND,
+            REMEDY,
         )
     if counts.keys() <= configured:
         yield ok("requests", f"{sum(counts.values())} keys can be opened")

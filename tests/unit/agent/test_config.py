@@ -86,7 +86,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         (
             "{env: CRM_URL}",
             "postgresql+psycopg://crm:secret@db/crm",
-            "10: adapter.sql.url: holds a password: name it by `env` or `file` instead",
+            "10: adapter.sql.url: contains a password; name it by `env` or `file` instead",
         ),
         (
             "{env: CRM_URL}",
@@ -253,14 +253,14 @@ def test_the_bus_is_reached_as_the_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        (SCRAM, "bus.sasl_password: is missing: SASL_SSL needs it"),
+        (SCRAM, "bus.sasl_password: is not set, and SASL_SSL needs it"),
         (
             "  sasl_password: {env: A, file: b}\n" + SCRAM,
             "bus.sasl_password: must name exactly one of env and file",
         ),
         (
             "  ca_file: ca.pem\n",
-            "bus.ca_file: is given, and PLAINTEXT uses none: SSL and SASL_SSL do",
+            "bus.ca_file: is set, but PLAINTEXT does not use it; use SSL or SASL_SSL, or remove it",
         ),
         (
             "  sasl_password: geheim\n" + SCRAM,
@@ -285,7 +285,7 @@ adapter:
     hmac: {file: secret}
     callback: {port: 8081, url: "https://agent.example/callbacks"}
 """
-CLEAR = "goes over the line in clear: say https, or `insecure: true` where that is meant"
+CLEAR = "is not encrypted; use https, or set `insecure: true` if that is intended"
 
 
 def test_the_file_of_a_webhook_is_right(tmp_path: Path) -> None:
@@ -300,15 +300,15 @@ def test_the_file_of_a_webhook_is_right(tmp_path: Path) -> None:
     [
         ("https://mailer", "http://mailer", f"url: {CLEAR}"),
         ("https://agent", "http://agent", f"callback.url: {CLEAR}"),
-        ("https://mailer.example", "https:///", "url: is no http or https address"),
-        ("https://mailer.example", "https://", "url: is no http or https address"),
-        ("https://mailer.example", "https://m:99999", "url: is no http or https address"),
-        ("https://mailer.example", "https://[::1", "url: is no http or https address"),
-        ("https://mailer", "ftp://mailer", "url: is no http or https address"),
-        ("https://mailer", "https://u:geheim@mailer", "url: holds a password"),
-        ("commands", "commands?password=geheim", "url: holds a password"),
-        ("commands", "commands?a=1&Token=geheim", "url: holds a password"),
-        ("https://agent", "https://u:geheim@agent", "callback.url: holds a password"),
+        ("https://mailer.example", "https:///", "url: is not an http or https address"),
+        ("https://mailer.example", "https://", "url: is not an http or https address"),
+        ("https://mailer.example", "https://m:99999", "url: is not an http or https address"),
+        ("https://mailer.example", "https://[::1", "url: is not an http or https address"),
+        ("https://mailer", "ftp://mailer", "url: is not an http or https address"),
+        ("https://mailer", "https://u:geheim@mailer", "url: contains a password"),
+        ("commands", "commands?password=geheim", "url: contains a password"),
+        ("commands", "commands?a=1&Token=geheim", "url: contains a password"),
+        ("https://agent", "https://u:geheim@agent", "callback.url: contains a password"),
         ("8081", "99999", "callback.port: must be a port from 1 to 65535"),
         ("8081", "0", "callback.port: must be a port from 1 to 65535"),
         ("8081", "-1", "callback.port: must be a port from 1 to 65535"),
@@ -355,27 +355,27 @@ def test_what_is_wrong_with_a_webhook_is_named_and_no_password_shown(
             "keys: keys\nmetrics_port: -1",
             "metrics_port: must be a port up to 65535, or 0",
         ),
-        ("keys: keys", 'keys: keys\ntracing: "http://u:geheim@c"', "tracing: holds a password"),
+        ("keys: keys", 'keys: keys\ntracing: "http://u:geheim@c"', "tracing: contains a password"),
         (
             "kafka:9092",
             'kafka:9092\n  schema_registry_url: "http://r,http://u:geheim@r"',
-            "bus.schema_registry_url: holds a password",
+            "bus.schema_registry_url: contains a password",
         ),
         (
             "{env: CRM_URL}",
             '"postgresql://db/crm?password=geheim"',
-            "adapter.sql.url: holds a password",
+            "adapter.sql.url: contains a password",
         ),
         ("{env: CRM_URL}", '"postgresql://u:gehe@im@db/crm"', "adapter.sql.url: has an @ too many"),
         (
             "{env: CRM_URL}",
             '"postgresql://u@db:geheim/crm"',
-            "adapter.sql.url: is no SQLAlchemy URL",
+            "adapter.sql.url: is not a SQLAlchemy URL",
         ),
         (
             "{env: CRM_URL}",
             '"postgresql+asyncpg://db/crm"',
-            "adapter.sql.url: postgresql is reached by",
+            "adapter.sql.url: postgresql needs the driver",
         ),
         (
             "key_file: inbox.key",

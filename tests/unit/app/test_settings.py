@@ -231,7 +231,7 @@ def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> No
 @pytest.mark.parametrize(
     ("environment", "missing"),
     [
-        (SECURED, "kafka: KAFKA_SASL_PASSWORD_FILE: is missing: SASL_SSL needs it"),
+        (SECURED, "kafka: KAFKA_SASL_PASSWORD_FILE: is not set, and SASL_SSL needs it"),
         (
             {**SECURED, "KAFKA_SASL_PASSWORD_FILE": "/none"},
             "kafka: KAFKA_SASL_PASSWORD_FILE: /none cannot be read: FileNotFoundError",

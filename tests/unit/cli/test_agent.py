@@ -130,4 +130,4 @@ def test_an_agent_without_keys_does_not_start(crm: Path) -> None:
     """It names the file that is missing."""
     done = run("--config", crm)
     assert done.exit_code == 1
-    assert "crm.private.jwks: is not there" in str(done.exception)
+    assert "crm.private.jwks: does not exist" in str(done.exception)

@@ -57,7 +57,7 @@ def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("nonsense", "is no JSON"),
+        ("nonsense", "is not JSON"),
         (
             json.dumps(new_key().as_jwk()),
             "contains a private key, which its owner must keep secret",

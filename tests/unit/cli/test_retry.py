@@ -101,7 +101,7 @@ def test_a_controllers_refusal_is_final(
     outcome = termijn("commands", "retry", refused["psp"], *BY_ME)
     assert (outcome.code, outcome.err) == (
         1,
-        f"termijn: {refused['psp']}: psp is a controller, and its refusal is final\n",
+        f"termijn: command {refused['psp']}: psp is a controller, and its refusal is final\n",
     )
     assert select_rows(ledger, tables.operator_action) == []
 
@@ -109,7 +109,7 @@ def test_a_controllers_refusal_is_final(
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("00000000-0000-4000-8000-000000000001",), "there is no command"),
+        (("00000000-0000-4000-8000-000000000001",), "does not exist"),
         (("--system", "cmr"), "'cmr'"),
         ((), "give either COMMAND or --system SYSTEM"),
     ],
@@ -131,7 +131,7 @@ def test_what_is_done_is_not_told_again(
     acknowledge(ledger, refused["orders"], "done", datetime.now(UTC))
     outcome = termijn("commands", "retry", refused["orders"], *BY_ME)
     assert outcome.code == 1
-    assert "it is acknowledged: there is nothing to tell again" in outcome.err
+    assert "must be sent or refused to be sent again, got acknowledged" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,8 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "holds no key of 32 bytes"),
-        ("c2hvcnQ=", "holds no key of 32 bytes"),
+        ("", "is not a key of 32 bytes"),
+        ("c2hvcnQ=", "is not a key of 32 bytes"),
         ("not base64!", "cannot be read"),
     ],
 )
@@ -175,7 +175,7 @@ def test_who_make_a_key_at_once_all_have_the_same(tmp_path: Path) -> None:
 def test_a_key_is_not_made_where_something_else_is(tmp_path: Path) -> None:
     """A broken key file is mended by a person: what it sealed depends on it."""
     path = key_file(tmp_path, "")
-    with pytest.raises(InvalidKeyFile, match="holds no key"):
+    with pytest.raises(InvalidKeyFile, match="is not a key of 32 bytes"):
         load_or_create_key(path)
     assert path.read_text("ascii") == ""
 
@@ -186,4 +186,4 @@ def test_a_key_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     path = tmp_path / "data" / "a.key"
     with pytest.raises(InvalidKeyFile) as refused:
         load_or_create_key(path)
-    assert str(refused.value).startswith(f"{path}: cannot be made: ")
+    assert str(refused.value).startswith(f"{path}: cannot be created: ")

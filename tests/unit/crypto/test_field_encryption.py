@@ -203,14 +203,14 @@ def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
 def test_only_text_is_encrypted(vault: Vault, value: Any) -> None:
     """The error names the field and not its value."""
     with pytest.raises(
-        FieldNotText, match=r"^consumer_name: is no text, and only text can be encrypted$"
+        FieldNotText, match=r"^consumer_name: is not text; only text can be encrypted$"
     ):
         vault.encrypted(order(consumer_name=value))
 
 
 @pytest.mark.parametrize(
     ("path", "why"),
-    [("consumer_title", "the schema has no such field"), ("received_at", "is no plain text")],
+    [("consumer_title", "has no such field"), ("received_at", "is not plain text")],
 )
 def test_a_field_that_its_schema_cannot_hold_is_refused(path: str, why: str) -> None:
     """Before anything is published."""

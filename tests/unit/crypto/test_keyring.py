@@ -54,35 +54,47 @@ def test_keys_of_other_kinds_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "is no JSON"),
+        ("", "is not JSON"),
         ("[]", "is neither a JWK nor a JWK Set"),
         ('{"keys": 1}', "is neither a JWK nor a JWK Set"),
         ('{"keys": ["x"]}', "is neither a JWK nor a JWK Set"),
-        (json.dumps({"keys": [RFC8037, RFC8037]}), "holds one key twice"),
-        (json.dumps({**RFC8037, "kid": "mine"}), "key 1: its kid is not its RFC 7638 thumbprint"),
-        (json.dumps({**RFC8037, "use": "enc"}), "key 1: Ed25519 is no key with use 'enc'"),
-        (json.dumps({**RFC8037, "alg": "ES256"}), "key 1: Ed25519 is no key with alg 'ES256'"),
-        (json.dumps({**RFC8037, "nbf": "soon"}), "key 1: its nbf is no number of epoch seconds"),
-        (json.dumps({**RFC8037, "exp": True}), "key 1: its exp is no number of epoch seconds"),
-        (json.dumps({**RFC8037, "exp": 10**30}), "key 1: its exp is no number of epoch seconds"),
-        (json.dumps({**RFC8037, "nbf": 2, "exp": 2}), "key 1: expires before it begins to hold"),
-        (json.dumps({**RFC8037, "x": "AAAA"}), "key 1: its x is not its public part"),
-        (json.dumps({**RFC8037, "x": 5}), "key 1: does not hold the parts of its curve"),
+        (json.dumps({"keys": [RFC8037, RFC8037]}), "contains the same key twice"),
+        (json.dumps({**RFC8037, "kid": "mine"}), "key 1: `kid` must be its RFC 7638 thumbprint"),
+        (json.dumps({**RFC8037, "use": "enc"}), "key 1: `use` of Ed25519 must be 'sig', got 'enc'"),
+        (
+            json.dumps({**RFC8037, "alg": "ES256"}),
+            "key 1: `alg` of Ed25519 must be 'EdDSA', got 'ES256'",
+        ),
+        (
+            json.dumps({**RFC8037, "nbf": "soon"}),
+            "key 1: `nbf` is not a number of seconds since 1970",
+        ),
+        (
+            json.dumps({**RFC8037, "exp": True}),
+            "key 1: `exp` is not a number of seconds since 1970",
+        ),
+        (
+            json.dumps({**RFC8037, "exp": 10**30}),
+            "key 1: `exp` is not a number of seconds since 1970",
+        ),
+        (json.dumps({**RFC8037, "nbf": 2, "exp": 2}), "key 1: expires before it becomes valid"),
+        (json.dumps({**RFC8037, "x": "AAAA"}), "key 1: `x` is not the public part of `d`"),
+        (json.dumps({**RFC8037, "x": 5}), "key 1: lacks a part that its curve needs"),
         (
             json.dumps({"kty": "OKP", "crv": "Ed25519"}),
-            "key 1: does not hold the parts of its curve",
+            "key 1: lacks a part that its curve needs",
         ),
         (
             json.dumps({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}),
-            "key 1: does not hold the parts of its curve",
+            "key 1: lacks a part that its curve needs",
         ),
         (
             json.dumps({"kty": "OKP", "crv": "Ed25519", "x": RFC8037["x"][:-1] + "p"}),
-            "key 1: does not hold the parts of its curve",
+            "key 1: lacks a part that its curve needs",
         ),
         (
             json.dumps({**RFC8037, "x": RFC8037["x"][:-1] + "p"}),
-            "key 1: its x is not its public part",
+            "key 1: `x` is not the public part of `d`",
         ),
     ],
 )

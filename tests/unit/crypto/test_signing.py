@@ -212,7 +212,7 @@ def test_an_unknown_key_is_not_named_in_the_reason(key_id: bytes) -> None:
     """What a stranger puts into a header does not get into our logs."""
     with pytest.raises(SignatureInvalid) as refused:
         Verifier(Keyring).verify(TOPIC, KEY, VALUE, [(KEY_ID, key_id), signed()[1]], NOW)
-    assert str(refused.value) == "its signature cannot be verified: unknown-key"
+    assert str(refused.value) == "signature: cannot be verified: unknown-key"
 
 
 def test_a_key_that_has_expired_proves_nothing() -> None:

@@ -45,11 +45,11 @@ def test_simulated_systems_keep_their_keys(tmp_path: Path) -> None:
 def test_configured_keys_are_never_made(tmp_path: Path) -> None:
     """A path with a slip in it must not become a deleter that nobody trusts."""
     signatures = chosen(tmp_path, makes=False)
-    with pytest.raises(InvalidKeyring, match="is not there"):
+    with pytest.raises(InvalidKeyring, match="does not exist"):
         signatures.signer()
-    with pytest.raises(InvalidKeyring, match="is not there"):
+    with pytest.raises(InvalidKeyring, match="does not exist"):
         signatures.command_verifier()
-    with pytest.raises(InvalidKeyring, match="is not there"):
+    with pytest.raises(InvalidKeyring, match="does not exist"):
         signatures.simulated_signers(["crm"])
     assert list(tmp_path.iterdir()) == []
 

@@ -71,7 +71,7 @@ def test_a_missing_topic_is_a_fault() -> None:
     assert (finding.state, finding.target, finding.what) == (
         "fault",
         "retention.tagged.v1",
-        "is not there",
+        "does not exist",
     )
     assert finding.fix == "`termijn topics apply`"
 
@@ -80,7 +80,7 @@ def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
     """For ever is longer than a week."""
     [finding] = tags(TopicState(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
     assert (finding.state, finding.fix) == ("fault", "`termijn topics apply`")
-    assert finding.what == "a record lives for ever, and its term is 8.0 days"
+    assert finding.what == "records stay without limit, and its term is 8.0 days"
 
 
 def test_other_partitions_are_a_warning() -> None:

@@ -54,7 +54,7 @@ def test_a_record_lives_for_retention_and_its_segments_time() -> None:
 def test_what_is_never_deleted_lives_for_ever(settings: dict[str, object]) -> None:
     """Compaction alone keeps each subject's last event."""
     assert max_record_age_ms(found(**settings)) is None
-    problem = "a record lives for ever, and R3a ends after 28.0 days"
+    problem = "records stay without limit, and R3a ends after 28.0 days"
     assert problem in check_topic(APPLICATIONS, found(**settings)).problems
 
 
@@ -75,7 +75,7 @@ def test_where_nothing_is_in_clear_there_is_nothing_to_say() -> None:
 def test_a_segment_that_stays_open_counts() -> None:
     """Retention alone would be in time."""
     judged = check_topic(APPLICATIONS, found(retention_ms=27 * DAY, segment_ms=7 * DAY))
-    assert judged.problems == ("a record lives 34.0 days, and R3a ends after 28.0 days",)
+    assert judged.problems == ("records stay 34.0 days, and R3a ends after 28.0 days",)
     assert judged.changes == {"retention.ms": str(7 * DAY), "segment.ms": str(DAY)}
 
 
@@ -91,7 +91,7 @@ def test_in_clear_nothing_lives_longer_than_a_month() -> None:
     orders = replace(APPLICATIONS, window_ms=730 * DAY, rule="D4")
     judged = check_topic(orders, found(retention_ms=60 * DAY))
     assert judged.problems == (
-        "a record lives 61.0 days in clear, and erasure request ends it at once",
+        "records stay 61.0 days unencrypted, and erasure request ends it at once",
     )
     assert (
         check_topic(replace(orders, plaintext_fields=()), found(retention_ms=60 * DAY)).problems
@@ -102,14 +102,16 @@ def test_in_clear_nothing_lives_longer_than_a_month() -> None:
 def test_compaction_is_found_and_taken_away() -> None:
     """It would drop events, and never a subject's last."""
     judged = check_topic(APPLICATIONS, found(cleanup_policy="compact,delete"))
-    assert judged.problems[0].startswith("compaction keeps the last event of each subject")
+    assert judged.problems[0].startswith("compaction keeps only the last event of each subject")
     assert judged.changes == {"cleanup.policy": "delete"}
 
 
 def test_a_log_that_is_cut_by_size_is_found() -> None:
     """What nobody has read yet would be gone."""
     judged = check_topic(APPLICATIONS, found(retention_bytes=1_000_000))
-    assert judged.problems == ("is cut by size: what is not read yet would be lost",)
+    assert judged.problems == (
+        "records are deleted by size: messages that are not read yet would be lost",
+    )
     assert judged.changes == {"retention.bytes": "-1"}
 
 
@@ -117,8 +119,11 @@ def test_a_log_that_is_cut_by_size_is_found() -> None:
     ("retention_ms", "finding"),
     [
         (14 * DAY, None),
-        (30 * DAY, "a record lives 32.0 days, and its term is 16.0 days"),
-        (13 * DAY, "is kept shorter than its term: what is not read yet would be lost"),
+        (30 * DAY, "records stay 32.0 days, and its term is 16.0 days"),
+        (
+            13 * DAY,
+            "records are deleted before its term: messages that are not read yet would be lost",
+        ),
     ],
 )
 def test_our_own_topics_have_the_catalogues_term(retention_ms: int, finding: str | None) -> None:
@@ -131,7 +136,7 @@ def test_our_own_topics_have_the_catalogues_term(retention_ms: int, finding: str
 def test_a_missing_topic_is_made_with_all_its_settings() -> None:
     """As the catalogue has it."""
     judged = check_topic(COMMANDS, None)
-    assert (judged.state, judged.problems) == (None, ("is not there",))
+    assert (judged.state, judged.problems) == (None, ("does not exist",))
     assert judged.changes == {
         "cleanup.policy": "delete",
         "retention.ms": str(14 * DAY),
@@ -144,7 +149,7 @@ def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
     """Whoever writes the timestamp could pass off an old event as one of its time."""
     judged = check_topic(APPLICATIONS, found(message_timestamp_type="CreateTime"))
     assert judged.problems == (
-        "its senders say when a message came: an old event passes for a new one",
+        "senders set the time of a message, so an old event could be taken for a new one",
     )
     assert judged.changes == {"message.timestamp.type": "LogAppendTime"}
 
@@ -190,7 +195,7 @@ def test_other_partitions_are_told_and_left() -> None:
     judged = check_topic(COMMANDS, found(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
     assert judged.changes == {}
     assert judged.warnings == (
-        "has 4 partitions, not 3: left as it is, since other partitions would get the same keys",
+        "must have 3 partitions, got 4; they stay, since a change would move keys to other partitions",
     )
 
 
@@ -200,12 +205,12 @@ def test_a_short_lived_business_topic_is_remarked_upon() -> None:
         replace(APPLICATIONS, plaintext_fields=()), found(retention_ms=DAY, segment_ms=DAY)
     )
     assert judged.warnings == (
-        "lives 2.0 days: a tagger that stands still for so long loses events",
+        "records stay 2.0 days: a tagger that is down for longer loses events",
     )
 
 
 @pytest.mark.parametrize(
-    ("ms", "words"), [(None, "for ever"), (DAY, "24.0 hours"), (2 * DAY, "2.0 days")]
+    ("ms", "words"), [(None, "without limit"), (DAY, "24.0 hours"), (2 * DAY, "2.0 days")]
 )
 def test_a_length_of_time_in_words(ms: int | None, words: str) -> None:
     """For people."""

@@ -80,7 +80,7 @@ def test_who_seals_dead_letters_only_needs_no_key_of_requests(tmp_path: Path) ->
     ("text", "why"),
     [
         ('{"keys": [{"kty": "OKP", "crv": "Ed25519", "d": "CANARY"}]}', "cannot be read"),
-        (base64.b64encode(b"short").decode(), "holds no key of 32 bytes"),
+        (base64.b64encode(b"short").decode(), "is not a key of 32 bytes"),
     ],
     ids=["a signing key", "too short"],
 )
