@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
 
 from services.deleter.dispatch import LEASE
 from services.ledger import tables
@@ -47,7 +47,10 @@ def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapa
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     now = database_now(connection)
     since = max(now - _WINDOW, pause.resumed_at(connection, scope) or now - _WINDOW)
-    remaining = cap - count_first_sent(connection, since)
+    # One statement: a command that another deleter sends between two would be counted by neither.
+    counts = select(_first_sent_since(since).scalar_subquery(), _leased_at(now).scalar_subquery())
+    sent, leased = connection.execute(counts).one()
+    remaining = cap - sent
     reached = remaining <= 0 and _has_outbox(connection)
     if reached:
         pause.set_pause_state(
@@ -58,28 +61,28 @@ def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapa
             reason=f"the cap of {cap} commands an hour was reached",
             now=now,
         )
-    return RemainingCapacity(
-        commands=max(0, remaining - _count_leased(connection, now)), reached=reached
-    )
+    return RemainingCapacity(commands=max(0, remaining - leased), reached=reached)
 
 
 def count_first_sent(connection: Connection, since: datetime) -> int:
     """Count the commands sent for the first time since an instant, except those that destroy nothing."""
-    query = select(func.count()).where(tables.command.c.first_sent_at > since, *_is_counted())
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_first_sent_since(since)).scalar_one())
 
 
-def _count_leased(connection: Connection, now: datetime) -> int:
+def _first_sent_since(since: datetime) -> Select[int]:
+    return select(func.count()).where(tables.command.c.first_sent_at > since, *_is_counted())
+
+
+def _leased_at(now: datetime) -> Select[int]:
     """Count the commands that any deleter has leased for their first attempt, and may send any moment."""
     column = tables.command.c
-    query = select(func.count()).where(
+    return select(func.count()).where(
         column.next_attempt_at > now,
         column.next_attempt_at <= now + LEASE,
         column.state == "sending",
         column.first_sent_at.is_(None),
         *_is_counted(),
     )
-    return int(connection.execute(query).scalar_one())
 
 
 def _is_counted() -> list[ColumnElement[bool]]:

@@ -8,6 +8,7 @@ from tests.benchmarks.fairness import fairness
 from tests.benchmarks.figures import Benchmark
 from tests.benchmarks.gdprbench import gdprbench
 from tests.benchmarks.growth import growth
+from tests.benchmarks.idle import idle
 from tests.benchmarks.memory import memory
 from tests.benchmarks.parts import components
 from tests.benchmarks.punctual import punctuality
@@ -24,6 +25,7 @@ SUITE = (
     Benchmark(name="rivals", title="The tagger against other frameworks", measure=competitors),
     Benchmark(name="streams", title="The tagger against Kafka Streams", measure=kafka_streams),
     Benchmark(name="growth", title="Cost while the ledger grows", measure=growth),
+    Benchmark(name="idle", title="Roles with nothing to do", measure=idle),
     Benchmark(name="memory", title="Memory while events go by", measure=memory),
     Benchmark(name="scale", title="More processes of a role", measure=scale),
     Benchmark(name="deleter", title="The deleter against its statements alone", measure=deleting),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.event import listen
 
 from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.message import CommandMessage
@@ -34,15 +35,19 @@ def kill() -> None:
 
 @dataclass
 class InterruptingBus(NullObserver):
-    """A bus and a deleter's observer in one, which does something before it delivers."""
+    """A bus and observer of a deleter, which acts before it delivers and after it has committed."""
 
     before: Callable[[], object] = field(default=lambda: None)
+    after: Callable[[], object] = field(default=lambda: None)
     bus: FakeBus = field(default_factory=FakeBus)
     caps: list[int] = field(default_factory=list)
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         self.before()
         return self.bus.send(commands)
+
+    def commands_sent(self, *_: object) -> None:
+        self.after()
 
     def rate_cap_reached(self, cap: int) -> None:
         self.caps.append(cap)
@@ -81,6 +86,32 @@ def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
     other = build_deleter(postgres_ledger, second, cap=3)
     first = InterruptingBus(before=other.run_once)
     build_deleter(postgres_ledger, first, cap=3).run_once()
+    assert (len(first.bus.sent), len(second.bus.sent)) == (3, 0)
+
+
+def test_what_is_delivered_while_another_deleter_counts_is_counted(
+    postgres_ledger: Database,
+) -> None:
+    """A command is counted as leased or as sent at every moment, also between the two."""
+    record_due(postgres_ledger, 6)
+    counted, delivered = Event(), Event()
+    second = InterruptingBus()
+    other = build_deleter(postgres_ledger, second, cap=3)
+
+    def deliver_meanwhile(_: object, __: object, statement: str, *___: object) -> None:
+        if current_thread().name == "second" and "first_sent_at" in statement:
+            counted.set()
+            delivered.wait(600)
+
+    def count_meanwhile() -> None:
+        counting.start()
+        assert counted.wait(600)
+
+    first = InterruptingBus(before=count_meanwhile, after=delivered.set)
+    counting = Thread(target=other.run_once, name="second")
+    listen(postgres_ledger.engine, "after_cursor_execute", deliver_meanwhile)
+    build_deleter(postgres_ledger, first, cap=3).run_once()
+    counting.join()
     assert (len(first.bus.sent), len(second.bus.sent)) == (3, 0)
 
 
