@@ -22,6 +22,7 @@ from services.crypto.tombstones import TombstoneCipher
 from services.deleter import rate_cap
 from services.deleter.claim import ClaimResult, claim_due
 from services.deleter.dispatch import LEASE, RetryPolicy, SentCommand, dispatch, lease
+from services.deleter.due_work import has_due_work
 from services.deleter.escalation import escalate
 from services.deleter.message import NO_ATTACHMENTS, CommandAttachments, CommandPublisher
 from services.deleter.paused_systems import SCOPE, PausedSystems
@@ -101,6 +102,8 @@ class DeleterLimits:
     clock_tolerance: timedelta = timedelta(seconds=1)
     protect_every: timedelta = timedelta(seconds=1)
     """The time between two scans for commands that protect, while nothing is claimed."""
+    check_every: timedelta = timedelta(seconds=5)
+    """The time between two checks for catch-up while nothing is due."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,16 +158,19 @@ class Deleter:
     )
     _last_empty_claim: _LastEmptyClaim = field(default_factory=_LastEmptyClaim, init=False)
     _protected: _Throttle = field(init=False)
+    _idle_throttle: _Throttle = field(init=False)
     _protection_scan: _ProtectionScan = field(default_factory=_ProtectionScan, init=False)
 
     def __post_init__(self) -> None:
-        """Set how often to scan for commands that protect."""
+        """Set how often to scan for commands that protect, and how often to look where nothing is due."""
         object.__setattr__(self, "_protected", _Throttle(every=self.limits.protect_every))
+        object.__setattr__(self, "_idle_throttle", _Throttle(every=self.limits.check_every))
 
     def run_once(self) -> int:
         """Run once, and return how many records, clocks and commands were handled; 0 is nothing to do.
 
-        1. Compare the clocks, and read parked events and pauses.
+        1. Compare the clocks. If nothing is due, only look now and then whether the deleter could work.
+           Otherwise read parked events and pauses.
         2. Send the commands in the outbox that protect.
         3. If the deleter is running and the ledger has caught up: claim, dispatch the new commands, and
            write verifications. Otherwise only write commands that protect, now and then.
@@ -179,6 +185,11 @@ class Deleter:
         # that is replayed after it is unread on Kafka then, and is parked still as read here.
         with self.ledger.transaction() as connection:
             now = self._checked_now(connection)
+            has_work = has_due_work(connection, now)
+        if not has_work:
+            self._check_idle(now)
+            return 0
+        with self.ledger.transaction() as connection:
             parked = blind_spots.load_blind_spots(connection, self.policy, self.tombstone_cipher)
             state = pause.pause_state(connection, ROLE)
             paused = PausedSystems.load(connection)
@@ -206,6 +217,21 @@ class Deleter:
         if state != "paused" and self._escalation_throttle.is_due(now):
             self._escalate(now)
         return handled
+
+    def _check_idle(self, now: datetime) -> None:
+        """Check now and then, while nothing is due, the policy, the catch-up and silent systems."""
+        if not self._idle_throttle.is_due(now):
+            return
+        state = self._run_under_policy(lambda connection, _: pause.pause_state(connection, ROLE))
+        if state == "paused":
+            return
+        if self._is_caught_up():
+            with self.ledger.transaction() as connection:
+                checked_at = database_now(connection)
+                if not has_due_work(connection, checked_at):
+                    self._last_empty_claim.nothing_due_at = checked_at
+        if self._escalation_throttle.is_due(now):
+            self._escalate(now)
 
     def _is_caught_up(self) -> bool:
         """Return whether every message that could forbid an erasure is recorded."""

@@ -30,11 +30,11 @@ class DeleterWorker:
     """Run the deleter once: claim, dispatch, verify; returns how much it handled."""
     seal: Callable[[], int]
     """Append pending entries to the evidence log; returns how many."""
-    seal_if_due: Callable[[], None]
-    """The same, at most every so many seconds."""
-    purge_if_due: Callable[[], None]
+    seal_if_due: Callable[[], int | None]
+    """The same, at most every so many seconds; None if it was not due."""
+    purge_if_due: Callable[[], object]
     """Purge from the ledger persons whose proof term is over, at most every so many seconds."""
-    measure_if_due: Callable[[], None]
+    measure_if_due: Callable[[], object]
     """Measure the ledger, at most every so many seconds."""
     observer: WorkerObserver
     idle_seconds: float
@@ -50,8 +50,8 @@ class DeleterWorker:
         """Do each kind of work once, and return how many seconds to wait before the next run.
 
         1. Measure, if it is due.
-        2. If the last run erased something, seal only if it is due: more is probably waiting to be erased.
-           Otherwise seal all that is pending, and purge if that is due.
+        2. If the last run erased something, more is probably waiting to be erased: seal only if it is due.
+           Otherwise seal what is pending, without a pause while there is more, and purge if that is due.
         3. Erase.
 
         Raises:
@@ -60,10 +60,9 @@ class DeleterWorker:
         # Step 1: measure.
         self.measure_if_due()
         # Step 2: seal and purge.
-        if self._erased:
-            self.seal_if_due()
-        else:
-            self._sealed = self.seal()
+        has_erased, has_sealed = self._erased > 0, self._sealed > 0
+        self._sealed = (self.seal() if has_sealed and not has_erased else self.seal_if_due()) or 0
+        if not has_erased:
             self.purge_if_due()
         # Step 3: erase.
         try:

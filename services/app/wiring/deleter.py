@@ -27,7 +27,7 @@ from services.storage.single_instance import deleter_lock
 _CATCH_UP_TIMEOUT = timedelta(seconds=2)
 _SEAL_INTERVAL = 1.0
 """Between two runs of sealing while there is erasing to do."""
-_PURGE_INTERVAL = 1.0
+_PURGE_INTERVAL = 2.0
 """Between two runs of the purge."""
 
 
