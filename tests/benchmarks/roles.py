@@ -41,7 +41,7 @@ class Program:
         self.log = log
         self._seen = psutil.Process(self._process.pid)
 
-    def tell(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Write a line to its stdin."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())

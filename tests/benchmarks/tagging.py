@@ -101,7 +101,7 @@ def _by_copier(stage: Stage, traffic: Traffic, run: int) -> Spent:
     arguments = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.topics)
     with Program([sys.executable, "-m", program, *arguments], {}, log) as copier:
         wait_until(lambda: b"ready" in log.read_bytes(), "the copier did not start")
-        return _spent(traffic, copier, _COPIES, lambda: copier.tell("go"))
+        return _spent(traffic, copier, _COPIES, lambda: copier.write_line("go"))
 
 
 def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]) -> Spent:

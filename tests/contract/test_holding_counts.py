@@ -95,15 +95,15 @@ def test_a_whole_round_stands_until_the_next_is_over(ledger: Database, policy: P
 def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy: Policy) -> None:
     """There are one of 1 March, one of 1 February that is two weeks late, one answered, and a hold."""
 
-    def said(id_: str, what: str, time: str, **data: str) -> dict[str, object]:
+    def privacy_event(id_: str, what: str, time: str, **data: str) -> dict[str, object]:
         return event(id_, f"privacy.{what}", time, **data)
 
     asked = {"subject": "consumer:1", "request_id": "Q1", "right": "erasure"}
     record_events(
         ledger,
         [
-            said("a", "request-received", "2026-03-01T11:00:00Z", **asked),
-            said(
+            privacy_event("a", "request-received", "2026-03-01T11:00:00Z", **asked),
+            privacy_event(
                 "b",
                 "request-received",
                 "2026-02-01T11:00:00Z",
@@ -111,7 +111,7 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
                 request_id="Q2",
                 right="access",
             ),
-            said(
+            privacy_event(
                 "c",
                 "request-received",
                 "2026-02-02T11:00:00Z",
@@ -119,14 +119,14 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
                 request_id="Q3",
                 right="access",
             ),
-            said(
+            privacy_event(
                 "d",
                 "request-answered",
                 "2026-02-03T11:00:00Z",
                 subject="consumer:3",
                 request_id="Q3",
             ),
-            said(
+            privacy_event(
                 "e",
                 "hold-placed",
                 "2026-03-02T11:00:00Z",

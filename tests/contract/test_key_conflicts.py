@@ -62,7 +62,7 @@ def order(id_: str, time: str, consumer: str, number: str = "o1", source: str = 
 
 
 VICTIM = order("e1", PLACED, "victim")
-NOBODY = order("e2", LONG_AGO, "nobody", source="/anywhere")
+FOREIGN_ORDER = order("e2", LONG_AGO, "nobody", source="/anywhere")
 
 
 def objection(consumer: str, id_: str) -> Event:
@@ -114,12 +114,12 @@ class TestUndecided:
     def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Database) -> None:
         """Its own term is long over, but the number belongs to the victim, whose term is not."""
         record_events(ledger, [VICTIM], PLACED)
-        record_events(ledger, [NOBODY], NOW)
+        record_events(ledger, [FOREIGN_ORDER], NOW)
         assert sent_commands(claim_and_send(ledger, NOW)) == []
         assert list_commands(ledger) == []
         assert len(select_rows(ledger, tables.event)) == 2
 
-    @pytest.mark.parametrize("batches", [[[VICTIM, NOBODY]], [[NOBODY], [VICTIM]]])
+    @pytest.mark.parametrize("batches", [[[VICTIM, FOREIGN_ORDER]], [[FOREIGN_ORDER], [VICTIM]]])
     def test_the_order_of_arrival_does_not_matter(
         self, ledger: Database, batches: Sequence[list[Event]]
     ) -> None:
@@ -136,7 +136,7 @@ class TestUndecided:
         self, ledger: Database
     ) -> None:
         """The second event arrives while commands about the first are on their way."""
-        record_events(ledger, [NOBODY], NOW)
+        record_events(ledger, [FOREIGN_ORDER], NOW)
         claim_all(ledger, NOW)
         send_due(ledger, bus := FakeBus(), NOW, limit=2)
         out = sorted(command.system for command in bus.sent)
@@ -159,7 +159,7 @@ class TestUndecided:
 
     def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Database) -> None:
         """Sending checks again, even where no scan has run in between."""
-        record_events(ledger, [NOBODY], NOW)
+        record_events(ledger, [FOREIGN_ORDER], NOW)
         claim_all(ledger, NOW)
         record_events(ledger, [VICTIM], NOW)
         send_due(ledger, bus := FakeBus(), NOW)
@@ -169,7 +169,7 @@ class TestUndecided:
 
     def test_a_check_waits_too(self, ledger: Database) -> None:
         """It would find the victim's rows, and cause another erasure."""
-        record_events(ledger, [NOBODY], NOW)
+        record_events(ledger, [FOREIGN_ORDER], NOW)
         claim_and_send(ledger, NOW)
         for row in select_rows(ledger, tables.command, action="erase", system="orders"):
             acknowledge(ledger, row.command_id, "done", NOW)
@@ -179,7 +179,7 @@ class TestUndecided:
 
     def test_an_objection_restricts_by_the_record_alone(self, ledger: Database) -> None:
         """The number might restrict the other person's rows, so it is used only once it is decided."""
-        record_events(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER, objection("victim", "x1")], NOW)
         commands = sent_commands(claim_and_send(ledger, NOW))
         assert commands == [
             (system, "restrict", "consumer:victim", {"consumer_id": "victim"})
@@ -202,7 +202,7 @@ class TestUndecided:
 
     def test_what_is_due_is_restricted_as_well(self, ledger: Database) -> None:
         """The erasure that would make it needless waits."""
-        record_events(ledger, [VICTIM, NOBODY, objection("nobody", "x1")], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER, objection("nobody", "x1")], NOW)
         assert {command[:2] for command in sent_commands(claim_and_send(ledger, NOW))} == {
             ("orders", "restrict"),
             ("psp", "restrict"),
@@ -210,7 +210,7 @@ class TestUndecided:
 
     def test_nothing_is_lifted(self, ledger: Database) -> None:
         """The person that it would free is not known; once that is decided nothing needs a restriction."""
-        record_events(ledger, [VICTIM, NOBODY, objection("victim", "x1")], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER, objection("victim", "x1")], NOW)
         claim_and_send(ledger, NOW)
         decided = event(
             "x2",
@@ -237,7 +237,7 @@ class TestUndecided:
     def test_others_orders_go_their_way(self, ledger: Database) -> None:
         """One number stops neither other people nor the same people's other orders."""
         other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
-        record_events(ledger, [VICTIM, NOBODY, other], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER, other], NOW)
         bus = claim_and_send(ledger, NOW)
         assert {command.value["records"][0]["id"] for command in bus.sent} == {"e3"}
         assert sent_commands(bus)[0] == (
@@ -364,7 +364,7 @@ class TestDecided:
 
     def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Database) -> None:
         """Either subject may be the owner, and all erasures are commanded."""
-        record_events(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         claim_and_send(ledger, NOW)
         decide(ledger, "consumer:victim")
         assert sent_commands(claim_and_send(ledger, NOW)) == [
@@ -391,7 +391,7 @@ class TestDecided:
     def test_it_may_be_the_newcomers(self, ledger: Database) -> None:
         """The first subject to claim it need not be right."""
         record_events(ledger, [VICTIM], PLACED)
-        record_events(ledger, [NOBODY], NOW)
+        record_events(ledger, [FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:nobody")
         bus = claim_and_send(ledger, NOW)
         assert {keys.get("order_id") for _, _, _, keys in sent_commands(bus)} == {"o1"}
@@ -399,7 +399,7 @@ class TestDecided:
 
     def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Database) -> None:
         """The decision stays."""
-        record_events(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
         record_events(ledger, [order("e3", LONG_AGO, "third", source="/anywhere")], NOW)
         third = [
@@ -412,7 +412,7 @@ class TestDecided:
 
     def test_what_was_recalled_is_commanded_again(self, ledger: Database) -> None:
         """The commands have other ids, since the recalled ones no longer count."""
-        record_events(ledger, [NOBODY], NOW)
+        record_events(ledger, [FOREIGN_ORDER], NOW)
         first = {command.value["command_id"] for command in claim_and_send(ledger, NOW).sent}
         record_events(ledger, [VICTIM], NOW)
         claim_and_send(ledger, NOW)
@@ -426,7 +426,7 @@ class TestDecided:
 
     def test_opened_again_it_stops_everything_again(self, ledger: Database) -> None:
         """An operator may have been wrong: sent commands are recalled, and the other owner is named."""
-        record_events(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:nobody")
         assert len(claim_and_send(ledger, NOW).sent) == 4
         with pytest.raises(
@@ -452,7 +452,9 @@ class TestDecided:
         self, ledger: Database, value: str, owner: str, why: str
     ) -> None:
         """A misspelt subject decides nothing."""
-        record_events(ledger, [VICTIM, NOBODY, order("e3", PLACED, "third", number="o2")], NOW)
+        record_events(
+            ledger, [VICTIM, FOREIGN_ORDER, order("e3", PLACED, "third", number="o2")], NOW
+        )
         with pytest.raises(ConflictNotFound, match=why):
             decide(ledger, owner, value=value)
         assert [
@@ -519,7 +521,7 @@ class TestPolicies:
         """Activating it also cancels the commands by the contested key that are on their way."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         before = loader.load_text(text.replace(", identifies: true", ""), "before.yaml")
-        arrivals = [arrival(event, before) for event in (VICTIM, NOBODY)]
+        arrivals = [arrival(event, before) for event in (VICTIM, FOREIGN_ORDER)]
         ledger.run_in_transaction(lambda c: active_policy.require_active(c, before, instant(NOW)))
         ledger.run_in_transaction(lambda c: record(c, arrivals, before, instant(NOW)))
         ledger.run_in_transaction(lambda c: claim_due(c, before, instant(NOW), limit=99))
@@ -534,7 +536,7 @@ class TestPolicies:
 
     def test_what_was_decided_stands(self, ledger: Database) -> None:
         """A new version does not ask again, and without keys nothing waits."""
-        record_events(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
         known = [select_rows(ledger, table) for table in KEYS]
         ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, POLICY, instant(NOW)))
@@ -557,7 +559,7 @@ class TestForgetting:
 
     def test_a_forgotten_owner_is_named_no_more(self, ledger: Database) -> None:
         """The key then has no owner, and the other subject does not get it back."""
-        record_events(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, VICTIM)
         [left] = ledger.run_in_transaction(lambda c: key_conflicts.list_conflicts(c, decided=True))
@@ -565,16 +567,16 @@ class TestForgetting:
         assert all(
             "order_id" not in keys for _, _, _, keys in sent_commands(claim_and_send(ledger, NOW))
         )
-        self.forget(ledger, NOBODY)
+        self.forget(ledger, FOREIGN_ORDER)
         assert [select_rows(ledger, table) for table in KEYS] == [[], [], []]
 
     def test_who_is_left_alone_by_a_new_policy_is_named_no_more_either(
         self, ledger: Database
     ) -> None:
         """The other was purged before the policy came, so no claim of several is left to purge."""
-        record_events(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
-        self.forget(ledger, NOBODY)
+        self.forget(ledger, FOREIGN_ORDER)
         with ledger.transaction() as connection:
             connection.execute(tables.event.delete().where(tables.event.c.id == "e2"))
         ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, POLICY, instant(NOW)))
@@ -585,7 +587,7 @@ class TestForgetting:
         """No event's purge would ever remove the decision about it."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")
-        record_events(ledger, [VICTIM, NOBODY], NOW)
+        record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
         ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, without, instant(NOW)))
         assert [select_rows(ledger, table) for table in KEYS] == [[], [], []]

@@ -21,8 +21,8 @@ from tests.contract.ledgers import (
     record_events,
 )
 from tests.contract.test_key_conflicts import (
+    FOREIGN_ORDER,
     LONG_AGO,
-    NOBODY,
     NOW,
     PLACED,
     VICTIM,
@@ -35,7 +35,7 @@ from tests.contract.test_key_conflicts import (
 SECOND = later(NOW, minutes=2).isoformat()
 
 
-@pytest.mark.parametrize(("first", "second"), [(VICTIM, NOBODY), (NOBODY, VICTIM)])
+@pytest.mark.parametrize(("first", "second"), [(VICTIM, FOREIGN_ORDER), (FOREIGN_ORDER, VICTIM)])
 def test_of_two_recorders_at_once_the_second_sees_the_first(
     postgres_ledger: Database, first: dict[str, object], second: dict[str, object]
 ) -> None:
@@ -68,7 +68,7 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
 def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -> None:
     """It would otherwise command what the other transaction stops."""
     ledger = postgres_ledger
-    record_events(ledger, [NOBODY], NOW)
+    record_events(ledger, [FOREIGN_ORDER], NOW)
     with worker_threads() as pool:
         with ledger.transaction() as recording:
             record(recording, [arrival(VICTIM, POLICY)], POLICY, instant(NOW))
@@ -81,7 +81,7 @@ def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -
 def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> None:
     """The recorder waits for the send, and has what was sent rescanned."""
     ledger, bus = postgres_ledger, FakeBus()
-    record_events(ledger, [NOBODY], NOW)
+    record_events(ledger, [FOREIGN_ORDER], NOW)
     claim_all(ledger, NOW)
     leased = ledger.run_in_transaction(lambda c: lease(c, instant(NOW), PausedSystems(), limit=9))
     with worker_threads() as pool:
@@ -102,7 +102,7 @@ def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: 
     ledger = postgres_ledger
     third = order("e3", LONG_AGO, "third", source="/anywhere")
     fourth = order("e4", LONG_AGO, "fourth", source="/anywhere")
-    record_events(ledger, [VICTIM, NOBODY], NOW)
+    record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
     with worker_threads() as pool:
         with ledger.transaction() as deciding:
             key_conflicts.decide_conflict(

@@ -27,7 +27,7 @@ LATER = datetime(2026, 3, 15, 14, tzinfo=UTC)
 ROLE = "recorder"
 LOG = PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=0)
 BESIDE = PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t1", partition=1)
-ANEW = PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t2", partition=0)
+RECREATED = PartitionId(cluster_id="c1", topic="retention.tagged.v1", topic_id="t2", partition=0)
 ELSEWHERE = PartitionId(cluster_id="c2", topic="retention.tagged.v1", topic_id="t3", partition=0)
 PLACE = (ROLE, "retention.tagged.v1", 0)
 
@@ -99,7 +99,7 @@ def test_who_expects_a_position_that_is_not_there_is_fenced(ledger: Database) ->
     """The position was read on another log."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(Fenced):
-        advance(ledger, advance_of(ANEW, 5, 9))
+        advance(ledger, advance_of(RECREATED, 5, 9))
 
 
 def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Database) -> None:
@@ -110,7 +110,9 @@ def test_one_fenced_partition_rolls_the_whole_batch_back(ledger: Database) -> No
     assert (position(ledger, LOG), position(ledger, BESIDE)) == (5, 7)
 
 
-@pytest.mark.parametrize("log", [ANEW, ELSEWHERE], ids=["a topic made anew", "another cluster"])
+@pytest.mark.parametrize(
+    "log", [RECREATED, ELSEWHERE], ids=["a topic made anew", "another cluster"]
+)
 def test_another_log_of_the_same_name_is_refused(ledger: Database, log: PartitionId) -> None:
     """Its offsets name other messages."""
     advance(ledger, advance_of(LOG, None, 5))
@@ -155,7 +157,7 @@ def test_a_gap_that_is_found_again_keeps_what_was_expected(ledger: Database) -> 
     assert gaps(ledger) == [OffsetGap(role=ROLE, log=LOG, expected=5, low=30, high=60)]
 
 
-@pytest.mark.parametrize(("log", "waits"), [(LOG, True), (BESIDE, False), (ANEW, False)])
+@pytest.mark.parametrize(("log", "waits"), [(LOG, True), (BESIDE, False), (RECREATED, False)])
 def test_a_gap_waits_for_its_own_log_alone(ledger: Database, log: PartitionId, waits: bool) -> None:
     """Other partitions, and the topic made again, have a state of their own."""
     record_gap(ledger, LOG, 5, 18, 40)
@@ -187,16 +189,16 @@ def test_an_accepted_gap_goes_on_at_the_first_offset_that_is_left(
 def test_an_accepted_change_makes_the_new_log_the_one_that_is_read(ledger: Database) -> None:
     """The old log is refused from then on."""
     advance(ledger, advance_of(LOG, None, 5))
-    record_gap(ledger, ANEW, None, 0, 3)
+    record_gap(ledger, RECREATED, None, 0, 3)
     accept(ledger)
-    assert position(ledger, ANEW) == 0
+    assert position(ledger, RECREATED) == 0
     with pytest.raises(TopicReplaced):
         position(ledger, LOG)
 
 
 def test_of_several_gaps_of_one_place_the_one_found_last_counts(ledger: Database) -> None:
     """A topic lost records, and was then made again with an id that sorts before."""
-    record_gap(ledger, ANEW, 5, 18, 40)
+    record_gap(ledger, RECREATED, 5, 18, 40)
     gap = OffsetGap(role=ROLE, log=LOG, expected=None, low=0, high=3)
     with ledger.transaction() as connection:
         storage_gaps.record_gap(connection, gap, LATER)

@@ -30,7 +30,11 @@ from tests.contract.event_builders import Event, arrival, event, feedback
 from tests.contract.ledgers import POLICY, empty_database, instant, new_ledger, select_rows
 from tests.effort import play
 
-PLACED, SAID, NOW = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", instant("2024-02-11T12:00:00Z")
+PLACED, ACT_TIME, NOW = (
+    "2024-01-10T12:00:00Z",
+    "2024-02-10T12:00:00Z",
+    instant("2024-02-11T12:00:00Z"),
+)
 A_MONTH = replace(
     POLICY, version="a month", rules={**POLICY.rules, "D5": replace(POLICY.rules["D5"], term="P1M")}
 )
@@ -75,10 +79,10 @@ class RecorderMachine(RuleBasedStateMachine):
             placed = feedback(id_, PLACED)
         elif what == "withdrawal":
             fields = {"subject": "visitor:1", "purpose": "website_experience"}
-            placed = event(id_, "privacy.consent-withdrawn", SAID, **fields)
+            placed = event(id_, "privacy.consent-withdrawn", ACT_TIME, **fields)
         else:
             fields = {"subject": "visitor:1", "hold_id": id_, "ground": "legal_claim"}
-            placed = event(id_, "privacy.hold-placed", SAID, **fields)
+            placed = event(id_, "privacy.hold-placed", ACT_TIME, **fields)
         self.made.append(placed)
         recorder = ConcurrentTransaction(
             self.ledger, partial(record_one, event=placed, policy=self.active), self.pool

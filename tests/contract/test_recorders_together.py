@@ -42,7 +42,7 @@ from tests.contract.ledgers import (
     send_due,
 )
 
-PLACED, SAID, LATER = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", "2024-02-11T12:00:00Z"
+PLACED, ACT_TIME, LATER = "2024-01-10T12:00:00Z", "2024-02-10T12:00:00Z", "2024-02-11T12:00:00Z"
 NOW = instant(LATER)
 FAR = "2060-01-01T00:00:00Z"
 LONGER = replace(
@@ -80,19 +80,19 @@ def record_together(
 def erasure_request() -> list[Event]:
     fields = {"subject": "consumer:7", "request_id": "q1"}
     return [
-        event("q1", "privacy.request-received", SAID, right="erasure", **fields),
-        event("v1", "privacy.identity-verified", SAID, **fields),
+        event("q1", "privacy.request-received", ACT_TIME, right="erasure", **fields),
+        event("v1", "privacy.identity-verified", ACT_TIME, **fields),
     ]
 
 
 def objection() -> list[Event]:
     fields = {"subject": "prospect:7", "purpose": "acquisition", "objection_id": "x1"}
-    return [event("x1", "privacy.objection-raised", SAID, **fields)]
+    return [event("x1", "privacy.objection-raised", ACT_TIME, **fields)]
 
 
 def withdrawal() -> list[Event]:
     fields = {"subject": "visitor:1", "purpose": "website_experience"}
-    return [event("w1", "privacy.consent-withdrawn", SAID, **fields)]
+    return [event("w1", "privacy.consent-withdrawn", ACT_TIME, **fields)]
 
 
 SAYINGS = {
@@ -154,7 +154,7 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
 def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commits: str) -> None:
     """The record is long due, and nothing of it is sent."""
     fields = {"subject": "visitor:1", "hold_id": "h1", "ground": "legal_claim"}
-    hold = event("h1", "privacy.hold-placed", SAID, **fields)
+    hold = event("h1", "privacy.hold-placed", ACT_TIME, **fields)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
     with record_together(ledger, [feedback("f1", PLACED)], [hold]) as pair:

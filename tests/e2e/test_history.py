@@ -31,7 +31,7 @@ def published(running: Running, name: str, *events: dict[str, object]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def told(running: Running, subject: str) -> set[tuple[str, str]]:
+def commands_sent(running: Running, subject: str) -> set[tuple[str, str]]:
     """Return the systems and actions of the commands that were sent about a subject."""
     query = f"SELECT system, action FROM command WHERE attempt > 0 AND subject = '{subject}'"
     return {(system, action) for system, action in running.query(query)}
@@ -61,9 +61,10 @@ def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
         ),
     )
     running.until(
-        "the objection is carried out", lambda: ("crm", "erase") in told(running, "prospect:P1")
+        "the objection is carried out",
+        lambda: ("crm", "erase") in commands_sent(running, "prospect:P1"),
     )
-    assert told(running, "consumer:nobody") == set()
+    assert commands_sent(running, "consumer:nobody") == set()
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     [(group, records)] = waits(running).items()
     assert (group, records) == (f"live-history/{day}/orders.order-placed", 1)
@@ -75,5 +76,7 @@ def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
         ("research", "erase"),
     }
     assert running.run("release", group).returncode == 0
-    running.until("it leaves now", lambda: len(told(running, "consumer:nobody")) == len(forecast))
+    running.until(
+        "it leaves now", lambda: len(commands_sent(running, "consumer:nobody")) == len(forecast)
+    )
     assert waits(running) == {}

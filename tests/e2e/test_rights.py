@@ -25,7 +25,7 @@ def order(number: int, consumer: str) -> Event:
     )
 
 
-def said(id: str, what: str, time: str, **data: Any) -> Event:
+def privacy_event(id: str, what: str, time: str, **data: Any) -> Event:
     return business_event(id, f"privacy.{what}", time, **data)
 
 
@@ -53,7 +53,7 @@ def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(runnin
         "asked",
         order(1, "K1"),
         order(2, "K2"),
-        said(
+        privacy_event(
             "hold",
             "hold-placed",
             "2026-04-01T09:00:00Z",
@@ -61,7 +61,7 @@ def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(runnin
             hold_id="H",
             ground="legal_claim",
         ),
-        said(
+        privacy_event(
             "asked",
             "request-received",
             "2026-04-02T09:00:00Z",
@@ -69,14 +69,14 @@ def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(runnin
             request_id="Q",
             right="erasure",
         ),
-        said(
+        privacy_event(
             "known",
             "identity-verified",
             "2026-04-03T09:00:00Z",
             subject="consumer:K1",
             request_id="Q",
         ),
-        said(
+        privacy_event(
             "against",
             "objection-raised",
             "2026-04-03T09:00:00Z",
@@ -90,8 +90,10 @@ def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(runnin
     published(
         running,
         "released",
-        said("free", "hold-released", "2026-05-01T09:00:00Z", subject="consumer:K1", hold_id="H"),
-        said(
+        privacy_event(
+            "free", "hold-released", "2026-05-01T09:00:00Z", subject="consumer:K1", hold_id="H"
+        ),
+        privacy_event(
             "no",
             "objection-decided",
             "2026-05-01T09:00:00Z",
@@ -126,7 +128,7 @@ def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -
     running.start(*ROLES)
     asked = (
         order(1, "K1"),
-        said(
+        privacy_event(
             "asked",
             "request-received",
             "2026-04-02T09:00:00Z",
@@ -134,7 +136,7 @@ def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -
             request_id="Q",
             right="erasure",
         ),
-        said(
+        privacy_event(
             "known",
             "identity-verified",
             "2026-04-03T09:00:00Z",
@@ -148,7 +150,7 @@ def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -
     published(
         running,
         "held",
-        said(
+        privacy_event(
             "hold",
             "hold-placed",
             "2026-04-04T09:00:00Z",
@@ -171,7 +173,9 @@ def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -
     published(
         running,
         "released",
-        said("free", "hold-released", "2026-05-01T09:00:00Z", subject="consumer:K1", hold_id="H"),
+        privacy_event(
+            "free", "hold-released", "2026-05-01T09:00:00Z", subject="consumer:K1", hold_id="H"
+        ),
     )
     running.until("orders holds nothing", lambda: held(running, "orders") == set())
     assert held(running, "accounting") == {"order-1"}

@@ -185,7 +185,7 @@ def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None
     forbidden = OutgoingMessage(topic=command_topic("crm").name, key=b"customer:C1", value=b"-")
 
     def reached(authority: Authority) -> KafkaClient:
-        certificate, key = authority.vouches(use.user).written(tmp_path, "me")
+        certificate, key = authority.issue(use.user).written(tmp_path, "me")
         security = Security(
             protocol="SSL", ca_file=broker.ca_file, certificate_file=certificate, key_file=key
         )

@@ -248,8 +248,8 @@ def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
     """Disclosures and corrections can be read only by their recipient."""
     crm.start()
     request = jwe.new_key()
-    tell = erase(1, 0, action="disclose", disclose_to=jwe.to_public(request), seq=1)
-    tell = replace(tell, command_id=command_id("tell"), request="R1")
+    disclose = erase(1, 0, action="disclose", disclose_to=jwe.to_public(request), seq=1)
+    disclose = replace(disclose, command_id=command_id("tell"), request="R1")
     to = crm.controller.system("crm")().encryption_key(now())
     assert to is not None
     right = replace(erase(1, 0, action="rectify", seq=2), command_id=command_id("right"))
@@ -257,16 +257,16 @@ def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:
         right,
         corrections=jwe.encrypt({"delivery_name": "S. de Vries"}, to, right.command_id),
     )
-    again = replace(tell, command_id=command_id("again"), seq=3)
+    again = replace(disclose, command_id=command_id("again"), seq=3)
     gone = erase(1, 0, seq=4)
     check = replace(
         erase(1, 0, seq=5, action="verify", verifies="erase"), command_id=command_id("check")
     )
-    crm.send(tell, right, again, gone, check)
-    answers = crm.until({command.command_id for command in (tell, right, again, gone, check)})
+    crm.send(disclose, right, again, gone, check)
+    answers = crm.until({command.command_id for command in (disclose, right, again, gone, check)})
     disclosures = [
         jwe.decrypt(answers[command.command_id]["disclosure"], request, command.command_id)
-        for command in (tell, again)
+        for command in (disclose, again)
     ]
     assert [command["system"] for command in disclosures] == ["crm", "crm"]
     assert [command["records"][0]["data"]["recipient"] for command in disclosures] == [

@@ -102,7 +102,7 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
     own = url.set(username="doctored").render_as_string(hide_password=False)
     settings = {**whole, "TERMIJN_LEDGER_URL": own}
 
-    def said(*statements: str) -> list[tuple[str, str, str]]:
+    def check_login_after(*statements: str) -> list[tuple[str, str, str]]:
         executed(whole, *statements)
         done = CliRunner().invoke(termijn, ["doctor", "--json"], env=settings)
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -113,15 +113,15 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
             if line["check"] in about
         ]
 
-    assert said("CREATE ROLE doctored LOGIN IN ROLE termijn_tagger") == [
+    assert check_login_after("CREATE ROLE doctored LOGIN IN ROLE termijn_tagger") == [
         ("sound", "doctored", "has the privileges of the tagger and no more"),
         MAY_NOT_READ,
     ]
-    assert said("GRANT DELETE ON record TO doctored") == [
+    assert check_login_after("GRANT DELETE ON record TO doctored") == [
         ("warning", "doctored", "may do more than the tagger: DELETE on record"),
         MAY_NOT_READ,
     ]
-    assert said(
+    assert check_login_after(
         "REVOKE DELETE ON record FROM doctored",
         "GRANT termijn_rights TO doctored",
         "REVOKE INSERT ON answer FROM termijn_rights",
@@ -135,7 +135,7 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
         ("warning", "doctored", "is one login for several roles: rights, tagger"),
         ("sound", "", "0 keys can be opened"),
     ]
-    [(state, login, what)] = said(
+    [(state, login, what)] = check_login_after(
         "GRANT INSERT ON answer TO termijn_rights",
         "REVOKE termijn_rights, termijn_tagger FROM doctored",
     )

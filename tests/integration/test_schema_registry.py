@@ -33,18 +33,18 @@ def client(schema_registry: RegistryServer) -> SchemaRegistryClient:
 @pytest.fixture(scope="module", autouse=True)
 def registered(schema_registry: RegistryServer) -> Result:
     """Return what `register` prints for an empty registry."""
-    return told(schema_registry, "register")
+    return run_schemas(schema_registry, "register")
 
 
-def told(registry: RegistryServer, *words: str, **settings: str) -> Result:
+def run_schemas(registry: RegistryServer, *words: str, **settings: str) -> Result:
     """Return what `termijn schemas` prints."""
     environment = {"SCHEMA_REGISTRY_URL": registry.url, **settings}
     return CliRunner().invoke(termijn, ["schemas", *words], env=environment)
 
 
-def found(registry: RegistryServer, **settings: str) -> list[tuple[str, str]]:
+def check_faults(registry: RegistryServer, **settings: str) -> list[tuple[str, str]]:
     """Return the target and the text of each fault of `check`."""
-    outcome = told(registry, "check", "--json", **settings)
+    outcome = run_schemas(registry, "check", "--json", **settings)
     rows = [json.loads(line) for line in outcome.stdout.splitlines()]
     wrong = [(row["target"], row["what"]) for row in rows if row["state"] != "sound"]
     assert outcome.exit_code == (1 if wrong else 0)
@@ -64,9 +64,9 @@ def test_what_was_registered_is_as_it_is_here(
     """There is a line for each topic, the watch's own among them, and registering again changes nothing."""
     assert registered.exit_code == 0
     assert len(registered.stdout.splitlines()) == 75
-    assert found(schema_registry) == []
-    assert told(schema_registry, "register").stdout == registered.stdout
-    assert found(schema_registry) == []
+    assert check_faults(schema_registry) == []
+    assert run_schemas(schema_registry, "register").stdout == registered.stdout
+    assert check_faults(schema_registry) == []
 
 
 def test_a_value_goes_through_the_registry(client: SchemaRegistryClient) -> None:
@@ -92,7 +92,7 @@ def test_a_schema_that_was_altered_in_the_registry_is_found(
     subject = f"{FEEDBACK.name}-value"
     text = changed(FEEDBACK.schema, name="mood", type=["null", "string"], default=None)
     id = client.register_schema(subject, Schema(text, "AVRO"))
-    assert found(schema_registry) == [
+    assert check_faults(schema_registry) == [
         (FEEDBACK.name, f"version 2 (id {id}) has no schema file but can be read")
     ]
 
@@ -103,7 +103,7 @@ def test_a_schema_that_was_altered_in_code_only_is_found(
     """A new version exists that has not been registered."""
     text = changed(ORDERS.schema, name="tip", type=["null", "string"], default=None)
     (tmp_path / f"{ORDERS.schema}.3.avsc").write_text(text, "utf-8")
-    wrong = found(schema_registry, TERMIJN_SCHEMAS=str(tmp_path))
+    wrong = check_faults(schema_registry, TERMIJN_SCHEMAS=str(tmp_path))
     assert (ORDERS.name, f"{ORDERS.schema}.3.avsc is not registered") in wrong
 
 
@@ -112,9 +112,9 @@ def test_a_level_that_somebody_lowered_is_found(
 ) -> None:
     """Registering raises the level again."""
     client.set_compatibility(f"{ORDERS.name}-value", "BACKWARD")
-    [what] = [what for target, what in found(schema_registry) if target == ORDERS.name]
+    [what] = [what for target, what in check_faults(schema_registry) if target == ORDERS.name]
     assert what.startswith("compatibility is BACKWARD")
-    told(schema_registry, "register")
+    run_schemas(schema_registry, "register")
     assert client.get_compatibility(f"{ORDERS.name}-value") == "FULL_TRANSITIVE"
 
 
@@ -125,7 +125,7 @@ def test_what_the_registry_refuses_is_one_line(
     policy = own_type(tmp_path)
     other = {"type": "record", "name": "Visited", "fields": [{"name": "door", "type": "int"}]}
     client.register_schema("shop.visited.v1-value", Schema(json.dumps(other), "AVRO"))
-    outcome = told(schema_registry, "register", **policy)
+    outcome = run_schemas(schema_registry, "register", **policy)
     assert outcome.exit_code == 1
     assert "shop.visited.v1-value: refused" in str(outcome.exception)
 

@@ -24,7 +24,7 @@ def cluster(fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> Kafka
     return fresh_kafka
 
 
-def told(*words: str) -> Result:
+def run_topics(*words: str) -> Result:
     """Return what `termijn topics` prints."""
     return CliRunner().invoke(termijn, ["topics", *words])
 
@@ -36,7 +36,7 @@ def orders(cluster: KafkaCluster) -> TopicState:
 
 def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> None:
     """Missing topics are made and settings set, after which there is nothing to do."""
-    before = told("check", "--json")
+    before = run_topics("check", "--json")
     rows = {row["topic"]: row for row in map(json.loads, before.stdout.splitlines())}
     assert before.exit_code == 1
     assert rows[ORDERS]["findings"] == [
@@ -47,16 +47,16 @@ def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> Non
     assert "consumer_name" in rows[ORDERS]["needs_encryption"]
     assert rows["retention.dead-letters.v1"]["findings"] == ["does not exist"]
 
-    assert told("apply", "--dry-run").exit_code == 0
+    assert run_topics("apply", "--dry-run").exit_code == 0
     assert orders(cluster).settings["retention.ms"] == "-1"
 
-    done = told("apply")
+    done = run_topics("apply")
     assert (
         f"{ORDERS} has retention.ms={7 * DAY}, segment.ms={DAY},"
         " message.timestamp.type=LogAppendTime"
     ) in done.stdout.splitlines()
     assert orders(cluster).settings["retention.ms"] == str(7 * DAY)
     assert orders(cluster).settings["message.timestamp.type"] == "LogAppendTime"
-    assert told("check").exit_code == 0
-    assert told("check", "--strict").exit_code == 1
-    assert told("apply").stdout == "nothing to do\n"
+    assert run_topics("check").exit_code == 0
+    assert run_topics("check", "--strict").exit_code == 1
+    assert run_topics("apply").stdout == "nothing to do\n"

@@ -115,7 +115,7 @@ class Watching:
             )
         self._sender.send(messages)
 
-    def told(self, name: str, path: str = "/systems") -> Any:
+    def fetch(self, name: str, path: str = "/systems") -> Any:
         url = f"http://127.0.0.1:{self.ports[name]}{path}"
         with urllib.request.urlopen(url, timeout=60) as answer:
             body: bytes = answer.read()
@@ -123,7 +123,7 @@ class Watching:
 
     def all(self, system: str, what: str) -> float:
         """Return the sum over all watches, since each has a part."""
-        return sum(self.told(name)["systems"][system][what] or 0 for name in self.processes)
+        return sum(self.fetch(name)["systems"][system][what] or 0 for name in self.processes)
 
     def until(self, what: str, true: Callable[[], bool]) -> None:
         patience = Patience(PATIENCE_SECONDS)
@@ -209,13 +209,13 @@ def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> Non
     watching.until(
         "all is seen",
         lambda: (
-            watching.told("one")["systems"]["crm"]["outstanding"] == 3
+            watching.fetch("one")["systems"]["crm"]["outstanding"] == 3
             and 'unreadable_total{reason="unknown-key",system="crm"} 2'
-            in watching.told("one", "/metrics")
+            in watching.fetch("one", "/metrics")
         ),
     )
-    assert watching.told("one", "/readyz") == "ok\n"
-    summary = watching.told("one", "/systems/crm")["systems"]["crm"]
+    assert watching.fetch("one", "/readyz") == "ok\n"
+    summary = watching.fetch("one", "/systems/crm")["systems"]["crm"]
     summary.pop("oldest_outstanding_seconds")
     assert summary == {
         "outstanding": 3,
@@ -227,9 +227,9 @@ def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> Non
         "refused": 1,
         "failed": 1,
     }
-    assert watching.told("one")["systems"]["psp"]["outstanding"] == 1
+    assert watching.fetch("one")["systems"]["psp"]["outstanding"] == 1
     with pytest.raises(urllib.error.HTTPError):
-        watching.told("one", "/systems/nobody")
+        watching.fetch("one", "/systems/nobody")
     assert listening(watching.processes["one"].pid) == {LOOPBACK}
     assert watching.end("one") == 0, watching.log("one")
     assert CANARY not in watching.log("one")
@@ -242,7 +242,7 @@ def test_one_that_is_killed_is_stood_in_for_and_counts_nothing_twice(watching: W
     watching.start("two")
     watching.until(
         "they share the parts",
-        lambda: all(0 < len(watching.told(name)["partitions"]) < 6 for name in ("one", "two")),
+        lambda: all(0 < len(watching.fetch(name)["partitions"]) < 6 for name in ("one", "two")),
     )
     watching.put(*commands[:40])
     watching.answer(*commands[:30])
@@ -259,16 +259,16 @@ def test_one_that_is_killed_is_stood_in_for_and_counts_nothing_twice(watching: W
     watching.until(
         "the other stands in",
         lambda: (
-            watching.told("one")["partitions"] == [0, 1, 2, 3, 4, 5]
+            watching.fetch("one")["partitions"] == [0, 1, 2, 3, 4, 5]
             and watching.all("crm", "outstanding") == 10
         ),
     )
     assert watching.end("one") == 0, watching.log("one")
     watching.start("one")
-    watching.until("it is back", lambda: watching.told("one")["partitions"] == [0, 1, 2, 3, 4, 5])
+    watching.until("it is back", lambda: watching.fetch("one")["partitions"] == [0, 1, 2, 3, 4, 5])
     watching.answer(*commands[50:])
     watching.until("all is answered", lambda: watching.all("crm", "outstanding") == 0)
-    summary = watching.told("one")["systems"]["crm"]
+    summary = watching.fetch("one")["systems"]["crm"]
     assert summary["commands_per_second"] == round(60 / 300, 6)
     assert summary["answers_per_second"] == round(60 / 300, 6)
     assert summary["mean_answer_seconds"] == 2.0

@@ -9,7 +9,7 @@ from tests.oracle.clocks import Event
 from tests.oracle.instants import instant
 
 
-class Said(NamedTuple):
+class ConsentStatement(NamedTuple):
     """A person's consent to a purpose, or the withdrawal of it."""
 
     at: datetime
@@ -18,25 +18,27 @@ class Said(NamedTuple):
     given: bool
 
 
-def said(known: Iterable[Event], subject: str, purpose: str) -> list[Said]:
+def consent_statements(
+    known: Iterable[Event], subject: str, purpose: str
+) -> list[ConsentStatement]:
     """Return the person's consents and withdrawals for the purpose, in order.
 
     An objection to market research is a withdrawal (ruling 5).
     """
     known = list(known)
-    words = [
+    statements = [
         (event, given)
         for kind, given in (("consent-given", True), ("consent-withdrawn", False))
         for event in acts.of(known, kind, subject)
         if event["data"]["purpose"] == purpose
     ]
     if purpose == "market_research":
-        words += [
+        statements += [
             (event, False)
             for event in acts.of(known, "objection-raised", subject)
             if event["data"]["purpose"] == purpose
         ]
-    return sorted(Said(*acts.place(event), given) for event, given in words)
+    return sorted(ConsentStatement(*acts.place(event), given) for event, given in statements)
 
 
 def withdrawn(
@@ -47,11 +49,11 @@ def withdrawn(
     A survey answer and feedback are consent in themselves; an invitation needs a consent that is in
     force.
     """
-    words = said(known, subject, purpose)
-    before = [word for word in words if word.at < at]
+    statements = consent_statements(known, subject, purpose)
+    before = [statement for statement in statements if statement.at < at]
     if kind == "research.survey-invited" and before and not before[-1].given:
         return at
-    after = [word.at for word in words if not word.given and word.at >= at]
+    after = [statement.at for statement in statements if not statement.given and statement.at >= at]
     return min(after, default=None)
 
 
@@ -67,18 +69,18 @@ def to_keep_application(
     known = list(known)
     at, data = instant(application["time"]), application["data"]
     applicant = f"applicant:{data['applicant_id']}"
-    words = said(known, applicant, "recruitment")
-    words += [
-        Said(*acts.place(verified), False)
+    statements = consent_statements(known, applicant, "recruitment")
+    statements += [
+        ConsentStatement(*acts.place(verified), False)
         for verified in acts.erasure_verifications(known, applicant)
     ]
-    words = sorted(word for word in words if word.at >= at)
+    statements = sorted(statement for statement in statements if statement.at >= at)
     keep = bool(data.get("keep_consent"))
     fell_back: datetime | None = None
-    for word in words:
-        if keep and not word.given:
-            fell_back = word.at
-        keep = word.given
+    for statement in statements:
+        if keep and not statement.given:
+            fell_back = statement.at
+        keep = statement.given
     if keep:
         return "consent", "R3b", None
     return "contract", "R3a", fell_back

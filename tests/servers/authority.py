@@ -44,7 +44,7 @@ class Authority:
         )
         self.certificate = _pem(builder.sign(self._key, hashes.SHA256()))
 
-    def vouches(self, name: str, lasts: timedelta = timedelta(days=365)) -> IssuedCertificate:
+    def issue(self, name: str, lasts: timedelta = timedelta(days=365)) -> IssuedCertificate:
         """Issue a certificate for this common name; a server's certificate is for 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
         here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])

@@ -67,9 +67,9 @@ class SecuredBroker(KafkaBroker):
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_text(self.authority.certificate, "ascii")
         keystore = directory / "broker.pem"
-        vouched = self.authority.vouches("broker")
+        issued = self.authority.issue("broker")
         keystore.touch(mode=0o600)
-        keystore.write_text(vouched.key + vouched.certificate, "ascii")
+        keystore.write_text(issued.key + issued.certificate, "ascii")
         super().__init__(
             directory,
             listeners=(f"CLIENTS://{self.clients}", f"CERTIFIED://{self.certified}"),

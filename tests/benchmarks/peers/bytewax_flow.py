@@ -18,7 +18,7 @@ from tests.benchmarks.peers.job import Job
 
 def main() -> None:
     """Run the dataflow with one worker until it is ended."""
-    job = Job.told()
+    job = Job.from_arguments()
 
     def pass_on(message: KafkaSourceMessage) -> KafkaSinkMessage:
         place = RecordMetadata(message.topic, message.partition, message.offset)

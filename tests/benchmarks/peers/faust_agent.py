@@ -14,7 +14,7 @@ from tests.benchmarks.peers.job import Job
 
 def main() -> None:
     """Run the agent until it is ended."""
-    job = Job.told()
+    job = Job.from_arguments()
     app = App(
         job.group,
         broker=f"kafka://{job.bootstrap}",

@@ -27,7 +27,7 @@ class Job:
     """The topic that it writes to."""
 
     @classmethod
-    def told(cls) -> Self:
+    def from_arguments(cls) -> Self:
         """Return the job that the command line names: broker, group and sink."""
         bootstrap, group, sink = sys.argv[1:]
         policy = load_policy()

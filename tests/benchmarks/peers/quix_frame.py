@@ -17,7 +17,7 @@ from tests.benchmarks.peers.job import Job
 
 def main() -> None:
     """Run the dataframes, one a topic, until they are ended."""
-    job = Job.told()
+    job = Job.from_arguments()
     app = Application(
         broker_address=job.bootstrap,
         consumer_group=job.group,

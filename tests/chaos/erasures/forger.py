@@ -40,14 +40,14 @@ class Forger(threading.Thread):
     """Reads every command, and for some sends forgeries that must be neither obeyed nor believed."""
 
     def __init__(
-        self, bootstrap: str, keys: KeyDirectory, systems: tuple[str, ...], stands: list[Order]
+        self, bootstrap: str, keys: KeyDirectory, systems: tuple[str, ...], kept_orders: list[Order]
     ) -> None:
         super().__init__(daemon=True)
         self._bus = KafkaClient(bootstrap)
         self._sender = self._bus.open_producer()
         self._keys = keys
         self._systems = systems
-        self._stands = stands
+        self._kept_orders = kept_orders
         self._random = random.Random(SEED)
         mine = new_key()
         self._stranger: SignerProtocol = Signer(lambda: Keyring((mine,)))
@@ -123,7 +123,7 @@ class Forger(threading.Thread):
 
     def _aimed(self, command: dict[str, Any]) -> dict[str, Any]:
         """Return the command under another id, for an order that must be kept."""
-        victim = self._random.choice(self._stands)
+        victim = self._random.choice(self._kept_orders)
         record = {
             **command["records"][0],
             "id": victim.event_id,

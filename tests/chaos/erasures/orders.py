@@ -44,7 +44,7 @@ class Order:
         return self.number % EACH == EACH - 1
 
     @property
-    def stands(self) -> bool:
+    def must_stay(self) -> bool:
         """Return whether the order must still exist in the end."""
         return self.held or self.recent
 
@@ -82,7 +82,7 @@ def orders(due: int) -> Sequence[Order]:
     left = due
     while left > 0:
         four = [Order(number=len(orders) + n) for n in range(EACH)]
-        left -= sum(not order.stands for order in four)
+        left -= sum(not order.must_stay for order in four)
         orders += four
     return orders
 

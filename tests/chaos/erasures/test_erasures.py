@@ -237,14 +237,16 @@ def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
 ) -> None:
     """Agents and roles are killed, commands and answers forged, and a system restored from a backup."""
     all_orders = orders(DUE)
-    stands = [order for order in all_orders if order.stands]
-    standing = {order.name for order in stands}
-    erasures = (len(all_orders) - len(stands)) * len(SYSTEMS)
+    kept_orders = [order for order in all_orders if order.must_stay]
+    standing = {order.name for order in kept_orders}
+    erasures = (len(all_orders) - len(kept_orders)) * len(SYSTEMS)
     running.start(*ROLES)
     published(running, all_orders)
     shop.back_up_crm()
     backed_up_at = running.query("SELECT now()")[0][0]
-    forger = Forger(running.bootstrap, KeyDirectory(path=running.data / "keys"), SYSTEMS, stands)
+    forger = Forger(
+        running.bootstrap, KeyDirectory(path=running.data / "keys"), SYSTEMS, kept_orders
+    )
     forged_answers_are_parked(running, forger, erasures)
     for system in SYSTEMS:
         shop.start(system)
@@ -270,7 +272,7 @@ def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
 
     evidence_proves_itself(running, running.count("command"))
     shop.settle_files()  # the broker's segments stand as they are
-    numbers = {order.number for order in stands}
+    numbers = {order.number for order in kept_orders}
     assert canaries_in(postgres_server.data).keys() == numbers
     assert canaries_in(running.directory).keys() == numbers
     segments = [path for path in kafka_broker.data.iterdir() if not path.name.startswith(HOLDS)]

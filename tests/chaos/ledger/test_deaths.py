@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from services.ledger import migrate, tables
 from services.ledger.recording import record
 from services.storage.database import Database, open_database
-from tests.chaos.ledger.victim import STEPS, Death, run, told
+from tests.chaos.ledger.victim import STEPS, Death, read_commands, run
 from tests.contract.event_builders import (
     Event,
     arrival,
@@ -124,10 +124,10 @@ def check(url: str, folder: Path, calm: Database) -> None:
         assert load_facts(ledger) == load_facts(calm)
         assert _live(ledger) == _live(calm)
         assert {row.state for row in select_rows(ledger, tables.command)} == {"acknowledged"}
-        out = {sent["command_id"] for sent in told(folder)}
+        out = {sent["command_id"] for sent in read_commands(folder)}
         assert out == {str(row.command_id) for row in select_rows(ledger, tables.command)}
     by_record = defaultdict(set)
-    for command in told(folder):
+    for command in read_commands(folder):
         for of in command["records"]:
             step = (command["action"], *command["purposes"])
             by_record[of["id"], command["subject"], command["system"], step].add(

@@ -116,11 +116,11 @@ def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
         if not leased:
             break
         step("relay", lambda c, ids=leased: dispatch(c, ids, bus, policy, now, RetryPolicy()))  # type: ignore[misc]
-    for command in told(folder):
+    for command in read_commands(folder):
         step("settle", lambda c, o=command: apply_acknowledgement(c, _answer(o, now), policy, now))  # type: ignore[misc]
 
 
-def told(folder: Path) -> list[dict[str, Any]]:
+def read_commands(folder: Path) -> list[dict[str, Any]]:
     """Return the commands in the file; a line that the kill truncated was never delivered."""
     path = folder / "bus.jsonl"
     text = path.read_text("utf-8") if path.exists() else ""

@@ -66,7 +66,7 @@ CONSENT = (
             answered("e2", "2024-02-10T10"),
             answered("e3", "2024-02-10T10:00:01"),
         ),
-        told=(
+        explained=(
             survey("e1", "2024-01-10T10", "2024-02-10T10", "2024-02-10T10", "ended"),
             survey("e2", "2024-02-10T10", "2024-02-10T10", "2024-02-10T10", "ended"),
             survey(
@@ -89,7 +89,7 @@ CONSENT = (
             invited("e1", "2024-01-10T10"),
             withdrawn("p1", "2025-01-10T09", CUSTOMER, "market_research"),
         ),
-        told=(survey("e1", "2024-01-10T10", "2025-01-10T09", "2025-01-09T10", "ended"),),
+        explained=(survey("e1", "2024-01-10T10", "2025-01-10T09", "2025-01-09T10", "ended"),),
         sent=(survey_leaves("2025-01-09T10", "e1", "2025-01-10T10"),),
     ),
     Example(
@@ -101,7 +101,7 @@ CONSENT = (
             given("p2", "2024-01-12T10", CUSTOMER, "market_research"),
             invited("e3", "2024-01-13T10"),
         ),
-        told=(
+        explained=(
             survey("e1", "2024-01-10T10", "2024-01-10T10", "2024-01-10T10", "ended"),
             survey("e2", "2024-01-11T10", "2025-01-11T10", "2025-01-10T10", "scheduled"),
             survey("e3", "2024-01-13T10", "2025-01-13T10", "2025-01-12T10", "scheduled"),
@@ -119,13 +119,13 @@ CONSENT = (
             given("a1", "2024-01-10T10", CUSTOMER, "market_research"),
             invited("e1", "2024-01-10T10"),
         ),
-        told=(survey("e1", "2024-01-10T10", "2024-01-10T10", "2024-01-10T10", "ended"),),
+        explained=(survey("e1", "2024-01-10T10", "2024-01-10T10", "2024-01-10T10", "ended"),),
         sent=(survey_leaves("2024-01-10T10", "e1", "2024-01-10T10"),),
     ),
     Example(
         name="an invitation needs no consent event before it while nothing was withdrawn",
         events=(invited("e1", "2024-01-10T10"),),
-        told=(survey("e1", "2024-01-10T10", "2025-01-10T10", "2025-01-09T10", "scheduled"),),
+        explained=(survey("e1", "2024-01-10T10", "2025-01-10T10", "2025-01-09T10", "scheduled"),),
         sent=(survey_leaves("2025-01-09T10", "e1", "2025-01-10T10"),),
     ),
     Example(
@@ -136,7 +136,7 @@ CONSENT = (
             given("p2", "2024-02-11T10", CUSTOMER, "market_research"),
             withdrawn("p3", "2024-03-10T10", CUSTOMER, "market_research"),
         ),
-        told=(survey("e1", "2024-01-10T10", "2024-02-10T10", "2024-02-10T10", "ended"),),
+        explained=(survey("e1", "2024-01-10T10", "2024-02-10T10", "2024-02-10T10", "ended"),),
         sent=(survey_leaves("2024-02-10T10", "e1", "2024-02-10T10"),),
     ),
     Example(
@@ -146,7 +146,7 @@ CONSENT = (
             act("p1", "objection-raised", "2024-02-10T10", CUSTOMER, purpose="market_research"),
             invited("e2", "2024-02-20T10"),
         ),
-        told=(
+        explained=(
             survey("e1", "2024-01-10T10", "2024-02-10T10", "2024-02-10T10", "ended"),
             survey("e2", "2024-02-20T10", "2024-02-20T10", "2024-02-20T10", "ended"),
         ),
@@ -164,7 +164,7 @@ CONSENT = (
             withdrawn("p3", "2024-02-02T10", "visitor:2", "website_experience"),
             withdrawn("p4", "2024-02-03T10", VISITOR, "website_experience"),
         ),
-        told=(experience("e1", "2024-01-10T10", "2024-02-03T10", "2024-02-03T10", "ended"),),
+        explained=(experience("e1", "2024-01-10T10", "2024-02-03T10", "2024-02-03T10", "ended"),),
         sent=(
             Leaves(
                 "2024-02-03T10",
@@ -184,7 +184,7 @@ CONSENT = (
             closed("e2", "2024-01-31T09"),
             withdrawn("p1", "2024-02-10T12", APPLICANT, "recruitment"),
         ),
-        told=(
+        explained=(
             application(
                 "contract", "R3a", "2024-01-31T09", "2024-02-29T09", "2024-02-28T09", "scheduled"
             ),
@@ -199,7 +199,7 @@ CONSENT = (
             withdrawn("p1", "2024-06-01T12", APPLICANT, "recruitment"),
             withdrawn("p2", "2024-07-01T12", APPLICANT, "recruitment"),
         ),
-        told=(
+        explained=(
             application(
                 "contract", "R3a", "2024-01-31T09", "2024-06-01T12", "2024-06-01T12", "ended"
             ),
@@ -213,7 +213,7 @@ CONSENT = (
             closed("e2", "2024-01-31T09"),
             withdrawn("p1", "2024-02-28T20", APPLICANT, "recruitment"),
         ),
-        told=(
+        explained=(
             application(
                 "contract", "R3a", "2024-01-31T09", "2024-02-29T09", "2024-02-28T20", "ended"
             ),
@@ -226,7 +226,7 @@ CONSENT = (
             applied("e1", "2023-12-01T09", True),
             withdrawn("p1", "2024-02-10T12", APPLICANT, "recruitment"),
         ),
-        told=(application("contract", "R3a", None, None, None, "open"),),
+        explained=(application("contract", "R3a", None, None, None, "open"),),
         sent=(),
     ),
     Example(
@@ -236,7 +236,7 @@ CONSENT = (
             closed("e2", "2024-01-31T09"),
             given("p1", "2024-02-28T08:59:59", APPLICANT, "recruitment"),
         ),
-        told=(
+        explained=(
             application(
                 "consent", "R3b", "2024-01-31T09", "2025-01-31T09", "2025-01-30T09", "scheduled"
             ),
@@ -250,7 +250,7 @@ CONSENT = (
             closed("e2", "2024-01-31T09"),
             given("p1", "2024-02-28T09:00:01", APPLICANT, "recruitment"),
         ),
-        told=(
+        explained=(
             application(
                 "consent", "R3b", "2024-01-31T09", "2025-01-31T09", "2025-01-30T09", "scheduled"
             ),
@@ -266,7 +266,7 @@ CONSENT = (
             given("p3", "2023-12-03T09", APPLICANT, "recruitment"),
             closed("e2", "2024-01-31T09"),
         ),
-        told=(
+        explained=(
             application(
                 "consent", "R3b", "2024-01-31T09", "2025-01-31T09", "2025-01-30T09", "scheduled"
             ),
@@ -281,7 +281,7 @@ CONSENT = (
             withdrawn("p1", "2023-12-01T09", APPLICANT, "recruitment"),
             closed("e2", "2024-01-31T09"),
         ),
-        told=(
+        explained=(
             application(
                 "consent", "R3b", "2024-01-31T09", "2025-01-31T09", "2025-01-30T09", "scheduled"
             ),

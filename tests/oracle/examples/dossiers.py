@@ -37,7 +37,7 @@ DOSSIERS = (
             act("p8", "complaint-answered", "2024-03-02T10", "visitor:9", complaint_id="r1"),
             act("p9", "objection-raised", "2024-02-01T10", "visitor:9", purpose=LEGAL),
         ),
-        told=(
+        explained=(
             dossier("p1", "2024-03-01T10", "2029-03-01T10", "2029-02-28T10"),
             proof(AT),
             dossier("p5", "2024-06-01T10", "2029-06-01T10", "2029-05-31T10"),
@@ -69,7 +69,7 @@ DOSSIERS = (
                 outcome="rejected",
             ),
         ),
-        told=(
+        explained=(
             dossier("p1", "2024-03-01T10", "2029-03-01T10", "2029-02-28T10"),
             dossier("p2", None, None, None),
         ),

@@ -20,7 +20,7 @@ ERASURES = (
     Example(
         name="a current customer keeps what the contract needs and loses the rest at verification",
         events=(BOUGHT, *requested("erasure", "2024-02-01T10", AT, CUSTOMER)),
-        told=(CURRENT, BOOKS, STUDY._replace(erase_by=AT, due=AT, state="ended")),
+        explained=(CURRENT, BOOKS, STUDY._replace(erase_by=AT, due=AT, state="ended")),
         sent=(
             Leaves(AT, "research", "erase", "e1", "R4", RESEARCH, AT),
             BOOKS_LEAVE,
@@ -33,7 +33,7 @@ ERASURES = (
             terminated("e2", AT),
             *requested("erasure", "2024-02-01T10", AT, CUSTOMER),
         ),
-        told=(
+        explained=(
             CURRENT._replace(anchor_at=AT, erase_by=AT, due=AT, state="ended"),
             BOOKS,
             STUDY._replace(erase_by=AT, due=AT, state="ended"),
@@ -51,7 +51,7 @@ ERASURES = (
             terminated("e2", "2024-02-05T10:00:01"),
             *requested("erasure", "2024-02-01T10", AT, CUSTOMER),
         ),
-        told=(
+        explained=(
             CURRENT._replace(
                 anchor_at="2024-02-05T10:00:01",
                 erase_by="2026-02-05T10:00:01",
@@ -91,7 +91,7 @@ ERASURES = (
             ),
             act("p4", "identity-verified", "2024-04-02T10", CUSTOMER, request_id="r2"),
         ),
-        told=(
+        explained=(
             CURRENT._replace(
                 anchor_at="2024-03-01T10",
                 erase_by="2024-04-02T10",
@@ -117,7 +117,7 @@ ERASURES = (
             act("p3", "identity-verified", AT, CUSTOMER, request_id="r2"),
             act("p4", "identity-verified", AT, "customer:2", request_id="r1"),
         ),
-        told=(CURRENT, BOOKS, STUDY),
+        explained=(CURRENT, BOOKS, STUDY),
         sent=(BOOKS_LEAVE, STUDY_LEAVES),
     ),
     Example(
@@ -127,7 +127,7 @@ ERASURES = (
             order("e2", "2024-02-05T10:00:01"),
             *requested("erasure", "2024-02-01T10", AT, CONSUMER),
         ),
-        told=(
+        explained=(
             Line("e1", SERVICE, "legitimate_interest", "D4", AT, AT, AT, "ended"),
             BOOKS,
             STUDY._replace(anchor_at=AT, erase_by=AT, due=AT, state="ended"),

@@ -36,11 +36,11 @@ class Leaves(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """Some events, and the expected output for the records that `told` names."""
+    """Some events, and the expected output for the records that `explained` names."""
 
     name: str
     events: tuple[Event, ...]
-    told: tuple[Line, ...]
+    explained: tuple[Line, ...]
     sent: tuple[Leaves, ...]
     now: str | None = None
     until: str = END
@@ -60,15 +60,15 @@ class Example:
                     "state": line.state,
                     "subject": line.subject,
                 }
-                for line in self.told
+                for line in self.explained
             ),
             key=_by_holding,
         )
 
     def brief_lines(self, printed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the printed lines of this example's records; with the subject where one is expected."""
-        records = {line.event for line in self.told}
-        named = {line.event for line in self.told if line.subject is not None}
+        records = {line.event for line in self.explained}
+        named = {line.event for line in self.explained if line.subject is not None}
         keys = ("event", "purpose", "basis", "rule", "anchor_at", "erase_by", "state")
         return sorted(
             (
@@ -101,7 +101,7 @@ class Example:
 
     def brief_commands(self, printed: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         """Return the printed commands of this example's records, one for each record and system."""
-        records = {line.event for line in self.told}
+        records = {line.event for line in self.explained}
         keys = ("issued_at", "system", "action", "record", "rules", "purposes", "erase_by")
         return sorted(
             tuple(command[key] for key in keys)

@@ -43,13 +43,13 @@ HOLDS = (
     Example(
         name="what fell due under a hold leaves at its release, with the lead time from there",
         events=(GIVEN, placed("p1", "2025-01-01T12"), released("p2", "2025-03-01T12")),
-        told=(line("2025-03-02T12", "2025-03-01T12", "ended"),),
+        explained=(line("2025-03-02T12", "2025-03-01T12", "ended"),),
         sent=(leaves("2025-03-01T12", "2025-03-02T12"),),
     ),
     Example(
         name="before its release a hold is shown as held, with the instants that will hold",
         events=(GIVEN, placed("p1", "2025-01-01T12"), released("p2", "2025-03-01T12")),
-        told=(line("2025-03-02T12", "2025-03-01T12", "held"),),
+        explained=(line("2025-03-02T12", "2025-03-01T12", "held"),),
         sent=(),
         now="2025-03-01T11:59:59",
         until="2025-03-01T11:59:59",
@@ -57,31 +57,31 @@ HOLDS = (
     Example(
         name="nothing leaves under a hold that is never released, and the instants stay nominal",
         events=(GIVEN, placed("p1", "2025-01-01T12")),
-        told=(line(BY, DUE, "held"),),
+        explained=(line(BY, DUE, "held"),),
         sent=(),
     ),
     Example(
         name="a hold at exactly the due instant wins",
         events=(GIVEN, placed("p1", DUE)),
-        told=(line(BY, DUE, "held"),),
+        explained=(line(BY, DUE, "held"),),
         sent=(),
     ),
     Example(
         name="a hold a second after the due instant is too late",
         events=(GIVEN, placed("p1", "2025-01-09T10:00:01")),
-        told=(line(BY, DUE, "ended"),),
+        explained=(line(BY, DUE, "ended"),),
         sent=(leaves(DUE, BY),),
     ),
     Example(
         name="what falls due at the release leaves as if there had been no hold",
         events=(GIVEN, placed("p1", "2024-02-01T10"), released("p2", DUE)),
-        told=(line(BY, DUE, "ended"),),
+        explained=(line(BY, DUE, "ended"),),
         sent=(leaves(DUE, BY),),
     ),
     Example(
         name="before a record is due, a hold is told and changes nothing",
         events=(GIVEN, placed("p1", "2024-02-01T10"), released("p2", "2024-03-01T10")),
-        told=(line(BY, DUE, "held"),),
+        explained=(line(BY, DUE, "held"),),
         sent=(leaves(DUE, BY),),
         now="2024-02-01T10",
     ),
@@ -96,7 +96,7 @@ HOLDS = (
             released("p5", "2025-03-01T12", name="h2"),
             released("p6", "2025-04-01T12", name="h3"),
         ),
-        told=(line("2025-04-02T12", "2025-04-01T12", "ended"),),
+        explained=(line("2025-04-02T12", "2025-04-01T12", "ended"),),
         sent=(leaves("2025-04-01T12", "2025-04-02T12"),),
     ),
     Example(
@@ -109,7 +109,7 @@ HOLDS = (
             placed("p4", "2025-01-08T12"),
             released("p5", "2025-02-01T12"),
         ),
-        told=(line("2025-02-02T12", "2025-02-01T12", "ended"),),
+        explained=(line("2025-02-02T12", "2025-02-01T12", "ended"),),
         sent=(leaves("2025-02-01T12", "2025-02-02T12"),),
     ),
     Example(
@@ -120,7 +120,7 @@ HOLDS = (
             placed("p1", "2025-01-01T12", records=["e1", "e9"]),
             placed("p2", "2025-01-01T12", "visitor:2", name="h2"),
         ),
-        told=(
+        explained=(
             line(BY, DUE, "held"),
             line("2025-01-10T11", "2025-01-09T11", "ended", "e2", "2024-01-10T11"),
         ),
@@ -130,7 +130,7 @@ HOLDS = (
     Example(
         name="a release of the same hold for somebody else changes nothing",
         events=(GIVEN, placed("p1", "2025-01-01T12"), released("p2", "2025-03-01T12", "visitor:2")),
-        told=(line(BY, DUE, "held"),),
+        explained=(line(BY, DUE, "held"),),
         sent=(),
     ),
     Example(
@@ -139,7 +139,7 @@ HOLDS = (
             placed("p1", "2024-01-01T10", CUSTOMER),
             event("e1", "customers.customer-signed-up", "2024-01-10T10", customer_id="1"),
         ),
-        told=(Line("e1", SERVICE, "contract", "R1", None, None, None, "held"),),
+        explained=(Line("e1", SERVICE, "contract", "R1", None, None, None, "held"),),
         sent=(),
     ),
     Example(
@@ -159,7 +159,7 @@ HOLDS = (
             act("p5", "identity-verified", "2024-02-05T10", VISITOR, request_id="r2"),
             released("p6", "2024-03-01T10"),
         ),
-        told=(line("2024-03-02T10", "2024-03-01T10", "ended"),),
+        explained=(line("2024-03-02T10", "2024-03-01T10", "ended"),),
         sent=(
             Leaves(
                 "2024-02-05T10",
@@ -180,7 +180,7 @@ HOLDS = (
             placed("p1", "2019-12-31T23", CONSUMER, records=["e1"]),
             released("p2", "2020-02-01T10", CONSUMER),
         ),
-        told=(
+        explained=(
             Line(
                 "e1",
                 SERVICE,
@@ -243,7 +243,7 @@ HOLDS = (
             placed("p1", "2024-07-31T09", CONSUMER),
             released("p2", "2026-06-01T10", CONSUMER),
         ),
-        told=(
+        explained=(
             Line(
                 "e1",
                 RESEARCH,

@@ -84,7 +84,7 @@ OBJECTIONS = (
             lead("e2", "2024-05-01T10"),
             objected("p4", "2024-06-01T10", PROSPECT, "acquisition"),
         ),
-        told=tuple(
+        explained=tuple(
             Line(
                 id_, "acquisition", "legitimate_interest", "D2", "2024-05-01T10", due, due, "ended"
             )
@@ -102,7 +102,7 @@ OBJECTIONS = (
             objected("p1", "2024-02-01T10", CONSUMER, SERVICE),
             decided("p2", "2024-02-10T10", CONSUMER, SERVICE, "rejected"),
         ),
-        told=(delivery("2026-01-10T10", "2026-01-09T10", "scheduled"), BOOKS, STUDY),
+        explained=(delivery("2026-01-10T10", "2026-01-09T10", "scheduled"), BOOKS, STUDY),
         sent=(
             told_of("2024-02-01T10", "restrict"),
             told_of("2024-02-10T10", "lift"),
@@ -119,7 +119,7 @@ OBJECTIONS = (
             decided("p4", "2024-02-12T10", "consumer:2", SERVICE, "upheld"),
             decided("p5", "2024-01-31T10", CONSUMER, SERVICE, "upheld"),
         ),
-        told=(delivery("2026-01-10T10", "2026-01-09T10", "scheduled"), BOOKS, STUDY),
+        explained=(delivery("2026-01-10T10", "2026-01-09T10", "scheduled"), BOOKS, STUDY),
         sent=(told_of("2024-02-01T10", "restrict"), *AS_IF_NOTHING_HAD_BEEN),
     ),
     Example(
@@ -129,7 +129,7 @@ OBJECTIONS = (
             objected("p1", "2024-02-01T10", CONSUMER, SERVICE, objection_id="o1"),
             decided("p2", "2024-02-10T10", CONSUMER, SERVICE, "upheld", objection_id="o1"),
         ),
-        told=(delivery("2024-02-10T10", "2024-02-10T10", "ended"), BOOKS, STUDY),
+        explained=(delivery("2024-02-10T10", "2024-02-10T10", "ended"), BOOKS, STUDY),
         sent=(
             told_of("2024-02-01T10", "restrict"),
             told_of("2024-02-10T10", "erase"),
@@ -147,7 +147,7 @@ OBJECTIONS = (
             objected("p3", "2024-03-01T10", CONSUMER, SERVICE),
             decided("p4", "2024-03-10T10", CONSUMER, SERVICE, "upheld"),
         ),
-        told=(delivery("2024-03-10T10", "2024-03-10T10", "ended"), BOOKS, STUDY),
+        explained=(delivery("2024-03-10T10", "2024-03-10T10", "ended"), BOOKS, STUDY),
         sent=(
             told_of("2024-02-01T10", "restrict"),
             told_of("2024-02-10T10", "lift"),
@@ -168,7 +168,7 @@ OBJECTIONS = (
             act("p4", "hold-placed", "2024-02-01T10", CONSUMER, hold_id="h1", ground="legal_claim"),
             act("p5", "hold-released", "2024-03-01T10", CONSUMER, hold_id="h1"),
         ),
-        told=(delivery("2024-03-02T10", "2024-03-01T10", "ended"), BOOKS, STUDY),
+        explained=(delivery("2024-03-02T10", "2024-03-01T10", "ended"), BOOKS, STUDY),
         sent=(
             told_of("2024-01-10T10", "restrict"),
             Leaves("2024-03-01T10", "orders psp", "erase", "e1", "D4", SERVICE, "2024-03-02T10"),
@@ -184,7 +184,7 @@ OBJECTIONS = (
             order("e1", "2024-01-10T10"),
             decided("p2", "2024-01-10T10", CONSUMER, SERVICE, "upheld"),
         ),
-        told=(delivery("2024-01-10T10", "2024-01-10T10", "ended"), BOOKS, STUDY),
+        explained=(delivery("2024-01-10T10", "2024-01-10T10", "ended"), BOOKS, STUDY),
         sent=(
             told_of("2024-01-10T10", "erase"),
             masked("2024-01-10T10", "2024-01-10T10"),
@@ -199,7 +199,7 @@ OBJECTIONS = (
             objected("p1", "2024-02-01T10", CONSUMER, SERVICE),
             decided("p2", "2024-02-01T10", CONSUMER, SERVICE, "rejected"),
         ),
-        told=(delivery("2026-01-10T10", "2026-01-09T10", "scheduled"), BOOKS, STUDY),
+        explained=(delivery("2026-01-10T10", "2026-01-09T10", "scheduled"), BOOKS, STUDY),
         sent=AS_IF_NOTHING_HAD_BEEN,
     ),
     Example(
@@ -210,7 +210,7 @@ OBJECTIONS = (
             decided("p2", "2024-02-01T10", CONSUMER, SERVICE, "rejected"),
             order("e2", "2024-02-01T10"),
         ),
-        told=(
+        explained=(
             delivery("2026-01-10T10", "2026-01-09T10", "scheduled"),
             BOOKS,
             STUDY,
@@ -240,7 +240,7 @@ OBJECTIONS = (
             objected("p1", "2024-02-01T10", CONSUMER, RESEARCH),
             decided("p2", "2024-02-10T10", CONSUMER, RESEARCH, "upheld"),
         ),
-        told=(
+        explained=(
             delivery("2026-01-10T10", "2026-01-09T10", "scheduled"),
             BOOKS,
             STUDY._replace(erase_by="2024-02-10T10", due="2024-02-10T10", state="ended"),
@@ -262,7 +262,7 @@ OBJECTIONS = (
             decided("p4", "2024-02-10T10", CUSTOMER, LEGAL, "upheld"),
             terminated("e2", "2024-03-01T10"),
         ),
-        told=(
+        explained=(
             Line(
                 "e1",
                 SERVICE,

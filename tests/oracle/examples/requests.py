@@ -35,7 +35,7 @@ REQUESTS = (
     Example(
         name="access asks every system, for the purposes that it serves",
         events=(BOUGHT, *requested("access", "2024-02-01T10", AT, CUSTOMER)),
-        told=(CURRENT, BOOKS, STUDY, dossier("p1", None, None, None), proof(AT)),
+        explained=(CURRENT, BOOKS, STUDY, dossier("p1", None, None, None), proof(AT)),
         sent=(
             *each("disclose"),
             Leaves(AT, "crm", "disclose", "p1", "D8", LEGAL, AT),
@@ -47,7 +47,7 @@ REQUESTS = (
     Example(
         name="portability asks only what rests on consent or contract",
         events=(BOUGHT, *requested("portability", "2024-02-01T10", AT, CUSTOMER)),
-        told=(CURRENT, BOOKS, STUDY, dossier("p1", None, None, None), proof(AT)),
+        explained=(CURRENT, BOOKS, STUDY, dossier("p1", None, None, None), proof(AT)),
         sent=(
             *each("disclose", books=False, study=False),
             proof_leaves(AT),
@@ -63,7 +63,7 @@ REQUESTS = (
             purchase("e3", AT),
             *requested("rectification", "2024-02-01T10", AT, CUSTOMER),
         ),
-        told=(
+        explained=(
             CURRENT,
             BOOKS,
             STUDY,
@@ -89,7 +89,7 @@ REQUESTS = (
             feedback("e2", "2024-01-10T10:00:01"),
             *requested("access", "2025-01-09T09", "2025-01-09T10", VISITOR),
         ),
-        told=tuple(
+        explained=tuple(
             Line(id_, "website_experience", "consent", "D5", *instants)
             for id_, *instants in (
                 ("e1", "2024-01-10T10", "2025-01-10T10", "2025-01-09T10", "ended"),
@@ -121,7 +121,7 @@ REQUESTS = (
             act("p5", "restriction-lifted", "2024-03-01T10", CUSTOMER, request_id="r1"),
             act("p6", "restriction-lifted", "2024-03-02T10", CUSTOMER),
         ),
-        told=(CURRENT, BOOKS, STUDY),
+        explained=(CURRENT, BOOKS, STUDY),
         sent=(
             *each("restrict", books=False),
             *each("lift", "2024-03-01T10", books=False),
@@ -136,7 +136,7 @@ REQUESTS = (
             *requested("restriction", "2024-02-01T10", AT, CUSTOMER),
             act("p0", "restriction-lifted", AT, CUSTOMER),
         ),
-        told=(CURRENT, BOOKS, STUDY),
+        explained=(CURRENT, BOOKS, STUDY),
         sent=(BOOKS_LEAVE, STUDY_LEAVES),
     ),
     Example(
@@ -146,7 +146,7 @@ REQUESTS = (
             *requested("restriction", "2025-01-09T08", "2025-01-09T09", VISITOR),
             act("p3", "restriction-lifted", "2025-01-09T10", VISITOR),
         ),
-        told=(
+        explained=(
             Line(
                 "e1",
                 "website_experience",

@@ -45,7 +45,7 @@ SHARED = (
             act("p1", "hold-placed", "2022-01-01T10", CUSTOMER, hold_id="h1", ground="legal_claim"),
             act("p2", "hold-released", "2022-06-01T10", CUSTOMER, hold_id="h1"),
         ),
-        told=(
+        explained=(
             delivery("2020-02-01T10", "2022-06-02T10", "2022-06-01T10", "ended"),
             study("2040-01-10T10", "2040-01-09T10", "scheduled"),
         ),
@@ -65,7 +65,7 @@ SHARED = (
             *requested("erasure", "2020-01-20T10", "2020-01-21T10", CUSTOMER),
             terminated("e2", "2020-02-01T10"),
         ),
-        told=(
+        explained=(
             delivery("2020-02-01T10", "2022-02-01T10", "2022-01-31T10", "scheduled"),
             study("2020-01-21T10", "2020-01-21T10", "ended"),
         ),
@@ -90,7 +90,7 @@ SHARED = (
             ),
             act("p4", "identity-verified", "2020-01-23T10", CUSTOMER, request_id="r2"),
         ),
-        told=(
+        explained=(
             delivery(None, None, None, "open"),
             study("2040-01-10T10", "2040-01-09T10", "scheduled"),
         ),
@@ -118,7 +118,7 @@ SHARED = (
             ),
             act("p2", "hold-released", "2045-06-01T10", CONSUMER, hold_id="h1"),
         ),
-        told=(
+        explained=(
             Line(
                 "e1",
                 SERVICE,

@@ -101,7 +101,7 @@ class RecordingObserver:
     """Observer and bus in one: keeps what it is told and what is sent."""
 
     sent_: list[OutgoingAcknowledgement] = field(default_factory=list)
-    said: list[tuple[Any, ...]] = field(default_factory=list)
+    reports: list[tuple[Any, ...]] = field(default_factory=list)
     broken: list[Exception] = field(default_factory=list)
     most: int = 2**63
     """Bytes that the broker takes of one message."""
@@ -120,15 +120,15 @@ class RecordingObserver:
     def ready(self) -> None: ...
 
     def command_completed(self, action: str, status: str, after: timedelta) -> None:
-        self.said.append((action, status))
+        self.reports.append((action, status))
 
     def attempt_failed(self, command_id: str, action: str, why: str) -> None:
-        self.said.append(("tried", action, why))
+        self.reports.append(("tried", action, why))
 
     def acknowledgements_sent(self, answers: int) -> None: ...
 
     def send_failed(self, why: str) -> None:
-        self.said.append(("unsent", why))
+        self.reports.append(("unsent", why))
 
 
 @dataclass(slots=True, kw_only=True)

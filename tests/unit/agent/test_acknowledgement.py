@@ -10,7 +10,7 @@ from services.agent.result import DisclosedRecord, Result
 from services.crypto import jwe
 from tests.unit.agent.environment import T0, AgentEnvironment, FakeAdapter, command, command_id
 
-TOLD = Result(
+DISCLOSED = Result(
     status="done",
     counts={"orders": 1},
     records=(
@@ -20,7 +20,7 @@ TOLD = Result(
 
 
 def complete(task: CommandTask) -> Result:
-    return TOLD
+    return DISCLOSED
 
 
 def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
@@ -123,8 +123,8 @@ def test_what_the_bus_takes_in_no_form_is_given_up_and_said() -> None:
     environment.execute_all(command())
     environment.sender.send()
     assert environment.inbox.outgoing(10) == []
-    assert {note[0] for note in environment.observer.said} == {"erase", "unsent"}
-    assert command_id("c1") in str(environment.observer.said[-1])
+    assert {note[0] for note in environment.observer.reports} == {"erase", "unsent"}
+    assert command_id("c1") in str(environment.observer.reports[-1])
     environment.observer.most = 2_000
     assert environment.execute_all(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == [
         "done"

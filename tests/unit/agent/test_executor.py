@@ -123,7 +123,7 @@ def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
         stop.wait(1.8)
         stop.set()
         running.result(20)
-    assert 1 <= len([note for note in environment.observer.said if note[0] == "unsent"]) <= 5
+    assert 1 <= len([note for note in environment.observer.reports if note[0] == "unsent"]) <= 5
 
 
 def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
@@ -256,8 +256,8 @@ def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
     restrict = command("restrict", action="restrict", seq=5)
     assert environment.execute_all(lift, restrict) == ["done", "failed"]
     assert adapter.done == [command_id("lift")]
-    anew = replace(restrict, attempt=2, issued_at=T0 + 2 * HOUR)
-    assert environment.execute_all(anew) == ["done"]
+    repeated = replace(restrict, attempt=2, issued_at=T0 + 2 * HOUR)
+    assert environment.execute_all(repeated) == ["done"]
 
 
 def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:

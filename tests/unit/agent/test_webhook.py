@@ -182,11 +182,11 @@ def test_a_callback_that_drips_has_one_deadline() -> None:
     """Its caller is cut off, and others are served meanwhile."""
     notes: list[Any] = []
 
-    def tell(command_id: str, document: Any) -> bool:
+    def complete(command_id: str, document: Any) -> bool:
         notes.append(document)
         return True
 
-    with serve_callbacks("127.0.0.1", 0, lambda _: "t", tell, timeout_seconds=1) as port:
+    with serve_callbacks("127.0.0.1", 0, lambda _: "t", complete, timeout_seconds=1) as port:
         patience = Patience(10)
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(
@@ -257,11 +257,11 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, AgentEnvironment, int]
     def token(id: str) -> str:
         return stages[0].inbox.keyed_hash("callback", id.encode())
 
-    def tell(command_id: str, document: Any) -> bool:
+    def complete(command_id: str, document: Any) -> bool:
         return stages[0].executor.complete_from_json(command_id, document)
 
     try:
-        with serve_callbacks("127.0.0.1", 0, token, tell) as port:
+        with serve_callbacks("127.0.0.1", 0, token, complete) as port:
             adapter = WebhookAdapter(
                 client=lambda: httpx2.AsyncClient(trust_env=False),
                 timeout_seconds=30,

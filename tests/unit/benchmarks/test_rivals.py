@@ -7,12 +7,12 @@ import pytest
 from tests.benchmarks.figures import ResultsDiffer
 from tests.benchmarks.rivals import same
 
-OURS = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
+TAGGED = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
 
 
 def test_equal_results_may_be_compared() -> None:
     """In whatever order they came, and however often."""
-    same(OURS, frozenset([*OURS, *OURS]), "x")
+    same(TAGGED, frozenset([*TAGGED, *TAGGED]), "x")
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ def test_equal_results_may_be_compared() -> None:
             [(b"customer:C1", b"1"), (b"customer:C2", b"3")],
             "x: 1 of 2 tagged events are missing, 1 are others",
         ),
-        ([*OURS, (b"customer:C3", b"3")], "x: 0 of 2 tagged events are missing, 1 are others"),
+        ([*TAGGED, (b"customer:C3", b"3")], "x: 0 of 2 tagged events are missing, 1 are others"),
     ],
 )
 def test_other_results_are_not_compared(theirs: list[tuple[bytes, bytes]], why: str) -> None:
     """One too few, another value, one too many."""
     with pytest.raises(ResultsDiffer, match=why):
-        same(OURS, frozenset(theirs), "x")
+        same(TAGGED, frozenset(theirs), "x")

@@ -34,7 +34,7 @@ def crm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def told(tmp_path: Path, **further: Any) -> str:
+def write_command(tmp_path: Path, **further: Any) -> str:
     file = tmp_path / "command.json"
     file.write_text(json.dumps(command(**further).as_json()), "utf-8")
     return str(file)
@@ -46,7 +46,7 @@ def run(*arguments: str | Path) -> Result:
 
 def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path) -> None:
     """Bound, whatever they look like."""
-    file = told(tmp_path, records=(record("O1' OR 1=1"),))
+    file = write_command(tmp_path, records=(record("O1' OR 1=1"),))
     done = run("plan", "--config", crm, "--json", file)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["statement"].split()[:3] for line in lines] == [
@@ -71,20 +71,20 @@ def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path
 )
 def test_each_action_has_its_plan(crm: Path, tmp_path: Path, action: str, first: str) -> None:
     """As SQL that can be read."""
-    done = run("plan", "--config", crm, told(tmp_path, action=action, **FIELDS))
+    done = run("plan", "--config", crm, write_command(tmp_path, action=action, **FIELDS))
     assert done.stdout.startswith(first)
 
 
 def test_a_plan_says_what_could_not_be_carried_out(crm: Path, tmp_path: Path) -> None:
     """The exit code says that the plan is incomplete."""
-    done = run("plan", "--config", crm, told(tmp_path, records=(record(""),)))
+    done = run("plan", "--config", crm, write_command(tmp_path, records=(record(""),)))
     assert done.exit_code == 1
     assert "came without a key to find its rows" in done.output
 
 
 def test_a_plan_for_a_hook_is_what_the_hook_would_get(tmp_path: Path) -> None:
     """One JSON object."""
-    done = run("plan", "--config", EXAMPLES / "hook" / "agent.yaml", told(tmp_path))
+    done = run("plan", "--config", EXAMPLES / "hook" / "agent.yaml", write_command(tmp_path))
     assert json.loads(done.stdout)["command"]["action"] == "erase"
 
 

@@ -14,7 +14,7 @@ GOOD = feedback("f1", "2024-03-15T13:00:00Z")
 UNTIL = ("--until", "2030-01-01T00:00:00Z")
 
 
-def told(outcome: Outcome) -> str:
+def error_line(outcome: Outcome) -> str:
     """The one line that a failed command says."""
     assert outcome.out == ""
     assert outcome.code == 1
@@ -74,13 +74,13 @@ def test_a_bad_line_is_told_with_file_line_and_key(
 ) -> None:
     """The third line of the file; the second is empty."""
     file = events([GOOD, "", bad])
-    assert told(termijn("explain", file, "--json")).startswith(f"termijn: {file}:3: {key}")
+    assert error_line(termijn("explain", file, "--json")).startswith(f"termijn: {file}:3: {key}")
 
 
 def test_simulate_tells_a_bad_line_too(termijn: Call, events: Write) -> None:
     """Before any command is printed."""
     file = events([GOOD, "", "{"])
-    line = told(termijn("simulate", file, "--json", *UNTIL))
+    line = error_line(termijn("simulate", file, "--json", *UNTIL))
     assert line.startswith(f"termijn: {file}:3: json: is not JSON")
 
 
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_read_is_told(
     """One that is not there, a folder, and one that is not text."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe\n")
     for name in ("absent", ".", "binary"):
-        line = told(termijn(command[0], tmp_path / name, *command[1:]))
+        line = error_line(termijn(command[0], tmp_path / name, *command[1:]))
         assert str(tmp_path / name) in line
 
 
@@ -113,7 +113,7 @@ def test_an_until_that_is_no_instant_is_told(
     termijn: Call, events: Write, arguments: tuple[str, ...]
 ) -> None:
     """One line too, and not how the command is used."""
-    line = told(termijn("simulate", events([GOOD]), *arguments))
+    line = error_line(termijn("simulate", events([GOOD]), *arguments))
     assert "--until" in line
 
 
@@ -153,11 +153,13 @@ def test_a_policy_that_is_wrong_names_each_problem(
 def test_a_bad_setting_is_told(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is opened."""
     monkeypatch.setenv("TERMIJN_BATCH", "many")
-    assert told(termijn("status")) == (
+    assert error_line(termijn("status")) == (
         "termijn: environment: TERMIJN_BATCH:"
         " must be a whole number from 1 to 1,000,000, got 'many'"
     )
-    assert told(termijn("pause", "deleter", "--reason", "r")).startswith("termijn: environment: ")
+    assert error_line(termijn("pause", "deleter", "--reason", "r")).startswith(
+        "termijn: environment: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_a_ledger_that_cannot_be_opened_is_told(
 ) -> None:
     """Without a stack trace, and without its password."""
     monkeypatch.setenv("TERMIJN_LEDGER_URL", url)
-    line = told(termijn("status"))
+    line = error_line(termijn("status"))
     assert line.startswith("termijn: ")
     assert "geheim" not in line
 
@@ -191,12 +193,12 @@ def test_a_data_directory_that_cannot_be_made_is_told(
 ) -> None:
     """A wrong mount, above all."""
     monkeypatch.setenv("TERMIJN_DATA", "/proc/absent")
-    assert "/proc/absent" in told(termijn("ledger", "migrate"))
+    assert "/proc/absent" in error_line(termijn("ledger", "migrate"))
 
 
 def test_a_ledger_without_its_schema_is_told(termijn: Call) -> None:
     """With what to do about it."""
-    assert told(termijn("status")).endswith("run `termijn ledger migrate`")
+    assert error_line(termijn("status")).endswith("run `termijn ledger migrate`")
 
 
 def test_a_secret_is_not_listed(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +215,7 @@ def test_a_byte_that_is_no_utf_8_is_told_with_its_line(termijn: Call, tmp_path: 
     """A Latin-1 é in the second line; the position in the file helps nobody."""
     file = tmp_path / "latin.jsonl"
     file.write_bytes(json.dumps(GOOD).encode() + b'\n{"id": "caf\xe9"}\n')
-    assert told(termijn("explain", file)) == (
+    assert error_line(termijn("explain", file)) == (
         f"termijn: {file}:2: text: is not UTF-8 at byte 12 of the line; write the file in UTF-8"
     )
 
@@ -238,7 +240,7 @@ def test_the_mark_before_utf_8_is_passed_over(termijn: Call, tmp_path: Any) -> N
 def test_a_key_that_stands_twice_is_told(termijn: Call, events: Write, line: str, why: str) -> None:
     """The last would have counted, and nobody would have known."""
     file = events([line])
-    assert told(termijn("explain", file)) == f"termijn: {file}:1: {why}"
+    assert error_line(termijn("explain", file)) == f"termijn: {file}:1: {why}"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_a_length_of_time_that_nobody_waits_for_is_told(
 ) -> None:
     """No clock could count it; ten years are the most."""
     monkeypatch.setenv(name, value)
-    assert told(termijn("status")) == (
+    assert error_line(termijn("status")) == (
         f"termijn: environment: {name}: must be at most ten years, in seconds, got {value!r}"
     )
 
@@ -274,7 +276,7 @@ def test_a_number_that_nothing_can_count_is_told(
     """The Kafka client takes a million messages at once, and no database counts to 1e400."""
     monkeypatch.setenv(name, value)
     shown = value if len(value) <= 64 else f"{value[:64]}…"
-    assert told(termijn("status")) == (
+    assert error_line(termijn("status")) == (
         f"termijn: environment: {name}: must be a whole number from 1 to 1,000,000, got {shown!r}"
     )
 
@@ -299,7 +301,7 @@ def test_a_settings_file_that_is_not_utf_8_is_told_with_its_line(
     file = tmp_path / "settings.toml"
     file.write_bytes(b'[operating]\noperator = "\xe9"\n')
     monkeypatch.setenv("TERMIJN_SETTINGS", str(file))
-    assert told(termijn("settings")) == (
+    assert error_line(termijn("settings")) == (
         f"termijn: {file}: file: line 2 is not UTF-8; write the file in UTF-8"
     )
 
@@ -310,5 +312,7 @@ def test_a_key_cannot_hold_for_longer_than_a_calendar(
     termijn: Call, option: str, length: str
 ) -> None:
     assert termijn("keys", "make").code == 0
-    assert told(termijn("keys", "rotate", option, length)).endswith("is longer than 200 years")
+    assert error_line(termijn("keys", "rotate", option, length)).endswith(
+        "is longer than 200 years"
+    )
     assert len(termijn("keys", "list", "--json").rows) == 17  # one of our own, sixteen missing

@@ -28,7 +28,7 @@ from tests.unit.cli.conftest import Call, Write
 POLICY = loader.load()
 NOW = datetime(2024, 3, 15, 13, tzinfo=UTC)
 BY_ME = ("--operator", "night-shift", "--reason", "a test")
-NOBODY = "00000000-0000-4000-8000-000000000001"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
@@ -148,8 +148,8 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("commands", "close", NOBODY), NOBODY),
-        (("dead-letters", "discard", NOBODY), NOBODY),
+        (("commands", "close", UNKNOWN_ID), UNKNOWN_ID),
+        (("dead-letters", "discard", UNKNOWN_ID), UNKNOWN_ID),
         (("release", "2019"), "'2019'"),
         (("gaps", "accept", "tagger", "t", "0"), "t[0]"),
     ],
@@ -354,7 +354,7 @@ class _NoBus:
         """Nobody."""
 
 
-def said(id: str, what: str, time: str, **data: Any) -> dict[str, Any]:
+def privacy_event(id: str, what: str, time: str, **data: Any) -> dict[str, Any]:
     """A privacy event about customer 1."""
     return {
         "specversion": "1.0",
@@ -370,9 +370,13 @@ def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Databa
     """A month after receipt, by calendar; an answered one only where it is asked for."""
     recorded(
         ledger,
-        said("q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="access"),
-        said("q2", "request-received", "2024-01-10T09:00:00Z", request_id="Q2", right="erasure"),
-        said("a2", "request-answered", "2024-01-20T09:00:00Z", request_id="Q2"),
+        privacy_event(
+            "q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="access"
+        ),
+        privacy_event(
+            "q2", "request-received", "2024-01-10T09:00:00Z", request_id="Q2", right="erasure"
+        ),
+        privacy_event("a2", "request-answered", "2024-01-20T09:00:00Z", request_id="Q2"),
     )
     [row] = termijn("requests", "list", "--json").rows
     assert (row["request"], row["right"], row["state"]) == ("Q1", "access", "received")
@@ -389,7 +393,9 @@ def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: 
     """Nobody is refused by a letter that was printed too soon; its receipt can be told."""
     recorded(
         ledger,
-        said("q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="access"),
+        privacy_event(
+            "q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="access"
+        ),
     )
     early = termijn("requests", "letter", "customer:1", "Q1")
     assert (early.code, early.out) == (1, "")
@@ -406,8 +412,10 @@ def test_the_letter_of_an_erasure_says_what_the_ledger_says(
     """Verified, and nothing commanded yet: the dossier is kept, and nothing is said to be done."""
     recorded(
         ledger,
-        said("q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="erasure"),
-        said("v1", "identity-verified", "2024-02-01T09:00:00Z", request_id="Q1"),
+        privacy_event(
+            "q1", "request-received", "2024-01-31T09:00:00Z", request_id="Q1", right="erasure"
+        ),
+        privacy_event("v1", "identity-verified", "2024-02-01T09:00:00Z", request_id="Q1"),
     )
     letter = termijn("requests", "letter", "customer:1", "Q1", "--language", "en")
     assert "Customer relations, Meeting legal duties and preventing fraud" in letter.out
@@ -418,9 +426,11 @@ def test_open_holds_are_listed(termijn: Call, ledger: Database) -> None:
     """A released one is not; one on some records names them."""
     recorded(
         ledger,
-        said("h1", "hold-placed", "2024-01-01T09:00:00Z", hold_id="H1", ground="legal_claim"),
-        said("r1", "hold-released", "2024-01-02T09:00:00Z", hold_id="H1"),
-        said(
+        privacy_event(
+            "h1", "hold-placed", "2024-01-01T09:00:00Z", hold_id="H1", ground="legal_claim"
+        ),
+        privacy_event("r1", "hold-released", "2024-01-02T09:00:00Z", hold_id="H1"),
+        privacy_event(
             "h2",
             "hold-placed",
             "2024-01-03T09:00:00Z",

@@ -26,7 +26,7 @@ from tests.contract.ledgers import (
     send_due,
 )
 from tests.unit.cli.conftest import Call
-from tests.unit.cli.test_operating import said
+from tests.unit.cli.test_operating import privacy_event
 
 BY_ME = ("--operator", "night-shift", "--reason", "mended")
 JOINED, ENDED, BACK = "2010-01-01T12:00:00Z", "2010-06-01T12:00:00Z", "2011-01-01T12:00:00Z"
@@ -153,7 +153,7 @@ def test_a_hold_is_too_late_for_whoever_does_not_say_that_it_stopped(
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     claim_all(ledger, DUE)
     send_due(ledger, FakeBus(), DUE)
-    hold = said("h1", "hold-placed", BACK, hold_id="H1", ground="legal_claim")
+    hold = privacy_event("h1", "hold-placed", BACK, hold_id="H1", ground="legal_claim")
     record_events(ledger, [hold, reinstated("r1", BACK)], DUE)
     send_due(ledger, FakeBus(), DUE)
     if status is not None:

@@ -29,7 +29,7 @@ def certified(directory: Path, ca_days: float = 365, days: float = 365) -> Secur
     authority = Authority(NOW, timedelta(days=ca_days))
     ca_file = directory / "ca.pem"
     ca_file.write_text(authority.certificate, "ascii")
-    certificate, key = authority.vouches("tagger", timedelta(days=days)).written(directory, "me")
+    certificate, key = authority.issue("tagger", timedelta(days=days)).written(directory, "me")
     return Security(protocol="SSL", ca_file=ca_file, certificate_file=certificate, key_file=key)
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_holds_no_certificate_is_a_fault(tmp_path: Path) -> None:
 def test_a_key_that_is_not_the_certificates_is_a_fault(tmp_path: Path, text: str | None) -> None:
     """After one of the two was renewed and the other was not."""
     security = certified(tmp_path)
-    (tmp_path / "me.key").write_text(text or Authority(NOW).vouches("x").key, "ascii")
+    (tmp_path / "me.key").write_text(text or Authority(NOW).issue("x").key, "ascii")
     finding = judged(security)["certificates", str(tmp_path / "me.key")]
     assert finding.state == "fault"
     assert "KAFKA_SSL_KEY_FILE" in finding.fix

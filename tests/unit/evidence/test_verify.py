@@ -102,10 +102,10 @@ def test_a_tail_cut_behind_a_head_with_a_new_first_line_is_found_by_a_head_kept_
 
 def test_a_log_written_anew_with_the_right_key_is_found_by_a_head_kept_elsewhere() -> None:
     """Even who has the key cannot say something else about the past."""
-    anew = log(8, (8,), word="lies")
-    verify_lines(anew, Keyring((KEY.public(),)))
+    other_log = log(8, (8,), word="lies")
+    verify_lines(other_log, Keyring((KEY.public(),)))
     with pytest.raises(EvidenceBroken, match="the log was rewritten"):
-        verify_lines(anew, saved_head=parse_saved_head(WHOLE[5].decode()))
+        verify_lines(other_log, saved_head=parse_saved_head(WHOLE[5].decode()))
 
 
 def test_a_log_that_went_on_holds_with_an_older_head() -> None:

@@ -89,9 +89,9 @@ def test_a_full_queue_is_waited_out() -> None:
 def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
     """One that has met a fatal error never sends again."""
     fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
-    anew = FakeProducer()
-    the_send = send(FakeProducer(errors={b"a": fatal}), anew)
+    new_producer = FakeProducer()
+    the_send = send(FakeProducer(errors={b"a": fatal}), new_producer)
     with pytest.raises(DeliveryFailed):
         the_send(b"a")
     the_send(b"a")
-    assert anew.sent == [b"a"]
+    assert new_producer.sent == [b"a"]

@@ -39,7 +39,7 @@ SOUND = {
 }
 
 
-def found(_partitions: int = 6, /, **settings: object) -> TopicState:
+def findings_of(_partitions: int = 6, /, **settings: object) -> TopicState:
     """A topic as the brokers have it; settings by their names with underscores."""
     changed = {name.replace("_", "."): str(value) for name, value in settings.items()}
     return TopicState(partitions=_partitions, settings={**SOUND, **changed})
@@ -47,20 +47,20 @@ def found(_partitions: int = 6, /, **settings: object) -> TopicState:
 
 def test_a_record_lives_for_retention_and_its_segments_time() -> None:
     """The broker's check interval counts as well."""
-    assert max_record_age_ms(found()) == 8 * DAY + LOOKS
+    assert max_record_age_ms(findings_of()) == 8 * DAY + LOOKS
 
 
 @pytest.mark.parametrize("settings", [{"retention_ms": -1}, {"cleanup_policy": "compact"}])
 def test_what_is_never_deleted_lives_for_ever(settings: dict[str, object]) -> None:
     """Compaction alone keeps each subject's last event."""
-    assert max_record_age_ms(found(**settings)) is None
+    assert max_record_age_ms(findings_of(**settings)) is None
     problem = "records stay without limit, and R3a ends after 28.0 days"
-    assert problem in check_topic(APPLICATIONS, found(**settings)).problems
+    assert problem in check_topic(APPLICATIONS, findings_of(**settings)).problems
 
 
 def test_a_sound_topic_is_only_told_to_encrypt() -> None:
     """An erasure request cannot reach into the log."""
-    judged = check_topic(APPLICATIONS, found())
+    judged = check_topic(APPLICATIONS, findings_of())
     assert (judged.problems, judged.changes) == ((), {})
     assert judged.warnings == ("needs field encryption: erasure request",)
 
@@ -68,13 +68,13 @@ def test_a_sound_topic_is_only_told_to_encrypt() -> None:
 def test_where_nothing_is_in_clear_there_is_nothing_to_say() -> None:
     """The keys are destroyed instead, so the log may keep it for longer."""
     encrypted = replace(APPLICATIONS, plaintext_fields=(), window_ms=None, rule=None)
-    judged = check_topic(encrypted, found(retention_ms=3650 * DAY))
+    judged = check_topic(encrypted, findings_of(retention_ms=3650 * DAY))
     assert (judged.problems, judged.warnings) == ((), ())
 
 
 def test_a_segment_that_stays_open_counts() -> None:
     """Retention alone would be in time."""
-    judged = check_topic(APPLICATIONS, found(retention_ms=27 * DAY, segment_ms=7 * DAY))
+    judged = check_topic(APPLICATIONS, findings_of(retention_ms=27 * DAY, segment_ms=7 * DAY))
     assert judged.problems == ("records stay 34.0 days, and R3a ends after 28.0 days",)
     assert judged.changes == {"retention.ms": str(7 * DAY), "segment.ms": str(DAY)}
 
@@ -82,33 +82,35 @@ def test_a_segment_that_stays_open_counts() -> None:
 def test_exactly_the_term_is_in_time_and_a_millisecond_more_is_not() -> None:
     """At most is at most."""
     kept = 27 * DAY - LOOKS
-    assert check_topic(APPLICATIONS, found(retention_ms=kept)).problems == ()
-    assert check_topic(APPLICATIONS, found(retention_ms=kept + 1)).problems != ()
+    assert check_topic(APPLICATIONS, findings_of(retention_ms=kept)).problems == ()
+    assert check_topic(APPLICATIONS, findings_of(retention_ms=kept + 1)).problems != ()
 
 
 def test_in_clear_nothing_lives_longer_than_a_month() -> None:
     """Within it a person has to be told that it was done."""
     orders = replace(APPLICATIONS, window_ms=730 * DAY, rule="D4")
-    judged = check_topic(orders, found(retention_ms=60 * DAY))
+    judged = check_topic(orders, findings_of(retention_ms=60 * DAY))
     assert judged.problems == (
         "records stay 61.0 days unencrypted, and erasure request ends it at once",
     )
     assert (
-        check_topic(replace(orders, plaintext_fields=()), found(retention_ms=60 * DAY)).problems
+        check_topic(
+            replace(orders, plaintext_fields=()), findings_of(retention_ms=60 * DAY)
+        ).problems
         == ()
     )
 
 
 def test_compaction_is_found_and_taken_away() -> None:
     """It would drop events, and never a subject's last."""
-    judged = check_topic(APPLICATIONS, found(cleanup_policy="compact,delete"))
+    judged = check_topic(APPLICATIONS, findings_of(cleanup_policy="compact,delete"))
     assert judged.problems[0].startswith("compaction keeps only the last event of each subject")
     assert judged.changes == {"cleanup.policy": "delete"}
 
 
 def test_a_log_that_is_cut_by_size_is_found() -> None:
     """What nobody has read yet would be gone."""
-    judged = check_topic(APPLICATIONS, found(retention_bytes=1_000_000))
+    judged = check_topic(APPLICATIONS, findings_of(retention_bytes=1_000_000))
     assert judged.problems == (
         "records are deleted by size: messages that are not read yet would be lost",
     )
@@ -128,7 +130,7 @@ def test_a_log_that_is_cut_by_size_is_found() -> None:
 )
 def test_our_own_topics_have_the_catalogues_term(retention_ms: int, finding: str | None) -> None:
     """Neither longer nor shorter."""
-    judged = check_topic(COMMANDS, found(3, retention_ms=retention_ms, segment_ms=2 * DAY))
+    judged = check_topic(COMMANDS, findings_of(3, retention_ms=retention_ms, segment_ms=2 * DAY))
     assert judged.problems == ((finding,) if finding else ())
     assert judged.changes.get("retention.ms") == (str(14 * DAY) if finding else None)
 
@@ -147,7 +149,7 @@ def test_a_missing_topic_is_made_with_all_its_settings() -> None:
 
 def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
     """Whoever writes the timestamp could pass off an old event as one of its time."""
-    judged = check_topic(APPLICATIONS, found(message_timestamp_type="CreateTime"))
+    judged = check_topic(APPLICATIONS, findings_of(message_timestamp_type="CreateTime"))
     assert judged.problems == (
         "senders set the time of a message, so an old event could be taken for a new one",
     )
@@ -156,7 +158,9 @@ def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
 
 def test_our_own_topics_may_be_dated_by_whoever_sends() -> None:
     """Nothing is decided by it there."""
-    sent = found(3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime")
+    sent = findings_of(
+        3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime"
+    )
     assert check_topic(COMMANDS, sent).problems == ()
 
 
@@ -165,7 +169,9 @@ def test_a_term_shorter_than_the_catalogues_decides() -> None:
     short = replace(APPLICATIONS, window_ms=DAY)
     settings = required_settings(short)
     assert (
-        check_topic(short, found(**{k.replace(".", "_"): v for k, v in settings.items()})).problems
+        check_topic(
+            short, findings_of(**{k.replace(".", "_"): v for k, v in settings.items()})
+        ).problems
         == ()
     )
     assert int(settings["retention.ms"]) == (DAY - LOOKS) * 7 // 8
@@ -187,12 +193,12 @@ def test_what_the_catalogue_asks_for_is_in_time_for_the_shortest_month(topic: To
     promise = RetentionRequirement(topic=topic, kind="own", window_ms=28 * DAY, rule="R3a")
     settings = {name.replace(".", "_"): value for name, value in required_settings(promise).items()}
     assert settings["retention_ms"] == str(topic.retention_ms)
-    assert check_topic(promise, found(topic.partitions, **settings)).problems == ()
+    assert check_topic(promise, findings_of(topic.partitions, **settings)).problems == ()
 
 
 def test_other_partitions_are_told_and_left() -> None:
     """A key would move to another partition, and order be lost."""
-    judged = check_topic(COMMANDS, found(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
+    judged = check_topic(COMMANDS, findings_of(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
     assert judged.changes == {}
     assert judged.warnings == (
         "must have 3 partitions, got 4; they stay, since a change would move keys to other partitions",
@@ -202,7 +208,7 @@ def test_other_partitions_are_told_and_left() -> None:
 def test_a_short_lived_business_topic_is_remarked_upon() -> None:
     """It is in time, and a tagger must not stand still for long."""
     judged = check_topic(
-        replace(APPLICATIONS, plaintext_fields=()), found(retention_ms=DAY, segment_ms=DAY)
+        replace(APPLICATIONS, plaintext_fields=()), findings_of(retention_ms=DAY, segment_ms=DAY)
     )
     assert judged.warnings == (
         "records stay 2.0 days: a tagger that is down for longer loses events",

@@ -23,7 +23,7 @@ from tests.unit.manifests.needed import ROOT, cached
 DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {
+TERMIJN_SERVICES = {
     name: service for name, service in SERVICES.items() if service["image"].startswith("termijn:")
 }
 
@@ -54,8 +54,8 @@ def test_every_role_is_a_service_and_is_asked_at_its_own_port() -> None:
 
 
 def test_every_command_is_one_of_the_command_line() -> None:
-    assert OURS
-    for service in OURS.values():
+    assert TERMIJN_SERVICES
+    for service in TERMIJN_SERVICES.values():
         command: Any = termijn
         for word in service["command"]:
             subcommands = dict(list_subcommands(command))
@@ -66,7 +66,7 @@ def test_every_command_is_one_of_the_command_line() -> None:
 def test_every_variable_is_a_setting() -> None:
     """A setting that is renamed in the code only is found this way."""
     known = {setting.variable for setting in list_settings({})} | {FILE}
-    for service in OURS.values():
+    for service in TERMIJN_SERVICES.values():
         assert set(service["environment"]) <= known
 
 
@@ -78,7 +78,7 @@ def test_nothing_is_published_but_on_loopback() -> None:
 
 def test_our_containers_have_no_more_rights_than_they_need() -> None:
     """Nothing is written but state, no capability is kept, none can be gained."""
-    for service in OURS.values():
+    for service in TERMIJN_SERVICES.values():
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert service["security_opt"] == ["no-new-privileges:true"]
 

@@ -45,12 +45,12 @@ def test_each_is_a_json_schema(name: str) -> None:
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
 def test_policies_that_are_in_use_are_valid(path: Path) -> None:
-    assert found("policy", yaml.safe_load(path.read_text("utf-8"))) == []
+    assert find_errors("policy", yaml.safe_load(path.read_text("utf-8"))) == []
 
 
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.parent.name)
 def test_the_examples_of_agents_are_valid(path: Path) -> None:
-    assert found("agent", yaml.safe_load(path.read_text("utf-8"))) == []
+    assert find_errors("agent", yaml.safe_load(path.read_text("utf-8"))) == []
 
 
 def test_there_are_examples_of_agents() -> None:
@@ -59,7 +59,7 @@ def test_there_are_examples_of_agents() -> None:
 
 
 def test_settings_at_their_bounds_are_valid() -> None:
-    assert found("settings", tomllib.loads(SETTINGS)) == []
+    assert find_errors("settings", tomllib.loads(SETTINGS)) == []
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_what_the_code_would_refuse_is_found(
     name: str, document: dict[str, Any], where: str
 ) -> None:
     """An unknown key, a value beyond its bounds, another kind of value."""
-    assert where in found(name, document)
+    assert where in find_errors(name, document)
 
 
-def found(name: str, document: Any) -> list[str]:
+def find_errors(name: str, document: Any) -> list[str]:
     """Where a document is not valid; instants, which YAML 1.1 knows as such, as JSON has them."""
     plain = json.loads(json.dumps(document, default=str))
     return [error.json_path for error in Draft202012Validator(SCHEMAS[name]).iter_errors(plain)]

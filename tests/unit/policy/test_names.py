@@ -10,7 +10,7 @@ from tests.unit.policy.small import SMALL
 LONG = "x" * 101
 
 
-def found(text: str) -> list[str]:
+def problem_texts(text: str) -> list[str]:
     """What is wrong with a policy, without its file and line."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
@@ -66,7 +66,9 @@ def found(text: str) -> list[str]:
 )
 def test_a_name_that_can_work_nowhere_is_refused(old: str, new: str, expected: str) -> None:
     assert old in SMALL
-    assert any(problem.startswith(expected) for problem in found(SMALL.replace(old, new, 1)))
+    assert any(
+        problem.startswith(expected) for problem in problem_texts(SMALL.replace(old, new, 1))
+    )
 
 
 def test_a_field_that_no_schema_can_have_is_refused() -> None:
@@ -74,7 +76,8 @@ def test_a_field_that_no_schema_can_have_is_refused() -> None:
     new = SMALL.replace("client_id: {", "'client id': {}\n      client_id: {", 1)
     assert new != SMALL
     assert any(
-        ".fields.client id: is not a valid name of a field: " in problem for problem in found(new)
+        ".fields.client id: is not a valid name of a field: " in problem
+        for problem in problem_texts(new)
     )
 
 
@@ -87,11 +90,13 @@ def test_two_names_of_which_kafka_makes_one_are_refused(section: str) -> None:
     }
     if section == "systems":
         old, new, key = other["systems"]
-        assert f"{key}: is to Kafka the same topic name as my.lab" in found(
+        assert f"{key}: is to Kafka the same topic name as my.lab" in problem_texts(
             SMALL.replace(old, new, 1)
         )
         return
     text = SMALL.replace("  club.joined:", "  club_joined: &joined", 1).replace(
         "\n  club.", "\n  club.joined: *joined\n  club.", 1
     )
-    assert "events.club.joined: is to Kafka the same topic name as club_joined" in found(text)
+    assert "events.club.joined: is to Kafka the same topic name as club_joined" in problem_texts(
+        text
+    )

@@ -27,7 +27,7 @@ BOOKS = "books: {title: Books, owner: us, lead_time: PT48H"
 CARE_TITLE = "care: {title: Care, dpv: dpv:ServiceProvision, source: a"
 
 
-def said(policy: Policy, time: datetime) -> TaggedEvent:
+def tag_joining(policy: Policy, time: datetime) -> TaggedEvent:
     return tag(
         CloudEvent(id="e1", source="/club", type="club.joined", time=time, data=joined()), policy
     )
@@ -40,21 +40,27 @@ def held(tagged_event: TaggedEvent) -> list[tuple[str, tuple[str, ...]]]:
 def test_a_retired_system_holds_nothing_from_its_instant_on() -> None:
     """The event's own time counts, to the microsecond; its other systems go on."""
     policy = small(CARE, TAX, changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T01:00:00+01:00"})
-    assert held(said(policy, JUST_BEFORE)) == [("care", ("app", "books")), ("tax", ("books",))]
-    assert held(said(policy, AT)) == [("care", ("app",))]
+    assert held(tag_joining(policy, JUST_BEFORE)) == [
+        ("care", ("app", "books")),
+        ("tax", ("books",)),
+    ]
+    assert held(tag_joining(policy, AT)) == [("care", ("app",))]
 
 
 def test_nothing_is_held_for_a_retired_purpose_from_its_instant_on() -> None:
     """In no system, and the event's other purposes go on."""
     policy = small(CARE, TAX, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
-    assert held(said(policy, JUST_BEFORE)) == [("care", ("app", "books")), ("tax", ("books",))]
-    assert held(said(policy, AT)) == [("tax", ("books",))]
+    assert held(tag_joining(policy, JUST_BEFORE)) == [
+        ("care", ("app", "books")),
+        ("tax", ("books",)),
+    ]
+    assert held(tag_joining(policy, AT)) == [("tax", ("books",))]
 
 
 def test_what_would_be_held_is_hung_where_it_would() -> None:
     """A later policy that takes it up again finds its record under its clock; until then nothing is due."""
     policy = small(CARE, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
-    tagged_event = said(policy, AT)
+    tagged_event = tag_joining(policy, AT)
     assert tagged_event.subjects == ("client:1",)
     assert [str(clock) for clock in clocks_of(tagged_event, "client:1", policy)] == ["membership:1"]
     assert event_check_times(tagged_event, "client:1", policy) == ()
