@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from services.ledger import outbox, tables
+from services.ledger import state_changes, tables
 from services.ledger.command_state import SETTLED, CommandEvent, State, next_state
 
 
@@ -40,7 +40,7 @@ class AcknowledgedCommand:
         if state == self.state and (outcome is None or state in SETTLED):
             return self
         changes: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
-        return replace(self, **outbox.columns_for_state(state, now), **changes)
+        return replace(self, **state_changes.columns_for_state(state, now), **changes)
 
     def changed_columns(self) -> dict[str, Any]:
         """Return its key and every column that acknowledgements change."""

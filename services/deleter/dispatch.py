@@ -28,7 +28,7 @@ from services.deleter.message import (
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.withheld import is_withheld
 from services.kafka.record_metadata import RecordMetadata
-from services.ledger import outbox, tables
+from services.ledger import state_changes, tables
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.command_state import State
 from services.ledger.rows import CommandRow
@@ -110,7 +110,7 @@ def lease(
     if records is not None:
         counts = _count_records(connection, entries)
         entries = next(_chunks_by_records(entries, counts, records), [])
-    outbox.transition(connection, entries, "sending", now, next_attempt_at=now + LEASE)
+    state_changes.transition(connection, entries, "sending", now, next_attempt_at=now + LEASE)
     return [entry.command_id for entry in entries]
 
 
@@ -215,7 +215,7 @@ def _mark_sent(
         changes = {"attempt": attempt, "next_attempt_at": now + retry_policy.delay_after(attempt)}
         if attempt == 1:
             changes["first_sent_at"] = now
-        outbox.transition(connection, group, "sent", now, **changes)
+        state_changes.transition(connection, group, "sent", now, **changes)
 
 
 def _count_records(connection: Connection, entries: Sequence[_OutboxEntry]) -> Mapping[UUID, int]:

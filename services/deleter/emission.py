@@ -19,7 +19,7 @@ from sqlalchemy import Connection, or_, select
 
 from services.deleter.plan_cache import CachingPlanner
 from services.deleter.planning import without_contested_keys
-from services.ledger import clocks, outbox, tables
+from services.ledger import clocks, outbox, state_changes, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.conflicted_keys import EventIdentity, load_conflicted_keys
 from services.ledger.facts import load_facts, load_tagged_events
@@ -187,7 +187,7 @@ def _drop_unwanted(
         )
     ]
     for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
-        outbox.schedule_rescan(connection, command, now)
+        state_changes.schedule_rescan(connection, command, now)
     # Step 5: leave out commands that must wait. A `verify` would count the rows of another subject
     # while it is not decided whose the key is.
     left_out = {row.command_id for row in unwanted}

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, or_, select, update
 
 from services.deleter.acknowledgement import UnknownCommand
-from services.ledger import outbox, tables
+from services.ledger import state_changes, tables
 from services.ledger.command_state import State
 from services.policy.calendar import parse_period
 from services.policy.model import Policy
@@ -58,7 +58,9 @@ def close_command(connection: Connection, command_id: UUID, now: datetime) -> St
         is_recalling = tables.command.c.state == "recalling"
         query = select(tables.command).where(is_recalled, is_recalling).with_for_update()
         closed += connection.execute(query)
-    state, *_ = outbox.transition(connection, closed, "closed_by_operator", now, outcome="closed")
+    state, *_ = state_changes.transition(
+        connection, closed, "closed_by_operator", now, outcome="closed"
+    )
     for recalled in closed[1:]:  # the same command could not be planned again while it was recalled
-        outbox.schedule_rescan(connection, recalled.command_id, now)
+        state_changes.schedule_rescan(connection, recalled.command_id, now)
     return state

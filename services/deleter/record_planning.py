@@ -19,7 +19,7 @@ from services.deleter.planning import (
     outstanding,
     without_contested_keys,
 )
-from services.ledger import clocks, outbox
+from services.ledger import clocks, outbox, state_changes
 from services.ledger.command_draft import CommandDraft
 from services.ledger.conflicted_keys import load_conflicted_keys
 from services.ledger.facts import LedgerFacts, load_facts
@@ -146,7 +146,7 @@ def plan_obligations(
     if forbidden:
         unwanted = outbox.commands_for_obligations(connection, forbidden)
         for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
-            outbox.schedule_rescan(connection, command, now)
+            state_changes.schedule_rescan(connection, command, now)
     return PlanningResult(
         obligations=planned, withheld=withheld, superseded=superseded, facts=facts
     )

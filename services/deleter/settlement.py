@@ -21,7 +21,7 @@ from services.deleter.acknowledgement import (
     UnknownCommand,
     UnusableAcknowledgement,
 )
-from services.ledger import outbox, tables
+from services.ledger import state_changes, tables
 from services.ledger.command_state import RELEASED, CommandEvent, IllegalTransition, State
 from services.policy.model import Policy
 from services.policy.reasons import VERIFICATION_REASONS
@@ -211,10 +211,12 @@ class _AcknowledgementBatch:
             for before, after in pairs
             if after.state in RELEASED and before.state not in RELEASED
         ]
-        outbox.release_records(self._connection, [command.command_id for command in released])
+        state_changes.release_records(
+            self._connection, [command.command_id for command in released]
+        )
         for command in released:
             if command.state == "recalled":
-                outbox.schedule_rescan(self._connection, command.command_id, self._now)
+                state_changes.schedule_rescan(self._connection, command.command_id, self._now)
 
     def _end_recalls(self, original: UUID) -> list[AcknowledgedCommand]:
         """Return, as ended, the recalls of a command that was acknowledged: nothing is left to recall."""

@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import outbox, tables
+from services.ledger import outbox, state_changes, tables
 from services.ledger.command_draft import CommandDraft
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
@@ -87,10 +87,10 @@ def verify_commands(
     reopened = [row for row in rows if row.state == "reopened"]
     epochs, changed_clocks = _load_epochs(connection, {row.command_id for row in reopened})
     to_repeat = [row for row in reopened if row.command_id not in changed_clocks]
-    outbox.release_records(connection, [row.command_id for row in reopened])
+    state_changes.release_records(connection, [row.command_id for row in reopened])
     for row in reopened:
         if row.command_id in changed_clocks:
-            outbox.schedule_rescan(connection, row.command_id, now)
+            state_changes.schedule_rescan(connection, row.command_id, now)
     records = _load_records(connection, {row.command_id for row in to_repeat})
     checks = [_verify_draft(row) for row in acknowledged]
     repetitions = [_repeat_draft(row, records, epochs, now) for row in to_repeat]
@@ -131,7 +131,7 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
         .with_for_update()
     )
     rows = connection.execute(query).all()
-    outbox.transition(
+    state_changes.transition(
         connection, rows, "restored", now, outcome=_RESTORED_OUTCOME, follow_up_at=now
     )
     return len(rows)

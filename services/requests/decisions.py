@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from schemas.cloudevents import CloudEvent
 from schemas.topics import OWN_EVENTS
-from services.ledger import outbox, tables
+from services.ledger import state_changes, tables
 from services.ledger.command_state import OUTSTANDING
 from services.policy.ids import request_id
 from services.policy.model import Policy
@@ -114,7 +114,9 @@ def erase_collected(connection: Connection, case: Case, policy: Policy, now: dat
     )
     waiting = connection.execute(own.with_for_update()).all()
     if RIGHTS[case.right].discloses:
-        outbox.transition(connection, waiting, "closed_by_operator", now, outcome="request closed")
+        state_changes.transition(
+            connection, waiting, "closed_by_operator", now, outcome="request closed"
+        )
     elif waiting:
         return
     request_keys.destroy_request_key(connection, case.subject, case.request, now)

@@ -31,7 +31,7 @@ from services.evidence.seal_entries import (
 )
 from services.evidence.self_check import ChainSelfCheck
 from services.evidence.verify import VerifiedLog, verify_lines
-from services.ledger import active_policy, outbox, tables
+from services.ledger import active_policy, state_changes, tables
 from services.requests.build_report import build_report
 from services.requests.decisions import decide
 from services.requests.responder import load_cases
@@ -277,7 +277,7 @@ class TestEntries:
         before = len(select_rows(ledger, tables.evidence_pending))
         roll_back(
             ledger,
-            lambda connection: outbox.transition(
+            lambda connection: state_changes.transition(
                 connection, [row], "closed_by_operator", instant(FAR)
             ),
         )

@@ -28,7 +28,7 @@ from services.events.sample_events import sample_events
 from services.kafka.embedded_broker import EmbeddedBroker
 from services.ledger import backfills, migrate
 from services.ledger.command_state import CARRIED_OUT, OUTSTANDING
-from services.ledger.outbox import resend_outstanding
+from services.ledger.state_changes import resend_outstanding
 from services.operations.status import LedgerStatus, RecentCommand, latest_commands, read_status
 from services.policy.model import Policy
 from services.storage.database import Database, database_now
