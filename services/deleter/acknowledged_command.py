@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import Column, Connection, Select, select
+
 from services.ledger import state_changes, tables
 from services.ledger.command_state import SETTLED, CommandEvent, State, next_state
+from services.storage.bulk import select_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,30 @@ _CHANGED: Final = (
     *("state", "next_attempt_at", "settled_at"),
     *("escalated_at", "outcome", "follow_up_at"),
 )
-ACKNOWLEDGED_COLUMNS: Final = tuple(
-    tables.command.c[field.name] for field in fields(AcknowledgedCommand)
-)
+_COLUMNS: Final = tuple(tables.command.c[field.name] for field in fields(AcknowledgedCommand))
 """The columns that are read of a command."""
+
+
+def load_acknowledged_commands(
+    connection: Connection, ids: Collection[UUID]
+) -> dict[UUID, AcknowledgedCommand]:
+    """Lock and return commands, those that they recall or verify, and the recalls of all of these."""
+    column = tables.command.c
+    query = select(*_COLUMNS).order_by(column.command_id).with_for_update()
+    commands = _select_commands(connection, query, column.command_id, ids)
+    recalling = {item.command_id for item in commands.values() if item.state == "recalling"}
+    referenced = {
+        item.supersedes for item in commands.values() if item.action in ("recall", "verify")
+    }
+    originals = {original for original in referenced if original and original not in commands}
+    commands |= _select_commands(connection, query, column.command_id, originals)
+    recalling |= {original for original in originals if commands[original].state == "recalling"}
+    recalls = query.where(column.action == "recall")
+    return commands | _select_commands(connection, recalls, column.supersedes, recalling)
+
+
+def _select_commands(
+    connection: Connection, query: Select[Any], column: Column[Any], values: Collection[UUID]
+) -> dict[UUID, AcknowledgedCommand]:
+    rows = select_in(connection, query, column, values)
+    return {row.command_id: AcknowledgedCommand(**row._mapping) for row in rows}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Select, select
+from sqlalchemy import Connection, select
 
-from schemas.cloudevents import format_rfc3339
-from services.deleter.acknowledged_command import ACKNOWLEDGED_COLUMNS, AcknowledgedCommand
+from services.deleter.acknowledged_command import AcknowledgedCommand, load_acknowledged_commands
 from services.deleter.acknowledgement import (
     Acknowledgement,
     ReusedAcknowledgement,
@@ -21,6 +20,7 @@ from services.deleter.acknowledgement import (
     UnknownCommand,
     UnusableAcknowledgement,
 )
+from services.deleter.stored_acknowledgement import audit_entry, content_of, to_row
 from services.ledger import state_changes, tables
 from services.ledger.command_state import RELEASED, CommandEvent, IllegalTransition, State
 from services.policy.model import Policy
@@ -109,8 +109,8 @@ class _AcknowledgementBatch:
         self._connection = connection
         self._policy = policy
         self._now = now
-        self._before = self._load_commands(
-            {acknowledgement.command_id for acknowledgement in acknowledgements}
+        self._before = load_acknowledged_commands(
+            connection, {acknowledgement.command_id for acknowledgement in acknowledgements}
         )
         self._commands = dict(self._before)
         self._recalls: defaultdict[UUID, list[UUID]] = defaultdict(list)
@@ -120,7 +120,7 @@ class _AcknowledgementBatch:
         column = tables.acknowledgement.c.acknowledgement_id
         ids = {acknowledgement.acknowledgement_id for acknowledgement in acknowledgements}
         self._known_content = {
-            (row.system, row.acknowledgement_id): _content(row, json.loads(row.counts))
+            (row.system, row.acknowledgement_id): content_of(row, json.loads(row.counts))
             for row in select_in(connection, select(tables.acknowledgement), column, ids)
         }
         self._acknowledgement_rows: list[dict[str, object]] = []
@@ -146,7 +146,7 @@ class _AcknowledgementBatch:
             raise UnknownCommand(acknowledgement.command_id, acknowledgement.system)
         acknowledgement_key, content = (
             (acknowledgement.system, acknowledgement.acknowledgement_id),
-            _content(acknowledgement),
+            content_of(acknowledgement),
         )
         if acknowledgement_key in self._known_content:
             if self._known_content[acknowledgement_key] != content:
@@ -178,7 +178,7 @@ class _AcknowledgementBatch:
         changed = [self._schedule_follow_up(item) for item in changed]
         changed_command, *other_commands = changed
         # Step 4: store the acknowledgement.
-        self._audit_entries.append(_audit_entry(acknowledgement, changed_command.state, self._now))
+        self._audit_entries.append(audit_entry(acknowledgement, changed_command.state, self._now))
         self._audit_entries += [
             AuditEntry(self._now, "state", other_command.command_id, {"state": other_command.state})
             for other_command in other_commands
@@ -186,7 +186,7 @@ class _AcknowledgementBatch:
         ]
         self._commands.update((item.command_id, item) for item in changed)
         self._known_content[acknowledgement_key] = content
-        self._acknowledgement_rows.append(_to_row(acknowledgement, self._now))
+        self._acknowledgement_rows.append(to_row(acknowledgement, self._now))
         is_settled = changed_command.settled_at is not None and command.settled_at is None
         return AcknowledgementResult(
             state=changed_command.state,
@@ -276,27 +276,6 @@ class _AcknowledgementBatch:
             return command
         return replace(command, follow_up_at=self._now + system.verify_delay)
 
-    def _load_commands(self, ids: Collection[UUID]) -> dict[UUID, AcknowledgedCommand]:
-        """Lock and return commands, those that they recall or verify, and the recalls of all of these."""
-        column = tables.command.c
-        query = select(*ACKNOWLEDGED_COLUMNS).order_by(column.command_id).with_for_update()
-        commands = self._select_commands(query, column.command_id, ids)
-        recalling = {item.command_id for item in commands.values() if item.state == "recalling"}
-        referenced = {
-            item.supersedes for item in commands.values() if item.action in ("recall", "verify")
-        }
-        originals = {original for original in referenced if original and original not in commands}
-        commands |= self._select_commands(query, column.command_id, originals)
-        recalling |= {original for original in originals if commands[original].state == "recalling"}
-        recalls = query.where(column.action == "recall")
-        return commands | self._select_commands(recalls, column.supersedes, recalling)
-
-    def _select_commands(
-        self, query: Select[Any], column: Column[Any], values: Collection[UUID]
-    ) -> dict[UUID, AcknowledgedCommand]:
-        rows = select_in(self._connection, query, column, values)
-        return {row.command_id: AcknowledgedCommand(**row._mapping) for row in rows}
-
 
 def _event_of(command: AcknowledgedCommand, acknowledgement: Acknowledgement) -> CommandEvent:
     """Return the event that an acknowledgement is for its command.
@@ -317,41 +296,3 @@ def _event_of(command: AcknowledgedCommand, acknowledgement: Acknowledgement) ->
         if acknowledgement.status == "done" and not acknowledgement.counts
         else acknowledgement.status
     )
-
-
-def _content(acknowledgement: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
-    """Return the content of an `Acknowledgement`, or of a row with its counts; the time does not count."""
-    rows = dict(acknowledgement.counts if counts is None else counts)
-    return (
-        acknowledgement.command_id,
-        acknowledgement.attempt,
-        acknowledgement.status,
-        rows,
-        acknowledgement.ground,
-    )
-
-
-def _to_row(acknowledgement: Acknowledgement, now: datetime) -> dict[str, object]:
-    return {
-        "acknowledgement_id": acknowledgement.acknowledgement_id,
-        "command_id": acknowledgement.command_id,
-        "system": acknowledgement.system,
-        "attempt": acknowledgement.attempt,
-        "status": acknowledgement.status,
-        "counts": json.dumps(dict(acknowledgement.counts)),
-        "ground": acknowledgement.ground,
-        "at": acknowledgement.at,
-        "received_at": now,
-    }
-
-
-def _audit_entry(acknowledgement: Acknowledgement, state: State, now: datetime) -> AuditEntry:
-    body = {
-        "status": acknowledgement.status,
-        "counts": dict(acknowledgement.counts),
-        "ground": acknowledgement.ground,
-        "attempt": acknowledgement.attempt,
-        "answered_at": format_rfc3339(acknowledgement.at),
-        "state": state,
-    }
-    return AuditEntry(now, "answered", acknowledgement.command_id, body)
