@@ -22,6 +22,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic
+from services.kafka.client_settings import CONSUMER_SETTINGS, PRODUCER_SETTINGS
 from services.kafka.errors import KafkaAccessDenied, KafkaUnavailable
 from services.kafka.producer import DELIVERY_SECONDS, BulkProducer, KafkaProducer
 from services.kafka.security import PLAINTEXT, Security, explain_error, librdkafka_config
@@ -36,12 +37,6 @@ _AUTHORIZATION_ERRORS = (
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
 _CALL_SECONDS = 15.0
-_PREFETCH_KIB = 1_024
-"""How much a consumer prefetches: a backlog must not fill memory, and more is not faster."""
-_FETCH_BYTES = 262_144
-"""How much one fetch requests of a partition; a larger message comes alone."""
-_REFRESH_MS = 5_000
-"""How soon a role learns of added partitions; until they are read the deleter waits for catch-up."""
 _METADATA_SECONDS = 1.0
 _MAX_ERRORS = 20
 """How many of librdkafka's latest errors are kept, to explain why it cannot connect."""
@@ -87,23 +82,7 @@ class KafkaClient:
 
     def open_consumer(self, group: str) -> Consumer:
         """Return a consumer that reads from assigned offsets only, and commits none to Kafka."""
-        return Consumer(
-            {
-                **self._connection,
-                "group.id": group,
-                "auto.offset.reset": "error",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "partition.assignment.strategy": "range",
-                "session.timeout.ms": 10_000,
-                "topic.metadata.refresh.interval.ms": _REFRESH_MS,
-                "fetch.wait.max.ms": 50,
-                "queued.max.messages.kbytes": _PREFETCH_KIB,
-                "fetch.message.max.bytes": _FETCH_BYTES,
-            }
-        )
+        return Consumer({**self._connection, **CONSUMER_SETTINGS, "group.id": group})
 
     def open_producer(self, timeout_seconds: float = DELIVERY_SECONDS) -> KafkaProducer:
         """Return a producer that waits for the broker to acknowledge each message, up to a timeout."""
@@ -116,17 +95,7 @@ class KafkaClient:
 
     def open_raw_producer(self, overrides: Mapping[str, bool | int] | None = None) -> Producer:
         """Return librdkafka's producer, which waits for every in-sync replica, with settings added."""
-        return Producer(
-            {
-                **self._connection,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "message.timeout.ms": int(DELIVERY_SECONDS * 1000),
-                **(overrides or {}),
-            }
-        )
+        return Producer({**self._connection, **PRODUCER_SETTINGS, **(overrides or {})})
 
     def ensure_topics(self, topics: Iterable[Topic]) -> None:
         """Create the topics that do not exist, as the catalogue defines them; see `create_topics`.
