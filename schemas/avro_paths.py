@@ -30,41 +30,41 @@ def field_paths(definition: Any) -> tuple[FieldPath, ...]:
 
 
 def _leaves(
-    kind: Any, path: str, named: dict[str, Any], inside: frozenset[str]
+    kind: Any, path: str, named_types: dict[str, Any], inside: frozenset[str]
 ) -> Iterator[FieldPath]:
     if isinstance(kind, list):
         several = [branch for branch in kind if branch != "null"]
         if len(several) == 1:
-            yield from _leaves(several[0], path, named, inside)
+            yield from _leaves(several[0], path, named_types, inside)
         else:
             yield FieldPath(path=path, is_text=False)
         return
     if isinstance(kind, str):
-        if kind in named and kind not in inside:
-            yield from _leaves(named[kind], path, named, inside)
+        if kind in named_types and kind not in inside:
+            yield from _leaves(named_types[kind], path, named_types, inside)
         else:
             yield FieldPath(path=path, is_text=kind == "string")
         return
-    yield from _type_paths(kind, path, named, inside)
+    yield from _type_paths(kind, path, named_types, inside)
 
 
 def _type_paths(
-    kind: Mapping[str, Any], path: str, named: dict[str, Any], inside: frozenset[str]
+    kind: Mapping[str, Any], path: str, named_types: dict[str, Any], inside: frozenset[str]
 ) -> Iterator[FieldPath]:
     match kind["type"]:
         case "record":
             names = {kind["name"], f"{kind.get('namespace', '')}.{kind['name']}"}
-            named.update(dict.fromkeys(names, kind))
+            named_types.update(dict.fromkeys(names, kind))
             for field in kind["fields"]:
                 below = f"{path}.{field['name']}" if path else field["name"]
-                yield from _leaves(field["type"], below, named, inside | names)
+                yield from _leaves(field["type"], below, named_types, inside | names)
         case "array":
-            yield from _leaves(kind["items"], path + LIST_ITEM, named, inside)
+            yield from _leaves(kind["items"], path + LIST_ITEM, named_types, inside)
         case "map":
-            yield from _leaves(kind["values"], path + MAP_VALUE, named, inside)
+            yield from _leaves(kind["values"], path + MAP_VALUE, named_types, inside)
         case "enum" | "fixed":
             yield FieldPath(path=path, is_text=False)
         case str(plain):
             yield FieldPath(path=path, is_text=plain == "string" and "logicalType" not in kind)
         case nested:
-            yield from _leaves(nested, path, named, inside)
+            yield from _leaves(nested, path, named_types, inside)

@@ -137,8 +137,8 @@ class Codec:
             value = self._read_record(topic, payload, start, writer.parsed, reader.parsed)
         return value
 
-    def decode_prefix(self, topic: Topic, payload: bytes | None, last: str) -> dict[str, Any]:
-        """Return the fields of a message up to and including `last`, without decoding the rest.
+    def decode_prefix(self, topic: Topic, payload: bytes | None, last_field: str) -> dict[str, Any]:
+        """Return the fields of a message up to and including `last_field`, without decoding the rest.
 
         A message in an older version is decoded in full. Raises as `decode` does.
         """
@@ -147,10 +147,12 @@ class Codec:
         writer, start = self._find_writer(topic, payload, reader)
         if writer is not reader:
             return self.decode(topic, payload)
-        head = self._prefix_schemas.get((topic.schema, last))
-        if head is None:
-            head = self._prefix_schemas[topic.schema, last] = _prefix_schema(reader, last)
-        return self._read_record(topic, payload, start, head, whole=False)
+        prefix_schema = self._prefix_schemas.get((topic.schema, last_field))
+        if prefix_schema is None:
+            prefix_schema = self._prefix_schemas[topic.schema, last_field] = _prefix_schema(
+                reader, last_field
+            )
+        return self._read_record(topic, payload, start, prefix_schema, to_end=False)
 
     def register(self, topic: Topic) -> int:
         """Register all versions of a topic's schema, oldest first, and return the newest's id.
@@ -182,7 +184,7 @@ class Codec:
         writer: Any,
         reader: Any = None,
         *,
-        whole: bool = True,
+        to_end: bool = True,
     ) -> dict[str, Any]:
         body = BytesIO(payload)
         body.seek(start)
@@ -195,7 +197,7 @@ class Codec:
             else:
                 why = f"does not fit the schema that it names ({type(cause).__name__})"
             raise DecodingFailed(why=why, topic=topic.name) from cause
-        if whole and (remaining := len(payload) - body.tell()):
+        if to_end and (remaining := len(payload) - body.tell()):
             raise DecodingFailed(why=f"has {remaining} bytes after its end", topic=topic.name)
         return cast(dict[str, Any], value)
 
@@ -276,10 +278,10 @@ def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
             raise InvalidSchema(str(file), why) from cause
 
 
-def _prefix_schema(schema: Schema, last: str) -> Any:
-    """Return the schema of a record's first fields, up to and including `last`."""
+def _prefix_schema(schema: Schema, last_field: str) -> Any:
+    """Return the schema of a record's first fields, up to and including `last_field`."""
     fields = schema.definition["fields"]
-    end = [field["name"] for field in fields].index(last) + 1
+    end = [field["name"] for field in fields].index(last_field) + 1
     return fastavro.parse_schema({**schema.definition, "fields": fields[:end]})
 
 

@@ -98,11 +98,11 @@ class _Schema:
             if schema in PRIMITIVES:
                 return _Type(schema, {}, namespace)
             name = schema if "." in schema or not namespace else f"{namespace}.{schema}"
-            return _named(name, self._named_type[name])
+            return _named_type(name, self._named_type[name])
         if isinstance(schema["type"], dict):
             return self._resolve(schema["type"], namespace)
         if "name" in schema:
-            return _named(full_name(schema, namespace), schema)
+            return _named_type(full_name(schema, namespace), schema)
         return _Type(schema["type"], schema, namespace)
 
 
@@ -119,21 +119,21 @@ class _Comparison:
         self, path: str, reader: Any, writer: Any, reader_space: str, writer_space: str
     ) -> Iterator[tuple[str, str]]:
         accepted = self._reader.branches(reader, reader_space)
-        for written in self._writer.branches(writer, writer_space):
-            matching = [branch for branch in accepted if _same_name(branch, written)]
-            matching.sort(key=lambda branch, kind=written.kind: branch.kind != kind)  # type: ignore[misc]
+        for written_type in self._writer.branches(writer, writer_space):
+            matching = [branch for branch in accepted if _same_name(branch, written_type)]
+            matching.sort(key=lambda branch, kind=written_type.kind: branch.kind != kind)  # type: ignore[misc]
             if matching:
-                yield from self._compare_types(path, matching[0], written)
+                yield from self._compare_types(path, matching[0], written_type)
             elif len(accepted) == 1 and not isinstance(writer, list):
-                yield path, f"{_describe(written)} became {_describe(accepted[0])}"
+                yield path, f"{_describe(written_type)} became {_describe(accepted[0])}"
             else:
-                yield path, f"takes no {_describe(written)}"
+                yield path, f"takes no {_describe(written_type)}"
 
     def _compare_types(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
         for key in _LOGICAL_KEYS:
             if reader.schema.get(key) != writer.schema.get(key):
-                old, new = writer.schema.get(key), reader.schema.get(key)
-                yield path, f"{key} {old} is not {new}"
+                written, read = writer.schema.get(key), reader.schema.get(key)
+                yield path, f"{key} {written} is not {read}"
         match reader.kind:
             case "record":
                 if (reader.name, writer.name) not in self._compared:
@@ -156,19 +156,19 @@ class _Comparison:
                 )
 
     def _compare_fields(self, path: str, reader: _Type, writer: _Type) -> Iterator[tuple[str, str]]:
-        written = {field["name"]: field["type"] for field in writer.schema["fields"]}
+        written_fields = {field["name"]: field["type"] for field in writer.schema["fields"]}
         for field in reader.schema["fields"]:
             name = field["name"]
             inner = f"{path}.{name}" if path else name
-            if name in written:
+            if name in written_fields:
                 yield from self._compare_schemas(
-                    inner, field["type"], written[name], reader.namespace, writer.namespace
+                    inner, field["type"], written_fields[name], reader.namespace, writer.namespace
                 )
             elif "default" not in field:
                 yield inner, "is not written and has no default"
 
 
-def _named(name: str, schema: Mapping[str, Any]) -> _Type:
+def _named_type(name: str, schema: Mapping[str, Any]) -> _Type:
     return _Type(schema["type"], schema, name.rpartition(".")[0], name)
 
 

@@ -26,11 +26,11 @@ def build_coercer(schema: Any) -> Coercer:
     return _Compiler(named_types(schema)).compile(schema, "")
 
 
-def unknown_fields(given: Any, fitted: Any) -> Iterator[str]:
+def unknown_fields(document: Any, fitted: Any) -> Iterator[str]:
     """Return the paths of the given values that are not in the value fitted to the schema."""
-    match given, fitted:
+    match document, fitted:
         case Mapping(), Mapping():
-            for name, value in given.items():
+            for name, value in document.items():
                 if name not in fitted:
                     yield str(name)
                     continue
@@ -39,15 +39,15 @@ def unknown_fields(given: Any, fitted: Any) -> Iterator[str]:
         case list() | tuple(), list():
             paths_of_items = (
                 unknown_fields(item, fitted_item)
-                for item, fitted_item in zip(given, fitted, strict=False)
+                for item, fitted_item in zip(document, fitted, strict=False)
             )
             for path in dict.fromkeys(path for item_paths in paths_of_items for path in item_paths):
                 yield f"[]{path}" if path.startswith("[") else f"[].{path}"
 
 
 class _Compiler:
-    def __init__(self, named: Mapping[str, Any]) -> None:
-        self._named = named
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self._definitions = definitions
         self._open: list[str] = []
 
     def compile(self, schema: Any, namespace: str) -> Coercer:
@@ -75,7 +75,7 @@ class _Compiler:
     def _compile_named(self, name: str) -> Coercer:
         if name in self._open:
             raise ValueError(f"is recursive: {name} holds itself")
-        schema = self._named[name]
+        schema = self._definitions[name]
         if schema["type"] == "enum":
             return _enum(frozenset(schema["symbols"]))
         if schema["type"] == "fixed":
@@ -92,13 +92,13 @@ class _Compiler:
 
     def _compile_union(self, branches: list[Any], namespace: str) -> Coercer:
         # Arrays last: they also take a string, which another branch may want as it is.
-        others = sorted(
+        other_types = sorted(
             (branch for branch in branches if branch != "null"),
             key=lambda branch: isinstance(branch, dict) and branch["type"] == "array",
         )
-        coercers = [self.compile(branch, namespace) for branch in others]
+        coercers = [self.compile(branch, namespace) for branch in other_types]
         coercer = coercers[0] if len(coercers) == 1 else _any(coercers)
-        if len(others) == len(branches):
+        if len(other_types) == len(branches):
             return coercer
         return lambda value: None if value is None else coercer(value)
 
@@ -108,7 +108,7 @@ class _Compiler:
                 return True
             case str() if schema not in PRIMITIVES and schema not in ("array", "map", "enum"):
                 name = _full_name(schema, namespace)
-                return self._may_take_no_bytes(self._named[name], name.rpartition(".")[0])
+                return self._may_take_no_bytes(self._definitions[name], name.rpartition(".")[0])
             case {"type": "record", "fields": fields}:
                 space = full_name(schema, namespace).rpartition(".")[0]
                 return all(self._may_take_no_bytes(field["type"], space) for field in fields)

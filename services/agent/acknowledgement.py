@@ -53,11 +53,13 @@ class AcknowledgementBuilder:
         content_json = json.dumps(value, sort_keys=True, default=str)
         value["acknowledgement_id"] = str(uuid5(_ACKNOWLEDGEMENT_NAMESPACE, content_json))
         encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, trusted=True)
-        bare = result.status == "failed" and not result.counts and result.ground is None
-        if len(encoded) > self.max_bytes and not bare:
-            subject = "the answer" if disclosure is None else "what is held"
-            why = f"{subject} takes {len(encoded)} bytes; an answer has {self.max_bytes}"
-            return self.build(command, _failed(why), now)
+        is_minimal = result.status == "failed" and not result.counts and result.ground is None
+        if len(encoded) > self.max_bytes and not is_minimal:
+            part = "the acknowledgement" if disclosure is None else "the disclosed data"
+            problem = (
+                f"{part} takes {len(encoded)} bytes; at most {self.max_bytes} fit into a message"
+            )
+            return self.build(command, _failed(problem), now)
         return result, encoded
 
     def _encrypted(self, command: Command, records: Sequence[DisclosedRecord]) -> str:
@@ -69,5 +71,5 @@ class AcknowledgementBuilder:
         return jwe.encrypt(content, command.disclose_to or "", command.command_id)
 
 
-def _failed(why: str) -> Result:
-    return Result(status="failed", detail=why)
+def _failed(detail: str) -> Result:
+    return Result(status="failed", detail=detail)

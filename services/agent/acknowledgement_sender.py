@@ -21,7 +21,7 @@ _RETRY_SECONDS = 0.1
 class AcknowledgementPublisher(Protocol):
     """Publishes acknowledgements on Kafka."""
 
-    def send(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
+    def send(self, acknowledgements: Sequence[OutgoingAcknowledgement]) -> None:
         """Sign and send all of them; return once Kafka has each, and raise when one fails."""
 
 
@@ -31,10 +31,10 @@ class SenderObserver(Protocol):
     def ready(self) -> None:
         """Acknowledgements are sent."""
 
-    def acknowledgements_sent(self, answers: int) -> None:
+    def acknowledgements_sent(self, count: int) -> None:
         """That many acknowledgements were sent."""
 
-    def send_failed(self, why: str) -> None:
+    def send_failed(self, reason: str) -> None:
         """Acknowledgements were not sent; they are sent again."""
 
 
@@ -52,36 +52,40 @@ class AcknowledgementSender:
     def send(self) -> int:
         """Send the acknowledgements that are not sent yet, and return how many were."""
         try:
-            answers = self.inbox.outgoing(_BATCH_SIZE)
-            BatchBisection(pause=_pause).process(answers, self._deliver, self._replace_by_failed)
+            acknowledgements = self.inbox.outgoing(_BATCH_SIZE)
+            BatchBisection(pause=_pause).process(
+                acknowledgements, self._deliver, self._replace_by_failed
+            )
             self.observer.ready()
         except TermijnError as cause:
             self.observer.send_failed(str(cause))
             self.has_failed = True
             return 0
         self.has_failed = False
-        return len(answers)
+        return len(acknowledgements)
 
-    def _deliver(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
-        if answers:
-            self.publisher.send(answers)
-            self.inbox.mark_delivered(answers)
-            self.observer.acknowledgements_sent(len(answers))
+    def _deliver(self, acknowledgements: Sequence[OutgoingAcknowledgement]) -> None:
+        if acknowledgements:
+            self.publisher.send(acknowledgements)
+            self.inbox.mark_delivered(acknowledgements)
+            self.observer.acknowledgements_sent(len(acknowledgements))
 
-    def _replace_by_failed(self, answer: OutgoingAcknowledgement, cause: Exception) -> None:
+    def _replace_by_failed(
+        self, acknowledgement: OutgoingAcknowledgement, cause: Exception
+    ) -> None:
         """Report `failed` in the place of an acknowledgement that Kafka always rejects.
 
         So it keeps no other one back. If Kafka rejects `failed` as well, nothing is reported: the
         controller repeats the command, and escalates it.
         """
-        why = describe_without_values(cause)
-        self.observer.send_failed(f"command {answer.command_id}: {why}")
+        reason = describe_without_values(cause)
+        self.observer.send_failed(f"command {acknowledgement.command_id}: {reason}")
         with self.inbox.ledger.transaction() as connection:
-            entry = self.inbox.entry(connection, answer.command_id)
-            if entry is None or entry.answer != answer.value:
+            entry = self.inbox.entry(connection, acknowledgement.command_id)
+            if entry is None or entry.answer != acknowledgement.value:
                 return
             command = self.inbox.command(entry).command
-            failed = failed_result(f"its answer could not be sent ({why})")
+            failed = failed_result(f"its acknowledgement could not be sent ({reason})")
             substitute = self.inbox.complete(entry, command, failed, self.now())
             if entry.status == "failed":
                 substitute = replace(entry, delivered=True, sealed=None)

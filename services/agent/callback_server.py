@@ -69,36 +69,39 @@ def serve_callbacks(
                 self.connection.shutdown(SHUT_RDWR)  # a pending read then ends
 
         def do_POST(self) -> None:
-            self._reply(*self._taken())
+            self._reply(*self._handle_call())
 
-        def _taken(self) -> tuple[int, str]:
+        def _handle_call(self) -> tuple[int, str]:
             command_id = unquote(self.path.partition("?")[0].rpartition("/")[2])
             authorization = self.headers.get("authorization", "")
             expected = f"Bearer {token(command_id)}"
             if not hmac.compare_digest(authorization.encode(), expected.encode()):
-                return 401, "the token is not this command's"
+                return 401, "the token is missing, or is not this command's"
             length = self.headers.get("content-length", "")
             if (
                 not (length.isascii() and length.isdigit() and len(length) < _MAX_LENGTH_DIGITS)
                 or int(length) > MAX_RESULT_BYTES
             ):
-                return 413, f"say how long the result is: at most {MAX_RESULT_BYTES} bytes"
+                return (
+                    413,
+                    f"content-length must be the size of the result, at most {MAX_RESULT_BYTES} bytes",
+                )
             body = self.rfile.read(int(length))
             if len(body) < int(length):
-                return 400, "it is shorter than it says"
-            return self._told(command_id, body)
+                return 400, "the result is shorter than content-length"
+            return self._report(command_id, body)
 
-        def _told(self, command_id: str, body: bytes) -> tuple[int, str]:
+        def _report(self, command_id: str, body: bytes) -> tuple[int, str]:
             try:
                 completed = report(command_id, parse_json(body))
             except InvalidResult as cause:
                 return 400, cause.why
             except DBAPIError:
                 return 503, "try again"
-            return (200, "taken") if completed else (409, "nobody waits for this")
+            return (200, "stored") if completed else (409, "the command is not open")
 
-        def _reply(self, code: int, why: str) -> None:
-            body = json.dumps({"result": why}).encode()
+        def _reply(self, code: int, text: str) -> None:
+            body = json.dumps({"result": text}).encode()
             self.send_response(code)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))

@@ -38,44 +38,44 @@ class LoadedConfig:
     environment: Mapping[str, str] = field(repr=False)
     lines: SourceLines = field(repr=False)
 
-    def path(self, written: str) -> Path:
+    def path(self, setting: str) -> Path:
         """Return a path of the file; a relative one is relative to the file's directory."""
-        return self.base / written
+        return self.base / setting
 
-    def database_url(self, written: str | SecretRef, *where: str | int) -> URL:
+    def database_url(self, setting: str | SecretRef, *path: str | int) -> URL:
         """Return the URL of a database; an SQLite file is relative to the agent's file.
 
         Raises:
             InvalidConfiguration: as for `text`, or the URL cannot be used.
         """
-        text = self.text(written, *where)
-        if problems := list(validate_url(where, text, secret=isinstance(written, SecretRef))):
+        text = self.text(setting, *path)
+        if problems := list(validate_url(path, text, secret=isinstance(setting, SecretRef))):
             raise self.invalid(problems)
         url = make_url(text)
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             return url.set(database=str(self.base / str(url.database)))
         return url
 
-    def text(self, written: str | SecretRef, *where: str | int) -> str:
+    def text(self, setting: str | SecretRef, *path: str | int) -> str:
         """Return a setting, or the secret that it refers to.
 
         Raises:
             InvalidConfiguration: there is no such variable or file, or it is empty.
         """
-        if isinstance(written, str):
-            return written
-        if written.env is not None:
-            secret = self.environment.get(written.env)
+        if isinstance(setting, str):
+            return setting
+        if setting.env is not None:
+            secret = self.environment.get(setting.env)
             if not secret or not secret.strip():
-                raise self.invalid([((*where, "env"), f"{written.env} is not set")])
+                raise self.invalid([((*path, "env"), f"{setting.env} is not set")])
             return secret
         try:
-            text = self.path(written.file or "").read_text("utf-8").strip()
+            text = self.path(setting.file or "").read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as cause:
-            why = f"cannot be read: {type(cause).__name__}"
-            raise self.invalid([((*where, "file"), why)]) from cause
+            problem = f"cannot be read: {type(cause).__name__}"
+            raise self.invalid([((*path, "file"), problem)]) from cause
         if not text:
-            raise self.invalid([((*where, "file"), "is empty")])
+            raise self.invalid([((*path, "file"), "is empty")])
         return text
 
     def security(self) -> Security:
@@ -94,14 +94,14 @@ class LoadedConfig:
             try:
                 _ = file and file.read_bytes()
             except OSError as cause:
-                why = f"cannot be read: {type(cause).__name__}"
-                raise self.invalid([(("bus", name), why)]) from cause
+                problem = f"cannot be read: {type(cause).__name__}"
+                raise self.invalid([(("bus", name), problem)]) from cause
         return security
 
     def invalid(self, problems: Iterable[tuple[DocumentPath, str]]) -> InvalidConfiguration:
         """Return the error with these problems, each with its line."""
         return InvalidConfiguration(
-            tuple(self.lines.problem_at(path, why) for path, why in problems)
+            tuple(self.lines.problem_at(path, problem) for path, problem in problems)
         )
 
 

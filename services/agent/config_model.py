@@ -184,8 +184,8 @@ class AgentConfig(StrictModel):
 
 
 def kafka_security(bus: KafkaConfig, password: str, base: Path = Path()) -> Security:
-    def path(written: str | None) -> Path | None:
-        return None if written is None else base / written
+    def path(setting: str | None) -> Path | None:
+        return None if setting is None else base / setting
 
     return Security(
         protocol=bus.security_protocol,

@@ -36,10 +36,15 @@ _PORTS = range(1, 2**16)
 def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
     """Yield the path of each problem in the file, with what is wrong there."""
     adapter = config.adapter
-    *others, last = (section.name for section in fields(adapter))
-    chosen = [name for name in (*others, last) if getattr(adapter, name) is not None]
+    *other_sections, last_section = (section.name for section in fields(adapter))
+    chosen = [
+        name for name in (*other_sections, last_section) if getattr(adapter, name) is not None
+    ]
     if len(chosen) != 1:
-        yield ("adapter",), f"must name exactly one of {', '.join(others)} and {last}"
+        yield (
+            ("adapter",),
+            f"must name exactly one of {', '.join(other_sections)} and {last_section}",
+        )
     yield from _check_bus(config.bus)
     yield from validate_url(("inbox", "url"), config.inbox.url)
     for path, value, maximum in _bounded(config):
@@ -58,8 +63,8 @@ def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
     ):
         if why := secret_problem(address):
             yield name, f"{why}, which this key must not; remove it"
-    where = ("bus", "schema_registry_login")
-    yield from _check_reference(where, config.bus.schema_registry_login)
+    path = ("bus", "schema_registry_login")
+    yield from _check_reference(path, config.bus.schema_registry_login)
     if adapter.webhook:
         yield from _check_webhook(adapter.webhook)
     if adapter.hook and not adapter.hook.command:
@@ -91,16 +96,16 @@ def _bounded(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]
 
 
 def _check_webhook(webhook: Webhook) -> Iterator[tuple[DocumentPath, str]]:
-    where: DocumentPath = ("adapter", "webhook")
-    yield from _check_reference((*where, "hmac"), webhook.hmac)
+    path: DocumentPath = ("adapter", "webhook")
+    yield from _check_reference((*path, "hmac"), webhook.hmac)
     if why := web_address_problem(webhook.url, insecure=webhook.insecure):
-        yield (*where, "url"), why
+        yield (*path, "url"), why
     if callback := webhook.callback:
         if why := web_address_problem(callback.url, insecure=callback.insecure):
-            yield (*where, "callback", "url"), why
+            yield (*path, "callback", "url"), why
         if callback.port not in _PORTS:
             yield (
-                (*where, "callback", "port"),
+                (*path, "callback", "port"),
                 f"must be a port from 1 to 65535, got {callback.port}",
             )
 
@@ -130,16 +135,19 @@ def _check_sql(sql: SqlConfig) -> Iterator[tuple[DocumentPath, str]]:
                 "needs adapter.sql.pseudonym_key",
             )
         for kind in set(declared.events) & set(sql.without_rows):
-            where = ("adapter", "sql", "tables", name, "events")
-            yield where, f"{kind} is listed under without_rows too; remove it from one of them"
+            events_path = ("adapter", "sql", "tables", name, "events")
+            yield (
+                events_path,
+                f"{kind} is listed under without_rows too; remove it from one of them",
+            )
 
 
 def _check_vault(vault: VaultConfig) -> Iterator[tuple[DocumentPath, str]]:
     yield from validate_url(("adapter", "vault", "url"), vault.url)
     since = vault.encrypted_since
     if since is not None and since.tzinfo is None:
-        where = ("adapter", "vault", "encrypted_since")
-        yield where, "must be an instant with an offset, such as 2026-01-01T00:00:00Z"
+        path = ("adapter", "vault", "encrypted_since")
+        yield path, "must be an instant with an offset, such as 2026-01-01T00:00:00Z"
 
 
 def validate_url(

@@ -50,7 +50,7 @@ class ExecutorObserver(SenderObserver, Protocol):
     def command_completed(self, action: str, status: str, after: timedelta) -> None:
         """A command has its final status, `after` its last attempt was issued."""
 
-    def attempt_failed(self, command_id: str, action: str, why: str) -> None:
+    def attempt_failed(self, command_id: str, action: str, reason: str) -> None:
         """An attempt gave no result; the command is tried again, or acknowledged as `failed`."""
 
 
@@ -79,7 +79,7 @@ class CommandExecutor:
                 try:
                     moved = self._start(pool) + self.sender.send()
                 except (DBAPIError, RegistryUnavailable) as cause:
-                    self.observer.send_failed(f"the inbox cannot be read ({type(cause).__name__})")
+                    self.observer.send_failed(f"inbox: cannot be read ({type(cause).__name__})")
                     stop.wait(_ERROR_DELAY_SECONDS)
                     continue
                 if self._running:
@@ -216,9 +216,9 @@ class CommandExecutor:
         now = self.now()
         # The system may ask for a longer pause, but not for one that outlasts the command.
         longest = max(timedelta(), command.valid_until - now)
-        wanted = timedelta(seconds=min(requested_seconds or 0, longest.total_seconds()))
-        at = now + max(pause, wanted)
-        self.inbox.update_open(entry.command_id, lambda current: current.postponed(at))
+        requested = timedelta(seconds=min(requested_seconds or 0, longest.total_seconds()))
+        retry_at = now + max(pause, requested)
+        self.inbox.update_open(entry.command_id, lambda current: current.postponed(retry_at))
 
     def _answer(self, entry: InboxEntry, command: Command, result: Result) -> bool:
         def work(connection: Connection) -> bool:

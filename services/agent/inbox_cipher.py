@@ -21,8 +21,11 @@ class InboxOwnerMismatch(TermijnError):
     The operator configures the inbox and the key file that belong together.
     """
 
-    def __init__(self, system: str, why: str) -> None:
-        super().__init__(f"the inbox is not that of {system}: {why}")
+    def __init__(self, system: str, problem: str) -> None:
+        super().__init__(
+            f"inbox: must be that of {system} with its key, got another: {problem};"
+            " configure the inbox and the key file that belong together"
+        )
         self.system = system
 
 
@@ -51,9 +54,9 @@ class InboxCipher:
             connection.execute(tables.owner.insert(), [row])
             return
         if owner.system != self.system:
-            raise InboxOwnerMismatch(self.system, f"it is {owner.system}'s")
+            raise InboxOwnerMismatch(self.system, f"it belongs to {owner.system}")
         if owner.key_id != self.cipher.key_id:
-            raise InboxOwnerMismatch(self.system, f"it was sealed with the key {owner.key_id}")
+            raise InboxOwnerMismatch(self.system, f"it was encrypted with the key {owner.key_id}")
         self._secret = self.cipher.decrypt_bytes(owner.secret, self.system, owner.key_id)
 
     def keyed_hash(self, purpose: str, data: bytes) -> str:

@@ -77,8 +77,8 @@ def _take_command(
             result = _RESULTS_AFTER_RECALL.get(entry.status, _RECALLED_RESULT)
             entry = inbox.complete(entry, command, result, now).ended()
         case "expired" | "overtaken":
-            why = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
-            entry = inbox.complete(entry, command, why, now)
+            result = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
+            entry = inbox.complete(entry, command, result, now)
         case "carry out":
             entry = entry.accepted(max(command.not_before or now, now))
             if command.action == "recall":
@@ -87,10 +87,10 @@ def _take_command(
                 _supersede_earlier(connection, inbox, entry, command, now)
     inbox.put(connection, entry)
     if judgement != "expired":
-        first = LatestCommand(
+        initial = LatestCommand(
             seq=command.seq, issued_at=command.issued_at, valid_until=command.valid_until
         )
-        inbox.put_newest(connection, group, (newest or first).with_command(command))
+        inbox.put_newest(connection, group, (newest or initial).with_command(command))
     return judgement
 
 
@@ -133,7 +133,7 @@ def _handle_recall(
 
 
 def _supersede_earlier(
-    connection: Connection, inbox: Inbox, entry: InboxEntry, command: Command, now: datetime
+    connection: Connection, inbox: Inbox, new_entry: InboxEntry, command: Command, now: datetime
 ) -> None:
     """Complete earlier commands that were not started and that a later command replaces.
 
@@ -143,13 +143,13 @@ def _supersede_earlier(
     if command.action not in CHANGING:
         return
     records = {(record.type, record.source, record.id) for record in command.records}
-    for earlier in inbox.not_started(connection, entry.grp, command.seq):
-        if earlier.action not in CHANGING:
+    for entry in inbox.not_started(connection, new_entry.grp, command.seq):
+        if entry.action not in CHANGING:
             continue
-        earlier_command = inbox.command(earlier).command
+        earlier_command = inbox.command(entry).command
         shared = any(
             (record.type, record.source, record.id) in records for record in earlier_command.records
         )
-        if command.supersedes == earlier.command_id or (earlier.epoch < command.epoch and shared):
-            why = Result(status="failed", detail="a later command replaces it")
-            inbox.put(connection, inbox.complete(earlier, earlier_command, why, now))
+        if command.supersedes == entry.command_id or (entry.epoch < command.epoch and shared):
+            result = Result(status="failed", detail="a later command replaces it")
+            inbox.put(connection, inbox.complete(entry, earlier_command, result, now))

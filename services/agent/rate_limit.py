@@ -22,10 +22,10 @@ class TokenBucket:
         if self._at is None:
             self._tokens = float(self.burst)
         else:
-            gone = max(
+            elapsed = max(
                 0.0, (now - self._at).total_seconds()
             )  # a clock that was set back gives no tokens
-            self._tokens = min(float(self.burst), self._tokens + gone * self.per_second)
+            self._tokens = min(float(self.burst), self._tokens + elapsed * self.per_second)
         self._at = now
         if self._tokens < 1:
             return False

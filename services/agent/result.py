@@ -90,9 +90,9 @@ class Pending:
     """When the system is asked again if it has not reported, UTC."""
 
 
-def failed_result(why: str) -> Result:
+def failed_result(detail: str) -> Result:
     """Return the result of a command that was not carried out, with the reason for people."""
-    return Result(status="failed", detail=why)
+    return Result(status="failed", detail=detail)
 
 
 def parse_result_json(body: bytes, action: str) -> Result:
@@ -139,13 +139,13 @@ def parse_result(document: Any, action: str) -> Result:
 
 
 def _counts(counts: Any) -> dict[str, int]:
-    good = isinstance(counts, dict) and all(
+    is_valid = isinstance(counts, dict) and all(
         isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in counts.values()
     )
-    if not good:
+    if not is_valid:
         raise InvalidResult("its counts are not a map of names to whole numbers")
-    if why := limits.count_problem(counts, limits.MAX_COUNTS):
-        raise InvalidResult(f"its counts: {why}")
+    if problem := limits.count_problem(counts, limits.MAX_COUNTS):
+        raise InvalidResult(f"its counts: {problem}")
     if any(not name or limits.identifier_problem(name) for name in counts):
         raise InvalidResult(
             f"a name in its counts is not a line of at most {limits.MAX_IDENTIFIER} bytes"

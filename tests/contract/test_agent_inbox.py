@@ -102,9 +102,9 @@ def test_only_one_agent_works_on_an_inbox(database: Database) -> None:
 def test_an_inbox_opens_for_its_own_system_and_key_only(database: Database) -> None:
     """An operator who mixes two up learns it before any command is carried out."""
     environment = AgentEnvironment(adapter=FakeAdapter(), ledger=database)
-    with pytest.raises(InboxOwnerMismatch, match="sealed with the key"):
+    with pytest.raises(InboxOwnerMismatch, match="encrypted with the key"):
         Inbox(database, AeadCipher(b"1" * 32), environment.inbox.answers).create_tables()
-    with pytest.raises(InboxOwnerMismatch, match="it is crm's"):
+    with pytest.raises(InboxOwnerMismatch, match="it belongs to crm"):
         Inbox(database, SEAL, replace(environment.inbox.answers, system="psp")).create_tables()
 
 

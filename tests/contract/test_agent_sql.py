@@ -294,7 +294,7 @@ def test_what_a_table_does_not_say_is_not_done(crm: Crm) -> None:
     result = crm.execute("pseudonymise", signed_up("C1"))
     assert (result.status, result.detail) == (
         "failed",
-        "customers: does not say how to pseudonymise",
+        "customers: does not declare how to pseudonymise",
     )
 
 
@@ -333,7 +333,7 @@ def test_a_correction_goes_to_its_column(crm: Crm) -> None:
     assert crm.column("customers", "name") == [right["name"], "name C2"]
     assert crm.column("customers", "email") == [None, "C2@example.org"]
     result = crm.execute("rectify", signed_up("C1"), corrections={"name": "S", "shoe": "38"})
-    assert (result.status, result.detail) == ("partial", "no column is declared for shoe")
+    assert (result.status, result.detail) == ("partial", "rectify: no column is declared for shoe")
 
 
 @pytest.mark.parametrize(("noted", "left", "status"), [

@@ -40,9 +40,9 @@ def sql_adapter(loaded: LoadedConfig, sql: SqlConfig, stack: ExitStack) -> SqlAd
     Raises:
         InvalidConfiguration: the database cannot be reached, or differs from what is declared.
     """
-    where = ("adapter", "sql")
+    section = ("adapter", "sql")
     engine = create_engine(
-        loaded.database_url(sql.url, *where, "url"),
+        loaded.database_url(sql.url, *section, "url"),
         pool_size=loaded.configuration.limits.at_once,
         pool_pre_ping=True,
         hide_parameters=True,  # parameters are personal data
@@ -50,21 +50,25 @@ def sql_adapter(loaded: LoadedConfig, sql: SqlConfig, stack: ExitStack) -> SqlAd
     if (
         engine.dialect.name == "sqlite"
     ):  # SQLite enforces foreign keys only if each connection says so
-        listen(engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON").close())
+        listen(
+            engine,
+            "connect",
+            lambda connection, _: connection.execute("PRAGMA foreign_keys=ON").close(),
+        )
     stack.callback(engine.dispose)
     try:
         bounds, problems = bind_tables(engine, sql.tables)
     except DBAPIError as cause:
-        why = f"the database cannot be read ({type(cause.orig).__name__})"
-        raise loaded.invalid([((*where, "url"), why)]) from cause
+        problem = f"database: cannot be read ({type(cause.orig).__name__})"
+        raise loaded.invalid([((*section, "url"), problem)]) from cause
     if problems:
-        raise loaded.invalid(((*where, "tables", *path), why) for path, why in problems)
+        raise loaded.invalid(((*section, "tables", *path), problem) for path, problem in problems)
     key = sql.pseudonym_key
     return SqlAdapter(
         engine=engine,
         bounds=tuple(bounds),
         without_rows=frozenset(sql.without_rows),
-        pseudonym_key=loaded.text(key, *where, "pseudonym_key").encode() if key else b"",
+        pseudonym_key=loaded.text(key, *section, "pseudonym_key").encode() if key else b"",
     )
 
 
@@ -78,10 +82,10 @@ def hook_adapter(loaded: LoadedConfig) -> HookAdapter:
     assert hook is not None
     program = hook.command[0]
     # As `subprocess` finds it: a bare name on PATH, any other from the directory of the hook.
-    named = str(loaded.path(program)) if "/" in program else program
-    if which(named, path=loaded.environment.get("PATH")) is None:
-        where = ("adapter", "hook", "command", 0)
-        raise loaded.invalid([(where, "must be an existing program that may be executed")])
+    executable = str(loaded.path(program)) if "/" in program else program
+    if which(executable, path=loaded.environment.get("PATH")) is None:
+        path = ("adapter", "hook", "command", 0)
+        raise loaded.invalid([(path, "must be an existing program that may be executed")])
     return HookAdapter(
         command=hook.command,
         directory=loaded.base,
@@ -104,13 +108,13 @@ def webhook_adapter(
     """
     webhook = loaded.configuration.adapter.webhook
     assert webhook is not None
-    where = ("adapter", "webhook")
+    path = ("adapter", "webhook")
     ca = loaded.path(webhook.ca_file) if webhook.ca_file else None
     try:
         verify = ssl.create_default_context(cafile=ca)  # read once, not at each call
     except OSError as cause:
-        why = f"cannot be used: {type(cause).__name__}"
-        raise loaded.invalid([((*where, "ca_file"), why)]) from cause
+        problem = f"cannot be used: {type(cause).__name__}"
+        raise loaded.invalid([((*path, "ca_file"), problem)]) from cause
     timeout = webhook.timeout_seconds
 
     def client() -> httpx2.AsyncClient:
@@ -118,16 +122,20 @@ def webhook_adapter(
 
     secret, callback = webhook.hmac, webhook.callback
     sign = (
-        hmac_headers(loaded.text(secret, *where, "hmac").encode())
+        hmac_headers(loaded.text(secret, *path, "hmac").encode())
         if secret
         else ed25519_headers(signer, webhook.url)
     )
-    later = None
+    callback_config = None
     if callback is not None:
         after = timedelta(hours=callback.ask_again_hours)
-        later = CallbackConfig(url=callback.url, token=token, callback_timeout=after)
+        callback_config = CallbackConfig(url=callback.url, token=token, callback_timeout=after)
     return WebhookAdapter(
-        client=client, url=webhook.url, sign=sign, timeout_seconds=timeout, later=later
+        client=client,
+        url=webhook.url,
+        sign=sign,
+        timeout_seconds=timeout,
+        callback_config=callback_config,
     )
 
 
@@ -139,15 +147,15 @@ def vault_adapter(loaded: LoadedConfig, stack: ExitStack) -> VaultAdapter:
     """
     vault = loaded.configuration.adapter.vault
     assert vault is not None
-    where = ("adapter", "vault", "url")
-    url = loaded.database_url(vault.url, *where)
+    path = ("adapter", "vault", "url")
+    url = loaded.database_url(vault.url, *path)
     shredder = Shredder(open_vault(url.render_as_string(hide_password=False)))
     stack.callback(shredder.database.close)
     try:
         shredder.create_tables()
     except DBAPIError as cause:
-        why = f"the database cannot be used ({type(cause.orig).__name__})"
-        raise loaded.invalid([(where, why)]) from cause
+        problem = f"database: cannot be used ({type(cause.orig).__name__})"
+        raise loaded.invalid([(path, problem)]) from cause
     return VaultAdapter(
         shredder=shredder,
         system=loaded.configuration.system,

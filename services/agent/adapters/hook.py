@@ -57,12 +57,12 @@ class HookAdapter:
             try:
                 output = _talk(process, command_payload(task), self.timeout_seconds)
             except TimeoutError as cause:
-                why = f"the hook gave no answer in {self.timeout_seconds:g} s"
-                raise RetryLater(why) from cause
+                reason = f"the hook did not end within {self.timeout_seconds:g} s"
+                raise RetryLater(reason) from cause
             finally:
                 _end(process)
         if process.returncode == TRY_AGAIN:
-            raise RetryLater("the hook asks for another try")
+            raise RetryLater("the hook asks to be run again")
         if process.returncode != 0:
             raise RetryLater(f"the hook ended with exit code {process.returncode}")
         return parse_result_json(output, task.command.action)

@@ -8,9 +8,9 @@ from typing import Any
 from services.agent.adapters.base import CommandTask
 
 
-def command_payload(task: CommandTask, **further: Any) -> bytes:
+def command_payload(task: CommandTask, **extra: Any) -> bytes:
     """Return the command, the number of the run and, for rectify, the corrections in clear, as JSON."""
-    document: dict[str, Any] = {"command": task.command.as_json(), "run": task.run, **further}
+    document: dict[str, Any] = {"command": task.command.as_json(), "run": task.run, **extra}
     document["command"].pop("corrections")  # encrypted to the agent, which has decrypted them
     if task.corrections is not None:
         document["corrections"] = dict(task.corrections)

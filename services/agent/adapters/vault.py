@@ -38,8 +38,8 @@ class VaultAdapter:
             return self._carry_out(task)
         except DBAPIError as cause:
             if cause.connection_invalidated or isinstance(cause, OperationalError):
-                raise RetryLater(f"the vault cannot be asked ({type(cause).__name__})") from cause
-            return Result(status="failed", detail=f"the vault: {type(cause).__name__}")
+                raise RetryLater(f"vault: cannot be read ({type(cause).__name__})") from cause
+            return Result(status="failed", detail=f"vault: {type(cause).__name__}")
 
     def _carry_out(self, task: CommandTask) -> Result:
         command = task.command

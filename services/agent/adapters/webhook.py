@@ -87,12 +87,14 @@ class WebhookAdapter:
     sign: BodySigner
     timeout_seconds: float
     """For the whole of a call, from the DNS lookup to the last byte of the response."""
-    later: CallbackConfig | None = None
+    callback_config: CallbackConfig | None = None
 
     def execute(self, task: CommandTask) -> Result | Pending:
         """Call the service. Raises `RetryLater` and `InvalidResult`."""
         callback = (
-            {"callback": self.later.headers_for(task.command.command_id)} if self.later else {}
+            {"callback": self.callback_config.headers_for(task.command.command_id)}
+            if self.callback_config
+            else {}
         )
         body = command_payload(task, **callback)
         try:
@@ -103,7 +105,9 @@ class WebhookAdapter:
             }
             answer, read = asyncio.run(self._call(body, headers))
         except TimeoutError as cause:
-            raise RetryLater(f"the service gave no answer in {self.timeout_seconds:g} s") from cause
+            raise RetryLater(
+                f"the service did not respond within {self.timeout_seconds:g} s"
+            ) from cause
         except (httpx2.HTTPError, httpx2.InvalidURL) as cause:
             raise RetryLater(f"the service cannot be reached ({type(cause).__name__})") from cause
         except InvalidResult:
@@ -132,13 +136,15 @@ class WebhookAdapter:
     def _read(self, task: CommandTask, answer: httpx2.Response, body: bytes) -> Result | Pending:
         code = answer.status_code
         if code == httpx2.codes.ACCEPTED:
-            if self.later is None:
+            if self.callback_config is None:
                 raise InvalidResult("HTTP 202 needs `callback` in the agent's file")
-            return Pending(ask_again_at=task.now + self.later.callback_timeout)
+            return Pending(ask_again_at=task.now + self.callback_config.callback_timeout)
         if code in _RETRYABLE_STATUSES or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
-            raise RetryLater(f"the service answered {code}", _seconds(answer, task.now))
+            raise RetryLater(
+                f"the service responded with HTTP status {code}", _seconds(answer, task.now)
+            )
         if code != httpx2.codes.OK:
-            return Result(status="failed", detail=f"the service answered {code}")
+            return Result(status="failed", detail=f"the service responded with HTTP status {code}")
         return parse_result_json(body, task.command.action)
 
 

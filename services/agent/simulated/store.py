@@ -111,15 +111,15 @@ class SimulatedStore:
             ).one_or_none()
             if answered_before:
                 return answered_before.status, int(answered_before.rows)
-            which = _matching_rows(subject, records)
+            condition = _matching_rows(subject, records)
             if action in (
                 "disclose",
                 "rectify",
                 "verify",
             ):  # only the number of rows is reported
-                rows = connection.execute(select(func.count()).where(which)).scalar_one()
+                rows = connection.execute(select(func.count()).where(condition)).scalar_one()
             else:
-                rows = connection.execute(self._statement(action, which)).rowcount
+                rows = connection.execute(self._statement(action, condition)).rowcount
             status = "done" if rows else "nothing_held"
             connection.execute(
                 _answered.insert().values(command_id=command_id, status=status, rows=str(rows))
@@ -148,9 +148,9 @@ class SimulatedStore:
         values: Mapping[str, Any],
     ) -> None:
         """Write corrected values into every row that has such a field."""
-        which = _matching_rows(subject, records)
+        condition = _matching_rows(subject, records)
         with self._engine.begin() as connection:
-            for row in connection.execute(select(_held).where(which)).all():
+            for row in connection.execute(select(_held).where(condition)).all():
                 body = json.loads(row.body)
                 right = {name: value for name, value in values.items() if name in body}
                 key = and_(
@@ -182,17 +182,17 @@ class SimulatedStore:
         self._engine.dispose()
 
     @staticmethod
-    def _statement(action: str, which: ColumnElement[bool]) -> Any:
+    def _statement(action: str, condition: ColumnElement[bool]) -> Any:
         match action:
             case "erase":
-                return delete(_held).where(which)
+                return delete(_held).where(condition)
             case "restrict":
-                return update(_held).where(which).values(restricted=True)
+                return update(_held).where(condition).values(restricted=True)
             case "lift":
-                return update(_held).where(which).values(restricted=False)
+                return update(_held).where(condition).values(restricted=False)
             case "pseudonymise":
                 pseudonym = f"pseudonym:{uuid4()}"
-                return update(_held).where(which).values(subject=pseudonym, body="{}")
+                return update(_held).where(condition).values(subject=pseudonym, body="{}")
         raise ValueError(f"a simulated system has no action {action!r}")
 
 

@@ -91,8 +91,8 @@ class SimulatedSystems:
         """Carry out and acknowledge a command, as the system's behaviour has it."""
         system = str(command["system"])
         behaviour = self.behaviours.get(system, SystemBehaviour())
-        again = command["attempt"] > 1
-        if behaviour.manner == "silent" or (behaviour.manner == "deaf-once" and not again):
+        is_repeated = command["attempt"] > 1
+        if behaviour.manner == "silent" or (behaviour.manner == "deaf-once" and not is_repeated):
             return None
         if self.policy.systems[system].holds == "keys":
             status, rows, ground = self._shred(system, command, now)
@@ -169,12 +169,14 @@ class SimulatedSystems:
             self._store(system).correct(command["subject"], command["records"], values)
 
     def _disclosure(self, command: Mapping[str, Any]) -> str | None:
-        to = command.get("disclose_to")
-        if command["action"] != "disclose" or to is None:
+        public_key = command.get("disclose_to")
+        if command["action"] != "disclose" or public_key is None:
             return None
-        system, about = str(command["system"]), str(command["command_id"])
+        system, command_id = str(command["system"]), str(command["command_id"])
         rows = self._store(system).rows(command["subject"], command["records"])
-        return encrypt({"command_id": about, "system": system, "records": rows}, to, about)
+        return encrypt(
+            {"command_id": command_id, "system": system, "records": rows}, public_key, command_id
+        )
 
     def _store(self, system: str) -> SimulatedStore:
         if system not in self._stores:

@@ -56,7 +56,7 @@ def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
     key = jwe.to_public(jwe.new_key())
     environment = AgentEnvironment(adapter=FakeAdapter(complete), largest=300)
     assert environment.execute_all(command(action="disclose", disclose_to=key)) == ["failed"]
-    assert "an answer has 300" in str(environment.answers()[0]["detail"])
+    assert "at most 300 fit" in str(environment.answers()[0]["detail"])
 
 
 def test_corrections_open_with_any_of_the_systems_keys() -> None:
@@ -95,7 +95,7 @@ def test_counts_that_the_bus_would_not_take_are_told_as_failed() -> None:
         adapter=FakeAdapter(lambda task: Result(status="done", counts=counts))
     )
     assert environment.execute_all(command()) == ["failed"]
-    assert "an answer has 900000" in str(environment.answers()[0]["detail"])
+    assert "at most 900000 fit" in str(environment.answers()[0]["detail"])
 
 
 def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> None:

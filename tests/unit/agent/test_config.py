@@ -219,7 +219,7 @@ def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert sql is not None
     with ExitStack() as stack, pytest.raises(InvalidConfiguration) as raised:
         sql_adapter(loaded, sql, stack)
-    assert "the database cannot be read" in str(raised.value)
+    assert "database: cannot be read" in str(raised.value)
     assert "secret" not in str(raised.value)
 
 

@@ -118,7 +118,7 @@ def test_rows_that_a_trigger_keeps_are_not_called_erased(made: Made) -> None:
     result = execute(adapter, "erase", "O1", "O2")
     assert (result.status, result.detail) == (
         "failed",
-        "orders: rows were still there after they were erased",
+        "orders: rows are still there after the erasure",
     )
     assert numbers(engine) == ["O1", "O2"]
 
@@ -141,7 +141,7 @@ def test_what_was_put_in_the_place_of_a_value_is_no_personal_data(made: Made) ->
 
 def test_a_column_in_which_no_key_can_be_found_starts_nothing(made: Made) -> None:
     """It would find nothing for ever, and call that erased."""
-    with pytest.raises(InvalidConfiguration, match="by which keys cannot be looked up"):
+    with pytest.raises(InvalidConfiguration, match="which cannot be compared with a key"):
         made("number blob, event text")
 
 

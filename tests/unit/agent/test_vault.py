@@ -119,7 +119,7 @@ def test_a_vault_that_is_away_is_asked_again(vault: Vault) -> None:
     """Nothing is known of the outcome."""
     with vault.keys.database.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE data_key")
-    with pytest.raises(RetryLater, match=r"the vault cannot be asked \(OperationalError\)"):
+    with pytest.raises(RetryLater, match=r"vault: cannot be read \(OperationalError\)"):
         execute(vault)
 
 

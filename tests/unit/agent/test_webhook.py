@@ -48,7 +48,7 @@ def webhook(answering: Answering, later: CallbackConfig | None = None) -> Webhoo
         url="https://mailer.example/commands",
         sign=hmac_headers(SECRET),
         timeout_seconds=30,
-        later=later,
+        callback_config=later,
     )
 
 
@@ -166,7 +166,7 @@ def test_a_service_that_drips_has_one_deadline(head: bytes) -> None:
             timeout_seconds=1,
         )
         patience = Patience(8)
-        with pytest.raises(RetryLater, match="no answer in 1 s"):
+        with pytest.raises(RetryLater, match="did not respond within 1 s"):
             adapter.execute(task())
         assert not patience.is_over
 
@@ -209,7 +209,9 @@ def test_a_callback_that_drips_has_one_deadline() -> None:
 def test_anything_else_has_failed(code: int) -> None:
     """The failure is reported, and a redirect is not followed."""
     result = webhook(with_code(code, location="https://elsewhere.example")).execute(task())
-    assert result == Result(status="failed", detail=f"the service answered {code}")
+    assert result == Result(
+        status="failed", detail=f"the service responded with HTTP status {code}"
+    )
 
 
 def test_a_service_that_cannot_be_reached_is_asked_again() -> None:
@@ -267,7 +269,7 @@ def mailer_stage(*, slow: bool) -> Iterator[tuple[Mailer, AgentEnvironment, int]
                 timeout_seconds=30,
                 url=f"http://127.0.0.1:{service.server_port}/commands",
                 sign=hmac_headers(SECRET),
-                later=CallbackConfig(
+                callback_config=CallbackConfig(
                     url=f"http://127.0.0.1:{port}/callbacks",
                     token=token,
                     callback_timeout=timedelta(hours=24),

@@ -45,13 +45,13 @@ class SqlAdapter:
 
     def execute(self, task: CommandTask) -> Result:
         """Carry out a command. Raises `RetryLater` when the database cannot be reached."""
-        act = self._statements()[task.command.action]
+        act = self._executors()[task.command.action]
         try:
             return act(task)
-        except _RowsRemaining as left:
-            return _failed(f"{left.table}: rows were still there after they were erased")
+        except _RowsRemaining as remaining:
+            return _failed(f"{remaining.table}: rows are still there after the erasure")
         except ValueNotStorable as cause:
-            return _failed(f"a corrected value does not fit its column, which {cause}")
+            return _failed(f"corrections: a value does not fit its column: {cause}")
         except DBAPIError as cause:
             code = str(getattr(cause.orig, "sqlstate", None) or "")
             if (
@@ -59,7 +59,7 @@ class SqlAdapter:
                 or code.startswith(_RETRYABLE_SQLSTATES)
                 or isinstance(cause, OperationalError)
             ):
-                raise RetryLater(f"the database: {describe_refusal(cause)}") from cause
+                raise RetryLater(f"database: {describe_refusal(cause)}") from cause
             return _failed(describe_refusal(cause))
         except StatementError as cause:
             return _failed(f"a value does not fit its column ({type(cause.orig).__name__})")
@@ -78,11 +78,11 @@ class SqlAdapter:
     ) -> Iterable[Executable]:
         match command.action:
             case "erase":
-                yield from self._erasing(connection, part)
+                yield from self._erase_statements(connection, part)
             case "restrict" | "lift":
-                yield from self._flagging(part, command.action)
+                yield from self._flag_statements(part, command.action)
             case "pseudonymise":
-                yield from self._pseudonymising(connection, part)
+                yield from self._pseudonymise_statements(connection, part)
             case "disclose":
                 yield from statements.disclose_statement(
                     part, part.bound.declared.disclose or (), self._dialect
@@ -99,14 +99,16 @@ class SqlAdapter:
         """Return what of a command could not be carried out, without personal data."""
         return self._plan(command).problems
 
-    def _statements(self) -> Mapping[str, Callable[[CommandTask], Result]]:
+    def _executors(self) -> Mapping[str, Callable[[CommandTask], Result]]:
         return {
-            "erase": lambda task: self._change(task, self._erasing),
-            "pseudonymise": lambda task: self._change(task, self._pseudonymising),
+            "erase": lambda task: self._change(task, self._erase_statements),
+            "pseudonymise": lambda task: self._change(task, self._pseudonymise_statements),
             "restrict": lambda task: self._change(
-                task, lambda _, part: self._flagging(part, "restrict")
+                task, lambda _, part: self._flag_statements(part, "restrict")
             ),
-            "lift": lambda task: self._change(task, lambda _, part: self._flagging(part, "lift")),
+            "lift": lambda task: self._change(
+                task, lambda _, part: self._flag_statements(part, "lift")
+            ),
             "rectify": self._rectify,
             "disclose": self._disclose,
             "verify": self._verify,
@@ -119,57 +121,62 @@ class SqlAdapter:
         selection = statements.select_records(
             command, self.bounds, self.without_rows, self._dialect, rereads=rereads
         )
-        needed = {"lift": "restrict", "verify": command.verifies or "erase"}.get(
+        declared_action = {"lift": "restrict", "verify": command.verifies or "erase"}.get(
             command.action, command.action
         )
-        silent = [
+        undeclared = [
             part
             for part in selection.parts
-            if needed in ("pseudonymise", "restrict", "disclose")
-            and getattr(part.bound.declared, needed) is None
+            if declared_action in ("pseudonymise", "restrict", "disclose")
+            and getattr(part.bound.declared, declared_action) is None
         ]
-        concerned = [
+        parts = [
             part
             for part in selection.parts
-            if part not in silent
-            and (needed != "rectify" or part.bound.declared.rectify)
-            and getattr(part.bound.declared, needed, None) != "nothing"
+            if part not in undeclared
+            and (declared_action != "rectify" or part.bound.declared.rectify)
+            and getattr(part.bound.declared, declared_action, None) != "nothing"
         ]
         return CommandSelection(
-            parts=tuple(concerned),
+            parts=tuple(parts),
             problems=(
                 *selection.problems,
-                *(f"{part.bound.name}: does not say how to {command.action}" for part in silent),
+                *(
+                    f"{part.bound.name}: does not declare how to {command.action}"
+                    for part in undeclared
+                ),
             ),
         )
 
     def _change(
         self,
         task: CommandTask,
-        changing: Callable[[Connection, TableSelection], Iterable[Executable]],
+        build_statements: Callable[[Connection, TableSelection], Iterable[Executable]],
     ) -> Result:
-        planned = self._plan(task.command)
+        selection = self._plan(task.command)
         with self.engine.begin() as connection:
             counts = {
-                part.bound.name: _counted(connection, statements.count_statement(part))
-                for part in planned.parts
+                part.bound.name: _count_rows(connection, statements.count_statement(part))
+                for part in selection.parts
             }
             if any(counts.values()):
                 task.save_checkpoint(counts)  # before any change, in case this run is cut short
-            for part in planned.parts:
-                for statement in changing(connection, part):
+            for part in selection.parts:
+                for statement in build_statements(connection, part):
                     connection.execute(statement)
-            for part in planned.parts:
+            for part in selection.parts:
                 deletes = task.command.action == "erase" and part.bound.declared.erase == "delete"
-                if deletes and _counted(connection, statements.count_statement(part)):
+                if deletes and _count_rows(connection, statements.count_statement(part)):
                     raise _RowsRemaining(part.bound.name)
         if not any(counts.values()) and any((task.checkpoint or {}).values()):
             counts = dict(
                 task.checkpoint or {}
             )  # an earlier run did it, but was cut short before it reported
-        return _result(planned, counts)
+        return _result(selection, counts)
 
-    def _pseudonymising(self, connection: Connection, part: TableSelection) -> Iterable[Executable]:
+    def _pseudonymise_statements(
+        self, connection: Connection, part: TableSelection
+    ) -> Iterable[Executable]:
         change = part.bound.declared.pseudonymise
         if not isinstance(change, ColumnChange):
             return ()
@@ -184,31 +191,31 @@ class SqlAdapter:
             if types & set(bound.declared.events)
             for name in bound.declared.rectify or {}
         }
-        missing = sorted(corrections.keys() - fields)
+        undeclared = sorted(corrections.keys() - fields)
         result = self._change(
             task, lambda _, part: statements.rectify_statement(part, corrections, self._dialect)
         )
-        if not missing:
+        if not undeclared:
             return result
         has_rows = any(result.counts.values())
-        why = f"no column is declared for {', '.join(missing)}"
-        return replace(result, status="partial" if has_rows else "failed", detail=why[:300])
+        detail = f"rectify: no column is declared for {', '.join(undeclared)}"
+        return replace(result, status="partial" if has_rows else "failed", detail=detail[:300])
 
     def _disclose(self, task: CommandTask) -> Result:
-        planned = self._plan(task.command)
-        counts = {part.bound.name: 0 for part in planned.parts}
+        selection = self._plan(task.command)
+        counts = {part.bound.name: 0 for part in selection.parts}
         records: list[DisclosedRecord] = []
-        seen: set[tuple[str, str]] = set()
+        disclosed: set[tuple[str, str]] = set()
         with self.engine.connect() as connection:
             for record in task.command.records:
                 for bound, data in self._rows(connection, replace(task.command, records=(record,))):
                     place = (bound.name, json.dumps(data))
-                    if bound.declared.whole_subject and place in seen:
+                    if bound.declared.whole_subject and place in disclosed:
                         continue  # disclosed with another record already
-                    seen.add(place)
+                    disclosed.add(place)
                     counts[bound.name] += 1
-                    records.append(_disclosed(record, data))
-        return replace(_result(planned, counts), records=tuple(records))
+                    records.append(_disclosed_record(record, data))
+        return replace(_result(selection, counts), records=tuple(records))
 
     def _rows(
         self, connection: Connection, command: Command
@@ -225,37 +232,37 @@ class SqlAdapter:
                     )
 
     def _verify(self, task: CommandTask) -> Result:
-        planned = self._plan(task.command)
+        selection = self._plan(task.command)
         with self.engine.connect() as connection:  # not the transaction that erased
-            counts = self._reread(connection, planned, task.command.verifies or "erase")
-        if planned.problems:
-            return _failed("; ".join(planned.problems))
+            counts = self._reread(connection, selection, task.command.verifies or "erase")
+        if selection.problems:
+            return _failed("; ".join(selection.problems))
         return Result(status="done", counts=counts or {"rows": 0})
 
     def _recall(self, task: CommandTask) -> Result:
-        planned = self._plan(task.command)
-        if task.recalls in ("erase", "pseudonymise") and not planned.problems:
+        selection = self._plan(task.command)
+        if task.recalls in ("erase", "pseudonymise") and not selection.problems:
             with self.engine.connect() as connection:
-                has_rows = any(self._reread(connection, planned, task.recalls).values())
+                has_rows = any(self._reread(connection, selection, task.recalls).values())
             return Result(
                 status="recalled" if has_rows or task.checkpoint is None else "already_done"
             )
         return Result(status="recalled" if task.checkpoint is None else "already_done")
 
     def _reread(
-        self, connection: Connection, planned: CommandSelection, verifies: str
+        self, connection: Connection, selection: CommandSelection, verifies: str
     ) -> dict[str, int]:
         return {
-            part.bound.name: _counted(
+            part.bound.name: _count_rows(
                 connection, statements.verify_statement(part, verifies, self._dialect)
             )
-            for part in planned.parts
+            for part in selection.parts
         }
 
-    def _erasing(self, _: Connection, part: TableSelection) -> Iterable[Executable]:
+    def _erase_statements(self, _: Connection, part: TableSelection) -> Iterable[Executable]:
         return statements.erase_statement(part, self._dialect)
 
-    def _flagging(self, part: TableSelection, action: str) -> Iterable[Executable]:
+    def _flag_statements(self, part: TableSelection, action: str) -> Iterable[Executable]:
         flag = part.bound.declared.restrict
         if not isinstance(flag, RestrictionFlag):
             return ()
@@ -267,22 +274,22 @@ class SqlAdapter:
         return self.engine.dialect.name
 
 
-def _counted(connection: Connection, queries: Iterable[Any]) -> int:
+def _count_rows(connection: Connection, queries: Iterable[Any]) -> int:
     return sum(int(connection.execute(query).scalar_one()) for query in queries)
 
 
-def _result(planned: CommandSelection, counts: Mapping[str, int]) -> Result:
+def _result(selection: CommandSelection, counts: Mapping[str, int]) -> Result:
     has_rows = any(counts.values())
-    if planned.problems:
+    if selection.problems:
         status: Status = "partial" if has_rows else "failed"
-        return Result(status=status, counts=counts, detail="; ".join(planned.problems)[:300])
+        return Result(status=status, counts=counts, detail="; ".join(selection.problems)[:300])
     return Result(status="done" if has_rows else "nothing_held", counts=counts)
 
 
-def _disclosed(record: CommandRecord, data: Mapping[str, Any]) -> DisclosedRecord:
+def _disclosed_record(record: CommandRecord, data: Mapping[str, Any]) -> DisclosedRecord:
     time = format_rfc3339(record.time) if record.time else None
     return DisclosedRecord(type=record.type, id=record.id, time=time, data=data)
 
 
-def _failed(why: str) -> Result:
-    return Result(status="failed", detail=why[:300])
+def _failed(detail: str) -> Result:
+    return Result(status="failed", detail=detail[:300])

@@ -15,7 +15,7 @@ from services.agent.adapters.sql.column_values import (
     is_text,
     to_column_value,
 )
-from services.agent.adapters.sql.columns import same, why_not_written
+from services.agent.adapters.sql.columns import equals_key, write_problem
 from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag, TableConfig
 from services.policy.yaml_source import DocumentPath
 
@@ -52,13 +52,15 @@ def bind_tables(
             engine, metadata, reading.table or real, reading.schema or schema
         )
         if table is None:
-            problems.append(((name,), "there is no such table in the database"))
+            problems.append(((name,), "does not exist in the database"))
         elif reading_table is None:
-            problems.append(((name, "verify", "table"), "there is no such table in the database"))
+            problems.append(((name, "verify", "table"), "does not exist in the database"))
         else:
             bound = BoundTable(name=name, declared=declared, table=table, reading=reading_table)
-            problems += [((name, *path), why) for path, why in _binding_problems(bound)]
-            problems += [((name, *path), why) for path, why in _unwritable(engine, bound)]
+            problems += [((name, *path), problem) for path, problem in _binding_problems(bound)]
+            problems += [
+                ((name, *path), problem) for path, problem in _write_problems(engine, bound)
+            ]
             bounds.append(bound)
     return bounds, problems
 
@@ -68,94 +70,100 @@ def _binding_problems(bound: BoundTable) -> Iterator[Problem]:
     declared, table, reading_table = bound.declared, bound.table, bound.reading
     for path, column in _columns(declared):
         if column not in table.c:
-            yield path, f"the table has no column {column!r}"
+            yield path, f"the table has no column of that name, got {column!r}"
     for column in (*declared.verify.match, *declared.verify.holds):
         if column not in reading_table.c:
             yield ("verify",), f"{reading_table.name} has no column {column!r}"
-    for where, match in ((table, declared.match), (reading_table, declared.verify.match)):
+    for matched, match in ((table, declared.match), (reading_table, declared.verify.match)):
         for column in match:
-            if column in where.c and not can_match(where.c[column]):
-                kind = where.c[column].type
-                yield ("match", column), f"has type {kind!r}, by which keys cannot be looked up"
+            if column in matched.c and not can_match(matched.c[column]):
+                kind = matched.c[column].type
+                yield ("match", column), f"has type {kind!r}, which cannot be compared with a key"
     for column in declared.verify.holds:
         if column not in table.c and any(change.replaces for change in _changes(declared).values()):
             yield (
                 ("verify", "holds"),
-                f"{table.name} has no column {column!r}, so that its replacement could not be distinguished"
-                f" from the original: let {reading_table.name} show it under the same name",
+                f"{table.name} has no column {column!r}, so its replacement could not be distinguished"
+                f" from the original; let {reading_table.name} show it under the same name",
             )
 
 
-def _unwritable(engine: Engine, bound: BoundTable) -> Iterator[Problem]:
+def _write_problems(engine: Engine, bound: BoundTable) -> Iterator[Problem]:
     """Yield the declared values that cannot be written into a table."""
     declared, columns = bound.declared, bound.table.c
     for action, change in _changes(declared).items():
         for name, value in (change.set or {}).items():
             if name in columns:
-                yield from _of_value(engine, (action, "set", name), columns[name], value)
+                yield from _check_value(engine, (action, "set", name), columns[name], value)
         for name in change.hash:
-            if name in columns and (why := _why_no_hash(columns[name])):
-                yield (action, "hash"), f"{name!r} {why}"
+            if name in columns and (problem := _hash_problem(columns[name])):
+                yield (action, "hash"), f"{name!r} {problem}"
     if isinstance(declared.restrict, RestrictionFlag) and declared.restrict.column in columns:
         column = columns[declared.restrict.column]
         for key in ("restricted", "lifted"):
             value = getattr(declared.restrict, key)
-            yield from _of_value(engine, ("restrict", key), column, value)
+            yield from _check_value(engine, ("restrict", key), column, value)
     for field, name in (declared.rectify or {}).items():
-        if name in columns and (why := why_not_written(columns[name])):
-            yield ("rectify", field), f"{name!r} {why}"
+        if name in columns and (problem := write_problem(columns[name])):
+            yield ("rectify", field), f"{name!r} {problem}"
 
 
-def _of_value(
+def _check_value(
     engine: Engine, path: DocumentPath, column: Column[Any], value: Any
 ) -> Iterator[Problem]:
-    why = why_not_written(column, alike=value is not None) or _why_not(engine, column, value)
-    if why:
-        yield path, f"{column.name!r} {why}"
+    problem = write_problem(column, is_shared=value is not None) or _conversion_problem(
+        engine, column, value
+    )
+    if problem:
+        yield path, f"{column.name!r} {problem}"
 
 
-def _why_not(engine: Engine, column: Column[Any], value: Any) -> str | None:
+def _conversion_problem(engine: Engine, column: Column[Any], value: Any) -> str | None:
     try:
-        put = to_column_value(column, value, engine.dialect.name)
+        column_value = to_column_value(column, value, engine.dialect.name)
     except ValueNotStorable as cause:
-        return f"{cause}: it cannot become {value!r}"
+        return f"{cause}, got {value!r}"
     if value is None or is_text(column):
         return None
     try:
         with (
             engine.connect() as connection
         ):  # the database converts it: find out now whether it can
-            connection.execute(select(put))
+            connection.execute(select(column_value))
     except DBAPIError as cause:
         if cause.connection_invalidated or getattr(cause.orig, "sqlstate", None) is None:
             raise
-        return f"has type {column.type!r}: it cannot become {value!r}"
+        return f"has type {column.type!r}, got {value!r}"
     return None
 
 
-def _why_no_hash(column: Column[Any]) -> str | None:
+def _hash_problem(column: Column[Any]) -> str | None:
     length = getattr(column.type, "length", None)
     if not is_text(column) or (length is not None and length < PSEUDONYM_LENGTH):
         return f"has no room for a hash, which takes {PSEUDONYM_LENGTH} characters"
-    return why_not_written(column)
+    return write_problem(column)
 
 
 def _changes(declared: TableConfig) -> dict[str, ColumnChange]:
-    both = {"erase": declared.erase, "pseudonymise": declared.pseudonymise}
-    return {action: change for action, change in both.items() if isinstance(change, ColumnChange)}
+    declared_changes = {"erase": declared.erase, "pseudonymise": declared.pseudonymise}
+    return {
+        action: change
+        for action, change in declared_changes.items()
+        if isinstance(change, ColumnChange)
+    }
 
 
 def matching_rows(
-    table: Table, wanted: Sequence[Mapping[str, str]], dialect: str
+    table: Table, value_sets: Sequence[Mapping[str, str]], dialect: str
 ) -> list[ColumnElement[bool]]:
     """Return conditions that match exactly the rows with one of these sets of values.
 
     Values that no row can have (letters in a number, NUL in PostgreSQL's text) match no row.
     """
     conditions = []
-    for values in {tuple(sorted(one.items())): one for one in wanted}.values():
+    for values in {tuple(sorted(values.items())): values for values in value_sets}.values():
         try:
-            equal = [same(table.c[name], text, dialect) for name, text in values.items()]
+            equal = [equals_key(table.c[name], text, dialect) for name, text in values.items()]
         except ValueNotStorable:
             continue
         conditions.append(and_(*equal))

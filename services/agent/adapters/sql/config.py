@@ -179,8 +179,8 @@ def _names_whose(sources: Collection[str]) -> bool:
 
     A command has no keys of other people: only keys that identify, or that name its subject.
     """
-    whole = {"record.id", "record.source"} <= set(sources)
-    return whole or any(source not in ("record.id", "record.source") for source in sources)
+    is_complete = {"record.id", "record.source"} <= set(sources)
+    return is_complete or any(source not in ("record.id", "record.source") for source in sources)
 
 
 def _names_record(source: str) -> bool:

@@ -68,7 +68,7 @@ def select_records(
     """
     parts: list[TableSelection] = []
     problems: dict[str, None] = {}
-    types = {one.type for one in command.records}
+    types = {record.type for record in command.records}
     served = {kind for bound in bounds for kind in bound.declared.events} | without_rows
     for kind in sorted(types - served):
         problems[f"no table is declared for {kind}"] = None
@@ -77,7 +77,7 @@ def select_records(
         table, match = (
             (bound.reading, declared.verify.match) if rereads else (bound.table, declared.match)
         )
-        wanted = []
+        value_sets = []
         for record in command.records:
             if record.type not in declared.events:
                 continue
@@ -87,10 +87,12 @@ def select_records(
                     None
                 )
             else:
-                wanted.append(values)
-        if wanted:
+                value_sets.append(values)
+        if value_sets:
             parts.append(
-                TableSelection(bound=bound, conditions=tuple(matching_rows(table, wanted, dialect)))
+                TableSelection(
+                    bound=bound, conditions=tuple(matching_rows(table, value_sets, dialect))
+                )
             )
     return CommandSelection(parts=tuple(parts), problems=tuple(problems))
 
@@ -120,7 +122,7 @@ def erase_statement(part: TableSelection, dialect: str) -> Iterator[Delete | Upd
     table, change = part.bound.table, part.bound.declared.erase
     for condition in part.conditions:
         if isinstance(change, ColumnChange):
-            yield update(table).where(condition).values(_set(table, change, dialect))
+            yield update(table).where(condition).values(_assignments(table, change, dialect))
         else:
             yield delete(table).where(condition)
 
@@ -131,11 +133,13 @@ def pseudonymise_statement(
     """Return the statement that replaces values by keyed hashes; equal values stay equal."""
     table, dialect = part.bound.table, connection.dialect.name
     for condition in part.conditions:
-        values = _set(table, change, dialect)
+        values = _assignments(table, change, dialect)
         for name in change.hash:
             exact = in_bytes(table.c[name], dialect)
-            query = select(exact).distinct().where(condition, _named(table.c[name], dialect))
-            hashed = {old: pseudonym(old, key) for old in connection.execute(query).scalars()}
+            query = (
+                select(exact).distinct().where(condition, _is_not_pseudonym(table.c[name], dialect))
+            )
+            hashed = {value: pseudonym(value, key) for value in connection.execute(query).scalars()}
             if hashed:
                 values[name] = case(hashed, value=exact, else_=table.c[name])
         if values:
@@ -153,8 +157,8 @@ def restrict_statement(
     """Return the statement that sets the column which marks rows as restricted."""
     table = part.bound.table
     for condition in part.conditions:
-        put = to_column_value(table.c[column], value, dialect)
-        yield update(table).where(condition).values({column: put})
+        column_value = to_column_value(table.c[column], value, dialect)
+        yield update(table).where(condition).values({column: column_value})
 
 
 def rectify_statement(
@@ -180,11 +184,13 @@ def disclose_statement(
 ) -> Iterator[Select[Any]]:
     """Return the statement that reads the rows of the command."""
     for condition in part.conditions:
-        shown = (as_stored(part.bound.table.c[name], dialect).label(name) for name in columns)
-        yield select(*shown).where(condition)
+        stored_columns = (
+            as_stored(part.bound.table.c[name], dialect).label(name) for name in columns
+        )
+        yield select(*stored_columns).where(condition)
 
 
-def _set(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
+def _assignments(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
     assignments = (change.set or {}).items()
     return {name: to_column_value(table.c[name], value, dialect) for name, value in assignments}
 
@@ -198,15 +204,15 @@ def _still_holds(
     if (change.set or {}).get(name) is not None:
         base = part.bound.table.c[name]
         conditions.append(holds_other(column, base, (change.set or {})[name], dialect))
-    hashes = [
+    hashed_columns = [
         one.hash for one in (declared.erase, declared.pseudonymise) if isinstance(one, ColumnChange)
     ]
-    if is_text(column) and any(name in one for one in hashes):
-        conditions.append(_named(column, dialect))
+    if is_text(column) and any(name in one for one in hashed_columns):
+        conditions.append(_is_not_pseudonym(column, dialect))
     return and_(*conditions)
 
 
-def _named(column: Column[Any], dialect: str) -> ColumnElement[bool]:
+def _is_not_pseudonym(column: Column[Any], dialect: str) -> ColumnElement[bool]:
     """Return the condition that a column has a value other than a pseudonym."""
     exact = in_bytes(column, dialect)
     named_otherwise = or_(

@@ -29,33 +29,42 @@ def carry_out(command: dict[str, Any], directory: Path) -> dict[str, Any]:
     records = command[
         "records"
     ]  # ids are unique within a source only: two records may have the same
-    numbers = [one["keys"].get("order_id", "") for one in records]
+    numbers = [record["keys"].get("order_id", "") for record in records]
     if not all(map(NUMBER.fullmatch, numbers)):
         # Not `done`: such a letter cannot be found.
         return {"status": "failed", "detail": "an order number is missing or not a number"}
     letters = [directory / f"{number}.txt" for number in numbers]
-    held = [(one, letter) for one, letter in zip(records, letters, strict=True) if letter.exists()]
-    counts = {"letters": len({letter for _, letter in held})}
+    found_letters = [
+        (record, letter) for record, letter in zip(records, letters, strict=True) if letter.exists()
+    ]
+    counts = {"letters": len({letter for _, letter in found_letters})}
     match command["action"]:
         case "erase":
-            for _, letter in held:
+            for _, letter in found_letters:
                 letter.unlink(missing_ok=True)
         case "verify":
-            return {"status": "done", "counts": {"letters": left(set(numbers), directory)}}
+            return {
+                "status": "done",
+                "counts": {"letters": count_remaining(set(numbers), directory)},
+            }
         case "disclose":
-            told = [
-                {"type": "letter", "id": one["id"], "data": {"letter": letter.read_text("utf-8")}}
-                for one, letter in held
+            disclosed = [
+                {
+                    "type": "letter",
+                    "id": record["id"],
+                    "data": {"letter": letter.read_text("utf-8")},
+                }
+                for record, letter in found_letters
             ]
-            return {"status": "done", "counts": counts, "records": told}
+            return {"status": "done", "counts": counts, "records": disclosed}
         case "recall":
-            return {"status": "recalled" if held else "already_done"}
+            return {"status": "recalled" if found_letters else "already_done"}
         case action:
             return {"status": "failed", "detail": f"letters have no action {action}"}
-    return {"status": "done" if held else "nothing_held", "counts": counts}
+    return {"status": "done" if found_letters else "nothing_held", "counts": counts}
 
 
-def left(numbers: set[str], directory: Path) -> int:
+def count_remaining(numbers: set[str], directory: Path) -> int:
     """Count the letters in another way than they are erased by: by reading each."""
     return sum(
         letter.stem in numbers or first_line(letter).removeprefix("Order ") in numbers

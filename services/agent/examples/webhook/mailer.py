@@ -42,22 +42,22 @@ class Mailer:
 
     def carry_out(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry out a command and return its result. A repetition has no further effect."""
-        numbers = [one["keys"].get("order_id") for one in command["records"]]
+        numbers = [record["keys"].get("order_id") for record in command["records"]]
         if None in numbers:
             return {"status": "failed", "detail": "a record came without order_id"}
-        held = [number for number in numbers if number in self.recipients]
-        counts = {"recipients": len(held)}
+        known_numbers = [number for number in numbers if number in self.recipients]
+        counts = {"recipients": len(known_numbers)}
         if command["action"] == "verify":
             return {"status": "done", "counts": counts}
         if command["action"] == "recall":
-            wanted = command["supersedes"]
-            self.waiting = [r for r in self.waiting if r["command"]["command_id"] != wanted]
-            return {"status": "recalled" if held else "already_done"}
+            recalled_id = command["supersedes"]
+            self.waiting = [r for r in self.waiting if r["command"]["command_id"] != recalled_id]
+            return {"status": "recalled" if known_numbers else "already_done"}
         if command["action"] != "erase":
             return {"status": "failed", "detail": f"a mailer has no action {command['action']}"}
-        for number in held:
+        for number in known_numbers:
             del self.recipients[number]
-        return {"status": "done" if held else "nothing_held", "counts": counts}
+        return {"status": "done" if known_numbers else "nothing_held", "counts": counts}
 
 
 def server(mailer: Mailer, port: int) -> ThreadingHTTPServer:
