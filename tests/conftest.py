@@ -167,7 +167,7 @@ def promtool() -> Path:
 
 @pytest.fixture(scope="session")
 def kcat() -> Path:
-    """A Kafka client that is not ours."""
+    """Return kcat, a Kafka client that shares no code with Termijn."""
     with _skips_without_server():
         return Path(executable("kcat", package="kcat"))
 

@@ -19,12 +19,12 @@ CHAOS = settings(max_examples=20 * _USUAL)
 
 
 def examples(few: int) -> int:
-    """How many examples to try where `few` are usual: as many times more as the profile says."""
+    """Return how many examples to try where `few` are usual: `few` times the profile's factor."""
     return max(1, few * settings().max_examples // _USUAL)
 
 
 def play(machine: Callable[[], RuleBasedStateMachine], *, few: int, steps: int) -> None:
-    """Run a state machine, `few` times or as many times more as the profile says."""
+    """Run a state machine `few` times, multiplied by the profile's factor."""
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]  # a factory is as good as a class
         settings=settings(

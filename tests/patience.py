@@ -1,6 +1,6 @@
 """How long a test waits for what must come: in seconds of a machine that has time, not of a clock.
 
-A limit in seconds of the clock fails where other work has the processors, and says nothing about the
+A limit in seconds of the clock fails where other work has the processors, and shows nothing about the
 program. Linux counts how long tasks stood waiting for a processor (PSI, `/proc/pressure/cpu`); that
 time does not count here, up to five sixths of all that passed.
 """
@@ -39,7 +39,7 @@ class Patience:
 
 
 def _stalled_seconds() -> float:
-    """How long some task has waited for a processor since the machine started; 0 where nobody counts."""
+    """How long some task has waited for a processor since the machine started; 0 if not counted."""
     try:
         line = _PRESSURE.read_text("ascii").partition("\n")[0]
     except OSError:

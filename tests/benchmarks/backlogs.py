@@ -75,7 +75,7 @@ INVOICE = Kind(
 class Load:
     """Records to be made: `each` of one kind for every subject, `apart` from each other in time.
 
-    The first is from `time`. Names begin with `name`, which tells apart the loads of one ledger.
+    The first is from `time`. Names begin with `name`, which distinguishes the loads of one ledger.
     """
 
     kind: Kind

@@ -25,7 +25,7 @@ class Target:
         return f"{self.of} {'<=' if self.side == 'at_most' else '>='} {self.bound:g}"
 
     def met(self, measured: float) -> bool:
-        """Return whether a measured ratio or value meets the target."""
+        """Return whether the figure meets its target; None where there is none."""
         return measured <= self.bound if self.side == "at_most" else measured >= self.bound
 
 
@@ -58,7 +58,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Return whether the target was met; None where there is no target."""
+        """Return whether the target was met; None without a target."""
         if self.reach is None:
             return None
         measured = self.value if self.reach.of == "value" else self.ratio

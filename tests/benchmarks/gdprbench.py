@@ -9,10 +9,10 @@ What each operation is here:
 
 - create-record: an invoice is recorded.
 - delete-record: a record's time to live is over and it is erased: claimed, its command in the outbox;
-  the plain table deletes the row and logs the key, and tells nobody.
+  the plain table deletes the row and logs the key, and sends no command.
 - update-metadata-by-usr: a customer ends, which gives all its records their terms.
 - update-metadata-by-pur: a prospect is contacted, which gives what is held of it for acquisition new
-  terms. For everybody at once this is a new policy version, which is no operation of a mix.
+  terms. For everybody at once this is a new policy version, which is not part of a mix.
 - update-data-by-key: the ledger holds no data to rectify; the correction is recorded as an event.
 - read-data-by-key: the deciding fields, since the ledger holds no bodies.
 - read-metadata-by-usr and -by-pur: the keys with their purposes, without what is erased.

@@ -29,7 +29,7 @@ class Program:
     """A program in a process of its own, started at once; a context manager that ends it."""
 
     def __init__(self, command: Sequence[str], settings: Mapping[str, str], log: Path) -> None:
-        """Start it; its output goes to the file `log`, and `tell` may send it one line."""
+        """Start it; its output goes to the file `log`, and `write_line` may send it one line."""
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

@@ -42,9 +42,9 @@ class Traffic:
 
     @classmethod
     def made(cls, stage: Stage, *, companies: int, partitions: int | None = None) -> Self:
-        """Return events of some companies, about 30 each, that are not on the bus yet.
+        """Return events of some companies, about 30 each, that are not on Kafka yet.
 
-        A business topic gets as many partitions as the catalogue says, unless `partitions` is given.
+        A business topic gets the partitions of the catalogue, unless `partitions` is given.
         """
         at = datetime.now(UTC) - timedelta(minutes=1)
         first = sample_events(stage.policy, at, seed=1, companies=1)

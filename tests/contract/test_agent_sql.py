@@ -229,8 +229,8 @@ def test_a_record_that_no_table_is_declared_for_is_never_done(crm: Crm) -> None:
     assert crm.execute("erase", stray).status == "failed"
 
 
-def test_a_type_that_is_said_to_have_no_rows_is_not_held(crm: Crm) -> None:
-    """The configuration states explicitly that there is no data of this type."""
+def test_a_type_that_is_declared_to_have_no_rows_is_not_held(crm: Crm) -> None:
+    """The configuration states explicitly that the system has no data of this type."""
     crm.fill()
     feedback = replace(order("F1"), type="website.feedback-given")
     assert crm.execute("erase", feedback).status == "nothing_held"

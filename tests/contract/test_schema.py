@@ -43,7 +43,7 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 
 def test_the_migrations_make_the_tables(bare: Database) -> None:
-    """After `migrate` there is no difference between the database and the code."""
+    """After `migrate` the database does not differ from the code."""
     migrate.migrate(bare)
     with bare.transaction() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []

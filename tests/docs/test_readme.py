@@ -80,7 +80,7 @@ def section(title: str) -> str:
 
 
 def first_cells(text: str) -> list[str]:
-    """What stands between backticks in the first column of the tables of a text."""
+    """Return what is between backticks in the first column of a text's tables."""
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
     return [word for cell in rows for word in re.findall(r"`([^`]+)`", cell)]
 
@@ -101,7 +101,7 @@ def given(line: str) -> str:
 
 
 def examples(text: str = ALL) -> list[str]:
-    """The lines of the code blocks that are commands of ours."""
+    """Return the lines of the code blocks that are commands of Termijn."""
     return [
         line
         for block in blocks(text)
@@ -171,8 +171,10 @@ def test_the_table_of_settings_is_the_settings() -> None:
 @pytest.mark.parametrize(
     "setting", list(settings_loader.list_settings({})), ids=lambda setting: setting.variable
 )
-def test_a_setting_has_its_key_and_its_default(setting: settings_loader.SettingView) -> None:
-    """As `termijn settings` shows them; a default that is empty is told in words."""
+def test_the_page_names_the_key_and_the_default_of_each_setting(
+    setting: settings_loader.SettingView,
+) -> None:
+    """As `termijn settings` shows them; an empty default is described."""
     [row] = [line for line in TABLE_ROWS if line.startswith(f"| `{setting.variable}` |")]
     assert f"| `{setting.key}` |" in row
     assert not setting.value or f"`{setting.value}`" in row
@@ -239,7 +241,7 @@ def test_a_mention_is_a_command_with_its_options(mention: str) -> None:
 
 
 def test_an_operators_command_is_shown_with_a_name_and_a_reason() -> None:
-    """Whoever copies a line gets no refusal. The runbooks say once, above all, where the name goes."""
+    """A copied line is not refused. The runbooks say once, at the top, where the name goes."""
     assert "`--operator NAME` or `TERMIJN_OPERATOR`" in PAGES[RUNBOOKS].split("\n## ", 1)[0]
     for line in examples("\n".join(text for page, text in PAGES.items() if page != RUNBOOKS)):
         command = COMMANDS[named(shlex.split(line, comments=True)[1:])]
@@ -335,8 +337,8 @@ def test_a_page_can_be_read_in_a_terminal(page: Path) -> None:
     assert [line for line in text.splitlines() if len(line) > 120] == []
 
 
-def test_the_front_page_is_read_in_one_go() -> None:
-    """Whatever has more to say says it beside the code."""
+def test_the_front_page_is_short() -> None:
+    """Longer explanations are in the pages beside the code."""
     assert len(PAGES[FRONT].splitlines()) <= 180
 
 

@@ -89,7 +89,7 @@ def objections(known: Iterable[Event], subject: str) -> list[Objection]:
 def objections_of(decision: Event, raised: list[Event]) -> list[Event]:
     """Return the objections that a decision is about: by id, else all to the same purpose.
 
-    Where either has no id, they cannot be told apart.
+    Where either has no id, they cannot be distinguished.
     """
     named = decision["data"].get("objection_id")
     same = [

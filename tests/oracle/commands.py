@@ -84,7 +84,7 @@ def steps_in(
     if erasing:
         steps.append(erasing)
     for restriction in restrictions(system, serving, done, now):
-        # A hold makes nobody wait for a purpose of his own, so what counts is when it was due.
+        # A hold does not delay the other purposes of a person, so what counts is when it was due.
         if erasure_due is None or restriction.due < erasure_due:
             steps.append(restriction)
     for held in serving:

@@ -63,7 +63,7 @@ def to_keep_application(
     """Return the application's basis and rule, and when it fell back from a consent to longer keeping.
 
     The last consent or withdrawal since the application decides; without any, its own `keep_consent`.
-    Withdrawing a consent that was never given is no fall back. A request for erasure ends a longer term
+    Withdrawing a consent that was never given changes nothing. A request for erasure ends a longer term
     too.
     """
     known = list(known)

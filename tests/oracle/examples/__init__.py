@@ -1,7 +1,7 @@
 """Examples of rights and legal holds, with every value worked out by hand from the catalogue.
 
 Instants are UTC, and written without their zeros: `2024-01-10T10` is 10:00:00Z. Only records that an
-example names in `told` are compared, in `explain` and in `simulate`.
+example names in `explained` are compared, in `explain` and in `simulate`.
 """
 
 from tests.oracle.examples.consent import CONSENT

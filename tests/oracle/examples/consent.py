@@ -93,7 +93,7 @@ CONSENT = (
         sent=(survey_leaves("2025-01-09T10", "e1", "2025-01-10T10"),),
     ),
     Example(
-        name="an invitation after a withdrawal is due at once, an answer is consent by itself",
+        name="an invitation after a withdrawal is due at once, an answer alone is consent",
         events=(
             withdrawn("p1", "2024-01-05T10", CUSTOMER, "market_research"),
             invited("e1", "2024-01-10T10"),

@@ -79,7 +79,7 @@ HOLDS = (
         sent=(leaves(DUE, BY),),
     ),
     Example(
-        name="before a record is due, a hold is told and changes nothing",
+        name="before a record is due, a hold is shown and changes nothing",
         events=(GIVEN, placed("p1", "2024-02-01T10"), released("p2", "2024-03-01T10")),
         explained=(line(BY, DUE, "held"),),
         sent=(leaves(DUE, BY),),

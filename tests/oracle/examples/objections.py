@@ -110,7 +110,7 @@ OBJECTIONS = (
         ),
     ),
     Example(
-        name="an objection that nobody decides restricts until the end",
+        name="an undecided objection restricts until the end",
         events=(
             order("e1", "2024-01-10T10"),
             objected("p1", "2024-02-01T10", CONSUMER, SERVICE, objection_id="o1"),

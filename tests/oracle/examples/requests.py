@@ -56,7 +56,7 @@ REQUESTS = (
         ),
     ),
     Example(
-        name="rectification tells every system, and nothing of what is dated later",
+        name="rectification is commanded to every system, for nothing that is dated later",
         events=(
             BOUGHT,
             purchase("e2", "2024-02-05T10:00:01"),
@@ -130,7 +130,7 @@ REQUESTS = (
         ),
     ),
     Example(
-        name="a restriction lifted at its own instant is not told at all",
+        name="a restriction lifted at its own instant is not commanded at all",
         events=(
             BOUGHT,
             *requested("restriction", "2024-02-01T10", AT, CUSTOMER),

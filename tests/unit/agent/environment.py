@@ -79,7 +79,7 @@ def encoded(command: Command) -> bytes:
 
 @dataclass(slots=True)
 class FakeAdapter:
-    """An adapter that does as it is told, and keeps what it was asked."""
+    """An adapter that returns what a test sets, and keeps the tasks it got."""
 
     play: Callable[[CommandTask], Result | Pending] = lambda task: Result(
         status="done", counts={"orders": 1}
@@ -98,7 +98,7 @@ class FakeAdapter:
 
 @dataclass(slots=True)
 class RecordingObserver:
-    """Observer and bus in one: keeps what it is told and what is sent."""
+    """Observer and Kafka producer in one: keeps what is reported and what is sent."""
 
     sent_: list[OutgoingAcknowledgement] = field(default_factory=list)
     reports: list[tuple[Any, ...]] = field(default_factory=list)
@@ -133,7 +133,7 @@ class RecordingObserver:
 
 @dataclass(slots=True, kw_only=True)
 class AgentEnvironment:
-    """An agent whose clock stands still until a test moves it."""
+    """An agent whose clock only moves when a test moves it."""
 
     adapter: Adapter
     ledger: Database = field(default_factory=lambda: open_database("sqlite://"))

@@ -23,8 +23,8 @@ def complete(task: CommandTask) -> Result:
     return DISCLOSED
 
 
-def test_what_is_disclosed_opens_with_the_requests_key_only() -> None:
-    """It says which command and system it is about."""
+def test_a_disclosure_is_decrypted_only_with_the_key_of_its_request() -> None:
+    """It names the command and the system that it belongs to."""
     key = jwe.new_key()
     environment = AgentEnvironment(adapter=FakeAdapter(complete))
     public = jwe.to_public(key)
@@ -51,16 +51,16 @@ def test_without_a_key_nothing_is_read() -> None:
     assert environment.answers()[1]["disclosure"] is None
 
 
-def test_a_disclosure_that_the_bus_would_not_take_is_told_as_failed() -> None:
-    """Otherwise the agent would try to send it for ever."""
+def test_a_disclosure_that_is_too_large_for_kafka_is_reported_as_failed() -> None:
+    """Otherwise the agent would try to send it without end."""
     key = jwe.to_public(jwe.new_key())
     environment = AgentEnvironment(adapter=FakeAdapter(complete), largest=300)
     assert environment.execute_all(command(action="disclose", disclose_to=key)) == ["failed"]
     assert "at most 300 fit" in str(environment.answers()[0]["detail"])
 
 
-def test_corrections_open_with_any_of_the_systems_keys() -> None:
-    """One that was replaced may still be written to; nobody else's opens."""
+def test_corrections_are_decrypted_with_any_key_of_the_system() -> None:
+    """A replaced key may still have been used; no other system's key decrypts them."""
     old, new = jwe.new_key(), jwe.new_key()
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()), keys=(new, old))
     text = jwe.encrypt({"name": "S. de Vries"}, jwe.to_public(old), command_id("c1"))
@@ -88,8 +88,8 @@ def test_pauses_double_up_to_the_cap_and_end() -> None:
     assert [wait and wait.total_seconds() for wait in waits] == [1, 2, 4, 5, None]
 
 
-def test_counts_that_the_bus_would_not_take_are_told_as_failed() -> None:
-    """A hook that counts by 60,000 names: it is told so, and later answers go out."""
+def test_counts_that_are_too_large_for_kafka_are_reported_as_failed() -> None:
+    """A hook that counts 60,000 names gets this answer, and later ones are sent."""
     counts = {f"table-{number:06}-{'x' * 20}": 1 for number in range(60_000)}
     environment = AgentEnvironment(
         adapter=FakeAdapter(lambda task: Result(status="done", counts=counts))
@@ -98,8 +98,8 @@ def test_counts_that_the_bus_would_not_take_are_told_as_failed() -> None:
     assert "at most 900000 fit" in str(environment.answers()[0]["detail"])
 
 
-def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> None:
-    """`failed` is told in its place; the others go out, each once."""
+def test_an_answer_that_kafka_never_accepts_delays_no_other() -> None:
+    """`failed` is reported in its place; the others are sent, each once."""
     large = {f"t{number}": 1 for number in range(900)}
 
     def play(task: CommandTask) -> Result:
@@ -116,8 +116,8 @@ def test_an_answer_that_the_bus_takes_at_no_attempt_keeps_no_other_back() -> Non
     assert environment.inbox.outgoing(10) == []
 
 
-def test_what_the_bus_takes_in_no_form_is_given_up_and_said() -> None:
-    """Not even `failed`: the controller repeats the command, and it is carried out anew."""
+def test_an_answer_that_kafka_accepts_in_no_form_is_given_up_and_reported() -> None:
+    """Not even `failed` is accepted: the controller repeats the command, and it is carried out again."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.observer.most = 10
     environment.execute_all(command())

@@ -176,8 +176,8 @@ def test_a_problem_with_one_of_several_words_is_named_at_its_key(tmp_path: Path)
     assert {problem.split(": ")[1] for problem in reported} == {"adapter.sql.tables.orders.erase"}
 
 
-def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
-    """Whoever mends one need not wait for the next."""
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    """An operator can fix them all before the next try."""
     text = FILE.replace("erase: delete", "erase: {set: {name: null}}").replace(
         "keys.order_id", "order_id"
     )
@@ -236,8 +236,8 @@ SCRAM = """\
 """
 
 
-def test_the_bus_is_reached_as_the_file_says(tmp_path: Path) -> None:
-    """Paths are relative to it; the password stands elsewhere, and is shown nowhere."""
+def test_the_agent_connects_to_kafka_as_configured(tmp_path: Path) -> None:
+    """Paths are relative to the file; the password is in another file, and is never shown."""
     (tmp_path / "ca.pem").write_text("-", "utf-8")
     text = FILE.replace(
         "kafka:9092\n",
@@ -288,8 +288,8 @@ adapter:
 CLEAR = "is not encrypted; use https, or set `insecure: true` if that is intended"
 
 
-def test_the_file_of_a_webhook_is_right(tmp_path: Path) -> None:
-    """As it stands, and without encryption where it says so."""
+def test_a_webhook_configuration_is_accepted(tmp_path: Path) -> None:
+    """As it is shipped, and without encryption where it states so."""
     assert load(written(tmp_path, WEBHOOK), {})
     clear = WEBHOOK.replace("https://", "http://").replace("port: 8081", "insecure: true, port: 1")
     assert load(written(tmp_path, clear.replace("hmac:", "insecure: true\n    hmac:")), {})
@@ -393,10 +393,10 @@ def test_what_is_wrong_with_a_webhook_is_named_and_no_password_shown(
         ),
     ],
 )
-def test_what_could_never_work_is_refused(
+def test_a_configuration_that_cannot_work_is_refused(
     tmp_path: Path, before: str, after: str, problem: str
 ) -> None:
-    """Where it stands, and no password is shown."""
+    """With its line, and no password is shown."""
     assert before in FILE
     [reported] = problems(tmp_path, FILE.replace(before, after, 1))
     assert f": {problem}" in reported
@@ -404,8 +404,8 @@ def test_what_could_never_work_is_refused(
 
 
 @pytest.mark.parametrize("content", ["", " \n"])
-def test_an_empty_secret_signs_nothing(tmp_path: Path, content: str) -> None:
-    """Whoever knows of it could sign as well."""
+def test_an_empty_secret_is_refused(tmp_path: Path, content: str) -> None:
+    """Anyone could sign with it."""
     (tmp_path / "secret").write_text(content, "utf-8")
     loaded = load(written(tmp_path, WEBHOOK), {})
     signer = Signer(lambda: Keyring((new_key(),)))

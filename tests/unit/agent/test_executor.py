@@ -126,8 +126,8 @@ def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
     assert 1 <= len([note for note in environment.observer.reports if note[0] == "unsent"]) <= 5
 
 
-def test_whom_a_command_was_about_is_forgotten_with_its_answer() -> None:
-    """What stays names nobody, and is enough to answer again."""
+def test_the_subject_of_a_command_is_deleted_once_it_is_answered() -> None:
+    """The rest names no person, and is enough to answer again."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.execute_all(command())
     with environment.ledger.transaction() as connection:
@@ -198,8 +198,8 @@ def test_what_is_no_result_is_answered_failed_at_once() -> None:
     assert environment.execute_all(command()) == ["failed"]
 
 
-def test_a_fault_of_an_adapter_costs_no_other_command() -> None:
-    """It is tried again like anything else, and told by its kind only: its text may name somebody."""
+def test_a_fault_of_an_adapter_stops_no_other_command() -> None:
+    """It is retried like any error, and reported by its class only: its text may name a person."""
     environment = AgentEnvironment(adapter=always(ValueError("customer C1")), tries=1)
     assert environment.execute_all(command(), command("c2", subject="customer:C2")) == [
         "failed",
@@ -208,8 +208,8 @@ def test_a_fault_of_an_adapter_costs_no_other_command() -> None:
     assert environment.answers()[0]["detail"] == "the adapter failed (ValueError)"
 
 
-def test_partial_is_told_and_tried_anew() -> None:
-    """It is no end."""
+def test_a_partial_result_is_reported_and_tried_again() -> None:
+    """It is not final."""
     environment = AgentEnvironment(
         adapter=FakeAdapter(lambda task: Result(status="partial", counts={"orders": 1}))
     )
@@ -261,7 +261,7 @@ def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
 
 
 def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:
-    """The one before it was repeated meanwhile: its number tells the order, not its last attempt."""
+    """The one before it was repeated meanwhile: sequence numbers give the order, not the last attempts."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     repeated = command("c7", seq=7, attempt=2, issued_at=T0 + HOUR)
     assert environment.execute_all(repeated, command("c8", seq=8)) == ["done", "done"]
@@ -406,8 +406,8 @@ def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
 @pytest.mark.parametrize(
     ("status", "later"), [("recalled", "recalled"), ("already_done", "already_done")]
 )
-def test_a_recall_of_what_was_given_up_asks_the_system(status: str, later: str) -> None:
-    """A call without an answer may have done it all the same: nobody knows but the system."""
+def test_a_recall_of_a_command_that_was_given_up_asks_the_system(status: str, later: str) -> None:
+    """A call without an answer may have erased all the same: only the system knows."""
 
     def play(task: CommandTask) -> Result:
         if task.command.action == "recall":
@@ -426,8 +426,10 @@ def test_a_recall_of_what_was_given_up_asks_the_system(status: str, later: str) 
 @pytest.mark.parametrize(
     ("status", "answers"), [("recalled", ["recalled"]), ("already_done", ["already_done", "done"])]
 )
-def test_a_recall_of_what_was_begun_asks_the_system(status: str, answers: list[str]) -> None:
-    """Nobody else knows how far it came; the answer ends the command as well."""
+def test_a_recall_of_a_command_that_was_begun_asks_the_system(
+    status: str, answers: list[str]
+) -> None:
+    """Only the system knows how far it came; the answer also ends the command."""
 
     def play(task: CommandTask) -> Result:
         if task.command.action == "recall":
@@ -461,7 +463,7 @@ def test_a_processor_that_takes_days_outlives_the_process() -> None:
 
 
 def test_a_processor_that_stays_silent_is_asked_again() -> None:
-    """As long as an attempt is valid; each tells how often it was asked."""
+    """As long as an attempt is valid; each states its number."""
     day = timedelta(days=1)
     environment = AgentEnvironment(
         adapter=(adapter := FakeAdapter(lambda task: Pending(ask_again_at=task.now + day)))
@@ -504,8 +506,8 @@ def test_what_was_answered_is_forgotten_once_it_can_no_longer_be_replayed() -> N
     assert len(adapter.done) == 1
 
 
-def test_a_restored_system_is_told_everything_since_its_backup_anew() -> None:
-    """When the controller repeats it; what was done before then, or taken back, stays as it is."""
+def test_a_restored_system_gets_every_command_since_its_backup_again() -> None:
+    """When the controller repeats them; earlier and cancelled ones stay as they are."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.execute_all(command("before"))
     environment.now += HOUR
@@ -525,8 +527,8 @@ def test_a_restored_system_is_told_everything_since_its_backup_anew() -> None:
     assert adapter.done == [command_id(name) for name in ("before", "after", "after")]
 
 
-def test_the_answer_counts_what_is_open() -> None:
-    """For whoever looks on."""
+def test_the_agent_counts_open_commands() -> None:
+    """For its metrics."""
     environment = AgentEnvironment(
         adapter=FakeAdapter(lambda task: Pending(ask_again_at=T0 + HOUR))
     )
@@ -560,8 +562,8 @@ def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
     assert len(environment.answers()) == 20
 
 
-def test_what_was_refused_is_looked_at_again_at_the_next_attempt() -> None:
-    """The system may have been mended; whether a refusal is final is the controller's to judge."""
+def test_a_refused_command_is_tried_again_at_the_next_attempt() -> None:
+    """The system may have been repaired; the controller decides whether a refusal is final."""
     adapter = FakeAdapter(lambda _: Result(status="refused", ground="a duty of its own"))
     environment = AgentEnvironment(adapter=adapter)
     assert environment.execute_all(command()) == ["refused"]
@@ -570,8 +572,8 @@ def test_what_was_refused_is_looked_at_again_at_the_next_attempt() -> None:
     assert environment.execute_all(replace(command(), attempt=2, issued_at=T0 + HOUR)) == ["done"]
 
 
-def test_what_was_refused_and_recalled_is_not_done_at_a_later_attempt() -> None:
-    """The recall stands, however the two are ordered on the bus."""
+def test_a_refused_and_recalled_command_is_not_carried_out_later() -> None:
+    """The recall is valid in whatever order the two are on Kafka."""
     adapter = FakeAdapter(lambda _: Result(status="refused", ground="a duty of its own"))
     environment = AgentEnvironment(adapter=adapter)
     assert environment.execute_all(command()) == ["refused"]

@@ -22,7 +22,7 @@ EXAMPLE = Path(config.__file__).parent / "examples" / "hook"
 
 
 def hook(tmp_path: Path, body: str, timeout_seconds: float = 20.0) -> HookAdapter:
-    """A hook in Python, with the command in `told` and nothing of our environment."""
+    """Return a hook in Python with the command in `told`, and without the agent's environment."""
     script = tmp_path / "hook.py"
     script.write_text(f"import json, os, sys, time\ntold = json.load(sys.stdin)\n{body}\n", "utf-8")
     return HookAdapter(
@@ -96,8 +96,8 @@ BACKGROUND = (
 
 
 @pytest.mark.parametrize("leaves", [False, True])
-def test_a_hook_has_ended_when_the_program_has(tmp_path: Path, leaves: bool) -> None:
-    """A child that still has its output keeps nobody; it is ended, unless it has left the group."""
+def test_a_hook_ends_when_its_program_ends(tmp_path: Path, leaves: bool) -> None:
+    """A child that still has its output delays nothing; it is killed, unless it has left the group."""
     adapter = hook(tmp_path, BACKGROUND.format(leaves), timeout_seconds=5)
     patience = Patience(5)
     assert adapter.execute(task()) == Result(status="done")
@@ -169,8 +169,8 @@ def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_result_is_refused_without_a_word_of_it(tmp_path: Path, output: str) -> None:
-    """Nothing is guessed, and nothing of it is told on."""
+def test_an_invalid_result_is_refused_without_showing_it(tmp_path: Path, output: str) -> None:
+    """Nothing is guessed, and nothing of it is passed on."""
     adapter = hook(tmp_path, f"sys.stdout.write({output!r})")
     with pytest.raises(InvalidResult) as raised:
         adapter.execute(task())
@@ -224,10 +224,10 @@ def test_two_sources_records_of_one_id_are_two_letters(tmp_path: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
-def test_a_letter_that_was_filed_under_another_name_is_found_when_read_again(
+def test_verification_finds_a_letter_that_was_filed_under_another_name(
     tmp_path: Path,
 ) -> None:
-    """It is looked for by what it says, and not where the erasure looks."""
+    """It is searched by its content, and not where the erasure looks."""
     adapter, directory = letters(tmp_path, O1="Sanne")
     (directory / "2026").mkdir()
     (directory / "2026" / "a copy.txt").write_text("Order O1\nSanne", "utf-8")

@@ -1,4 +1,4 @@
-"""The simulated systems: they hold what the policy says, obey once, and answer in their own way."""
+"""The simulated systems hold what the policy states, obey once, and answer each in its own way."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_restriction_keeps_the_row(systems: SimulatedSystems) -> None:
 
 
 def test_a_pseudonym_is_erased_by_its_record_alone(systems: SimulatedSystems) -> None:
-    """Whoever it was cannot be named any more."""
+    """The person behind it cannot be named any more."""
     message = command("research", "pseudonymise", subject="customer:1")
     assert answered(systems, message) == ("done", 1)
     assert answered(systems, command("research", command_id="c2", subject="customer:1")) == (
@@ -126,15 +126,15 @@ def test_what_is_not_held_is_said(systems: SimulatedSystems) -> None:
 
 
 def test_a_recall_comes_in_time_or_not(systems: SimulatedSystems) -> None:
-    """What was carried out is said to be."""
+    """A command that was carried out before is reported as such."""
     recall = command(action="recall", command_id="r1", supersedes="c1")
     assert answered(systems, recall) == ("recalled", 0)
     assert answered(systems, command()) == ("done", 1)
     assert answered(systems, recall) == ("already_done", 0)
 
 
-def test_each_answers_in_its_way(systems: SimulatedSystems) -> None:
-    """Late, when told twice, with a refusal, or never."""
+def test_each_simulated_system_answers_in_its_own_way(systems: SimulatedSystems) -> None:
+    """Late, when it gets a command twice, with a refusal, or never."""
     late = systems.handle_command(command("psp"), b"k", NOW)
     assert late
     assert late.leaves_at == NOW + timedelta(seconds=4)
@@ -157,8 +157,8 @@ def test_what_they_hold_outlives_them(systems: SimulatedSystems, tmp_path: Path)
         assert answered(next_start, command(attempt=2)) == ("done", 1)
 
 
-def test_the_logs_keys_are_destroyed_for_real(tmp_path: Path) -> None:
-    """Without a vault nothing is said to be done."""
+def test_a_command_to_the_log_destroys_its_keys(tmp_path: Path) -> None:
+    """Without a vault the command is not reported as done."""
     message = command("bus", valid_until=NOW, epoch=0, seq=1, issued_at=NOW, subject="consumer:K1")
     message["records"] = [
         {"source": "/orders", "id": "order-O1", "type": "orders.order-placed", "keys": {}}

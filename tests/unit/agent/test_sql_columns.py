@@ -139,8 +139,8 @@ def test_what_was_put_in_the_place_of_a_value_is_no_personal_data(made: Made) ->
     assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 1}
 
 
-def test_a_column_in_which_no_key_can_be_found_starts_nothing(made: Made) -> None:
-    """It would find nothing for ever, and call that erased."""
+def test_the_agent_does_not_start_with_a_column_in_which_no_key_can_be_found(made: Made) -> None:
+    """It would find nothing, and report that as erased."""
     with pytest.raises(InvalidConfiguration, match="which cannot be compared with a key"):
         made("number blob, event text")
 

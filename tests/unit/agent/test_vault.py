@@ -59,7 +59,7 @@ def execute(
 
 
 def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> None:
-    """Twice comes to the same."""
+    """A second time has the same result."""
     assert execute(vault) == execute(vault) == Result(status="done", counts={"keys": 1})
     assert vault.shredder.count_active([O1, O2], "bus") == 1
     assert vault.shredder.count_active([O1, O2], "bus-books") == 2
@@ -95,8 +95,8 @@ def test_events_from_before_encryption_are_none(vault: Vault) -> None:
 
 
 @pytest.mark.parametrize("action", ["restrict", "lift", "disclose", "rectify"])
-def test_what_only_stores_is_asked_for_nothing_else(vault: Vault, action: str) -> None:
-    """Whoever reads the log is told by itself; no key is touched."""
+def test_the_vault_adapter_carries_out_erasures_only(vault: Vault, action: str) -> None:
+    """Readers of the log get their own commands; no key is touched."""
     answer = execute(vault, action)
     assert (answer.status, answer.counts, answer.records) == ("done", {"keys": 0}, ())
     assert vault.shredder.count_active([O1], "bus") == 1
@@ -107,8 +107,8 @@ def test_a_log_is_never_pseudonymised(vault: Vault) -> None:
     assert execute(vault, "pseudonymise").status == "failed"
 
 
-def test_a_key_that_is_destroyed_is_not_called_back(vault: Vault) -> None:
-    """One that stands is; what was no erasure has done nothing."""
+def test_a_recall_does_not_restore_a_destroyed_key(vault: Vault) -> None:
+    """An existing key is recalled in time; what was not an erasure has done nothing."""
     assert execute(vault, "recall", recalls="erase").status == "recalled"
     execute(vault)
     assert execute(vault, "recall", recalls="erase").status == "already_done"

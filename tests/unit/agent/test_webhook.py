@@ -102,7 +102,7 @@ def test_a_request_can_be_signed_with_the_systems_own_key() -> None:
 
 @pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])
 def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
-    """After as long as it says."""
+    """After as long as it asks for."""
     with pytest.raises(RetryLater) as raised:
         webhook(with_code(code, **{"retry-after": "7"})).execute(task())
     assert raised.value.after_seconds == 7
@@ -119,8 +119,8 @@ def test_a_service_that_is_busy_is_asked_again(code: int) -> None:
         ("", None),
     ],
 )
-def test_a_service_may_say_when_to_come_again(after: str, seconds: float | None) -> None:
-    """As an instant or in seconds; T0 is 13:00 of that day."""
+def test_a_service_may_say_when_to_try_again(after: str, seconds: float | None) -> None:
+    """The header is a time or a number of seconds; T0 is 13:00 of that day."""
     with pytest.raises(RetryLater) as raised:
         webhook(with_code(503, **{"retry-after": after})).execute(task())
     assert raised.value.after_seconds == seconds
@@ -128,7 +128,7 @@ def test_a_service_may_say_when_to_come_again(after: str, seconds: float | None)
 
 @contextmanager
 def dripping(head: bytes) -> Iterator[str]:
-    """A service that says this at once, and then a byte every tenth of a second, without end."""
+    """A service that sends this at once, and then a byte every tenth of a second, without end."""
     stop = Event()
 
     def drip(connection: socket.socket) -> None:
@@ -231,7 +231,7 @@ def test_202_needs_a_callback() -> None:
 
 
 def test_202_waits_for_the_callback() -> None:
-    """The request says where to, and with which token."""
+    """The request has the URL of the callback, and its token."""
     seen: list[Any] = []
 
     def answering(request: httpx2.Request) -> httpx2.Response:
@@ -303,7 +303,7 @@ def post(request: dict[str, Any], result: Any, token: str | None = None) -> int:
 
 
 def test_the_example_erases_days_later() -> None:
-    """The agent was started anew meanwhile; the token still fits, and only that command's."""
+    """The agent was restarted meanwhile; the token is still valid, for that command only."""
     with mailer_stage(slow=True) as (mailer, environment, _):
         mailer.recipients["O1"] = "sanne@example.org"
         assert environment.execute_all(command(), command("c2", subject="customer:C2")) == []

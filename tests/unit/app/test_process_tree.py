@@ -1,4 +1,4 @@
-"""The process tree: children that die are told, and none outlives the block."""
+"""The process tree: children that exit are reported, and none outlives the block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.app.process_tree import ProcessTree, RoleExited
 from tests.patience import Patience
 
 ROOT = Path(__file__).parents[3]
-# Instead of `termijn`: a role that does what its name says.
+# Instead of `termijn`: a role that does what its name states.
 ROLES = """
 import signal, sys, time
 match sys.argv[1]:
@@ -62,7 +62,7 @@ def until_ready(log: Path) -> None:
 
 
 def checked_until_it_fails(tree: ProcessTree) -> RoleExited:
-    """What the first check that finds a dead child says."""
+    """Return the error of the first check that finds a dead child."""
     patience = Patience(10)
     while not patience.is_over:
         try:

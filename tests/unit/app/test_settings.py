@@ -114,8 +114,8 @@ def test_the_bound_of_history_is_a_length_of_time(text: str) -> None:
 @pytest.mark.parametrize(
     "variable", ["TERMIJN_BATCH", "TERMIJN_CLAIM_RECORDS", "TERMIJN_DISPATCH_BATCH"]
 )
-def test_a_size_of_nothing_is_refused(variable: str) -> None:
-    """A role that takes nothing at a time would run for ever and erase nothing, without a word."""
+def test_a_batch_size_of_zero_is_refused(variable: str) -> None:
+    """A role that reads nothing at a time would run without end, erase nothing and report nothing."""
     with pytest.raises(InvalidSetting):
         load({variable: "0"})
 
@@ -152,7 +152,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_text_is_named(file: Path) -> None:
-    """Whatever stands in it."""
+    """Whatever it contains."""
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidSetting, match="is not UTF-8"):
         load({"TERMIJN_SETTINGS": str(file)})
@@ -219,8 +219,8 @@ def test_a_password_of_the_bus_in_the_environment_is_never_shown() -> None:
     assert setting.value == "(set)"
 
 
-def test_a_password_of_the_bus_in_the_settings_file_is_refused(file: Path) -> None:
-    """That file is shown to whoever asks what is set; its text is not repeated."""
+def test_a_kafka_password_in_the_settings_file_is_refused(file: Path) -> None:
+    """That file is shown to people who ask for the settings; the text is not repeated."""
     with pytest.raises(
         InvalidSetting, match=r"kafka\.sasl_password: cannot be set in a file"
     ) as refused:

@@ -1,4 +1,4 @@
-"""Benchmarks say what they measured; how fast it was is nobody's promise."""
+"""Benchmarks report what they measured; no speed is promised."""
 
 from __future__ import annotations
 

@@ -16,12 +16,14 @@ import pytest
 from services.app.cli import main
 from services.policy import loader
 
-_LOADS = cache(loader.load_text)  # a text is one policy for ever; reading it takes 0.1 seconds
+_LOADS = cache(
+    loader.load_text
+)  # a text always gives the same policy; reading it takes 0.1 seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a command said and how it ended."""
+    """What a command printed and how it ended."""
 
     out: str
     err: str

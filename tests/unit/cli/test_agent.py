@@ -75,8 +75,8 @@ def test_each_action_has_its_plan(crm: Path, tmp_path: Path, action: str, first:
     assert done.stdout.startswith(first)
 
 
-def test_a_plan_says_what_could_not_be_carried_out(crm: Path, tmp_path: Path) -> None:
-    """The exit code says that the plan is incomplete."""
+def test_a_plan_shows_what_could_not_be_carried_out(crm: Path, tmp_path: Path) -> None:
+    """The exit code shows that the plan is incomplete."""
     done = run("plan", "--config", crm, write_command(tmp_path, records=(record(""),)))
     assert done.exit_code == 1
     assert "came without a key to find its rows" in done.output

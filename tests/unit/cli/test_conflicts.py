@@ -1,4 +1,4 @@
-"""Key conflicts on the command line: seen, decided with a name and a reason, and taken back."""
+"""Key conflicts on the command line: listed, decided with a name and a reason, and reversed."""
 
 from __future__ import annotations
 

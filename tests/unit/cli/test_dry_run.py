@@ -62,7 +62,7 @@ def test_what_would_be_recorded_is_told_with_its_windows(termijn: Call, events: 
 
 
 def test_the_table_shows_purposes_and_when_they_end(termijn: Call, events: Write) -> None:
-    """For whoever reads along."""
+    """For people who read along."""
     result = termijn("publish", events([ORDER]), "--dry-run")
     assert (result.code, result.err) == (0, "")
     assert "service_delivery (D4, gone by 2026-03-15)" in result.out
@@ -102,8 +102,8 @@ def test_history_begins_in_1900(termijn: Call, events: Write) -> None:
     assert (row["outcome"], row["reason"]) == ("parked", "impossible-time")
 
 
-def test_no_import_is_called_as_termijns_own_groups_are(termijn: Call, events: Write) -> None:
-    """It could not be told from live history."""
+def test_an_import_may_not_have_the_name_of_live_history(termijn: Call, events: Write) -> None:
+    """It could not be distinguished from live events with an old time."""
     outcome = termijn("publish", events([ORDER]), "--backfill", "--name", "live-history/2024")
     assert outcome.code == 1
     assert "--name" in outcome.err
@@ -156,8 +156,8 @@ def test_one_identity_is_one_event(termijn: Call, events: Write) -> None:
     assert "line 1 gave this identity to other content" in result.err
 
 
-def test_of_one_identity_the_first_by_time_is_the_event(termijn: Call, events: Write) -> None:
-    """As the recorder has it, wherever its line stands; a line that is parked for itself takes none."""
+def test_of_events_with_one_identity_the_earliest_counts(termijn: Call, events: Write) -> None:
+    """As in the recorder, wherever its line is; a line that is parked otherwise does not count."""
     later, first = feedback("f1", "2024-03-15T13:00:01Z"), feedback("f1", "2024-03-15T13:00:00Z")
     never = feedback("f1", "1899-03-15T13:00:00Z")
     result = termijn("publish", events([later, first, first, never]), "--dry-run", "--json")
@@ -177,8 +177,8 @@ def test_what_is_too_large_for_a_message_is_refused(termijn: Call, events: Write
     assert [row["reason"] for row in rows(result)] == ["too-large"]
 
 
-def test_no_value_of_a_field_is_told(termijn: Call, events: Write) -> None:
-    """A log of somebody's tests is no place for it."""
+def test_a_dry_run_shows_no_value_of_a_field(termijn: Call, events: Write) -> None:
+    """Personal data does not belong in the log of a test."""
     wrong = {**ORDER, "data": {**ORDER["data"], "consumer_name": 7, "remarks": "Sanne"}}
     result = termijn("publish", events([wrong]), "--dry-run")
     assert result.code == 1

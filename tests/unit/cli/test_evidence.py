@@ -63,8 +63,10 @@ def test_an_export_verifies_without_a_ledger(
     )
 
 
-def test_keys_that_came_along_are_called_that(termijn: Call, ledger: Database) -> None:
-    """It holds, and by itself proves nothing against who wrote it."""
+def test_verification_with_keys_from_the_same_source_is_marked(
+    termijn: Call, ledger: Database
+) -> None:
+    """The log verifies, but that alone proves nothing against its author."""
     sealed(ledger)
     termijn("evidence", "export", "log.jsonl")
     assert "the keys are from the log itself" in termijn("evidence", "verify", "log.jsonl").err
@@ -91,8 +93,10 @@ def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Database) -> 
     assert Path("log.jsonl").read_text() == "older"
 
 
-def test_the_ledgers_own_log(termijn: Call, ledger: Database) -> None:
-    """Without a file; what no head stands behind yet counts too."""
+def test_the_evidence_in_the_ledger_is_verified_without_a_file(
+    termijn: Call, ledger: Database
+) -> None:
+    """Entries that no signed head covers yet count too."""
     sealed(ledger)
     ledger.run_in_transaction(lambda connection: None)
     assert termijn("evidence", "verify").out.startswith("2 entries are valid")
@@ -106,17 +110,19 @@ def test_the_ledgers_own_log(termijn: Call, ledger: Database) -> None:
 
 
 @pytest.mark.parametrize("command", [("head",), ("export", "log.jsonl"), ("verify",)])
-def test_before_anything_was_sealed(
+def test_an_empty_evidence_log_cannot_be_exported(
     termijn: Call, ledger: Database, command: tuple[str, ...]
 ) -> None:
-    """One line says what is missing, and no file is begun."""
+    """One line states what is missing, and no file is written."""
     outcome = termijn("evidence", *command)
     assert outcome.err == "termijn: the log has no signed head yet; a running deleter signs one\n"
     assert not Path("log.jsonl").exists()
 
 
-def test_a_lost_key(termijn: Call, ledger: Database) -> None:
-    """The log goes on under another, once somebody with a name says so."""
+def test_the_evidence_continues_under_another_key_when_one_is_lost(
+    termijn: Call, ledger: Database
+) -> None:
+    """Once a named operator decides so."""
     sealed(ledger)
     Path(".termijn", "keys", "evidence.key").unlink()
     with pytest.raises(Exception, match="termijn evidence rekey"):
@@ -126,8 +132,10 @@ def test_a_lost_key(termijn: Call, ledger: Database) -> None:
     assert termijn("evidence", "verify").code == 0
 
 
-def test_a_certificate_of_a_subject_or_a_request(termijn: Call, ledger: Database) -> None:
-    """A new directory with JSON and PDF; what is not proven is said."""
+def test_a_certificate_is_written_for_a_subject_or_a_request(
+    termijn: Call, ledger: Database
+) -> None:
+    """A new directory with JSON and PDF; what is not proven is listed."""
     request = {"subject": "visitor:1", "request_id": "Q1"}
     at = "2026-02-01T12:00:00Z"
     arrivals = [

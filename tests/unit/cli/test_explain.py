@@ -274,8 +274,8 @@ def test_the_order_of_the_lines_makes_no_difference(termijn: Call, events: Write
     assert len(outputs) == 1
 
 
-def test_the_table_is_for_people(termijn: Call, events: Write) -> None:
-    """The same holdings, without colour where there is no terminal."""
+def test_explain_prints_a_table_for_people(termijn: Call, events: Write) -> None:
+    """The same holdings, without colour where the output is not a terminal."""
     outcome = termijn("explain", events([feedback("f1", "2024-03-15T13:00:00Z")]))
     assert outcome.code == 0
     assert "2025-03-14T13:00:00Z" in outcome.out
@@ -284,7 +284,7 @@ def test_the_table_is_for_people(termijn: Call, events: Write) -> None:
 
 
 def test_a_file_without_events_explains_nothing(termijn: Call, events: Write) -> None:
-    """That is no failure."""
+    """An empty file is not an error."""
     assert termijn("explain", events([]), "--json").rows == []
 
 
@@ -336,7 +336,7 @@ def test_what_its_source_may_not_publish_is_no_event(
     ("bound", "words"), [("604800", "7 days"), ("90000", "90000 seconds")], ids=str
 )
 @pytest.mark.parametrize("command", [("explain",), ("simulate", "--until", "2030-01-01T00:00:00Z")])
-def test_a_line_says_what_production_holds_back(
+def test_a_line_names_what_production_would_hold_back(
     termijn: Call,
     events: Write,
     monkeypatch: pytest.MonkeyPatch,
@@ -344,7 +344,7 @@ def test_a_line_says_what_production_holds_back(
     bound: str,
     words: str,
 ) -> None:
-    """A file tells no arrivals; and no line of it gets among those of `--json`."""
+    """A file has no arrival times; the line is not mixed with those of `--json`."""
     name, *options = command
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     monkeypatch.setenv("TERMIJN_HISTORY_SECONDS", bound)

@@ -15,7 +15,7 @@ UNTIL = ("--until", "2030-01-01T00:00:00Z")
 
 
 def error_line(outcome: Outcome) -> str:
-    """The one line that a failed command says."""
+    """Return the one line that a failed command prints."""
     assert outcome.out == ""
     assert outcome.code == 1
     [line] = outcome.err.splitlines()
@@ -211,8 +211,8 @@ def test_a_secret_is_not_listed(termijn: Call, monkeypatch: pytest.MonkeyPatch) 
         assert "(set)" in outcome.out
 
 
-def test_a_byte_that_is_no_utf_8_is_told_with_its_line(termijn: Call, tmp_path: Any) -> None:
-    """A Latin-1 é in the second line; the position in the file helps nobody."""
+def test_a_byte_that_is_not_utf_8_is_reported_with_its_line(termijn: Call, tmp_path: Any) -> None:
+    """A Latin-1 é in the second line; the position in the file would not help."""
     file = tmp_path / "latin.jsonl"
     file.write_bytes(json.dumps(GOOD).encode() + b'\n{"id": "caf\xe9"}\n')
     assert error_line(termijn("explain", file)) == (
@@ -237,8 +237,10 @@ def test_the_mark_before_utf_8_is_passed_over(termijn: Call, tmp_path: Any) -> N
         ),
     ],
 )
-def test_a_key_that_stands_twice_is_told(termijn: Call, events: Write, line: str, why: str) -> None:
-    """The last would have counted, and nobody would have known."""
+def test_a_key_that_occurs_twice_is_reported(
+    termijn: Call, events: Write, line: str, why: str
+) -> None:
+    """Otherwise the last one would count, without a notice."""
     file = events([line])
     assert error_line(termijn("explain", file)) == f"termijn: {file}:1: {why}"
 

@@ -1,7 +1,7 @@
 """No command ends in a traceback, whatever a person writes: arguments, files, settings, policies.
 
-Each ends with 0, or with a line or more that say what is wrong. `--debug` lets an error that nobody
-thought of through, so that reaching the last resort of `main` fails the test too.
+Each ends with 0, or with a line or more that state what is wrong. `--debug` lets an unexpected
+error through, so that reaching the last resort of `main` fails the test too.
 
 Left out are commands that run until they are stopped, or that need a broker for anything at all.
 """
@@ -95,7 +95,7 @@ HOSTILE = (
 TEXT = st.sampled_from(HOSTILE) | st.text(
     st.characters(exclude_characters="\x00/", exclude_categories=["Cs"]), max_size=20
 )
-ARGUMENT = TEXT | st.just("\udcff")  # a byte that is no UTF-8, as Python hands it over
+ARGUMENT = TEXT | st.just("\udcff")  # a byte that is not UTF-8, as Python passes it on
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -181,7 +181,7 @@ def calls(draw: st.DrawFn, command: click.Command) -> list[str]:
 @given(data=st.data())
 def test_no_arguments_end_in_a_traceback(desk: Call, name: str, data: st.DataObject) -> None:
     arguments = data.draw(calls(COMMANDS[name]))
-    if name in ("deploy write", "monitoring write"):  # it would write wherever it is told
+    if name in ("deploy write", "monitoring write"):  # it would write to any path
         arguments = [argument for argument in arguments if not argument.startswith(("/", ".."))]
     ends_well(desk(*name.split(), *arguments))
 

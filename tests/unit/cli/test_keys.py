@@ -1,4 +1,4 @@
-"""`termijn keys`: what it makes, trusts and takes away, and that it never tells a secret."""
+"""`termijn keys`: what it makes, trusts and removes; it never prints a secret."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_systems_without_keys_are_listed(termijn: Call) -> None:
 
 
 def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
-    """Made by the system's team, in a directory of theirs."""
+    """Made by the system's team, in its own directory."""
     theirs = KeyDirectory(path=tmp_path / "theirs")
     [key] = theirs.create("crm")
     done = termijn("keys", "trust", "crm", theirs.public("crm").path)

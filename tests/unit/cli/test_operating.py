@@ -77,16 +77,16 @@ def test_a_pause_is_seen_and_a_resume_ends_it(termijn: Call, ledger: Database) -
 
 
 @pytest.mark.parametrize("scope", ["deletr", "crm", "system:cmr", "system:"])
-def test_a_scope_that_there_is_not_is_refused(termijn: Call, ledger: Database, scope: str) -> None:
-    """Who pauses `crm` instead of `system:crm` must not believe that it stands still."""
+def test_pausing_an_unknown_scope_is_refused(termijn: Call, ledger: Database, scope: str) -> None:
+    """An operator who pauses `crm` instead of `system:crm` must not believe that it is paused."""
     outcome = termijn("pause", scope, *BY_ME)
     assert outcome.code == 1
     assert scope in outcome.err
     assert actions(ledger) == []
 
 
-def test_a_role_that_knows_no_drain_is_not_drained(termijn: Call, ledger: Database) -> None:
-    """It would read on as if nothing had been said."""
+def test_a_role_that_cannot_drain_is_not_drained(termijn: Call, ledger: Database) -> None:
+    """It would go on reading."""
     assert termijn("drain", "recorder", *BY_ME).code == 1
 
 
@@ -333,7 +333,7 @@ def test_the_schema_of_a_policy_is_json_schema(termijn: Call) -> None:
 def test_publishing_checks_the_whole_file_first(
     termijn: Call, ledger: Database, events: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bad line is told before anything could be sent, whatever the broker does."""
+    """A bad line is reported before anything is sent, whatever the broker does."""
     monkeypatch.setattr("services.app.wiring.resources.KafkaClient", _NoBus)
     file = events([feedback("f1", "2024-03-15T13:00:00Z"), "{"])
     outcome = termijn("publish", file)
@@ -351,7 +351,7 @@ class _NoBus:
         pass
 
     def open_producer(self) -> None:
-        """Nobody."""
+        """Return no producer."""
 
 
 def privacy_event(id: str, what: str, time: str, **data: Any) -> dict[str, Any]:
@@ -389,8 +389,10 @@ def test_open_requests_are_listed_with_their_limit(termijn: Call, ledger: Databa
     ]
 
 
-def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: Database) -> None:
-    """Nobody is refused by a letter that was printed too soon; its receipt can be told."""
+def test_a_request_of_an_unverified_person_has_no_letter_yet(
+    termijn: Call, ledger: Database
+) -> None:
+    """A letter that is printed too soon refuses no request; the receipt can be confirmed."""
     recorded(
         ledger,
         privacy_event(
@@ -406,10 +408,8 @@ def test_a_request_of_somebody_unknown_has_no_letter_yet(termijn: Call, ledger: 
     assert (unknown.code, "no such request" in unknown.err) == (1, True)
 
 
-def test_the_letter_of_an_erasure_says_what_the_ledger_says(
-    termijn: Call, ledger: Database
-) -> None:
-    """Verified, and nothing commanded yet: the dossier is kept, and nothing is said to be done."""
+def test_the_letter_of_an_erasure_agrees_with_the_ledger(termijn: Call, ledger: Database) -> None:
+    """Verified, and nothing commanded yet: the dossier is kept, and nothing is reported as erased."""
     recorded(
         ledger,
         privacy_event(

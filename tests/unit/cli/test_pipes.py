@@ -107,14 +107,14 @@ def test_a_pipe_with_one_bad_line_sends_nothing(termijn: Call, broker: EmbeddedB
 
 
 @pytest.mark.parametrize("kept", [1, 0], ids=["shorter", "empty"])
-def test_a_file_that_changes_between_check_and_sending_is_told(
+def test_a_file_that_changes_between_check_and_sending_is_reported(
     termijn: Call,
     broker: EmbeddedBroker,
     events: Write,
     monkeypatch: pytest.MonkeyPatch,
     kept: int,
 ) -> None:
-    """Nobody may believe that all of it was sent."""
+    """The operator must not believe that all of it was sent."""
     file = events(THREE)
     send = Publisher.send_batches
 
@@ -164,8 +164,8 @@ def test_keys_come_through_standard_input(termijn: Call, tmp_path: Path, stdin: 
     assert outcome.out.startswith("crm: ")
 
 
-def test_evidence_comes_through_standard_input(termijn: Call, stdin: Stdin) -> None:
-    """What is no evidence is told by its line."""
+def test_evidence_is_verified_from_standard_input(termijn: Call, stdin: Stdin) -> None:
+    """An input that is not evidence is reported with its line."""
     stdin(b"{}\n")
     outcome = termijn("evidence", "verify", "-")
     assert (outcome.code, outcome.out) == (1, "")

@@ -1,4 +1,4 @@
-"""A refusal that is not final is told again by an operator's word; a hold's list says who did not stop."""
+"""An operator may retry a refusal that is not final; a hold's list names who did not stop."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_all_that_a_system_refused_is_told_again_at_once(
 def test_a_controllers_refusal_is_final(
     termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
-    """One line says so, and nothing is on record."""
+    """One line states this, and nothing is recorded."""
     outcome = termijn("commands", "retry", refused["psp"], *BY_ME)
     assert (outcome.code, outcome.err) == (
         1,

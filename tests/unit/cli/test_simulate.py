@@ -126,8 +126,8 @@ def test_the_order_of_the_lines_makes_no_difference(termijn: Call, events: Write
     assert len(outputs) == 1
 
 
-def test_an_instant_may_have_an_offset(termijn: Call, events: Write) -> None:
-    """It is told in UTC."""
+def test_a_time_may_have_an_offset(termijn: Call, events: Write) -> None:
+    """It is shown in UTC."""
     file = events([feedback("f1", "2024-03-15T14:00:00+01:00")])
     [row] = termijn("simulate", file, "--until", "2025-03-14T14:00:00+01:00", "--json").rows
     assert row["issued_at"] == "2025-03-14T13:00:00Z"
@@ -141,8 +141,8 @@ def test_nothing_is_left_behind(termijn: Call, events: Write) -> None:
 
 
 @pytest.mark.parametrize("command", ["explain", "simulate"])
-def test_help_is_help(termijn: Call, command: str) -> None:
-    """Without a file, a policy or anything else at hand."""
+def test_help_needs_no_file_and_no_policy(termijn: Call, command: str) -> None:
+    """Nor anything else that is configured."""
     outcome = termijn(command, "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert "EVENTS.jsonl" in outcome.out

@@ -163,8 +163,8 @@ def test_a_table_takes_any_text(cells: list[str]) -> None:
         assert visible(text).strip() in seen.get()
 
 
-def test_only_one_place_makes_tables() -> None:
-    """Rich takes text as markup unless it is told otherwise, and that is easily forgotten."""
+def test_only_one_module_makes_tables() -> None:
+    """Rich reads text as markup by default, and that is easily forgotten."""
     widths = set()
     for file in (Path(__file__).parents[3] / "services").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):

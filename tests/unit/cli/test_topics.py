@@ -1,4 +1,4 @@
-"""`termijn topics` where there is no Kafka to ask."""
+"""`termijn topics` where Kafka cannot be reached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.cli.conftest import Call
 def test_the_embedded_broker_has_nothing_to_check(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    """One line says so, without waiting for an answer that never comes."""
+    """One line states this, without waiting for an answer that never comes."""
     monkeypatch.setenv("TERMIJN_KAFKA_CLUSTER_ID", "embedded-1")
     refused = termijn("topics", *words)
     assert (refused.code, refused.out) == (1, "")

@@ -1,4 +1,4 @@
-"""A fault of Termijn's own is one line too, which says where the rest is."""
+"""A fault in Termijn itself is also one line, which names the file with the details."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "visitor:jane"
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch, events: Write) -> Path:
-    """A file of events that `explain` fails on, by a fault that nobody thought of."""
+    """A file of events on which `explain` fails by a fault of its own."""
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError(SECRET)
@@ -54,7 +54,7 @@ def test_where_no_file_can_be_written_it_is_still_one_line(
     assert line.endswith("`termijn --debug` shows the traceback")
 
 
-def test_with_debug_it_is_shown_whole(termijn: Call, broken: Path) -> None:
-    """Whoever asks for it gets all of it."""
+def test_with_debug_an_unexpected_error_is_shown_whole(termijn: Call, broken: Path) -> None:
+    """An operator who asks for the traceback gets all of it."""
     with pytest.raises(ZeroDivisionError):
         termijn("--debug", "explain", broken)

@@ -25,7 +25,7 @@ MASTERS = Path(".termijn/master-keys")
 
 @pytest.fixture
 def encrypting(tmp_path: Path, termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The policy at hand encrypts orders."""
+    """The configured policy encrypts orders."""
     file = tmp_path / "policy.yaml"
     file.write_text(yaml.safe_dump(document(), sort_keys=False), "utf-8")
     monkeypatch.setenv("TERMIJN_POLICY", str(file))
@@ -46,7 +46,7 @@ def messages(file: Path) -> list[bytes]:
 
 @pytest.mark.usefixtures("encrypting")
 def test_publishing_encrypts_what_the_policy_names(termijn: Call, events: Write) -> None:
-    """By itself, and the same each time."""
+    """Encryption is automatic, and gives the same tokens each time."""
     file = events([structured(order(name)) for name in ("O1", "O2")])
     values = messages(file)
     assert not any(b"canary" in value for value in values)
@@ -60,7 +60,7 @@ def test_publishing_encrypts_what_the_policy_names(termijn: Call, events: Write)
 
 @pytest.mark.usefixtures("encrypting")
 def test_a_line_that_cannot_be_encrypted_is_named(termijn: Call, events: Write) -> None:
-    """Its number, its field, and nothing of what stands there."""
+    """The error has the line's number and its field, and nothing of its data."""
     file = events([structured(order()), structured(order("O2", remarks=12))])
     with pytest.raises(Exception, match=r"events.jsonl:2: remarks: is not text"):
         messages(file)
@@ -75,7 +75,7 @@ def test_without_encrypted_fields_there_is_no_vault(events: Write) -> None:
 
 @pytest.mark.usefixtures("encrypting")
 def test_a_master_key_is_rotated_and_then_destroyed(termijn: Call, events: Write) -> None:
-    """Not at once: publishers have ten minutes to look again, and the operator a week."""
+    """Not at once: publishers reload keys within ten minutes, and the operator waits a week."""
     messages(events([structured(order())]))
     [first] = [row["name"] for row in termijn("vault", "status", "--json").rows[:1]]
     rotated = termijn("vault", "rotate")
@@ -98,10 +98,10 @@ def test_a_master_key_is_rotated_and_then_destroyed(termijn: Call, events: Write
     [("TERMIJN_MASTER_KEYS", "mounted"), ("TERMIJN_VAULT_URL", "sqlite:///shared.sqlite")],
 )
 @pytest.mark.usefixtures("encrypting")
-def test_a_master_key_is_only_made_by_name_where_others_need_it_too(
+def test_publishing_does_not_make_a_master_key_that_others_need_too(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, events: Write, variable: str, value: str
 ) -> None:
-    """Rotating makes the first; publishing never does, since nobody else could open what it wraps."""
+    """Rotating makes the first; publishing does not, since no other host could decrypt with its key."""
     monkeypatch.setenv(variable, value)
     file = events([structured(order())])
     assert termijn("vault", "status", "--json").rows == []

@@ -167,7 +167,7 @@ def failure(code: int, offset: int = -1001, *, partition: int = 0, **how: bool) 
 
 
 def end(offset: int) -> Message:
-    """What says that the partition ends there."""
+    """Return the message that marks the end of the partition."""
     return failure(KafkaError._PARTITION_EOF, offset)
 
 
@@ -187,15 +187,15 @@ def test_what_was_read_before_a_gap_counts(ledger: Database) -> None:
 
 
 def test_the_end_of_a_partition_moves_the_position_past_markers(ledger: Database) -> None:
-    """Those of transactions have offsets, and are no messages."""
+    """Transaction markers have offsets, but are not messages."""
     second = FakeConsumer([[end(4)]])
     play(ledger, FakeConsumer([[*messages(0, 1), end(4)]]), second)
     assert position(ledger) == 4
     assert second.assigned == [[2]]
 
 
-def test_an_end_alone_moves_it_too(ledger: Database) -> None:
-    """Otherwise a log that ends in transaction markers would look unread for ever."""
+def test_the_end_of_a_partition_alone_moves_the_position_too(ledger: Database) -> None:
+    """Otherwise a log that ends in transaction markers would always look unread."""
     play(ledger, FakeConsumer([messages(0), [end(3)]]), FakeConsumer([[], [end(3)]]))
     assert position(ledger) == 3
 
@@ -209,10 +209,10 @@ def test_an_end_alone_moves_it_too(ledger: Database) -> None:
     ],
     ids=["all of a partition", "in the middle", "before a message"],
 )
-def test_what_a_consumer_did_not_hand_out_is_read_again(
+def test_messages_that_librdkafka_withheld_are_read_again(
     ledger: Database, first: list[Message], second: list[Message]
 ) -> None:
-    """librdkafka says that a partition ends, and has kept back what stands before: none of it is lost."""
+    """librdkafka reports the end of a partition, and withheld earlier messages: none of them is lost."""
     again = FakeConsumer([messages(0, 1, 2, 3)])
     played = play(ledger, FakeConsumer([first]), FakeConsumer([second]), again)
     assert played.applied == [[0, 1, 2, 3]]
@@ -222,8 +222,8 @@ def test_what_a_consumer_did_not_hand_out_is_read_again(
     assert "was passed over" in why
 
 
-def test_what_cannot_be_read_again_is_not_passed_over(ledger: Database) -> None:
-    """Whatever stands in the way of the second reading: the first alone proves nothing."""
+def test_messages_that_cannot_be_read_again_are_not_skipped(ledger: Database) -> None:
+    """Whatever prevents the second reading: the first one alone proves nothing."""
     broken = FakeConsumer([[failure(KafkaError._BAD_MSG, 1)]])
     again = FakeConsumer([messages(0, 1, 2)])
     played = play(ledger, FakeConsumer([[*messages(0), end(3)]]), broken, again)
@@ -250,8 +250,8 @@ def test_what_cannot_be_unpacked_is_read_again_and_not_passed_over(ledger: Datab
     assert len(played.again) == 1
 
 
-def test_messages_of_a_partition_that_was_taken_away_are_dropped(ledger: Database) -> None:
-    """Whoever has it now reads them."""
+def test_messages_of_a_revoked_partition_are_dropped(ledger: Database) -> None:
+    """The consumer that has the partition now reads them."""
 
     def revoked(consumer: FakeConsumer) -> list[Message]:
         assert consumer.on_revoke is not None
@@ -284,8 +284,8 @@ def test_a_jump_inside_the_log_is_no_gap(ledger: Database) -> None:
         KafkaError.SASL_AUTHENTICATION_FAILED,
     ],
 )
-def test_a_role_that_may_not_read_stops_and_says_so(ledger: Database, code: int) -> None:
-    """It would stand still for ever, and nothing would be erased."""
+def test_a_role_that_may_not_read_stops_with_an_error(ledger: Database, code: int) -> None:
+    """Otherwise it would wait without end, and nothing would be erased."""
     played = play(ledger, FakeConsumer([[failure(code, partition=-1)]]))
     assert isinstance(played.ended, KafkaAccessDenied)
     assert str(played.ended) == "recorder: read t.v1: it said"
@@ -297,8 +297,8 @@ def test_a_fatal_error_stops_the_role(ledger: Database) -> None:
     assert isinstance(played.ended, KafkaAccessDenied)
 
 
-def test_a_broker_that_is_away_is_said_and_waited_out(ledger: Database) -> None:
-    """With the same consumer, which connects again by itself."""
+def test_an_unreachable_broker_is_reported_and_waited_for(ledger: Database) -> None:
+    """The same consumer reconnects on its own."""
     away = failure(KafkaError._ALL_BROKERS_DOWN, partition=-1)
     played = play(ledger, FakeConsumer([[away], messages(0)]))
     assert played.again == ["it said"]

@@ -159,8 +159,8 @@ def test_what_is_replayed_was_taken_when_it_came_first() -> None:
     ],
     ids=["another value", "another key", "another topic"],
 )
-def test_the_word_on_one_message_is_worth_nothing_on_another(forged: Message) -> None:
-    """Nobody can pass off an event by the header of one that was replayed."""
+def test_a_signed_arrival_time_counts_only_for_its_own_message(forged: Message) -> None:
+    """An event cannot get an earlier arrival time by the header of a replayed one."""
     assert trusted_arrival_time(forged, replayed(), NOW, SEAL) == NOW
 
 

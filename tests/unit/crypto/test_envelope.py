@@ -65,8 +65,8 @@ def test_nothing_of_the_message_can_be_read_in_what_is_sealed() -> None:
         assert base64.b64encode(part) not in sealed
 
 
-def test_the_same_message_is_sealed_differently_each_time() -> None:
-    """A nonce is never used twice: equal messages cannot be told."""
+def test_the_same_message_is_encrypted_differently_each_time() -> None:
+    """A nonce is never used twice, so equal messages cannot be recognised."""
     assert SEAL.encrypt(ORIGINAL, PLACE) != SEAL.encrypt(ORIGINAL, PLACE)
 
 
@@ -99,8 +99,8 @@ def test_what_is_cut_short_is_noticed(length: int) -> None:
         SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE)[:length], PLACE, SEAL.key_id)
 
 
-def test_the_key_id_tells_keys_apart_and_gives_none_away() -> None:
-    """It stands beside what is sealed, in the open."""
+def test_the_key_id_distinguishes_keys_and_reveals_none() -> None:
+    """It is in clear beside the ciphertext."""
     assert AeadCipher(KEY).key_id == SEAL.key_id != AeadCipher(bytes(32)).key_id
     assert SEAL.key_id not in KEY.hex()
 
@@ -120,7 +120,7 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_without_a_key_is_named(tmp_path: Path, text: str, why: str) -> None:
-    """With what is wrong, and without what stands in it."""
+    """The error states what is wrong, and shows nothing of the file's content."""
     path = key_file(tmp_path, text)
     with pytest.raises(InvalidKeyFile) as refused:
         read_key(path)
@@ -172,16 +172,16 @@ def test_who_make_a_key_at_once_all_have_the_same(tmp_path: Path) -> None:
         assert len({seal.key_id for seal in made}) == 1
 
 
-def test_a_key_is_not_made_where_something_else_is(tmp_path: Path) -> None:
-    """A broken key file is mended by a person: what it sealed depends on it."""
+def test_a_key_is_not_made_where_another_file_is(tmp_path: Path) -> None:
+    """A person repairs a broken key file: what it encrypted depends on it."""
     path = key_file(tmp_path, "")
     with pytest.raises(InvalidKeyFile, match="is not a key of 32 bytes"):
         load_or_create_key(path)
     assert path.read_text("ascii") == ""
 
 
-def test_a_key_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """Such as where a file stands in place of the directory."""
+def test_a_key_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    """For instance where a file has the name of the directory."""
     (tmp_path / "data").write_text("", "ascii")
     path = tmp_path / "data" / "a.key"
     with pytest.raises(InvalidKeyFile) as refused:

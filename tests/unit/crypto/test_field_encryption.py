@@ -81,8 +81,8 @@ def test_an_event_that_is_published_again_is_the_same(vault: Vault) -> None:
     assert hash_event(vault.encrypted(order())) == hash_event(vault.encrypted(order()))
 
 
-def test_what_was_shredded_stays_so_when_it_is_published_again(vault: Vault) -> None:
-    """Nobody would destroy a second key: it has been commanded already."""
+def test_a_shredded_field_stays_unreadable_when_it_is_published_again(vault: Vault) -> None:
+    """A second key would never be destroyed: its destruction was commanded before."""
     vault.shredder.destroy([ORDER], "bus", NOW)
     sealed = vault.encrypted(order())
     assert vault.reveal(sealed)["consumer_name"] is ERASED
@@ -149,8 +149,8 @@ def test_a_token_of_another_event_type_does_not_open(vault: Vault) -> None:
 @pytest.mark.parametrize(
     "remark", ["enc:v1:", "enc:v1:short:AAAA", "enc:v1:ä", "enc:v1: what is this?", "enc:v2:AAAA"]
 )
-def test_a_text_in_clear_that_begins_like_a_token_costs_no_event(vault: Vault, remark: str) -> None:
-    """Whoever types it into a form; beside it the tokens are opened as ever."""
+def test_a_plain_text_that_begins_like_a_token_fails_no_event(vault: Vault, remark: str) -> None:
+    """Someone may type it into a form; the tokens beside it are still decrypted."""
     sealed = vault.encrypted(order())
     assert sealed.data["remarks"].startswith("enc:v1:")
     odd = replace(sealed, data={**sealed.data, "placed_through": remark})

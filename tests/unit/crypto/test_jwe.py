@@ -15,8 +15,8 @@ def test_what_was_encrypted_opens_with_the_private_key() -> None:
     assert decrypt(text, key, "command 1") == {"name": "Łukasz Öztürk"}
 
 
-def test_an_answer_does_not_open_in_another_answers_place() -> None:
-    """What was said about one command is not taken for what another command was answered."""
+def test_an_answer_cannot_be_decrypted_in_place_of_another() -> None:
+    """The answer to one command is not accepted as the answer to another."""
     key = new_key()
     text = encrypt({"name": "A"}, to_public(key), "command 1")
     with pytest.raises(DisclosureUndecryptable, match="command 2"):
@@ -32,7 +32,7 @@ def test_another_key_opens_nothing() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c.d.e", "....", "{}", "é" * 50])
 def test_garbage_is_unreadable(text: str) -> None:
-    """Whatever a system sends, it opens or it is said not to."""
+    """Whatever a system sends is decrypted, or reported as unreadable."""
     with pytest.raises(DisclosureUndecryptable):
         decrypt(text, new_key(), "command 1")
 

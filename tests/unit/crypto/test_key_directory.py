@@ -32,8 +32,8 @@ def test_what_is_made_is_for_its_owner_only(keys: KeyDirectory) -> None:
     assert sorted(os.listdir(keys.path)) == ["deleter.jwks", "deleter.private.jwks"]
 
 
-def test_it_is_made_once(keys: KeyDirectory) -> None:
-    """Whoever comes later, or at the same time, uses the first one's."""
+def test_a_key_is_made_once(keys: KeyDirectory) -> None:
+    """Processes that start later, or at the same time, use the first one's key."""
     before = keys.private()()
     assert keys.create() == before
 
@@ -78,8 +78,8 @@ def test_a_broken_file_is_named(keys: KeyDirectory) -> None:
         keys.verifier()
 
 
-def test_a_system_without_keys_proves_nothing(keys: KeyDirectory) -> None:
-    """That its file is missing stops nobody else's answers."""
+def test_the_answers_of_a_system_without_keys_are_not_trusted(keys: KeyDirectory) -> None:
+    """Its missing file does not stop the answers of other systems."""
     verifier = keys.system_verifier("crm")
     with pytest.raises(SignatureInvalid, match="unsigned"):
         verifier.verify("t", b"k", b"v", [], NOW)

@@ -98,8 +98,8 @@ def test_keys_of_other_kinds_are_passed_over() -> None:
         ),
     ],
 )
-def test_what_is_no_key_is_refused_with_its_reason(text: str, why: str) -> None:
-    """A key that cannot be what it says is never half used."""
+def test_an_invalid_key_is_refused_with_its_reason(text: str, why: str) -> None:
+    """A key that cannot be what it claims is never partly used."""
     with pytest.raises(InvalidKey, match=why.replace("(", r"\(")):
         parse_keyring(text)
 
@@ -137,8 +137,8 @@ def test_of_keys_that_began_together_the_later_in_the_file_signs() -> None:
     assert Keyring((first, second)).newest("sig", NOON) == second
 
 
-def test_a_key_is_not_made_to_last_longer() -> None:
-    """What expires earlier by itself still does."""
+def test_the_validity_of_a_key_is_never_extended() -> None:
+    """A key that expires earlier on its own still does."""
     key = new_key().with_expiry(NOON)
     assert key.with_expiry(NOON + timedelta(days=9)).expires_at == NOON
 

@@ -256,7 +256,7 @@ def test_a_retired_key_signs_and_proves_nothing() -> None:
 
 
 def test_nothing_is_signed_with_an_expired_key() -> None:
-    """What nobody would verify is not sent."""
+    """A signature that no reader would verify is not sent."""
     key = MINE.with_expiry(NOW)
     with pytest.raises(NoSigningKey):
         Signer(lambda: Keyring((key,))).sign(TOPIC, KEY, VALUE, NOW)

@@ -1,4 +1,4 @@
-"""Who signs and verifies, by the settings: never silently nobody."""
+"""Who signs and verifies, by the settings; signing is never silently off."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_simulated_systems_keep_their_keys(tmp_path: Path) -> None:
     assert chosen(tmp_path).simulated_signers(["crm"])["crm"].sign(*MESSAGE, NOW) == first
 
 
-def test_configured_keys_are_never_made(tmp_path: Path) -> None:
-    """A path with a slip in it must not become a deleter that nobody trusts."""
+def test_a_configured_key_that_is_missing_is_not_made(tmp_path: Path) -> None:
+    """A typing error in a path must not result in a deleter whose key no system trusts."""
     signatures = chosen(tmp_path, makes=False)
     with pytest.raises(InvalidKeyring, match="does not exist"):
         signatures.signer()
@@ -54,8 +54,8 @@ def test_configured_keys_are_never_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_simulated_systems_win_no_trust_where_keys_are_configured(tmp_path: Path) -> None:
-    """Nobody gets into production's rings by trying something out."""
+def test_simulated_systems_are_not_trusted_where_keys_are_configured(tmp_path: Path) -> None:
+    """Trying something out adds no key to the trusted keys of production."""
     chosen(tmp_path).keys.create("crm")
     signatures = chosen(tmp_path, makes=False)
     assert isinstance(signatures.simulated_signers(["crm"])["crm"], Signer)

@@ -99,8 +99,10 @@ def test_records_that_are_told_the_same_are_one_command() -> None:
         pytest.param(replace(wanted(2, ERASE), names_subject=False), id="naming"),
     ],
 )
-def test_records_that_are_told_differently_are_two_commands(other: PlannedObligation) -> None:
-    """A command says one thing of all its records."""
+def test_records_with_different_instructions_are_in_different_commands(
+    other: PlannedObligation,
+) -> None:
+    """A command has the same instruction for all its records."""
     assert len(group_into_commands([wanted(1, ERASE), other])) == 2
 
 
@@ -116,8 +118,8 @@ def test_a_command_names_500_records_at_most(count: int, sizes: list[int]) -> No
     ]
 
 
-def test_a_command_is_split_where_its_records_would_be_too_large_for_the_bus() -> None:
-    """One that is too large by itself is alone; no record is left out."""
+def test_a_command_is_split_where_its_records_would_be_too_large_for_kafka() -> None:
+    """A record that is too large alone has a command of its own; no record is left out."""
     sizes = [200_000, 200_000, 100_000, 1, 600_000, 1]
     drafts = group_into_commands(
         replace(wanted(number, ERASE), size=size) for number, size in enumerate(sizes, start=1)

@@ -1,4 +1,4 @@
-"""Records that are alike are planned once, and each gets what it would have got by itself."""
+"""Records that are alike are planned once, and each gets the plan that it would get alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """Some clocks have ended; nobody has said anything."""
+    """Some retention clocks have ended, without privacy events."""
 
     ended: dict[str, datetime] = field(default_factory=dict)
 

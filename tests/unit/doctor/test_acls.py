@@ -1,4 +1,4 @@
-"""The doctor's judgement of rules: as Kafka's own authorizer would judge, and each lack with its mend."""
+"""The doctor checks ACLs as Kafka's own authorizer would, and names the command that adds a missing one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def all_rules(*users: KafkaAccess) -> list[AclRule]:
 
 
 def judged(rights: AclRules) -> list[Finding]:
-    """What is said where agents and publishers may be named otherwise."""
+    """Return the findings where agents and publishers may have other names."""
     optional = {user.user for user in USERS if "agent" in user.user or "publisher" in user.user}
     return list(check_acls(rights, USERS, optional, DELETER))
 
@@ -114,8 +114,8 @@ def test_what_no_rule_is_about_may_be_open() -> None:
     assert not replace(rights, rules=[others]).allows("termijn-recorder", READS)
 
 
-def test_rules_as_they_are_written_are_sound() -> None:
-    """Nobody lacks anything, and nobody else commands."""
+def test_the_acls_that_termijn_writes_are_ok() -> None:
+    """No user lacks a right, and only the deleter may write commands."""
     [finding] = judged(AclRules(enforced=True, rules=all_rules(*USERS)))
     assert finding.state == "sound"
     assert finding.what.endswith("24 users have what they need")
@@ -188,8 +188,8 @@ def test_no_authorizer_is_a_warning() -> None:
     assert "no authorizer" in finding.what
 
 
-def test_hidden_rules_are_not_checked() -> None:
-    """Only whoever may describe the cluster sees them."""
+def test_acls_that_are_not_visible_are_not_checked() -> None:
+    """They are visible only to users who may describe the cluster."""
     [finding] = judged(AclRules(enforced=True))
     assert finding.state == "not checked"
 

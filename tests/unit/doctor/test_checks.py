@@ -1,4 +1,4 @@
-"""The doctor's judgements, without servers: what is planted is found, with the command that mends it."""
+"""The doctor's checks, without servers: planted faults are found, with the command that fixes each."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SOUND_TAGS = {
 
 
 def tags(state: TopicState | None) -> list[Finding]:
-    """What is said of the one topic of tags."""
+    """Return the findings about the topic of tagged events."""
     there = {} if state is None else {TAGGED.name: state}
     return list(check_topics([RetentionRequirement(topic=TAGGED, kind="own")], there))
 
 
 def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
-    """What is said of keys, by owner."""
+    """Return the findings about signing keys, by owner."""
     findings = check_keys(KeyDirectory(path=path), systems, at, required=True)
     return {finding.target: finding for finding in findings}
 
@@ -77,7 +77,7 @@ def test_a_missing_topic_is_a_fault() -> None:
 
 
 def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
-    """For ever is longer than a week."""
+    """Retention without limit is longer than a week."""
     [finding] = tags(TopicState(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
     assert (finding.state, finding.fix) == ("fault", "`termijn topics apply`")
     assert finding.what == "records stay without limit, and its term is 8.0 days"
@@ -116,7 +116,7 @@ def test_a_deleter_without_keys_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> None:
-    """Whoever reads it can command an erasure."""
+    """A person who can read it can command an erasure."""
     directory = trusted(tmp_path)
     directory.private().path.chmod(0o644)
     finding = keys(tmp_path)["deleter"]
@@ -194,8 +194,8 @@ def test_a_seal_of_requests_is_asked_for_beside_a_given_one(tmp_path: Path) -> N
     assert "TERMIJN_REQUEST_KEY_FILE must be set" in findings["request key"].what
 
 
-def test_one_key_for_both_is_a_warning(tmp_path: Path) -> None:
-    """Whoever may open dead letters could open requests, and that was the point."""
+def test_one_key_for_dead_letters_and_requests_is_a_warning(tmp_path: Path) -> None:
+    """Operators who may decrypt dead letters could then decrypt disclosed data."""
     both = {
         "TERMIJN_KEY_FILE": key_file(tmp_path / "d", b"d"),
         "TERMIJN_REQUEST_KEY_FILE": key_file(tmp_path / "r", b"d"),

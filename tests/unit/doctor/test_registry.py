@@ -1,4 +1,4 @@
-"""The doctor's judgement of a schema registry, without one: each difference, with what mends it."""
+"""The doctor's check of a schema registry, without one: each difference, with what fixes it."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_a_version_of_others_that_cannot_be_read_is_a_fault() -> None:
     assert finding.what.endswith("parked: order_id: is not written and has no default")
 
 
-def test_a_version_that_is_no_schema_is_a_fault() -> None:
-    """It is told, and stops nothing."""
+def test_a_version_that_is_not_a_schema_is_a_fault() -> None:
+    """It is reported, and the check continues."""
     [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, "{"]))
     assert (finding.state, finding.what.endswith("and is not a valid schema: JSONDecodeError")) == (
         "fault",

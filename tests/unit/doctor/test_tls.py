@@ -17,7 +17,7 @@ ELSEWHERE = "kafka-1:9092,127.0.0.1:9092"
 
 
 def judged(security: Security, servers: str = ELSEWHERE) -> dict[tuple[str, str], Finding]:
-    """What is said, by check and target."""
+    """Return the findings by check and target."""
     return {
         (finding.check, finding.target): finding
         for finding in check_security(security, servers, NOW)
@@ -25,7 +25,7 @@ def judged(security: Security, servers: str = ELSEWHERE) -> dict[tuple[str, str]
 
 
 def certified(directory: Path, ca_days: float = 365, days: float = 365) -> Security:
-    """Over TLS with a certificate of our own; the authority's and ours last so long from now on."""
+    """Return TLS settings with a client certificate; it and the authority's last so long from now on."""
     authority = Authority(NOW, timedelta(days=ca_days))
     ca_file = directory / "ca.pem"
     ca_file.write_text(authority.certificate, "ascii")
@@ -40,8 +40,8 @@ def test_brokers_elsewhere_in_the_clear_are_a_warning() -> None:
     assert "KAFKA_SECURITY_PROTOCOL=SASL_SSL" in finding.fix
 
 
-def test_a_password_in_the_clear_is_said_to_be() -> None:
-    """Whoever is on the way has it."""
+def test_a_password_that_is_sent_in_clear_is_a_warning() -> None:
+    """Anyone on the network path can read it."""
     finding = judged(Security(protocol="SASL_PLAINTEXT"))["tls", "kafka-1:9092"]
     assert finding.what.endswith("and the password, can be read and changed on the way")
 
@@ -52,8 +52,8 @@ def test_brokers_on_this_machine_may_be_reached_in_the_clear() -> None:
     assert finding.state == "sound"
 
 
-def test_certificates_that_hold_are_sound(tmp_path: Path) -> None:
-    """The authority's, ours, and its key."""
+def test_valid_certificates_are_ok(tmp_path: Path) -> None:
+    """The authority's, the client's, and its key."""
     findings = judged(certified(tmp_path))
     assert [(finding.check, finding.state) for finding in findings.values()] == [
         ("tls", "sound"),

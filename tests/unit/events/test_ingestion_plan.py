@@ -1,4 +1,4 @@
-"""Plans: events of one shape are planned once, and each is planned as it would be by itself."""
+"""Events of one shape are planned once, and each gets the plan that it would get alone."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_a_known_shape_lets_nothing_through_that_cannot_be_tagged(consumer: Any)
 
 
 @pytest.mark.parametrize("consumer", ["a/b", 'a"b', "Ünïcode", "a b", "o", "%s", "50%"])
-def test_strange_identifiers_stay_themselves(consumer: str) -> None:
-    """What is quoted in a key or in JSON, and what another field says too."""
+def test_identifiers_with_special_characters_are_kept_unchanged(consumer: str) -> None:
+    """Characters that are quoted in keys or in JSON, and values that another field has too."""
     PLANS.plan_event(order("k"))
     planned = PLANS.plan_event(order(consumer))
     assert planned == build_plan(order(consumer), POLICY)

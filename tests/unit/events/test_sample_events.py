@@ -43,8 +43,8 @@ def test_all_fit_their_schemas_and_come_back() -> None:
         assert tag(back, POLICY).decision_fields == tag(event, POLICY).decision_fields
 
 
-def test_none_is_later_than_now_and_they_come_in_order() -> None:
-    """What has not happened yet is no event."""
+def test_sample_events_are_in_order_and_not_later_than_now() -> None:
+    """Events are things that have happened."""
     times = [event.time for event in EVENTS]
     assert times == sorted(times)
     assert times[-1] <= NOW

@@ -1,4 +1,4 @@
-"""Where what was sent stands."""
+"""The offsets of the messages that were sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = st.lists(st.sets(st.tuples(st.sampled_from("ab"), st.integers(0, 1), st
 
 
 class Broker:
-    """It puts each batch where the test says."""
+    """A broker that puts each batch where the test wants it."""
 
     def __init__(self, *batches: set[tuple[str, int, int]]) -> None:
         self.batches = list(batches)

@@ -29,7 +29,7 @@ NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 class Json(Codec):
-    """Bodies are JSON, so that they can be what no schema of ours would let through."""
+    """A codec of JSON bodies, which may be what no schema of Termijn would accept."""
 
     def decode(self, topic: Topic, payload: bytes | None) -> dict[str, Any]:
         decoded: dict[str, Any] = json.loads(payload or b"{}")

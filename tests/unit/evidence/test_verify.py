@@ -47,14 +47,14 @@ def lines_of(data: bytes) -> list[bytes]:
 
 
 def broken(lines: Sequence[bytes]) -> EvidenceBroken:
-    """What is said of a log that does not hold."""
+    """Return the error about a log that does not verify."""
     with pytest.raises(EvidenceBroken) as raised:
         verify_lines(lines)
     return raised.value
 
 
-def test_a_whole_log_holds() -> None:
-    """It says how many entries, and until when."""
+def test_a_complete_log_is_verified() -> None:
+    """The result has the number of entries and the last time."""
     result = verify_lines(WHOLE)
     assert (result.entries, result.heads, result.last.at) == (6, 2, AT)
     assert result.key_id == KEY.key_id
@@ -88,12 +88,12 @@ def test_any_cut_tail_is_found(cut: int) -> None:
 
 
 def test_a_tail_cut_behind_a_head_is_found_by_the_first_line() -> None:
-    """It says how far the log goes."""
+    """The first line states how far the log goes."""
     assert broken(WHOLE[:6]).why == "the log was truncated: its first line promises entry 6"
 
 
 def test_a_tail_cut_behind_a_head_with_a_new_first_line_is_found_by_a_head_kept_elsewhere() -> None:
-    """Who cuts can write a first line that fits, and cannot take back what was handed out."""
+    """A forger can write a first line that fits, but cannot change a head that was handed out."""
     shorter = [canonical_json({"evidence": 1, "last": 3}).encode() + b"\n", *WHOLE[1:6]]
     verify_lines(shorter)
     with pytest.raises(EvidenceBroken, match="the saved head proves that entry 6 existed"):

@@ -1,4 +1,4 @@
-"""Who does what on the bus: nobody may do more than the way of the data asks of it."""
+"""Which user does what on Kafka: none may do more than its part of the flow of data needs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_only_the_deleter_commands() -> None:
     assert who("Write", "retention.commands.crm.v1") == {"termijn-deleter"}
 
 
-def test_a_system_is_told_and_watched_only() -> None:
-    """Other systems do not see whom a system is told about."""
+def test_a_system_reads_only_its_own_commands() -> None:
+    """Other systems do not see whose data a system must erase."""
     assert who("Read", "retention.commands.crm.v1") == {"termijn-agent-crm", "termijn-watch"}
 
 
@@ -70,14 +70,14 @@ def test_requests_are_read_by_the_rights_too() -> None:
     assert users == {"termijn-tagger", "termijn-rights"}
 
 
-def test_the_heads_of_the_evidence_are_the_deleters() -> None:
-    """Whoever keeps them elsewhere is no part of Termijn, and gets a user of its own."""
+def test_only_the_deleter_writes_the_heads_of_the_evidence() -> None:
+    """A process that keeps them elsewhere is not part of Termijn, and gets a user of its own."""
     assert who("Write", "retention.evidence-heads.v1") == {"termijn-deleter"}
     assert who("Read", "retention.evidence-heads.v1") == set()
 
 
 def test_operators_make_topics_and_roles_do_not() -> None:
-    """What is not there is a mistake that a role should tell."""
+    """A missing topic is a mistake that a role should report."""
     assert who("Create", "retention.tagged.v1") == {"termijn-operator"}
     assert who("AlterConfigs", "retention.tagged.v1") == {"termijn-operator"}
 
@@ -101,8 +101,8 @@ def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
 
 
 @pytest.mark.parametrize("use", USERS.values(), ids=USERS)
-def test_a_group_is_its_users_own(use: KafkaAccess) -> None:
-    """Nobody takes over the part of another."""
+def test_a_consumer_group_belongs_to_one_user(use: KafkaAccess) -> None:
+    """No user can take over the partitions of another."""
     groups = {acl_entry.name for acl_entry in use.acl_entries if acl_entry.kind == "group"}
     assert groups <= {use.user}
     assert bool(groups) == bool(use.reads)

@@ -1,4 +1,4 @@
-"""What fails by itself is halved until the guilty one is alone; what passes sets nobody apart."""
+"""A batch that fails is halved until the message that causes it is alone; the others are not parked."""
 
 from __future__ import annotations
 

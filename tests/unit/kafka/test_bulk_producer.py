@@ -1,4 +1,4 @@
-"""Forwarding: nobody hears of what arrives, and what does not is an error; the next send starts anew."""
+"""Bulk sending: deliveries are not reported, failures are errors, and the next send starts again."""
 
 from __future__ import annotations
 

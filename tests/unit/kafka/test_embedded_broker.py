@@ -107,7 +107,7 @@ def test_what_is_dropped_past_five_mebibytes_shows_in_the_low_watermark(
 
 
 def test_each_start_is_a_cluster_of_its_own() -> None:
-    """Positions that were taken in an earlier start can be told apart."""
+    """Positions that were stored before a restart are recognised as those of another cluster."""
     with EmbeddedBroker() as broker, EmbeddedBroker() as other:
         assert broker.cluster_id.startswith("embedded-")
         assert broker.cluster_id != other.cluster_id

@@ -1,4 +1,4 @@
-"""Transient and poison are told apart by the class of an error, never by its words."""
+"""Transient errors and poison messages are distinguished by the error's class, never by its text."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def test_a_broker_is_judged_by_its_codes(code: int | None, expected: str) -> Non
     assert classify_error(DeliveryFailed("t", "it said", code)) == expected
 
 
-def test_what_is_away_passes_and_what_stops_a_role_still_does() -> None:
-    """A fault of ours that some value met is suspected."""
+def test_transient_and_fatal_errors_are_not_blamed_on_a_message() -> None:
+    """A fault of Termijn itself that only some value causes is blamed on the message."""
     log = PartitionId(cluster_id="c", topic="t", topic_id="i", partition=0)
     assert classify_error(KafkaUnavailable("look", "no")) == "passing"
     assert classify_error(RegistryUnavailable(request="id", why="no")) == "passing"

@@ -1,4 +1,4 @@
-"""The sender: what it returns is on the bus; what is not is an error, and the next send starts anew."""
+"""The producer: what `send` returns is on Kafka, all else is an error, and the next send starts again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.kafka.record_metadata import RecordMetadata
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """The broker's word on one message."""
+    """The broker's acknowledgement of one message."""
 
     at: int
 
@@ -99,7 +99,7 @@ def test_a_full_queue_is_waited_out() -> None:
 
 
 def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
-    """One that has met a fatal error never sends again: a role would try for ever in vain."""
+    """After a fatal error a producer never sends again: a role would retry without end."""
     fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
     the_sender = sender(FakeProducer(refuses=fatal), FakeProducer())
     with pytest.raises(DeliveryFailed):

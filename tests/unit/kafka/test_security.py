@@ -68,7 +68,7 @@ def test_a_user_over_tls_for_faust() -> None:
     assert converted is not None
     assert converted.protocol is AuthProtocol.SASL_SSL
     assert converted.mechanism is SASLMechanism.SCRAM_SHA_512  # type: ignore[attr-defined]  # its own
-    context: ssl.SSLContext = converted.ssl_context  # type: ignore[attr-defined]  # likewise
+    context: ssl.SSLContext = converted.ssl_context  # type: ignore[attr-defined]  # as above
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert "geheim" not in repr(converted)
@@ -98,8 +98,8 @@ def test_a_user_without_tls_for_faust() -> None:
         (Security(protocol="SSL", username="termijn-tagger"), ["username"]),
     ],
 )
-def test_what_is_missing_or_given_in_vain_is_named(security: Security, missing: list[str]) -> None:
-    """Whoever gives a password to a bus in the clear thinks that it protects something."""
+def test_missing_and_unused_settings_are_named(security: Security, missing: list[str]) -> None:
+    """A person who sets a password for an unencrypted connection believes that it protects something."""
     assert [name for name, _ in validate(security)] == missing
 
 
@@ -114,7 +114,7 @@ def test_a_password_is_never_told(
     """Neither shown, nor in what is found wrong."""
     security = Security(
         protocol=protocol,  # type: ignore[arg-type]  # one of them
-        mechanism=mechanism,  # type: ignore[arg-type]  # likewise
+        mechanism=mechanism,  # type: ignore[arg-type]  # as above
         username="termijn-tagger",
         password="geheim",
     )
@@ -157,8 +157,8 @@ def test_a_password_is_never_told(
         ),
     ],
 )
-def test_what_never_will_work_names_its_settings(setting: str, why: tuple[str, str]) -> None:
-    """As librdkafka reports it, also when it says something else after it."""
+def test_an_error_that_will_not_pass_names_its_settings(setting: str, why: tuple[str, str]) -> None:
+    """As librdkafka reports it, also if it reports another error after it."""
     assert explain_error(SCRAM, [setting, "1/1 brokers are down"]) == why
 
 

@@ -86,8 +86,8 @@ def test_exactly_the_term_is_in_time_and_a_millisecond_more_is_not() -> None:
     assert check_topic(APPLICATIONS, findings_of(retention_ms=kept + 1)).problems != ()
 
 
-def test_in_clear_nothing_lives_longer_than_a_month() -> None:
-    """Within it a person has to be told that it was done."""
+def test_unencrypted_records_may_stay_for_a_month_at_most() -> None:
+    """Within a month a person must be informed that the data was erased."""
     orders = replace(APPLICATIONS, window_ms=730 * DAY, rule="D4")
     judged = check_topic(orders, findings_of(retention_ms=60 * DAY))
     assert judged.problems == (
@@ -108,8 +108,8 @@ def test_compaction_is_found_and_taken_away() -> None:
     assert judged.changes == {"cleanup.policy": "delete"}
 
 
-def test_a_log_that_is_cut_by_size_is_found() -> None:
-    """What nobody has read yet would be gone."""
+def test_a_topic_with_a_limit_in_bytes_is_reported() -> None:
+    """Events that were not read yet could be deleted."""
     judged = check_topic(APPLICATIONS, findings_of(retention_bytes=1_000_000))
     assert judged.problems == (
         "records are deleted by size: messages that are not read yet would be lost",
@@ -147,8 +147,8 @@ def test_a_missing_topic_is_made_with_all_its_settings() -> None:
     }
 
 
-def test_a_business_topic_that_its_publishers_date_is_a_finding() -> None:
-    """Whoever writes the timestamp could pass off an old event as one of its time."""
+def test_a_business_topic_with_timestamps_of_its_publishers_is_reported() -> None:
+    """A publisher that sets the timestamp could present an old event as a live one."""
     judged = check_topic(APPLICATIONS, findings_of(message_timestamp_type="CreateTime"))
     assert judged.problems == (
         "senders set the time of a message, so an old event could be taken for a new one",

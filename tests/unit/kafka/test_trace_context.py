@@ -23,8 +23,8 @@ def test_a_message_carries_its_trace() -> None:
     assert extracted.headers == (("traceparent", PARENT.encode()), ("tracestate", b"a=1"))
 
 
-def test_cloudevents_name_it_too_and_the_plain_header_goes_before() -> None:
-    """It is newer: whoever passed the message on has put it there."""
+def test_the_plain_trace_header_wins_over_that_of_cloudevents() -> None:
+    """It is newer: the process that forwarded the message set it."""
     events = ("ce_traceparent", OTHER.encode())
     assert extract([events]) == Trace(parent=OTHER)
     assert extract([events, ("traceparent", PARENT.encode())]) == Trace(parent=PARENT)
@@ -62,8 +62,8 @@ def test_the_trace_of_a_command_follows_from_its_id() -> None:
     assert trace.trace_id != trace_of_command("1d7c6d3a-1f6b-5d55-8f6a-0a5e5f1f3c11").trace_id
 
 
-def test_an_event_of_a_file_brings_its_trace_onto_the_bus() -> None:
-    """As CloudEvents' binding to Kafka has it; one that is no text is left out."""
+def test_an_event_from_a_file_is_published_with_its_trace() -> None:
+    """As CloudEvents' binding to Kafka has it; one that is not text is left out."""
     line = (
         '{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-03-15T13:00:00Z",'
         f'"traceparent":"{PARENT}","tracestate":7,"data":{{}}}}'

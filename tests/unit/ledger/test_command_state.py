@@ -118,8 +118,8 @@ def test_what_never_left_cannot_be_answered(happening: CommandEvent) -> None:
         "recalled",
     ],
 )
-def test_what_is_settled_stands(state: State, happening: CommandEvent) -> None:
-    """A late or repeated answer changes nothing, and neither does a clock; a contradiction is told."""
+def test_a_final_state_does_not_change(state: State, happening: CommandEvent) -> None:
+    """A late or repeated acknowledgement changes nothing, nor does time; a contradiction is reported."""
     if state == "recalled" and happening in ("done", "already_done"):
         with pytest.raises(IllegalTransition):
             next_state(state, happening)
@@ -144,8 +144,10 @@ def test_only_what_was_carried_out_is_checked(state: State, happening: CommandEv
 
 @pytest.mark.parametrize("state", SETTLED)
 @pytest.mark.parametrize("happening", ["sending", "sent", "closed_by_operator"])
-def test_what_is_settled_is_not_sent_nor_given_up(state: State, happening: CommandEvent) -> None:
-    """Nobody sends what is done, or gives up what is over."""
+def test_a_command_in_a_final_state_is_not_sent_or_given_up(
+    state: State, happening: CommandEvent
+) -> None:
+    """What is done is not sent again, and what is over cannot be given up."""
     with pytest.raises(IllegalTransition):
         next_state(state, happening)
 
@@ -159,8 +161,10 @@ def test_only_what_was_not_carried_out_frees_its_records() -> None:
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("happening", HAPPENINGS)
-def test_every_happening_in_every_state_is_answered(state: State, happening: CommandEvent) -> None:
-    """With a state, or with a refusal that says which."""
+def test_every_transition_from_every_state_is_defined(
+    state: State, happening: CommandEvent
+) -> None:
+    """It results in a state, or in an error that names both."""
     try:
         assert next_state(state, happening) in STATES
     except IllegalTransition as refused:

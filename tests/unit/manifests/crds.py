@@ -12,12 +12,12 @@ from tests.unit.manifests.needed import cached
 
 
 def validator_of(name: str) -> Draft202012Validator:
-    """What Strimzi's CRD says of version v1beta2, unknown fields refused."""
+    """Return a validator by Strimzi's CRD, version v1beta2; unknown fields are refused."""
     return strict(cached("strimzi", f"{name}.yaml"), "v1beta2")
 
 
 def strict(definition: Path, version: str) -> Draft202012Validator:
-    """What a CRD says of a version, unknown fields refused."""
+    """Return the JSON Schema of a version in a CRD, with unknown fields refused."""
     versions = yaml.safe_load(definition.read_text("utf-8"))["spec"]["versions"]
     [candidate_schema] = [candidate for candidate in versions if candidate["name"] == version]
     return Draft202012Validator(_closed(candidate_schema["schema"]["openAPIV3Schema"]))

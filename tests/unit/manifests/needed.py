@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def cached(*parts: str) -> Path:
-    """A file below `.cache`; without it the test skips and says so, or fails where all is required."""
+    """Return a file below `.cache`; without it the test is skipped, or fails where all is required."""
     path = ROOT.joinpath(".cache", *parts)
     if not path.exists():
         why = f".cache/{'/'.join(parts)} is missing; run `make servers`"

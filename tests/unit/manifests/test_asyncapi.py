@@ -34,8 +34,8 @@ def validator() -> Draft7Validator:
     return Draft7Validator(json.loads(SCHEMA.read_text("utf-8")))
 
 
-def test_it_is_valid(validator: Draft7Validator) -> None:
-    """By AsyncAPI's own schema, with all that it says of channels, messages and Kafka's bindings."""
+def test_the_asyncapi_document_is_valid(validator: Draft7Validator) -> None:
+    """By AsyncAPI's own schema, with its rules for channels, messages and Kafka's bindings."""
     assert [error.json_path for error in validator.iter_errors(DOCUMENT)] == []
 
 

@@ -27,7 +27,7 @@ DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all(WRITTEN))
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    """What Strimzi's CRD says of a topic."""
+    """Return a validator by Strimzi's CRD of a topic."""
     return validator_of("kafkatopic")
 
 
@@ -70,10 +70,10 @@ def test_strimzis_crd_accepts_each_topic(validator: Draft202012Validator) -> Non
 @pytest.mark.parametrize(
     "wrong", [{"partitions": "six"}, {"partitions": 0}, {"replica": 3}], ids=str
 )
-def test_strimzis_crd_refuses_what_is_wrong(
+def test_strimzis_crd_refuses_a_wrong_topic(
     validator: Draft202012Validator, wrong: dict[str, Any]
 ) -> None:
-    """So that accepting says something."""
+    """Proof that the validator does check."""
     document = {**DOCUMENTS[0], "metadata": {}}
     assert not validator.is_valid({**document, "spec": {**document["spec"], **wrong}})
 

@@ -1,4 +1,4 @@
-"""Strimzi's users: each may do what the table says, and as Strimzi's own CRD wants them."""
+"""Strimzi's users: each may do what the table of accesses lists, in the form of Strimzi's CRD."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    """What Strimzi's CRD says of a user."""
+    """Return a validator by Strimzi's CRD of a user."""
     return validator_of("kafkauser")
 
 
@@ -76,7 +76,7 @@ def test_a_recorder_reads_two_topics_and_has_a_group() -> None:
 
 
 def test_an_agent_reads_its_own_commands_and_answers_them() -> None:
-    """Nobody else's."""
+    """It has no access to the topics of other systems."""
     assert rules("termijn-agent-crm") == {
         ("group", "termijn-agent-crm"): ["Describe", "Read"],
         ("topic", "retention.acks.crm.v1"): ["Describe", "Write"],
@@ -100,10 +100,10 @@ def test_strimzis_crd_accepts_each_user(validator: Draft202012Validator) -> None
     ],
     ids=str,
 )
-def test_strimzis_crd_refuses_what_is_wrong(
+def test_strimzis_crd_refuses_a_wrong_user(
     validator: Draft202012Validator, wrong: dict[str, Any]
 ) -> None:
-    """So that accepting says something."""
+    """Proof that the validator does check."""
     document = {**USERS["termijn-recorder"], "metadata": {}}
     rule = {**document["spec"]["authorization"]["acls"][0], **wrong}
     authorization = {"type": "simple", "acls": [rule]}

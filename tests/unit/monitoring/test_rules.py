@@ -44,7 +44,7 @@ def expressions() -> Iterator[str]:
 
 
 def run(program: Path, *arguments: str | Path, text: str | None = None) -> str:
-    """What promtool says; it must find nothing wrong."""
+    """Return the output of promtool, which must find nothing wrong."""
     done = subprocess.run(
         [program, *arguments],
         input=text,
@@ -171,8 +171,8 @@ def test_every_alert_has_its_runbook_and_the_other_way_round() -> None:
 
 
 @pytest.mark.parametrize("title", sections())
-def test_a_runbook_says_what_to_do(title: str) -> None:
-    """Where to look, what mends it, and when the alert clears."""
+def test_a_runbook_states_what_to_do(title: str) -> None:
+    """Where to look, how to fix the cause, and when the alert ends."""
     text = sections()[title]
     assert [word for word in ("\nLook: ", "\nFix: ", "\nClears: ") if word not in text] == []
     assert text.strip().split("\n")[0]
@@ -213,8 +213,8 @@ def test_a_dashboard_has_room_for_its_panels(board: Board) -> None:
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS, ids=lambda panel: getattr(panel, "title", ""))
-def test_a_legend_names_labels_that_its_query_leaves(board: Board, panel: Panel) -> None:
-    """Several series without a name of their own cannot be told apart."""
+def test_a_legend_names_labels_that_its_query_has(board: Board, panel: Panel) -> None:
+    """Several series without a name cannot be distinguished."""
     for query in panel.queries:
         grouping = GROUPED.search(query.expr)
         labels = {label.strip() for label in grouping[1].split(",")} - {"le"} if grouping else set()

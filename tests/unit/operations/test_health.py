@@ -65,7 +65,7 @@ def test_a_loop_that_goes_round_is_alive(health: Health, clock: Clock, page: str
 def test_a_loop_that_hangs_is_neither_alive_nor_ready(
     health: Health, clock: Clock, page: str
 ) -> None:
-    """The reason says since when the loop hangs."""
+    """The reason states since when the loop hangs."""
     loop = health.add_loop("deleter")
     loop.mark_ready()
     clock.at = 61.0
@@ -84,7 +84,7 @@ def test_one_loop_that_hangs_is_enough(health: Health, clock: Clock, page: str) 
 
 
 def test_a_role_that_waits_for_another_is_alive_and_not_ready(health: Health, page: str) -> None:
-    """To start it anew would help nobody."""
+    """A restart would not help."""
     loop = health.add_loop("tagger")
     assert get(f"{page}/readyz") == (503, "tagger: has not started\n")
     loop.mark_ready()
@@ -94,8 +94,8 @@ def test_a_role_that_waits_for_another_is_alive_and_not_ready(health: Health, pa
     assert get(f"{page}/livez") == (200, "ok\n")
 
 
-def test_metrics_are_beside_them_and_nothing_else_is(page: str) -> None:
-    """Whoever mistypes a path is told what there is."""
+def test_the_health_server_has_metrics_and_no_other_pages(page: str) -> None:
+    """A mistyped path gets the list of valid ones."""
     status, text = get(f"{page}/metrics")
     assert status == 200
     assert "termijn_gaps 1.0" in text

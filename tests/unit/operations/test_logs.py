@@ -43,8 +43,8 @@ def test_a_line_break_in_a_field_makes_no_second_line(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_what_is_no_terminal_gets_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Unless a form is named: whoever collects logs is a machine."""
+def test_logs_are_json_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless a format is set: logs that are collected are read by machines."""
     logs.configure("auto")
     logs.logger("tagger").info("applied a batch", messages=1)
     [line] = capsys.readouterr().err.splitlines()

@@ -135,8 +135,8 @@ def test_a_counter_counts_by_its_labels() -> None:
     assert value(metrics, "termijn_commands_sent_total", system="psp", action="erase") == 1
 
 
-def test_a_gauge_may_follow_what_is_so_at_each_scrape() -> None:
-    """Not what was so when somebody last said it."""
+def test_a_gauge_may_be_computed_at_each_scrape() -> None:
+    """It does not show the last value that was set."""
     metrics, ready = Metrics(), [1.0, 0.0]
     metrics.set_function("termijn_role_ready", lambda: ready.pop(0), role="tagger")
     assert value(metrics, "termijn_role_ready", role="tagger") == 1
@@ -168,7 +168,7 @@ def test_two_processes_worth_of_metrics_do_not_meet() -> None:
 
 
 def test_a_metric_or_label_that_is_not_in_the_catalogue_is_refused() -> None:
-    """A slip of the pen is no new metric."""
+    """A typing error does not make a new metric."""
     metrics = Metrics()
     with pytest.raises(KeyError):
         metrics.count("termijn_surprises_total")

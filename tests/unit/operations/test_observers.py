@@ -151,8 +151,10 @@ def test_broken_evidence_is_an_error(deleter: DeleterObserver, log: LogCapture) 
     assert value(deleter, "termijn_evidence_sealed_timestamp_seconds") == NOW.timestamp()
 
 
-def test_running_unsigned_is_said_loudly(deleter: DeleterObserver, log: LogCapture) -> None:
-    """As an error, and where Prometheus sees it; a role that signs says 0."""
+def test_running_without_signatures_is_logged_as_an_error(
+    deleter: DeleterObserver, log: LogCapture
+) -> None:
+    """Prometheus sees it too; a role that signs exports 0."""
     deleter.signing_disabled(False)
     assert (value(deleter, "termijn_signing_off"), facts(log)) == (0, [])
     deleter.signing_disabled(True)
@@ -225,8 +227,8 @@ def test_what_is_owed_becomes_gauges_and_goes_with_its_answer(rights: RequestsOb
     assert value(rights, "termijn_request_left_seconds", right="access") is None
 
 
-def test_the_census_is_shown_with_its_share(deleter: DeleterObserver) -> None:
-    """An estimate says what it is based on."""
+def test_the_holding_counts_are_exported_with_their_sample(deleter: DeleterObserver) -> None:
+    """An estimate states on which share it is based."""
     deleter.holdings_counted(
         HoldingCounts(holdings={("D4", "orders", "open"): 40.0}, coverage=0.25)
     )
@@ -377,8 +379,8 @@ def test_a_look_at_the_ledger_becomes_gauges(deleter: DeleterObserver) -> None:
     assert value(deleter, "termijn_key_conflicts") == 3
 
 
-def test_a_refusal_stays_in_sight(deleter: DeleterObserver) -> None:
-    """The metric says that it counts what is not settled, or refused."""
+def test_a_refusal_stays_visible_in_the_metrics(deleter: DeleterObserver) -> None:
+    """The metric counts commands that are not in a final state, and refused ones."""
     deleter.status_measured(replace(EMPTY, commands={("psp", "refused"): 2}))
     assert value(deleter, "termijn_commands_outstanding", system="psp", state="refused") == 2
 

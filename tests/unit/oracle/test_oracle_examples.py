@@ -1,4 +1,4 @@
-"""The oracle says of each example what was worked out by hand."""
+"""The oracle gives for each example what was worked out by hand."""
 
 import pytest
 

@@ -124,7 +124,7 @@ def test_lead_time_is_24_hours_that_pass() -> None:
         "e1", "website.feedback-given", "2024-03-30T13:00:00Z", feedback_id="1", visitor_id="1"
     )
     (line,) = explain([feedback])
-    # 14:00 on the day of the change is 12:00Z; 24 hours before it the wall clock says 13:00.
+    # 14:00 on the day of the change is 12:00Z; 24 hours before it the wall clock shows 13:00.
     assert line["erase_by"] == "2025-03-30T12:00:00Z"
     assert line["due_at"] == {"website": "2025-03-29T12:00:00Z"}
 
@@ -495,7 +495,7 @@ def test_a_replaced_contact_ends_at_once_and_the_supplier_goes_on() -> None:
         ),
     ]
     first, second, legal, bought = explain(events)
-    # 01:30Z is the second 02:30 of that night; without a term there is no wall clock to read.
+    # 01:30Z is the second 02:30 of that night; without a term the wall clock is not read.
     for line in (first, bought):
         assert line["anchor_at"] == line["erase_by"] == "2024-10-27T01:30:00Z"
         assert line["due_at"] == {"procurement": "2024-10-27T01:30:00Z"}

@@ -13,7 +13,7 @@ from services.policy.tagged_event import ClockKey
 
 
 class Ended(NoFacts):
-    """Facts in which clocks, by name, have ended; of nobody was anything said."""
+    """Facts in which the named clocks have ended, without privacy events."""
 
     def __init__(self, ended: Mapping[str, datetime]) -> None:
         self._ended = ended

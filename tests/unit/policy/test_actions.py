@@ -1,4 +1,4 @@
-"""The one table of actions: what it says of each, written out by hand, and that no action is missing."""
+"""The table of actions: the properties of each, written out by hand, and that no action is missing."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ def test_a_problem_is_named_by_file_line_and_key(
 
 
 def _line(text: str, part: str) -> int:
-    """The line of a part that stands once, over several lines too; after LAST, of its last line."""
+    """Return the line of a text that occurs once, over several lines too; after LAST, of its last line."""
     if part.endswith("\nLAST"):
         part = part.removesuffix("\nLAST")
         return text[: text.rindex(part)].count("\n") + 1
@@ -369,8 +369,8 @@ def _line(text: str, part: str) -> int:
     return line_of(text, part)
 
 
-def test_every_problem_is_named_at_once() -> None:
-    """The operator mends them in one go, not one a run."""
+def test_all_problems_are_reported_at_once() -> None:
+    """The operator fixes them together, not one at a time."""
     text = SMALL
     for old, new in {
         "time_zone: Europe/Amsterdam": "time_zone: Europe/Atlantis",
@@ -423,8 +423,8 @@ def test_a_holding_needs_its_clocks_key() -> None:
         ("client_id: {business_key: true, identifies: true}", "since the field names a subject"),
     ],
 )
-def test_what_many_have_or_a_subject_is_called_identifies_nothing(field: str, why: str) -> None:
-    """It would stop every command about them, or protect nobody."""
+def test_a_shared_value_or_a_subjects_name_is_not_an_identifying_key(field: str, why: str) -> None:
+    """It would stop every command about these people, or protect none of them."""
     name = field.partition(":")[0]
     written = next(line for line in SMALL.splitlines() if line.startswith(f"      {name}: "))
     (problem,) = problems(replaced(SMALL, written, f"      {field}"))
@@ -432,15 +432,15 @@ def test_what_many_have_or_a_subject_is_called_identifies_nothing(field: str, wh
     assert why in problem.why
 
 
-def test_a_key_of_nobody_identifies_nothing() -> None:
-    """An event without a subject says of nobody whose rows they are."""
+def test_a_key_without_a_subject_is_not_an_identifying_key() -> None:
+    """An event without a subject does not show whose rows it concerns."""
     (problem,) = problems(replaced(SMALL, "stay_id: {}", "stay_id: {identifies: true}"))
     assert problem.key == "events.club.checked-out.fields.stay_id.identifies"
     assert "an event that names its subject" in problem.why
 
 
-def test_a_policy_that_says_nothing_of_it_is_the_policy_that_it_was() -> None:
-    """Roles go on after an upgrade; what is recorded fits a policy that says it later."""
+def test_a_policy_without_the_new_setting_means_what_it_meant() -> None:
+    """Roles continue after an upgrade; recorded events fit a policy that sets it later."""
     stay = "stay_id: {business_key: true"
     before = load_text(SMALL, "small.yaml")
     after = load_text(replaced(SMALL, stay, f"{stay}, identifies: true"), "small.yaml")
@@ -450,8 +450,8 @@ def test_a_policy_that_says_nothing_of_it_is_the_policy_that_it_was() -> None:
     assert structure_hashes(after) == structure_hashes(before)
 
 
-def test_lint_tells_of_keys_that_no_command_carries() -> None:
-    """A business key that names nobody's rows: the policy may have meant that it does."""
+def test_lint_warns_of_keys_that_no_command_has() -> None:
+    """A business key that names no person's rows: the policy may have meant that it does."""
     document = {warning.key for warning in lint(load_text(SMALL, "small.yaml"))}
     assert "events.club.joined.fields.stay_id" in document
     text = replaced(SMALL, "stay_id: {business_key: true}", "stay_id: {identifies: true}")
@@ -461,7 +461,7 @@ def test_lint_tells_of_keys_that_no_command_carries() -> None:
 
 
 def test_a_holding_needs_its_subject() -> None:
-    """Data without a person is no holding."""
+    """Data that concerns no person is not a holding."""
     text = replaced(SMALL, "    subject:\n      - {kind: client, field: client_id}\n", "")
     (problem,) = problems(text)
     assert problem.key == "events.club.joined.holdings"

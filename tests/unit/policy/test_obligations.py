@@ -1,4 +1,4 @@
-"""What each system is told about a record, and when: several purposes, minimums and pseudonyms.
+"""What each system must do to a record, and when: several purposes, minimums and pseudonyms.
 
 The shipped policy hardly lets a system serve two purposes of one record; a small policy does.
 """
@@ -94,7 +94,7 @@ def test_two_purposes_that_end_together_only_erase() -> None:
 
 
 def test_two_restrictions_at_one_instant_are_one() -> None:
-    """Purposes that end together are told together."""
+    """Purposes that end at the same time are in one command."""
     policy = small(
         "purpose: care, basis: contract, rule: year, systems: [app]",
         "purpose: study, basis: contract, rule: year, systems: [app]",
@@ -107,7 +107,7 @@ def test_two_restrictions_at_one_instant_are_one() -> None:
 
 
 def test_a_minimum_wins_over_an_earlier_maximum() -> None:
-    """No erasure leaves before `not_before`, and it says so; 2024 plus 7 is kept through 2031."""
+    """No erasure is sent before `not_before`, which it has; 2024 plus 7 is kept through 2031."""
     policy = small(
         "purpose: care, basis: contract, rule: year, systems: [books]",
         "purpose: tax, basis: law, rule: books, systems: [books]",
@@ -217,7 +217,7 @@ def test_what_the_law_demands_does_not_keep_research_from_its_pseudonym() -> Non
 
 
 def test_pseudonymising_waits_for_an_open_clock() -> None:
-    """Nobody knows yet when the other purpose ends."""
+    """It is not known yet when the other purpose ends."""
     policy = small("purpose: care, basis: contract, rule: membership, systems: [app]", STUDY)
     assert brief(planned(policy)) == [("2044-03-15T01:00Z", "lab", "erase", "study")]
     assert brief(planned(policy, {"membership": "2025-06-01T10:00Z"})) == [
@@ -228,7 +228,7 @@ def test_pseudonymising_waits_for_an_open_clock() -> None:
 
 
 def test_pseudonymising_is_left_out_where_the_erasure_is_due_by_then() -> None:
-    """Ruling 2: nobody pseudonymises what is to be gone."""
+    """Ruling 2: data that must be erased by then is not pseudonymised."""
     policy = small("purpose: care, basis: contract, rule: membership, systems: [app]", STUDY)
     steps = planned(policy, {"membership": "2044-03-15T10:00Z"})
     assert brief(steps) == [
@@ -259,8 +259,8 @@ def test_pseudonymising_waits_for_every_subject_of_the_event() -> None:
     ]
 
 
-def test_a_record_hangs_on_the_clocks_that_its_steps_wait_for() -> None:
-    """Research hangs on the clocks of all the event's subjects, a guest's record on its own."""
+def test_a_record_depends_on_the_clocks_that_its_obligations_wait_for() -> None:
+    """Research depends on the clocks of all subjects of the event, a guest's record on its own."""
     policy = small(
         "purpose: service, basis: contract, rule: membership, systems: [app]",
         "purpose: care, basis: contract, rule: stay, systems: [app],"

@@ -1,4 +1,4 @@
-"""Retired purposes and systems: what an event holds at the instant, before it, and how a policy says so."""
+"""Retired purposes and systems: an event's holdings at and before the time, and how a policy states it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_would_be_held_is_hung_where_it_would() -> None:
 
 
 def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
-    """It says that the data went there: to hold it back in silence would be to forget it."""
+    """The event states that the data went there: not to record that would be to lose it."""
     policy = policy_retiring({"repair": "2026-01-01T00:00:00Z"})
 
     def ticket(time: datetime) -> CloudEvent:
@@ -112,8 +112,8 @@ def test_what_is_no_instant_with_its_zone_is_refused(written: str) -> None:
     assert problem.why.startswith("is not an instant"), problem.why
 
 
-def test_lint_says_what_is_retired() -> None:
-    """So that nobody wonders why it gets nothing."""
+def test_lint_lists_what_is_retired() -> None:
+    """So that an operator sees why it gets no commands."""
     policy = policy_retiring(
         {"lease": "2026-01-01T00:00:00Z", "acquisition": "2027-01-01T00:00:00Z"}
     )

@@ -1,4 +1,4 @@
-"""The shipped policy says what the catalogue says; the tables below are written out by hand."""
+"""The shipped policy states what the catalogue states; the tables below are written out by hand."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SYSTEMS = {
     "procurement": ("own", False),
     "research": ("own", False),
 }
-# clock: key, parent, whether it may stand open for ever
+# clock: key, parent, whether it may stay open without limit
 CLOCKS = {
     "relationship": (("customer_id",), None, True),
     "supplier": (("supplier_id",), None, True),
@@ -241,7 +241,7 @@ def test_the_json_schema_is_one_and_takes_the_shipped_file() -> None:
 def test_the_json_schema_refuses_a_broken_file(
     path: tuple[str, ...], value: object, at: str
 ) -> None:
-    """A wrong word, an unknown key, a wrong type: each where it stands."""
+    """A wrong word, an unknown key and a wrong type are each reported in their place."""
     document = json.loads(json.dumps(yaml.safe_load(TEXT)))
     place = document
     for part in path[:-1]:
@@ -258,8 +258,8 @@ def test_the_json_schema_misses_what_is_missing(key: str) -> None:
     assert _schema_errors(document) == [""]
 
 
-def test_two_policies_have_two_digests_and_one_has_one() -> None:
-    """The ledger tells by it whether a role runs on the active policy."""
+def test_the_digest_of_a_policy_is_unique_and_stable() -> None:
+    """By the digest the ledger sees whether a role runs with the active policy."""
     other = loader.load_text(TEXT.replace("term: P2Y", "term: P3Y", 1), "other.yaml")
     assert loader.hash_policy(SHIPPED) == loader.hash_policy(loader.load_text(TEXT, "same.yaml"))
     assert loader.hash_policy(other) != loader.hash_policy(SHIPPED)

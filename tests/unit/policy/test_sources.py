@@ -105,8 +105,8 @@ def test_the_recorder_refuses_what_a_tagger_of_before_let_through() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "*", "a*b", "/shop**"])
-def test_what_names_nobody_is_a_problem(wrong: str) -> None:
-    """A star is only an end, and everybody is named by naming nobody."""
+def test_a_source_pattern_that_names_no_publisher_is_a_problem(wrong: str) -> None:
+    """A star may only be at the end; to allow all publishers, leave the list out."""
     with pytest.raises(InvalidPolicy) as refused:
         policy({FEEDBACK: ["/website", wrong]})
     (problem,) = refused.value.problems

@@ -1,4 +1,4 @@
-"""A policy that encrypts is refused where a key would be lost too early, too late or for ever."""
+"""A policy with encryption is refused where a key would be lost too early, too late or permanently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORDER = "orders.order-placed"
 
 
 def refused(written: dict[str, Any]) -> str:
-    """What the loader says."""
+    """Return the problems that the loader reports."""
     with pytest.raises(InvalidPolicy) as cause:
         policy_of(written)
     return str(cause.value)
@@ -63,7 +63,7 @@ def test_a_deciding_field_inside_an_encrypted_one_is_found() -> None:
 
 
 def test_a_system_whose_key_no_holding_ends_is_refused() -> None:
-    """Nobody would ever destroy it."""
+    """Its key would never be destroyed."""
     written = document()
     written["events"][ORDER]["holdings"][1]["systems"] = ["accounting"]
     assert "no holding is in bus-books, so its key would never be destroyed" in refused(written)
@@ -117,8 +117,8 @@ def test_keys_are_in_a_system_of_our_own() -> None:
         assert "a system that holds keys needs role `own` and reread `system`" in refused(written)
 
 
-def test_a_system_of_keys_is_not_chosen_by_a_value() -> None:
-    """Whether an event has a key may not hang on what it says."""
+def test_a_value_does_not_decide_which_system_has_the_key() -> None:
+    """Whether an event has a key must not depend on its content."""
     written = document()
     written["events"][ORDER]["fields"]["placed_through"] = {"required": False}
     written["events"][ORDER]["holdings"][0]["systems_when"] = {"placed_through": {"app": ["bus"]}}

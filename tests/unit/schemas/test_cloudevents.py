@@ -72,8 +72,8 @@ def test_a_line_may_belong_to_an_import() -> None:
         ({"data": {"a": json.loads("[" * 70 + "]" * 70)}}, "data"),
     ],
 )
-def test_a_line_that_is_no_event_names_the_key(change: dict[str, Any], key: str) -> None:
-    """The publisher sees what to mend."""
+def test_an_invalid_event_is_refused_with_its_key(change: dict[str, Any], key: str) -> None:
+    """The publisher sees what to fix."""
     with pytest.raises(MalformedEvent) as refused:
         parse_structured(json.dumps(LINE | change))
     assert refused.value.key == key

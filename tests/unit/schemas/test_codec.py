@@ -1,4 +1,4 @@
-"""The codec: what cannot be read is told from what can, and never raises anything else."""
+"""The codec: what cannot be read is reported as undecodable, and no other error is raised."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_no_truncation_reads_as_a_value(data: st.DataObject) -> None:
 @FUZZ
 @given(data=st.data())
 def test_a_flipped_byte_gives_a_value_or_undecodable(data: st.DataObject) -> None:
-    """Corruption that Avro cannot see gives some value; all other is told."""
+    """Corruption that Avro cannot detect gives some value; all other is reported."""
     file = data.draw(st.sampled_from(newest_files()))
     payload = bytearray(CODEC.encode(topic_of(name_of(file)), data.draw(values(definition(file)))))
     place = data.draw(st.integers(0, len(payload) - 1))
@@ -163,8 +163,8 @@ def test_a_time_zone_is_no_part_of_an_instant() -> None:
     assert decoded["received_at"].tzinfo is UTC
 
 
-def test_a_head_is_read_without_what_stands_behind_it() -> None:
-    """A tail that is cut off or garbled is not looked at; a head that is cut off is told."""
+def test_the_first_fields_are_read_without_the_rest() -> None:
+    """A truncated or corrupt end is not read; a truncated start is reported."""
     newest = SCHEMAS.newest("orders.order-placed")
     value = {"order_id": "o", "customer_id": "c", "consumer_id": "k", "amount": "1.50"}
     whole = CODEC.encode(ORDERS, value | {"payment": {"method": "ideal"}})

@@ -35,7 +35,7 @@ TOPIC = "orders.order-placed.v1"
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Tells a level to who gives the name and the password, and 401 to all others."""
+    """Answers with a compatibility level to a request with the login, and with 401 to all others."""
 
     def do_GET(self) -> None:
         expected = "Basic " + base64.b64encode(LOGIN.encode()).decode()
@@ -103,8 +103,8 @@ def test_login_and_certificates_are_files(url: str, certificate: Path, tmp_path:
     assert level(SCHEMA_REGISTRY_URL=url, **settings) == "FULL_TRANSITIVE"
 
 
-def test_an_agent_reaches_it_as_well(url: str, certificate: Path, tmp_path: Path) -> None:
-    """Its file names where the login stands."""
+def test_an_agent_reaches_the_registry_too(url: str, certificate: Path, tmp_path: Path) -> None:
+    """Its configuration names the variables of the login."""
     document = {
         "system": "crm",
         "bus": {
@@ -125,8 +125,8 @@ def test_an_agent_reaches_it_as_well(url: str, certificate: Path, tmp_path: Path
         assert registry.get_compatibility(TOPIC) == "FULL_TRANSITIVE"
 
 
-def test_without_a_login_it_says_no(url: str, certificate: Path) -> None:
-    """It is told as such, and is not taken for a missing schema."""
+def test_a_registry_refuses_a_request_without_a_login(url: str, certificate: Path) -> None:
+    """The refusal is reported as such, and not as a missing schema."""
     with pytest.raises(RegistryUnavailable, match="401"):
         level(SCHEMA_REGISTRY_URL=url, SCHEMA_REGISTRY_CA=str(certificate))
 
@@ -163,7 +163,7 @@ HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     ids=["is silent", "drips headers", "drips a body"],
 )
 def slow(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A registry that accepts and never comes to an end: a byte every tenth of a second, or none."""
+    """A registry that accepts and never completes: a byte every tenth of a second, or none."""
     over = Event()
 
     def answer(caller: socket) -> None:
@@ -187,8 +187,8 @@ def slow(request: pytest.FixtureRequest) -> Iterator[str]:
     thread.join()
 
 
-def test_a_registry_that_never_comes_to_an_end_is_given_up(slow: str) -> None:
-    """One line says which; the login is not in it."""
+def test_a_registry_that_never_completes_its_answer_is_given_up(slow: str) -> None:
+    """One line names the registry; the login is not in it."""
     registry = Registry(open_client(slow, LOGIN, None, seconds=1.0))
     with pytest.raises(RegistryUnavailable) as given_up:
         registry.get_compatibility(TOPIC)
@@ -197,8 +197,8 @@ def test_a_registry_that_never_comes_to_an_end_is_given_up(slow: str) -> None:
     )
 
 
-def test_a_registry_that_is_away_is_named() -> None:
-    """Whoever reads the log of a role has not its settings before him."""
+def test_an_unreachable_registry_is_named() -> None:
+    """A reader of a role's log does not have its settings."""
     with create_server(("127.0.0.1", 0)) as listening:
         gone = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with pytest.raises(RegistryUnavailable) as refused:

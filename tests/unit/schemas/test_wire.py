@@ -1,4 +1,4 @@
-"""The bytes, against avro-python3: an implementation of Avro that shares no code with ours.
+"""The bytes, against avro-python3: an implementation of Avro that shares no code with Termijn.
 
 It knows no logical types: dates and instants are days and microseconds since 1970 to it.
 """
@@ -96,7 +96,7 @@ def test_the_codec_reads_what_the_oracle_writes(file: Path, data: st.DataObject)
 @FEW
 @given(data=st.data())
 def test_the_first_version_of_an_order_reads_the_second(data: st.DataObject) -> None:
-    """A reader that was not deployed anew loses the new field and nothing else, says the oracle."""
+    """By the oracle, a reader with the older version loses the new field and nothing else."""
     first, second = (file for file in FILES if name_of(file) == "orders.order-placed")
     value = data.draw(values(definition(second)))
     decoded = oracle_reads(CODEC.encode(ORDERS, value)[FRAME:], second, first)

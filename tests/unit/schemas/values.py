@@ -85,7 +85,7 @@ MINIMAL: Mapping[str, Mapping[str, Any]] = {
 
 
 def definition(file: Path) -> Any:
-    """What a schema file says."""
+    """Return the content of a schema file."""
     return json.loads(file.read_text(encoding="utf-8"))
 
 

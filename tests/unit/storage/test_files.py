@@ -1,4 +1,4 @@
-"""What Termijn makes for itself is read by nobody else on the machine."""
+"""Files that Termijn makes can be read only by the user that it runs as."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_store_of_a_sample_system_is_private(tmp_path: Path) -> None:
 
 
 def test_the_log_of_a_role_is_private(tmp_path: Path) -> None:
-    """Whatever a role says there."""
+    """Whatever the role writes there."""
     environment = settings_loader.environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with ProcessTree(tmp_path, environment) as tree:
         tree.start("status")

@@ -57,8 +57,8 @@ def test_a_command_is_out_until_it_is_answered() -> None:
 
 
 @pytest.mark.parametrize("status", ["done", "nothing_held", "refused", "recalled", "already_done"])
-def test_these_answers_settle_a_command(status: str) -> None:
-    """Whatever it did, the system has said its last word."""
+def test_these_acknowledgements_complete_a_command(status: str) -> None:
+    """Whatever the system did, no more is expected of it."""
     assert after(sent(0), answered(5, status)).status == status
 
 
@@ -103,8 +103,8 @@ def test_an_answered_recall_settles_what_it_takes_back(status: str) -> None:
     assert observe(after(recall, answer), answer).follow_up is None
 
 
-def test_a_recall_that_failed_settles_nothing() -> None:
-    """What it should take back may still be carried out."""
+def test_a_failed_recall_leaves_its_command_open() -> None:
+    """The command that it should cancel may still be carried out."""
     assert observe(after(sent(0, "recall", "c0")), answered(5, "failed")).follow_up is None
 
 

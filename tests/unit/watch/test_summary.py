@@ -35,8 +35,8 @@ def test_what_is_out_is_counted_by_action_and_its_oldest_is_known() -> None:
     assert summary["psp"].oldest_seconds == 0.0
 
 
-def test_it_is_told_with_its_rates_over_five_minutes() -> None:
-    """300 seconds; nothing answered is no mean."""
+def test_the_summary_has_rates_over_five_minutes() -> None:
+    """300 seconds; without answers the mean is absent."""
     recent = RecentCounts(sent=30, answered=15, refused=1, failed=2, took_seconds=45.0)
     summary = summarize(["crm", "psp"], [out(1)], {"crm": recent}, NOW)
     document = WatchSummary(at=NOW, partitions=(0, 2), partition_count=6, systems=summary).as_json()
@@ -68,6 +68,8 @@ def test_it_is_told_with_its_rates_over_five_minutes() -> None:
         (WatchedCommand(system="crm", failed_at=NOW - timedelta(days=15)), True),
     ],
 )
-def test_what_is_over_is_forgotten(watched: WatchedCommand, expected: bool) -> None:
-    """A day after its answer; two weeks after it left where nobody answered."""
+def test_completed_commands_are_dropped_from_the_watch(
+    watched: WatchedCommand, expected: bool
+) -> None:
+    """A day after the answer, or two weeks after a command that was not answered."""
     assert is_expired(watched, NOW) is expected

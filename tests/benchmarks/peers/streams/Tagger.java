@@ -59,21 +59,21 @@ public final class Tagger extends ContextualProcessor<byte[], byte[], byte[], by
   }
 
   /** Broker, group, sink, directory of state, both schemas' files, the policy's name and version. */
-  public static void main(String[] told) throws Exception {
-    Schema body = new Schema.Parser().parse(new File(told[4]));
-    Schema tagged = new Schema.Parser().parse(new File(told[5]));
+  public static void main(String[] arguments) throws Exception {
+    Schema body = new Schema.Parser().parse(new File(arguments[4]));
+    Schema tagged = new Schema.Parser().parse(new File(arguments[5]));
     Properties settings = new Properties();
-    settings.put("bootstrap.servers", told[0]);
-    settings.put("application.id", told[1]);
-    settings.put("state.dir", told[3]);
+    settings.put("bootstrap.servers", arguments[0]);
+    settings.put("application.id", arguments[1]);
+    settings.put("state.dir", arguments[3]);
     settings.put("consumer.auto.offset.reset", "earliest");
     settings.put("producer.acks", "all");
     settings.put("producer.linger.ms", "5");
     settings.put("producer.compression.type", "lz4");
     StreamsBuilder builder = new StreamsBuilder();
     builder.stream(TYPE + ".v1", Consumed.with(Serdes.ByteArray(), Serdes.ByteArray()))
-        .process(() -> new Tagger(body, tagged, told[6], told[7]))
-        .to(told[2], Produced.with(Serdes.ByteArray(), Serdes.ByteArray()));
+        .process(() -> new Tagger(body, tagged, arguments[6], arguments[7]))
+        .to(arguments[2], Produced.with(Serdes.ByteArray(), Serdes.ByteArray()));
     KafkaStreams streams = new KafkaStreams(builder.build(), settings);
     Runtime.getRuntime().addShutdownHook(new Thread(streams::close));
     streams.start();
@@ -149,15 +149,15 @@ public final class Tagger extends ContextualProcessor<byte[], byte[], byte[], by
   }
 
   private byte[] hash(Instant time, GenericRecord body) throws Exception {
-    Map<String, Object> said = new TreeMap<>();
+    Map<String, Object> values = new TreeMap<>();
     for (Schema.Field field : body.getSchema().getFields()) {
       Object value = body.get(field.pos());
       if (value != null) {
-        said.put(field.name(), value instanceof CharSequence ? value.toString() : value);
+        values.put(field.name(), value instanceof CharSequence ? value.toString() : value);
       }
     }
     String at = (time.getNano() == 0 ? WHOLE : PARTS).format(time);
-    byte[] text = json.writeValueAsBytes(List.of(TYPE, at, said));
+    byte[] text = json.writeValueAsBytes(List.of(TYPE, at, values));
     return MessageDigest.getInstance("SHA-256").digest(text);
   }
 

@@ -19,10 +19,10 @@ _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencie
 
 
 def install() -> None:
-    """Download the jars and compile, unless that is done.
+    """Download the jars and compile, unless this was done before.
 
     Raises:
-        PeerMissing: there is no JDK or no Maven, or the jars cannot be downloaded.
+        PeerMissing: a JDK or Maven is missing, or the jars cannot be downloaded.
     """
     sources = (_HERE / "pom.xml", _HERE / "Tagger.java")
     wanted = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
