@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
 from time import sleep
-from uuid import NAMESPACE_URL, uuid5
 
-from confluent_kafka import TopicPartition
-
-from schemas import topics
 from schemas.cloudevents import CloudEvent
 from services.crypto.key_directory import KeyDirectory
-from services.crypto.signing import Signer
 from services.events.publisher import Publisher
 from services.kafka.client import KafkaClient
-from services.kafka.producer import OutgoingMessage
 from services.ledger import backfills, migrate
 from services.storage.database import Database, database_now, open_database
 from tests.benchmarks import backlogs, sweeping
 from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.roles import Role
 from tests.benchmarks.stage import Stage
+from tests.benchmarks.systems import AcknowledgingSystems
 from tests.benchmarks.traffic import wait_until
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements")
@@ -61,7 +55,7 @@ def memory(stage: Stage) -> Iterator[Figure]:
             name: stack.enter_context(Role(name, settings, stage.directory / f"memory-{name}.log"))
             for name in _ROLES
         }
-        stack.enter_context(_Answering(stage, bus, keys.signer(_SYSTEM)))
+        stack.enter_context(AcknowledgingSystems(stage.codec, bus, {_SYSTEM: keys.signer(_SYSTEM)}))
         _pass_by(stage, bus, ledger, 0, first)
         before = {name: role.used().resident_bytes for name, role in roles.items()}
         _pass_by(stage, bus, ledger, first, last)
@@ -122,58 +116,3 @@ def _feedback(number: int, name: str) -> CloudEvent:
         data={"feedback_id": f"F{number}", "visitor_id": f"V{number}"},
         backfill=name if old else None,
     )
-
-
-class _Answering:
-    """A system that acknowledges every command with `done`."""
-
-    def __init__(self, stage: Stage, bus: KafkaClient, signer: Signer) -> None:
-        self._stage = stage
-        self._signer = signer
-        self._bus = bus
-        self._stop = Event()
-        self._thread = Thread(target=self._answer, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _answer(self) -> None:
-        topic, answers = topics.command_topic(_SYSTEM), topics.acknowledgement_topic(_SYSTEM)
-        sender = self._bus.open_producer()
-        with closing(self._bus.open_consumer("memory-answers")) as consumer:
-            consumer.assign(
-                [TopicPartition(topic.name, number, 0) for number in range(topic.partitions)]
-            )
-            while not self._stop.is_set():
-                out = []
-                for message in consumer.consume(_AT_ONCE, 0.2):
-                    if message.error() is None:
-                        command = self._stage.codec.decode(topic, bytes(message.value() or b""))
-                        value = self._stage.codec.encode(answers, _done(command), trusted=True)
-                        key = bytes(message.key() or b"")
-                        signed = self._signer.sign(answers.name, key, value, sweeping.this_now())
-                        out.append(
-                            OutgoingMessage(
-                                topic=answers.name, key=key, value=value, headers=signed
-                            )
-                        )
-                if out:
-                    sender.send(out)
-
-
-def _done(command: dict[str, object]) -> dict[str, object]:
-    return {
-        "acknowledgement_id": str(uuid5(NAMESPACE_URL, str(command["command_id"]))),
-        "command_id": command["command_id"],
-        "system": _SYSTEM,
-        "attempt": command["attempt"],
-        "status": "done",
-        "counts": {"rows": 0 if command["action"] == "verify" else 1},
-        "ground": None,
-        "detail": None,
-        "at": datetime.now(UTC),
-    }

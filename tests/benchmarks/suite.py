@@ -9,6 +9,7 @@ from tests.benchmarks.figures import Benchmark
 from tests.benchmarks.gdprbench import gdprbench
 from tests.benchmarks.growth import growth
 from tests.benchmarks.idle import idle
+from tests.benchmarks.life import life
 from tests.benchmarks.memory import memory
 from tests.benchmarks.parts import components
 from tests.benchmarks.punctual import punctuality
@@ -26,6 +27,7 @@ SUITE = (
     Benchmark(name="streams", title="The tagger against Kafka Streams", measure=kafka_streams),
     Benchmark(name="growth", title="Cost while the ledger grows", measure=growth),
     Benchmark(name="idle", title="Roles with nothing to do", measure=idle),
+    Benchmark(name="life", title="What an erasure costs, from due to proven", measure=life),
     Benchmark(name="memory", title="Memory while events go by", measure=memory),
     Benchmark(name="scale", title="More processes of a role", measure=scale),
     Benchmark(name="deleter", title="The deleter against its statements alone", measure=deleting),

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -119,6 +120,15 @@ class PostgresServer:
         with self._connect() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return f"postgresql+psycopg://{_ROLE}@127.0.0.1:{self._port}/{name}"
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the server so far, of all its processes, also of ended ones."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        own = server.cpu_times()
+        ended = own.children_user + own.children_system
+        running = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        return float(ended + sum(times.user + times.system for times in running))
 
     def stop(self) -> None:
         """Shut the server down and close open sessions (SIGINT, PostgreSQL's fast shutdown)."""

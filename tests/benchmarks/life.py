@@ -1,0 +1,173 @@
+"""The life of an erasure: what one record in one system costs from due to proven.
+
+All roles are processes, on real Kafka and PostgreSQL with fsync; everything is signed and in the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from pathlib import Path
+from time import sleep
+
+from sqlalchemy import text
+
+from schemas import topics
+from services.crypto.key_directory import KeyDirectory
+from services.kafka.client import KafkaClient
+from services.ledger import active_policy, migrate
+from services.policy import loader
+from services.policy.model import Policy
+from services.storage.database import Database, database_now, open_database
+from tests.benchmarks import backlogs
+from tests.benchmarks.backlogs import Kind, Load
+from tests.benchmarks.figures import Figure, upper
+from tests.benchmarks.roles import Role
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.systems import AcknowledgingSystems
+from tests.benchmarks.traffic import wait_until
+
+_POLICY = Path(__file__).parent / "life.yaml"
+_ORDER = Kind(
+    type="orders.order-placed",
+    subject="consumer",
+    fields={"order_id": "%n", "consumer_id": "%s"},
+)
+_ROLES = ("deleter", "acknowledgements")
+_QUICK, _FULL, _WHOLE = 1_000, 6_000, 200_000
+"""Subjects, each with one record in three systems."""
+_START_SECONDS = 10.0
+_AGE = timedelta(days=2 * 365)
+_ROLES_US = 60.0
+_BYTES = 300.0
+_FACTS = (
+    *("event", "record", "hanging", "clock", "subject", "act", "identifier", "claimant"),
+    *("active_policy", "alembic_version", "position"),
+)
+"""Tables that do not grow with commands."""
+
+
+def life(stage: Stage) -> Iterator[Figure]:
+    """Measure processor time, commands and bytes for each record and system."""
+    policy = loader.load(_POLICY)
+    subjects = stage.size(_QUICK, _FULL, _WHOLE)
+    due = subjects * len(policy.systems)
+    bus = _open_bus(stage, policy)
+    url = stage.postgres().fresh_database()
+    keys = KeyDirectory(path=stage.directory / "life-keys")
+    keys.create()
+    for system in policy.systems:
+        keys.trust(system, keys.create(system))
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(open_database(url)))
+        _activate(ledger, policy)
+        roles = _start_roles(stack, stage, url, keys)
+        signers = {system: keys.signer(system) for system in policy.systems}
+        systems = stack.enter_context(AcknowledgingSystems(stage.codec, bus, signers))
+        sleep(_START_SECONDS)
+        empty = _journal_bytes(ledger)
+        before = {name: role.used().cpu_seconds for name, role in roles.items()}
+        server = stage.postgres().cpu_seconds()
+        load = Load(
+            kind=_ORDER,
+            name="life",
+            subjects=subjects,
+            each=1,
+            time=backlogs.now(ledger) - _AGE,
+        )
+        backlogs.insert(ledger, load, policy)
+        wait_until(lambda: _proven(ledger) >= due, f"not all of {due} were proven", every=1.0)
+        server = stage.postgres().cpu_seconds() - server
+        spent = {name: role.used().cpu_seconds - before[name] for name, role in roles.items()}
+        wait_until(lambda: _is_sealed(ledger), "the evidence is not sealed", every=0.5)
+        backlogs.settle(ledger)
+        used = _journal_bytes(ledger) - empty
+    unit = f"µs for a record in a system, of {due:,}"
+    yield Figure(
+        name="life.cpu.roles",
+        value=1e6 * sum(spent.values()) / due,
+        unit=unit,
+        reach=upper(_ROLES_US, of="value"),
+    )
+    for name, seconds in spent.items():
+        yield Figure(name=f"life.cpu.{name}", value=1e6 * seconds / due, unit=unit)
+    yield Figure(name="life.cpu.postgres", value=1e6 * server / due, unit=unit)
+    yield Figure(
+        name="life.items", value=systems.records / systems.commands, unit="records a command"
+    )
+    yield Figure(
+        name="life.bytes",
+        value=used / due,
+        unit="bytes of journal and evidence for a record in a system",
+        reach=upper(_BYTES, of="value"),
+    )
+
+
+def _open_bus(stage: Stage, policy: Policy) -> KafkaClient:
+    """Return the stage's Kafka, cleared, with the topics of the policy."""
+    stage.kafka().clear()
+    bus = KafkaClient(stage.kafka().bootstrap)
+    systems = policy.systems
+    bus.ensure_topics(
+        [
+            *(topics.business_topic(event_type) for event_type in policy.events),
+            *(topics.command_topic(system) for system in systems),
+            *(topics.acknowledgement_topic(system) for system in systems),
+            *(topics.TAGGED, topics.DEAD_LETTERS, topics.EVIDENCE_HEADS),
+        ]
+    )
+    return bus
+
+
+def _activate(ledger: Database, policy: Policy) -> None:
+    migrate.migrate(ledger)
+    ledger.run_in_transaction(
+        lambda connection: active_policy.require_active(
+            connection, policy, database_now(connection)
+        )
+    )
+
+
+def _start_roles(
+    stack: ExitStack, stage: Stage, url: str, keys: KeyDirectory
+) -> Mapping[str, Role]:
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": stage.kafka().bootstrap,
+        "TERMIJN_KAFKA_GROUP": "life",
+        "TERMIJN_LEDGER_URL": url,
+        "TERMIJN_POLICY": str(_POLICY),
+        "TERMIJN_DATA": str(stage.directory / "life"),
+        "TERMIJN_COMMANDS_PER_HOUR": "0",
+        "TERMIJN_RETRY_SECONDS": "3600",
+        "TERMIJN_KEYS": str(keys.path),
+    }
+    return {
+        name: stack.enter_context(Role(name, settings, stage.directory / f"life-{name}.log"))
+        for name in _ROLES
+    }
+
+
+def _proven(ledger: Database) -> int:
+    with ledger.transaction() as connection:
+        return backlogs.count(
+            connection,
+            "member JOIN command USING (command_id)",
+            "command.action = 'erase' AND command.state = 'erased'",
+        )
+
+
+def _is_sealed(ledger: Database) -> bool:
+    with ledger.transaction() as connection:
+        return backlogs.count(connection, "evidence_pending") == 0
+
+
+def _journal_bytes(ledger: Database) -> int:
+    """Return the bytes of all tables and their indexes, except those of facts."""
+    query = text(
+        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class"
+        " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        " AND relname <> ALL (:facts)"
+    )
+    with ledger.transaction() as connection:
+        return int(connection.execute(query, {"facts": list(_FACTS)}).scalar_one())

@@ -1,0 +1,94 @@
+"""Systems that acknowledge every command at once, in a thread of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from threading import Event, Thread
+from uuid import NAMESPACE_URL, uuid5
+
+from confluent_kafka import TopicPartition
+
+from schemas import topics
+from schemas.codec import Codec
+from services.crypto.signing import Signer
+from services.kafka.client import KafkaClient
+from services.kafka.producer import OutgoingMessage
+from tests.benchmarks import sweeping
+
+_BATCH = 5_000
+
+
+class AcknowledgingSystems:
+    """Systems that acknowledge every command with `done`, and find nothing when they read again."""
+
+    def __init__(self, codec: Codec, bus: KafkaClient, signers: Mapping[str, Signer]) -> None:
+        """Prepare to acknowledge; `signers` has the signer of each system by its name."""
+        self._codec = codec
+        self._bus = bus
+        self._signers = {topics.command_topic(name).name: name for name in signers}
+        self._by_system = signers
+        self._stop = Event()
+        self._thread = Thread(target=self._acknowledge, daemon=True)
+        self.records = 0
+        """How many records were erased; a command that is read again counts twice."""
+        self.commands = 0
+
+    def __enter__(self) -> AcknowledgingSystems:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _acknowledge(self) -> None:
+        sender = self._bus.open_producer()
+        with closing(self._bus.open_consumer("benchmark-systems")) as consumer:
+            consumer.assign(
+                [
+                    TopicPartition(name, number, 0)
+                    for name, system in self._signers.items()
+                    for number in range(topics.command_topic(system).partitions)
+                ]
+            )
+            while not self._stop.is_set():
+                out = [
+                    self._acknowledgement(str(message.topic()), message.key(), message.value())
+                    for message in consumer.consume(_BATCH, 0.2)
+                    if message.error() is None
+                ]
+                if out:
+                    sender.send(out)
+
+    def _acknowledgement(self, topic: str, key: object, value: object) -> OutgoingMessage:
+        assert isinstance(key, bytes)
+        assert isinstance(value, bytes)
+        system = self._signers[topic]
+        command = self._codec.decode(topics.command_topic(system), value)
+        if command["action"] != "verify":
+            self.records += len(command["records"])
+            self.commands += 1
+        answers = topics.acknowledgement_topic(system)
+        encoded = self._codec.encode(answers, _done(command, system), trusted=True)
+        return OutgoingMessage(
+            topic=answers.name,
+            key=key,
+            value=encoded,
+            headers=self._by_system[system].sign(answers.name, key, encoded, sweeping.this_now()),
+        )
+
+
+def _done(command: Mapping[str, object], system: str) -> dict[str, object]:
+    return {
+        "acknowledgement_id": str(uuid5(NAMESPACE_URL, str(command["command_id"]))),
+        "command_id": command["command_id"],
+        "system": system,
+        "attempt": command["attempt"],
+        "status": "done",
+        "counts": {"rows": 0 if command["action"] == "verify" else 1},
+        "ground": None,
+        "detail": None,
+        "at": datetime.now(UTC),
+    }
