@@ -33,6 +33,7 @@ from services.kafka.batch_bisection import BatchBisection
 from services.kafka.error_classification import describe_without_values
 from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
+from services.ledger.catch_up import CatchUpCheck, CatchUpObserver
 from services.ledger.outbox import LeaseRequest
 from services.policy.actions import HARMLESS, PROTECTIVE
 from services.policy.model import Policy
@@ -63,18 +64,8 @@ class ClockSkew(TermijnError):
         self.seconds = seconds
 
 
-class CatchUpCheck(Protocol):
-    """Checks whether everything that could forbid an erasure has been recorded."""
-
-    def lagging_partitions(self) -> Sequence[str]:
-        """Return the partitions that are not recorded up to the end that they had when this was called."""
-
-
-class DeleterRunObserver(Protocol):
+class DeleterRunObserver(CatchUpObserver, Protocol):
     """Receives what a run of the deleter did: metrics and logs."""
-
-    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
-        """Nothing was claimed, since these partitions are not recorded yet."""
 
     def commands_sent(
         self, commands: Sequence[SentCommand], nothing_due_at: datetime | None

@@ -27,6 +27,20 @@ from services.storage.offsets import StoredOffset
 _NO_OFFSETS: Final[Mapping[Partition, int]] = MappingProxyType({})
 
 
+class CatchUpCheck(Protocol):
+    """Checks whether everything that could forbid an erasure has been recorded."""
+
+    def lagging_partitions(self) -> Sequence[str]:
+        """Return the partitions that are not recorded up to the end that they had when this was called."""
+
+
+class CatchUpObserver(Protocol):
+    """Receives the result of each check: metrics and logs."""
+
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
+        """Nothing is decided or claimed, since these partitions are not recorded yet; with none it is."""
+
+
 class TopicLister(Protocol):
     """Reads from Kafka what the check needs."""
 

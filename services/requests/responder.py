@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from schemas.cloudevents import CloudEvent
-from services.deleter.deleter import CatchUpCheck
 from services.ledger import active_policy, tables
+from services.ledger.catch_up import CatchUpCheck, CatchUpObserver
 from services.ledger.facts import load_privacy_events
 from services.ledger.subject_lock import lock_subjects
 from services.policy.ids import request_id
@@ -30,14 +30,11 @@ _REST_FACTOR = 20
 """A request that took t seconds to assess is assessed again only after this many times t."""
 
 
-class ResponderObserver(Protocol):
+class ResponderObserver(CatchUpObserver, Protocol):
     """What the responder reports, for metrics and logs."""
 
     def request_decided(self, right: str, outcome: str) -> None:
         """A request was answered or refused."""
-
-    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
-        """Nothing was decided, since these partitions are not recorded completely yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,11 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from services.crypto.tombstones import TombstoneCipher
-from services.deleter.deleter import ROLE, CatchUpCheck
+from services.deleter.deleter import ROLE
 from services.evidence.purge.base import ProofTerm, terms_of
 from services.evidence.purge.scan import is_purge_safe, next_pages, purge
 from services.ledger import active_policy
+from services.ledger.catch_up import CatchUpCheck
 from services.policy.model import Policy
 from services.storage import pause
 from services.storage.database import Database, database_now
