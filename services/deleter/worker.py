@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
-from services.deleter.deleter import ClockSkew
+from services.deleter.transactions import ClockSkew
 from services.kafka.error_classification import RETRYABLE_ERRORS
 from services.kafka.role_loop import LoopObserver, run_loop
 

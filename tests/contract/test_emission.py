@@ -207,13 +207,13 @@ class TestACorrectedPolicy:
         environment.run_rounds()
         environment.set_pause("system:accounting", "running")
         old = environment.deleter
-        leased = old._lease_outbox(PausedSystems(), None)
+        leased = old.sender.lease(PausedSystems(), None)
         assert len(leased) == 1
         environment.activate(RIGHT)
         with pytest.raises(PolicyMismatch):
-            old._send(leased)
+            old.sender.send(leased)
         with pytest.raises(PolicyMismatch):
-            old._lease_outbox(PausedSystems(), None)
+            old.sender.lease(PausedSystems(), None)
         assert environment.bus.sent == []
 
     def test_what_the_old_policy_asked_for_can_be_asked_for_again(

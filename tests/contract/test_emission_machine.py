@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from schemas import limits
 from services.crypto.tombstones import TombstoneCipher
-from services.deleter import activation, claim, deleter
+from services.deleter import activation, claim, command_sender, deleter, transactions
 from services.deleter.acknowledgement import Status
 from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy
@@ -416,7 +416,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         try:
             stops = PausedSystems(paused=frozenset(self.stopped))
             claimed = self.deleters[which]._claim(stops, NO_BLIND_SPOTS).leased
-            leased = [*claimed, *self.deleters[which]._lease_outbox(stops, None)]
+            leased = [*claimed, *self.deleters[which].sender.lease(stops, None)]
         except PolicyMismatch:
             self.deleters[which] = self.started()
             return False
@@ -433,7 +433,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         deleter, leased = self.leased.pop()
         self.allowed = None
         with contextlib.suppress(PolicyMismatch):
-            deleter._send(leased)
+            deleter.sender.send(leased)
 
     def calms(self) -> None:
         """Remove everything that blocks commands, and make a record due."""
@@ -663,6 +663,7 @@ def test_what_leaves_is_asked_for_whatever_happens(
 ) -> None:
     """Rules written by hand judge every send, the rounds and the end."""
     monkeypatch.setattr(claim, "MAX_RECORDS_PER_COMMAND", 2)
-    monkeypatch.setattr(deleter, "database_now", lambda connection: EmissionMachine.clock)
+    for module in (command_sender, deleter, transactions):
+        monkeypatch.setattr(module, "database_now", lambda connection: EmissionMachine.clock)
     few = 20 if shared_ledger.is_sqlite else 6
     play(lambda: EmissionMachine(shared_ledger), few=few, steps=30)

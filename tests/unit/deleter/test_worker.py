@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from services.deleter.deleter import ClockSkew
+from services.deleter.transactions import ClockSkew
 from services.deleter.worker import DeleterWorker
 
 
