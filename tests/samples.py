@@ -50,9 +50,9 @@ def built(language: Language) -> Path:
     if not stamp.exists() or stamp.read_text("utf-8") != state:
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(source, home, ignore=shutil.ignore_patterns(*_MADE))
-        done = subprocess.run(
+        completed = subprocess.run(
             _BUILD[language], cwd=home, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert completed.returncode == 0, completed.stdout + completed.stderr
         stamp.write_text(state, "utf-8")
     return home

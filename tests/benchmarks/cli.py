@@ -51,9 +51,9 @@ def all_(quick: bool, whole: bool, as_json: bool) -> None:
 @_JSON
 def only(names: tuple[str, ...], quick: bool, whole: bool, as_json: bool) -> None:
     """Run the named benchmarks; `python -m tests.benchmarks list` names them."""
-    known = {benchmark.name for benchmark in SUITE}
+    valid_names = {benchmark.name for benchmark in SUITE}
     for name in names:
-        if name not in known:
+        if name not in valid_names:
             raise click.BadParameter(
                 f"there is no benchmark {name!r}; see `python -m tests.benchmarks list`"
             )

@@ -125,8 +125,10 @@ def growth(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
             later = backlogs.now(ledger) + timedelta(days=30)
             at = backlogs.time_when_due(FEEDBACK, later, stage.policy)
             apart = timedelta(days=300) / others
-            kept = Load(kind=FEEDBACK, name="k", subjects=others, each=1, time=at, apart=apart)
-            backlogs.fill(ledger, kept, stage.policy)
+            outside_load = Load(
+                kind=FEEDBACK, name="k", subjects=others, each=1, time=at, apart=apart
+            )
+            backlogs.fill(ledger, outside_load, stage.policy)
             seen = Seen()
             deleter = sweeping.deleter(stage, ledger, bus, seen, _LIMITS)
             for run in range(stage.runs + 1):

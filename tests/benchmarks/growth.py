@@ -87,9 +87,9 @@ def _microseconds_a_due_row(ledger: Database, stage: Stage, name: str) -> float:
 
 
 def _claim_all(ledger: Database, stage: Stage) -> None:
-    more = True
-    while more:
-        more = ledger.run_in_transaction(
+    has_more = True
+    while has_more:
+        has_more = ledger.run_in_transaction(
             lambda connection: (
                 claim_due(connection, stage.policy, database_now(connection), limit=_BATCH).more
             )

@@ -82,13 +82,13 @@ def _recorded(arrivals: Sequence[TaggedEventRow], policy: Policy) -> None:
 
 def _copying(arrivals: Sequence[TaggedEventRow], policy: Policy) -> Callable[[], None]:
     """Copy the same rows into the same tables, without any decision."""
-    held = (tables.event, tables.record, tables.clock, tables.hanging)
+    copied_tables = (tables.event, tables.record, tables.clock, tables.hanging)
     with closing(_fresh()) as ledger:
         _record(ledger, arrivals, policy)
         with ledger.transaction() as connection:
             rows = {
                 table: [dict(row._mapping) for row in connection.execute(select(table))]
-                for table in held
+                for table in copied_tables
             }
 
     def copy() -> None:

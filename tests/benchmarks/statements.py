@@ -88,13 +88,13 @@ def _batch(
 
 
 def _copied(connection: psycopg.Connection[Any], table: str, ids: Sequence[UUID]) -> bytes:
-    given = _AS_CLAIMED if table == "command" else {}
+    defaults = _AS_CLAIMED if table == "command" else {}
     columns = connection.execute(
         "SELECT column_name FROM information_schema.columns"
         " WHERE table_name = %s ORDER BY ordinal_position",
         [table],
     )
-    chosen = ", ".join(given.get(name, f'"{name}"') for (name,) in columns)
+    chosen = ", ".join(defaults.get(name, f'"{name}"') for (name,) in columns)
     return _out(connection, f"SELECT {chosen} FROM {table} WHERE command_id = ANY(%s)", [ids])
 
 

@@ -96,15 +96,15 @@ class Traffic:
         ends = self.bus.end_offsets([sink])
         consumer = self.bus.open_consumer("benchmark-reader")
         consumer.assign([TopicPartition(*place, 0) for place in ends])
-        left = {place for place, end in ends.items() if end}
+        unread = {place for place, end in ends.items() if end}
         messages = set()
-        while left:
+        while unread:
             for message in consumer.consume(_BATCH, 1.0):
                 place = (str(message.topic()), int(message.partition() or 0))
                 if message.error() is None:
                     messages.add((bytes(message.key() or b""), bytes(message.value() or b"")))
                 if int(message.offset() or 0) + 1 >= ends[place]:
-                    left.discard(place)
+                    unread.discard(place)
         consumer.close()
         return frozenset(messages)
 

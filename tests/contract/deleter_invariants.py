@@ -70,18 +70,18 @@ def list_commanded_records(ledger: Database) -> list[CommandedRecord]:
 
 
 def find_too_early(
-    ledger: Database, known: Sequence[Event], now: datetime
+    ledger: Database, events: Sequence[Event], now: datetime
 ) -> list[CommandedRecord]:
     """Return the live commands that the known events do not require by now."""
-    holdings = _holdings_by_record(known)
+    holdings = _holdings_by_record(events)
     return [
         commanded
         for commanded in list_commanded_records(ledger)
-        if commanded.state in OPEN_STATES and not _is_due(commanded, holdings, known, now)
+        if commanded.state in OPEN_STATES and not _is_due(commanded, holdings, events, now)
     ]
 
 
-def find_missing(ledger: Database, known: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
+def find_missing(ledger: Database, events: Sequence[Event], now: datetime) -> list[tuple[Any, ...]]:
     """Return the steps that the known events require by now and that no command does or has done."""
     commanded: defaultdict[tuple[str, str, str, str], set[tuple[str, str]]] = defaultdict(set)
     for expected in list_commanded_records(ledger):
@@ -89,8 +89,8 @@ def find_missing(ledger: Database, known: Sequence[Event], now: datetime) -> lis
         commanded[key] |= {(expected.action, purpose) for purpose in expected.purposes or ("",)}
     return [
         (*key, action, purpose)
-        for key, serving in _holdings_by_record(known).items()
-        for action, purpose in _due_actions(key[3], serving, known, now)
+        for key, serving in _holdings_by_record(events).items()
+        for action, purpose in _due_actions(key[3], serving, events, now)
         if ("erase", "") not in commanded[key] and (action, purpose) not in commanded[key]
     ]
 
@@ -130,31 +130,33 @@ def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
     return problems
 
 
-def _holdings_by_record(known: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:
+def _holdings_by_record(events: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:
     """Return the holdings that each system serves for each record: event, subject, system."""
     holdings: defaultdict[tuple[str, str, str, str], list[Holding]] = defaultdict(list)
-    for event in known:
-        for held in holdings_of(event, known):
-            for system in held["systems"]:
-                holdings[held["source"], held["event"], held["subject"], system].append(held)
+    for event in events:
+        for holding in holdings_of(event, events):
+            for system in holding["systems"]:
+                holdings[holding["source"], holding["event"], holding["subject"], system].append(
+                    holding
+                )
     return holdings
 
 
 def _due_actions(
-    system: str, serving: list[Holding], known: Sequence[Event], now: datetime
+    system: str, serving: list[Holding], events: Sequence[Event], now: datetime
 ) -> Iterator[tuple[str, str]]:
     erasure = oracle.erase(system, serving)
     if erasure and erasure.due <= now:
         yield "erase", ""
         return
     if len(serving) > 1:
-        for held in serving:
-            due = held["due_at"][system]
+        for holding in serving:
+            due = holding["due_at"][system]
             if due is not None and due <= now:
-                yield "restrict", held["purpose"]
-    for held in serving:
-        if held["rule"] == "R4":
-            masking = oracle.pseudonymise(system, held, _of_event(held, known))
+                yield "restrict", holding["purpose"]
+    for holding in serving:
+        if holding["rule"] == "R4":
+            masking = oracle.pseudonymise(system, holding, _of_event(holding, events))
             if masking and masking.due <= now:
                 yield "pseudonymise", ""
 
@@ -162,7 +164,7 @@ def _due_actions(
 def _is_due(
     commanded: CommandedRecord,
     served: dict[tuple[str, str, str, str], list[Holding]],
-    known: Sequence[Event],
+    events: Sequence[Event],
     now: datetime,
 ) -> bool:
     serving = served[commanded.source, commanded.record, commanded.subject, commanded.system]
@@ -173,16 +175,18 @@ def _is_due(
         return erasure is not None and erasure.due <= now
     if commanded.action == "restrict":
         ends = [
-            held["due_at"][commanded.system]
-            for held in serving
-            if held["purpose"] in commanded.purposes
+            served_holding["due_at"][commanded.system]
+            for served_holding in serving
+            if served_holding["purpose"] in commanded.purposes
         ]
         return all(due is not None and due <= now for due in ends)
-    (held,) = [held for held in serving if held["rule"] == "R4"]
-    masking = oracle.pseudonymise(commanded.system, held, _of_event(held, known))
+    (holding,) = [holding for holding in serving if holding["rule"] == "R4"]
+    masking = oracle.pseudonymise(commanded.system, holding, _of_event(holding, events))
     return masking is not None and masking.due <= now
 
 
-def _of_event(held: Holding, known: Sequence[Event]) -> list[Holding]:
-    (event,) = [e for e in known if (e["source"], e["id"]) == (held["source"], held["event"])]
-    return holdings_of(event, known)
+def _of_event(holding: Holding, events: Sequence[Event]) -> list[Holding]:
+    (event,) = [
+        e for e in events if (e["source"], e["id"]) == (holding["source"], holding["event"])
+    ]
+    return holdings_of(event, events)

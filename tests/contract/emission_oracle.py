@@ -50,10 +50,10 @@ class Oracle:
             if time_of(privacy_event) <= now
         )
 
-    def is_due(self, made: Event, system: str, now: datetime) -> bool:
+    def is_due(self, event: Event, system: str, now: datetime) -> bool:
         """Return whether a record must be erased from a system by now, legal holds left aside."""
-        at = time_of(made)
-        if made["type"] == "website.feedback-given":
+        at = time_of(event)
+        if event["type"] == "website.feedback-given":
             moments = [
                 time_of(privacy_event)
                 for privacy_event in self._events_of("privacy.consent-withdrawn", VISITOR)
@@ -63,16 +63,16 @@ class Oracle:
         if system == "accounting":
             last = at.year + YEARS[self.policy.version]
             return now >= datetime(last, 12, 31, 23, tzinfo=UTC)  # midnight in Amsterdam
-        moves = [event for event in self.events if event["type"].startswith("customers.")]
+        moves = [move for move in self.events if move["type"].startswith("customers.")]
         if not moves:
             return False
         last_move = max(moves, key=sort_key)
         ended = last_move["type"] == "customers.customer-terminated"
         return ended and now >= years_after(time_of(last_move), 2) - DAY
 
-    def must_erase(self, made: Event, system: str, now: datetime) -> bool:
+    def must_erase(self, event: Event, system: str, now: datetime) -> bool:
         """Return whether a record must be erased from a system by now."""
-        return self.is_due(made, system, now) and not self.is_held(subject_of(made), now)
+        return self.is_due(event, system, now) and not self.is_held(subject_of(event), now)
 
     @property
     def records(self) -> list[tuple[Event, str]]:
@@ -103,6 +103,6 @@ def years_after(at: datetime, years: int) -> datetime:
     return at.replace(year=at.year + years)
 
 
-def subject_of(made: Event) -> str:
+def subject_of(event: Event) -> str:
     """Return the subject that a record is about."""
-    return VISITOR if made["type"] == "website.feedback-given" else CUSTOMER
+    return VISITOR if event["type"] == "website.feedback-given" else CUSTOMER

@@ -42,7 +42,7 @@ def order(id_: str, time: str, consumer: str = "1") -> Event:
     )
 
 
-def ticket(id_: str, time: str, consumers: Sequence[str] = (), **more: Any) -> Event:
+def ticket(id_: str, time: str, consumers: Sequence[str] = (), **fields: Any) -> Event:
     return event(
         id_,
         "helpdesk.ticket-opened",
@@ -50,7 +50,7 @@ def ticket(id_: str, time: str, consumers: Sequence[str] = (), **more: Any) -> E
         ticket_id="1",
         customer_id="1",
         consumer_ids=list(consumers),
-        **more,
+        **fields,
     )
 
 

@@ -70,9 +70,9 @@ class LedgerLife:
                 self.seal_evidence(at)
                 return
             for row in select_rows(self.ledger, tables.command, state="sent"):
-                left = {"rows": 0 if row.action == "verify" else 1}
+                counts = {"rows": 0 if row.action == "verify" else 1}
                 status: Status = "recalled" if row.action == "recall" else "done"
-                acknowledge(self.ledger, row.command_id, status, at, counts=left)
+                acknowledge(self.ledger, row.command_id, status, at, counts=counts)
 
     def purge(self, now: datetime | str, page: int = 3) -> dict[str, int]:
         """Purge everything that may be purged by now, a page at a time; return the counts by kind."""
@@ -88,14 +88,16 @@ class LedgerLife:
     def purge_pages(self, terms: ProofTerm, page: int) -> Counter[str]:
         """Go through the whole ledger once."""
         counts: Counter[str] = Counter()
-        more = True
-        while more:
+        has_more = True
+        while has_more:
             with self.ledger.transaction() as connection:
                 assert is_purge_safe(connection, terms)
-            pages, more = self.ledger.run_in_transaction(lambda c: next_pages(c, terms, page))
+            pages, has_more = self.ledger.run_in_transaction(lambda c: next_pages(c, terms, page))
             if pages:
-                done = partial(purge, pages=pages, terms=terms, remains=self.tombstone_cipher)
-                counts.update(self.ledger.run_in_transaction(done))
+                purge_pages = partial(
+                    purge, pages=pages, terms=terms, remains=self.tombstone_cipher
+                )
+                counts.update(self.ledger.run_in_transaction(purge_pages))
         return counts
 
     def seal_evidence(self, now: datetime | str) -> None:

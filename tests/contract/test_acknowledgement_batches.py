@@ -110,13 +110,13 @@ def outcome_of(
     try:
         with ledger.transaction() as connection:
             results = [repr(acknowledgement) for acknowledgement in way(connection, answers)]
-            left = [
+            contents = [
                 [tuple(row) for row in connection.execute(select(t).order_by(*t.primary_key))]
                 for t in written
             ]
             raise Aborted
     except Aborted:
-        return results, left
+        return results, contents
 
 
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=SLOW)
@@ -174,8 +174,8 @@ def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
         AcknowledgementResult(state="acknowledged", is_unexpected=False, repeated=True),
         AcknowledgementResult(state="acknowledged", is_unexpected=False, repeated=False),
     ]
-    kept = select_rows(ledger, tables.acknowledgement)
-    assert [row.acknowledgement_id for row in kept] == ["c", "d"]
+    rows = select_rows(ledger, tables.acknowledgement)
+    assert [row.acknowledgement_id for row in rows] == ["c", "d"]
     (after,) = select_rows(ledger, tables.command, command_id=sent.command_id)
     assert (after.state, after.outcome) == ("acknowledged", "done")
     (after,) = select_rows(ledger, tables.command, command_id=unsent.command_id)

@@ -75,7 +75,7 @@ def policy_with_order(**changes: Any) -> Policy:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "policy_change",
     [
         pytest.param(policy_with_order(subject=None), id="another subject"),
         pytest.param(policy_with_order(holdings=PLACED.holdings[1:]), id="a holding less"),
@@ -89,7 +89,7 @@ def policy_with_order(**changes: Any) -> Policy:
     ],
 )
 def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
-    ledger: Database, given: Policy
+    ledger: Database, policy_change: Policy
 ) -> None:
     """The refusal names the event type, and the active policy stays."""
     with ledger.transaction() as connection:
@@ -98,7 +98,7 @@ def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
         pytest.raises(active_policy.IncompatiblePolicy) as refused,
         ledger.transaction() as connection,
     ):
-        active_policy.activate(connection, replace(given, version="next"), NOW)
+        active_policy.activate(connection, replace(policy_change, version="next"), NOW)
     assert refused.value.event_types == (ORDER,)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
@@ -108,7 +108,7 @@ def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
 def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
     """Records depend on the same clocks as before."""
     slower = replace(SHIPPED.systems["crm"], lead_time="PT216H")
-    given = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
+    changed_policy = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
     arrivals = [arrival(signed_up("s1", "2024-03-15T13:00:00Z"), SHIPPED)]
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, SHIPPED, NOW)
@@ -117,16 +117,18 @@ def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
     hung = select_rows(ledger, tables.hanging)
     assert hung
     with ledger.transaction() as connection:
-        active_policy.activate(connection, given, NOW)
-        active_policy.require_active(connection, given, NOW)
-        assert active_policy.is_active(connection, given)
+        active_policy.activate(connection, changed_policy, NOW)
+        active_policy.require_active(connection, changed_policy, NOW)
+        assert active_policy.is_active(connection, changed_policy)
     assert select_rows(ledger, tables.hanging) == hung
 
 
 def policy_without(*systems: str) -> Policy:
     """Return the shipped policy without these systems."""
-    left = {name: system for name, system in SHIPPED.systems.items() if name not in systems}
-    return replace(SHIPPED, version="next", systems=left)
+    remaining_systems = {
+        name: system for name, system in SHIPPED.systems.items() if name not in systems
+    }
+    return replace(SHIPPED, version="next", systems=remaining_systems)
 
 
 def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Database) -> None:
@@ -148,14 +150,14 @@ def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Databas
 def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Database) -> None:
     """The refusal names the system of a shared ticket, and the purpose of a consent."""
     shared = ticket("e1", "2025-01-01T12:00:00Z", shared_with=["psp"])
-    given = event(
+    consent = event(
         "e2",
         "privacy.consent-given",
         "2025-01-01T12:00:00Z",
         subject="customer:1",
         purpose="market_research",
     )
-    record_events(ledger, [shared, given], NOW)
+    record_events(ledger, [shared, consent], NOW)
     lacking = replace(
         policy_without("psp"),
         purposes={n: purpose for n, purpose in SHIPPED.purposes.items() if n != "market_research"},
@@ -172,16 +174,16 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Dat
     assert len(select_rows(ledger, tables.active_policy)) == 1
 
 
-@pytest.mark.parametrize("left", ["nowhere", "elsewhere"])
+@pytest.mark.parametrize("dropped", ["nowhere", "elsewhere"])
 def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
-    ledger: Database, left: str
+    ledger: Database, dropped: str
 ) -> None:
     """No command names it yet, but the erasure that is due later would be lost without a report."""
     record_events(ledger, [feedback("e1", "2026-01-01T12:00:00Z")], NOW)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
     lacking = policy_without("website", "psp")
-    if left == "elsewhere":
+    if dropped == "elsewhere":
         kind = lacking.events["website.feedback-given"]
         moved = tuple(replace(holding, systems=("crm",)) for holding in kind.holdings)
         kinds = {**lacking.events, "website.feedback-given": replace(kind, holdings=moved)}

@@ -134,7 +134,7 @@ def test_each_command_is_done_once_whatever_comes_between(
     with shared.transaction() as connection:
         for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
             table.drop(connection, checkfirst=True)
-    held = {command_id(f"c{n}") for n in range(6)}
+    unerased = {command_id(f"c{n}") for n in range(6)}
     done: defaultdict[str, int] = defaultdict(int)
     next_: list[str] = []
 
@@ -145,10 +145,10 @@ def test_each_command_is_done_once_whatever_comes_between(
         if fate == "away":
             raise RetryLater("away")
         id = task.command.command_id
-        duplicates = len(held & {id})
+        duplicates = len(unerased & {id})
         if duplicates:
             task.save_checkpoint({"rows": duplicates})
-            held.discard(id)
+            unerased.discard(id)
             done[id] += 1
         if fate == "after":
             raise Killed

@@ -336,16 +336,16 @@ def test_a_correction_goes_to_its_column(crm: Crm) -> None:
     assert (result.status, result.detail) == ("partial", "rectify: no column is declared for shoe")
 
 
-@pytest.mark.parametrize(("noted", "left", "status"), [
+@pytest.mark.parametrize(("noted", "rows_left", "status"), [
     (None, True, "recalled"),
     ({"orders": 1}, True, "recalled"),
     ({"orders": 1}, False, "already_done"),
 ])  # fmt: skip
 def test_a_recall_looks_whether_the_rows_are_there(
-    crm: Crm, noted: dict[str, int] | None, left: bool, status: str
+    crm: Crm, noted: dict[str, int] | None, rows_left: bool, status: str
 ) -> None:
     """A run that was interrupted has done everything or nothing."""
-    crm.fill(orders=[order_row("O1")] if left else [])
+    crm.fill(orders=[order_row("O1")] if rows_left else [])
     result = crm.execute("recall", order("O1"), recalls="erase", checkpoint=noted)
     assert result.status == status
 

@@ -120,8 +120,8 @@ def column_values(engine: Engine, column: str, table: str = "orders") -> list[An
         return sorted(connection.execute(query).scalars(), key=str)
 
 
-def row(number: str, **more: Any) -> dict[str, Any]:
-    return {"number": number, "event": f"e-{number}", **more}
+def row(number: str, **fields: Any) -> dict[str, Any]:
+    return {"number": number, "event": f"e-{number}", **fields}
 
 
 KINDS = {

@@ -114,9 +114,9 @@ class Environment:
     bus: FakeBus = field(default_factory=FakeBus)
     offset: int = 0
 
-    def publish(self, type_: str, body: Any, time: datetime | None = None, **more: Any) -> None:
+    def publish(self, type_: str, body: Any, time: datetime | None = None, **fields: Any) -> None:
         """Publish an event on its topic, and let tagger and recorder process it."""
-        self.record(self.tag(type_, body, time, **more))
+        self.record(self.tag(type_, body, time, **fields))
 
     def tag(
         self, type_: str, body: Any, time: datetime | None = None, id_: str = "", source: str = "/x"
@@ -308,10 +308,13 @@ def test_a_hold_that_no_attempt_can_record_stops_its_subject(
     def event_id(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    [out] = environment.tag(HOLD, hold())
+    [message] = environment.tag(HOLD, hold())
     monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
     apply_batch(
-        environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None
+        environment.recorder(),
+        [environment.message(message.topic, message.value)],
+        [],
+        lambda: None,
     )
     environment.run_deleter()
     assert environment.subjects() == ALL - {"visitor:1"}
@@ -319,7 +322,10 @@ def test_a_hold_that_no_attempt_can_record_stops_its_subject(
     monkeypatch.setattr("consumers.recorder.read_visible_parts", event_id)
     environment.offset += 1
     apply_batch(
-        environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None
+        environment.recorder(),
+        [environment.message(message.topic, message.value)],
+        [],
+        lambda: None,
     )
     assert environment.reach() == {"narrow": 1, "everything": 1}
 
@@ -328,7 +334,7 @@ def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tagger parked it, and the recorder cannot store it as it is."""
-    [out] = environment.tag(HOLD, BAD_HOLD)
+    [message] = environment.tag(HOLD, BAD_HOLD)
 
     def note(*_: Any) -> Any:
         raise ZeroDivisionError
@@ -336,7 +342,10 @@ def test_a_parked_hold_that_no_attempt_can_note_stops_its_subject(
     with monkeypatch.context() as broken:
         broken.setattr("consumers.recorder.restore_tombstones", note)
         apply_batch(
-            environment.recorder(), [environment.message(out.topic, out.value)], [], lambda: None
+            environment.recorder(),
+            [environment.message(message.topic, message.value)],
+            [],
+            lambda: None,
         )
     environment.run_deleter()
     assert environment.subjects() == ALL - {"visitor:1"}
@@ -365,9 +374,9 @@ def test_a_hold_of_a_source_that_may_not_is_looked_at_first(environment: Environ
     """Its subject waits until an operator has settled it."""
     named = replace(POLICY.events[HOLD], sources=("/legal",))
     environment.policy = replace(POLICY, events={**POLICY.events, HOLD: named})
-    out = environment.tag(HOLD, hold("visitor:2"))
+    messages = environment.tag(HOLD, hold("visitor:2"))
     environment.policy = POLICY
-    environment.record(out)
+    environment.record(messages)
     environment.run_deleter()
     assert environment.subjects() == ALL - {"visitor:2"}
 
@@ -512,7 +521,7 @@ def test_what_is_parked_during_a_round_counts_in_it(environment: Environment) ->
 
 def test_parking_that_crashes_leaves_nothing_and_comes_again(environment: Environment) -> None:
     """Letter and block are one transaction, and the position was not advanced either."""
-    out = environment.tag(HOLD, GARBAGE)
+    messages = environment.tag(HOLD, GARBAGE)
     whole = environment.ledger
 
     class Crashing:
@@ -521,20 +530,20 @@ def test_parking_that_crashes_leaves_nothing_and_comes_again(environment: Enviro
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        environment.record(out, ledger=Crashing())
+        environment.record(messages, ledger=Crashing())
     assert (select_rows(whole, tables.dead_letter), environment.reach()) == ([], {})
-    environment.record(out)
+    environment.record(messages)
     assert environment.run_deleter() == set()
 
 
 def test_two_recorders_park_it_once_and_settling_ends_it(environment: Environment) -> None:
     """After a rebalance both read it, and a settled letter does not block again."""
-    out = environment.tag(HOLD, BAD_HOLD)
-    environment.record(out)
-    environment.record(out)
+    messages = environment.tag(HOLD, BAD_HOLD)
+    environment.record(messages)
+    environment.record(messages)
     assert environment.reach() == {"narrow": 1}
     environment.settle_dead_letters()
-    environment.record(out)
+    environment.record(messages)
     assert environment.reach() == {}
     environment.run_deleter()
     assert environment.subjects() == ALL
@@ -575,8 +584,8 @@ def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_record
     """PostgreSQL's index accepts neither the name as it came nor a shortened form of it."""
     environment = Environment(ledger=postgres_ledger)
     record_events(postgres_ledger, [feedback("f1", OLD)], now())
-    [out] = environment.tag(HOLD, BAD_HOLD)
-    letter = CODEC.decode(DEAD_LETTERS, out.value)
+    [tagged_hold] = environment.tag(HOLD, BAD_HOLD)
+    letter = CODEC.decode(DEAD_LETTERS, tagged_hold.value)
     noise = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
     value = CODEC.encode(DEAD_LETTERS, {**letter, "topic": noise}, trusted=True)
     message = environment.message(DEAD_LETTERS.name, value)
@@ -619,12 +628,12 @@ def test_nobody_is_named_by_what_is_kept(environment: Environment) -> None:
     """Neither the letter's row nor the fields read from it name the person."""
     environment.publish(HOLD, hold("visitor:Sanne", ground="because"))
     environment.publish(BACK, {"customer_id": "Sanne"}, now() + timedelta(days=9))
-    kept: Collection[Any] = [
+    stored: Collection[Any] = [
         *select_rows(environment.ledger, tables.dead_letter),
         *select_rows(environment.ledger, tables.parked_event),
     ]
-    assert len(kept) == 4
-    assert "Sanne" not in str([tuple(row) for row in kept])
+    assert len(stored) == 4
+    assert "Sanne" not in str([tuple(row) for row in stored])
 
 
 def test_the_list_says_which_letter_keeps_what_back(environment: Environment) -> None:

@@ -69,9 +69,9 @@ def build_deleter(
 
 def record_due(ledger: Database, count: int) -> None:
     """Record feedback of so many visitors, each a long due command to one system."""
-    given = "website.feedback-given"
+    event_type = "website.feedback-given"
     late = [
-        event(f"e{n}", given, LONG_AGO, feedback_id=f"e{n}", visitor_id=str(n))
+        event(f"e{n}", event_type, LONG_AGO, feedback_id=f"e{n}", visitor_id=str(n))
         for n in range(count)
     ]
     record_events(ledger, late, LONG_AGO)
@@ -127,8 +127,8 @@ def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Database) ->
             deleter.run_once()
 
     with worker_threads(4) as pool:
-        for done in [pool.submit(run, bus) for bus in all_of_them]:
-            done.result(timeout=600)
+        for future in [pool.submit(run, bus) for bus in all_of_them]:
+            future.result(timeout=600)
     assert sum(len(bus.bus.sent) for bus in all_of_them) == 5
     with postgres_ledger.transaction() as connection:
         assert pause.pause_state(connection, "deleter") == "paused"

@@ -61,9 +61,9 @@ def partition_id(topic: str, partition: int = 0, cluster: str = "cluster") -> Pa
     return PartitionId(cluster_id=cluster, topic=topic, topic_id="id", partition=partition)
 
 
-def set_offset(ledger: Database, role: str, topic: str, next: int, **more: Any) -> None:
+def set_offset(ledger: Database, role: str, topic: str, next: int, **fields: Any) -> None:
     """Record that the role has read a partition of the topic up to an offset."""
-    advance = OffsetAdvance(log=partition_id(topic, **more), expected=None, next=next)
+    advance = OffsetAdvance(log=partition_id(topic, **fields), expected=None, next=next)
     with ledger.transaction() as connection:
         offsets.advance_offsets(connection, role, [advance])
 

@@ -178,8 +178,8 @@ def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> N
     carry_out(ledger, systems)
     seal(ledger)
     certificate = certify(ledger, "customer:1")
-    kept = [item for item in certificate.kept if item.system == "accounting"]
-    assert [(item.type, item.purpose, item.until) for item in kept] == [
+    items = [item for item in certificate.kept if item.system == "accounting"]
+    assert [(item.type, item.purpose, item.until) for item in items] == [
         ("billing.invoice-issued", "legal_compliance", instant("2027-12-31T23:00:00Z"))
     ]
     assert ("crm", "billing.invoice-issued") in {
@@ -271,7 +271,7 @@ def test_the_files(ledger: Database, language: Any) -> None:
     carry_out(ledger, list(POLICY.systems))
     seal(ledger)
     certificate = certify(ledger, "consumer:<b>K1</b>")
-    made = certificate_files(certificate, language)
+    files = certificate_files(certificate, language)
     content = json.loads(as_json(certificate))
     assert content["complete"] is True
     assert {recipient["system"] for recipient in content["recipients"]} == set(
@@ -279,7 +279,7 @@ def test_the_files(ledger: Database, language: Any) -> None:
     )
     assert content["recipients"][0]["owner"]
     assert content["head"]["head"]["number"] == certificate.head.head.number
-    assert made["certificate.pdf"].startswith(b"%PDF")
+    assert files["certificate.pdf"].startswith(b"%PDF")
     assert "<b>K1" not in render_certificate(certificate, language)
 
 

@@ -30,21 +30,23 @@ GIVEN = "2020-03-15T13:00:00Z"
 def refusing_commands(ledger: Database, subject: str) -> Iterator[None]:
     """Have the database refuse every command about this subject."""
     if ledger.is_sqlite:
-        made = (
+        create_trigger = (
             f"CREATE TRIGGER refuses BEFORE INSERT ON command WHEN NEW.subject = '{subject}'"
             " BEGIN SELECT RAISE(ABORT, 'refused'); END"
         )
-        gone = "DROP TRIGGER refuses"
+        drop_trigger = "DROP TRIGGER refuses"
     else:
-        made = f"ALTER TABLE command ADD CONSTRAINT refuses CHECK (subject <> '{subject}')"
-        gone = "ALTER TABLE command DROP CONSTRAINT refuses"
+        create_trigger = (
+            f"ALTER TABLE command ADD CONSTRAINT refuses CHECK (subject <> '{subject}')"
+        )
+        drop_trigger = "ALTER TABLE command DROP CONSTRAINT refuses"
     with ledger.transaction() as connection:
-        connection.execute(text(made))
+        connection.execute(text(create_trigger))
     try:
         yield
     finally:
         with ledger.transaction() as connection:
-            connection.execute(text(gone))
+            connection.execute(text(drop_trigger))
 
 
 def build_deleter(ledger: Database, bus: FakeBus) -> Deleter:
@@ -81,11 +83,11 @@ def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None
 
 def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Database) -> None:
     """Every round's claim fails as a whole and is reported; once the cause is fixed, all leave."""
-    given = [
+    feedbacks = [
         event(f"f{n}", "website.feedback-given", GIVEN, feedback_id=f"f{n}", visitor_id=str(n))
         for n in range(3)
     ]
-    record_events(ledger, given, GIVEN)
+    record_events(ledger, feedbacks, GIVEN)
     due = {row.record_id: row.next_due for row in select_rows(ledger, tables.record)}
     bus = FakeBus()
     deleter = build_deleter(ledger, bus)

@@ -87,7 +87,7 @@ def versions(ledger: Database) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("given", "event_type", "change", "drops"),
+    ("recorded_event", "event_type", "change", "drops"),
     [
         (feedback("e1", OLD), FEEDBACK, in_crm, [Drop(FEEDBACK, "website")]),
         (
@@ -108,13 +108,13 @@ def versions(ledger: Database) -> list[str]:
 )
 def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
     ledger: Database,
-    given: Event,
+    recorded_event: Event,
     event_type: str,
     change: Callable[[HoldingRule], HoldingRule],
     drops: list[Drop],
 ) -> None:
     """The system itself stays known, but would never erase its data of these events."""
-    keep(ledger, given)
+    keep(ledger, recorded_event)
     with pytest.raises(PromiseDropped) as refused:
         activate(ledger, changed(event_type, change))
     assert refused.value.drops == tuple(drops)
@@ -125,7 +125,7 @@ def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("given", "event_type", "change"),
+    ("recorded_event", "event_type", "change"),
     [
         (feedback("e1", OLD), FEEDBACK, in_crm_as_well),
         (feedback("e1", OLD), TICKET, named_by_no_field),
@@ -137,12 +137,12 @@ def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
 )
 def test_a_policy_that_takes_nothing_from_recorded_events_is_welcome(
     ledger: Database,
-    given: Event,
+    recorded_event: Event,
     event_type: str,
     change: Callable[[HoldingRule], HoldingRule],
 ) -> None:
     """What counts is where the recorded events are, not what the policy defines for others."""
-    keep(ledger, given)
+    keep(ledger, recorded_event)
     activate(ledger, changed(event_type, change))
     assert versions(ledger)[-1] == "next"
 

@@ -62,8 +62,10 @@ def test_nothing_is_due_in_an_empty_ledger(ledger: Database) -> None:
 
 def test_a_record_is_due_from_its_instant_on(ledger: Database) -> None:
     """Feedback is kept for at most a year: of the 1st of February 2026, until the 1st of February 2027."""
-    given = event("e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1")
-    record_events(ledger, [given], JOINED)
+    feedback_event = event(
+        "e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1"
+    )
+    record_events(ledger, [feedback_event], JOINED)
     with ledger.transaction() as connection:
         connection.execute(update(tables.record).values(next_due=NOW))
     assert not is_due(ledger, NOW - timedelta(microseconds=1))
@@ -71,8 +73,10 @@ def test_a_record_is_due_from_its_instant_on(ledger: Database) -> None:
 
 
 def test_what_an_import_holds_back_is_not_due(ledger: Database) -> None:
-    given = event("e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1")
-    record_events(ledger, [given], JOINED)
+    feedback_event = event(
+        "e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1"
+    )
+    record_events(ledger, [feedback_event], JOINED)
     with ledger.transaction() as connection:
         connection.execute(update(tables.record).values(next_due=NOW, backfill="old"))
     assert not is_due(ledger, NOW + timedelta(days=1))
@@ -81,15 +85,15 @@ def test_what_an_import_holds_back_is_not_due(ledger: Database) -> None:
 def record_end_of_a_customer(ledger: Database) -> None:
     """Record a customer and the customer's termination, which ends a clock; the subject is stored too."""
     signed_up = event("e1", "customers.customer-signed-up", JOINED, customer_id="C1")
-    gone = event("e2", "customers.customer-terminated", JOINED, customer_id="C1")
-    record_events(ledger, [signed_up, gone], JOINED)
+    termination = event("e2", "customers.customer-terminated", JOINED, customer_id="C1")
+    record_events(ledger, [signed_up, termination], JOINED)
 
 
 def send_command(ledger: Database) -> None:
     """Record feedback that is due, and send its erasure."""
     old = "2020-01-01T12:00:00Z"
-    given = event("e1", "website.feedback-given", old, feedback_id="F1", visitor_id="V1")
-    record_events(ledger, [given], old)
+    feedback_event = event("e1", "website.feedback-given", old, feedback_id="F1", visitor_id="V1")
+    record_events(ledger, [feedback_event], old)
     build_deleter(ledger, Counting(), timedelta(0)).run_once()
 
 
@@ -130,8 +134,10 @@ def test_what_becomes_due_is_claimed_in_the_next_run(ledger: Database) -> None:
     watched = Counting()
     deleter = build_deleter(ledger, watched, timedelta(hours=1))
     deleter.run_once()
-    given = event("e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1")
-    record_events(ledger, [given], JOINED)
+    feedback_event = event(
+        "e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1"
+    )
+    record_events(ledger, [feedback_event], JOINED)
     with ledger.transaction() as connection:
         connection.execute(update(tables.record).values(next_due=database_now(connection)))
     assert deleter.run_once() > 0

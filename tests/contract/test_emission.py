@@ -179,11 +179,11 @@ class TestACorrectedPolicy:
         environment.activate(RIGHT)
         assert set(environment.run_rounds()) == {("accounting", "recall")}
 
-    @pytest.mark.parametrize("left", ["unsent", "sent"])
-    def test_emission_itself_asks_the_policy(self, environment: Environment, left: str) -> None:
+    @pytest.mark.parametrize("dropped", ["unsent", "sent"])
+    def test_emission_itself_asks_the_policy(self, environment: Environment, dropped: str) -> None:
         """This holds even where activation has cancelled nothing."""
         environment.restart(WRONG)
-        environment.set_pause("system:accounting", "paused" if left == "unsent" else "running")
+        environment.set_pause("system:accounting", "paused" if dropped == "unsent" else "running")
         environment.record_events([invoice("i1", INVOICED)], WRONG)
         environment.run_rounds(1)
         with environment.ledger.transaction() as connection:

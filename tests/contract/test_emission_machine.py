@@ -150,9 +150,9 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         if command.value["action"] != "erase":
             yield "nothing in this world is to be pseudonymised or lifted"
         for named in command.value["records"]:
-            [made] = [m for m, _ in self.oracle.records if m["id"] == named["id"]][:1]
-            if not self.oracle.must_erase(made, command.system, self.clock):
-                yield f"nobody asks for {made}"
+            [event] = [m for m, _ in self.oracle.records if m["id"] == named["id"]][:1]
+            if not self.oracle.must_erase(event, command.system, self.clock):
+                yield f"nobody asks for {event}"
         if self.could_forbid(command):
             yield f"{self.parked} could forbid it"
         if self.state == "paused" or command.system in self.stopped:
@@ -205,8 +205,8 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             fields = {"subject": subject, "hold_id": id_, "ground": "legal_claim"}
             self.unread.append(event(id_, "privacy.hold-placed", time, **fields))
         else:
-            known = [*self.oracle.events, *self.unread]
-            holds = [event["data"] for event in known if event["type"] == "privacy.hold-placed"]
+            events = [*self.oracle.events, *self.unread]
+            holds = [event["data"] for event in events if event["type"] == "privacy.hold-placed"]
             if holds:
                 hold = data.draw(st.sampled_from(holds), label="hold")
                 fields = {"subject": hold["subject"], "hold_id": hold["hold_id"]}
@@ -517,10 +517,10 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
-        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
-        if not out:
+        rows = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
+        if not rows:
             return
-        row = data.draw(st.sampled_from(out), label="command")
+        row = data.draw(st.sampled_from(rows), label="command")
         statuses: list[Status] = ["done", "failed", "partial", "refused"]
         if row.action == "recall":
             statuses = ["recalled", "already_done", "failed", "refused"]
@@ -629,10 +629,10 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
                 break
         assert self.wrong == []
         missing = [
-            (made["id"], system)
-            for made, system in self.oracle.records
-            if self.oracle.must_erase(made, system, self.clock)
-            and (made["id"], system) not in self.erased()
+            (event["id"], system)
+            for event, system in self.oracle.records
+            if self.oracle.must_erase(event, system, self.clock)
+            and (event["id"], system) not in self.erased()
         ]
         assert missing == []
         states = {row.state for row in select_rows(self.ledger, tables.command)}

@@ -58,8 +58,8 @@ def expected_lines(events: list[Event]) -> list[dict[str, Any]]:
 
 def commanded_lines(events: list[Event]) -> list[dict[str, Any]]:
     """Return the commands under the policy that encrypts orders."""
-    made = simulate(empty_database(LEDGER), tag_distinct(events, policy()), policy(), FAR)
-    return sorted(command_lines(list(made)), key=str)
+    commands = simulate(empty_database(LEDGER), tag_distinct(events, policy()), policy(), FAR)
+    return sorted(command_lines(list(commands)), key=str)
 
 
 @settings(calm, max_examples=examples(40))
@@ -121,16 +121,16 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
     tmp_path: Path, ledger: Database, encrypting: Policy
 ) -> None:
     """Their events have new identities; shredding the keys would lose data that must be kept."""
-    made = datetime(2020, 3, 15, tzinfo=UTC)
+    created_at = datetime(2020, 3, 15, tzinfo=UTC)
     with a_vault(tmp_path) as vault:
         vault.keys.get_or_create(
-            [(old_event_id("/crm", order_id), "bus") for order_id in ("o1", "o2")], made
+            [(old_event_id("/crm", order_id), "bus") for order_id in ("o1", "o2")], created_at
         )
         record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
-        [left] = find_orphaned_keys(
+        [orphan] = find_orphaned_keys(
             vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC)
         )
-        assert (left.why, left.key.event_id) == ("unrecorded", old_event_id("/crm", "o2"))
+        assert (orphan.why, orphan.key.event_id) == ("unrecorded", old_event_id("/crm", "o2"))
         kind = encrypting.events["orders.order-placed"]
         first, *rest = kind.holdings
         without = replace(kind, holdings=(replace(first, systems=("orders", "psp")), *rest))

@@ -140,8 +140,10 @@ class TestEntries:
         """Counts under unknown names are added up, and nothing of a subject is in the log."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
-        [done] = [entry for entry in entries(ledger) if entry.get("counts", {}).get("rows") == 1]
-        assert done["counts"] == {"rows": 1, "other": 2}
+        [completed] = [
+            entry for entry in entries(ledger) if entry.get("counts", {}).get("rows") == 1
+        ]
+        assert completed["counts"] == {"rows": 1, "other": 2}
         everything = json.dumps(entries(ledger))
         assert "visitor" not in everything
         assert "Jan" not in everything

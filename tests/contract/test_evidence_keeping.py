@@ -55,13 +55,13 @@ def build_sealer(
 def test_a_signed_head_is_published_once(ledger: Database) -> None:
     """It is published after its commit, and the next round has nothing to do."""
     outlet = FakeHeadPublisher()
-    kept = build_sealer(ledger, outlet)
+    sealer = build_sealer(ledger, outlet)
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
         )
     )
-    assert (kept.run_once(), kept.run_once()) == (2, 0)
+    assert (sealer.run_once(), sealer.run_once()) == (2, 0)
     [head] = outlet.sent
     [row] = select_rows(ledger, tables.evidence_head)
     assert (head.head.number, head.head.text()) == (2, row.head)
@@ -73,13 +73,13 @@ def test_a_topic_that_takes_no_heads_stops_nothing(ledger: Database) -> None:
     """Entries are appended all the same; the failure is reported, and not retried every round."""
     outlet, reported = FakeHeadPublisher(), list[str]()
     outlet.away = True
-    kept = build_sealer(ledger, outlet, reported.append)
+    sealer = build_sealer(ledger, outlet, reported.append)
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
         )
     )
-    assert (kept.run_once(), kept.run_once(), kept.run_once()) == (2, 0, 0)
+    assert (sealer.run_once(), sealer.run_once(), sealer.run_once()) == (2, 0, 0)
     assert (outlet.attempts, reported) == (1, ["heads: not delivered: no leader"])
     [row] = select_rows(ledger, tables.evidence_head)
     assert row.published_at is None
@@ -92,16 +92,16 @@ def test_a_head_that_was_not_taken_is_published_when_the_topic_is_back(
     monkeypatch.setattr("services.evidence.sealer._REST", timedelta(0))
     outlet = FakeHeadPublisher()
     outlet.away = True
-    kept = build_sealer(ledger, outlet)
+    sealer = build_sealer(ledger, outlet)
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(
             connection, POLICY, database_now(connection)
         )
     )
-    kept.run_once()
+    sealer.run_once()
     outlet.away = False
-    assert (kept.run_once(), len(outlet.sent)) == (0, 1)
-    assert (kept.run_once(), len(outlet.sent)) == (0, 1)
+    assert (sealer.run_once(), len(outlet.sent)) == (0, 1)
+    assert (sealer.run_once(), len(outlet.sent)) == (0, 1)
     [row] = select_rows(ledger, tables.evidence_head)
     assert row.published_at is not None
 

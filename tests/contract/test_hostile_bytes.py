@@ -159,12 +159,12 @@ class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes]] = []
 
-    def send(self, *given: Any) -> Sequence[RecordMetadata]:
-        if len(given) == 2:  # a forwarder's
-            topic, pairs = given
+    def send(self, *args: Any) -> Sequence[RecordMetadata]:
+        if len(args) == 2:  # a forwarder's
+            topic, pairs = args
             self.sent += [(topic, key, value) for key, value in pairs]
             return ()
-        messages: Sequence[OutgoingMessage] = given[0]
+        messages: Sequence[OutgoingMessage] = args[0]
         self.sent += [
             (message.topic, message.key or b"", message.value or b"") for message in messages
         ]

@@ -164,8 +164,8 @@ class TestUndecided:
         record_events(ledger, [VICTIM], NOW)
         send_due(ledger, bus := FakeBus(), NOW)
         assert bus.sent == []
-        left = {state for _, action, state in list_commands(ledger) if action != "recall"}
-        assert left <= {"cancelled", "recalling"}
+        states = {state for _, action, state in list_commands(ledger) if action != "recall"}
+        assert states <= {"cancelled", "recalling"}
 
     def test_a_check_waits_too(self, ledger: Database) -> None:
         """It would find the victim's rows, and cause another erasure."""
@@ -299,7 +299,7 @@ class TestNoConflict:
         assert select_rows(ledger, tables.claimant) == []
 
 
-def application(id_: str, what: str, applicant: str, time: str = PLACED, **more: object) -> Event:
+def application(id_: str, what: str, applicant: str, time: str = PLACED, **fields: object) -> Event:
     """Return an event of the procedure `a`."""
     return event(
         id_,
@@ -308,7 +308,7 @@ def application(id_: str, what: str, applicant: str, time: str = PLACED, **more:
         source=f"/{applicant}",
         application_id="a",
         applicant_id=applicant,
-        **more,
+        **fields,
     )
 
 
@@ -538,9 +538,9 @@ class TestPolicies:
         """A new version does not ask again, and without keys nothing waits."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
-        known = [select_rows(ledger, table) for table in KEYS]
+        key_rows = [select_rows(ledger, table) for table in KEYS]
         ledger.run_in_transaction(lambda c: identifying_keys.rebuild_keys(c, POLICY, instant(NOW)))
-        assert [select_rows(ledger, table) for table in KEYS] == known
+        assert [select_rows(ledger, table) for table in KEYS] == key_rows
 
 
 class TestForgetting:
@@ -562,8 +562,10 @@ class TestForgetting:
         record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
         self.forget(ledger, VICTIM)
-        [left] = ledger.run_in_transaction(lambda c: key_conflicts.list_conflicts(c, decided=True))
-        assert (left.owner, dict(left.claimants)) == ("", {"consumer:nobody": 1})
+        [conflict] = ledger.run_in_transaction(
+            lambda c: key_conflicts.list_conflicts(c, decided=True)
+        )
+        assert (conflict.owner, dict(conflict.claimants)) == ("", {"consumer:nobody": 1})
         assert all(
             "order_id" not in keys for _, _, _, keys in sent_commands(claim_and_send(ledger, NOW))
         )

@@ -34,9 +34,11 @@ def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()
 
 def _sent(ledger: Database, claimed: ClaimResult, *, sent: bool) -> list[CommandMessage]:
     bus = FakeBus()
-    known = claimed.events if sent else {}
+    tagged_events = claimed.events if sent else {}
     ledger.run_in_transaction(
-        lambda c: dispatch(c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), known)
+        lambda c: dispatch(
+            c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), tagged_events
+        )
     )
     return bus.sent
 

@@ -176,10 +176,10 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
         """Acknowledge with any status that does not contradict the system's earlier one."""
-        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
-        if not out:
+        rows = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
+        if not rows:
             return
-        command = data.draw(st.sampled_from(out))
+        command = data.draw(st.sampled_from(rows))
         status = data.draw(st.sampled_from(get_args(Status)))
         with suppress(IllegalTransition):
             self._answered(command, status)
@@ -187,11 +187,11 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def reply_by_a_used_id(self, data: st.DataObject) -> None:
         """Reuse an id: another system's is accepted; one of its own is refused for another command."""
-        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
+        rows = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
         used = select_rows(self.ledger, tables.acknowledgement)
-        if not out or not used:
+        if not rows or not used:
             return
-        command, used_id = data.draw(st.sampled_from(out)), data.draw(st.sampled_from(used))
+        command, used_id = data.draw(st.sampled_from(rows)), data.draw(st.sampled_from(used))
         own = (command.system, used_id.acknowledgement_id) in {
             (row.system, row.acknowledgement_id) for row in used
         }
@@ -247,8 +247,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_commanded_too_early(self) -> None:
-        held = [event for those in self.held.values() for event in those]
-        believed = [event for event in self.known if event not in held]
+        waiting_events = [event for batch in self.held.values() for event in batch]
+        believed = [event for event in self.known if event not in waiting_events]
         assert find_too_early(self.ledger, believed, self.now) == []
 
     @invariant()

@@ -71,9 +71,9 @@ def end_customer(life: LedgerLife) -> None:
 
 def lead(id_: str, time: str) -> Event:
     """Return a prospect `P-9`, met at a fair."""
-    made = event(id_, "acquisition.lead-acquired", time, prospect_id="P-9")
-    made["data"]["source"] = "a fair"
-    return made
+    business_event = event(id_, "acquisition.lead-acquired", time, prospect_id="P-9")
+    business_event["data"]["source"] = "a fair"
+    return business_event
 
 
 def sent_commands(life: LedgerLife, action: str = "erase") -> list[tuple[str, str]]:
@@ -197,7 +197,7 @@ def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "kept"),
+    ("seen", "is_kept"),
     [
         (VisibleParts(event_type="privacy.hold-placed", subject="customer:K-77"), True),
         (VisibleParts(event_type="privacy.hold-placed"), True),
@@ -208,7 +208,7 @@ def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
     ids=["theirs", "of nobody that can be seen", "of some clock", "of no type", "another's"],
 )
 def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
-    life: LedgerLife, seen: VisibleParts, kept: bool
+    life: LedgerLife, seen: VisibleParts, is_kept: bool
 ) -> None:
     """If it were replayed later, the ledger would know nothing of its person."""
     end_customer(life)
@@ -233,11 +233,11 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
         lambda c: blind_spots.store_parked_events(c, [parked], life.tombstone_cipher)
     )
     going = {"events", "clocks", "subjects"}
-    assert life.purge(LATER).keys() & going == (set() if kept else going)
+    assert life.purge(LATER).keys() & going == (set() if is_kept else going)
     life.ledger.run_in_transaction(
         lambda c: dead_letters.close(c, letter, "discarded", operator="o", reason="r", now=at)
     )
-    assert life.purge(LATER).keys() & going == (going if kept else set())
+    assert life.purge(LATER).keys() & going == (going if is_kept else set())
 
 
 def test_an_objection_outlives_whom_it_was_about(life: LedgerLife) -> None:
@@ -352,8 +352,11 @@ def test_forgetting_changes_nothing_that_is_commanded(
         for at, event in arriving
         if data.draw(st.booleans())
     ]
-    kept = live_through(LedgerLife(ledger=empty_database(ledger)), arriving, forgets=False)
-    assert live_through(LedgerLife(ledger=empty_database(ledger)), arriving, forgets=True) == kept
+    without_purge = live_through(LedgerLife(ledger=empty_database(ledger)), arriving, forgets=False)
+    assert (
+        live_through(LedgerLife(ledger=empty_database(ledger)), arriving, forgets=True)
+        == without_purge
+    )
 
 
 def live_through(

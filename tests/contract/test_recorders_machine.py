@@ -152,7 +152,9 @@ class RecorderMachine(RuleBasedStateMachine):
         is_due = self.active is A_MONTH or "privacy.consent-withdrawn" in types
         if "privacy.hold-placed" in types:
             is_due = False
-        given = {event["id"] for event in self.made if event["type"] == "website.feedback-given"}
+        feedback_ids = {
+            event["id"] for event in self.made if event["type"] == "website.feedback-given"
+        }
         ids = {row.event_id: row.id for row in select_rows(self.ledger, tables.event)}
         records = {
             row.record_id: ids[row.event_id] for row in select_rows(self.ledger, tables.record)
@@ -160,7 +162,7 @@ class RecorderMachine(RuleBasedStateMachine):
         live = [
             records[row.record_id] for row in select_rows(self.ledger, tables.member, live=True)
         ]
-        assert sorted(live) == sorted(given if is_due else ())
+        assert sorted(live) == sorted(feedback_ids if is_due else ())
 
 
 def record_one(connection: Connection, event: Event, policy: Policy) -> None:

@@ -130,10 +130,10 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
     ledger: Database, what: str, begins: str, overlap: bool, commits: str
 ) -> None:
     """In every order of begin, commit and scan the systems get the command to erase."""
-    made, privacy_event, systems = SAYINGS[what]
+    event, privacy_event, systems = SAYINGS[what]
     with ledger.transaction() as connection:
         active_policy.require_active(connection, POLICY, NOW)
-    with record_together(ledger, [made], privacy_event) as pair:
+    with record_together(ledger, [event], privacy_event) as pair:
         first, second = pair if begins == "record" else pair[::-1]
         first.begin()
         if not overlap:

@@ -229,9 +229,9 @@ class TestReopening:
         at = later(DUE, hours=1)
         claim_all(ledger, at)
         assert count_commanded(ledger) == 1200
-        known = [*events[:3], *events[-1:], corrected]
+        known_events = [*events[:3], *events[-1:], corrected]
         assert find_too_early(ledger, [*events, corrected], at) == []
-        assert find_missing(ledger, known, at) == []
+        assert find_missing(ledger, known_events, at) == []
 
     def test_an_end_that_turns_out_earlier_midway_is_walked_from_the_start(
         self, ledger: Database

@@ -47,7 +47,7 @@ def store_correction(keys: RequestKeys, ledger: Database, customer: str) -> None
 
 def rectification_request(customer: str) -> list[Event]:
     """Return a rectification request for an order, with a verified identity."""
-    given = {"subject": customer, "request_id": "Q1"}
+    request_fields = {"subject": customer, "request_id": "Q1"}
     number = customer.removeprefix("consumer:")
     return [
         event(
@@ -64,10 +64,15 @@ def rectification_request(customer: str) -> list[Event]:
             f"asked-{number}",
             "privacy.request-received",
             "2026-04-02T09:00:00Z",
-            **given,
+            **request_fields,
             right="rectification",
         ),
-        event(f"verified-{number}", "privacy.identity-verified", "2026-04-03T09:00:00Z", **given),
+        event(
+            f"verified-{number}",
+            "privacy.identity-verified",
+            "2026-04-03T09:00:00Z",
+            **request_fields,
+        ),
     ]
 
 
@@ -77,9 +82,9 @@ def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(
     """After an upgrade there is one request from before and one from after it."""
     store_correction(BEFORE, ledger, "consumer:K1")
     store_correction(AFTER, ledger, "consumer:K2")
-    kept = {row.subject: row.key_id for row in select_rows(ledger, tables.request_key)}
-    assert kept == {"consumer:K1": OLD.key_id, "consumer:K2": NEW.key_id}
-    for customer in kept:
+    key_ids = {row.subject: row.key_id for row in select_rows(ledger, tables.request_key)}
+    assert key_ids == {"consumer:K1": OLD.key_id, "consumer:K2": NEW.key_id}
+    for customer in key_ids:
         [noted] = select_rows(ledger, tables.correction, request_id=request_id(customer, "Q1"))
         with ledger.transaction() as connection:
             private = AFTER.private(connection, customer, "Q1")

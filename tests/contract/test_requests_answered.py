@@ -130,8 +130,8 @@ class FakeSystems:
     def _answer(self, value: Any, at: datetime) -> Acknowledgement:
         refused = self.manners.get(value["system"]) == "refuse"
         about, to = value["command_id"], value.get("disclose_to")
-        held = [{"type": "orders.order-placed", "id": "order-1", "data": {"name": "CANARY"}}]
-        content = {"command_id": about, "system": value["system"], "records": held}
+        records = [{"type": "orders.order-placed", "id": "order-1", "data": {"name": "CANARY"}}]
+        content = {"command_id": about, "system": value["system"], "records": records}
         return Acknowledgement(
             acknowledgement_id=f"{about}/{value['attempt']}",
             command_id=UUID(about),
@@ -213,9 +213,11 @@ def load_report(ledger: Database, now: str = NOW) -> Report:
         return build_report(connection, case, POLICY, instant(now))
 
 
-def system_outcome(system: str, outcome: Any, at: str | None, **more: Any) -> SystemOutcome:
+def system_outcome(system: str, outcome: Any, at: str | None, **fields: Any) -> SystemOutcome:
     when = instant(at) if at else None
-    return SystemOutcome(system=system, action="erase", outcome=outcome, at=when, records=1, **more)
+    return SystemOutcome(
+        system=system, action="erase", outcome=outcome, at=when, records=1, **fields
+    )
 
 
 def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Database) -> None:

@@ -169,12 +169,12 @@ def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: D
 def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Database) -> None:
     """Missing are a system that is still needed, and a type of event."""
     record_events(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
-    kept = dict(SHIPPED.systems)
-    del kept["website"]
+    remaining_systems = dict(SHIPPED.systems)
+    del remaining_systems["website"]
     with pytest.raises(
         policy_references.PolicyStillNeeds, match=r"systems website; keep .*`retired: INSTANT`"
     ):
-        activate(ledger, replace(SHIPPED, version="2", systems=kept))
+        activate(ledger, replace(SHIPPED, version="2", systems=remaining_systems))
     types = {name: event for name, event in SHIPPED.events.items() if name != "orders.order-placed"}
     with pytest.raises(
         active_policy.IncompatiblePolicy, match=r"the event types orders\.order-placed are missing"

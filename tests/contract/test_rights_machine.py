@@ -214,10 +214,10 @@ class RightsMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def reply(self, data: st.DataObject) -> None:
-        out = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
-        if not out:
+        rows = [row for row in select_rows(self.ledger, tables.command) if row.attempt]
+        if not rows:
             return
-        command = data.draw(st.sampled_from(out))
+        command = data.draw(st.sampled_from(rows))
         statuses: list[Status]
         if command.action == "recall":
             statuses = ["recalled", "already_done", "done", "nothing_held", "failed", "refused"]
@@ -226,9 +226,11 @@ class RightsMachine(RuleBasedStateMachine):
         else:
             statuses = ["done", "nothing_held", "already_done", "partial", "failed", "refused"]
         status = data.draw(st.sampled_from(statuses))
-        left = data.draw(st.integers(0, 1), label="rows")
+        remaining = data.draw(st.integers(0, 1), label="rows")
         with suppress(IllegalTransition):  # it contradicts an earlier acknowledgement
-            acknowledge(self.ledger, command.command_id, status, self.now, counts={"rows": left})
+            acknowledge(
+                self.ledger, command.command_id, status, self.now, counts={"rows": remaining}
+            )
             self.answered.add((command.command_id, status))
 
     @invariant()
@@ -292,9 +294,9 @@ class RightsMachine(RuleBasedStateMachine):
         return {
             system
             for event in self.known
-            for held in oracle.holdings_of(event, self.known)
-            if held["subject"] == subject and held["at"] <= until
-            for system in held["systems"]
+            for holding in oracle.holdings_of(event, self.known)
+            if holding["subject"] == subject and holding["at"] <= until
+            for system in holding["systems"]
         }
 
     def teardown(self) -> None:
@@ -379,11 +381,11 @@ class RightsMachine(RuleBasedStateMachine):
         return self._marks(None)
 
     def _marks(self, command: Any) -> set[Done]:
-        member, event, kept = tables.member.c, tables.event.c, tables.record.c
+        member, event, record = tables.member.c, tables.event.c, tables.record.c
         query = (
-            select(member.system, member.step, event.source, event.id, kept.subject)
-            .join(tables.record, kept.record_id == member.record_id)
-            .join(tables.event, event.event_id == kept.event_id)
+            select(member.system, member.step, event.source, event.id, record.subject)
+            .join(tables.record, record.record_id == member.record_id)
+            .join(tables.event, event.event_id == record.event_id)
             .where(member.live, member.step.not_in(("recall", "verify")))
         )
         if command is not None:

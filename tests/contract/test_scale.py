@@ -111,29 +111,32 @@ def query_plans(
         work(connection)
         connection.rollback()
     with ledger.engine.connect() as connection:
-        made = [
+        plans = [
             query_plan(connection, sql, values)
             for sql, values in executed
             if sql.startswith("SELECT")
         ]
         connection.rollback()
-    return made
+    return plans
 
 
-def indexes_used(made: list[list[dict[str, Any]]], table: str) -> set[str]:
+def indexes_used(plans: list[list[dict[str, Any]]], table: str) -> set[str]:
     """Return the indexes through which a table is read."""
     return {
         node["Index Name"]
-        for nodes in made
+        for nodes in plans
         for node in nodes
         if "Index Name" in node and node.get("Relation Name", table) == table
     }
 
 
-def tables_scanned(made: list[list[dict[str, Any]]]) -> set[str]:
+def tables_scanned(plans: list[list[dict[str, Any]]]) -> set[str]:
     """Return the tables that are read from end to end."""
     return {
-        node["Relation Name"] for nodes in made for node in nodes if node["Node Type"] == "Seq Scan"
+        node["Relation Name"]
+        for nodes in plans
+        for node in nodes
+        if node["Node Type"] == "Seq Scan"
     }
 
 
@@ -142,12 +145,12 @@ LARGE = {"event", "record", "hanging", "clock"}
 
 def test_claims_read_the_partial_indexes(big: Database) -> None:
     """What is due is found by its instant, and no growing table is read from end to end."""
-    made = query_plans(
+    plans = query_plans(
         big, lambda c: claim_due(c, POLICY, instant("2020-02-01T12:00:00Z"), limit=500)
     )
-    assert indexes_used(made, "record") >= {"record_due"}
-    assert indexes_used(made, "clock") >= {"clock_due"}
-    assert tables_scanned(made) & LARGE == set()
+    assert indexes_used(plans, "record") >= {"record_due"}
+    assert indexes_used(plans, "clock") >= {"clock_due"}
+    assert tables_scanned(plans) & LARGE == set()
 
 
 def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
@@ -165,11 +168,11 @@ def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
         claimed = claim_due(connection, POLICY, instant("2024-05-31T12:00:00Z"), limit=500)
         assert len(claimed.commands) == 1
 
-    made = query_plans(big, walk)
+    plans = query_plans(big, walk)
     # A bitmap of events names no table.
-    assert indexes_used(made, "hanging") - {"event_pkey"} == {"hanging_pkey"}
+    assert indexes_used(plans, "hanging") - {"event_pkey"} == {"hanging_pkey"}
     # 500 of 23,000 events are many enough to read them all; of a million they are not.
-    assert tables_scanned(made) & LARGE <= {"event"}
+    assert tables_scanned(plans) & LARGE <= {"event"}
 
 
 def test_a_lease_reads_what_is_to_go_out(big: Database) -> None:

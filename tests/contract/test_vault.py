@@ -46,11 +46,11 @@ def secret(vault: Vault, event: UUID, system: str = "bus") -> bytes | None:
 def test_a_key_is_made_once_and_stays(vault: Vault) -> None:
     """Each event and system has a key of its own."""
     wanted = [(FIRST, "bus"), (FIRST, "bus-books"), (SECOND, "bus")]
-    made = vault.keys.get_or_create(wanted, NOW)
-    assert vault.keys.get_or_create(wanted[:1], NOW) == {wanted[0]: made[wanted[0]]}
-    assert len({data_key.secret for data_key in made.values()}) == 3
-    assert all(len(data_key.secret or b"") == 32 for data_key in made.values())
-    key = made[wanted[0]]
+    data_keys = vault.keys.get_or_create(wanted, NOW)
+    assert vault.keys.get_or_create(wanted[:1], NOW) == {wanted[0]: data_keys[wanted[0]]}
+    assert len({data_key.secret for data_key in data_keys.values()}) == 3
+    assert all(len(data_key.secret or b"") == 32 for data_key in data_keys.values())
+    key = data_keys[wanted[0]]
     assert vault.keys.get([key.key_id, "never"]) == {key.key_id: ("bus", key)}
 
 
@@ -104,12 +104,12 @@ def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> 
     before = vault.encrypted(order("O1")), vault.encrypted(order("O2"))
     vault.shredder.destroy([ORDER], "bus", NOW)
     old = vault.masters.current()
-    made, wrapped = rotate(vault.keys, vault.masters)
-    assert (made.number, wrapped) == (2, 3)
+    version, wrapped = rotate(vault.keys, vault.masters)
+    assert (version.number, wrapped) == (2, 3)
     assert [status.keys for status in master_key_statuses(vault.keys, vault.masters)] == [0, 3]
     later = datetime.now(UTC) + timedelta(hours=1)
     assert [status.version.master for status in destroy(vault.keys, vault.masters, old, later)] == [
-        made.master
+        version.master
     ]
     assert vault.reveal(before[0])["consumer_name"] is ERASED
     assert vault.reveal(before[0])["amount"] == "12.50 canary-amount-O1"
@@ -139,11 +139,11 @@ def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -
     rotate(vault.keys, vault.masters)
     newest = vault.masters.list_versions()[-1]
     newest.path.rename(newest.path.with_suffix(".away"))
-    kept = vault.keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    data_key = vault.keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
     assert late.current() == old[0].master
     newest.path.with_suffix(".away").rename(newest.path)
     destroy(vault.keys, vault.masters, old[0].master, datetime.now(UTC) + timedelta(hours=1))
-    assert secret(vault, FIRST) == kept.secret
+    assert secret(vault, FIRST) == data_key.secret
 
 
 def test_a_key_moved_to_another_row_does_not_open(vault: Vault) -> None:
@@ -168,8 +168,8 @@ def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> Non
             wrapped = connection.execute("SELECT wrapped FROM data_key").fetchall()
         for event in events:
             vault.shredder.destroy([event], "bus", NOW)
-        held = b"".join(file.read_bytes() for file in tmp_path.glob("vault.sqlite*"))
-    assert [key for (key,) in wrapped if key in held] == []
+        content = b"".join(file.read_bytes() for file in tmp_path.glob("vault.sqlite*"))
+    assert [key for (key,) in wrapped if key in content] == []
 
 
 @settings(deadline=None)
@@ -210,9 +210,9 @@ def test_without_a_master_key_nothing_is_encrypted(tmp_path: Path) -> None:
 
 def test_a_master_key_that_is_open_to_everybody_is_refused(tmp_path: Path) -> None:
     """The file's mode decides."""
-    made = FileMasterKeys(directory=tmp_path).add()
-    assert made.path.stat().st_mode & 0o777 == 0o600
-    made.path.chmod(0o644)
+    version = FileMasterKeys(directory=tmp_path).add()
+    assert version.path.stat().st_mode & 0o777 == 0o600
+    version.path.chmod(0o644)
     with pytest.raises(InvalidKeyFile, match="every user of this machine"):
         FileMasterKeys(directory=tmp_path).current()
 
@@ -251,19 +251,19 @@ class Kms:
 def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
     """The vault only asks it to wrap and to unwrap keys."""
     keys = DataKeyStore(vault.keys.database, Kms())
-    made = keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
-    assert keys.get([made.key_id])[made.key_id] == ("bus", made)
+    data_key = keys.get_or_create([(FIRST, "bus")], NOW)[FIRST, "bus"]
+    assert keys.get([data_key.key_id])[data_key.key_id] == ("bus", data_key)
     assert keys.rewrap_chunk() == 0
     vault.shredder.destroy([FIRST], "bus", NOW)
-    assert keys.get([made.key_id])[made.key_id][1].secret is None
+    assert keys.get([data_key.key_id])[data_key.key_id][1].secret is None
 
 
 def test_a_key_of_before_is_found_under_the_identity_that_it_has(vault: Vault) -> None:
     """An event published before identities counted per topic keeps its old key, and is shredded."""
     old = old_event_id("/orders", "order-O1")
-    kept = vault.keys.get_or_create([(old, "bus"), (old, "bus-books")], NOW)
+    data_keys = vault.keys.get_or_create([(old, "bus"), (old, "bus-books")], NOW)
     vault.encrypted(order("O1"))
-    assert vault.keys.get_or_create([(old, "bus")], NOW) == {(old, "bus"): kept[old, "bus"]}
+    assert vault.keys.get_or_create([(old, "bus")], NOW) == {(old, "bus"): data_keys[old, "bus"]}
     assert len(vault.keys.active_keys(None, NOW + timedelta(days=1), 9)) == 2
 
 

@@ -601,9 +601,9 @@ def test_however_checks_are_answered_one_command_has_the_record(
     for number, answer in enumerate(answers):
         at += timedelta(days=1)
         send_due(ledger, bus, at)
-        out = select_rows(ledger, tables.command, state="sent")
-        assert len(out) <= 1
-        for row in out:
+        rows = select_rows(ledger, tables.command, state="sent")
+        assert len(rows) <= 1
+        for row in rows:
             if answer == "failed":
                 acknowledge(ledger, row.command_id, "failed", at, id=f"a{number}")
             elif row.action == "verify":

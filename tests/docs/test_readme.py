@@ -182,10 +182,10 @@ def test_the_page_names_the_key_and_the_default_of_each_setting(
 
 def test_no_setting_is_named_that_there_is_not() -> None:
     """The variables in the text too; three are not settings of a role."""
-    known = {setting.variable for setting in settings_loader.list_settings({})}
+    variables = {setting.variable for setting in settings_loader.list_settings({})}
     named_anywhere = set(re.findall(r"\b(?:TERMIJN|KAFKA|SCHEMA)_[A-Z_]+", ALL))
     of_the_tests = {"TERMIJN_REQUIRE_ALL", "TERMIJN_CHAOS_COMPANIES", "TERMIJN_CHAOS_ERASURES"}
-    assert named_anywhere - known == {"TERMIJN_SETTINGS", *of_the_tests}
+    assert named_anywhere - variables == {"TERMIJN_SETTINGS", *of_the_tests}
 
 
 def test_the_table_of_metrics_is_the_catalogue() -> None:
@@ -200,8 +200,8 @@ def test_the_table_of_metrics_is_the_catalogue() -> None:
 
 def test_no_metric_is_named_that_there_is_not() -> None:
     """In the text either."""
-    known = {metric.name for metric in CATALOGUE} | {group_name(role) for role in GRANTS}
-    assert set(re.findall(r"\btermijn_[a-z_]+", ALL)) - known == set()
+    names = {metric.name for metric in CATALOGUE} | {group_name(role) for role in GRANTS}
+    assert set(re.findall(r"\btermijn_[a-z_]+", ALL)) - names == set()
 
 
 def test_each_role_has_its_port() -> None:
@@ -219,12 +219,12 @@ def test_an_example_is_a_command_that_can_be_given(line: str) -> None:
     name = named(words)
     command = COMMANDS[name]
     parser = command.make_parser(click.Context(command))
-    given, rest, _ = parser.parse_args(words[len(name) :])
+    options, rest, _ = parser.parse_args(words[len(name) :])
     assert not rest
     missing = [
         parameter.name
         for parameter in command.params
-        if parameter.required and given.get(str(parameter.name)) is None
+        if parameter.required and options.get(str(parameter.name)) is None
     ]
     assert not missing
 
@@ -236,8 +236,8 @@ def test_a_mention_is_a_command_with_its_options(mention: str) -> None:
     if words[0] == "COMMAND":
         return
     command = COMMANDS[named(words)]
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-    assert {word for word in words if word.startswith("--")} <= known
+    names = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= names
 
 
 def test_an_operators_command_is_shown_with_a_name_and_a_reason() -> None:

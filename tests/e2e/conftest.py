@@ -20,11 +20,11 @@ def running(
     fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
 ) -> Iterator[Running]:
     """A migrated ledger and no role yet."""
-    made = Running(tmp_path, fresh_kafka.bootstrap, postgres())
-    migrated = made.run("ledger", "migrate")
+    running = Running(tmp_path, fresh_kafka.bootstrap, postgres())
+    migrated = running.run("ledger", "migrate")
     assert migrated.returncode == 0, migrated.stderr
-    yield made
-    made.end_all()
+    yield running
+    running.end_all()
 
 
 @pytest.fixture(scope="module")

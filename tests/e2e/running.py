@@ -22,7 +22,7 @@ ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 class Running:
     """The roles on one Kafka and one PostgreSQL, with a data directory of their own."""
 
-    def __init__(self, directory: Path, bootstrap: str, ledger_url: str, **more: str) -> None:
+    def __init__(self, directory: Path, bootstrap: str, ledger_url: str, **fields: str) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.bootstrap = bootstrap
@@ -34,7 +34,7 @@ class Running:
             "TERMIJN_DATA": str(self.data),
             "TERMIJN_OPERATOR": "tester",
             "TERMIJN_RETRY_SECONDS": "3",
-            **more,
+            **fields,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
@@ -66,14 +66,14 @@ class Running:
         """Publish the events of a file as an import, wait until they are recorded, and release them."""
         self._imports += 1
         name = f"import-{self._imports}"
-        done = self.run("publish", "--backfill", "--name", name, str(file))
-        return done if done.returncode else self.run("release", name)
+        completed = self.run("publish", "--backfill", "--name", name, str(file))
+        return completed if completed.returncode else self.run("release", name)
 
     def run_json(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the rows that a command prints with --json."""
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        completed = self.run(*arguments, "--json")
+        assert completed.returncode == 0, completed.stderr
+        return [json.loads(line) for line in completed.stdout.splitlines()]
 
     def start(self, *roles: str, options: Sequence[str] = ()) -> None:
         """Start roles, each with these options."""

@@ -32,8 +32,8 @@ def agent_of_orders(running: Running, letters: Path) -> str:
     """The configuration of the example's agent, for the order platform; its keys are trusted."""
     keys = running.data / "keys"
     for arguments in (("make", "orders"), ("trust", "orders", str(keys / "orders.jwks"))):
-        done = running.run("keys", *arguments)
-        assert done.returncode == 0, done.stderr
+        completed = running.run("keys", *arguments)
+        assert completed.returncode == 0, completed.stderr
     shutil.copytree(EXAMPLE, running.directory / "agent")
     document = yaml.safe_load((EXAMPLE / "agent.yaml").read_text("utf-8"))
     document["system"] = "orders"
@@ -57,8 +57,8 @@ def test_an_order_is_erased_by_an_agent_and_proven(running: Running) -> None:
         (letters / f"{name}.txt").write_text(f"CANARY {name}", "utf-8")
     running.start("agent", options=("--config", path))
     events = [order("O1", "2020-03-15T13:00:00Z"), order("O2", "2026-03-15T13:00:00Z")]
-    done = running.history(write_events(running.directory / "orders.jsonl", events))
-    assert done.returncode == 0, done.stderr
+    completed = running.history(write_events(running.directory / "orders.jsonl", events))
+    assert completed.returncode == 0, completed.stderr
     running.until(
         "the erasure is proven",
         lambda: running.count("command", "system = 'orders' AND state = 'erased'") == 1,
@@ -104,8 +104,8 @@ def the_evidence_proves_it(running: Running) -> None:
         ("evidence", "verify", str(export), "--keys", str(running.data / "keys")),
         ("certificate", "consumer:K-O1", "--to", str(certificate)),
     ):
-        done = running.run(*arguments)
-        assert done.returncode == 0, done.stderr
+        completed = running.run(*arguments)
+        assert completed.returncode == 0, completed.stderr
     text = export.read_text("utf-8")
     assert "K-O1" not in text
     content = json.loads((certificate / "certificate.json").read_text("utf-8"))

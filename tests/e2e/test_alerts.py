@@ -34,7 +34,7 @@ NAMES = re.compile(r"\b(consumer|customer|subject):|\b[CKOT]\d|[0-9a-f]{8}-[0-9a
 """A pattern of the persons, records and ids in these tests."""
 
 
-def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
+def order(number: int, at: datetime | str, **fields: Any) -> dict[str, Any]:
     """Return an order of a consumer who has no other."""
     return business_event(
         f"order-{number}",
@@ -43,7 +43,7 @@ def order(number: int, at: datetime | str, **more: Any) -> dict[str, Any]:
         order_id=f"O{number}",
         customer_id="C1",
         consumer_id=f"K{number}",
-        amount=more.pop("amount", "12.50"),
+        amount=fields.pop("amount", "12.50"),
         payment={"method": "ideal"},
     )
 

@@ -119,10 +119,10 @@ def a_system_without_keys(watched: Watched) -> None:
     """The public keys of a system are lost, and the system sends them again."""
     keys = KeyDirectory(path=watched.running.data / "keys")
     lost = keys.system(SYSTEM).path
-    kept = watched.running.directory / "printer.jwks"
-    shutil.move(lost, kept)
+    key_file = watched.running.directory / "printer.jwks"
+    shutil.move(lost, key_file)
     watched.assert_firing(("TermijnSystemsWithoutKeys", {}))
-    watched.fix("TermijnSystemsWithoutKeys", SYSTEM=SYSTEM, FILE=str(kept))
+    watched.fix("TermijnSystemsWithoutKeys", SYSTEM=SYSTEM, FILE=str(key_file))
     watched.assert_cleared(("TermijnSystemsWithoutKeys", {}))
 
 

@@ -27,8 +27,8 @@ def today(id: str, type: str, **data: str) -> dict[str, object]:
 
 def published(running: Running, name: str, *events: dict[str, object]) -> None:
     file = write_events(running.directory / f"{name}.jsonl", events)
-    done = running.run("publish", "--wait", str(file))
-    assert done.returncode == 0, done.stderr
+    completed = running.run("publish", "--wait", str(file))
+    assert completed.returncode == 0, completed.stderr
 
 
 def commands_sent(running: Running, subject: str) -> set[tuple[str, str]]:

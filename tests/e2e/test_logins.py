@@ -42,24 +42,24 @@ def apart(
 ) -> Iterator[Running]:
     """Processes that reach one ledger by six logins; a seventh login has migrated it."""
     url = postgres()
-    made = Running(tmp_path, fresh_kafka.bootstrap, url)
-    migrated = made.run("ledger", "migrate")
+    running = Running(tmp_path, fresh_kafka.bootstrap, url)
+    migrated = running.run("ledger", "migrate")
     assert migrated.returncode == 0, migrated.stderr
     for role in GRANTS:
-        made.execute(f"CREATE ROLE {role}_alone LOGIN IN ROLE {group_name(role)}")
+        running.execute(f"CREATE ROLE {role}_alone LOGIN IN ROLE {group_name(role)}")
         own = make_url(url).set(username=f"{role}_alone").render_as_string(hide_password=False)
-        made.own[role if role in ROLES else "run"] = {"TERMIJN_LEDGER_URL": own}
-    yield made
-    made.end_all()
-    made.execute(f"DROP ROLE {', '.join(f'{role}_alone' for role in GRANTS)}")
+        running.own[role if role in ROLES else "run"] = {"TERMIJN_LEDGER_URL": own}
+    yield running
+    running.end_all()
+    running.execute(f"DROP ROLE {', '.join(f'{role}_alone' for role in GRANTS)}")
 
 
 @pytest.mark.timeout(900)
 def test_from_order_to_proven_erasure_with_a_login_each(apart: Running) -> None:
     """No role lacks a right that it needs, and each connects with its own login."""
     apart.start(*ROLES, "sample-systems")
-    done = apart.history(write_events(apart.directory / "e.jsonl", EVENTS))
-    assert done.returncode == 0, done.stderr
+    completed = apart.history(write_events(apart.directory / "e.jsonl", EVENTS))
+    assert completed.returncode == 0, completed.stderr
     apart.until(
         "three systems have proven it, and a controller has answered",
         lambda: (

@@ -37,8 +37,8 @@ def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_i
         business_event("f2", FEEDBACK, OLD, feedback_id="f2", visitor_id="2"),
     ]
     file = write_events(running.directory / "e.jsonl", events)
-    done = running.run("publish", "--backfill", "--name", "history", str(file))
-    assert done.returncode == 0, done.stderr
+    completed = running.run("publish", "--backfill", "--name", "history", str(file))
+    assert completed.returncode == 0, completed.stderr
     garbage(running)
     running.until("it is parked", lambda: running.count("parked_event") == 1)
     assert running.run("release", "history").returncode == 0
@@ -48,8 +48,8 @@ def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_i
     assert kept_back(running) == [("everything", 1)]
     [letter] = running.run_json("dead-letters", "list")
     assert (letter["topic"], letter["keeps_back"]) == (HOLDS, "everything")
-    done = running.run("dead-letters", "discard", letter["id"], "--reason", "nobody's")
-    assert done.returncode == 0, done.stderr
+    completed = running.run("dead-letters", "discard", letter["id"], "--reason", "nobody's")
+    assert completed.returncode == 0, completed.stderr
     assert kept_back(running) == []
     erased = "action = 'erase' AND state = 'erased'"
     running.until("both are gone", lambda: running.count("command", erased) == 2, 150)
@@ -64,8 +64,11 @@ def test_publishing_fails_where_something_was_parked_instead(running: Running) -
     other = {**json.loads(good.read_text("utf-8")), "time": "2026-03-15T13:00:01Z"}
     second = {**other, "id": "f2"}
     bad = write_events(running.directory / "bad.jsonl", [other, second])
-    done = running.run("publish", "--wait", str(bad))
-    assert done.returncode == 1
-    assert "1 of 2 events were parked, not recorded: see `termijn dead-letters list`" in done.stderr
+    completed = running.run("publish", "--wait", str(bad))
+    assert completed.returncode == 1
+    assert (
+        "1 of 2 events were parked, not recorded: see `termijn dead-letters list`"
+        in completed.stderr
+    )
     assert running.count("event") == 2
     assert running.run("publish", "--wait", str(good)).returncode == 0

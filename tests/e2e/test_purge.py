@@ -33,16 +33,16 @@ def running(
     fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
 ) -> Iterator[Running]:
     """All roles under the shipped policy, with a term of proof of a second."""
-    made = Running(tmp_path, fresh_kafka.bootstrap, postgres())
+    running = Running(tmp_path, fresh_kafka.bootstrap, postgres())
     policy = files("services.policy").joinpath("optimum_pos.yaml").read_text("utf-8")
     shortened = policy.replace("proof:\n  term: P5Y", "proof:\n  term: PT1S")
     assert shortened != policy
     (tmp_path / "policy.yaml").write_text(shortened, "utf-8")
-    made.setting("TERMIJN_POLICY", str(tmp_path / "policy.yaml"))
-    assert made.run("ledger", "migrate").returncode == 0
-    made.start(*ROLES, "sample-systems")
-    yield made
-    made.end_all()
+    running.setting("TERMIJN_POLICY", str(tmp_path / "policy.yaml"))
+    assert running.run("ledger", "migrate").returncode == 0
+    running.start(*ROLES, "sample-systems")
+    yield running
+    running.end_all()
 
 
 def test_the_ledger_forgets_and_still_judges_as_before(running: Running) -> None:

@@ -40,7 +40,7 @@ def order(consumer: str) -> Event:
     )
 
 
-def request(subject: str, right: str, asked: datetime = ASKED, **more: Any) -> Event:
+def request(subject: str, right: str, asked: datetime = ASKED, **fields: Any) -> Event:
     return business_event(
         f"asked-{subject}",
         "privacy.request-received",
@@ -48,7 +48,7 @@ def request(subject: str, right: str, asked: datetime = ASKED, **more: Any) -> E
         subject=subject,
         request_id=f"Q-{subject}",
         right=right,
-        **more,
+        **fields,
     )
 
 
@@ -98,10 +98,10 @@ def answered(running: Running) -> dict[str, dict[str, Any]]:
 def deliver(running: Running, subject: str, name: str, *options: str) -> Path:
     """Hand a package over, and return its directory."""
     directory = running.directory / name
-    done = running.run(
+    completed = running.run(
         *("requests", "deliver", subject, f"Q-{subject}", "--to", str(directory), *options)
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
     return directory
 
 
@@ -172,8 +172,8 @@ def running(
         assert migrated.returncode == 0, migrated.stderr
         running.start(*ROLES)
         running.start("sample-systems", options=("--silent", "printer"))
-        done = running.history(write_events(running.directory / "all.jsonl", events))
-        assert done.returncode == 0, done.stderr
+        completed = running.history(write_events(running.directory / "all.jsonl", events))
+        assert completed.returncode == 0, completed.stderr
         yield running
     finally:
         running.end_all()
@@ -211,10 +211,10 @@ def test_access_is_handed_over_and_its_key_destroyed(running: Running) -> None:
     assert in_ledger(running, "CANARY") == []
     package = deliver(running, "consumer:K1", "package")
     data = json.loads((package / "data.json").read_text("utf-8"))
-    held = {
+    systems = {
         record["system"] for record in data["records"] if record["type"] == "orders.order-placed"
     }
-    assert held == {"accounting", "orders", "psp", "research"}
+    assert systems == {"accounting", "orders", "psp", "research"}
     assert "CANARY K1" in (package / "answer.html").read_text("utf-8")
     assert running.count("request_key", "subject = 'consumer:K1' AND sealed IS NOT NULL") == 0
     until_answered(running, "consumer:K1")

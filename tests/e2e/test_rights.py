@@ -30,8 +30,8 @@ def privacy_event(id: str, what: str, time: str, **data: Any) -> Event:
 
 
 def published(running: Running, name: str, *events: Event) -> None:
-    done = running.history(write_events(running.directory / f"{name}.jsonl", list(events)))
-    assert done.returncode == 0, done.stderr
+    completed = running.history(write_events(running.directory / f"{name}.jsonl", list(events)))
+    assert completed.returncode == 0, completed.stderr
 
 
 def held(running: Running, system: str) -> set[str]:

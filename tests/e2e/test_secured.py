@@ -81,24 +81,24 @@ def secured(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Secured]:
     """Users with their rules, the topics that the operator made, and no role yet."""
-    made = Secured(tmp_path_factory.mktemp("secured"), secured_broker, postgres())
-    for user in made.users:
-        secured_broker.has_user(user.user, made.passwords[user.user])
+    secured = Secured(tmp_path_factory.mktemp("secured"), secured_broker, postgres())
+    for user in secured.users:
+        secured_broker.has_user(user.user, secured.passwords[user.user])
         secured_broker.allows(user.user, user.acl_entries)
-    made.runs_as("termijn-operator")
+    secured.runs_as("termijn-operator")
     for arguments in (("ledger", "migrate"), ("topics", "apply"), ("keys", "make")):
-        done = made.run(*arguments)
-        assert done.returncode == 0, done.stderr
-    yield made
-    made.end_all()
+        completed = secured.run(*arguments)
+        assert completed.returncode == 0, completed.stderr
+    yield secured
+    secured.end_all()
 
 
 def agent_of_orders(secured: Secured, letters: Path) -> str:
     """The configuration of the agent beside the order platform, whose keys are trusted."""
     keys = secured.data / "keys"
     for arguments in (("make", "orders"), ("trust", "orders", str(keys / "orders.jwks"))):
-        done = secured.run("keys", *arguments)
-        assert done.returncode == 0, done.stderr
+        completed = secured.run("keys", *arguments)
+        assert completed.returncode == 0, completed.stderr
     shutil.copytree(HOOK, secured.directory / "agent")
     document = yaml.safe_load((HOOK / "agent.yaml").read_text("utf-8"))
     document |= {"system": "orders", "keys": str(keys)}
@@ -147,8 +147,8 @@ def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: S
         order_id="O1",
         consumer_id="K1",
     )
-    done = secured.run("publish", str(write_events(secured.directory / "e.jsonl", [order])))
-    assert done.returncode == 0, done.stderr
+    completed = secured.run("publish", str(write_events(secured.directory / "e.jsonl", [order])))
+    assert completed.returncode == 0, completed.stderr
     secured.until("it waits, since it is old", lambda: secured.count("backfill") == 1)
     [(group,)] = secured.query("SELECT backfill FROM backfill")
     assert secured.run("release", group).returncode == 0
@@ -203,9 +203,9 @@ def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None
 def test_a_wrong_password_is_one_line_that_names_its_setting(secured: Secured) -> None:
     """A role with a wrong password ends at once, and does not log the password."""
     secured.runs_as("termijn-publisher", "mistaken")
-    done = secured.run("publish", str(write_events(secured.directory / "none.jsonl", [])))
-    assert done.returncode == 1
-    assert done.stderr == (
+    completed = secured.run("publish", str(write_events(secured.directory / "none.jsonl", [])))
+    assert completed.returncode == 1
+    assert completed.stderr == (
         "termijn: connect to Kafka: the brokers refuse user 'termijn-publisher' (SCRAM-SHA-512);"
         " check KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE\n"
     )
@@ -225,8 +225,8 @@ def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) ->
 
 def planted(secured: Secured) -> list[dict[str, str]]:
     """Return the faults that the doctor finds on the bus."""
-    done = secured.run("doctor", "--json", "--faults")
-    results = [json.loads(line) for line in done.stdout.splitlines()]
+    completed = secured.run("doctor", "--json", "--faults")
+    results = [json.loads(line) for line in completed.stdout.splitlines()]
     checks_made = ("settings", "tls", "certificates", "broker", "credentials", "topics", "acls")
     return [
         result

@@ -41,7 +41,7 @@ def encrypting(
     directory.mkdir()
     policy = directory / "policy.yaml"
     policy.write_text(yaml.safe_dump(document(), sort_keys=False), "utf-8")
-    made = Running(
+    running = Running(
         directory,
         kafka_broker.bootstrap,
         postgres(),
@@ -49,18 +49,18 @@ def encrypting(
         TERMIJN_VAULT_URL=postgres(),
     )
     for arguments in (("ledger", "migrate"), ("vault", "rotate")):
-        done = made.run(*arguments)
-        assert done.returncode == 0, done.stderr
-    yield made
-    made.end_all()
+        completed = running.run(*arguments)
+        assert completed.returncode == 0, completed.stderr
+    yield running
+    running.end_all()
 
 
 def agent(running: Running, system: str, vault_url: str) -> str:
     """The configuration of the agent of one group; its keys are trusted."""
     keys = running.data / "keys"
     for arguments in (("make", system), ("trust", system, str(keys / f"{system}.jwks"))):
-        done = running.run("keys", *arguments)
-        assert done.returncode == 0, done.stderr
+        completed = running.run("keys", *arguments)
+        assert completed.returncode == 0, completed.stderr
     file = {
         "system": system,
         "bus": {"bootstrap_servers": running.bootstrap},
@@ -120,8 +120,8 @@ def published(running: Running) -> None:
         order("O2", time=YOUNG, placed_through=SEEN),
     ]
     file = write_events(running.directory / "orders.jsonl", map(structured, events))
-    done = running.history(file)
-    assert done.returncode == 0, done.stderr
+    completed = running.history(file)
+    assert completed.returncode == 0, completed.stderr
 
 
 def shredded(running: Running) -> None:
@@ -145,11 +145,11 @@ def shredded(running: Running) -> None:
 def broker_of(backup: Path, directory: Path) -> KafkaBroker:
     """Yield a broker restored from a backup of another broker's directory."""
     directory.mkdir()
-    made = KafkaBroker(directory)
+    broker = KafkaBroker(directory)
     shutil.rmtree(directory / "data")
     shutil.copytree(backup, directory / "data")
-    made.start()
-    return made
+    broker.start()
+    return broker
 
 
 def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
@@ -173,9 +173,9 @@ def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
         path.read_text("utf-8", "replace") for path in encrypting.directory.glob("*.log")
     )
 
-    held = segments(tmp_path / "backup")
-    assert SEEN.encode() in held
-    assert b"canary" not in held
+    content = segments(tmp_path / "backup")
+    assert SEEN.encode() in content
+    assert b"canary" not in content
     kafka_broker.kill()
     second = broker_of(tmp_path / "backup", tmp_path / "second")
     try:

@@ -71,8 +71,8 @@ def held(running: Running, system: str) -> set[tuple[str, str]]:
 def test_what_is_due_is_gone_and_what_is_not_is_there(running: Running) -> None:
     """The terms of order-1 (D4, 2022) and of contact P1 (R2) are over; everything else must be kept."""
     running.start(*ROLES, "sample-systems")
-    done = running.history(write_events(running.directory / "e.jsonl", EVENTS))
-    assert done.returncode == 0, done.stderr
+    completed = running.history(write_events(running.directory / "e.jsonl", EVENTS))
+    assert completed.returncode == 0, completed.stderr
     running.until(
         "three systems have proven it, and a controller has answered",
         lambda: (
@@ -233,8 +233,8 @@ def test_an_import_waits_for_its_release(running: Running) -> None:
     """History is recorded and forecast, but nothing leaves before a named operator releases it."""
     running.start(*ROLES, "sample-systems")
     file = write_events(running.directory / "e.jsonl", EVENTS)
-    done = running.run("publish", "--backfill", "--name", "history", str(file))
-    assert done.returncode == 0, done.stderr
+    completed = running.run("publish", "--backfill", "--name", "history", str(file))
+    assert completed.returncode == 0, completed.stderr
     forecast = running.run_json("forecast", "history")
     assert {
         (backfill["system"], backfill["rule"], backfill["action"], backfill["records"])

@@ -66,10 +66,10 @@ class Collector:
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    made = Collector()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    collector = Collector()
+    yield collector
+    collector.server.shutdown()
+    collector.server.server_close()
 
 
 def test_an_event_and_a_command_can_be_followed(
@@ -88,8 +88,8 @@ def test_an_event_and_a_command_can_be_followed(
     running.start("agent", options=("--config", str(path)))
     event = {**order(CANARY, "2020-03-15T13:00:00Z"), "traceparent": PARENT}
     file = write_events(running.directory / "orders.jsonl", [event])
-    done = running.history(file)
-    assert done.returncode == 0, done.stderr
+    completed = running.history(file)
+    assert completed.returncode == 0, completed.stderr
     running.until(
         "the erasure is proven",
         lambda: running.count("command", "system = 'orders' AND state = 'erased'") == 1,

@@ -50,8 +50,8 @@ class Watched:
         keys = self.running.data / "keys"
         self.running.until("the deleter has keys", (keys / "deleter.jwks").exists)
         for arguments in (("make", system), ("trust", system, str(keys / f"{system}.jwks"))):
-            done = self.running.run("keys", *arguments)
-            assert done.returncode == 0, done.stderr
+            completed = self.running.run("keys", *arguments)
+            assert completed.returncode == 0, completed.stderr
         file = {
             "system": system,
             "bus": {"bootstrap_servers": self.running.bootstrap},
@@ -70,8 +70,8 @@ class Watched:
         self._published += 1
         path = self.running.directory / f"{self._published}.jsonl"
         file = write_events(path, events)
-        done = self.running.history(file) if wait else self.running.run("publish", str(file))
-        assert done.returncode == 0, done.stderr
+        completed = self.running.history(file) if wait else self.running.run("publish", str(file))
+        assert completed.returncode == 0, completed.stderr
 
     def fires(self, name: str, **labels: str) -> bool:
         """Return whether an alert fires with at least these labels."""
@@ -98,8 +98,8 @@ class Watched:
             if arguments[0] in ROLES:
                 self.running.start(arguments[0])
                 continue
-            done = self.running.run(*arguments)
-            assert done.returncode == 0, f"{filled}: {done.stderr}"
+            completed = self.running.run(*arguments)
+            assert completed.returncode == 0, f"{filled}: {completed.stderr}"
 
     def metrics(self, role: str) -> str:
         """Return the metrics of a role, as Prometheus gets them."""
@@ -108,10 +108,10 @@ class Watched:
         return text
 
     def _until(
-        self, what: str, left: Callable[[], Sequence[tuple[str, Labels]]], seconds: float
+        self, what: str, pending: Callable[[], Sequence[tuple[str, Labels]]], seconds: float
     ) -> None:
         patience = Patience(seconds)
-        while missing := left():
+        while missing := pending():
             if patience.is_over:
                 firing = sorted(alert["alertname"] for alert in self.prometheus.firing())
                 last = {role: self.running.log(role)[-300:] for role in self.running.processes}

@@ -74,11 +74,11 @@ class StoringHandler:
 
 def once(error: BaseException) -> Callable[[], None]:
     """Return a function that raises the error at its first call only."""
-    left = [error]
+    errors = [error]
 
     def happen() -> None:
-        if left:
-            raise left.pop()
+        if errors:
+            raise errors.pop()
 
     return happen
 

@@ -142,20 +142,20 @@ class Crm:
         return (self.directory / "agent.log").read_text("utf-8", "replace")[-3000:]
 
     def status(self) -> dict[str, Any]:
-        done = subprocess.run(
+        completed = subprocess.run(
             [*TERMIJN, "agent", "status", "--json", "--config", self.directory / "agent.yaml"],
             env=self._environment,
             capture_output=True,
             check=True,
         )
-        document: dict[str, Any] = yaml.safe_load(done.stdout)
+        document: dict[str, Any] = yaml.safe_load(completed.stdout)
         return document
 
 
 @pytest.fixture
 def crm(fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path) -> Iterator[Crm]:
-    made = Crm(tmp_path, fresh_kafka, postgres())
-    with made.engine.begin() as connection:
+    agent = Crm(tmp_path, fresh_kafka, postgres())
+    with agent.engine.begin() as connection:
         for statement in (EXAMPLE / "schema.sql").read_text("utf-8").split(";"):
             if statement.strip():
                 connection.execute(text(statement))
@@ -176,8 +176,8 @@ def crm(fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path) 
                     ),
                     row,
                 )
-    yield made
-    made.close()
+    yield agent
+    agent.close()
 
 
 def order(subject: int, number: int) -> CommandRecord:
@@ -239,9 +239,9 @@ def test_an_agent_that_is_killed_obeys_everything_once_and_nobody_else(crm: Crm)
     assert crm.end() == 0, crm.log()
     assert crm.status()["parked"] == {"misaddressed": 1, "unverifiable": 5}
     assert CANARY not in crm.log()
-    kept = b"".join(path.read_bytes() for path in crm.directory.glob("inbox.sqlite*"))
-    assert kept
-    assert CANARY.encode() not in kept
+    inbox_bytes = b"".join(path.read_bytes() for path in crm.directory.glob("inbox.sqlite*"))
+    assert inbox_bytes
+    assert CANARY.encode() not in inbox_bytes
 
 
 def test_rights_and_proof_go_through_the_same_agent(crm: Crm) -> None:

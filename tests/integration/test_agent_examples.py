@@ -20,8 +20,8 @@ EXAMPLES = Path(config.__file__).parent / "examples"
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as made:
-        yield made
+    with EmbeddedBroker() as broker:
+        yield broker
 
 
 def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Path) -> None:

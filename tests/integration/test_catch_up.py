@@ -65,22 +65,22 @@ def stalls(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Callab
 
     librdkafka then returns -1001 for each partition, and no error.
     """
-    left: list[KafkaBroker] = []
+    stalled: list[KafkaBroker] = []
     ask = AdminClient.list_offsets
 
-    def list_offsets(self: AdminClient, wanted: Any, **more: Any) -> Mapping[Any, Any]:
-        if not left:
-            return ask(self, wanted, **more)
-        left.pop().freeze()
+    def list_offsets(self: AdminClient, wanted: Any, **fields: Any) -> Mapping[Any, Any]:
+        if not stalled:
+            return ask(self, wanted, **fields)
+        stalled.pop().freeze()
         try:
-            answers = ask(self, wanted, **{**more, "request_timeout": 0.4})
+            answers = ask(self, wanted, **{**fields, "request_timeout": 0.4})
             wait(answers.values())
         finally:
             kafka_broker.thaw()
         return answers
 
     monkeypatch.setattr(AdminClient, "list_offsets", list_offsets)
-    return lambda: left.append(kafka_broker)
+    return lambda: stalled.append(kafka_broker)
 
 
 def test_an_end_that_no_broker_told_is_not_read(
@@ -108,9 +108,9 @@ def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
     assert run(termijn, ["ledger", "migrate"]).exit_code == 0
     events = write_events(tmp_path / "e.jsonl", [HOLD])
     stalls()
-    done = run(termijn, ["publish", "--wait", str(events)])
-    assert done.exit_code == 1
-    assert "not recorded in time: tagger: privacy.hold-placed.v1[" in done.output
+    outcome = run(termijn, ["publish", "--wait", str(events)])
+    assert outcome.exit_code == 1
+    assert "not recorded in time: tagger: privacy.hold-placed.v1[" in outcome.output
 
 
 def test_a_partition_that_is_added_is_seen_at_once_and_read_soon(

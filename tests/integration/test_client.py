@@ -48,15 +48,15 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
     make, show = AdminClient.create_topics, AdminClient.list_topics
     looks: dict[str, int] = {}
 
-    def create_topics(self: AdminClient, new: Any, **more: Any) -> Any:
+    def create_topics(self: AdminClient, new: Any, **fields: Any) -> Any:
         looks.update({topic.topic: 3 for topic in new})
-        return make(self, new, **more)
+        return make(self, new, **fields)
 
-    def list_topics(self: AdminClient, *given: Any, **more: Any) -> Any:
-        listed = show(self, *given, **more)
-        for name, left in list(looks.items()):
-            looks[name] = left - 1
-            if left > 0:
+    def list_topics(self: AdminClient, *args: Any, **fields: Any) -> Any:
+        listed = show(self, *args, **fields)
+        for name, remaining in list(looks.items()):
+            looks[name] = remaining - 1
+            if remaining > 0:
                 listed.topics.pop(name, None)
         return listed
 
@@ -71,9 +71,9 @@ def test_what_was_applied_is_there_for_whoever_looks_next(
     """`termijn topics apply` ends only when the brokers show what it made."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", fresh_kafka.bootstrap)
     run = CliRunner().invoke
-    done = run(termijn, ["topics", "apply"])
-    assert done.exit_code == 0, done.output
-    assert "retention.tagged.v1 has 6 new partitions, " in done.output
+    applied = run(termijn, ["topics", "apply"])
+    assert applied.exit_code == 0, applied.output
+    assert "retention.tagged.v1 has 6 new partitions, " in applied.output
     outcome = run(termijn, ["doctor", "--json"])
     missing = [
         line

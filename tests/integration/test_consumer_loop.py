@@ -329,14 +329,14 @@ class Forgetful(Consumer):
 
     left: ClassVar[int] = 10
 
-    def consume(self, *given: Any, **more: Any) -> list[Message]:
-        kept = []
-        for message in super().consume(*given, **more):
+    def consume(self, *args: Any, **fields: Any) -> list[Message]:
+        delivered = []
+        for message in super().consume(*args, **fields):
             if message.error() is None and message.partition() == 0 and Forgetful.left:
                 Forgetful.left -= 1
             else:
-                kept.append(message)
-        return kept
+                delivered.append(message)
+        return delivered
 
 
 def test_what_a_consumer_keeps_back_is_read_all_the_same(

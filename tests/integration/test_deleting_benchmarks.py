@@ -29,11 +29,11 @@ def small(
     kafka: KafkaCluster, postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     """A stage on the servers that the tests share."""
-    given: dict[str, Any] = {"kafka": lambda _: kafka, "postgres": lambda _: _Server(postgres)}
-    for name, server in given.items():
+    stages: dict[str, Any] = {"kafka": lambda _: kafka, "postgres": lambda _: _Server(postgres)}
+    for name, server in stages.items():
         monkeypatch.setattr(Stage, name, server)
-    with environment(load_policy(), Codec(load()), sizes="quick") as made:
-        yield made
+    with environment(load_policy(), Codec(load()), sizes="quick") as stage:
+        yield stage
 
 
 @pytest.fixture

@@ -54,9 +54,9 @@ def whole(
 
 def examined(settings: dict[str, str], exit_code: int) -> list[dict[str, Any]]:
     """Return the doctor's faults and warnings."""
-    done = CliRunner().invoke(termijn, ["doctor", "--json", "--faults"], env=settings)
-    assert done.exit_code == exit_code, done.output
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    outcome = CliRunner().invoke(termijn, ["doctor", "--json", "--faults"], env=settings)
+    assert outcome.exit_code == exit_code, outcome.output
+    return [json.loads(line) for line in outcome.stdout.splitlines()]
 
 
 def planted(settings: dict[str, str]) -> list[dict[str, Any]]:
@@ -104,8 +104,8 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
 
     def check_login_after(*statements: str) -> list[tuple[str, str, str]]:
         executed(whole, *statements)
-        done = CliRunner().invoke(termijn, ["doctor", "--json"], env=settings)
-        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        outcome = CliRunner().invoke(termijn, ["doctor", "--json"], env=settings)
+        lines = [json.loads(line) for line in outcome.stdout.splitlines() if line.startswith("{")]
         about = ("database login", "database roles", "requests")
         return [
             (line["state"], line["target"], line["what"])

@@ -37,8 +37,8 @@ def examples() -> Iterator[dict[str, Any]]:
     for type, data in MINIMAL.items():
         yield event(type, type, data)
         for field in data:
-            left = {name: value for name, value in data.items() if name != field}
-            yield event(f"{type} without {field}", type, left)
+            other_fields = {name: value for name, value in data.items() if name != field}
+            yield event(f"{type} without {field}", type, other_fields)
             for n, wrong in enumerate(WRONG):
                 yield event(f"{type} {field} {n}", type, {**data, field: wrong})
     yield from attributes()

@@ -54,7 +54,7 @@ def samples(java_sample: Path, node_sample: Path) -> Mapping[Language, Path]:
 
 def publish(language: Language, directory: Path, kafka: KafkaCluster, **settings: str) -> None:
     """Run a sample's publisher; its feedback contains the name of the language."""
-    done = subprocess.run(
+    completed = subprocess.run(
         [*PUBLISH[language], language, "V1", "2026-03-15T13:00:00.5Z"],
         cwd=directory,
         env={"PATH": os.environ["PATH"], "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, **settings},
@@ -63,7 +63,7 @@ def publish(language: Language, directory: Path, kafka: KafkaCluster, **settings
         timeout=600,
         check=False,
     )
-    assert done.returncode == 0, done.stderr.decode()
+    assert completed.returncode == 0, completed.stderr.decode()
 
 
 def on_the_bus(kafka: KafkaCluster, count: int) -> Iterator[Message]:
@@ -180,8 +180,8 @@ def test_as_a_hook_they_erase_what_is_named(sample: Path, tmp_path: Path) -> Non
 
 def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) -> None:
     """The disclosure is exact in whatever locale."""
-    held = {"feedback_id": "F1", "text": TEXT}
-    (tmp_path / "F1.json").write_text(json.dumps(held, ensure_ascii=False), "utf-8")
+    feedback = {"feedback_id": "F1", "text": TEXT}
+    (tmp_path / "F1.json").write_text(json.dumps(feedback, ensure_ascii=False), "utf-8")
     document = yaml.safe_load((sample / "agent.yaml").read_text("utf-8"))
     hook = HookAdapter(
         command=tuple(document["adapter"]["hook"]["command"]),
@@ -196,7 +196,7 @@ def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) ->
     result = hook.execute(task)
     assert (result.status, result.counts) == ("done", {"feedback": 1})
     assert [(record.type, record.id, record.data) for record in result.records] == [
-        ("feedback", "feedback-given-F1", held)
+        ("feedback", "feedback-given-F1", feedback)
     ]
 
 

@@ -50,11 +50,11 @@ def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> Non
     assert run_topics("apply", "--dry-run").exit_code == 0
     assert orders(cluster).settings["retention.ms"] == "-1"
 
-    done = run_topics("apply")
+    outcome = run_topics("apply")
     assert (
         f"{ORDERS} has retention.ms={7 * DAY}, segment.ms={DAY},"
         " message.timestamp.type=LogAppendTime"
-    ) in done.stdout.splitlines()
+    ) in outcome.stdout.splitlines()
     assert orders(cluster).settings["retention.ms"] == str(7 * DAY)
     assert orders(cluster).settings["message.timestamp.type"] == "LogAppendTime"
     assert run_topics("check").exit_code == 0

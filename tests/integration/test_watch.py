@@ -188,10 +188,10 @@ def listening(pid: int) -> set[str]:
 
 @pytest.fixture
 def watching(fresh_kafka: KafkaCluster, tmp_path: Path) -> Iterator[Watching]:
-    made = Watching(tmp_path, fresh_kafka)
-    yield made
-    for name in list(made.processes):
-        made.end(name, kill=True)
+    watching = Watching(tmp_path, fresh_kafka)
+    yield watching
+    for name in list(watching.processes):
+        watching.end(name, kill=True)
 
 
 def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> None:

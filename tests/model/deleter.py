@@ -160,9 +160,9 @@ def _produce(world: World, state: State, number: int, emission: Emission) -> Ite
     ledger = state.ledger
     if state.locked & set(emission.records):
         return
-    kept = emission.items
+    items = emission.items
     if emission.kind == "erasure":
-        kept = ()
+        items = ()
         for item, record in emission.items:
             old = ledger.obligations[record]
             mine = old.number == emission.number and old.state in OUT
@@ -171,10 +171,10 @@ def _produce(world: World, state: State, number: int, emission: Emission) -> Ite
                 ledger = withdraw(world, ledger, state.tick, record)
             fits = world.broken == "emission decides nothing" or (mine and asked)
             if fits and not _is_withheld(world, state, record):
-                kept = (*kept, (item, record))
-    sent = emission._replace(items=kept)
+                items = (*items, (item, record))
+    sent = emission._replace(items=items)
     after = state._replace(ledger=ledger._replace(log=(ledger.log - {emission}) | {sent}))
-    if kept:
+    if items:
         after = after._replace(flight=state.flight | {sent}).at(number, "producing", sent)
         yield Move(f"sends {sent}", after, fault=_fault(world, state, sent))
     else:
@@ -192,8 +192,8 @@ def _fault(world: World, state: State, sent: Emission) -> str | None:
         if not world.right.asks(facts, state.policy, state.tick, record):
             if ("hold", world.persons[record]) in facts:
                 return Promise.HOLD
-            kept = world.right.asks(facts, 1 - state.policy, state.tick, record)
-            return Promise.POLICY if kept else Promise.MINIMUM
+            holds = world.right.asks(facts, 1 - state.policy, state.tick, record)
+            return Promise.POLICY if holds else Promise.MINIMUM
     return None
 
 
@@ -227,9 +227,9 @@ def _adopt(world: World, state: State) -> Iterator[Move[State]]:
             elif emission.kind == "recall":
                 ledger = ledger.change(record, state="recalling", number=number)
             else:
-                kept = {"command": command, "item": item, "policy": ledger.active}
+                restored = {"command": command, "item": item, "policy": ledger.active}
                 fresh = {"state": "sending", "number": number, "check": 0, "is_again": False}
-                ledger = ledger.change(record, **kept, **fresh)
+                ledger = ledger.change(record, **restored, **fresh)
     for record in range(len(world.persons)):
         ledger = withdraw(world, ledger, state.tick, record)
     yield Move("the restored ledger adopts what is out", state._replace(ledger=ledger))

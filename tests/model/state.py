@@ -221,8 +221,8 @@ class World:
         if record in self.history:
             return 0 if self.broken == "an event's time is believed" else None
         person = self.persons[record]
-        known = frozenset(kind for kind, who in facts if who == person and kind != "record")
-        return due_tick(policy, known)
+        privacy_kinds = frozenset(kind for kind, who in facts if who == person and kind != "record")
+        return due_tick(policy, privacy_kinds)
 
     def asks(self, facts: frozenset[Fact], policy: int, tick: int, record: int) -> bool:
         """Return whether facts and policy require the erasure of a record by now."""

@@ -41,17 +41,17 @@ def place(event: Event) -> tuple[datetime, str, str]:
     return instant(event["time"]), event["source"], event["id"]
 
 
-def of(known: Iterable[Event], kind: str, subject: str) -> list[Event]:
+def of(events: Iterable[Event], kind: str, subject: str) -> list[Event]:
     """Return the subject's events of this type, in order."""
     matching = [
-        e for e in known if e["type"] == f"privacy.{kind}" and e["data"]["subject"] == subject
+        e for e in events if e["type"] == f"privacy.{kind}" and e["data"]["subject"] == subject
     ]
     return sorted(matching, key=place)
 
 
-def objection_times(known: Iterable[Event], subject: str, purpose: str) -> list[datetime]:
+def objection_times(events: Iterable[Event], subject: str, purpose: str) -> list[datetime]:
     """Return the times at which the subject objected to the purpose."""
-    raised = of(known, "objection-raised", subject)
+    raised = of(events, "objection-raised", subject)
     return [
         instant(raised_event["time"])
         for raised_event in raised
@@ -59,16 +59,16 @@ def objection_times(known: Iterable[Event], subject: str, purpose: str) -> list[
     ]
 
 
-def objections(known: Iterable[Event], subject: str) -> list[Objection]:
+def objections(events: Iterable[Event], subject: str) -> list[Objection]:
     """Return the subject's objections that are weighed."""
-    known = list(known)
+    events = list(events)
     raised = [
         privacy_event
-        for privacy_event in of(known, "objection-raised", subject)
+        for privacy_event in of(events, "objection-raised", subject)
         if privacy_event["data"]["purpose"] not in NOT_WEIGHED
     ]
     first: dict[tuple[datetime, str, str], Event] = {}
-    for decision in of(known, "objection-decided", subject):
+    for decision in of(events, "objection-decided", subject):
         for decided_on in objections_of(decision, raised):
             first.setdefault(place(decided_on), decision)
     return [
@@ -106,27 +106,27 @@ def objections_of(decision: Event, raised: list[Event]) -> list[Event]:
     ]
 
 
-def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
+def verified_requests(events: Iterable[Event], subject: str) -> list[Request]:
     """Return the subject's requests from their first verification on; an id names one request.
 
     Only a restriction is lifted: by its own id, or with all others where the event names none.
     """
-    known = list(known)
+    events = list(events)
     rights: dict[str, str] = {}
-    for received in of(known, "request-received", subject):
+    for received in of(events, "request-received", subject):
         rights.setdefault(received["data"]["request_id"], received["data"]["right"])
     requests: list[Request] = []
-    repeats = repetitions(known, subject)
+    repeats = repetitions(events, subject)
     for request_id, right in rights.items():
         if request_id in repeats:
             continue
         names = [request_id, *(name for name, first in repeats.items() if first == request_id)]
-        times = sorted(at for name in names for at in verifications(known, subject, name))
+        times = sorted(at for name in names for at in verifications(events, subject, name))
         if not times:
             continue
         lifts = [
             instant(privacy_event["time"])
-            for privacy_event in of(known, "restriction-lifted", subject)
+            for privacy_event in of(events, "restriction-lifted", subject)
             if privacy_event["data"].get("request_id") in (None, request_id)
             and instant(privacy_event["time"]) >= times[0]
         ]
@@ -142,22 +142,22 @@ def verified_requests(known: Iterable[Event], subject: str) -> list[Request]:
     return requests
 
 
-def repetitions(known: Iterable[Event], subject: str) -> dict[str, str]:
+def repetitions(events: Iterable[Event], subject: str) -> dict[str, str]:
     """Return requests for access or portability that arrive while the same request is open.
 
     Each is mapped to the first request, with which it is answered, so that a disclosure is commanded
     once.
     """
-    known = list(known)
+    events = list(events)
     closed: dict[str, tuple[datetime, str, str]] = {}
     for kind in ("request-answered", "request-refused"):
-        for privacy_event in of(known, kind, subject):
+        for privacy_event in of(events, kind, subject):
             name = privacy_event["data"]["request_id"]
             closed[name] = min(closed.get(name, place(privacy_event)), place(privacy_event))
     by_request: dict[str, str] = {}
     firsts: dict[str, str] = {}
     seen: set[str] = set()
-    for privacy_event in of(known, "request-received", subject):
+    for privacy_event in of(events, "request-received", subject):
         name, right = privacy_event["data"]["request_id"], privacy_event["data"]["right"]
         if name in seen:
             continue
@@ -172,29 +172,29 @@ def repetitions(known: Iterable[Event], subject: str) -> dict[str, str]:
     return by_request
 
 
-def erasures_granted(known: Iterable[Event], subject: str) -> list[datetime]:
+def erasures_granted(events: Iterable[Event], subject: str) -> list[datetime]:
     """Return every instant at which the subject's identity was verified for an erasure request."""
-    return [instant(verified["time"]) for verified in erasure_verifications(known, subject)]
+    return [instant(verified["time"]) for verified in erasure_verifications(events, subject)]
 
 
-def erasure_verifications(known: Iterable[Event], subject: str) -> list[Event]:
+def erasure_verifications(events: Iterable[Event], subject: str) -> list[Event]:
     """Return the verifications of the subject's identity for erasure requests, in order."""
-    known = list(known)
+    events = list(events)
     names = {
         privacy_event["data"]["request_id"]
-        for privacy_event in of(known, "request-received", subject)
+        for privacy_event in of(events, "request-received", subject)
         if privacy_event["data"]["right"] == "erasure"
     }
     return [
         privacy_event
-        for privacy_event in of(known, "identity-verified", subject)
+        for privacy_event in of(events, "identity-verified", subject)
         if privacy_event["data"]["request_id"] in names
     ]
 
 
-def verifications(known: Iterable[Event], subject: str, request_id: str) -> list[datetime]:
+def verifications(events: Iterable[Event], subject: str, request_id: str) -> list[datetime]:
     return [
         instant(privacy_event["time"])
-        for privacy_event in of(known, "identity-verified", subject)
+        for privacy_event in of(events, "identity-verified", subject)
         if privacy_event["data"]["request_id"] == request_id
     ]

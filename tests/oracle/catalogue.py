@@ -42,16 +42,16 @@ class NotInCatalogue(ValueError):
     """The event's type is not in the catalogue."""
 
 
-def holdings_of(event: Event, known: Iterable[Event], retired: Retired = NOTHING) -> list[Holding]:
+def holdings_of(event: Event, events: Iterable[Event], retired: Retired = NOTHING) -> list[Holding]:
     """Return the event's holdings, with the windows that the known events give them.
 
     Legal holds are left out: they stop a command, and move no window.
     """
-    known = list(known)
-    return [cuts.cut_short(held, known) for held in struck(by_table(event, known), retired)]
+    events = list(events)
+    return [cuts.cut_short(holding, events) for holding in struck(by_table(event, events), retired)]
 
 
-def by_table(event: Event, known: list[Event]) -> list[Holding]:
+def by_table(event: Event, events: list[Event]) -> list[Holding]:
     """Return the holdings in the event's line of the table, each with its own rule's window."""
     kind, data, at = event["type"], event["data"], instant(event["time"])
 
@@ -60,7 +60,7 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
         return at_most(event, data["subject"], "legal_compliance", basis, "D8", systems, ended)
 
     def relationship() -> datetime | None:
-        return clocks.customer_ended(known, data["customer_id"])
+        return clocks.customer_ended(events, data["customer_id"])
 
     def research(subject: str) -> Holding:
         basis = "legitimate_interest"
@@ -75,7 +75,7 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
         return at_most(event, subject, purpose, basis, "R1", list(systems), relationship())
 
     def of_supplier() -> Holding:
-        end = clocks.supplier_or_contact_ended(known, data["supplier_id"], data["contact_id"])
+        end = clocks.supplier_or_contact_ended(events, data["supplier_id"], data["contact_id"])
         subject = f"supplier:{data['contact_id']}"
         purpose, basis = "service_delivery", "legitimate_interest"
         return at_most(event, subject, purpose, basis, "R2", ["procurement"], end)
@@ -94,7 +94,7 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
             end = relationship()
         else:
             subject, basis, rule = f"visitor:{data['visitor_id']}", "legitimate_interest", "D1"
-            end = clocks.message_resolved(known, data["message_id"])
+            end = clocks.message_resolved(events, data["message_id"])
         made = [at_most(event, subject, "communication", basis, rule, systems, end)]
         if channel != "form":
             made.append(research(subject))
@@ -103,7 +103,7 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
     if kind == "acquisition.lead-acquired":
         subject, basis = f"prospect:{data['prospect_id']}", "legitimate_interest"
         systems = ["crm", "mail", "post"]
-        last = clocks.last_contact(known, data["prospect_id"])
+        last = clocks.last_contact(events, data["prospect_id"])
         return [at_most(event, subject, "acquisition", basis, "D2", systems, last)]
 
     if kind in ("customers.customer-signed-up", "customers.customer-details-changed"):
@@ -138,7 +138,7 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
     if kind == "helpdesk.ticket-opened":
         systems = ["helpdesk", *shared_with(data)]
         made = [of_customer(*systems), research(f"customer:{data['customer_id']}")]
-        resolved = clocks.ticket_resolved(known, data["ticket_id"])
+        resolved = clocks.ticket_resolved(events, data["ticket_id"])
         for consumer_id in sorted(set(data.get("consumer_ids") or [])):
             subject, basis = f"consumer:{consumer_id}", "legitimate_interest"
             made.append(at_most(event, subject, "service_delivery", basis, "D7", systems, resolved))
@@ -155,11 +155,11 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
 
     if kind == "recruitment.application-received":
         subject = f"applicant:{data['applicant_id']}"
-        basis, rule, fell_back = consents.to_keep_application(event, known)
-        closed = clocks.application_closed(known, data["application_id"])
+        basis, rule, fell_back = consents.to_keep_application(event, events)
+        closed = clocks.application_closed(events, data["application_id"])
         systems = ["recruitment", "mail"]
-        held = at_most(event, subject, "recruitment", basis, rule, systems, closed)
-        return [cuts.not_before_withdrawal(held, fell_back)]
+        holding = at_most(event, subject, "recruitment", basis, rule, systems, closed)
+        return [cuts.not_before_withdrawal(holding, fell_back)]
 
     if kind == "website.feedback-given":
         subject, purpose = f"visitor:{data['visitor_id']}", "website_experience"
@@ -174,13 +174,13 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
         return [at_most(event, subject, "market_research", "consent", "D6", systems, at)]
 
     if kind == "privacy.request-received":
-        return [dossier(clocks.request_closed(known, data["request_id"]))]
+        return [dossier(clocks.request_closed(events, data["request_id"]))]
 
     if kind == "privacy.objection-raised":
-        return [dossier(clocks.objection_decided(known, data["subject"], data["purpose"]))]
+        return [dossier(clocks.objection_decided(events, data["subject"], data["purpose"]))]
 
     if kind == "privacy.complaint-received":
-        return [dossier(clocks.complaint_answered(known, data["complaint_id"]))]
+        return [dossier(clocks.complaint_answered(events, data["complaint_id"]))]
 
     if kind == "privacy.identity-verified":
         basis, systems = "legal_obligation", ["crm", "mail"]
@@ -191,5 +191,5 @@ def by_table(event: Event, known: list[Event]) -> list[Holding]:
 
 def shared_with(data: Event) -> list[str]:
     """Return the systems that a ticket or message adds, given as one text or a list of texts."""
-    given = data.get("shared_with") or []
-    return [given] if isinstance(given, str) else list(given)
+    recipients = data.get("shared_with") or []
+    return [recipients] if isinstance(recipients, str) else list(recipients)

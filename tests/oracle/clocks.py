@@ -15,10 +15,10 @@ Event: TypeAlias = dict[str, Any]
 Move: TypeAlias = tuple[datetime, str, str, int, bool]
 
 
-def customer_ended(known: Iterable[Event], customer_id: str) -> datetime | None:
+def customer_ended(events: Iterable[Event], customer_id: str) -> datetime | None:
     """Return the end of the customer relationship."""
     moves: list[Move] = []
-    for event in known:
+    for event in events:
         if event["data"].get("customer_id") != customer_id:
             continue
         if event["type"] == "customers.customer-terminated":
@@ -29,12 +29,12 @@ def customer_ended(known: Iterable[Event], customer_id: str) -> datetime | None:
 
 
 def supplier_or_contact_ended(
-    known: Iterable[Event], supplier_id: str, contact_id: str
+    events: Iterable[Event], supplier_id: str, contact_id: str
 ) -> datetime | None:
     """Return the end of the supplier, or of the person as its contact, whichever is first."""
     business: list[Move] = []
     contact: list[Move] = []
-    for event in known:
+    for event in events:
         data = event["data"]
         if data.get("supplier_id") != supplier_id:
             continue
@@ -53,45 +53,45 @@ def supplier_or_contact_ended(
     return min(ends) if ends else None
 
 
-def application_closed(known: Iterable[Event], application_id: str) -> datetime | None:
+def application_closed(events: Iterable[Event], application_id: str) -> datetime | None:
     """Return the completion of the procedure."""
-    return last_time(known, {"recruitment.application-closed"}, "application_id", application_id)
+    return last_time(events, {"recruitment.application-closed"}, "application_id", application_id)
 
 
-def message_resolved(known: Iterable[Event], message_id: str) -> datetime | None:
-    return last_time(known, {"contact.message-resolved"}, "message_id", message_id)
+def message_resolved(events: Iterable[Event], message_id: str) -> datetime | None:
+    return last_time(events, {"contact.message-resolved"}, "message_id", message_id)
 
 
-def ticket_resolved(known: Iterable[Event], ticket_id: str) -> datetime | None:
-    return last_time(known, {"helpdesk.ticket-resolved"}, "ticket_id", ticket_id)
+def ticket_resolved(events: Iterable[Event], ticket_id: str) -> datetime | None:
+    return last_time(events, {"helpdesk.ticket-resolved"}, "ticket_id", ticket_id)
 
 
-def last_contact(known: Iterable[Event], prospect_id: str) -> datetime | None:
+def last_contact(events: Iterable[Event], prospect_id: str) -> datetime | None:
     """Return the latest instant at which the prospect was acquired or contacted."""
     types = {"acquisition.lead-acquired", "acquisition.lead-contacted"}
-    return last_time(known, types, "prospect_id", prospect_id)
+    return last_time(events, types, "prospect_id", prospect_id)
 
 
-def request_closed(known: Iterable[Event], request_id: str) -> datetime | None:
+def request_closed(events: Iterable[Event], request_id: str) -> datetime | None:
     """Return the answer to a person's request, or its refusal."""
     types = {"privacy.request-answered", "privacy.request-refused"}
-    return last_time(known, types, "request_id", request_id)
+    return last_time(events, types, "request_id", request_id)
 
 
-def objection_decided(known: Iterable[Event], subject: str, purpose: str) -> datetime | None:
+def objection_decided(events: Iterable[Event], subject: str, purpose: str) -> datetime | None:
     """Return the decision on an objection; the clock is per person and purpose, and restarts."""
     return last_of(
         [
             move(event, ended=event["type"] == "privacy.objection-decided")
-            for event in known
+            for event in events
             if event["type"] in ("privacy.objection-raised", "privacy.objection-decided")
             and (event["data"]["subject"], event["data"]["purpose"]) == (subject, purpose)
         ]
     )
 
 
-def complaint_answered(known: Iterable[Event], complaint_id: str) -> datetime | None:
-    return last_time(known, {"privacy.complaint-answered"}, "complaint_id", complaint_id)
+def complaint_answered(events: Iterable[Event], complaint_id: str) -> datetime | None:
+    return last_time(events, {"privacy.complaint-answered"}, "complaint_id", complaint_id)
 
 
 def move(event: Event, *, ended: bool, place: int = 0) -> Move:
@@ -105,10 +105,10 @@ def last_of(moves: list[Move]) -> datetime | None:
     return at if ended else None
 
 
-def last_time(known: Iterable[Event], types: set[str], key: str, value: str) -> datetime | None:
+def last_time(events: Iterable[Event], types: set[str], key: str, value: str) -> datetime | None:
     times = [
         instant(event["time"])
-        for event in known
+        for event in events
         if event["type"] in types and event["data"].get(key) == value
     ]
     return max(times, default=None)

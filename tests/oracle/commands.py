@@ -27,19 +27,21 @@ def simulate(
     ordered, end = once_each(events), instant(until)
     arrivals = sorted({instant(event["time"]) for event in ordered})
     done: set[Done] = set()
-    left: list[dict[str, Any]] = []
+    commands: list[dict[str, Any]] = []
     now = arrivals[0] if arrivals else end
     while now <= end:
-        known = [event for event in ordered if instant(event["time"]) <= now]
-        for due in [planned for planned in plan(known, done, now, retired) if planned.due <= now]:
-            left.append(sent(due, now))
+        known_events = [event for event in ordered if instant(event["time"]) <= now]
+        for due in [
+            planned for planned in plan(known_events, done, now, retired) if planned.due <= now
+        ]:
+            commands.append(sent(due, now))
             done |= marks(due)
-        later = [step.due for step in plan(known, done, now, retired) if step.due > now]
+        later = [step.due for step in plan(known_events, done, now, retired) if step.due > now]
         later += [arrival for arrival in arrivals if arrival > now]
         if not later:
             break
         now = min(later)
-    return sorted(left, key=in_order)
+    return sorted(commands, key=in_order)
 
 
 def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
@@ -49,17 +51,19 @@ def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def plan(
-    known: list[Event], done: set[Done], now: datetime, retired: Retired = NOTHING
+    events: list[Event], done: set[Done], now: datetime, retired: Retired = NOTHING
 ) -> list[Step]:
     """Return everything still to be done, due or not, for every record in every system."""
     steps: list[Step] = []
-    for event in known:
-        of_event = holdings_of(event, known, retired)
-        for subject in sorted({held["subject"] for held in of_event}):
-            of_record = [held for held in of_event if held["subject"] == subject]
-            for system in sorted({system for held in of_record for system in held["systems"]}):
-                serving = [held for held in of_record if system in held["systems"]]
-                steps += steps_in(system, serving, of_event, known, done, now)
+    for event in events:
+        of_event = holdings_of(event, events, retired)
+        for subject in sorted({holding["subject"] for holding in of_event}):
+            of_record = [holding for holding in of_event if holding["subject"] == subject]
+            for system in sorted(
+                {system for holding in of_record for system in holding["systems"]}
+            ):
+                serving = [holding for holding in of_record if system in holding["systems"]]
+                steps += steps_in(system, serving, of_event, events, done, now)
     return steps
 
 
@@ -67,7 +71,7 @@ def steps_in(
     system: str,
     serving: list[Holding],
     of_event: list[Holding],
-    known: list[Event],
+    events: list[Event],
     done: set[Done],
     now: datetime,
 ) -> list[Step]:
@@ -75,7 +79,7 @@ def steps_in(
     if mark(system, serving[0], "erase") in done:
         return []
     steps: list[Step] = []
-    own_holds = holds.holds_over(known, serving[0]["subject"], serving[0]["event"])
+    own_holds = holds.holds_over(events, serving[0]["subject"], serving[0]["event"])
     erasure = erase(system, serving)
     # A command cannot leave before now, so whatever was due by now leaves at the same instant.
     erasure_due = max(erasure.due, now) if erasure else None
@@ -87,15 +91,15 @@ def steps_in(
         # A hold does not delay the other purposes of a person, so what counts is when it was due.
         if erasure_due is None or restriction.due < erasure_due:
             steps.append(restriction)
-    for held in serving:
-        if held["rule"] == "R4" and mark(system, held, "pseudonymise") not in done:
-            others = [holds.put_off(other, known) for other in of_event]
-            if any(waits(other, known) for other in of_event if counts(other)):
+    for holding in serving:
+        if holding["rule"] == "R4" and mark(system, holding, "pseudonymise") not in done:
+            others = [holds.put_off(other, events) for other in of_event]
+            if any(waits(other, events) for other in of_event if counts(other)):
                 continue
-            masking = not_held(pseudonymise(system, held, others), own_holds, now)
+            masking = not_held(pseudonymise(system, holding, others), own_holds, now)
             if masking and (erasure_leaves is None or max(masking.due, now) < erasure_leaves):
                 steps.append(masking)
-    for telling in tellings.all_of(system, serving, known, done, now):
+    for telling in tellings.all_of(system, serving, events, done, now):
         if erasure_leaves is None or max(telling.due, now) < erasure_leaves:
             steps.append(telling)
     return steps
@@ -111,19 +115,19 @@ def not_held(planned: Step | None, over: list[Interval], now: datetime) -> Step 
     return planned._replace(due=leaving, erase_by=leaving + LEAD)
 
 
-def waits(held: Holding, known: list[Event]) -> bool:
+def waits(holding: Holding, events: list[Event]) -> bool:
     """Return whether an open legal hold keeps the holding from ending, whichever subject it is on."""
-    over = holds.holds_over(known, held["subject"], held["event"])
-    dues = [due for due in held["due_at"].values() if due is not None]
+    over = holds.holds_over(events, holding["subject"], holding["event"])
+    dues = [due for due in holding["due_at"].values() if due is not None]
     return any(holds.leaves(due, over) is None for due in dues)
 
 
 def erase(system: str, serving: list[Holding]) -> Step | None:
     """Return the erasure at the holdings' latest due time, not before `not_before`; None while open."""
-    dues = [held["due_at"][system] for held in serving]
+    dues = [holding["due_at"][system] for holding in serving]
     if any(due is None for due in dues):
         return None
-    floors = [held["not_before"] for held in serving]
+    floors = [holding["not_before"] for holding in serving]
     due = max(moment for moment in dues + floors if moment is not None)
     return step(due, system, "erase", serving, serving)
 
@@ -133,10 +137,10 @@ def restrictions(system: str, serving: list[Holding], done: set[Done], now: date
     if len(serving) < 2:
         return []
     leaving: dict[datetime, list[Holding]] = {}
-    for held in serving:
-        due = held["due_at"][system]
-        if due is not None and mark(system, held, "restrict", held["purpose"]) not in done:
-            leaving.setdefault(max(due, now), []).append(held)
+    for holding in serving:
+        due = holding["due_at"][system]
+        if due is not None and mark(system, holding, "restrict", holding["purpose"]) not in done:
+            leaving.setdefault(max(due, now), []).append(holding)
     return [step(due, system, "restrict", ended, ended) for due, ended in leaving.items()]
 
 
@@ -146,21 +150,21 @@ def pseudonymise(system: str, research: Holding, of_event: list[Holding]) -> Ste
     Holdings on a legal obligation do not count. Where there is none, the event's own time is the
     instant.
     """
-    others = [held for held in of_event if counts(held)]
+    others = [other for other in of_event if counts(other)]
     if not others:
         return made(research["at"], system, "pseudonymise", [research], research["at"], "")
     ends: list[datetime] = []
-    for held in others:
-        dues = [due for due in held["due_at"].values() if due is not None]
+    for holding in others:
+        dues = [due for due in holding["due_at"].values() if due is not None]
         if not dues:
             return None
         ends.append(max(dues))
     return step(max(ends), system, "pseudonymise", [research], others)
 
 
-def counts(held: Holding) -> bool:
+def counts(holding: Holding) -> bool:
     """Return whether research waits for the holding's end."""
-    return held["rule"] != "R4" and held["basis"] != "legal_obligation"
+    return holding["rule"] != "R4" and holding["basis"] != "legal_obligation"
 
 
 def sent(step: Step, now: datetime) -> dict[str, Any]:

@@ -19,37 +19,37 @@ class ConsentStatement(NamedTuple):
 
 
 def consent_statements(
-    known: Iterable[Event], subject: str, purpose: str
+    events: Iterable[Event], subject: str, purpose: str
 ) -> list[ConsentStatement]:
     """Return the person's consents and withdrawals for the purpose, in order.
 
     An objection to market research is a withdrawal (ruling 5).
     """
-    known = list(known)
+    events = list(events)
     statements = [
-        (event, given)
-        for kind, given in (("consent-given", True), ("consent-withdrawn", False))
-        for event in acts.of(known, kind, subject)
+        (event, is_given)
+        for kind, is_given in (("consent-given", True), ("consent-withdrawn", False))
+        for event in acts.of(events, kind, subject)
         if event["data"]["purpose"] == purpose
     ]
     if purpose == "market_research":
         statements += [
             (event, False)
-            for event in acts.of(known, "objection-raised", subject)
+            for event in acts.of(events, "objection-raised", subject)
             if event["data"]["purpose"] == purpose
         ]
-    return sorted(ConsentStatement(*acts.place(event), given) for event, given in statements)
+    return sorted(ConsentStatement(*acts.place(event), is_given) for event, is_given in statements)
 
 
 def withdrawn(
-    kind: str, at: datetime, subject: str, purpose: str, known: Iterable[Event]
+    kind: str, at: datetime, subject: str, purpose: str, events: Iterable[Event]
 ) -> datetime | None:
     """Return when consent ended for a record of this type and time; None while it is given.
 
     A survey answer and feedback are consent in themselves; an invitation needs a consent that is in
     force.
     """
-    statements = consent_statements(known, subject, purpose)
+    statements = consent_statements(events, subject, purpose)
     before = [statement for statement in statements if statement.at < at]
     if kind == "research.survey-invited" and before and not before[-1].given:
         return at
@@ -58,7 +58,7 @@ def withdrawn(
 
 
 def to_keep_application(
-    application: Event, known: Iterable[Event]
+    application: Event, events: Iterable[Event]
 ) -> tuple[str, str, datetime | None]:
     """Return the application's basis and rule, and when it fell back from a consent to longer keeping.
 
@@ -66,13 +66,13 @@ def to_keep_application(
     Withdrawing a consent that was never given changes nothing. A request for erasure ends a longer term
     too.
     """
-    known = list(known)
+    events = list(events)
     at, data = instant(application["time"]), application["data"]
     applicant = f"applicant:{data['applicant_id']}"
-    statements = consent_statements(known, applicant, "recruitment")
+    statements = consent_statements(events, applicant, "recruitment")
     statements += [
         ConsentStatement(*acts.place(verified), False)
-        for verified in acts.erasure_verifications(known, applicant)
+        for verified in acts.erasure_verifications(events, applicant)
     ]
     statements = sorted(statement for statement in statements if statement.at >= at)
     keep = bool(data.get("keep_consent"))

@@ -27,37 +27,39 @@ def explain(
     events: Iterable[Event], now: str | datetime | None = None, retired: Retired = NOTHING
 ) -> list[dict[str, Any]]:
     """Return every holding, sorted by event, purpose, subject. `now` defaults to the latest event time."""
-    known = once_each(events)
-    if not known:
+    known_events = once_each(events)
+    if not known_events:
         return []
-    moment = instant(now) if now is not None else max(instant(e["time"]) for e in known)
-    made = [held for event in known for held in holdings_of(event, known, retired)]
-    made.sort(key=lambda h: (h["event"], h["purpose"], h["subject"], h["source"]))
-    return [line(held, known, moment) for held in made]
+    moment = instant(now) if now is not None else max(instant(e["time"]) for e in known_events)
+    holdings = [
+        holding for event in known_events for holding in holdings_of(event, known_events, retired)
+    ]
+    holdings.sort(key=lambda h: (h["event"], h["purpose"], h["subject"], h["source"]))
+    return [line(holding, known_events, moment) for holding in holdings]
 
 
-def line(nominal: Holding, known: list[Event], now: datetime) -> dict[str, Any]:
-    held = holds.put_off(nominal, known)
+def line(nominal: Holding, events: list[Event], now: datetime) -> dict[str, Any]:
+    holding = holds.put_off(nominal, events)
     return {
-        "event": held["event"],
-        "type": held["type"],
-        "subject": held["subject"],
-        "purpose": held["purpose"],
-        "basis": held["basis"],
-        "rule": held["rule"],
-        "stated": held["rule"].startswith("R"),
-        "systems": held["systems"],
-        "anchor": held["anchor"],
-        "anchor_at": written(held["anchor_at"]),
-        "not_before": written(held["not_before"]),
-        "erase_by": written(held["erase_by"]),
-        "due_at": {system: written(due) for system, due in held["due_at"].items()},
-        "state": "held" if holds.stops(held, known, now) else state(held, now),
+        "event": holding["event"],
+        "type": holding["type"],
+        "subject": holding["subject"],
+        "purpose": holding["purpose"],
+        "basis": holding["basis"],
+        "rule": holding["rule"],
+        "stated": holding["rule"].startswith("R"),
+        "systems": holding["systems"],
+        "anchor": holding["anchor"],
+        "anchor_at": written(holding["anchor_at"]),
+        "not_before": written(holding["not_before"]),
+        "erase_by": written(holding["erase_by"]),
+        "due_at": {system: written(due) for system, due in holding["due_at"].items()},
+        "state": "held" if holds.stops(holding, events, now) else state(holding, now),
     }
 
 
-def state(held: Holding, now: datetime) -> str:
-    dues = [due for due in held["due_at"].values() if due is not None]
+def state(holding: Holding, now: datetime) -> str:
+    dues = [due for due in holding["due_at"].values() if due is not None]
     if not dues:
         return "open"
     return "ended" if all(now >= due for due in dues) else "scheduled"

@@ -14,16 +14,16 @@ Interval: TypeAlias = tuple[datetime, datetime]
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def holds_over(known: Iterable[Event], subject: str, record: str) -> list[Interval]:
+def holds_over(events: Iterable[Event], subject: str, record: str) -> list[Interval]:
     """Return the times at which any legal hold covers the record, without overlaps, in order.
 
     A hold without `records` covers all of the subject's. A release ends what was placed before it,
     under the same id, for the same subject.
     """
-    known = list(known)
-    releases = acts.of(known, "hold-released", subject)
+    events = list(events)
+    releases = acts.of(events, "hold-released", subject)
     intervals: list[Interval] = []
-    for placed in acts.of(known, "hold-placed", subject):
+    for placed in acts.of(events, "hold-placed", subject):
         data = placed["data"]
         if data.get("records") is not None and record not in data["records"]:
             continue
@@ -63,19 +63,19 @@ def leaves(due: datetime, holds: list[Interval]) -> datetime | None:
     return None if stopping[1] == NEVER else stopping[1]
 
 
-def put_off(held: Holding, known: Iterable[Event]) -> Holding:
+def put_off(holding: Holding, events: Iterable[Event]) -> Holding:
     """Return the holding as released holds leave it; a hold that is still open moves no window."""
-    holds = holds_over(known, held["subject"], held["event"])
-    due_at, erase_by = dict(held["due_at"]), held["erase_by"]
-    for system, due in held["due_at"].items():
+    holds = holds_over(events, holding["subject"], holding["event"])
+    due_at, erase_by = dict(holding["due_at"]), holding["erase_by"]
+    for system, due in holding["due_at"].items():
         leaving = leaves(due, holds) if due is not None else None
         if due is not None and leaving is not None and leaving > due and erase_by is not None:
             due_at[system], erase_by = leaving, max(erase_by, leaving + LEAD)
-    return {**held, "due_at": due_at, "erase_by": erase_by}
+    return {**holding, "due_at": due_at, "erase_by": erase_by}
 
 
-def stops(held: Holding, known: Iterable[Event], now: datetime) -> bool:
+def stops(holding: Holding, events: Iterable[Event], now: datetime) -> bool:
     """Return whether an open hold covers the holding, which had not ended when the hold began."""
-    hold = around(now, holds_over(known, held["subject"], held["event"]))
-    dues = [due for due in held["due_at"].values() if due is not None]
+    hold = around(now, holds_over(events, holding["subject"], holding["event"]))
+    dues = [due for due in holding["due_at"].values() if due is not None]
     return hold is not None and not (dues and max(dues) < hold[0])

@@ -37,7 +37,7 @@ def step(
     due: datetime, system: str, action: str, of: list[Holding], promised: list[Holding]
 ) -> Step:
     """Return the step for these holdings; its erase_by is their latest."""
-    by = max(moment for held in promised if (moment := held["erase_by"]) is not None)
+    by = max(moment for holding in promised if (moment := holding["erase_by"]) is not None)
     return made(due, system, action, of, by, "")
 
 
@@ -56,15 +56,15 @@ def made(
         action=action,
         source=of[0]["source"],
         record=of[0]["event"],
-        rules=tuple(sorted({held["rule"] for held in of})),
-        purposes=tuple(sorted({held["purpose"] for held in of})),
+        rules=tuple(sorted({holding["rule"] for holding in of})),
+        purposes=tuple(sorted({holding["purpose"] for holding in of})),
         erase_by=erase_by,
         cause=cause,
     )
 
 
-def mark(system: str, held: Holding, action: str, what: str = "") -> Done:
-    return Done(system, held["source"], held["event"], held["subject"], action, what)
+def mark(system: str, holding: Holding, action: str, what: str = "") -> Done:
+    return Done(system, holding["source"], holding["event"], holding["subject"], action, what)
 
 
 def marks(step: Step) -> set[Done]:

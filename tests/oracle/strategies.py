@@ -167,14 +167,14 @@ def times_after(draw: st.DrawFn, before: Sequence[datetime]) -> datetime:
 @st.composite
 def event_times(draw: st.DrawFn, count: int) -> list[datetime]:
     """Return so many instants, not in order, many of which are related to each other."""
-    made: list[datetime] = []
+    times: list[datetime] = []
     for _ in range(count):
         choices = [hard_times(), ordinary_times()]
-        if made:
-            choices += [times_after(made), times_after(made)]
+        if times:
+            choices += [times_after(times), times_after(times)]
         moment = draw(st.one_of(choices))
-        made.append(moment if FIRST <= moment < LAST or not made else made[-1])
-    return made
+        times.append(moment if FIRST <= moment < LAST or not times else times[-1])
+    return times
 
 
 @st.composite
@@ -261,7 +261,7 @@ def shares(systems: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
     return (
         nothing
         | nothing
-        | st.one_of(system_name, several).map(lambda given: {"shared_with": given})
+        | st.one_of(system_name, several).map(lambda recipients: {"shared_with": recipients})
     )
 
 

@@ -35,12 +35,12 @@ class Scene:
 
     def __init__(self, business: Sequence[Event], last: datetime) -> None:
         self.held: list[Holding] = [
-            held for event in business for held in holdings_of(event, business)
+            holding for event in business for holding in holdings_of(event, business)
         ]
-        self.subjects = sorted({held["subject"] for held in self.held}) or ["customer:1"]
+        self.subjects = sorted({holding["subject"] for holding in self.held}) or ["customer:1"]
         self.last = last
         self.dues = [
-            due for held in self.held for due in held["due_at"].values() if due and due < last
+            due for holding in self.held for due in holding["due_at"].values() if due and due < last
         ]
         self.moments = [instant(event["time"]) for event in business]
         self.records = sorted(event["id"] for event in business)

@@ -17,14 +17,14 @@ ASKS = {"access": "disclose", "portability": "disclose", "rectification": "recti
 
 
 def all_of(
-    system: str, serving: list[Holding], known: list[Event], done: set[Done], now: datetime
+    system: str, serving: list[Holding], events: list[Event], done: set[Done], now: datetime
 ) -> Iterator[Step]:
     """Return every step of this kind that is still to be done for the record of these holdings."""
     subject, at = serving[0]["subject"], serving[0]["at"]
-    spans = list(restrictions(subject, at, serving, known))
+    spans = list(restrictions(subject, at, serving, events))
     for span in spans:
         yield from restricted(system, span, spans, done, now)
-    for request in acts.verified_requests(known, subject):
+    for request in acts.verified_requests(events, subject):
         if at > request.verified or request.right not in ASKS:
             continue
         asked, action = concerned(request.right, serving), ASKS[request.right]
@@ -44,21 +44,21 @@ class Span(NamedTuple):
 
 
 def restrictions(
-    subject: str, at: datetime, serving: list[Holding], known: list[Event]
+    subject: str, at: datetime, serving: list[Holding], events: list[Event]
 ) -> Iterator[Span]:
     """Return all restrictions by objection or request."""
-    for objection in acts.objections(known, subject):
+    for objection in acts.objections(events, subject):
         objected = [
-            held
-            for held in serving
-            if held["purpose"] == objection.purpose and held["basis"] == "legitimate_interest"
+            holding
+            for holding in serving
+            if holding["purpose"] == objection.purpose and holding["basis"] == "legitimate_interest"
         ]
         if objected and (objection.decided is None or at < objection.decided):
             lifts = objection.outcome == "rejected"
             yield Span(
                 objection.cause, objected, max(objection.raised, at), objection.decided, lifts
             )
-    for request in acts.verified_requests(known, subject):
+    for request in acts.verified_requests(events, subject):
         asked = concerned(request.right, serving)
         if request.right == "restriction" and at <= request.verified and asked:
             yield Span(request.cause, asked, request.verified, request.lifted, True)
@@ -67,9 +67,9 @@ def restrictions(
 def concerned(right: str, serving: list[Holding]) -> list[Holding]:
     """Return the holdings of a record in a system that a request is about."""
     if right == "restriction":
-        return [held for held in serving if held["basis"] != "legal_obligation"]
+        return [holding for holding in serving if holding["basis"] != "legal_obligation"]
     if right == "portability":
-        return [held for held in serving if held["basis"] in ("consent", "contract")]
+        return [holding for holding in serving if holding["basis"] in ("consent", "contract")]
     return serving if right in ASKS else []
 
 
@@ -82,19 +82,19 @@ def restricted(
         if end is None or max(end, now) > max(start, now):
             yield telling(start, system, "restrict", span.of, span.cause)
     elif end is not None and span.lifts:
-        free = [held for held in span.of if not still(system, held, span, all_spans, end)]
+        free = [holding for holding in span.of if not still(system, holding, span, all_spans, end)]
         if free and mark(system, free[0], "lift", span.cause) not in done:
             yield telling(end, system, "lift", free, span.cause)
 
 
-def still(system: str, held: Holding, span: Span, all_spans: list[Span], at: datetime) -> bool:
+def still(system: str, holding: Holding, span: Span, all_spans: list[Span], at: datetime) -> bool:
     """Return whether a holding stays restricted: its purpose has ended, or another cause continues."""
-    due = held["due_at"][system]
+    due = holding["due_at"][system]
     others = [
         other
         for other in all_spans
         if other is not span
-        and any(held is each for each in other.of)
+        and any(holding is each for each in other.of)
         and other.start <= at
         and (other.end is None or not other.lifts or at < other.end)
     ]

@@ -79,21 +79,23 @@ class SecuredBroker(KafkaBroker):
     def has_user(self, user: str, password: str) -> None:
         """Create a user who logs in by SCRAM-SHA-512."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS)
-        made = UserScramCredentialUpsertion(user, info, password.encode())
-        for done in self.admin.alter_user_scram_credentials([made]).values():
-            done.result(_CALL_SECONDS)
+        upsertion = UserScramCredentialUpsertion(user, info, password.encode())
+        for future in self.admin.alter_user_scram_credentials([upsertion]).values():
+            future.result(_CALL_SECONDS)
 
     def allows(self, user: str, rights: Iterable[AclEntry]) -> None:
         """Grant a user these rights."""
-        made = self.admin.create_acls([_rule(AclBinding, user, entry) for entry in rights])
-        for done in made.values():
-            done.result(_CALL_SECONDS)
+        creations = self.admin.create_acls([_rule(AclBinding, user, entry) for entry in rights])
+        for future in creations.values():
+            future.result(_CALL_SECONDS)
 
     def allows_no_more(self, user: str, rights: Iterable[AclEntry]) -> None:
         """Revoke these rights of a user."""
-        gone = self.admin.delete_acls([_rule(AclBindingFilter, user, entry) for entry in rights])
-        for done in gone.values():
-            done.result(_CALL_SECONDS)
+        deletions = self.admin.delete_acls(
+            [_rule(AclBindingFilter, user, entry) for entry in rights]
+        )
+        for future in deletions.values():
+            future.result(_CALL_SECONDS)
 
 
 def _rule(kind: type[_Rule], user: str, right: AclEntry) -> _Rule:

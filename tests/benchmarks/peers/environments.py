@@ -105,7 +105,9 @@ def run(command: Sequence[str], name: str) -> None:
     Raises:
         PeerMissing: the step failed; with the last lines of its output.
     """
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        last = ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
+    completed = subprocess.run(command, check=False, capture_output=True, text=True)
+    if completed.returncode:
+        last = ((completed.stderr or completed.stdout).strip().splitlines() or ["no reason given"])[
+            -1
+        ]
         raise PeerMissing(f"{name}: cannot be installed: {last}")

@@ -79,10 +79,10 @@ class Order:
 def orders(due: int) -> Sequence[Order]:
     """Return enough orders that at least `due` of them must be erased."""
     orders: list[Order] = []
-    left = due
-    while left > 0:
+    remaining = due
+    while remaining > 0:
         four = [Order(number=len(orders) + n) for n in range(EACH)]
-        left -= sum(not order.must_stay for order in four)
+        remaining -= sum(not order.must_stay for order in four)
         orders += four
     return orders
 
@@ -113,10 +113,10 @@ def canaries_in(*directories: Path) -> dict[int, set[str]]:
 
 def _canaries(file: Path) -> set[int]:
     numbers: set[int] = set()
-    kept = b""
+    tail = b""
     with file.open("rb") as stream:
         while block := stream.read(_BLOCK):
-            searched = kept + block
+            searched = tail + block
             numbers.update(int(match[1]) for match in _CANARY.finditer(searched))
-            kept = searched[-_LONGEST:]
+            tail = searched[-_LONGEST:]
     return numbers

@@ -152,8 +152,8 @@ class Systems:
             ("make", system, "--encryption"),
             ("trust", system, str(keys / f"{system}.jwks")),
         ):
-            done = self._running.run("keys", *arguments)
-            assert done.returncode == 0, done.stderr
+            completed = self._running.run("keys", *arguments)
+            assert completed.returncode == 0, completed.stderr
         directory = self._running.directory / "agents" / system
         document: dict[str, Any] = {"bus": {}, "inbox": _INBOX, "adapter": {}}
         if example:

@@ -57,7 +57,7 @@ def running(
     """Migrate the ledger and create uncompressed topics, whose segments the test can search."""
     directory = tmp_path / "shop"
     directory.mkdir()
-    made = Running(
+    running = Running(
         directory,
         kafka_broker.bootstrap,
         postgres_server.fresh_database(),
@@ -67,7 +67,7 @@ def running(
         TERMIJN_COMMANDS_PER_HOUR="0",
         TERMIJN_RETRY_SECONDS="10",
     )
-    assert made.run("ledger", "migrate").returncode == 0
+    assert running.run("ledger", "migrate").returncode == 0
     topics = [
         *(
             catalogue.business_topic(event_type)
@@ -80,8 +80,8 @@ def running(
     ]
     KafkaClient(kafka_broker.bootstrap).ensure_topics(topics)
     _uncompressed(kafka_broker, [topic.name for topic in topics])
-    yield made
-    made.end_all()
+    yield running
+    running.end_all()
 
 
 def _uncompressed(broker: KafkaBroker, topics: Sequence[str]) -> None:
@@ -99,12 +99,12 @@ def _uncompressed(broker: KafkaBroker, topics: Sequence[str]) -> None:
 def shop(running: Running, postgres_server: PostgresServer) -> Iterator[Systems]:
     """Put all orders into the three systems, and make the deleter's keys."""
     for arguments in (("keys", "make"), ("vault", "rotate")):
-        done = running.run(*arguments)
-        assert done.returncode == 0, done.stderr
+        completed = running.run(*arguments)
+        assert completed.returncode == 0, completed.stderr
     vault = running.environment("TERMIJN_VAULT_URL")
-    made = Systems(running, postgres_server.fresh_database(), vault, orders(DUE))
-    yield made
-    made.close()
+    systems = Systems(running, postgres_server.fresh_database(), vault, orders(DUE))
+    yield systems
+    systems.close()
 
 
 def revealed(running: Running) -> dict[int, set[object]]:
@@ -120,8 +120,8 @@ def revealed(running: Running) -> dict[int, set[object]]:
     ends = bus.end_offsets([topic.name])
     reader.assign([TopicPartition(name, partition, 0) for name, partition in ends])
     values: dict[int, set[object]] = {}
-    left = sum(ends.values())
-    while left:
+    remaining = sum(ends.values())
+    while remaining:
         for message in reader.consume(500, 1.0):
             key, value = message.key(), message.value()
             assert isinstance(key, bytes)
@@ -131,7 +131,7 @@ def revealed(running: Running) -> dict[int, set[object]]:
             personal |= {data["payment"]["iban"], data["delivery_address"]["street"]}
             personal |= {line["product"] for line in data["lines"]}
             values[int(data["order_id"].removeprefix("O"))] = personal
-            left -= 1
+            remaining -= 1
     reader.close()
     vault.database.close()
     return values
@@ -149,8 +149,8 @@ def published(running: Running, all_orders: Sequence[Order]) -> None:
     """Publish the holds, then the orders; wait until they are recorded; find canaries nowhere else."""
     for events in (holds(all_orders), (order.event() for order in all_orders)):
         file = write_events(running.directory / "events.jsonl", events)
-        done = running.history(file)
-        assert done.returncode == 0, done.stderr
+        completed = running.history(file)
+        assert completed.returncode == 0, completed.stderr
         file.unlink()
 
 
@@ -163,8 +163,8 @@ def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -
     forger.send([("garbage", garbage)])
     running.until("the garbage is parked", lambda: running.count("dead_letter") == 1)
     [[letter]] = running.query("SELECT dead_letter_id FROM dead_letter")
-    gone = running.run("dead-letters", "discard", str(letter), "--reason", "no hold")
-    assert gone.returncode == 0, gone.stderr
+    completed = running.run("dead-letters", "discard", str(letter), "--reason", "no hold")
+    assert completed.returncode == 0, completed.stderr
     running.until(
         "every erasure is commanded",
         lambda: commanded(running, "sent") == erasures,
@@ -222,12 +222,12 @@ def evidence_proves_itself(running: Running, commanded: int) -> None:
     assert running.run("evidence", "verify", str(altered), *trusted).returncode == 1
     head = running.directory / "head.json"
     head.write_text(running.run("evidence", "head").stdout, "utf-8")
-    kept = ("--head", str(head))
-    assert running.run("evidence", "verify", str(file), *trusted, *kept).returncode == 0
+    head_option = ("--head", str(head))
+    assert running.run("evidence", "verify", str(file), *trusted, *head_option).returncode == 0
     lines = content.splitlines(keepends=True)
     cut = running.directory / "cut.jsonl"
     cut.write_bytes(b"".join(lines[: len(lines) // 2]))
-    assert running.run("evidence", "verify", str(cut), *trusted, *kept).returncode == 1
+    assert running.run("evidence", "verify", str(cut), *trusted, *head_option).returncode == 1
 
 
 @pytest.mark.chaos

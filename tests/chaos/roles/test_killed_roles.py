@@ -28,17 +28,17 @@ def running(
     fresh_kafka: KafkaCluster, postgres: Callable[[], str], tmp_path: Path
 ) -> Iterator[Running]:
     """All roles and the simulated systems, without an hourly cap."""
-    made = Running(
+    running = Running(
         tmp_path,
         fresh_kafka.bootstrap,
         postgres(),
         TERMIJN_COMMANDS_PER_HOUR="0",
         TERMIJN_RETRY_SECONDS="15",
     )
-    assert made.run("ledger", "migrate").returncode == 0
-    made.start(*ROLES, "sample-systems")
-    yield made
-    made.end_all()
+    assert running.run("ledger", "migrate").returncode == 0
+    running.start(*ROLES, "sample-systems")
+    yield running
+    running.end_all()
 
 
 @pytest.mark.chaos

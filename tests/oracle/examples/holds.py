@@ -23,8 +23,8 @@ GIVEN = feedback("e1", "2024-01-10T10")
 DUE, BY = "2025-01-09T10", "2025-01-10T10"
 
 
-def placed(id_: str, at: str, subject: str = VISITOR, name: str = "h1", **more: Any) -> Event:
-    return act(id_, "hold-placed", at, subject, hold_id=name, ground="legal_claim", **more)
+def placed(id_: str, at: str, subject: str = VISITOR, name: str = "h1", **fields: Any) -> Event:
+    return act(id_, "hold-placed", at, subject, hold_id=name, ground="legal_claim", **fields)
 
 
 def released(id_: str, at: str, subject: str = VISITOR, name: str = "h1") -> Event:

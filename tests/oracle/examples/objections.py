@@ -9,12 +9,12 @@ PROSPECT, CONSUMER, CUSTOMER = "prospect:1", "consumer:1", "customer:1"
 SERVICE, RESEARCH, LEGAL = "service_delivery", "internal_research", "legal_compliance"
 
 
-def objected(id_: str, at: str, subject: str, purpose: str, **more: Any) -> Event:
-    return act(id_, "objection-raised", at, subject, purpose=purpose, **more)
+def objected(id_: str, at: str, subject: str, purpose: str, **fields: Any) -> Event:
+    return act(id_, "objection-raised", at, subject, purpose=purpose, **fields)
 
 
-def decided(id_: str, at: str, subject: str, purpose: str, outcome: str, **more: Any) -> Event:
-    data = {"purpose": purpose, "outcome": outcome, **more}
+def decided(id_: str, at: str, subject: str, purpose: str, outcome: str, **fields: Any) -> Event:
+    data = {"purpose": purpose, "outcome": outcome, **fields}
     return act(id_, "objection-decided", at, subject, **data)
 
 

@@ -36,11 +36,11 @@ class Killed(BaseException):
 
 def once(error: BaseException, result: Result | None = None) -> FakeAdapter:
     """An adapter that fails at its first call, and then does it."""
-    left = [error]
+    errors = [error]
 
     def play(task: CommandTask) -> Result:
-        if left:
-            raise left.pop()
+        if errors:
+            raise errors.pop()
         return result or Result(status="done", counts={"orders": 1})
 
     return FakeAdapter(play)

@@ -38,7 +38,7 @@ def systems(tmp_path: Path) -> Iterator[SimulatedSystems]:
         yield systems
 
 
-def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dict[str, Any]:
+def command(system: str = "helpdesk", action: str = "erase", **fields: Any) -> dict[str, Any]:
     """A command on the ticket."""
     return {
         "command_id": "c1",
@@ -48,7 +48,7 @@ def command(system: str = "helpdesk", action: str = "erase", **more: Any) -> dic
         "records": [{"type": "helpdesk.ticket-opened", "source": "/helpdesk", "id": "k1"}],
         "attempt": 1,
         "supersedes": None,
-        **more,
+        **fields,
     }
 
 
@@ -60,8 +60,8 @@ def answered(systems: SimulatedSystems, command: dict[str, Any]) -> tuple[str, i
 
 def test_each_holds_what_the_policy_says(systems: SimulatedSystems) -> None:
     """A row for each person whose data the system has."""
-    held = {name: counts.rows for name, counts in systems.count_rows().items() if counts.rows}
-    assert held == {"helpdesk": 2, "research": 1}
+    row_counts = {name: counts.rows for name, counts in systems.count_rows().items() if counts.rows}
+    assert row_counts == {"helpdesk": 2, "research": 1}
 
 
 def test_holding_twice_is_holding_once(systems: SimulatedSystems, tmp_path: Path) -> None:

@@ -42,11 +42,11 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
 
 
 def execute(
-    vault: Vault, action: str = "erase", *, recalls: str | None = None, **more: Any
+    vault: Vault, action: str = "erase", *, recalls: str | None = None, **fields: Any
 ) -> Result:
     """What the adapter of `bus` makes of a command."""
-    adapter = VaultAdapter(shredder=vault.shredder, system="bus", **more.pop("adapter", {}))
-    message = command(system="bus", action=action, **more)
+    adapter = VaultAdapter(shredder=vault.shredder, system="bus", **fields.pop("adapter", {}))
+    message = command(system="bus", action=action, **fields)
     task = CommandTask(
         command=message,
         run=1,

@@ -90,14 +90,14 @@ def test_a_request_can_be_signed_with_the_systems_own_key() -> None:
     headers = ed25519_headers(Signer(lambda: Keyring((key,))), "https://m")(b"body", T0)
     verifier = Verifier(lambda: Keyring((key.public(),)))
     signature = bytes.fromhex(headers["termijn-signature"].removeprefix("ed25519="))
-    given = [
+    signed_headers = [
         ("termijn-key-id", headers["termijn-key-id"].encode()),
         ("termijn-signature", signature),
     ]
     at = headers["termijn-timestamp"].encode()
-    assert verifier.verify("https://m", at, b"body", given, T0) == key.key_id
+    assert verifier.verify("https://m", at, b"body", signed_headers, T0) == key.key_id
     with pytest.raises(SignatureInvalid):
-        verifier.verify("https://other", at, b"body", given, T0)
+        verifier.verify("https://other", at, b"body", signed_headers, T0)
 
 
 @pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])

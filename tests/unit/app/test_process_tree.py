@@ -185,14 +185,14 @@ with ProcessTree(Path({str(logs)!r}), {environment!r}) as tree:
     print(tree._children[0].process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", parent],
         env=settings_loader.environment() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    child = int(done.stdout)
+    child = int(completed.stdout)
     try:
         patience = Patience(3)
         while is_there(child) and not patience.is_over:

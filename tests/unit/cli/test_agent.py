@@ -47,15 +47,15 @@ def run(*arguments: str | Path) -> Result:
 def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path) -> None:
     """Bound, whatever they look like."""
     file = write_command(tmp_path, records=(record("O1' OR 1=1"),))
-    done = run("plan", "--config", crm, "--json", file)
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    outcome = run("plan", "--config", crm, "--json", file)
+    lines = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert [line["statement"].split()[:3] for line in lines] == [
         ["DELETE", "FROM", "order_lines"],
         ["DELETE", "FROM", "orders"],
     ]
     # Twice: plainly, so that an index serves, and by its bytes, whatever a collation takes for equal.
     assert set(lines[0]["parameters"].values()) == {"O1' OR 1=1"}
-    assert done.exit_code == 0
+    assert outcome.exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path
 )
 def test_each_action_has_its_plan(crm: Path, tmp_path: Path, action: str, first: str) -> None:
     """As SQL that can be read."""
-    done = run("plan", "--config", crm, write_command(tmp_path, action=action, **FIELDS))
-    assert done.stdout.startswith(first)
+    outcome = run("plan", "--config", crm, write_command(tmp_path, action=action, **FIELDS))
+    assert outcome.stdout.startswith(first)
 
 
 def test_a_plan_shows_what_could_not_be_carried_out(crm: Path, tmp_path: Path) -> None:
     """The exit code shows that the plan is incomplete."""
-    done = run("plan", "--config", crm, write_command(tmp_path, records=(record(""),)))
-    assert done.exit_code == 1
-    assert "came without a key to find its rows" in done.output
+    outcome = run("plan", "--config", crm, write_command(tmp_path, records=(record(""),)))
+    assert outcome.exit_code == 1
+    assert "came without a key to find its rows" in outcome.output
 
 
 def test_a_plan_for_a_hook_is_what_the_hook_would_get(tmp_path: Path) -> None:
     """One JSON object."""
-    done = run("plan", "--config", EXAMPLES / "hook" / "agent.yaml", write_command(tmp_path))
-    assert json.loads(done.stdout)["command"]["action"] == "erase"
+    outcome = run("plan", "--config", EXAMPLES / "hook" / "agent.yaml", write_command(tmp_path))
+    assert json.loads(outcome.stdout)["command"]["action"] == "erase"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"command_id": 1}'])
@@ -93,9 +93,9 @@ def test_a_file_that_is_no_command_is_named(crm: Path, tmp_path: Path, text: str
     """With what is wrong with it."""
     file = tmp_path / "wrong.json"
     file.write_text(text, "utf-8")
-    done = run("plan", "--config", crm, file)
-    assert done.exit_code == 1
-    assert done.output.startswith(f"Error: {file}: ")
+    outcome = run("plan", "--config", crm, file)
+    assert outcome.exit_code == 1
+    assert outcome.output.startswith(f"Error: {file}: ")
 
 
 def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> Non
     assert status["gaps"] == [f"{topic} 1"]
     nameless = run("accept-gap", "--config", crm, "1", "--reason", "restored")
     assert nameless.exit_code == 1
-    done = run("accept-gap", "--config", crm, "1", "--operator", "Anna", "--reason", "restored")
-    assert done.stdout == "continues at offset 7\n"
+    outcome = run("accept-gap", "--config", crm, "1", "--operator", "Anna", "--reason", "restored")
+    assert outcome.stdout == "continues at offset 7\n"
     assert json.loads(run("status", "--config", crm, "--json").stdout)["gaps"] == []
 
 
@@ -122,12 +122,12 @@ def test_a_replay_is_somebodys_and_says_how_much(crm: Path) -> None:
     """Nothing, where nothing was carried out."""
     since = ("--since", "2026-03-15T13:00:00Z", "--reason", "restored")
     assert run("replay", "--config", crm, *since).exit_code == 1
-    done = run("replay", "--config", crm, *since, "--operator", "Anna")
-    assert done.stdout == "0 commands will be carried out again when they are repeated\n"
+    outcome = run("replay", "--config", crm, *since, "--operator", "Anna")
+    assert outcome.stdout == "0 commands will be carried out again when they are repeated\n"
 
 
 def test_an_agent_without_keys_does_not_start(crm: Path) -> None:
     """It names the file that is missing."""
-    done = run("--config", crm)
-    assert done.exit_code == 1
-    assert "crm.private.jwks: does not exist" in str(done.exception)
+    outcome = run("--config", crm)
+    assert outcome.exit_code == 1
+    assert "crm.private.jwks: does not exist" in str(outcome.exception)

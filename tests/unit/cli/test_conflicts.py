@@ -35,8 +35,8 @@ def claimed_twice(ledger: Database, *, events: int = 1) -> None:
     )
 
 
-def shown(termijn: Call, *more: str) -> list[tuple[Any, ...]]:
-    rows = termijn("conflicts", "list", "--json", *more).rows
+def shown(termijn: Call, *fields: str) -> list[tuple[Any, ...]]:
+    rows = termijn("conflicts", "list", "--json", *fields).rows
     return [(row["key"], row["subject"], row["events"], row["state"]) for row in rows]
 
 

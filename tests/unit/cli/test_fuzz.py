@@ -155,25 +155,25 @@ def desk(termijn: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 @st.composite
 def calls(draw: st.DrawFn, command: click.Command) -> list[str]:
     """Arguments that a command could be given, right ones among them."""
-    given: list[str] = []
+    words: list[str] = []
     for parameter in command.params:
-        known: tuple[str, ...] = ()
+        choices: tuple[str, ...] = ()
         if isinstance(parameter.type, click.Choice):
-            known = tuple(map(str, parameter.type.choices))
-        value = st.sampled_from(known) | ARGUMENT if known else ARGUMENT
+            choices = tuple(map(str, parameter.type.choices))
+        value = st.sampled_from(choices) | ARGUMENT if choices else ARGUMENT
         if isinstance(parameter.type, click.Path):
             value = value | st.sampled_from(("events.jsonl", "policy.yaml", "keys.jwks", "."))
         if isinstance(parameter, click.Option):
             if not (parameter.required or draw(st.booleans())):
                 continue
-            given.append(parameter.opts[-1])
+            words.append(parameter.opts[-1])
             if not parameter.is_flag:
-                given.append(draw(value))
+                words.append(draw(value))
         elif parameter.nargs == -1:
-            given += draw(st.lists(value, max_size=3))
+            words += draw(st.lists(value, max_size=3))
         elif parameter.required or draw(st.booleans()):
-            given.append(draw(value))
-    return given
+            words.append(draw(value))
+    return words
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -248,8 +248,8 @@ def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
         text = yaml.safe_dump(document, allow_unicode=True)
         Path("policy.yaml").write_bytes(text.encode())
     joined = event("j1", "club.joined", "2024-03-15T13:00:00Z", client_id="1", stay_id="1")
-    left = event("l1", "club.left", "2024-03-16T13:00:00Z", client_id="1")
-    Path("events.jsonl").write_text(f"{json.dumps(joined)}\n{json.dumps(left)}\n", "utf-8")
+    leaving = event("l1", "club.left", "2024-03-16T13:00:00Z", client_id="1")
+    Path("events.jsonl").write_text(f"{json.dumps(joined)}\n{json.dumps(leaving)}\n", "utf-8")
     outcome = desk("policy", "lint", "policy.yaml")
     ends_well(outcome)
     if outcome.code == 0:
@@ -333,14 +333,14 @@ LOOKS = (
 def test_no_setting_ends_in_a_traceback(
     desk: Call, name: str, value: str, look: tuple[str, ...]
 ) -> None:
-    kept = os.environ.get(name)
+    original = os.environ.get(name)
     os.environ[name] = value
     try:
         ends_well(desk(*look))
     finally:
         os.environ.pop(name)
-        if kept is not None:
-            os.environ[name] = kept
+        if original is not None:
+            os.environ[name] = original
 
 
 @fuzz(40)

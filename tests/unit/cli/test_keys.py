@@ -49,8 +49,8 @@ def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
     """Made by the system's team, in its own directory."""
     theirs = KeyDirectory(path=tmp_path / "theirs")
     [key] = theirs.create("crm")
-    done = termijn("keys", "trust", "crm", theirs.public("crm").path)
-    assert (done.code, done.out) == (0, f"crm: {key.key_id} (sig)\n")
+    trusted = termijn("keys", "trust", "crm", theirs.public("crm").path)
+    assert (trusted.code, trusted.out) == (0, f"crm: {key.key_id} (sig)\n")
     assert state(termijn, "systems/crm") == [("sig", "holds")]
 
 

@@ -244,8 +244,8 @@ def test_what_only_the_old_policy_asked_for_is_taken_back(
                 lambda connection: lease(connection, at, PausedSystems(), limit=9)
             )
             ledger.run_in_transaction(
-                lambda c, those=leased: dispatch(  # type: ignore[misc]
-                    c, those, FakeBus(), wrong, at, RetryPolicy()
+                lambda c, ids=leased: dispatch(  # type: ignore[misc]
+                    c, ids, FakeBus(), wrong, at, RetryPolicy()
                 )
             )
     assert states(termijn) == [("erase", "sent"), ("erase", "unsent")]

@@ -34,21 +34,21 @@ def lines(events: list[dict[str, Any]]) -> bytes:
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
     """Gives the next command something to read."""
 
-    def give(given: bytes) -> None:
-        buffer = io.BytesIO(given)
+    def give(data: bytes) -> None:
+        buffer = io.BytesIO(data)
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=buffer, isatty=lambda: False))
 
     return give
 
 
 @contextmanager
-def pipe(given: bytes) -> Iterator[Path]:
+def pipe(data: bytes) -> Iterator[Path]:
     """What a shell makes of `<(cat events.jsonl)`."""
     reads, writes = os.pipe()
 
     def write() -> None:
         with os.fdopen(writes, "wb") as to:
-            to.write(given)
+            to.write(data)
 
     writer = Thread(target=write)
     writer.start()
@@ -106,27 +106,27 @@ def test_a_pipe_with_one_bad_line_sends_nothing(termijn: Call, broker: EmbeddedB
     assert on_the_bus(broker) == 0
 
 
-@pytest.mark.parametrize("kept", [1, 0], ids=["shorter", "empty"])
+@pytest.mark.parametrize("lines_kept", [1, 0], ids=["shorter", "empty"])
 def test_a_file_that_changes_between_check_and_sending_is_reported(
     termijn: Call,
     broker: EmbeddedBroker,
     events: Write,
     monkeypatch: pytest.MonkeyPatch,
-    kept: int,
+    lines_kept: int,
 ) -> None:
     """The operator must not believe that all of it was sent."""
     file = events(THREE)
     send = Publisher.send_batches
 
     def cut_first(self: Publisher, messages: Any) -> Any:
-        file.write_bytes(lines(THREE[:kept]))
+        file.write_bytes(lines(THREE[:lines_kept]))
         return send(self, messages)
 
     monkeypatch.setattr(Publisher, "send_batches", cut_first)
     outcome = termijn("publish", file)
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == (
-        f"termijn: {file}: changed while it was read: 3 events checked, {kept} sent\n"
+        f"termijn: {file}: changed while it was read: 3 events checked, {lines_kept} sent\n"
     )
 
 

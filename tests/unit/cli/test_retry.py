@@ -66,8 +66,8 @@ def test_a_refused_command_is_told_again_at_once(
 ) -> None:
     """Before its day is over, by a name, on record."""
     assert next_attempt(ledger, refused["orders"]) > datetime.now(UTC)
-    done = termijn("commands", "retry", refused["orders"], *BY_ME)
-    assert (done.out, done.err) == (f"will be sent again: {refused['orders']}\n", "")
+    retried = termijn("commands", "retry", refused["orders"], *BY_ME)
+    assert (retried.out, retried.err) == (f"will be sent again: {refused['orders']}\n", "")
     bus = FakeBus()
     send_due(ledger, bus, datetime.now(UTC))
     assert str(refused["orders"]) in [command.value["command_id"] for command in bus.sent]

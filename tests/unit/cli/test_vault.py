@@ -130,8 +130,8 @@ def test_a_key_that_nobody_will_destroy_is_shown_and_shredded_by_somebody_with_a
     assert termijn("vault", "shred", *keys, "--reason", "test").code == 1
     wrong = termijn("vault", "shred", keys[0], "x", "--operator", "Ada", "--reason", "test")
     assert wrong.err == "termijn: x: no key has this id; nothing was destroyed\n"
-    done = termijn("vault", "shred", *keys, "--operator", "Ada", "--reason", "never published")
-    assert done.out == "destroyed 2 keys\n"
+    shredded = termijn("vault", "shred", *keys, "--operator", "Ada", "--reason", "never published")
+    assert shredded.out == "destroyed 2 keys\n"
     assert termijn("vault", "check", "--older-than", "PT0S").code == 0
     with closing(sqlite3.connect(".termijn/ledger.sqlite")) as ledger:
         noted = ledger.execute("SELECT operator, action, target FROM operator_action").fetchall()

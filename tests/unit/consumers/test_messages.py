@@ -53,8 +53,8 @@ class Unreadable:
             raise SystemError("returned a result with an exception set")
         return self._kept
 
-    def set_headers(self, kept: list[tuple[str, bytes]]) -> None:
-        self._kept = kept
+    def set_headers(self, headers: list[tuple[str, bytes]]) -> None:
+        self._kept = headers
 
     def __getattr__(self, name: str) -> Any:
         return getattr(message(value=b"v"), name)

@@ -155,11 +155,11 @@ def test_a_made_key_is_its_owners_only_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "data" / "dead-letters.key"
     before = os.umask(0)
     try:
-        made = load_or_create_key(path)
+        key = load_or_create_key(path)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert load_or_create_key(path).key_id == made.key_id
+    assert load_or_create_key(path).key_id == key.key_id
     assert [file.name for file in path.parent.iterdir()] == ["dead-letters.key"]
 
 
@@ -168,8 +168,8 @@ def test_who_make_a_key_at_once_all_have_the_same(tmp_path: Path) -> None:
     for number in range(20):
         path = tmp_path / f"{number}.key"
         with ThreadPoolExecutor(8) as pool:
-            made = list(pool.map(load_or_create_key, [path] * 8))
-        assert len({seal.key_id for seal in made}) == 1
+            created = list(pool.map(load_or_create_key, [path] * 8))
+        assert len({seal.key_id for seal in created}) == 1
 
 
 def test_a_key_is_not_made_where_another_file_is(tmp_path: Path) -> None:

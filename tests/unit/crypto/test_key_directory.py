@@ -100,11 +100,11 @@ def test_a_rotation_reaches_who_runs(keys: KeyDirectory) -> None:
     """The new key signs from its instant on; what the old one signed stays good until its end."""
     signer, verifier = keys.signer(), keys.verifier()
     old = signer.sign("t", b"k", b"v", NOW)
-    made = keys.rotate("deleter", NOW + timedelta(days=1), NOW + timedelta(days=8))
+    rotated = keys.rotate("deleter", NOW + timedelta(days=1), NOW + timedelta(days=8))
     assert signer.sign("t", b"k", b"v", NOW) == old
     new = signer.sign("t", b"k", b"v", NOW + timedelta(days=1))
-    assert verifier.verify("t", b"k", b"v", new, NOW + timedelta(days=1)) == made.key_id
-    assert verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=7)) != made.key_id
+    assert verifier.verify("t", b"k", b"v", new, NOW + timedelta(days=1)) == rotated.key_id
+    assert verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=7)) != rotated.key_id
     with pytest.raises(SignatureInvalid, match="expired-key"):
         verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=8))
 
@@ -129,10 +129,10 @@ def test_a_retired_key_is_gone_everywhere(keys: KeyDirectory) -> None:
     """From private, public and trusted rings alike; others stay."""
     key_id = keys.create("crm").keys[0].key_id
     keys.trust("crm", keys.public("crm")())
-    kept = keys.rotate("crm", NOW, NOW + WEEK).key_id
+    new_key_id = keys.rotate("crm", NOW, NOW + WEEK).key_id
     assert keys.retire(key_id) == ["crm", "systems/crm"]
-    assert [key.key_id for key in keys.private("crm")()] == [kept]
-    assert [key.key_id for key in keys.public("crm")()] == [kept]
+    assert [key.key_id for key in keys.private("crm")()] == [new_key_id]
+    assert [key.key_id for key in keys.public("crm")()] == [new_key_id]
     assert keys.system("crm")() == Keyring()
 
 

@@ -65,8 +65,8 @@ def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None
     """Two invoices of one customer, a minute apart: one look at the policy."""
     asked = []
 
-    def noted(*given: object) -> list[Obligation]:
-        asked.append(given)
+    def noted(*args: object) -> list[Obligation]:
+        asked.append(args)
         return []
 
     monkeypatch.setattr(plan_cache, "due_obligations", noted)

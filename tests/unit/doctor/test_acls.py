@@ -153,8 +153,10 @@ def test_a_missing_group_is_named() -> None:
 
 def test_a_role_without_any_rule_is_told_once() -> None:
     """Not once a right; what may be named otherwise is a warning."""
-    known = [user for user in USERS if user.user not in ("termijn-recorder", "termijn-agent-crm")]
-    findings = judged(AclRules(enforced=True, rules=all_rules(*known)))
+    visible_users = [
+        user for user in USERS if user.user not in ("termijn-recorder", "termijn-agent-crm")
+    ]
+    findings = judged(AclRules(enforced=True, rules=all_rules(*visible_users)))
     assert [(finding.state, finding.target, finding.what) for finding in findings] == [
         (
             "fault",

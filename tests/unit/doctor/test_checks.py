@@ -161,10 +161,12 @@ def seals(tmp_path: Path, **variables: Path) -> dict[str, Finding]:
 
 def seal_files(data: Path, **variables: Path) -> EncryptionKeyFiles:
     """The files of both seals, where those variables are set."""
-    given, of_requests = (variables.get(f"TERMIJN_{prefix}KEY_FILE") for prefix in ("", "REQUEST_"))
+    key_file, of_requests = (
+        variables.get(f"TERMIJN_{prefix}KEY_FILE") for prefix in ("", "REQUEST_")
+    )
     return EncryptionKeyFiles(
-        dead_letters=given or data / "dead-letters.key",
-        dead_letters_named=given is not None,
+        dead_letters=key_file or data / "dead-letters.key",
+        dead_letters_named=key_file is not None,
         requests=of_requests or data / "requests.key",
         requests_named=of_requests is not None,
     )

@@ -52,11 +52,12 @@ def test_sample_events_are_in_order_and_not_later_than_now() -> None:
 
 def test_no_two_have_one_identity() -> None:
     """Neither within a history nor in the next one."""
-    more = list(sample_events(POLICY, NOW, seed=8, companies=2))
-    ids = Counter((event.source, event.id) for event in [*EVENTS, *more])
+    other_events = list(sample_events(POLICY, NOW, seed=8, companies=2))
+    ids = Counter((event.source, event.id) for event in [*EVENTS, *other_events])
     assert max(ids.values()) == 1
     first, second = (
-        {tag(event, POLICY).subject for event in events} - {None} for events in (EVENTS, more)
+        {tag(event, POLICY).subject for event in events} - {None}
+        for events in (EVENTS, other_events)
     )
     assert not first & second
 

@@ -53,8 +53,8 @@ class FakeProducer:
 
 def send(*producers: FakeProducer) -> Callable[..., None]:
     """A forwarder's send; it opens these producers, one after the other."""
-    left = iter(producers)
-    forwarder = BulkProducer(lambda: cast(Producer, next(left)))
+    producers_left = iter(producers)
+    forwarder = BulkProducer(lambda: cast(Producer, next(producers_left)))
     return lambda *values: forwarder.send("t", [(b"k", value) for value in values])
 
 

@@ -63,8 +63,8 @@ class FakeProducer:
 
 def sender(*producers: FakeProducer) -> KafkaProducer:
     """A sender that opens these producers, one after the other."""
-    left = iter(producers)
-    return KafkaProducer(lambda: cast(Producer, next(left)))
+    producers_left = iter(producers)
+    return KafkaProducer(lambda: cast(Producer, next(producers_left)))
 
 
 def messages(*values: bytes) -> list[OutgoingMessage]:

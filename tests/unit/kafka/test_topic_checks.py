@@ -81,9 +81,9 @@ def test_a_segment_that_stays_open_counts() -> None:
 
 def test_exactly_the_term_is_in_time_and_a_millisecond_more_is_not() -> None:
     """At most is at most."""
-    kept = 27 * DAY - LOOKS
-    assert check_topic(APPLICATIONS, findings_of(retention_ms=kept)).problems == ()
-    assert check_topic(APPLICATIONS, findings_of(retention_ms=kept + 1)).problems != ()
+    retention = 27 * DAY - LOOKS
+    assert check_topic(APPLICATIONS, findings_of(retention_ms=retention)).problems == ()
+    assert check_topic(APPLICATIONS, findings_of(retention_ms=retention + 1)).problems != ()
 
 
 def test_unencrypted_records_may_stay_for_a_month_at_most() -> None:

@@ -76,10 +76,10 @@ def test_what_a_withdrawal_leaves_counts_too() -> None:
     """Kept for a year by consent, and for a month without."""
     name = "recruitment.application-received"
     kind = policy().events[name]
-    kept = tuple(holding for holding in kind.holdings if holding.on_withdrawal)
-    consented = replace(policy(), events={name: replace(kind, holdings=kept)})
+    rules = tuple(holding for holding in kind.holdings if holding.on_withdrawal)
+    consented = replace(policy(), events={name: replace(kind, holdings=rules)})
     [requirement] = retention_requirements(consented, [business_topic(name)], {})
-    assert ([rule.rule for rule in kept], requirement.rule) == (["R3b"], "R3a")
+    assert ([rule.rule for rule in rules], requirement.rule) == (["R3b"], "R3a")
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,9 @@ def test_every_command_is_one_of_the_command_line() -> None:
 
 def test_every_variable_is_a_setting() -> None:
     """A setting that is renamed in the code only is found this way."""
-    known = {setting.variable for setting in list_settings({})} | {FILE}
+    variables = {setting.variable for setting in list_settings({})} | {FILE}
     for service in TERMIJN_SERVICES.values():
-        assert set(service["environment"]) <= known
+        assert set(service["environment"]) <= variables
 
 
 def test_nothing_is_published_but_on_loopback() -> None:

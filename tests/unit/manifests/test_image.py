@@ -33,16 +33,18 @@ def pinned(path: Path) -> dict[str, str]:
 
 
 def test_the_linter_has_no_remark(hadolint: Path) -> None:
-    done = subprocess.run([hadolint, CONTAINERFILE], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+    completed = subprocess.run(
+        [hadolint, CONTAINERFILE], capture_output=True, text=True, check=False
+    )
+    assert (completed.returncode, completed.stdout) == (0, "")
 
 
 def test_the_linter_has_one_where_there_is_something(hadolint: Path, tmp_path: Path) -> None:
     """So that it judges anything at all."""
     bad = tmp_path / "Containerfile"
     bad.write_text("FROM python\nRUN cd /tmp && pip install termijn\n", "utf-8")
-    done = subprocess.run([hadolint, bad], capture_output=True, text=True, check=False)
-    assert "DL3006" in done.stdout
+    completed = subprocess.run([hadolint, bad], capture_output=True, text=True, check=False)
+    assert "DL3006" in completed.stdout
 
 
 def test_its_base_is_pinned_by_digest() -> None:
@@ -138,7 +140,7 @@ def test_what_is_built_runs_without_its_sources(tmp_path: Path) -> None:
     ):
         program = "import services; assert services.__file__.startswith({!r}), services.__file__;"
         program += " from services.app.cli import main; main()"
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", program.format(str(installed)), *command],
             cwd=tmp_path,
             env=environment,
@@ -146,7 +148,7 @@ def test_what_is_built_runs_without_its_sources(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert completed.returncode == 0, f"{command}: {completed.stderr}"
     assert sorted(files(source / "services") - files(installed / "services")) == []
 
 

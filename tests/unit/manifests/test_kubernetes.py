@@ -32,11 +32,11 @@ CUSTOM = {
 def built() -> list[dict[str, Any]]:
     """What `kubectl apply --kustomize` would send: the example, built by Kustomize 5.8.1."""
     kustomize = cached("kustomize", "v5.8.1", "kustomize")
-    done = subprocess.run(
+    completed = subprocess.run(
         [kustomize, "build", EXAMPLE], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    assert completed.returncode == 0, completed.stderr
+    return list(yaml.safe_load_all(completed.stdout))
 
 
 def of_kind(built: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
@@ -122,11 +122,11 @@ def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
 
 def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
     """A setting that is renamed in the code only is found this way."""
-    known = {setting.variable for setting in list_settings({})}
+    variables = {setting.variable for setting in list_settings({})}
     for document in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
-        assert {variable["name"] for variable in container(document)["env"]} <= known
+        assert {variable["name"] for variable in container(document)["env"]} <= variables
     [settings] = of_kind(built, "ConfigMap").values()
-    assert settings["data"].keys() <= known
+    assert settings["data"].keys() <= variables
 
 
 def test_only_who_needs_it_sees_the_key_of_requests(built: list[dict[str, Any]]) -> None:
@@ -148,11 +148,11 @@ def test_only_who_needs_it_sees_the_key_of_requests(built: list[dict[str, Any]])
 def test_no_user_and_no_secret_of_strimzis_is_misspelt(built: list[dict[str, Any]]) -> None:
     """Each role is the user that deploy/kafka/users.yaml makes, with the secret of its name."""
     users = yaml.safe_load_all((DEPLOY / "kafka" / "users.yaml").read_text("utf-8"))
-    known = {user["metadata"]["name"] for user in users}
+    names = {user["metadata"]["name"] for user in users}
     for document in of_kind(built, "Deployment").values():
         env = {v["name"]: v.get("value") for v in container(document)["env"]}
         volumes = {v["name"]: v for v in document["spec"]["template"]["spec"]["volumes"]}
-        assert env["KAFKA_SASL_USERNAME"] in known
+        assert env["KAFKA_SASL_USERNAME"] in names
         assert volumes["kafka-user"]["secret"]["secretName"] == env["KAFKA_SASL_USERNAME"]
 
 
@@ -208,7 +208,7 @@ def test_a_scaler_asks_prometheus_what_it_knows(promtool: Path, tmp_path: Path) 
     rules = [{"record": f"scaled:{name}", "expr": query} for name, query in queries.items()]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "scaled", "rules": rules}]}), "utf-8")
-    done = subprocess.run([promtool, "check", "rules", file], capture_output=True, check=False)
-    assert done.returncode == 0
-    known = {metric.name for metric in CATALOGUE}
-    assert all(any(name in query for name in known) for query in queries.values())
+    completed = subprocess.run([promtool, "check", "rules", file], capture_output=True, check=False)
+    assert completed.returncode == 0
+    names = {metric.name for metric in CATALOGUE}
+    assert all(any(name in query for name in names) for query in queries.values())

@@ -37,8 +37,8 @@ def test_a_topic_that_is_renamed_in_code_only_is_caught(
     """The file of the new code is another one."""
     renamed = replace(catalogue.TAGGED, name="retention.tagged.v2")
     monkeypatch.setattr(catalogue, "TAGGED", renamed)
-    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
-    assert done.exit_code == 0
+    outcome = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert outcome.exit_code == 0
     written = (tmp_path / strimzi.TOPICS).read_text("utf-8")
     assert "retention.tagged.v2" in written
     assert "retention.tagged.v2" not in WRITTEN
@@ -53,12 +53,12 @@ def test_every_topic_that_a_role_needs_is_there() -> None:
 
 def test_the_heads_of_the_evidence_are_kept_for_ever() -> None:
     """What is gone from there proves nothing; tags go after a week."""
-    kept = {
+    retentions = {
         document["metadata"]["name"]: document["spec"]["config"]["retention.ms"]
         for document in DOCUMENTS
     }
-    assert kept["retention.evidence-heads.v1"] == -1
-    assert kept["retention.tagged.v1"] == 604_800_000
+    assert retentions["retention.evidence-heads.v1"] == -1
+    assert retentions["retention.tagged.v1"] == 604_800_000
 
 
 def test_strimzis_crd_accepts_each_topic(validator: Draft202012Validator) -> None:

@@ -43,8 +43,8 @@ def test_a_topic_that_is_renamed_in_code_only_is_caught(
     """Otherwise its users would be refused in production."""
     renamed = replace(topics.SIGHTINGS, name="retention.sightings.v2")
     monkeypatch.setattr(topics, "SIGHTINGS", renamed)
-    done = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
-    assert done.exit_code == 0
+    outcome = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
+    assert outcome.exit_code == 0
     written = (tmp_path / strimzi.USERS).read_text("utf-8")
     assert "retention.sightings.v2" in written
     assert "retention.sightings.v2" not in WRITTEN

@@ -45,7 +45,7 @@ def expressions() -> Iterator[str]:
 
 def run(program: Path, *arguments: str | Path, text: str | None = None) -> str:
     """Return the output of promtool, which must find nothing wrong."""
-    done = subprocess.run(
+    completed = subprocess.run(
         [program, *arguments],
         input=text,
         capture_output=True,
@@ -53,8 +53,8 @@ def run(program: Path, *arguments: str | Path, text: str | None = None) -> str:
         check=False,
         cwd=DEPLOY / "prometheus",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
 def test_promtool_reads_the_files(promtool: Path) -> None:
@@ -101,13 +101,13 @@ def test_every_metric_is_on_a_dashboard_or_has_an_alert() -> None:
 @pytest.mark.parametrize("expr", sorted(set(expressions())))
 def test_what_is_grouped_by_is_a_label(expr: str) -> None:
     """Of one of the metrics in it; Prometheus would group by nothing without a word."""
-    known = {"le", "job"} | {
+    names = {"le", "job"} | {
         label for name in metrics_of(expr) & METRICS.keys() for label in METRICS[name].labels
     }
     if recorded_of(expr):
-        known |= {"system", "state", "role", "topic", "type"}
+        names |= {"system", "state", "role", "topic", "type"}
     for grouping in GROUPED.findall(expr):
-        assert {label.strip() for label in grouping.split(",")} <= known
+        assert {label.strip() for label in grouping.split(",")} <= names
 
 
 def test_every_expression_is_one(promtool: Path, tmp_path: Path) -> None:
@@ -190,12 +190,12 @@ def test_a_runbooks_command_can_be_given(line: str) -> None:
     command: click.Command = termijn
     while isinstance(command, click.Group):
         command = dict(list_subcommands(command))[words.pop(0)]
-    given, rest, _ = command.make_parser(click.Context(command)).parse_args(words)
+    options, rest, _ = command.make_parser(click.Context(command)).parse_args(words)
     assert not rest
     assert [
         parameter.name
         for parameter in command.params
-        if parameter.required and given.get(str(parameter.name)) is None
+        if parameter.required and options.get(str(parameter.name)) is None
     ] == []
 
 
@@ -248,10 +248,10 @@ def test_a_duration_is_written_as_prometheus_reads_it(seconds: float, text: str)
 def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:
     """With an option, the command writes another address for the runbooks."""
     page = "https://wiki.example/termijn"
-    done = CliRunner().invoke(
+    outcome = CliRunner().invoke(
         termijn, ["monitoring", "write", str(tmp_path), "--runbooks", page], catch_exceptions=False
     )
-    assert done.exit_code == 0
+    assert outcome.exit_code == 0
     text = (tmp_path / "prometheus" / "alerts.yml").read_text("utf-8")
     assert f"runbook_url: {page}#termijngap" in text
     assert text.replace(page, "runbooks.md") == (DEPLOY / "prometheus" / "alerts.yml").read_text(
@@ -262,7 +262,9 @@ def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize("divisor", ["nan", "inf"])
 def test_a_divisor_that_is_not_finite_is_refused(tmp_path: Path, divisor: str) -> None:
     """It would leave no bucket to count late commands by; nothing is written."""
-    done = CliRunner().invoke(termijn, ["monitoring", "write", str(tmp_path), "--hasten", divisor])
-    assert done.exit_code == 2
-    assert "must be a finite number" in done.stderr
+    outcome = CliRunner().invoke(
+        termijn, ["monitoring", "write", str(tmp_path), "--hasten", divisor]
+    )
+    assert outcome.exit_code == 2
+    assert "must be a finite number" in outcome.stderr
     assert list(tmp_path.iterdir()) == []

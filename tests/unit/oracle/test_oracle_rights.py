@@ -24,8 +24,10 @@ def test_what_is_held_at_an_instant_is_not_erased_at_it(events: list[dict[str, A
     """`explain` and `simulate` agree on holds, from what was known then."""
     for command in simulate(events, END):
         if command["action"] in ("erase", "pseudonymise"):
-            known = [e for e in events if instant(e["time"]) <= instant(command["issued_at"])]
-            lines = explain(known, command["issued_at"])
+            known_events = [
+                e for e in events if instant(e["time"]) <= instant(command["issued_at"])
+            ]
+            lines = explain(known_events, command["issued_at"])
             states = {line["state"] for line in lines if _serves(line, command)}
             assert "held" not in states
 
@@ -39,8 +41,8 @@ def _serves(line: dict[str, Any], command: dict[str, Any]) -> bool:
 @given(event_sets_with_rights())
 def test_the_law_and_its_proofs_are_never_cut(events: list[dict[str, Any]]) -> None:
     """What rests on a legal obligation has the window that it has without any act of a person."""
-    kept = ("customers", "billing", "purchases", "orders", "suppliers")
-    business = [event for event in events if event["type"].split(".")[0] in kept]
+    own_topics = ("customers", "billing", "purchases", "orders", "suppliers")
+    business = [event for event in events if event["type"].split(".")[0] in own_topics]
     holds = [event for event in events if event["type"].startswith("privacy.hold-")]
     legal = [line for line in explain(events, END) if line["rule"] == "R5"]
     assert legal == [line for line in explain(business + holds, END) if line["rule"] == "R5"]

@@ -27,8 +27,8 @@ def invoice(id_: str, time: str) -> dict[str, Any]:
     return event(id_, "billing.invoice-issued", time, invoice_id="1", customer_id="1")
 
 
-def ticket(id_: str, time: str, consumers: list[str], **more: Any) -> dict[str, Any]:
-    data = {"ticket_id": "1", "customer_id": "1", "consumer_ids": consumers, **more}
+def ticket(id_: str, time: str, consumers: list[str], **fields: Any) -> dict[str, Any]:
+    data = {"ticket_id": "1", "customer_id": "1", "consumer_ids": consumers, **fields}
     return event(id_, "helpdesk.ticket-opened", time, **data)
 
 

@@ -18,7 +18,7 @@ END = "2080-01-01T00:00:00Z"
 @given(st.data())
 def test_no_command_leaves_before_its_event_or_before_the_duty_to_keep(data: st.DataObject) -> None:
     events = data.draw(event_sets())
-    known = {event["id"]: instant(event["time"]) for event in events}
+    times = {event["id"]: instant(event["time"]) for event in events}
     floors: dict[tuple[str, str, str], Any] = {
         (line["event"], line["subject"], system): instant(line["not_before"])
         for line in explain(events)
@@ -27,7 +27,7 @@ def test_no_command_leaves_before_its_event_or_before_the_duty_to_keep(data: st.
     }
     for command in simulate(events, END):
         issued = instant(command["issued_at"])
-        assert issued >= known[command["record"]]
+        assert issued >= times[command["record"]]
         floor = floors.get((command["record"], command["subject"], command["system"]))
         assert command["action"] != "erase" or floor is None or issued >= floor
 

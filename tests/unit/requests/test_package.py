@@ -36,7 +36,7 @@ SCHEMAS = load_schemas()
 AT = datetime(2026, 3, 15, 13, tzinfo=UTC)
 
 
-def the_report(right: Any = "access", **more: Any) -> Report:
+def the_report(right: Any = "access", **other_fields: Any) -> Report:
     fields: dict[str, Any] = {
         "policy": POLICY,
         "request": "Q1",
@@ -46,7 +46,7 @@ def the_report(right: Any = "access", **more: Any) -> Report:
         "answered_at": AT,
         "verdict": "partly",
     }
-    return Report(**{**fields, **more})
+    return Report(**{**fields, **other_fields})
 
 
 def part(system: str, outcome: Any, ground: str | None = None) -> SystemOutcome:

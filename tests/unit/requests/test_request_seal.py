@@ -42,15 +42,15 @@ def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
 def test_who_make_it_at_once_have_one(tmp_path: Path) -> None:
     """Deleter and rights start together on an empty directory."""
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: sealed_by(TERMIJN_DATA=tmp_path / "new"), range(8)))
-    assert len(set(made)) == 1
+        key_ids = list(pool.map(lambda _: sealed_by(TERMIJN_DATA=tmp_path / "new"), range(8)))
+    assert len(set(key_ids)) == 1
 
 
 def test_where_it_is_given_nothing_is_made(tmp_path: Path) -> None:
     """The data directory of a pod is empty at each start."""
-    given = key_file(tmp_path / "given.key", b"r")
-    key_id = sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_REQUEST_KEY_FILE=given)
-    assert key_id == read_key(given).key_id
+    key_path = key_file(tmp_path / "given.key", b"r")
+    key_id = sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_REQUEST_KEY_FILE=key_path)
+    assert key_id == read_key(key_path).key_id
     assert not (tmp_path / "data").exists()
 
 

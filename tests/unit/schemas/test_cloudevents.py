@@ -216,8 +216,8 @@ def test_a_naive_time_is_refused() -> None:
 
 def test_an_event_holds_utc() -> None:
     """Whatever zone it was made in."""
-    made = event(time=datetime(2026, 3, 15, 14, tzinfo=timezone(timedelta(hours=1))))
-    assert (made.time, made.time.tzinfo) == (AT, UTC)
+    created = event(time=datetime(2026, 3, 15, 14, tzinfo=timezone(timedelta(hours=1))))
+    assert (created.time, created.time.tzinfo) == (AT, UTC)
 
 
 def test_the_hash_is_of_canonical_json() -> None:

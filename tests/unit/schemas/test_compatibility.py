@@ -14,8 +14,8 @@ def record(*fields: Any, name: str = "E") -> dict[str, Any]:
     return {"type": "record", "name": name, "namespace": "n", "fields": list(fields)}
 
 
-def field(type: Any, name: str = "x", **more: Any) -> dict[str, Any]:
-    return {"name": name, "type": type, **more}
+def field(type: Any, name: str = "x", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "type": type, **fields}
 
 
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}

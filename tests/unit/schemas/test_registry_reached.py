@@ -39,9 +39,9 @@ class Answering(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         expected = "Basic " + base64.b64encode(LOGIN.encode()).decode()
-        known = self.headers["Authorization"] == expected
-        body = b'{"compatibilityLevel": "FULL_TRANSITIVE"}' if known else b"{}"
-        self.send_response(200 if known else 401)
+        is_authorized = self.headers["Authorization"] == expected
+        body = b'{"compatibilityLevel": "FULL_TRANSITIVE"}' if is_authorized else b"{}"
+        self.send_response(200 if is_authorized else 401)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -57,7 +57,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
     now = datetime.now(UTC)
-    made = (
+    builder = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
@@ -68,7 +68,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp("tls") / "registry.pem"
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(secret + made.public_bytes(Encoding.PEM))
+    path.write_bytes(secret + builder.public_bytes(Encoding.PEM))
     return path
 
 

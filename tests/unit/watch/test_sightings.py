@@ -43,11 +43,11 @@ def answered(seconds: int, status: str = "done") -> CommandObservation:
 
 
 def after(*sightings: CommandObservation) -> WatchedCommand:
-    known: WatchedCommand | None = None
+    state: WatchedCommand | None = None
     for sighting in sightings:
-        known = observe(known, sighting).watched
-    assert known is not None
-    return known
+        state = observe(state, sighting).watched
+    assert state is not None
+    return state
 
 
 def test_a_command_is_out_until_it_is_answered() -> None:
@@ -146,10 +146,10 @@ def test_order_and_repetition_change_nothing(
 def test_a_command_and_its_answer_count_once(sightings: list[CommandObservation]) -> None:
     """As often as one looks through all that was seen of it."""
     counted: Counter[str] = Counter()
-    known: WatchedCommand | None = None
+    state: WatchedCommand | None = None
     for sighting in (*sightings, *sightings):
-        observed = observe(known, sighting)
-        known = observed.watched
+        observed = observe(state, sighting)
+        state = observed.watched
         counted.update(observed.counted)
     settling = {"done", "nothing_held", "refused", "recalled"}
     assert counted["sent"] == any(counted_sighting.what == "sent" for counted_sighting in sightings)
@@ -163,7 +163,7 @@ def test_what_is_kept_is_what_was_known(
     sightings: list[CommandObservation], partition: int
 ) -> None:
     """To the microsecond, and with its place."""
-    known = after(*sightings)
-    value = to_row(known, partition)
-    assert from_row(value) == known
+    state = after(*sightings)
+    value = to_row(state, partition)
+    assert from_row(value) == state
     assert parse_place(value) == partition
