@@ -117,8 +117,8 @@ def kafka_security(kafka: KafkaSettings) -> Security:
         InvalidSetting: a setting is missing, has no use, or names a file that cannot be read.
     """
     if kafka.sasl_password and kafka.sasl_password_file:
-        why = "is set together with KAFKA_SASL_PASSWORD; set only one of them"
-        raise InvalidSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", why)
+        problem = "is set together with KAFKA_SASL_PASSWORD; set only one of them"
+        raise InvalidSetting("kafka", "KAFKA_SASL_PASSWORD_FILE", problem)
     security = Security(
         protocol=kafka.security_protocol,  # type: ignore[arg-type]  # parsed to be one of them
         ca_file=kafka.ca_file,
@@ -128,8 +128,8 @@ def kafka_security(kafka: KafkaSettings) -> Security:
         username=kafka.sasl_username,
         password=kafka.sasl_password or _read_secret_file(kafka.sasl_password_file),
     )
-    for name, why in with_setting_names(security, validate(security)).items():
-        raise InvalidSetting("kafka", name, why)
+    for name, problem in with_setting_names(security, validate(security)).items():
+        raise InvalidSetting("kafka", name, problem)
     for name, file in (
         (security.names.ca_file, security.ca_file),
         (security.names.certificate_file, security.certificate_file),
@@ -155,5 +155,5 @@ def _read_value(file: Path, name: str) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as cause:
-        why = f"{file} cannot be read: {type(cause).__name__}"
-        raise InvalidSetting("kafka", name, why) from cause
+        problem = f"{file} cannot be read: {type(cause).__name__}"
+        raise InvalidSetting("kafka", name, problem) from cause

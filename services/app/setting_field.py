@@ -24,9 +24,9 @@ class InvalidSetting(TermijnError):
     The operator fixes the variable, or the key of the settings file, that the error names.
     """
 
-    def __init__(self, where: str, key: str, why: str) -> None:
-        super().__init__(f"{where}: {key}: {why}")
-        self.where = where
+    def __init__(self, place: str, key: str, why: str) -> None:
+        super().__init__(f"{place}: {key}: {why}")
+        self.where = place
         self.key = key
 
 

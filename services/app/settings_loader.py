@@ -81,8 +81,10 @@ def _collect(
         for setting in fields(group):
             variable = setting.metadata["variable"]
             if setting.name in section and not setting.metadata["in_file"]:
-                why = f"cannot be set in a file; set {variable} in the environment, or name a file"
-                raise InvalidSetting(str(file), f"{name}.{setting.name}", why)
+                problem = (
+                    f"cannot be set in a file; set {variable} in the environment, or name a file"
+                )
+                raise InvalidSetting(str(file), f"{name}.{setting.name}", problem)
             if setting.name in section:
                 raw = section.pop(setting.name)
                 values[name][setting.name] = _parse_value(
@@ -110,24 +112,24 @@ def _load_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as cause:
         line = raw.count(b"\n", 0, cause.start) + 1
-        why = f"line {line} is not UTF-8; write the file in UTF-8"
-        raise InvalidSetting(str(path), "file", why) from cause
+        problem = f"line {line} is not UTF-8; write the file in UTF-8"
+        raise InvalidSetting(str(path), "file", problem) from cause
     except RecursionError as cause:
         raise InvalidSetting(str(path), "file", "is nested too deeply") from cause
     except (OSError, ValueError) as cause:  # ValueError: not TOML, or a name with a NUL
-        why = getattr(cause, "strerror", None) or str(cause)
-        raise InvalidSetting(str(path), "file", f"cannot be read: {why}") from cause
+        problem = getattr(cause, "strerror", None) or str(cause)
+        raise InvalidSetting(str(path), "file", f"cannot be read: {problem}") from cause
 
 
-def _parse_value(setting: Field[Any], raw: Any, where: str, key: str) -> Any:
+def _parse_value(setting: Field[Any], raw: Any, place: str, key: str) -> Any:
     text = ":".join(map(str, raw)) if isinstance(raw, list) else str(raw)
     try:
         return setting.metadata["parse"](text)
     except ValueError as cause:
         if setting.metadata["secret"] or setting.metadata["parse"] is shown_url:
-            raise InvalidSetting(where, key, f"{cause} (the value is not shown)") from cause
+            raise InvalidSetting(place, key, f"{cause} (the value is not shown)") from cause
         excerpt = text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
-        raise InvalidSetting(where, key, f"{cause}, got {excerpt!r}") from cause
+        raise InvalidSetting(place, key, f"{cause}, got {excerpt!r}") from cause
 
 
 def _display(value: Any) -> str:

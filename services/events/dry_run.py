@@ -176,14 +176,14 @@ class DryRun:
 
     def _check_event(self, line: int, event: CloudEvent, firsts: _FirstLines) -> DryRunResult:
         message, plan = self._plan_event(event)
-        first, content = firsts.get(plan.event_id, (line, plan.event.content_hash))
+        first_line, content = firsts.get(plan.event_id, (line, plan.event.content_hash))
         if content != plan.event.content_hash:
-            why = f"line {first} gave this identity to other content"
-            raise TaggingFailed("identity-conflict", "id", why)
+            problem = f"line {first_line} gave this identity to other content"
+            raise TaggingFailed("identity-conflict", "id", problem)
         records = self._codec.decode(TAGGED, message.value)["records"]
         return DryRunResult(
             line=line,
-            outcome="recorded" if first == line else "duplicate",
+            outcome="recorded" if first_line == line else "duplicate",
             event=event,
             left_out=self._codec.unknown_fields(business_topic(event.type), event.data),
             subject=plan.subject,

@@ -67,10 +67,10 @@ def open_rereadable(path: Path) -> Iterator[Source]:
         if str(path) != "-" and stat.S_ISREG(fstat(file.fileno()).st_mode):
             yield path
             return
-        with tempfile.TemporaryFile() as whole:
+        with tempfile.TemporaryFile() as copy:
             with _naming_file(path):
-                shutil.copyfileobj(file, whole)
-            yield BufferedInput(name=str(path), file=whole)
+                shutil.copyfileobj(file, copy)
+            yield BufferedInput(name=str(path), file=copy)
 
 
 def read_events(source: Source) -> Iterator[tuple[int, CloudEvent]]:
@@ -109,9 +109,9 @@ def read_tagged_events(source: Source, policy: Policy) -> list[tuple[CloudEvent,
     by_identity: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
     for number, event in read_events(source):
         identity = (event.type, event.source, event.id)
-        earlier = by_identity.get(identity)
-        if earlier is not None:
-            if hash_event(earlier[0]) != hash_event(event):
+        earlier_event = by_identity.get(identity)
+        if earlier_event is not None:
+            if hash_event(earlier_event[0]) != hash_event(event):
                 why = "was given to another event of this type and source"
                 raise InvalidEventLine(str(source), number, "id", why)
             continue

@@ -218,15 +218,15 @@ class _PlanTemplate:
             for kind, key, parent, above in self._clocks
         ]
         records = []
-        for text, hangs_on, terms in self._records:
+        for text, clock_indices, terms in self._records:
             subject = text.fill_text(values)
             records.append(
                 PlannedRecord(
                     record_id(event, source, id, subject),
                     subject,
-                    [clocks[one] for one in hangs_on],
+                    [clocks[index] for index in clock_indices],
                     min(
-                        [one.command_time(arrival.time, self._policy) for one in terms],
+                        [term.command_time(arrival.time, self._policy) for term in terms],
                         default=None,
                     ),
                 )
@@ -237,7 +237,7 @@ class _PlanTemplate:
             self._deciding.fill_text(values),
             self._subject.fill_text(values) if self._subject else None,
             records,
-            [PlannedClockChange(clocks[one], move) for one, move in self._moves],
+            [PlannedClockChange(clocks[index], move) for index, move in self._moves],
         )
 
 

@@ -41,7 +41,7 @@ class _Story:
 
     def events(self, prefix: str, companies: int) -> list[CloudEvent]:
         """Return all events, oldest first."""
-        made = [
+        events = [
             event
             for number in range(1, companies + 1)
             for chapter in (
@@ -55,14 +55,14 @@ class _Story:
             )
             for event in chapter(f"{prefix}-{number}", number)
         ]
-        return sorted(made, key=lambda event: event.time)
+        return sorted(events, key=lambda event: event.time)
 
     def _customer(self, n: str, number: int) -> Iterator[CloudEvent]:
         customer = f"SAMPLE-C{n}"
         ended = self._started("R1")
         since = ended - timedelta(days=self._random.randint(200, 900))
 
-        def within() -> datetime:
+        def random_time() -> datetime:
             return since + (ended - since) * self._random.random()
 
         yield self._event(
@@ -70,12 +70,14 @@ class _Story:
             since,
             {"customer_id": customer, "company_name": f"Lunchroom {n}"},
         )
-        yield self._event("customers.customer-details-changed", within(), {"customer_id": customer})
+        yield self._event(
+            "customers.customer-details-changed", random_time(), {"customer_id": customer}
+        )
         yield self._event(
             "credit.check-performed", since, {"check_id": f"K{n}", "customer_id": customer}
         )
         for purchase in range(3):
-            at = within()
+            at = random_time()
             yield self._event(
                 "purchases.purchase-made",
                 at,
@@ -86,7 +88,7 @@ class _Story:
                 at + timedelta(days=1),
                 {"invoice_id": f"F{n}-{purchase}", "customer_id": customer},
             )
-        opened = within()
+        opened = random_time()
         ticket = {"ticket_id": f"T{n}", "customer_id": customer}
         yield self._event(
             "helpdesk.ticket-opened",
@@ -98,7 +100,9 @@ class _Story:
         yield self._event("administration.request-received", opened, request)
         yield self._event("administration.request-handled", opened + timedelta(days=1), request)
         yield self._event(
-            "research.survey-invited", within(), {"survey_id": f"S{n}", "customer_id": customer}
+            "research.survey-invited",
+            random_time(),
+            {"survey_id": f"S{n}", "customer_id": customer},
         )
         yield self._event("customers.customer-terminated", ended, {"customer_id": customer})
         if number % 4 == 0:
@@ -185,7 +189,7 @@ class _Story:
             {"subject": f"prospect:SAMPLE-P{n}"},
             {"subject": f"consumer:SAMPLE-K{n}"},
         )
-        said = (
+        privacy_events = (
             ("consent-given", 9, visitor | {"purpose": "market_research"}),
             ("consent-withdrawn", 0, visitor | {"purpose": "market_research"}),
             ("objection-raised", 0, prospect | {"purpose": "acquisition"}),
@@ -209,8 +213,8 @@ class _Story:
             ("complaint-received", 7, customer | {"complaint_id": f"X{n}"}),
             ("complaint-answered", 1, customer | {"complaint_id": f"X{n}"}),
         )
-        for what, days_ago, data in said:
-            yield self._event(f"privacy.{what}", self._now - timedelta(days=days_ago), data)
+        for kind, days_ago, data in privacy_events:
+            yield self._event(f"privacy.{kind}", self._now - timedelta(days=days_ago), data)
 
     def _started(self, rule: str) -> datetime:
         """When a clock started whose command leaves within the next seconds, or well after them."""

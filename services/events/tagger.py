@@ -128,7 +128,7 @@ class _TypeTemplates:
         headers: Headers,
         data: Mapping[str, Any],
         arrived: datetime,
-        taken: datetime,
+        taken_at: datetime,
         bound: timedelta,
     ) -> FastPathMessage | None:
         """Return the message for the fast path; None where only the slow path can check it."""
@@ -155,7 +155,7 @@ class _TypeTemplates:
             return None
         shape, values = shape_and_values
         year = self._book_year_end(time) if self._book_year else None
-        history = history_group(self._type, time, taken, bound)
+        history = history_group(self._type, time, taken_at, bound)
         era = retiring.retirement_era(time, self._retiring)
         key = (shape, by_name.get("ce_termijnbackfill"), year, history, era)
         return FastPathMessage(source, id, time_text, time, key, values)

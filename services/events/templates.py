@@ -67,8 +67,8 @@ class Shapes:
         }
         if kind.act:
             deciding.add("purpose")  # which must be one of the policy's
-        named = (*kind.subject, *(part.subject for part in kind.holdings if part.subject))
-        subjects = tuple({part.field for part in named if part.kind is None})
+        subject_fields = (*kind.subject, *(part.subject for part in kind.holdings if part.subject))
+        subjects = tuple({part.field for part in subject_fields if part.kind is None})
         identifiers = {
             name: spec.type
             for name, spec in kind.fields.items()
@@ -231,10 +231,10 @@ class TaggedEventTemplate:
             _encode_placeholder(hole): index
             for index, hole in enumerate((*fixed, *texts, *INSTANTS))
         }
-        every = b"|".join(re.escape(hole) for hole in holes)
-        parts = re.split(every, encoded)
+        any_hole = b"|".join(re.escape(hole) for hole in holes)
+        parts = re.split(any_hole, encoded)
         self._format = b"%b".join(part.replace(b"%", b"%%") for part in parts)
-        self._order = itemgetter(*(holes[hole] for hole in re.findall(every, encoded)))
+        self._order = itemgetter(*(holes[hole] for hole in re.findall(any_hole, encoded)))
 
     def fill(
         self,

@@ -53,7 +53,7 @@ class CertificateLines:
     policy: Policy
     now: datetime
     records: int = 0
-    _done: Counter[tuple[_LineKey, CommandSummary]] = field(default_factory=Counter)
+    _commands: Counter[tuple[_LineKey, CommandSummary]] = field(default_factory=Counter)
     _retained: Counter[RetainedItem] = field(default_factory=Counter)
     _outstanding: Counter[OutstandingItem] = field(default_factory=Counter)
 
@@ -92,7 +92,7 @@ class CertificateLines:
 
     def proven(self) -> set[CommandSummary]:
         """Return the commands whose erasure is proven by the ledger."""
-        return {command for _, command in self._done}
+        return {command for _, command in self._commands}
 
     def erased(
         self, backing: Mapping[UUID, EvidenceRef], answered: Mapping[UUID, datetime]
@@ -101,15 +101,15 @@ class CertificateLines:
         lines: defaultdict[tuple[_LineKey, Proof], list[tuple[CommandSummary, int]]] = defaultdict(
             list
         )
-        for (about, command), records in self._done.items():
+        for (line_key, command), records in self._commands.items():
             if command.command_id in backing:
-                lines[about, _PROOFS.get(command.state, "notified")].append((command, records))
-        for (about, proof), members in sorted(lines.items()):
+                lines[line_key, _PROOFS.get(command.state, "notified")].append((command, records))
+        for (line_key, proof), members in sorted(lines.items()):
             commands = {command.command_id for command, _ in members}
             at = [answered[command_id] for command_id in commands if command_id in answered]
             yield ErasedItem(
-                **about._asdict(),
-                categories=self._categories(about.type),
+                **line_key._asdict(),
+                categories=self._categories(line_key.type),
                 articles=tuple(sorted({ARTICLES[command.reason] for command, _ in members})),
                 records=sum(records for _, records in members),
                 commanded_at=min(command.created_at for command, _ in members),
@@ -128,38 +128,38 @@ class CertificateLines:
 
     def retained(self) -> Iterator[RetainedItem]:
         """Yield the lines of data that is kept."""
-        for line, records in sorted(self._retained.items(), key=_by):
+        for line, records in sorted(self._retained.items(), key=_sort_key):
             yield replace(line, records=records)
 
     def outstanding(self, backing: Mapping[UUID, EvidenceRef]) -> Iterator[OutstandingItem]:
         """Yield the lines of data that is due, or proven without a signed head that covers the entry."""
-        for (about, command), records in self._done.items():
+        for (line_key, command), records in self._commands.items():
             if command.command_id not in backing:
-                self._add_outstanding(about, "unsealed", command.settled_at, records)
-        for line, records in sorted(self._outstanding.items(), key=_by):
+                self._add_outstanding(line_key, "unsealed", command.settled_at, records)
+        for line, records in sorted(self._outstanding.items(), key=_sort_key):
             yield replace(line, records=records)
 
-    def _command_of(self, about: _LineKey, command: CommandSummary) -> None:
-        controller = self.policy.systems[about.system].role == "controller"
+    def _command_of(self, line_key: _LineKey, command: CommandSummary) -> None:
+        controller = self.policy.systems[line_key.system].role == "controller"
         if command.state in _PROOFS or (command.state == "acknowledged" and controller):
-            self._done[about, command] += 1
+            self._commands[line_key, command] += 1
         elif command.state == "refused" and controller:
-            self._retain(about.system, about.type, why="refused", ground=command.ground)
+            self._retain(line_key.system, line_key.type, why="refused", ground=command.ground)
         else:
             why: OutstandingReason = "silent" if command.escalated else "under_way"
             since = command.settled_at or command.sent_at
-            self._add_outstanding(about, _OUTSTANDING_REASON.get(command.state, why), since)
+            self._add_outstanding(line_key, _OUTSTANDING_REASON.get(command.state, why), since)
 
     def _add_retained(
         self, system: str, tagged: TaggedEvent, serving: Sequence[Window], why: Any
     ) -> None:
         """Count the holdings that keep a record: all under a legal hold, else those that are not due."""
-        going_on = [
+        still_needed = [
             view
             for view in serving
             if why == "hold" or (at := view.due_at[system]) is None or at > self.now
         ]
-        for view in going_on or serving:
+        for view in still_needed or serving:
             basis = self.policy.bases[view.holding.basis]
             self._retain(
                 system,
@@ -183,11 +183,11 @@ class CertificateLines:
         self._retained[line] += 1
 
     def _add_outstanding(
-        self, about: _LineKey, why: OutstandingReason, since: datetime | None, records: int = 1
+        self, line_key: _LineKey, why: OutstandingReason, since: datetime | None, records: int = 1
     ) -> None:
         line = OutstandingItem(
-            **about._asdict(),
-            categories=self._categories(about.type),
+            **line_key._asdict(),
+            categories=self._categories(line_key.type),
             why=why,
             since=since,
             records=0,
@@ -198,5 +198,5 @@ class CertificateLines:
         return tuple(sorted(self.policy.events[type].categories))
 
 
-def _by(pair: tuple[Any, int]) -> str:
+def _sort_key(pair: tuple[Any, int]) -> str:
     return repr(pair[0])

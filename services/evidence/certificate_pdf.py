@@ -160,7 +160,7 @@ def render_certificate(certificate: Certificate, language: Language) -> str:
         date=words.date,
         recipients=[_recipient(name, words) for name in certificate.recipients],
         erased=[_erased(item, words) for item in certificate.erased],
-        kept=[_kept(item, words) for item in certificate.kept],
+        kept=[_retained_row(item, words) for item in certificate.kept],
         outstanding=[_outstanding(item, words) for item in certificate.outstanding],
         head=certificate.head,
         hash=_breakable_hex(certificate.head.head.hash.hex()),
@@ -192,26 +192,28 @@ def _erased(item: ErasedItem, words: Translator) -> Mapping[str, object]:
 
 
 def _numbers(evidence: Sequence[EvidenceRef], words: Translator) -> str:
-    shown = ", ".join(str(ref.number) for ref in evidence[:_MAX_EVIDENCE_NUMBERS])
-    more = len(evidence) - _MAX_EVIDENCE_NUMBERS
-    return f"{shown} {_LABELS[words.language]['more'].format(more)}" if more > 0 else shown
+    numbers = ", ".join(str(ref.number) for ref in evidence[:_MAX_EVIDENCE_NUMBERS])
+    unlisted = len(evidence) - _MAX_EVIDENCE_NUMBERS
+    return (
+        f"{numbers} {_LABELS[words.language]['more'].format(unlisted)}" if unlisted > 0 else numbers
+    )
 
 
-def _kept(item: RetainedItem, words: Translator) -> Mapping[str, object]:
+def _retained_row(item: RetainedItem, words: Translator) -> Mapping[str, object]:
     if item.why == "refused":
         ground = " ".join(strip_control_characters(item.ground or "").split())[:_MAX_GROUND_CHARS]
-        why = f"{_REFUSED_TEXT[words.language]}: {ground}"
+        reason = f"{_REFUSED_TEXT[words.language]}: {ground}"
     elif item.why == "hold":
-        why = f"{_LEGAL_HOLD_TEXT[words.language]} ({words.article(item.article or '')})"
+        reason = f"{_LEGAL_HOLD_TEXT[words.language]} ({words.article(item.article or '')})"
     else:
         basis = words.named("bases", [item.basis or ""])
         purpose = words.named("purposes", [item.purpose or ""])
-        why = f"{purpose}: {basis} ({words.article(item.article or '')})"
+        reason = f"{purpose}: {basis} ({words.article(item.article or '')})"
     return {
         "system": words.system(item.system),
         "data": _data(item, words),
         "records": item.records,
-        "ground": why,
+        "ground": reason,
         "until": words.date(item.until),
     }
 

@@ -69,16 +69,16 @@ def export_lines(ledger: Database) -> Iterator[str]:
     """
     column = tables.evidence_head.c
     with ledger.transaction() as connection:
-        last = latest_head(connection).head.number
-        keys = select(column.key_id, column.x).where(column.number <= last).distinct()
+        last_number = latest_head(connection).head.number
+        keys = select(column.key_id, column.x).where(column.number <= last_number).distinct()
         key_rows = connection.execute(keys.order_by(column.key_id, column.x)).all()
-    yield canonical_json({"evidence": FORMAT, "last": last})
+    yield canonical_json({"evidence": FORMAT, "last": last_number})
     for key in key_rows:
         jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
         yield canonical_json({"key": jwk})
-    heads = _heads(ledger, last)
+    heads = _heads(ledger, last_number)
     head = next(heads, None)
-    for row in _entries(ledger, last):
+    for row in _entries(ledger, last_number):
         yield f'{{"entry":{row.entry},"hash":"{row.hash.hex()}"}}'
         while head is not None and head.number == row.number:
             yield _head_line(head)
@@ -91,13 +91,13 @@ def _head_line(row: Row[Any]) -> str:
     return f'{{"head":{row.head},{signature[1:]}'
 
 
-def _entries(ledger: Database, last: int) -> Iterator[Row[Any]]:
+def _entries(ledger: Database, last_number: int) -> Iterator[Row[Any]]:
     column = tables.evidence.c
     query = select(tables.evidence).order_by(column.number).limit(_CHUNK)
     after = 0
-    while after < last:
+    while after < last_number:
         with ledger.transaction() as connection:
-            page = query.where(column.number > after, column.number <= last)
+            page = query.where(column.number > after, column.number <= last_number)
             rows = connection.execute(page).all()
         if not rows:
             return
@@ -105,10 +105,10 @@ def _entries(ledger: Database, last: int) -> Iterator[Row[Any]]:
         after = rows[-1].number
 
 
-def _heads(ledger: Database, last: int) -> Iterator[Row[Any]]:
+def _heads(ledger: Database, last_number: int) -> Iterator[Row[Any]]:
     column = tables.evidence_head.c
     query = select(tables.evidence_head).order_by(column.number, column.at).limit(_CHUNK)
-    query = query.where(column.number <= last)
+    query = query.where(column.number <= last_number)
     page = query
     while True:
         with ledger.transaction() as connection:

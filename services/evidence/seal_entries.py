@@ -104,9 +104,9 @@ def append_entries(
     Raises:
         PseudonymKeyMismatch: the log's references have another key.
     """
-    seen = connection.execute(select(tables.evidence_chain)).one_or_none()
-    _check(seen, references)
-    if seen is not None and not _has_work(connection, seen.number, now, head_every):
+    chain = connection.execute(select(tables.evidence_chain)).one_or_none()
+    _check(chain, references)
+    if chain is not None and not _has_work(connection, chain.number, now, head_every):
         return NOTHING_APPENDED
     end = _locked(connection)
     if end is None:
@@ -115,23 +115,31 @@ def append_entries(
     column = tables.evidence_pending.c
     query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
     waiting = connection.execute(query).all()
-    number, last = end.number, end.hash
+    number, last_hash = end.number, end.hash
     rows = []
     for entry, command, subject in _entries(connection, waiting, references, end.key_id, now):
         number += 1
         text = hash_chain.canonical_json({**entry, "n": number})
-        last = hash_chain.entry_hash(last, text)
+        last_hash = hash_chain.entry_hash(last_hash, text)
         rows.append(
-            {"number": number, "entry": text, "hash": last, "command": command, "subject": subject}
+            {
+                "number": number,
+                "entry": text,
+                "hash": last_hash,
+                "command": command,
+                "subject": subject,
+            }
         )
     if rows:
         insert(connection, tables.evidence, rows)
         ids = [row.pending_id for row in waiting]
         delete_in(connection, tables.evidence_pending, column.pending_id, ids)
         connection.execute(
-            update(tables.evidence_chain).values(number=number, hash=last, key_id=references.key_id)
+            update(tables.evidence_chain).values(
+                number=number, hash=last_hash, key_id=references.key_id
+            )
         )
-    head = _head(connection, Head(number=number, hash=last, at=now), ring, head_every)
+    head = _head(connection, Head(number=number, hash=last_hash, at=now), ring, head_every)
     return AppendResult(entries=len(rows), head=head)
 
 
@@ -240,26 +248,26 @@ def _sum_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """Return rows by table; counts under a name that does not look like a table's are summed."""
     totals: dict[str, int] = {}
     for name, rows in counts.items():
-        shown = name if _PLAIN.fullmatch(name) else "other"
-        totals[shown] = totals.get(shown, 0) + rows
+        counted_as = name if _PLAIN.fullmatch(name) else "other"
+        totals[counted_as] = totals.get(counted_as, 0) + rows
     return totals
 
 
-def _head_is_due(connection: Connection, number: int, now: datetime, every: timedelta) -> bool:
+def _head_is_due(connection: Connection, number: int, now: datetime, interval: timedelta) -> bool:
     column = tables.evidence_head.c
     query = select(column.number, column.at).order_by(column.number.desc(), column.at.desc())
-    last = connection.execute(query.limit(1)).one_or_none()
-    if last is None:
+    last_head = connection.execute(query.limit(1)).one_or_none()
+    if last_head is None:
         return True
-    wait = every if number > last.number else MAX_HEAD_AGE
-    return bool(now - last.at >= wait)
+    wait = interval if number > last_head.number else MAX_HEAD_AGE
+    return bool(now - last_head.at >= wait)
 
 
 def _head(
-    connection: Connection, head: Head, ring: KeyringSource | None, every: timedelta
+    connection: Connection, head: Head, ring: KeyringSource | None, interval: timedelta
 ) -> SignedHead | None:
     """Sign the end of the chain if a head is due and a key is valid."""
-    if ring is None or not _head_is_due(connection, head.number, head.at, every):
+    if ring is None or not _head_is_due(connection, head.number, head.at, interval):
         return None
     try:
         signed = hash_chain.sign(head, ring)

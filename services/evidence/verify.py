@@ -133,7 +133,7 @@ class _Reader:
         if not isinstance(fields, dict) or canonical_json(fields) != text:
             raise ValueError("the line is not canonical JSON")
         if self._expected_last is None:
-            self._expected_last = self._first(fields)
+            self._expected_last = self._read_header(fields)
         elif fields.keys() == {"key"}:
             self._key(fields["key"])
         elif fields.keys() == {"entry", "hash"}:
@@ -175,7 +175,7 @@ class _Reader:
             key_id=last.key_id,
         )
 
-    def _first(self, fields: dict[str, Any]) -> int:
+    def _read_header(self, fields: dict[str, Any]) -> int:
         announced = fields.get("last")
         if fields.keys() != {"evidence", "last"} or type(announced) is not int or announced < 0:
             raise ValueError("this is not an export of evidence")

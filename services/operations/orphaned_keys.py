@@ -76,7 +76,7 @@ def _orphaned_under_each(
     return list(orphans)
 
 
-def _find_current_ids(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
+def _find_current_ids(ledger: Database, old_ids: Collection[UUID]) -> Mapping[UUID, list[UUID]]:
     """Return the current ids of the events that had these ids before ids depended on the topic.
 
     Publishers of an older version create keys under such ids. No index leads from these to their events.
@@ -84,17 +84,17 @@ def _find_current_ids(ledger: Database, old: Collection[UUID]) -> Mapping[UUID, 
     current_ids: defaultdict[UUID, list[UUID]] = defaultdict(list)
     column = tables.event.c
     query = select(column.event_id, column.source, column.id).order_by(column.event_id)
-    after = UUID(int=0)
+    last_id = UUID(int=0)
     while True:
         with ledger.transaction() as connection:
             rows = connection.execute(
-                query.where(column.event_id > after).limit(_EVENT_PAGE_SIZE)
+                query.where(column.event_id > last_id).limit(_EVENT_PAGE_SIZE)
             ).all()
         if not rows:
             return current_ids
-        after = rows[-1].event_id
+        last_id = rows[-1].event_id
         for row in rows:
-            if (identity := old_event_id(row.source, row.id)) in old:
+            if (identity := old_event_id(row.source, row.id)) in old_ids:
                 current_ids[identity].append(row.event_id)
 
 
@@ -106,15 +106,15 @@ def _find_orphaned(
     orphans = []
     for key in keys:
         tagged = events.get(key.event_id)
-        why: OrphanReason | None = None
+        reason: OrphanReason | None = None
         if tagged is None:
-            why = "unrecorded"
+            reason = "unrecorded"
         elif not any(key.system in holding.systems for holding in tagged.holdings):
-            why = "unheld"
+            reason = "unheld"
         elif (key.event_id, key.system) in erased:
-            why = "outlived"
-        if why:
-            orphans.append(OrphanedKey(key=key, why=why))
+            reason = "outlived"
+        if reason:
+            orphans.append(OrphanedKey(key=key, why=reason))
     return orphans
 
 

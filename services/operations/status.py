@@ -83,10 +83,10 @@ def read_status(
         is_due = and_(
             table.c.next_due <= now, table.c.next_due.is_not(None), table.c.backfill.is_(None)
         )
-        some = select(table.c.next_due).where(is_due).limit(MAX_ROWS).subquery()
-        due += connection.execute(select(func.count()).select_from(some)).scalar_one()
-        first = connection.execute(select(func.min(table.c.next_due)).where(is_due)).scalar_one()
-        oldest_due += [first] if first else []
+        capped = select(table.c.next_due).where(is_due).limit(MAX_ROWS).subquery()
+        due += connection.execute(select(func.count()).select_from(capped)).scalar_one()
+        earliest = connection.execute(select(func.min(table.c.next_due)).where(is_due)).scalar_one()
+        oldest_due += [earliest] if earliest else []
     overdue = connection.execute(
         select(command.system, func.count(), func.min(command.erase_by))
         .where(of_systems, _is_actionable(), command.erase_by < now)
@@ -196,8 +196,8 @@ def latest_commands(connection: Connection, limit: int) -> Sequence[RecentComman
     ]
 
 
-def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
-    query = select(func.count()).select_from(table).where(*where)
+def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(table).where(*conditions)
     return int(connection.execute(query).scalar_one())
 
 

@@ -42,8 +42,8 @@ class RequestAttachments:
             pairs = {(row.subject, _request_of(row)) for row in disclosures}
             public = self.keys.public(connection, pairs, database_now(connection))
             for row in disclosures:
-                to = public[request_id(row.subject, _request_of(row))]
-                attachments[row.command_id] = {"disclose_to": to} if to else None
+                public_key = public[request_id(row.subject, _request_of(row))]
+                attachments[row.command_id] = {"disclose_to": public_key} if public_key else None
         attachments |= self._corrections(
             connection, [row for row in rows if row.action == "rectify"]
         )
@@ -71,14 +71,14 @@ class RequestAttachments:
         if corrections is None:
             return None
         fields = {"corrected_fields": json.loads(corrections.fields)}
-        to = self.key_of(row.system)
-        if not (to and corrections.text):
+        public_key = self.key_of(row.system)
+        if not (public_key and corrections.text):
             return fields  # no need to decrypt a key then
         private = self.keys.private(connection, row.subject, _request_of(row))
         if not private:
             return fields
         values = decrypt(corrections.text, private, _request_of(row))
-        return {**fields, "corrections": encrypt(values, to, str(row.command_id))}
+        return {**fields, "corrections": encrypt(values, public_key, str(row.command_id))}
 
 
 def _request_of(row: CommandRow) -> str:

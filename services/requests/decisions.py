@@ -44,7 +44,9 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
     ids = {request_id(case.subject, case.request): case for case in cases}
     column = tables.answer.c.request_id
     decided = {row.request_id for row in select_in(connection, select(column), column, ids)}
-    fresh = {identity: case for identity, case in sorted(ids.items()) if identity not in decided}
+    undecided = {
+        identity: case for identity, case in sorted(ids.items()) if identity not in decided
+    }
     insert(
         connection,
         tables.answer,
@@ -60,7 +62,7 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
                 "decided_at": now,
                 "published_at": None,
             }
-            for identity, case in fresh.items()
+            for identity, case in undecided.items()
         ],
     )
     audit_outbox.enqueue(
@@ -77,7 +79,7 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
                     **event_data,
                 },
             )
-            for case in fresh.values()
+            for case in undecided.values()
         ],
     )
 
@@ -107,12 +109,12 @@ def erase_collected(connection: Connection, case: Case, policy: Policy, now: dat
     Corrections stay until every system has them (GDPR 19).
     """
     command = tables.command.c
-    own = select(tables.command).where(
+    own_commands = select(tables.command).where(
         command.subject == case.subject,
         command.request == case.request,
         command.state.in_(OUTSTANDING),
     )
-    waiting = connection.execute(own.with_for_update()).all()
+    waiting = connection.execute(own_commands.with_for_update()).all()
     if RIGHTS[case.right].discloses:
         state_changes.transition(
             connection, waiting, "closed_by_operator", now, outcome="request closed"

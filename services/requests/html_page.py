@@ -90,14 +90,18 @@ _LABELS: Mapping[Language, Mapping[str, str]] = {
 
 
 def render_page(
-    report: Report, language: Language, *, most: int | None = None, rows: int | None = None
+    report: Report,
+    language: Language,
+    *,
+    max_records: int | None = None,
+    max_rows: int | None = None,
 ) -> str:
     """Return the page as one HTML document; it states how many records it leaves out.
 
-    It shows at most `most` records, in at most `rows` rows that are cut to fit on paper.
+    It shows at most `max_records` records, in at most `max_rows` rows that are cut to fit on paper.
     """
     words = Translator(policy=report.policy, language=language)
-    shown = list(_shown(report.disclosed[:most], words, rows))
+    visible = list(_visible_records(report.disclosed[:max_records], words, max_rows))
     environment = template_environment("services.requests", html=True)
     return environment.get_template("answer.html.jinja").render(
         report=report,
@@ -110,9 +114,9 @@ def render_page(
         done=outcome_lines(report, words),
         disclosed=[
             (words.system(system), [record for _, record in records])
-            for system, records in groupby(shown, key=lambda pair: pair[0])
+            for system, records in groupby(visible, key=lambda pair: pair[0])
         ],
-        left_out=len(report.disclosed) - len(shown),
+        left_out=len(report.disclosed) - len(visible),
     )
 
 
@@ -129,11 +133,11 @@ def _processing(processing: ProcessingSummary, words: Translator) -> Mapping[str
     }
 
 
-def _shown(
-    disclosed: Sequence[DisclosureItem], words: Translator, rows: int | None
+def _visible_records(
+    disclosed: Sequence[DisclosureItem], words: Translator, max_rows: int | None
 ) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yield the records to show, by system; a record that does not fit completely is left out."""
-    rows_left = rows
+    rows_left = max_rows
     for record in disclosed:
         if rows_left is None:
             yield record.system, _record(record, words, list(_fields(record.data)))
@@ -165,14 +169,14 @@ def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             pairs = list(enumerate(value, start=1))
             stack += [(f"{name}.{n}", v, depth + 1) for n, v in reversed(pairs)]
         else:
-            yield _plain(name), _plain(_written(value))
+            yield _plain(name), _plain(_format_value(value))
 
 
 def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _written(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

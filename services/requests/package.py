@@ -81,7 +81,7 @@ SCHEMA: Mapping[str, Any] = {
 def build_package(report: Report, language: Language, schemas: SchemaSet) -> Mapping[str, bytes]:
     """Return the files of a package by name: letter, page, PDF, data, and all of them as a ZIP."""
     html = render_page(report, language)
-    short = render_page(report, language, most=_MAX_PDF_RECORDS, rows=_MAX_PDF_ROWS)
+    short = render_page(report, language, max_records=_MAX_PDF_RECORDS, max_rows=_MAX_PDF_ROWS)
     files = {
         "letter.txt": render_letter(report, language).encode(),
         "answer.html": html.encode(),

@@ -31,7 +31,7 @@ def render_pdf(html: str, *, title: str, language: str, at: datetime) -> bytes:
     document.set_font(_FAMILY, size=10)
     document.add_page()
     document.write_html(
-        _shown(_HEAD.sub("", html)),
+        _printable(_HEAD.sub("", html)),
         tag_styles={
             name: FontFace(family=_FAMILY, emphasis="BOLD", size_pt=size)
             for name, size in (("h1", 18), ("h2", 14), ("h3", 12), ("h4", 10))
@@ -40,7 +40,7 @@ def render_pdf(html: str, *, title: str, language: str, at: datetime) -> bytes:
     return bytes(document.output())
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     """Return the text with a mark for each character without a glyph: fpdf2 would log the character."""
     glyphs = _glyphs()
     return "".join(char if char in "\n\t" or ord(char) in glyphs else _UNKNOWN for char in text)

@@ -58,14 +58,14 @@ class RequestKeys:
         self, connection: Connection, requests: Iterable[tuple[str, str]], now: datetime
     ) -> Mapping[UUID, str | None]:
         """Return the public key of each (subject, request), creating missing ones; None once destroyed."""
-        wanted = {request_id(subject, name): subject for subject, name in requests}
-        public_keys = self._read(connection, wanted)
-        missing = []
-        for identity, subject in sorted(wanted.items()):
+        subject_by_id = {request_id(subject, name): subject for subject, name in requests}
+        public_keys = self._read(connection, subject_by_id)
+        new_rows = []
+        for identity, subject in sorted(subject_by_id.items()):
             if identity in public_keys:
                 continue
             key = jwe.new_key()
-            missing.append(
+            new_rows.append(
                 {
                     "request_id": identity,
                     "subject": subject,
@@ -75,9 +75,9 @@ class RequestKeys:
                     "made_at": now,
                 }
             )
-        insert_or_ignore(connection, tables.request_key, missing)
+        insert_or_ignore(connection, tables.request_key, new_rows)
         # Another process may have been first: the stored key counts.
-        return self._read(connection, wanted) if missing else public_keys
+        return self._read(connection, subject_by_id) if new_rows else public_keys
 
     def private(self, connection: Connection, subject: str, request: str) -> str | None:
         """Return the private key of a request, or None where none was ever needed.
@@ -96,12 +96,12 @@ class RequestKeys:
         if row.sealed is None:
             raise KeyDestroyed(request)
         return (
-            self._sealed_by(row.key_id)
+            self._cipher_for(row.key_id)
             .decrypt_bytes(row.sealed, str(identity), row.key_id)
             .decode()
         )
 
-    def _sealed_by(self, key_id: str) -> AeadCipher:
+    def _cipher_for(self, key_id: str) -> AeadCipher:
         if key_id == self.seal.key_id:
             return self.seal
         with suppress(InvalidKeyFile):
@@ -110,12 +110,14 @@ class RequestKeys:
                 return older
         raise DecryptionKeyMissing("the key of a request", key_id, REMEDY)
 
-    def _read(self, connection: Connection, wanted: Mapping[UUID, str]) -> dict[UUID, str | None]:
+    def _read(
+        self, connection: Connection, subject_by_id: Mapping[UUID, str]
+    ) -> dict[UUID, str | None]:
         column = tables.request_key.c
         query = select(column.request_id, column.public, column.destroyed_at)
         return {
             row.request_id: row.public if row.destroyed_at is None else None
-            for row in select_in(connection, query, column.request_id, wanted)
+            for row in select_in(connection, query, column.request_id, subject_by_id)
         }
 
 
@@ -131,10 +133,10 @@ def destroy_request_key(connection: Connection, subject: str, request: str, now:
     connection.execute(
         update(tables.correction).where(correction.request_id == identity).values(text=None)
     )
-    gone = connection.execute(
+    destroyed = connection.execute(
         delete(tables.disclosure).where(tables.disclosure.c.request_id == identity)
     )
-    return gone.rowcount
+    return destroyed.rowcount
 
 
 def sealed_with(connection: Connection) -> Mapping[str, int]:

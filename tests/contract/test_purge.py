@@ -292,7 +292,7 @@ def test_a_backup_from_before_what_is_forgotten_is_refused(life: LedgerLife) -> 
     end_customer(life)
     life.purge(LATER)
     with life.ledger.transaction() as connection:
-        with pytest.raises(BackupTooOld, match="restore a younger backup"):
+        with pytest.raises(BackupTooOld, match="restore a newer backup"):
             recommand_since(connection, "crm", instant(GONE), instant(MUCH_LATER))
         after = instant(GONE) + timedelta(seconds=1)
         assert recommand_since(connection, "crm", after, instant(MUCH_LATER)) == 0

@@ -88,7 +88,8 @@ def steps_in(
     if erasing:
         steps.append(erasing)
     for restriction in restrictions(system, serving, done, now):
-        # A hold does not delay the other purposes of a person, so what counts is when it was due.
+        # A legal hold delays the erasure, but never causes a restriction: what counts is when the erasure
+        # was due without the hold.
         if erasure_due is None or restriction.due < erasure_due:
             steps.append(restriction)
     for holding in serving:

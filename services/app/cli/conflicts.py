@@ -87,7 +87,7 @@ def reopen(key: str, operator: str, reason: str) -> None:
 
 
 def _decide(
-    what: str,
+    operation: str,
     key: str,
     decide: Callable[[Connection, str, str, Policy, datetime], T],
     *,
@@ -104,12 +104,17 @@ def _decide(
         def work(connection: Connection) -> T:
             now = database_now(connection)
             active_policy.require_active(connection, policy, now)
-            done = decide(connection, name, value, policy, now)
+            result = decide(connection, name, value, policy, now)
             target = str(key_id(name, value))  # a hash, which holds no personal data
             log_operator_action(
-                connection, f"conflicts {what}", target, operator=operator, reason=reason, now=now
+                connection,
+                f"conflicts {operation}",
+                target,
+                operator=operator,
+                reason=reason,
+                now=now,
             )
-            return done
+            return result
 
         return ledger.run_in_transaction(work)
 

@@ -53,8 +53,10 @@ def doctor(as_json: bool, faults: bool) -> None:
     """
     with open_resources() as opened:
         findings = list(_examine(opened))
-    shown = [finding for finding in findings if not faults or finding.state in ("fault", "warning")]
-    rows = (finding.to_row() for finding in shown)
+    printed = [
+        finding for finding in findings if not faults or finding.state in ("fault", "warning")
+    ]
+    rows = (finding.to_row() for finding in printed)
     show(rows, as_json=as_json, title="Checks", columns=_COLUMNS, heads=HEADS)
     failed = sum(1 for finding in findings if finding.state == "fault")
     if failed:
@@ -66,9 +68,11 @@ def _examine(opened: Resources) -> Iterator[Finding]:
     try:
         policy = opened.policy()
     except (InvalidPolicy, OSError) as cause:
-        first, *others = str(cause).splitlines()
-        more = f" (and {len(others)} more)" if others else ""
-        yield error("policy", f"{first}{more}", "fix the lines that `termijn policy lint` names")
+        first_line, *other_lines = str(cause).splitlines()
+        remainder = f" (and {len(other_lines)} more)" if other_lines else ""
+        yield error(
+            "policy", f"{first_line}{remainder}", "fix the lines that `termijn policy lint` names"
+        )
     else:
         yield ok("policy", f"{policy.policy} {policy.version}")
     yield from _cluster(opened, policy)

@@ -39,13 +39,13 @@ def export(file: Path) -> None:
         ledger = opened.ledger()
         with ledger.transaction() as connection:
             latest_head(connection)  # if there is none, no file is created
-        with file.open("x", encoding="utf-8", newline="\n") as to:
+        with file.open("x", encoding="utf-8", newline="\n") as target:
             count = 0
             for line in export_lines(ledger):
-                to.write(f"{line}\n")
+                target.write(f"{line}\n")
                 count += 1
-            to.flush()
-            os.fsync(to.fileno())
+            target.flush()
+            os.fsync(target.fileno())
     click.echo(f"{file}: {count} lines")
 
 

@@ -81,8 +81,8 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
             with ledger.transaction() as connection:
                 waiting = key_conflicts.count_undecided(connection)
         if waiting:
-            what = "no command is sent about them until `termijn conflicts resolve`"
-            click.echo(f"{waiting} keys are claimed by several subjects: {what}", err=True)
+            note = "no command is sent about them until `termijn conflicts resolve`"
+            click.echo(f"{waiting} keys are claimed by several subjects: {note}", err=True)
 
     show(rows(), as_json=as_json, title="Commands", columns=columns)
     _warn_of_held_back_events(settings, as_json=as_json)

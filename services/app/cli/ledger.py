@@ -19,12 +19,12 @@ def ledger() -> None:
 def migrate() -> None:
     """Migrate the ledger to this version's schema. Run it before the roles start."""
     with open_resources() as opened:
-        missing = schema.migrate(opened.owned_ledger())
+        missing_groups = schema.migrate(opened.owned_ledger())
     click.echo("the ledger's schema is up to date")
-    if missing:
+    if missing_groups:
         click.echo(
             "ledger: one login for all roles: this one may not make the roles of the database, got none of"
-            f" {', '.join(missing)}; have a superuser run what `termijn ledger grants` prints",
+            f" {', '.join(missing_groups)}; have a superuser run what `termijn ledger grants` prints",
             err=True,
         )
 

@@ -129,11 +129,11 @@ def _check_text(arguments: list[str]) -> None:
 
 def _describe_unexpected(cause: Exception) -> str:
     """Describe an internal error; its traceback may hold personal data and goes to a private file."""
-    what = f"an unexpected error ({type(cause).__name__}), which is a bug in Termijn;"
+    message = f"an unexpected error ({type(cause).__name__}), which is a bug in Termijn;"
     try:
         number, path = tempfile.mkstemp(prefix="termijn-", suffix=".txt")  # for its owner only
         with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exception(cause, file=file)
     except OSError:
-        return f"{what} `termijn --debug` shows the traceback"
-    return f"{what} {path} has the traceback"
+        return f"{message} `termijn --debug` shows the traceback"
+    return f"{message} {path} has the traceback"

@@ -41,8 +41,8 @@ def parse_instant(text: str) -> datetime:
     try:
         return cloudevents.parse_rfc3339(text)
     except MalformedEvent as cause:
-        why = f"{text!r} is not an instant such as 2026-03-15T13:00:00Z: {cause.why}"
-        raise click.BadParameter(why) from cause
+        problem = f"{text!r} is not an instant such as 2026-03-15T13:00:00Z: {cause.why}"
+        raise click.BadParameter(problem) from cause
 
 
 def parse_period(_: click.Context, __: click.Parameter, text: str) -> timedelta:

@@ -233,11 +233,11 @@ def _send(
     return sent
 
 
-def _raise_if_parked(ledger: Database, sender: OffsetRecorder, sent: int) -> None:
+def _raise_if_parked(ledger: Database, sender: OffsetRecorder, sent_count: int) -> None:
     """Raise if some of the published events were parked instead of recorded."""
     with ledger.transaction() as connection:
         parked = sum(sender.contains(*place) for place in parked_offsets(connection, sender.topics))
     if parked:
         raise CheckFailed(
-            f"{parked} of {sent} events were parked, not recorded: see `termijn dead-letters list`"
+            f"{parked} of {sent_count} events were parked, not recorded: see `termijn dead-letters list`"
         )

@@ -54,8 +54,8 @@ def status(as_json: bool) -> None:
     for reason, count in sorted(ledger_status.dead_letters.items()):
         rows.append({"what": "dead letters parked", "which": reason, "value": count})
     for reach, count in sorted(ledger_status.kept_back.items()):
-        what = "parked events that keep erasures back"
-        rows.append({"what": what, "which": reach, "value": count})
+        label = "parked events that keep erasures back"
+        rows.append({"what": label, "which": reach, "value": count})
     for gap in ledger_status.gaps:
         place = f"{gap.log.topic}[{gap.log.partition}]"
         rows.append({"what": f"gap of the {gap.role}", "which": place, "value": gap.expected})

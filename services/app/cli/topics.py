@@ -68,7 +68,7 @@ def apply(dry_run: bool) -> None:
 
     Returns when every broker shows the new topics.
     """
-    done = "would have" if dry_run else "has"
+    verb = "would have" if dry_run else "has"
     with open_resources() as opened:
         bus = _kafka_client(opened)
         admin = TopicAdmin(admin=bus.admin)
@@ -76,11 +76,11 @@ def apply(dry_run: bool) -> None:
         if not dry_run:
             bus.ensure_topics(watched)
         for topic in watched:
-            click.echo(f"{topic.name} {done} {topic.partitions} new partitions, for the watch")
+            click.echo(f"{topic.name} {verb} {topic.partitions} new partitions, for the watch")
         checks = _check_topics(opened, admin)
-        missing = [topic_check for topic_check in checks if topic_check.state is None]
-        if missing and not dry_run:
-            bus.create_topics(_new_topic(topic_check) for topic_check in missing)
+        missing_topics = [topic_check for topic_check in checks if topic_check.state is None]
+        if missing_topics and not dry_run:
+            bus.create_topics(_new_topic(topic_check) for topic_check in missing_topics)
             checks = _check_topics(
                 opened, admin
             )  # a role may have created one with its own settings
@@ -89,17 +89,17 @@ def apply(dry_run: bool) -> None:
             for topic_check in checks
             if topic_check.state is not None and topic_check.changes
         ]
-        for topic_check in missing:
+        for topic_check in missing_topics:
             topic = topic_check.requirement.topic
             partitions = f"{topic.partitions} new partitions"
-            click.echo(f"{topic.name} {done} {partitions}, {_describe_changes(topic_check)}")
+            click.echo(f"{topic.name} {verb} {partitions}, {_describe_changes(topic_check)}")
         for topic_check in changed:
             if not dry_run:
                 admin.set_config(topic_check.requirement.topic.name, topic_check.changes)
             click.echo(
-                f"{topic_check.requirement.topic.name} {done} {_describe_changes(topic_check)}"
+                f"{topic_check.requirement.topic.name} {verb} {_describe_changes(topic_check)}"
             )
-    if not missing and not changed and not watched:
+    if not missing_topics and not changed and not watched:
         click.echo("nothing to do")
 
 

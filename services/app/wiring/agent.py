@@ -83,8 +83,8 @@ class AgentResources:
         try:
             return open_registry(bus.schema_registry_url, login, ca)
         except (ValueError, OSError) as cause:
-            where = ("bus", "schema_registry_url")
-            raise self.loaded.invalid([(where, f"cannot be used: {cause}")]) from cause
+            path = ("bus", "schema_registry_url")
+            raise self.loaded.invalid([(path, f"cannot be used: {cause}")]) from cause
 
     def inbox_cipher(self) -> AeadCipher:
         """Load the key that encrypts what the inbox stores; it is created on first use."""

@@ -163,11 +163,11 @@ class Resources:
         if storage.request_key_file:
             seal = read_key(storage.request_key_file)
         elif storage.key_file:
-            why = (
+            problem = (
                 "is not set, but TERMIJN_KEY_FILE is; create one file for all roles that share"
                 " the ledger (`openssl rand -base64 32`, mode 0600)"
             )
-            raise InvalidSetting("environment", "TERMIJN_REQUEST_KEY_FILE", why)
+            raise InvalidSetting("environment", "TERMIJN_REQUEST_KEY_FILE", problem)
         else:
             seal = load_or_create_key(self.settings.request_key_file)
         return RequestKeys(seal=seal, older=lambda: read_key(self.settings.key_file))

@@ -32,15 +32,15 @@ class ClockPurge:
     ) -> Sequence[ClockState]:
         """Return the clocks at rest for more than the term of proof, without records and children."""
         states = clocks.load_clocks(connection, [UUID(key) for key in keys], lock=False)
-        over = {identity: clock for identity, clock in states.items() if _is_over(clock, terms)}
+        expired = {identity: clock for identity, clock in states.items() if _is_over(clock, terms)}
         hanging = tables.hanging.c.clock_id
         query = select(hanging).distinct()
-        used = {row.clock_id for row in select_in(connection, query, hanging, over)}
-        used |= set(existing_ids(connection, tables.clock.c.parent_id, over))
+        used_ids = {row.clock_id for row in select_in(connection, query, hanging, expired)}
+        used_ids |= set(existing_ids(connection, tables.clock.c.parent_id, expired))
         return [
             clock
-            for identity, clock in over.items()
-            if identity not in used and not terms.parked.covers((), [_key(clock)])
+            for identity, clock in expired.items()
+            if identity not in used_ids and not terms.parked.covers((), [_key(clock)])
         ]
 
     def purge(

@@ -33,7 +33,7 @@ class CommandPurge:
             command.follow_up_at.is_(None),
             command.settled_at.is_not(None),
         )
-        over = {
+        expired = {
             row.command_id
             for row in select_in(connection, query, command.command_id, [UUID(key) for key in keys])
             if terms.is_over(row.settled_at)
@@ -44,8 +44,11 @@ class CommandPurge:
             .distinct()
         )
         return sorted(
-            over
-            - {row.command_id for row in select_in(connection, remaining, member.command_id, over)}
+            expired
+            - {
+                row.command_id
+                for row in select_in(connection, remaining, member.command_id, expired)
+            }
         )
 
     def purge(

@@ -45,32 +45,32 @@ class EventPurge:
         """Return events that are erased everywhere and whose term of proof is over; no privacy events."""
         column = tables.event.c
         query = select(column.event_id, column.time)
-        old = [
+        expired_ids = [
             row.event_id
             for row in select_in(connection, query, column.event_id, [UUID(key) for key in keys])
             if terms.is_over(row.time)
         ]
-        tagged = load_tagged_events(connection, old, terms.policy)
-        plain = {
+        tagged = load_tagged_events(connection, expired_ids, terms.policy)
+        business_events = {
             identity: event for identity, event in tagged.items() if event.privacy_event is None
         }
-        since = fully_erased_events(connection, plain, terms.policy, terms.now)
-        moving = {
+        settled_times = fully_erased_events(connection, business_events, terms.policy, terms.now)
+        changed_clocks = {
             clock_id(move.clock)
-            for event in plain.values()
+            for event in business_events.values()
             if not event.subjects
             for move in event.clock_changes
         }
         clock = tables.clock.c.clock_id
-        standing = set(existing_ids(connection, clock, moving))
+        existing_clocks = set(existing_ids(connection, clock, changed_clocks))
         eligible = []
-        for identity, one in plain.items():
-            settled = since.get(identity) if one.subjects else one.time
-            moves = () if one.subjects else one.clock_changes
-            if settled is None or not terms.is_over(settled) or _may_be_spoken_of(one, terms):
+        for identity, event in business_events.items():
+            settled = settled_times.get(identity) if event.subjects else event.time
+            changes = () if event.subjects else event.clock_changes
+            if settled is None or not terms.is_over(settled) or _may_be_spoken_of(event, terms):
                 continue
-            if not any(clock_id(move.clock) in standing for move in moves):
-                eligible.append(EligibleEvent(identity, one, settled))
+            if not any(clock_id(move.clock) in existing_clocks for move in changes):
+                eligible.append(EligibleEvent(identity, event, settled))
         return eligible
 
     def purge(
@@ -124,8 +124,10 @@ def delete_records(
         for subject in tagged.subjects:
             records.append(record_id(event, tagged.source, tagged.id, subject))
             pairs = [clock_id(key) for key in clocks_of(tagged, subject, terms.policy)]
-            own = hanging.c.record_id == records[-1]
-            connection.execute(hanging.delete().where(hanging.c.clock_id.in_(pairs), own))
+            is_last_record = hanging.c.record_id == records[-1]
+            connection.execute(
+                hanging.delete().where(hanging.c.clock_id.in_(pairs), is_last_record)
+            )
     delete_in(connection, tables.record, tables.record.c.record_id, records)
 
 

@@ -70,8 +70,8 @@ class Purger:
             terms = terms_of(connection, self.policy, proof, now, self.remains)
             if resting or not _is_allowed(connection, terms):
                 return 0
-            pages, more = next_pages(connection, terms, self.page_size)
-        if not more:
+            pages, has_more = next_pages(connection, terms, self.page_size)
+        if not has_more:
             self._pause.until = now + _REST if self._pause.backoff else None
             self._pause.backoff = True
         if not pages or self.sight.lagging_partitions():

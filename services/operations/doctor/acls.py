@@ -99,7 +99,7 @@ class AclRules:
 
 
 def check_acls(
-    acls: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str], deleter: str
+    acls: AclRules, accesses: Sequence[KafkaAccess], optional: Collection[str], deleter: str
 ) -> Iterator[Finding]:
     """Check each user's access and who may write commands; `optional` users may not exist at all."""
     if not acls.enforced:
@@ -121,44 +121,45 @@ def check_acls(
         return
     problems = 0
     for finding in (
-        *_missing_acls(acls, needed, optional),
-        *_check_command_writers(acls, needed, deleter),
+        *_missing_acls(acls, accesses, optional),
+        *_check_command_writers(acls, accesses, deleter),
     ):
         problems += 1
         yield finding
     if not problems:
-        yield ok("acls", f"{len(acls.rules)} ACLs: {len(needed)} users have what they need")
+        yield ok("acls", f"{len(acls.rules)} ACLs: {len(accesses)} users have what they need")
 
 
 def check_own_acls(acls: AclRules, access: KafkaAccess) -> Iterator[Finding]:
     """Check the access of the user who runs the doctor, as far as it may see it."""
-    missing = [entry for entry in access.acl_entries if not acls.allows(access.user, entry)]
-    for entry in missing:
+    missing_entries = [entry for entry in access.acl_entries if not acls.allows(access.user, entry)]
+    for entry in missing_entries:
         yield _missing_acl(access.user, entry)
-    if not missing:
+    if not missing_entries:
         yield ok("acls", f"{access.user} has what it needs; it may not see the ACLs of other users")
 
 
 def _missing_acls(
-    acls: AclRules, needed: Sequence[KafkaAccess], optional: Collection[str]
+    acls: AclRules, accesses: Sequence[KafkaAccess], optional: Collection[str]
 ) -> Iterator[Finding]:
-    for access in needed:
-        missing = [entry for entry in access.acl_entries if not acls.allows(access.user, entry)]
-        if missing and not acls.mentions(access.user):
+    for access in accesses:
+        missing_entries = [
+            entry for entry in access.acl_entries if not acls.allows(access.user, entry)
+        ]
+        if missing_entries and not acls.mentions(access.user):
             make_finding = warning if access.user in optional else error
-            problem = (
-                f"no ACL names this user: {len(missing)} of {len(access.acl_entries)} are missing"
-            )
+            counts = f"{len(missing_entries)} of {len(access.acl_entries)}"
+            problem = f"no ACL names this user: {counts} are missing"
             yield make_finding("acls", problem, f"apply its ACLs of {_FILE}", f"user {access.user}")
             continue
-        for entry in missing:
+        for entry in missing_entries:
             yield _missing_acl(access.user, entry)
 
 
 def _check_command_writers(
-    acls: AclRules, needed: Sequence[KafkaAccess], deleter: str
+    acls: AclRules, accesses: Sequence[KafkaAccess], deleter: str
 ) -> Iterator[Finding]:
-    [commander] = [access for access in needed if access.user == deleter]
+    [commander] = [access for access in accesses if access.user == deleter]
     for topic in commander.writes:
         for principal in acls.other_command_writers(topic.name, deleter):
             yield warning(

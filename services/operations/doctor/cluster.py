@@ -49,7 +49,7 @@ def describe_acls(admin: AdminClient) -> AclRules:
         settings = config.result(_CALL_SECONDS)
         if not _value(settings, _AUTHORIZER):
             return AclRules(enforced=False)
-        every = AclBindingFilter(
+        any_acl = AclBindingFilter(
             ResourceType.ANY,
             None,  # type: ignore[arg-type]  # None means any, as its documentation states
             ResourcePatternType.ANY,
@@ -58,7 +58,7 @@ def describe_acls(admin: AdminClient) -> AclRules:
             AclOperation.ANY,
             AclPermissionType.ANY,
         )
-        rules = admin.describe_acls(every, request_timeout=_CALL_SECONDS).result(_CALL_SECONDS)
+        rules = admin.describe_acls(any_acl, request_timeout=_CALL_SECONDS).result(_CALL_SECONDS)
     except KafkaException as cause:
         if cause.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
             return AclRules(enforced=True)

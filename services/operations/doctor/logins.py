@@ -29,12 +29,12 @@ def check_login(connection: Connection) -> Iterator[Finding]:
                 "`termijn ledger migrate`, or have a superuser run what `termijn ledger grants` prints",
                 group_name(role),
             )
-        elif missing := needed_privileges(role) - granting.held_privileges(
+        elif missing_privileges := needed_privileges(role) - granting.held_privileges(
             connection, group_name(role)
         ):
             yield error(
                 "database roles",
-                f"has no privilege for {_list_first(missing)}",
+                f"has no privilege for {_list_first(missing_privileges)}",
                 "`termijn ledger migrate`",
                 group_name(role),
             )
@@ -79,10 +79,10 @@ def check_privileges(
     return ok(CHECK, f"has the privileges of the {own_roles[0]} and no more", login)
 
 
-def login_error(login: str, why: str) -> Finding:
+def login_error(login: str, reason: str) -> Finding:
     """Return the result for a login that may not read the ledger at all."""
     fix = f"`termijn ledger migrate`, and have an administrator GRANT the group of its role TO {login}"
-    return error(CHECK, f"has no privilege to read the ledger: {why}", fix, login)
+    return error(CHECK, f"has no privilege to read the ledger: {reason}", fix, login)
 
 
 def not_permitted(check: str) -> Finding:
@@ -93,5 +93,5 @@ def not_permitted(check: str) -> Finding:
 def _list_first(privileges: Iterable[Privilege]) -> str:
     """Return the first few privileges as text, ordered by table."""
     ordered = sorted(privileges)
-    more = f" and {len(ordered) - _MAX_LISTED} more" if len(ordered) > _MAX_LISTED else ""
-    return ", ".join(map(str, ordered[:_MAX_LISTED])) + more
+    remainder = f" and {len(ordered) - _MAX_LISTED} more" if len(ordered) > _MAX_LISTED else ""
+    return ", ".join(map(str, ordered[:_MAX_LISTED])) + remainder

@@ -32,7 +32,7 @@ class Registry(Protocol):
 
 
 def check_registry(
-    registry: Registry, needed: Sequence[tuple[Topic, Sequence[Schema]]]
+    registry: Registry, required: Sequence[tuple[Topic, Sequence[Schema]]]
 ) -> Iterator[Finding]:
     """Check that each topic's versions are registered, no others are, and no change can break a reader.
 
@@ -40,7 +40,7 @@ def check_registry(
     """
     problems = 0
     try:
-        for topic, versions in needed:
+        for topic, versions in required:
             for finding in _check_topic(registry, topic, versions):
                 problems += 1
                 yield finding
@@ -53,7 +53,7 @@ def check_registry(
         return
     if not problems:
         yield ok(
-            "registry", f"{len(needed)} topics are registered with their schemas, {COMPATIBILITY}"
+            "registry", f"{len(required)} topics are registered with their schemas, {COMPATIBILITY}"
         )
 
 
@@ -94,9 +94,7 @@ def _unknown_version(version: RegisteredSchema, topic: Topic, newest: Schema) ->
             topic.name,
         )
     if incompatible:
-        first = incompatible[0]
-        problem = (
-            f"{description}; events written with it are parked: {first.path or '.'}: {first.why}"
-        )
+        path, why = incompatible[0].path or ".", incompatible[0].why
+        problem = f"{description}; events written with it are parked: {path}: {why}"
         return error("registry", problem, _UNKNOWN_VERSION, topic.name)
     return warning("registry", f"{description} but can be read", _UNKNOWN_VERSION, topic.name)

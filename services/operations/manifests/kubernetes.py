@@ -101,8 +101,10 @@ def _omit_replicas(roles: Iterable[RoleManifest]) -> list[dict[str, Any]]:
 
 
 def _text(documents: Iterable[Mapping[str, Any]]) -> str:
-    many = list(documents)
-    text = yaml.safe_dump_all(many, sort_keys=False, explicit_start=len(many) > 1, width=110)
+    all_documents = list(documents)
+    text = yaml.safe_dump_all(
+        all_documents, sort_keys=False, explicit_start=len(all_documents) > 1, width=110
+    )
     return _HEADER + str(text)
 
 
@@ -260,9 +262,9 @@ def _pod() -> dict[str, Any]:
 
 def _keys(role: RoleManifest, systems: Sequence[str]) -> dict[str, Any]:
     """Return the volume with a role's keys, and the public keys of the systems that are trusted so far."""
-    own = [{"key": name, "path": name} for name in role.keys]
+    role_keys = [{"key": name, "path": name} for name in role.keys]
     public = [{"key": f"{system}.jwks", "path": f"systems/{system}.jwks"} for system in systems]
-    sources: list[dict[str, Any]] = [{"secret": {"name": "termijn-keys", "items": own}}]
+    sources: list[dict[str, Any]] = [{"secret": {"name": "termijn-keys", "items": role_keys}}]
     if role.systems:
         trusted = {"name": "termijn-systems", "items": public, "optional": True}
         sources.append({"configMap": trusted})

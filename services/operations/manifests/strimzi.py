@@ -83,9 +83,9 @@ def user_document(access: KafkaAccess) -> dict[str, Any]:
     }
 
 
-def _rule(rights: list[AclEntry]) -> dict[str, Any]:
-    first = rights[0]
-    resource: dict[str, Any] = {"type": first.kind}
-    if first.kind != "cluster":  # there is only one, which has no name
-        resource |= {"name": first.name, "patternType": "literal"}
-    return {"resource": resource, "operations": [entry.operation for entry in rights]}
+def _rule(entries: list[AclEntry]) -> dict[str, Any]:
+    first_entry = entries[0]
+    resource: dict[str, Any] = {"type": first_entry.kind}
+    if first_entry.kind != "cluster":  # there is only one, which has no name
+        resource |= {"name": first_entry.name, "patternType": "literal"}
+    return {"resource": resource, "operations": [entry.operation for entry in entries]}

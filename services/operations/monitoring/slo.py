@@ -74,11 +74,11 @@ def _name(window: float) -> str:
 def _late_share(window: float, scale: TimeScale) -> Recording:
     bound = scale.seconds(IN_TIME_SECONDS)
     bucket = min(bucket for bucket in LATENESS_BUCKETS if bucket >= bound)
-    over = scale.range_window(window)
-    in_time = f'sum(rate(termijn_lateness_seconds_bucket{{le="{bucket}"}}[{over}]))'
+    range_ = scale.range_window(window)
+    in_time = f'sum(rate(termijn_lateness_seconds_bucket{{le="{bucket}"}}[{range_}]))'
     return Recording(
         record=_name(window),
-        expr=f"1 - {in_time} / sum(rate(termijn_lateness_seconds_count[{over}]))",
+        expr=f"1 - {in_time} / sum(rate(termijn_lateness_seconds_count[{range_}]))",
     )
 
 

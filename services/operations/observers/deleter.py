@@ -81,7 +81,10 @@ class DeleterObserver(WaitingObserver):
         metrics.set("termijn_oldest_due_seconds", due_for.total_seconds())
         metrics.replace_labels(
             "termijn_oldest_overdue_seconds",
-            {(k,): (status.at - by).total_seconds() for k, by in status.overdue_by.items()},
+            {
+                (k,): (status.at - erase_by).total_seconds()
+                for k, erase_by in status.overdue_by.items()
+            },
         )
         metrics.set("termijn_gaps", len(status.gaps))
         metrics.set("termijn_stops", len(status.pauses))

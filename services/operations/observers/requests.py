@@ -23,7 +23,7 @@ class RequestsObserver(ConsumerObserver, WaitingObserver):
         metrics.replace_labels("termijn_requests_open", counts.requests)
         metrics.replace_labels(
             "termijn_request_left_seconds",
-            {(right,): left.total_seconds() for right, left in counts.time_left.items()},
+            {(right,): remaining.total_seconds() for right, remaining in counts.time_left.items()},
         )
         metrics.set("termijn_requests_late", counts.overdue)
         metrics.set("termijn_holds_open", counts.holds)

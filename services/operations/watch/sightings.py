@@ -116,9 +116,9 @@ def observe(previous: WatchedCommand | None, observation: CommandObservation) ->
 
 
 def _with_sending(command: WatchedCommand, observation: CommandObservation) -> WatchedCommand:
-    first = min(command.sent_at or observation.at, observation.at)
+    first_sent_at = min(command.sent_at or observation.at, observation.at)
     return replace(
-        command, action=observation.action, takes_back=observation.takes_back, sent_at=first
+        command, action=observation.action, takes_back=observation.takes_back, sent_at=first_sent_at
     )
 
 

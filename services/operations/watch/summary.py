@@ -117,5 +117,5 @@ def is_expired(watched: WatchedCommand, now: datetime) -> bool:
     """Whether a command may be dropped: acknowledged or sent too long ago."""
     if watched.answered_at is not None:
         return now - watched.answered_at > RETENTION
-    last = watched.sent_at or watched.failed_at
-    return last is not None and now - last > LOST_AFTER
+    last_sent_at = watched.sent_at or watched.failed_at
+    return last_sent_at is not None and now - last_sent_at > LOST_AFTER

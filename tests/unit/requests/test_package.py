@@ -285,7 +285,7 @@ def test_a_very_large_answer_says_in_the_pdf_what_it_leaves_out() -> None:
         for n in range(1_000)
     )
     report = the_report(disclosed=records)
-    assert "Another 800 records are in the data file" in render_page(report, "en", most=200)
+    assert "Another 800 records are in the data file" in render_page(report, "en", max_records=200)
     assert len(json.loads(build_package(report, "en", SCHEMAS)["data.json"])["records"]) == 1_000
 
 
@@ -302,7 +302,7 @@ def test_a_long_value_is_on_paper_whole() -> None:
     """Every one of 900 words, over several rows."""
     long_text = " ".join(f"word{n:03}" for n in range(900))
     text = render_page(
-        the_report(disclosed=(disclosed(message=long_text),)), "en", most=200, rows=3_000
+        the_report(disclosed=(disclosed(message=long_text),)), "en", max_records=200, max_rows=3_000
     )
     whole = text.replace('</td></tr>\n<tr><th scope="row"></th><td>', "")
     assert long_text in whole
@@ -311,7 +311,7 @@ def test_a_long_value_is_on_paper_whole() -> None:
 def test_a_record_too_wide_for_paper_is_counted_and_not_called_nothing() -> None:
     """One record of 5,000 fields: the PDF refers to the data file."""
     wide = disclosed(**{f"f{n}": n for n in range(5_000)})
-    text = render_page(the_report(disclosed=(wide,)), "en", most=200, rows=3_000)
+    text = render_page(the_report(disclosed=(wide,)), "en", max_records=200, max_rows=3_000)
     assert "Another 1 records are in the data file" in text
     assert "<h2>The data itself</h2>\n<p>None.</p>" not in text
 
