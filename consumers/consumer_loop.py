@@ -9,18 +9,18 @@ same way each time is halved until the message that causes it is alone and parke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from sqlalchemy.exc import DBAPIError
 
+from consumers.assigned_partitions import AssignedPartitions
 from consumers.batch_application import BatchHandler, apply_batch
 from consumers.offset_holes import read_skipped
-from schemas.errors import TermijnError
 from services.kafka.client import KafkaClient
 from services.kafka.error_classification import RETRYABLE_ERRORS
 from services.kafka.errors import KafkaAccessDenied, KafkaUnavailable
@@ -28,14 +28,13 @@ from services.kafka.role_loop import LoopObserver
 from services.kafka.topic_state import Partition
 from services.storage import offsets, pause
 from services.storage.database import Database, describe_error
-from services.storage.gaps import OffsetGap, open_gap, record_gap
+from services.storage.gaps import OffsetGap
 from services.storage.gc_pause import gc_paused
-from services.storage.offsets import Fenced, OffsetAdvance, PartitionId, StoredOffset, TopicReplaced
+from services.storage.offsets import Fenced, PartitionId
 
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _BATCH_RETRY_SECONDS = 0.5
-_WATERMARK_SECONDS = 15.0
 _RETRYABLE_ERRORS = (*RETRYABLE_ERRORS, Fenced)
 _UNKNOWN_TOPIC_ERRORS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 _FATAL_ERRORS = (
@@ -48,23 +47,6 @@ _FATAL_ERRORS = (
 
 class _Stopping(BaseException):
     """The role has to stop while a batch is being retried; nothing of the batch is applied."""
-
-
-class OffsetsLost(TermijnError):
-    """Kafka deleted messages before the role read them, or replaced the topic; the role has stopped.
-
-    The operator finds out what was lost, has it published again if possible, and accepts each gap
-    with `termijn gaps accept`; then the role is started again.
-    """
-
-    def __init__(self, gaps: Sequence[OffsetGap]) -> None:
-        gap = gaps[0]
-        partition = f"{gap.log.topic}[{gap.log.partition}]"
-        super().__init__(
-            f"{gap.role}: {partition}: expected offset {gap.expected}, the log has"
-            f" {gap.low} to {gap.high} ({len(gaps)} gaps; see `termijn gaps list`)"
-        )
-        self.gaps = gaps
 
 
 class ConsumerLoopObserver(LoopObserver, Protocol):
@@ -94,14 +76,21 @@ class ConsumerLoop:
     now: Callable[[], datetime]
     batch_size: int
     batch_seconds: float
-    _partition_ids: dict[Partition, PartitionId] = field(default_factory=dict)
-    _next_offsets: dict[Partition, int] = field(default_factory=dict)
-    _stored_offsets: dict[Partition, int | None] = field(default_factory=dict)
-    _gaps: list[OffsetGap] = field(default_factory=list)
+    _partitions: AssignedPartitions = field(init=False)
     _second_consumer: Consumer | None = None
     """Reads the offsets again that the first consumer skipped."""
     _has_assignment: bool = False
     _paused: bool = False
+
+    def __post_init__(self) -> None:
+        """Start without any partition."""
+        self._partitions = AssignedPartitions(
+            role=self.role,
+            bus=self.bus,
+            ledger=self.ledger,
+            gap_found=self.observer.gap_found,
+            now=self.now,
+        )
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set.
@@ -127,7 +116,7 @@ class ConsumerLoop:
                 consumer.close()
                 if self._second_consumer is not None:
                     self._second_consumer.close()
-                self._drop_partitions()
+                self._forget_assignment()
             stop.wait(_RETRY_SECONDS)
 
     def _run_consumer(self, consumer: Consumer, stop: Event) -> None:
@@ -143,14 +132,14 @@ class ConsumerLoop:
     def _run_batch(self, consumer: Consumer, stop: Event) -> None:
         started = monotonic()
         polled = consumer.consume(self.batch_size, self.batch_seconds)
-        self._raise_on_gap()
+        self._partitions.raise_on_gap()
         messages = self._drop_stale(consumer, polled)
-        advances = self._advances()
+        advances = self._partitions.advances()
         if advances:
             apply_batch(self.handler, messages, advances, lambda: self._wait_before_retry(stop))
-        self._raise_on_gap()  # after applying the messages read before the gap, which may be deleted by now
-        for advance in advances:
-            self._stored_offsets[advance.log.topic, advance.log.partition] = advance.next
+        # Only after applying the messages read before the gap, which may be deleted by now.
+        self._partitions.raise_on_gap()
+        self._partitions.mark_stored(advances)
         if messages:
             self.observer.batch_applied(len(messages), monotonic() - started)
 
@@ -166,28 +155,25 @@ class ConsumerLoop:
     def _drop_stale(self, consumer: Consumer, polled: Sequence[Message]) -> list[Message]:
         """Return the next messages of the assigned partitions; drop those from before a rebalance."""
         messages = []
+        next_offsets = self._partitions.next_offsets
         skipped: dict[Partition, list[range]] = {}
         for message in polled:
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 self._handle_error(consumer, place, error)
-                if self._gaps:
+                if self._partitions.gaps:
                     break
                 continue
-            if (
-                place not in self._next_offsets
-                or offset is None
-                or offset < self._next_offsets[place]
-            ):
+            if place not in next_offsets or offset is None or offset < next_offsets[place]:
                 continue
-            if offset > self._next_offsets[place]:
-                skipped.setdefault(place, []).append(range(self._next_offsets[place], offset))
+            if offset > next_offsets[place]:
+                skipped.setdefault(place, []).append(range(next_offsets[place], offset))
             if error is None:
                 messages.append(message)
-                self._next_offsets[place] = offset + 1
+                next_offsets[place] = offset + 1
             else:
-                self._next_offsets[place] = offset  # past the markers of transactions
+                next_offsets[place] = offset  # past the markers of transactions
         if skipped:
             self._read_skipped(skipped)
         return messages
@@ -199,24 +185,13 @@ class ConsumerLoop:
             )  # it joins no group: its partitions are assigned
         read_skipped(self._second_consumer, skipped)
 
-    def _advances(self) -> list[OffsetAdvance]:
-        return [
-            OffsetAdvance(
-                log=self._partition_ids[place], expected=self._stored_offsets[place], next=next
-            )
-            for place, next in self._next_offsets.items()
-            if next != (self._stored_offsets[place] or 0)
-        ]
-
     def _handle_error(self, consumer: Consumer, place: Partition, error: KafkaError) -> None:
         if error.fatal() or error.code() in _FATAL_ERRORS:
             raise KafkaAccessDenied(f"{self.role}: read {place[0]}", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            if place in self._partition_ids:
-                low, high = self._query_watermarks(consumer, *place)
-                self._add_gap(self._partition_ids[place], self._next_offsets[place], low, high)
+            self._partitions.add_deleted(consumer, place)
         elif (
-            place in self._partition_ids
+            place in self._partitions.ids
         ):  # librdkafka skips messages that it cannot unpack: read them again
             raise KafkaUnavailable(f"read {place[0]}[{place[1]}]", error.str())
         elif error.code() not in _UNKNOWN_TOPIC_ERRORS:
@@ -238,31 +213,10 @@ class ConsumerLoop:
                 topic_id=ids[partition.topic],
                 partition=partition.partition,
             )
-            partition.offset = self._start_offset(consumer, log)
+            partition.offset = self._partitions.assign(consumer, log)
         consumer.assign(partitions)
         if self._paused:
             consumer.pause(partitions)
-
-    def _start_offset(self, consumer: Consumer, log: PartitionId) -> int:
-        """Return the offset from which to read a partition; note a gap if unread messages were deleted."""
-        place = (log.topic, log.partition)
-        low, high = self._query_watermarks(consumer, *place)
-        try:
-            with self.ledger.transaction() as connection:
-                gap = open_gap(connection, self.role, log)
-                position = offsets.read_offset(connection, self.role, log)
-        except TopicReplaced:
-            self._add_gap(log, None, low, high)
-            position = low
-        else:
-            if gap is not None:
-                self._add_gap(log, gap.expected, low, high)
-            elif not low <= (position or 0) <= high:
-                self._add_gap(log, position, low, high)
-        self._partition_ids[place] = log
-        self._stored_offsets[place] = position
-        self._next_offsets[place] = position or 0
-        return position or 0
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._has_assignment = False  # until the next assignment, which may be empty
@@ -270,42 +224,35 @@ class ConsumerLoop:
             self.observer.lag_measured(
                 partition.topic, partition.partition, 0
             )  # its new reader reports it
-            for state in (self._partition_ids, self._stored_offsets, self._next_offsets):
-                state.pop((partition.topic, partition.partition), None)
+            self._partitions.revoke((partition.topic, partition.partition))
 
-    def _drop_partitions(self) -> None:
-        for state in (self._partition_ids, self._stored_offsets, self._next_offsets):
-            state.clear()
+    def _forget_assignment(self) -> None:
+        self._partitions.clear()
         self._has_assignment = False
         self._second_consumer = None
-        self._gaps.clear()  # a gap that is not stored yet is found again
 
     def _check_topics(self, consumer: Consumer) -> None:
         """Check whether topics were replaced, how far the role lags, and whether it is paused."""
         try:
-            ids = self.bus.topic_ids({log.topic for log in self._partition_ids.values()})
+            ids = self.bus.topic_ids({log.topic for log in self._partitions.ids.values()})
             with self.ledger.transaction() as connection:
                 paused = pause.pause_state(connection, self.role) == "paused"
                 read = offsets.list_offsets(connection, self.role, sorted(ids))
             # A paused partition is not fetched, so its cached end offset does not change.
             ends = (
-                self.bus.end_offsets(sorted({log.topic for log in self._partition_ids.values()}))
+                self.bus.end_offsets(sorted({log.topic for log in self._partitions.ids.values()}))
                 if paused
                 else {}
             )
-            for place, log in self._partition_ids.items():
+            for place in self._partitions.ids:
                 _, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
                 end = ends.get(place, high)
-                self.observer.lag_measured(*place, max(0, end - self._next_offsets[place]))
-                if ids.get(log.topic, log.topic_id) != log.topic_id:
-                    replacement = replace(log, topic_id=ids[log.topic])
-                    self._add_gap(
-                        replacement,
-                        self._stored_offsets[place],
-                        *self._query_watermarks(consumer, *place),
-                    )
-            self._find_lost_partitions(ids, read)
-            self._raise_on_gap()
+                self.observer.lag_measured(
+                    *place, max(0, end - self._partitions.next_offsets[place])
+                )
+                self._partitions.add_if_replaced(consumer, place, ids)
+            self._partitions.add_lost(ids, read)
+            self._partitions.raise_on_gap()
         except (KafkaUnavailable, DBAPIError) as cause:
             self.observer.batch_retried(describe_error(cause))
             return
@@ -316,60 +263,3 @@ class ConsumerLoop:
         elif self._paused:
             consumer.resume(consumer.assignment())
         self._paused = paused
-
-    def _find_lost_partitions(self, ids: Mapping[str, str], read: Sequence[StoredOffset]) -> None:
-        """Find partitions that were read and that no longer exist, since their topic was created again.
-
-        They are assigned to no consumer, so their lost messages would not be found otherwise.
-        """
-        current = {
-            (stored.topic, stored.partition) for stored in read if self._is_current(stored, ids)
-        }
-        replaced = [
-            stored
-            for stored in read
-            if stored.is_durable
-            and (stored.topic, stored.partition) not in {*current, *self._partition_ids}
-        ]
-        topics = self.bus.describe_topics({stored.topic for stored in replaced}) if replaced else {}
-        for stored in replaced:
-            topic = topics.get(stored.topic)
-            if (
-                topic
-                and topic.topic_id == ids[stored.topic]
-                and stored.partition not in topic.end_offsets
-            ):
-                log = PartitionId(
-                    cluster_id=self.bus.cluster_id,
-                    topic=stored.topic,
-                    topic_id=topic.topic_id,
-                    partition=stored.partition,
-                )
-                self._add_gap(log, stored.next, 0, 0)
-
-    def _is_current(self, read: StoredOffset, ids: Mapping[str, str]) -> bool:
-        return (read.cluster_id, read.topic_id) == (self.bus.cluster_id, ids[read.topic])
-
-    def _query_watermarks(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            watermarks: Any = consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=_WATERMARK_SECONDS
-            )
-        except KafkaException as cause:
-            raise KafkaUnavailable(f"find the ends of {topic}", str(cause.args[0])) from cause
-        if watermarks is None:
-            raise KafkaUnavailable(f"find the ends of {topic}", "no answer in time")
-        return watermarks[0], watermarks[1]
-
-    def _add_gap(self, log: PartitionId, expected: int | None, low: int, high: int) -> None:
-        self._gaps.append(OffsetGap(role=self.role, log=log, expected=expected, low=low, high=high))
-
-    def _raise_on_gap(self) -> None:
-        if not self._gaps:
-            return
-        for gap in self._gaps:
-            self.observer.gap_found(gap)
-        with self.ledger.transaction() as connection:
-            for gap in self._gaps:
-                record_gap(connection, gap, self.now())
-        raise OffsetsLost(tuple(self._gaps))

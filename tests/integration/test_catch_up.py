@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from consumers.consumer_loop import OffsetsLost
+from consumers.assigned_partitions import OffsetsLost
 from services.app.cli import publish as publishing
 from services.app.cli.main import termijn
 from services.kafka.client import KafkaClient

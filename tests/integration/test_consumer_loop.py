@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy.exc import OperationalError
 
-from consumers.consumer_loop import OffsetsLost
+from consumers.assigned_partitions import OffsetsLost
 from services.kafka.errors import DeliveryFailed, KafkaUnavailable
 from services.storage import offsets
 from services.storage.database import Database

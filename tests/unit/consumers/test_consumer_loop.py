@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from consumers.consumer_loop import ConsumerLoop, OffsetsLost
+from consumers.assigned_partitions import OffsetsLost
+from consumers.consumer_loop import ConsumerLoop
 from services.kafka.client import KafkaClient
 from services.kafka.errors import KafkaAccessDenied
 from services.storage import offsets, pause
