@@ -40,7 +40,7 @@ def test_a_disclosure_is_decrypted_only_with_the_key_of_its_request() -> None:
     }
 
 
-def test_without_a_key_nothing_is_read() -> None:
+def test_without_a_key_nothing_is_disclosed() -> None:
     """A command with an invalid key discloses nothing either."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter(complete)))
     assert environment.execute_all(command(action="disclose")) == ["failed"]
@@ -72,8 +72,8 @@ def test_corrections_are_decrypted_with_any_key_of_the_system() -> None:
     assert len(adapter.done) == 1
 
 
-def test_a_clock_that_is_set_back_gives_no_tokens() -> None:
-    """Time that has not passed pays for nothing."""
+def test_a_clock_that_is_set_back_adds_no_tokens() -> None:
+    """Only time that has passed adds some."""
     bucket = TokenBucket(per_second=1, burst=1)
     assert bucket.take(T0)
     assert not bucket.take(T0 - timedelta(hours=1))
@@ -81,8 +81,8 @@ def test_a_clock_that_is_set_back_gives_no_tokens() -> None:
     assert bucket.take(T0 - timedelta(hours=1) + timedelta(seconds=1))
 
 
-def test_pauses_double_up_to_the_cap_and_end() -> None:
-    """One, two, four, five seconds; then it is the controller's turn."""
+def test_pauses_between_attempts_double_up_to_the_cap() -> None:
+    """One, two, four, five seconds; then the controller repeats the command."""
     retries = LimitedRetries(max_attempts=5, base=timedelta(seconds=1), cap=timedelta(seconds=5))
     waits = [retries.delay_after(tries) for tries in (1, 2, 3, 4, 5)]
     assert [wait and wait.total_seconds() for wait in waits] == [1, 2, 4, 5, None]

@@ -52,13 +52,13 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["crm", "hook", "vault", "webhook"])
-def test_the_examples_are_right(name: str) -> None:
-    """Each names one adapter."""
+def test_the_example_configurations_are_accepted(name: str) -> None:
+    """Each has one adapter."""
     assert load(EXAMPLES / name / "agent.yaml", {}).configuration.system
 
 
-def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
-    """Limits that spare the system."""
+def test_missing_settings_have_defaults(tmp_path: Path) -> None:
+    """The default limits protect the system."""
     limits = load(written(tmp_path, FILE), {}).configuration.limits
     assert (limits.at_once, limits.per_second, limits.tries) == (4, 50.0, 5)
 
@@ -199,7 +199,7 @@ def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     assert loaded.database_url(sql.url, *where).database == str(tmp_path / "crm.sqlite")
 
 
-def test_a_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_secret_is_named(tmp_path: Path) -> None:
     """The problem is at the key that refers to the secret."""
     loaded = load(written(tmp_path, FILE), {})
     sql = loaded.configuration.adapter.sql
@@ -209,7 +209,7 @@ def test_a_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(raised.value).endswith("agent.yaml:10: adapter.sql.url.env: CRM_URL is not set")
 
 
-def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_named(tmp_path: Path) -> None:
     """The error does not repeat the address, which may hold a password."""
     loaded = load(
         written(tmp_path, FILE),
@@ -223,7 +223,7 @@ def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     """The error has the line."""
     [problem] = problems(tmp_path, dedent("system: crm\nbus: [\n"))
     assert problem.startswith("3: : is not YAML")
@@ -268,7 +268,9 @@ def test_the_agent_connects_to_kafka_as_configured(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_the_bus_lacks_is_named_in_place(tmp_path: Path, more: str, problem: str) -> None:
+def test_a_problem_with_the_kafka_settings_is_named_in_place(
+    tmp_path: Path, more: str, problem: str
+) -> None:
     """Nothing starts; a password in the file itself is refused and not repeated."""
     reported = problems(tmp_path, FILE.replace("kafka:9092\n", f"kafka:9092\n{more}"))
     assert [line.partition(": ")[2] for line in reported] == [problem]
@@ -330,7 +332,7 @@ def test_a_webhook_configuration_is_accepted(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_webhook_is_named_and_no_password_shown(
+def test_problems_of_a_webhook_are_named_without_its_password(
     tmp_path: Path, before: str, after: str, problem: str
 ) -> None:
     """Each problem is at its own key."""

@@ -76,8 +76,8 @@ def test_a_repeated_command_is_answered_again_and_not_done_again() -> None:
     assert len(adapter.done) == 1
 
 
-def test_a_crash_between_doing_and_answering_repeats_the_doing() -> None:
-    """The second run knows that there was a first, and what that noted."""
+def test_a_crash_before_the_answer_repeats_the_command() -> None:
+    """The second run has the checkpoint of the first."""
 
     def play(task: CommandTask) -> Result:
         if task.run == 1:
@@ -95,7 +95,7 @@ def test_a_crash_between_doing_and_answering_repeats_the_doing() -> None:
 
 
 def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
-    """What was kept is sent; nothing is done twice."""
+    """The stored answer is sent; nothing is done twice."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.arrive(command())
     environment.executor.run_once()
@@ -104,15 +104,15 @@ def test_a_crash_between_answering_and_sending_sends_the_same_answer() -> None:
     assert len(adapter.done) == 1
 
 
-def test_an_answer_that_the_bus_did_not_take_is_sent_later() -> None:
-    """Nothing is lost while the bus refuses the acknowledgement."""
+def test_an_answer_that_kafka_did_not_accept_is_sent_later() -> None:
+    """Nothing is lost while Kafka refuses the acknowledgement."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.observer.broken.append(DeliveryFailed("retention.acks.crm.v1", "no leader"))
     assert environment.execute_all(command()) == []
     assert environment.execute() == ["done"]
 
 
-def test_answers_that_do_not_go_out_are_tried_again_with_a_pause() -> None:
+def test_answers_that_cannot_be_sent_are_tried_again_with_a_pause() -> None:
     """Not ten times a second."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.arrive(command())
@@ -136,8 +136,8 @@ def test_the_subject_of_a_command_is_deleted_once_it_is_answered() -> None:
     assert row.answer is not None
 
 
-def test_what_waits_names_nobody_in_clear() -> None:
-    """The inbox is a database like any other: it has backups, and readers."""
+def test_a_waiting_command_is_stored_encrypted() -> None:
+    """The inbox is a database with backups and readers."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.arrive(command(records=(record("O-canary"),), subject="customer:C-canary"))
     with environment.ledger.transaction() as connection:
@@ -146,7 +146,7 @@ def test_what_waits_names_nobody_in_clear() -> None:
                 assert "canary" not in repr(row)
 
 
-def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> None:
+def test_an_unreachable_system_is_tried_again_with_growing_pauses() -> None:
     """One second, then two; other subjects do not wait."""
     down = RetryLater("connection refused")
 
@@ -164,8 +164,8 @@ def test_a_system_that_cannot_be_asked_is_asked_again_with_growing_pauses() -> N
     assert environment.execute(0.1) == ["done"]
 
 
-def test_a_system_that_says_when_to_come_again_is_left_alone_until_then() -> None:
-    """Longer than the agent's own longest pause, though not beyond the time that the command has."""
+def test_a_system_that_states_when_to_try_again_is_not_asked_before() -> None:
+    """Longer than the agent's own longest pause, but not beyond the validity of the command."""
     adapter = once(RetryLater("busy", 3600))
     environment = AgentEnvironment(adapter=adapter)
     assert environment.execute_all(command()) == []
@@ -178,8 +178,8 @@ def test_a_system_that_says_when_to_come_again_is_left_alone_until_then() -> Non
     assert environment.answers()[0]["detail"] == "it expired before it could be carried out"
 
 
-def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attempt() -> None:
-    """The controller repeats it: nothing is given up in silence."""
+def test_a_permanent_error_is_answered_failed_and_tried_again_at_the_next_attempt() -> None:
+    """The controller repeats the command: nothing is given up silently."""
     adapter = FakeAdapter()
     environment = AgentEnvironment(adapter=adapter, tries=1)
     adapter.play = always(RetryLater("connection refused")).play
@@ -192,8 +192,8 @@ def test_what_fails_for_good_is_answered_failed_and_tried_anew_at_the_next_attem
     assert len({answer["acknowledgement_id"] for answer in environment.answers()}) == 2
 
 
-def test_what_is_no_result_is_answered_failed_at_once() -> None:
-    """Asking again would bring the same."""
+def test_an_invalid_result_is_answered_failed_at_once() -> None:
+    """Another call would have the same result."""
     environment = AgentEnvironment(adapter=always(InvalidResult("it is no JSON")))
     assert environment.execute_all(command()) == ["failed"]
 
@@ -219,8 +219,8 @@ def test_a_partial_result_is_reported_and_tried_again() -> None:
     ]
 
 
-def test_an_expired_command_is_not_obeyed() -> None:
-    """On arrival, or when its time comes only later."""
+def test_an_expired_command_is_not_carried_out() -> None:
+    """On arrival, or when its time comes later."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     late = command(valid_until=T0)
     assert environment.execute_all(late) == ["failed"]
@@ -250,7 +250,7 @@ def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
 
 
 def test_an_older_command_after_a_newer_one_is_not_carried_out() -> None:
-    """A restriction that was lifted since must not come back; what is still wanted comes again."""
+    """A lifted restriction must not return; what is still required is commanded again."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     lift = command("lift", action="lift", seq=7, issued_at=T0 + HOUR)
     restrict = command("restrict", action="restrict", seq=5)
@@ -267,8 +267,8 @@ def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:
     assert environment.execute_all(repeated, command("c8", seq=8)) == ["done", "done"]
 
 
-def test_what_has_waited_is_carried_out_in_order_too() -> None:
-    """They wait also when the later one could run first."""
+def test_waiting_commands_are_carried_out_in_order_too() -> None:
+    """Also if the later one could run first."""
     adapter = FakeAdapter()
     environment = AgentEnvironment(adapter=adapter)
     environment.arrive(
@@ -278,7 +278,7 @@ def test_what_has_waited_is_carried_out_in_order_too() -> None:
     assert adapter.done == [command_id("c1"), command_id("c2")]
 
 
-def test_a_processor_that_is_away_when_it_is_asked_again_holds_back_no_other() -> None:
+def test_an_unreachable_slow_processor_delays_no_other_command() -> None:
     """It has the command already."""
 
     def play(task: CommandTask) -> Result | Pending:
@@ -294,8 +294,8 @@ def test_a_processor_that_is_away_when_it_is_asked_again_holds_back_no_other() -
     assert environment.execute_all(command("c2", seq=2)) == ["done"]
 
 
-def test_an_answer_that_is_no_longer_true_is_not_sent() -> None:
-    """The command was repeated before the bus took it, and has its answer by now."""
+def test_an_outdated_answer_is_not_sent() -> None:
+    """The command was repeated before Kafka accepted it, and has a new answer."""
     adapter = once(InvalidResult("it is no JSON"))
     environment = AgentEnvironment(adapter=adapter)
     environment.arrive(command())
@@ -321,15 +321,15 @@ def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -
     assert environment.answers()[0]["attempt"] == 2
 
 
-def test_an_older_disclosure_is_no_danger() -> None:
-    """It changes nothing, and a check has its own time."""
+def test_an_older_disclosure_is_carried_out() -> None:
+    """It changes nothing, and a verification has its own time."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     newer = command("c7", seq=7, issued_at=T0 + HOUR)
     assert environment.execute_all(newer, command("v5", action="verify", seq=5)) == ["done", "done"]
     assert len(adapter.done) == 2
 
 
-def test_a_later_setting_of_the_clock_overrules_what_was_not_begun() -> None:
+def test_a_later_epoch_replaces_commands_that_were_not_begun() -> None:
     """On the same records only."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     old = command("old", epoch=1, seq=1, not_before=T0 + HOUR)
@@ -340,7 +340,7 @@ def test_a_later_setting_of_the_clock_overrules_what_was_not_begun() -> None:
     assert adapter.done == [command_id("new"), command_id("other")]
 
 
-def test_what_supersedes_a_command_takes_its_place() -> None:
+def test_a_superseded_command_is_not_carried_out() -> None:
     """The one that it names is not carried out any more."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.arrive(command("old", not_before=T0 + HOUR))
@@ -357,7 +357,7 @@ def recall() -> Command:
     return command("r1", action="recall", supersedes="c1", seq=2)
 
 
-def test_a_recall_stops_what_nobody_has_begun() -> None:
+def test_a_recall_stops_a_command_that_was_not_begun() -> None:
     """It is answered at once, and the command is never carried out."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.arrive(command(not_before=T0 + HOUR))
@@ -377,8 +377,8 @@ def test_a_recall_that_comes_before_its_command_stops_it_too() -> None:
     assert adapter.done == []
 
 
-def test_a_recall_of_what_is_done_comes_too_late() -> None:
-    """Once the command is done, its recall is answered `already_done`."""
+def test_a_recall_of_a_completed_command_comes_too_late() -> None:
+    """It is answered `already_done`."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     assert environment.execute_all(command(), recall()) == ["recalled"]
     environment = AgentEnvironment(adapter=FakeAdapter())
@@ -386,8 +386,8 @@ def test_a_recall_of_what_is_done_comes_too_late() -> None:
     assert environment.execute_all(recall()) == ["already_done"]
 
 
-def test_a_recall_of_what_was_done_in_part_ends_it() -> None:
-    """What is left stays. That it was `recalled` would not be so: something is gone."""
+def test_a_recall_of_a_partly_completed_command_ends_it() -> None:
+    """The rest stays. It is not answered `recalled`, since some data is erased."""
     environment = AgentEnvironment(
         adapter=(adapter := FakeAdapter(lambda task: Result(status="partial")))
     )
@@ -475,8 +475,8 @@ def test_a_processor_that_stays_silent_is_asked_again() -> None:
     assert len(adapter.tasks) == 2
 
 
-def test_what_a_processor_has_holds_back_no_other() -> None:
-    """Days are long."""
+def test_a_command_at_a_slow_processor_delays_no_other() -> None:
+    """It may take days."""
     plays: dict[str, Result | Pending] = {
         command_id("c1"): Pending(ask_again_at=T0 + HOUR),
         command_id("c2"): Result(status="done"),
@@ -485,7 +485,7 @@ def test_what_a_processor_has_holds_back_no_other() -> None:
     assert environment.execute_all(command("c1"), command("c2", seq=2)) == ["done"]
 
 
-def test_a_system_is_not_asked_faster_than_it_may_be() -> None:
+def test_the_rate_limit_of_a_system_is_kept() -> None:
     """Two at once, then one a second."""
     bucket = TokenBucket(per_second=1, burst=2)
     environment = AgentEnvironment(adapter=FakeAdapter(), bucket=bucket)
@@ -494,8 +494,8 @@ def test_a_system_is_not_asked_faster_than_it_may_be() -> None:
     assert [len(environment.execute(seconds)) for seconds in (0, 0.5, 0.5, 1, 1)] == [2, 0, 1, 1, 1]
 
 
-def test_what_was_answered_is_forgotten_once_it_can_no_longer_be_replayed() -> None:
-    """Before that a replay finds that it was done; after it, that it has expired."""
+def test_answered_commands_are_deleted_once_they_cannot_be_replayed() -> None:
+    """Before that, a replay finds that it was done; after it, that it has expired."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.execute_all(command())
     keep = timedelta(days=30)
@@ -585,8 +585,8 @@ def test_a_refused_and_recalled_command_is_not_carried_out_later() -> None:
     assert len(adapter.done) == 1
 
 
-def test_answers_that_say_something_else_have_ids_of_their_own() -> None:
-    """An inbox put back from a backup carries out again what it had answered, under the same attempt."""
+def test_different_answers_have_different_ids() -> None:
+    """An inbox restored from a backup carries out again what it had answered, in the same attempt."""
     ids = set()
     for rows in (1, 2):
         result = Result(status="done", counts={"orders": rows})

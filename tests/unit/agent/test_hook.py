@@ -54,8 +54,8 @@ def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
     assert document["command"]["records"][0]["keys"] == {"order_id": "O1"}
 
 
-def test_a_hook_finds_only_what_it_is_given_in_its_environment(tmp_path: Path) -> None:
-    """The agent's own secrets are not among that; the command's trace is."""
+def test_a_hook_gets_only_the_environment_that_is_configured(tmp_path: Path) -> None:
+    """Not the agent's own secrets, but the command's trace."""
     adapter = hook(
         tmp_path,
         "counts = {name: 1 for name in os.environ if not name.startswith(('LC_', '__'))}\n"
@@ -66,7 +66,7 @@ def test_a_hook_finds_only_what_it_is_given_in_its_environment(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("code", [75, 1, 127])
-def test_an_exit_code_that_is_not_0_means_another_try(tmp_path: Path, code: int) -> None:
+def test_a_hook_that_exits_with_an_error_is_tried_again(tmp_path: Path, code: int) -> None:
     """Whatever it wrote before."""
     adapter = hook(tmp_path, f'print(\'{{"status": "done"}}\'); sys.exit({code})')
     with pytest.raises(RetryLater):
@@ -113,7 +113,7 @@ def test_a_hook_that_writes_without_end_is_ended(tmp_path: Path) -> None:
         adapter.execute(task())
 
 
-def test_a_hook_need_not_read_what_it_is_told(tmp_path: Path) -> None:
+def test_a_hook_need_not_read_its_command(tmp_path: Path) -> None:
     """A long command does not stop a hook that answers without reading it."""
     many = command(records=tuple(record("O" * 500) for _ in range(400)))
     script = tmp_path / "deaf.sh"
@@ -139,7 +139,7 @@ def test_a_long_result_and_a_long_command_pass_each_other(tmp_path: Path) -> Non
     assert len(document["command"]["records"]) == 400
 
 
-def test_a_hook_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+def test_a_missing_hook_is_tried_again(tmp_path: Path) -> None:
     """It may be being installed."""
     adapter = HookAdapter(
         command=("./nothing",), directory=tmp_path, timeout_seconds=1, environment={}
@@ -177,8 +177,8 @@ def test_an_invalid_result_is_refused_without_showing_it(tmp_path: Path, output:
     assert "two" not in str(raised.value)
 
 
-def test_the_example_erases_files_and_reads_again(tmp_path: Path) -> None:
-    """A file for each order, under its number; what it does not know it refuses to guess."""
+def test_the_example_hook_erases_files_and_verifies(tmp_path: Path) -> None:
+    """A file for each order, under its number; unknown actions are refused."""
     letters = tmp_path / "letters"
     letters.mkdir()
     for name in ("O1.txt", "O2.txt", "passwd"):
@@ -216,8 +216,8 @@ def letters(tmp_path: Path, **texts: str) -> tuple[HookAdapter, Path]:
     return adapter, directory
 
 
-def test_two_sources_records_of_one_id_are_two_letters(tmp_path: Path) -> None:
-    """An id is its source's own."""
+def test_records_of_two_sources_with_one_id_are_different_letters(tmp_path: Path) -> None:
+    """An id is unique within its source."""
     adapter, directory = letters(tmp_path, O1="Sanne", O2="Piet")
     both = (record("O1"), replace(record("O2"), source="/till", id=record("O1").id))
     assert adapter.execute(task(command=command(records=both))).counts == {"letters": 2}

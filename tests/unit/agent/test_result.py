@@ -17,11 +17,11 @@ from services.agent.result import InvalidResult, parse_result
     ],
     ids=["too many", "too long", "too long in bytes", "a null character"],
 )
-def test_counts_beyond_the_limits_are_no_result(counts: dict[str, int], why: str) -> None:
+def test_counts_beyond_the_limits_are_refused(counts: dict[str, int], why: str) -> None:
     with pytest.raises(InvalidResult, match=why):
         parse_result({"status": "done", "counts": counts}, "erase")
 
 
-def test_counts_at_the_limits_are() -> None:
+def test_counts_at_the_limits_are_accepted() -> None:
     counts = {f"{number:04}{'t' * 508}": 1 for number in range(1_000)}
     assert parse_result({"status": "done", "counts": counts}, "erase").counts == counts

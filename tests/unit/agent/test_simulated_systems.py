@@ -58,13 +58,15 @@ def answered(systems: SimulatedSystems, command: dict[str, Any]) -> tuple[str, i
     return None if reply is None else (reply.value["status"], reply.value["counts"]["rows"])
 
 
-def test_each_holds_what_the_policy_says(systems: SimulatedSystems) -> None:
+def test_each_simulated_system_holds_what_the_policy_states(systems: SimulatedSystems) -> None:
     """A row for each person whose data the system has."""
     row_counts = {name: counts.rows for name, counts in systems.count_rows().items() if counts.rows}
     assert row_counts == {"helpdesk": 2, "research": 1}
 
 
-def test_holding_twice_is_holding_once(systems: SimulatedSystems, tmp_path: Path) -> None:
+def test_an_event_that_is_read_twice_is_stored_once(
+    systems: SimulatedSystems, tmp_path: Path
+) -> None:
     """All topics are read from their beginning at each start."""
     event = CloudEvent(
         id="k1",
@@ -83,8 +85,8 @@ def test_an_erasure_takes_the_named_persons_rows(systems: SimulatedSystems) -> N
     assert systems.count_rows()["helpdesk"] == StoreCounts(rows=1, restricted=0)
 
 
-def test_obeying_twice_gives_the_same_answer(systems: SimulatedSystems) -> None:
-    """Re-sending is harmless."""
+def test_a_repeated_command_gets_the_same_answer(systems: SimulatedSystems) -> None:
+    """Sending again is harmless."""
     first = systems.handle_command(command(), b"k", NOW)
     again = systems.handle_command(command(attempt=2), b"k", NOW)
     assert first
@@ -111,8 +113,8 @@ def test_a_pseudonym_is_erased_by_its_record_alone(systems: SimulatedSystems) ->
     assert systems.count_rows()["research"] == StoreCounts(rows=0, restricted=0)
 
 
-def test_a_check_counts_what_is_still_there_and_takes_nothing(systems: SimulatedSystems) -> None:
-    """Before the erasure one row, after it none; the other person's row is not asked for."""
+def test_a_verification_counts_what_is_left_and_erases_nothing(systems: SimulatedSystems) -> None:
+    """One row before the erasure, none after it; the other person's row does not count."""
     check = {"action": "verify", "supersedes": "c1"}
     assert answered(systems, command(command_id="v1", **check)) == ("done", 1)
     answered(systems, command())
@@ -120,8 +122,8 @@ def test_a_check_counts_what_is_still_there_and_takes_nothing(systems: Simulated
     assert systems.count_rows()["helpdesk"] == StoreCounts(rows=1, restricted=0)
 
 
-def test_what_is_not_held_is_said(systems: SimulatedSystems) -> None:
-    """Which the ledger finds suspicious."""
+def test_a_system_without_the_data_reports_nothing_held(systems: SimulatedSystems) -> None:
+    """The ledger treats this as suspicious."""
     assert answered(systems, command("crm")) == ("nothing_held", 0)
 
 
@@ -149,8 +151,10 @@ def test_each_simulated_system_answers_in_its_own_way(systems: SimulatedSystems)
     assert answered(systems, command("mail", attempt=9)) is None
 
 
-def test_what_they_hold_outlives_them(systems: SimulatedSystems, tmp_path: Path) -> None:
-    """The stores are files; the next start goes on with them."""
+def test_the_data_of_simulated_systems_survives_a_restart(
+    systems: SimulatedSystems, tmp_path: Path
+) -> None:
+    """The stores are files, which the next start uses."""
     answered(systems, command())
     with closing(SimulatedSystems(policy=POLICY, directory=tmp_path)) as next_start:
         assert next_start.count_rows()["helpdesk"] == StoreCounts(rows=1, restricted=0)
@@ -174,8 +178,8 @@ def test_a_command_to_the_log_destroys_its_keys(tmp_path: Path) -> None:
         assert not vault.reveal(sealed)["consumer_name"]
 
 
-def test_another_types_event_of_the_same_identity_is_another(systems: SimulatedSystems) -> None:
-    """An identity counts in its topic, so that a command names the type as well."""
+def test_events_of_two_types_with_one_identity_are_different(systems: SimulatedSystems) -> None:
+    """An identity is unique in its topic, so a command names the type as well."""
     other = [{"type": "helpdesk.remote-access-granted", "source": "/helpdesk", "id": "k1"}]
     assert answered(systems, command(records=other)) == ("nothing_held", 0)
     assert answered(systems, command(command_id="c2")) == ("done", 1)

@@ -82,15 +82,15 @@ def numbers(engine: Engine) -> list[Any]:
 @pytest.mark.parametrize(
     "key", ["042", " 42", "4_2", "42.0", "+42", "٤٢", "42 OR 1=1", "", "9" * 40]
 )
-def test_a_number_is_found_by_the_way_it_is_written_only(made: Made, key: str) -> None:
-    """What Python would read as 42 is another key."""
+def test_a_number_is_found_only_as_it_is_written(made: Made, key: str) -> None:
+    """A text that Python would read as 42 is another key."""
     adapter, engine = made("number integer, event text", {"number": 42, "event": "e-42"})
     execute(adapter, "erase", key)
     assert numbers(engine) == [42]
     assert execute(adapter, "erase", "42").counts == {"orders": 1}
 
 
-def test_a_column_that_knows_no_case_does_not_take_others_along(made: Made) -> None:
+def test_a_column_that_ignores_case_matches_only_the_exact_key(made: Made) -> None:
     """`o1` and `O1` are two orders."""
     adapter, engine = made(
         "number text COLLATE NOCASE, event text",
@@ -101,8 +101,8 @@ def test_a_column_that_knows_no_case_does_not_take_others_along(made: Made) -> N
     assert numbers(engine) == ["o1"]
 
 
-def test_rows_that_a_trigger_keeps_are_not_called_erased(made: Made) -> None:
-    """All of the command is undone."""
+def test_rows_that_a_trigger_keeps_are_not_reported_as_erased(made: Made) -> None:
+    """The whole command is rolled back."""
     adapter, engine = made(
         "number text, event text",
         {"number": "O1", "event": "e-O1"},
@@ -123,7 +123,7 @@ def test_rows_that_a_trigger_keeps_are_not_called_erased(made: Made) -> None:
     assert numbers(engine) == ["O1", "O2"]
 
 
-def test_what_was_put_in_the_place_of_a_value_is_no_personal_data(made: Made) -> None:
+def test_a_replacement_value_is_not_personal_data(made: Made) -> None:
     """A row whose columns hold only replacements counts as erased; any other as found."""
     adapter, engine = made(
         "number text, event text, who text",
@@ -145,7 +145,7 @@ def test_the_agent_does_not_start_with_a_column_in_which_no_key_can_be_found(mad
         made("number blob, event text")
 
 
-def test_a_database_that_cannot_be_asked_is_asked_again(made: Made) -> None:
+def test_an_unreachable_database_is_tried_again(made: Made) -> None:
     """The reason names no row."""
     adapter, engine = made("number text, event text", {"number": "O1", "event": "e-O1"})
     with engine.begin() as connection:

@@ -65,7 +65,7 @@ def test_an_erasure_destroys_the_named_keys_of_its_own_system(vault: Vault) -> N
     assert vault.shredder.count_active([O1, O2], "bus-books") == 2
 
 
-def test_a_check_counts_what_is_still_there(vault: Vault) -> None:
+def test_a_verification_counts_the_keys_that_are_left(vault: Vault) -> None:
     """It counts keys of the named records only."""
     both = (record("O1"), record("O2"))
     execute(vault)
@@ -73,7 +73,7 @@ def test_a_check_counts_what_is_still_there(vault: Vault) -> None:
     assert execute(vault, "verify", records=both) == Result(status="done", counts={"keys": 1})
 
 
-def test_an_event_that_went_in_clear_is_an_alarm(vault: Vault) -> None:
+def test_an_event_that_was_published_unencrypted_is_reported(vault: Vault) -> None:
     """Its publisher does not encrypt, and the log still has it."""
     never = execute(vault, records=(record("O3"),))
     assert never == Result(status="nothing_held", counts={"keys": 0, "published in clear": 1})
@@ -81,8 +81,8 @@ def test_an_event_that_went_in_clear_is_an_alarm(vault: Vault) -> None:
     assert some == Result(status="done", counts={"keys": 1, "published in clear": 1})
 
 
-def test_events_from_before_encryption_are_none(vault: Vault) -> None:
-    """They are gone from the topics by their retention."""
+def test_events_from_before_encryption_are_not_reported(vault: Vault) -> None:
+    """Retention has deleted them from the topics."""
     before = {"encrypted_since": T0 - timedelta(days=29)}
     after = {"encrypted_since": T0 - timedelta(days=31)}
     old = (record("O5"),)
@@ -115,16 +115,16 @@ def test_a_recall_does_not_restore_a_destroyed_key(vault: Vault) -> None:
     assert execute(vault, "recall", recalls="restrict").status == "recalled"
 
 
-def test_a_vault_that_is_away_is_asked_again(vault: Vault) -> None:
-    """Nothing is known of the outcome."""
+def test_an_unreachable_vault_is_tried_again(vault: Vault) -> None:
+    """The outcome is not known."""
     with vault.keys.database.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE data_key")
     with pytest.raises(RetryLater, match=r"vault: cannot be read \(OperationalError\)"):
         execute(vault)
 
 
-def test_the_agents_file_leads_to_the_vault(tmp_path: Path) -> None:
-    """The table is made where there is none; no master key is needed."""
+def test_the_agent_opens_the_vault_that_is_configured(tmp_path: Path) -> None:
+    """The table is made if it is missing; no master key is needed."""
     file = tmp_path / "agent.yaml"
     file.write_text(FILE)
     with ExitStack() as stack:
@@ -134,8 +134,8 @@ def test_the_agents_file_leads_to_the_vault(tmp_path: Path) -> None:
     assert (tmp_path / "vault.sqlite").exists()
 
 
-def test_an_instant_without_its_offset_is_refused(tmp_path: Path) -> None:
-    """Whose midnight would it be?"""
+def test_a_time_without_an_offset_is_refused(tmp_path: Path) -> None:
+    """Its midnight would be ambiguous."""
     file = tmp_path / "agent.yaml"
     file.write_text(FILE.replace("2026-01-01T00:00:00Z", '"2026-01-01T00:00:00"'))
     with pytest.raises(
@@ -144,8 +144,8 @@ def test_an_instant_without_its_offset_is_refused(tmp_path: Path) -> None:
         load(file, {})
 
 
-def test_a_key_of_before_is_destroyed_and_another_topics_is_not(tmp_path: Path) -> None:
-    """Keys made while an identity counted over all topics are found by it; newer ones by their own."""
+def test_a_key_from_before_identities_had_topics_is_destroyed(tmp_path: Path) -> None:
+    """Older keys are found by the identity over all topics; newer ones by that of their topic."""
     old = old_event_id("/shop", "e-O1")
     other = event_id("website.feedback-given", "/shop", "e-O2")
     with a_vault(tmp_path) as vault:

@@ -89,8 +89,8 @@ def test_a_plan_for_a_hook_is_what_the_hook_would_get(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"command_id": 1}'])
-def test_a_file_that_is_no_command_is_named(crm: Path, tmp_path: Path, text: str) -> None:
-    """With what is wrong with it."""
+def test_a_file_that_is_not_a_command_is_named(crm: Path, tmp_path: Path, text: str) -> None:
+    """The error states what is wrong with it."""
     file = tmp_path / "wrong.json"
     file.write_text(text, "utf-8")
     outcome = run("plan", "--config", crm, file)
@@ -98,8 +98,8 @@ def test_a_file_that_is_no_command_is_named(crm: Path, tmp_path: Path, text: str
     assert outcome.output.startswith(f"Error: {file}: ")
 
 
-def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> None:
-    """With a name and a reason, on record."""
+def test_a_gap_waits_until_an_operator_accepts_it(crm: Path, tmp_path: Path) -> None:
+    """With a name and a reason, which are recorded."""
     assert run("status", "--config", crm).exit_code == 0
     topic = "retention.commands.crm.v1"
     log = PartitionId(cluster_id="c", topic=topic, topic_id="t", partition=1)
@@ -118,8 +118,8 @@ def test_a_gap_waits_until_somebody_accepts_it(crm: Path, tmp_path: Path) -> Non
     assert json.loads(run("status", "--config", crm, "--json").stdout)["gaps"] == []
 
 
-def test_a_replay_is_somebodys_and_says_how_much(crm: Path) -> None:
-    """Nothing, where nothing was carried out."""
+def test_a_replay_has_an_operator_and_reports_its_size(crm: Path) -> None:
+    """It replays nothing where nothing was carried out."""
     since = ("--since", "2026-03-15T13:00:00Z", "--reason", "restored")
     assert run("replay", "--config", crm, *since).exit_code == 1
     outcome = run("replay", "--config", crm, *since, "--operator", "Anna")

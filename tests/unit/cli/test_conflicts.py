@@ -40,8 +40,10 @@ def shown(termijn: Call, *fields: str) -> list[tuple[Any, ...]]:
     return [(row["key"], row["subject"], row["events"], row["state"]) for row in rows]
 
 
-def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Database) -> None:
-    """With a reason; on record without the key, which may be somebody's name."""
+def test_a_conflict_is_listed_and_decided_by_a_named_operator(
+    termijn: Call, ledger: Database
+) -> None:
+    """With a reason; recorded without the key, which may be a person's name."""
     claimed_twice(ledger, events=2)
     [row] = [row for row in termijn("status", "--json").rows if row["what"] == "key-conflict"]
     assert row["value"] == 1
@@ -74,7 +76,7 @@ def test_a_conflict_is_seen_and_decided_by_name(termijn: Call, ledger: Database)
         (("reopen", "order_id=o2"), "order_id=o2: no two subjects claim it"),
     ],
 )
-def test_what_cannot_be_decided_is_said_in_one_line(
+def test_a_decision_that_is_not_possible_is_one_line(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], why: str
 ) -> None:
     """The refused decision leaves no entry in the log."""
@@ -86,8 +88,8 @@ def test_what_cannot_be_decided_is_said_in_one_line(
     assert actions(ledger) == []
 
 
-def test_a_simulation_says_what_would_wait(termijn: Call, events: Write) -> None:
-    """Nothing about either leaves there either."""
+def test_a_simulation_shows_which_commands_would_wait(termijn: Call, events: Write) -> None:
+    """No command about either of the two people is sent there."""
     file = events([
         order("o1", "2012-03-01T09:00:00Z", "victim"),
         event("e2", "orders.order-placed", "2012-03-01T09:00:00Z",

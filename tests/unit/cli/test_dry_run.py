@@ -41,8 +41,10 @@ def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, outcome.out.splitlines())
 
 
-def test_what_would_be_recorded_is_told_with_its_windows(termijn: Call, events: Write) -> None:
-    """Purposes, systems and windows as the tagger passes them on; no broker is there."""
+def test_a_dry_run_shows_what_would_be_recorded_and_its_windows(
+    termijn: Call, events: Write
+) -> None:
+    """Purposes, systems and windows as the tagger publishes them; no broker is needed."""
     [row] = termijn("publish", events([ORDER]), "--dry-run", "--json").rows
     assert (row["line"], row["event"], row["subject"]) == (1, "o1", "consumer:K1")
     assert (row["outcome"], row["reason"], row["key"]) == ("recorded", None, None)
@@ -68,8 +70,8 @@ def test_the_table_shows_purposes_and_when_they_end(termijn: Call, events: Write
     assert "service_delivery (D4, gone by 2026-03-15)" in result.out
 
 
-def test_it_says_of_each_event_whether_it_would_be_held_back(termijn: Call, events: Write) -> None:
-    """What is old until somebody releases its group; a hold counts at once, whatever its time."""
+def test_a_dry_run_shows_which_events_would_be_held_back(termijn: Call, events: Write) -> None:
+    """Old events until an operator releases their group; a hold counts at once, whatever its time."""
     hold = event(
         "h1",
         "privacy.hold-placed",
@@ -86,8 +88,8 @@ def test_it_says_of_each_event_whether_it_would_be_held_back(termijn: Call, even
     assert [row["held_back"] for row in named] == ["2024", "2024", "2024"]
 
 
-def test_history_begins_in_1900(termijn: Call, events: Write) -> None:
-    """Before the epoch of computers too; each twice, by the plain way and by its template."""
+def test_events_since_1900_are_accepted(termijn: Call, events: Write) -> None:
+    """Before 1970 too; each twice, with and without the cached plan."""
     old = [feedback(f"f{n}", at) for n, at in enumerate(("1900-01-01T00:00:00Z", *(OLD,) * 2))]
     listed = termijn("publish", events(old), "--dry-run", "--json").rows
     assert [row["outcome"] for row in listed] == ["recorded"] * 3
@@ -109,8 +111,8 @@ def test_an_import_may_not_have_the_name_of_live_history(termijn: Call, events: 
     assert "--name" in outcome.err
 
 
-def test_every_line_that_would_not_be_recorded_is_told(termijn: Call, events: Write) -> None:
-    """Each with file, line, key and reason; the others are looked at all the same."""
+def test_every_line_that_would_not_be_recorded_is_reported(termijn: Call, events: Write) -> None:
+    """Each with file, line, key and reason; the other lines are still checked."""
     file = events(
         [
             feedback("f1", "2024-03-15T13:00:00Z"),
@@ -143,8 +145,8 @@ def test_every_line_that_would_not_be_recorded_is_told(termijn: Call, events: Wr
     assert summary == "termijn: 5 of 6 events would not be recorded"
 
 
-def test_one_identity_is_one_event(termijn: Call, events: Write) -> None:
-    """The same line again counts once; another content under it is a dead letter."""
+def test_events_with_one_identity_are_one_event(termijn: Call, events: Write) -> None:
+    """A repeated line counts once; other content under its identity is a dead letter."""
     other = feedback("f1", "2024-03-15T13:00:01Z")
     file = events([feedback("f1", "2024-03-15T13:00:00Z")] * 2 + [other])
     result = termijn("publish", file, "--dry-run", "--json")
@@ -170,8 +172,8 @@ def test_of_events_with_one_identity_the_earliest_counts(termijn: Call, events: 
     assert "line 2 gave this identity to other content" in result.err
 
 
-def test_what_is_too_large_for_a_message_is_refused(termijn: Call, events: Write) -> None:
-    """Its client would refuse it later."""
+def test_an_event_that_is_too_large_for_a_message_is_refused(termijn: Call, events: Write) -> None:
+    """The Kafka client would refuse it later."""
     large = {**ORDER, "data": {**ORDER["data"], "remarks": "x" * 1_000_000}}
     result = termijn("publish", events([large]), "--dry-run", "--json")
     assert [row["reason"] for row in rows(result)] == ["too-large"]
@@ -185,10 +187,10 @@ def test_a_dry_run_shows_no_value_of_a_field(termijn: Call, events: Write) -> No
     assert "Sanne" not in result.out + result.err
 
 
-def test_fields_that_are_encrypted_are_judged_as_such(
+def test_a_dry_run_encrypts_fields_with_temporary_keys(
     termijn: Call, events: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With keys that are thrown away: no vault is made, and the same event again is the same."""
+    """No vault is made, and a repeated event is encrypted to the same tokens."""
     shipped = Path(__file__).parents[3] / "services" / "policy" / "optimum_pos.yaml"
     text = shipped.read_text("utf-8")
     text = text.replace(
@@ -220,8 +222,8 @@ TYPO = {
 WHY = "is not a field of orders.order-placed; fix its name, or leave it out (--leave-out)"
 
 
-def test_a_field_that_the_schema_does_not_know_fails(termijn: Call, events: Write) -> None:
-    """It goes no further, and a typing error in an optional field changes whose event it is."""
+def test_a_field_that_is_not_in_the_schema_is_refused(termijn: Call, events: Write) -> None:
+    """It would be lost, and a typing error in an optional field changes whose event it is."""
     file = events([ORDER, TYPO])
     result = termijn("publish", file, "--dry-run")
     assert result.code == 1
@@ -238,8 +240,8 @@ def test_a_field_that_the_schema_does_not_know_fails(termijn: Call, events: Writ
     assert termijn("publish", events([ORDER]), "--dry-run").code == 0
 
 
-def test_who_wishes_it_leaves_such_a_field_out(termijn: Call, events: Write) -> None:
-    """Such as what an export has and the bus should not; it is named all the same."""
+def test_a_field_that_is_not_in_the_schema_may_be_left_out(termijn: Call, events: Write) -> None:
+    """For exports with fields that do not belong on Kafka; each is still named."""
     file = events([ORDER, TYPO])
     result = termijn("publish", file, "--dry-run", "--leave-out")
     assert result.code == 0
@@ -249,8 +251,8 @@ def test_who_wishes_it_leaves_such_a_field_out(termijn: Call, events: Write) -> 
     ]
 
 
-def test_such_a_field_stops_the_publishing_of_the_whole_file(events: Write) -> None:
-    """By its line and key, before anything is sent; what is left out on purpose is not on the bus."""
+def test_a_field_that_is_not_in_the_schema_stops_publishing_the_file(events: Write) -> None:
+    """With its line and key, before anything is sent; left out on purpose, it is not on Kafka."""
     file, codec = events([ORDER, TYPO]), Codec(load_schemas(), None)
     sent = Sent()
     publisher = Publisher(policy=loader.load(), codec=codec, sender=sent)
@@ -266,7 +268,7 @@ def test_such_a_field_stops_the_publishing_of_the_whole_file(events: Write) -> N
 
 @dataclass
 class Sent:
-    """A bus that keeps what it is given."""
+    """A Kafka client that keeps what it is given."""
 
     messages: list[OutgoingMessage] = field(default_factory=list)
 
@@ -276,7 +278,7 @@ class Sent:
 
 
 @pytest.mark.parametrize("options", [("--json",), ("--dry-run", "--wait")], ids=" ".join)
-def test_options_that_say_nothing_together_are_refused(
+def test_options_that_exclude_each_other_are_refused(
     termijn: Call, events: Write, options: tuple[str, ...]
 ) -> None:
     """Before anything is opened."""

@@ -33,7 +33,7 @@ def ledger(termijn: Call) -> Iterator[Database]:
 
 
 def sealed(ledger: Database, at: datetime = NOW) -> None:
-    """What a deleter does."""
+    """Append the queued entries, as a deleter does."""
     keys = Path(".termijn", "keys")
     ring = KeyDirectory(path=keys).private()
     ledger.run_in_transaction(
@@ -73,7 +73,7 @@ def test_verification_with_keys_from_the_same_source_is_marked(
 
 
 def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Database) -> None:
-    """With the line, and the last entry that holds."""
+    """The line names the entry, and the last one that verifies."""
     sealed(ledger)
     termijn("evidence", "export", "log.jsonl")
     text = Path("log.jsonl").read_text()
@@ -86,7 +86,7 @@ def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Da
 
 
 def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Database) -> None:
-    """It may be all that proves something."""
+    """It may be the only proof."""
     sealed(ledger)
     Path("log.jsonl").write_text("older")
     assert termijn("evidence", "export", "log.jsonl").code == 1

@@ -47,13 +47,13 @@ KEYS = [
 ]
 
 
-def one(rows: list[dict[str, Any]], rule: str) -> dict[str, Any]:
-    """The one holding under a rule."""
+def holding_under(rows: list[dict[str, Any]], rule: str) -> dict[str, Any]:
+    """Return the one holding under a rule."""
     [matching] = [row for row in rows if row["rule"] == rule]
     return matching
 
 
-def test_a_line_has_the_keys_of_the_contract_in_its_order(termijn: Call, events: Write) -> None:
+def test_a_line_of_json_has_the_documented_keys_in_order(termijn: Call, events: Write) -> None:
     """R1: 2024-03-15T14:00 Amsterdam and two years is 2026-03-15T14:00 Amsterdam."""
     file = events(
         [signed_up("s1", "2020-01-01T09:00:00Z"), terminated("t1", "2024-03-15T13:00:00Z")]
@@ -90,7 +90,7 @@ def test_a_line_has_the_keys_of_the_contract_in_its_order(termijn: Call, events:
 
 
 def test_an_open_window_has_nulls(termijn: Call, events: Write) -> None:
-    """The customer has not ended."""
+    """The customer relationship has not ended."""
     [row] = termijn("explain", events([signed_up("s1", "2020-01-01T09:00:00Z")]), "--json").rows
     assert (row["anchor_at"], row["not_before"], row["erase_by"]) == (None, None, None)
     assert set(row["due_at"].values()) == {None}
@@ -111,18 +111,18 @@ def test_an_invoice_is_kept_for_seven_book_years_of_its_local_date(
     termijn: Call, events: Write, time: str, not_before: str
 ) -> None:
     """The catalogue: 2024-03-15 is kept until 2032-01-01T00:00 Amsterdam."""
-    row = one(termijn("explain", events([invoice("i1", time)]), "--json").rows, "R5")
+    row = holding_under(termijn("explain", events([invoice("i1", time)]), "--json").rows, "R5")
     assert row["anchor"] == "book-year"
     assert row["not_before"] == not_before
     assert row["due_at"] == {"accounting": not_before}
 
 
-def test_a_minimum_has_the_lead_time_after_it(termijn: Call, events: Write) -> None:
-    """The book year ends with 31 December; erased within a day of the first instant that may be."""
+def test_after_a_minimum_the_system_has_its_lead_time(termijn: Call, events: Write) -> None:
+    """The book year ends on 31 December; the data is erased within a day of the first time allowed."""
     rows = termijn("explain", events([invoice("i1", "2024-03-15T13:00:00Z")]), "--json").rows
-    assert one(rows, "R5")["anchor_at"] == "2024-12-31T23:00:00Z"
-    assert one(rows, "R5")["erase_by"] == "2032-01-01T23:00:00Z"
-    assert one(rows, "R5")["stated"] is True
+    assert holding_under(rows, "R5")["anchor_at"] == "2024-12-31T23:00:00Z"
+    assert holding_under(rows, "R5")["erase_by"] == "2032-01-01T23:00:00Z"
+    assert holding_under(rows, "R5")["stated"] is True
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_minimum_has_the_lead_time_after_it(termijn: Call, events: Write) -> N
         ("2024-03-15T09:00:00Z", "2024-04-15T08:00:00Z"),  # summer time has begun
     ],
 )
-def test_a_month_after_the_31st_is_the_last_of_the_next(
+def test_a_month_after_the_31st_is_the_last_day_of_the_next_month(
     termijn: Call, events: Write, closed: str, erase_by: str
 ) -> None:
     """By the wall clock of Amsterdam."""
@@ -156,7 +156,7 @@ def test_a_month_after_the_31st_is_the_last_of_the_next(
 
 def test_two_years_after_29_february_is_28_february(termijn: Call, events: Write) -> None:
     """D4, which the statement does not give."""
-    row = one(
+    row = holding_under(
         termijn("explain", events([order("o1", "2024-02-29T11:00:00Z")]), "--json").rows, "D4"
     )
     assert row["erase_by"] == "2026-02-28T11:00:00Z"
@@ -171,16 +171,16 @@ def test_two_years_after_29_february_is_28_february(termijn: Call, events: Write
         ("2024-07-01T10:00:00Z", "2025-07-01T10:00:00Z"),
     ],
 )
-def test_a_wall_clock_time_that_is_none_or_two_is_the_earlier(
+def test_of_an_ambiguous_local_time_the_earlier_counts(
     termijn: Call, events: Write, time: str, erase_by: str
 ) -> None:
-    """D5, a year after the feedback; the promise is kept either way."""
+    """D5, a year after the feedback; the promised term is kept either way."""
     [row] = termijn("explain", events([feedback("f1", time)]), "--json").rows
     assert row["erase_by"] == erase_by
 
 
-def test_a_term_of_none_is_due_at_its_own_instant(termijn: Call, events: Write) -> None:
-    """R2: the contact has changed, the supplier goes on; the successor's data stays."""
+def test_data_without_a_term_is_due_at_the_time_of_its_event(termijn: Call, events: Write) -> None:
+    """R2: the contact changed, the supplier stays; the successor's data stays too."""
     file = events(
         [
             engaged("e1", "2024-01-01T09:00:00Z", contact="1"),
@@ -230,10 +230,10 @@ def test_a_ticket_has_lines_for_each_person_in_it(termijn: Call, events: Write) 
         ("whatsapp", {"D1": ["helpdesk", "mail", "website", "whatsapp"], "R4": ["research"]}),
     ],
 )
-def test_the_form_is_no_research(
+def test_a_contact_form_is_not_used_for_research(
     termijn: Call, events: Write, channel: str, systems: dict[str, list[str]]
 ) -> None:
-    """The statement limits it to answering the question."""
+    """The privacy statement limits it to answering the question."""
     message = event(
         "m1",
         "contact.message-received",
@@ -250,10 +250,10 @@ def test_the_form_is_no_research(
     ("now", "state"),
     [("2025-03-14T12:59:59Z", "scheduled"), ("2025-03-14T13:00:00Z", "ended")],
 )
-def test_what_has_ended_is_judged_at_the_instant_given(
+def test_the_state_of_a_holding_is_that_at_the_given_time(
     termijn: Call, events: Write, now: str, state: str
 ) -> None:
-    """When the command leaves, not when the data must be gone."""
+    """It has ended when the command is sent, not when the data must be erased."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     [row] = termijn("explain", file, "--json", "--now", now).rows
     assert row["state"] == state
@@ -288,8 +288,8 @@ def test_a_file_without_events_explains_nothing(termijn: Call, events: Write) ->
     assert termijn("explain", events([]), "--json").rows == []
 
 
-def test_a_policy_of_ones_own_is_taken(termijn: Call, events: Write, tmp_path: Any) -> None:
-    """From the option, from the variable, and from the file of settings alike."""
+def test_the_policy_may_be_chosen(termijn: Call, events: Write, tmp_path: Any) -> None:
+    """By the option, the environment variable and the settings file alike."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: mine\n", "utf-8")
@@ -299,14 +299,14 @@ def test_a_policy_of_ones_own_is_taken(termijn: Call, events: Write, tmp_path: A
 
 
 @pytest.mark.parametrize("command", [["explain"], ["simulate", "--until", "2030-01-01T00:00:00Z"]])
-def test_the_policy_of_the_settings_file_is_taken(
+def test_the_policy_of_the_settings_file_is_used(
     termijn: Call,
     events: Write,
     tmp_path: Any,
     monkeypatch: pytest.MonkeyPatch,
     command: list[str],
 ) -> None:
-    """Otherwise it would silently explain another policy than the one that the roles run on."""
+    """Otherwise it would silently explain another policy than the one of the roles."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     settings = tmp_path / "termijn.toml"
     settings.write_text('[storage]\npolicy = "absent.yaml"\n', "utf-8")
@@ -316,10 +316,10 @@ def test_the_policy_of_the_settings_file_is_taken(
     assert "absent.yaml" in outcome.err
 
 
-def test_what_its_source_may_not_publish_is_no_event(
+def test_an_event_that_its_source_may_not_publish_is_refused(
     termijn: Call, events: Write, tmp_path: Path
 ) -> None:
-    """`simulate` and the dry run refuse it as well, since production would park it."""
+    """`simulate` and the dry run refuse it too, since production would park it."""
     text = files("services.policy").joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
     policy = tmp_path / "policy.yaml"
     head, tail = text.split("  website.feedback-given:\n", 1)

@@ -69,7 +69,7 @@ def without(key: str) -> dict[str, Any]:
         (feedback("f1", "2024-03-15T13:00:01Z"), "id: was given to another event"),
     ],
 )
-def test_a_bad_line_is_told_with_file_line_and_key(
+def test_a_bad_line_is_reported_with_file_line_and_key(
     termijn: Call, events: Write, bad: Any, key: str
 ) -> None:
     """The third line of the file; the second is empty."""
@@ -77,7 +77,7 @@ def test_a_bad_line_is_told_with_file_line_and_key(
     assert error_line(termijn("explain", file, "--json")).startswith(f"termijn: {file}:3: {key}")
 
 
-def test_simulate_tells_a_bad_line_too(termijn: Call, events: Write) -> None:
+def test_simulate_reports_a_bad_line_too(termijn: Call, events: Write) -> None:
     """Before any command is printed."""
     file = events([GOOD, "", "{"])
     line = error_line(termijn("simulate", file, "--json", *UNTIL))
@@ -87,10 +87,10 @@ def test_simulate_tells_a_bad_line_too(termijn: Call, events: Write) -> None:
 @pytest.mark.parametrize(
     "command", [("explain",), ("simulate", *UNTIL)], ids=lambda argument: argument[0]
 )
-def test_a_file_that_cannot_be_read_is_told(
+def test_a_file_that_cannot_be_read_is_reported(
     termijn: Call, tmp_path: Any, command: tuple[str, ...]
 ) -> None:
-    """One that is not there, a folder, and one that is not text."""
+    """A missing file, a folder, and a file that is not text."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe\n")
     for name in ("absent", ".", "binary"):
         line = error_line(termijn(command[0], tmp_path / name, *command[1:]))
@@ -109,10 +109,10 @@ def test_a_file_that_cannot_be_read_is_told(
     ],
     ids=" ".join,
 )
-def test_an_until_that_is_no_instant_is_told(
+def test_an_until_that_is_not_a_time_is_reported(
     termijn: Call, events: Write, arguments: tuple[str, ...]
 ) -> None:
-    """One line too, and not how the command is used."""
+    """In one line, without the usage of the command."""
     line = error_line(termijn("simulate", events([GOOD]), *arguments))
     assert "--until" in line
 
@@ -132,17 +132,15 @@ def test_an_until_that_is_no_instant_is_told(
     ],
     ids=" ".join,
 )
-def test_a_wrong_use_is_one_line(termijn: Call, arguments: tuple[str, ...]) -> None:
-    """As every other failure is."""
+def test_wrong_usage_is_one_line(termijn: Call, arguments: tuple[str, ...]) -> None:
+    """Like every other failure."""
     outcome = termijn(*arguments)
     assert outcome.code != 0
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_a_policy_that_is_wrong_names_each_problem(
-    termijn: Call, events: Write, tmp_path: Any
-) -> None:
-    """A line for each, with file, line and key."""
+def test_each_problem_of_a_policy_is_one_line(termijn: Call, events: Write, tmp_path: Any) -> None:
+    """With file, line and key."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: mine\nversion: 1\n", "utf-8")
     outcome = termijn("explain", events([GOOD]), "--policy", policy)
@@ -150,7 +148,7 @@ def test_a_policy_that_is_wrong_names_each_problem(
     assert all(str(policy) in line for line in outcome.err.splitlines())
 
 
-def test_a_bad_setting_is_told(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_reported(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is opened."""
     monkeypatch.setenv("TERMIJN_BATCH", "many")
     assert error_line(termijn("status")) == (
@@ -178,7 +176,7 @@ def test_a_bad_setting_is_told(termijn: Call, monkeypatch: pytest.MonkeyPatch) -
         "geheim",
     ],
 )
-def test_a_ledger_that_cannot_be_opened_is_told(
+def test_a_ledger_that_cannot_be_opened_is_reported(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     """Without a stack trace, and without its password."""
@@ -188,16 +186,16 @@ def test_a_ledger_that_cannot_be_opened_is_told(
     assert "geheim" not in line
 
 
-def test_a_data_directory_that_cannot_be_made_is_told(
+def test_a_data_directory_that_cannot_be_made_is_reported(
     termijn: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong mount, above all."""
+    """For instance because of a wrong mount."""
     monkeypatch.setenv("TERMIJN_DATA", "/proc/absent")
     assert "/proc/absent" in error_line(termijn("ledger", "migrate"))
 
 
-def test_a_ledger_without_its_schema_is_told(termijn: Call) -> None:
-    """With what to do about it."""
+def test_a_ledger_without_its_schema_is_reported(termijn: Call) -> None:
+    """The line names the command that fixes it."""
     assert error_line(termijn("status")).endswith("run `termijn ledger migrate`")
 
 
@@ -220,7 +218,7 @@ def test_a_byte_that_is_not_utf_8_is_reported_with_its_line(termijn: Call, tmp_p
     )
 
 
-def test_the_mark_before_utf_8_is_passed_over(termijn: Call, tmp_path: Any) -> None:
+def test_a_byte_order_mark_is_ignored(termijn: Call, tmp_path: Any) -> None:
     """Editors of Windows write it."""
     file = tmp_path / "bom.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b"\r\n")
@@ -248,8 +246,8 @@ def test_a_key_that_occurs_twice_is_reported(
 @pytest.mark.parametrize(
     "command", [("explain",), ("publish", "--dry-run")], ids=lambda argument: argument[0]
 )
-def test_a_leap_second_is_told(termijn: Call, events: Write, command: tuple[str, ...]) -> None:
-    """RFC 3339 has it, and no database."""
+def test_a_leap_second_is_reported(termijn: Call, events: Write, command: tuple[str, ...]) -> None:
+    """RFC 3339 allows it, and no database does."""
     file = events([{**GOOD, "time": "2016-12-31T23:59:60Z"}])
     outcome = termijn(command[0], file, *command[1:])
     assert outcome.code == 1
@@ -258,7 +256,7 @@ def test_a_leap_second_is_told(termijn: Call, events: Write, command: tuple[str,
 
 @pytest.mark.parametrize("name", ["TERMIJN_VALIDITY_SECONDS", "TERMIJN_RETRY_CAP_SECONDS"])
 @pytest.mark.parametrize("value", ["1e300", "1e20", "315576001"])
-def test_a_length_of_time_that_nobody_waits_for_is_told(
+def test_a_duration_beyond_ten_years_is_reported(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """No clock could count it; ten years are the most."""
@@ -272,10 +270,10 @@ def test_a_length_of_time_that_nobody_waits_for_is_told(
     "name", ["TERMIJN_BATCH", "TERMIJN_CLAIM_RECORDS", "TERMIJN_DISPATCH_BATCH"]
 )
 @pytest.mark.parametrize("value", ["1000001", "9" * 400])
-def test_a_number_that_nothing_can_count_is_told(
+def test_a_number_beyond_the_limits_is_reported(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """The Kafka client takes a million messages at once, and no database counts to 1e400."""
+    """The Kafka client reads at most a million messages at once, and no database counts to 1e400."""
     monkeypatch.setenv(name, value)
     shown = value if len(value) <= 64 else f"{value[:64]}…"
     assert error_line(termijn("status")) == (
@@ -283,7 +281,7 @@ def test_a_number_that_nothing_can_count_is_told(
     )
 
 
-def test_a_settings_file_with_the_mark_of_windows_is_read(
+def test_a_settings_file_with_a_byte_order_mark_is_read(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     file = tmp_path / "settings.toml"
@@ -297,7 +295,7 @@ def test_a_settings_file_with_the_mark_of_windows_is_read(
     assert row["value"] == "me"
 
 
-def test_a_settings_file_that_is_not_utf_8_is_told_with_its_line(
+def test_a_settings_file_that_is_not_utf_8_is_reported_with_its_line(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     file = tmp_path / "settings.toml"
@@ -310,7 +308,7 @@ def test_a_settings_file_that_is_not_utf_8_is_told_with_its_line(
 
 @pytest.mark.parametrize("option", ["--after", "--overlap"])
 @pytest.mark.parametrize("length", ["P99999999999D", "P19999W", "PT99999999999999999S"])
-def test_a_key_cannot_hold_for_longer_than_a_calendar(
+def test_the_validity_of_a_key_ends_within_the_calendar(
     termijn: Call, option: str, length: str
 ) -> None:
     assert termijn("keys", "make").code == 0

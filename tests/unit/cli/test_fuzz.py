@@ -34,7 +34,7 @@ from tests.unit.policy.small import SMALL
 
 
 def fuzz(examples: int) -> settings:
-    """So many trials, each as long as it takes."""
+    """Settings for so many examples, without a deadline."""
     return settings(
         max_examples=examples,
         deadline=None,
@@ -113,7 +113,7 @@ JSON = st.recursive(
 
 
 def ends_well(outcome: Outcome) -> None:
-    """The only ends that there may be."""
+    """Check that a command ended in one of the allowed ways."""
     assert outcome.code in (0, 1, 2), outcome
     if outcome.code:
         assert outcome.err.strip(), "a failure without a word"
@@ -123,7 +123,7 @@ def ends_well(outcome: Outcome) -> None:
 
 
 def leaves(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command with what calls it."""
+    """Return every command with the words that call it."""
     if isinstance(command, click.Group):
         for sub, subcommand in list_subcommands(command):
             yield from leaves(subcommand, f"{name} {sub}".strip())
@@ -138,7 +138,7 @@ COMMANDS = {
 
 @pytest.fixture
 def desk(termijn: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Commands at a desk with a ledger and keys; standard input is empty."""
+    """Return a caller of commands with a ledger and keys; standard input is empty."""
     assert termijn("ledger", "migrate").code == 0
     assert termijn("keys", "make").code == 0
     monkeypatch.setenv("TERMIJN_OPERATOR", "me")
@@ -154,7 +154,7 @@ def desk(termijn: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
 @st.composite
 def calls(draw: st.DrawFn, command: click.Command) -> list[str]:
-    """Arguments that a command could be given, right ones among them."""
+    """Return arguments for a command, valid ones among them."""
     words: list[str] = []
     for parameter in command.params:
         choices: tuple[str, ...] = ()
@@ -210,7 +210,7 @@ READERS = (
 
 @st.composite
 def mutated(draw: st.DrawFn, document: Any) -> Any:
-    """A document in which something somewhere is something else, is missing, or is new."""
+    """Return a document in which one part is changed, missing or new."""
     if isinstance(document, dict) and document and draw(st.integers(0, 3)):
         key = draw(st.sampled_from(sorted(document)))
         match draw(st.integers(0, 5)):
@@ -243,7 +243,7 @@ def test_no_file_of_events_ends_in_a_traceback(
 @fuzz(40)
 @given(document=mutated(yaml.safe_load(SMALL)))
 def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
-    """It is refused, or it can be worked with."""
+    """The policy is refused, or can be used."""
     with suppress(UnicodeEncodeError):
         text = yaml.safe_dump(document, allow_unicode=True)
         Path("policy.yaml").write_bytes(text.encode())
@@ -285,7 +285,7 @@ def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
 @example(raw=b"\x80\n")
 @example(raw=b"? !!binary aa\n: 1")
 def test_no_bytes_end_in_a_traceback(desk: Call, raw: bytes) -> None:
-    """Each file that a person hands over, whatever is in it."""
+    """For each file that a person may pass, whatever it contains."""
     Path("file").write_bytes(raw)
     for arguments in (
         ("policy", "lint", "file"),

@@ -15,33 +15,33 @@ KEYS = Path(".termijn/keys")
 
 
 def ring(name: str) -> list[dict[str, object]]:
-    """The keys in a file of the directory."""
+    """Return the keys in a file of the directory."""
     return list(json.loads((KEYS / f"{name}.jwks").read_text())["keys"])
 
 
 def state(termijn: Call, owner: str) -> list[tuple[str, str]]:
-    """An owner's keys as they are listed: use and state."""
+    """Return an owner's keys as they are listed: use and state."""
     rows = termijn("keys", "list", "--json").rows
     return [(row["use"], row["state"]) for row in rows if row["owner"] == owner]
 
 
 def test_the_deleters_keys_are_made_once(termijn: Call) -> None:
-    """A deployment runs it always."""
+    """A deployment runs the command each time."""
     first = termijn("keys", "make")
     assert first.out == termijn("keys", "make").out
     assert first.out.startswith(f"deleter: {ring('deleter')[0]['kid']} (sig)\n")
     assert state(termijn, "deleter") == [("sig", "holds")]
 
 
-def test_a_system_gets_a_key_that_receives(termijn: Call) -> None:
-    """Corrections are encrypted to it; asking again makes no second."""
+def test_a_system_gets_an_encryption_key(termijn: Call) -> None:
+    """Corrections are encrypted to it; a second call makes no second key."""
     termijn("keys", "make", "crm", "--encryption")
     termijn("keys", "make", "crm", "--encryption")
     assert [key["crv"] for key in ring("crm")] == ["Ed25519", "X25519"]
 
 
 def test_systems_without_keys_are_listed(termijn: Call) -> None:
-    """None of their answers would count."""
+    """Their answers would not be trusted."""
     assert state(termijn, "systems/crm") == [("sig", "missing")]
 
 
@@ -66,10 +66,10 @@ def test_a_trusted_system_has_its_key(termijn: Call, tmp_path: Path) -> None:
         ('{"keys": []}', "contains no Ed25519 key"),
     ],
 )
-def test_what_cannot_be_trusted_is_refused(
+def test_a_file_without_trustworthy_keys_is_refused(
     termijn: Call, tmp_path: Path, text: str, why: str
 ) -> None:
-    """The file and the reason are named, and nothing is kept."""
+    """The file and the reason are named, and nothing is stored."""
     file = tmp_path / "theirs.jwks"
     file.write_text(text)
     refused = termijn("keys", "trust", "crm", file)
@@ -80,15 +80,15 @@ def test_what_cannot_be_trusted_is_refused(
 
 @pytest.mark.parametrize("system", ["nobody", "../deleter"])
 def test_only_systems_of_the_policy_are_trusted(termijn: Call, tmp_path: Path, system: str) -> None:
-    """A wrong name would be a key that verifies nothing, or a file somewhere else."""
+    """Under a wrong name a key would verify nothing, or be written elsewhere."""
     file = KeyDirectory(path=tmp_path / "theirs")
     file.create("crm")
     refused = termijn("keys", "trust", system, file.public("crm").path)
     assert refused.err == f"termijn: the policy has no system {system!r}\n"
 
 
-def test_a_rotation_gives_time_to_hand_the_key_out(termijn: Call) -> None:
-    """It signs from tomorrow on; until then the old one does, and for a week its word counts."""
+def test_a_rotated_key_leaves_time_to_distribute_it(termijn: Call) -> None:
+    """It signs from tomorrow on; until then the old one does, and is valid for a week."""
     termijn("keys", "make")
     output = termijn("keys", "rotate").out
     assert state(termijn, "deleter") == [("sig", "holds"), ("sig", "coming")]
@@ -97,8 +97,8 @@ def test_a_rotation_gives_time_to_hand_the_key_out(termijn: Call) -> None:
     assert old["exp"] - new["nbf"] == 7 * 24 * 3600  # type: ignore[operator]
 
 
-def test_a_key_is_not_retired_while_nothing_else_signs(termijn: Call) -> None:
-    """The deleter would stop; the way out is named."""
+def test_the_only_signing_key_is_not_retired(termijn: Call) -> None:
+    """The deleter would stop; the error names what to do."""
     termijn("keys", "make")
     [key] = ring("deleter")
     refused = termijn("keys", "retire", key["kid"])
@@ -110,7 +110,7 @@ def test_a_key_is_not_retired_while_nothing_else_signs(termijn: Call) -> None:
 
 
 def test_a_stolen_key_of_a_system_is_retired_at_once(termijn: Call, tmp_path: Path) -> None:
-    """Even where it is the only one: then no answer of that system counts, which is what is wanted."""
+    """Even if it is the only one: then no answer of that system is trusted, which is intended."""
     theirs = KeyDirectory(path=tmp_path / "theirs")
     [key] = theirs.create("crm")
     termijn("keys", "trust", "crm", theirs.public("crm").path)
@@ -119,14 +119,14 @@ def test_a_stolen_key_of_a_system_is_retired_at_once(termijn: Call, tmp_path: Pa
 
 
 @pytest.mark.parametrize("key_id", ["-abc", "-hidden", "--abc"])
-def test_an_id_that_begins_with_a_hyphen_is_no_option(termijn: Call, key_id: str) -> None:
+def test_a_key_id_that_begins_with_a_hyphen_is_not_an_option(termijn: Call, key_id: str) -> None:
     """One in 64 does."""
     termijn("keys", "make")
     assert f"no key has the id '{key_id}'" in termijn("keys", "retire", key_id).err
 
 
-def test_a_key_that_is_not_there_is_not_retired(termijn: Call) -> None:
-    """A slip of the pen must not look like success."""
+def test_retiring_a_key_that_does_not_exist_fails(termijn: Call) -> None:
+    """A typing error must not look like success."""
     refused = termijn("keys", "retire", "x").err
     assert refused == "termijn: no key has the id 'x'; `termijn keys list` shows them\n"
 
@@ -135,13 +135,15 @@ def test_a_key_that_is_not_there_is_not_retired(termijn: Call) -> None:
     "arguments",
     [("make", "../x"), ("make", "A"), ("rotate", "--after", "P1M"), ("rotate", "--after", "soon")],
 )
-def test_what_cannot_be_meant_is_refused(termijn: Call, arguments: tuple[str, ...]) -> None:
-    """Names that are paths, and lengths that are none."""
+def test_names_that_are_paths_and_invalid_durations_are_refused(
+    termijn: Call, arguments: tuple[str, ...]
+) -> None:
+    """The command stores nothing."""
     assert termijn("keys", *arguments).code == 1
 
 
 def test_no_private_part_is_printed(termijn: Call, tmp_path: Path) -> None:
-    """Whatever is asked, in whichever form."""
+    """In no command and no format."""
     outcomes = [termijn("keys", "make", "--encryption")]
     outcomes += [
         termijn("keys", "rotate"),

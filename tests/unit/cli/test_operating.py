@@ -49,7 +49,7 @@ def recorded(ledger: Database, *events: dict[str, Any], backfill: str | None = N
 
 
 def actions(ledger: Database) -> list[tuple[str, str, str, str]]:
-    """What is on record."""
+    """Return the operators' actions that are recorded."""
     column = tables.operator_action.c
     query = select(column.operator, column.action, column.target, column.reason)
     with ledger.transaction() as connection:
@@ -57,13 +57,13 @@ def actions(ledger: Database) -> list[tuple[str, str, str, str]]:
 
 
 def test_migrating_twice_changes_nothing(termijn: Call, ledger: Database) -> None:
-    """A deployment runs it always."""
+    """A deployment runs it each time."""
     assert termijn("ledger", "migrate").code == 0
     assert termijn("status").code == 0
 
 
-def test_a_pause_is_seen_and_a_resume_ends_it(termijn: Call, ledger: Database) -> None:
-    """With who and why."""
+def test_a_pause_is_listed_and_a_resume_ends_it(termijn: Call, ledger: Database) -> None:
+    """With the operator and the reason."""
     assert termijn("pause", "deleter", *BY_ME).out == "deleter: paused\n"
     [row] = [row for row in termijn("status", "--json").rows if row["which"] == "deleter"]
     assert row["what"].startswith("paused since ")
@@ -94,12 +94,12 @@ def test_a_role_that_cannot_drain_is_not_drained(termijn: Call, ledger: Database
     "scope", ["deleter", "tagger", "recorder", "acknowledgements", "system:crm"]
 )
 def test_every_role_and_system_can_be_paused(termijn: Call, ledger: Database, scope: str) -> None:
-    """Those are all there are."""
+    """Other scopes do not exist."""
     assert termijn("pause", scope, *BY_ME).code == 0
 
 
-def test_without_a_name_nothing_is_done(termijn: Call, ledger: Database) -> None:
-    """Somebody answers for it."""
+def test_without_an_operator_nothing_is_done(termijn: Call, ledger: Database) -> None:
+    """Someone must be responsible."""
     outcome = termijn("pause", "deleter", "--reason", "a test")
     assert (outcome.code, outcome.out) == (1, "")
     assert (
@@ -111,10 +111,10 @@ def test_without_a_name_nothing_is_done(termijn: Call, ledger: Database) -> None
     assert len(termijn("status", "--json").rows) == 5
 
 
-def test_the_name_may_come_from_the_environment(
+def test_the_operator_may_come_from_the_environment(
     termijn: Call, ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An option wins over it."""
+    """The option wins over it."""
     monkeypatch.setenv("TERMIJN_OPERATOR", "day-shift")
     termijn("pause", "deleter", "--reason", "a test")
     termijn("resume", "deleter", *BY_ME)
@@ -122,7 +122,7 @@ def test_the_name_may_come_from_the_environment(
 
 
 def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
-    """The role then goes on at what is left."""
+    """The role then continues with what is left."""
     log = PartitionId(cluster_id="c", topic="retention.tagged.v1", topic_id="t", partition=0)
     gap = OffsetGap(role="recorder", log=log, expected=5, low=7, high=9)
     ledger.run_in_transaction(lambda connection: record_gap(connection, gap, NOW))
@@ -155,10 +155,10 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
     ],
     ids=lambda argument: argument[0] if isinstance(argument, tuple) else "",
 )
-def test_what_there_is_not_is_told(
+def test_an_id_that_does_not_exist_is_reported(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
-    """One line, and nothing on record."""
+    """In one line, and nothing is recorded."""
     outcome = termijn(*arguments, *BY_ME)
     assert (outcome.code, outcome.out) == (1, "")
     [line] = outcome.err.splitlines()
@@ -166,10 +166,10 @@ def test_what_there_is_not_is_told(
     assert actions(ledger) == []
 
 
-def test_a_sweep_shows_what_would_be_commanded_and_changes_nothing(
+def test_a_dry_run_of_a_sweep_shows_what_would_be_commanded(
     termijn: Call, ledger: Database
 ) -> None:
-    """By an instant that has not come; twice, and nothing is in the outbox."""
+    """At a later time; twice, and nothing is in the outbox."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     for _ in range(2):
         rows = termijn("sweep", "--dry-run", "--now", "2025-03-14T13:00:00Z", "--json").rows
@@ -180,7 +180,7 @@ def test_a_sweep_shows_what_would_be_commanded_and_changes_nothing(
     assert termijn("commands", "list", "--json").rows == []
 
 
-def test_a_sweep_tells_rules_as_a_list(termijn: Call, ledger: Database) -> None:
+def test_a_sweep_lists_rules_as_json(termijn: Call, ledger: Database) -> None:
     """As `simulate` does, not as JSON inside JSON."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     [row] = termijn("sweep", "--dry-run", "--now", "2025-03-14T13:00:00Z", "--json").rows
@@ -188,7 +188,7 @@ def test_a_sweep_tells_rules_as_a_list(termijn: Call, ledger: Database) -> None:
 
 
 def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Database) -> None:
-    """By the wall clock, which is long past its terms."""
+    """At the current time, which is long after its terms."""
     history = (signed_up("s1", "2010-01-01T09:00:00Z"), terminated("t1", "2012-01-01T09:00:00Z"))
     recorded(ledger, *history, backfill="2019")
     assert [row["value"] for row in termijn("status", "--json").rows if row["which"] == "2019"] == [
@@ -206,10 +206,10 @@ def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Database
     ]
 
 
-def test_another_policy_is_activated_on_record(
+def test_the_activation_of_a_policy_is_recorded(
     termijn: Call, ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything is looked at again under it."""
+    """All records are scanned again under it."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     policy = tmp_path / "policy.yaml"
@@ -220,10 +220,10 @@ def test_another_policy_is_activated_on_record(
     assert actions(ledger) == [("night-shift", "policy activate", "optimum-pos 2", "a test")]
 
 
-def test_what_only_the_old_policy_asked_for_is_taken_back(
+def test_commands_that_only_the_old_policy_requires_are_cancelled(
     termijn: Call, ledger: Database, tmp_path: Path
 ) -> None:
-    """R5 was one year by mistake: what lies in the outbox is cancelled, what is out is recalled."""
+    """R5 was one year by mistake: unsent commands are cancelled, sent ones are recalled."""
     text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     file = tmp_path / "wrong.yaml"
     text = text.replace("term: P7Y", "term: P1Y").replace(f'"{POLICY.version}"', '"wrong"')
@@ -254,15 +254,15 @@ def test_what_only_the_old_policy_asked_for_is_taken_back(
 
 
 def states(termijn: Call) -> list[tuple[str, str]]:
-    """Action and state of each of accounting's commands that still mean something, sorted."""
+    """Return action and state of each of accounting's commands that is still valid, sorted."""
     rows = termijn("commands", "list", "--system", "accounting", "--json").rows
     return sorted((row["action"], row["state"]) for row in rows)
 
 
-def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
+def test_a_policy_without_a_recorded_event_type_is_not_activated(
     termijn: Call, ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is held of that type would never be erased, and no look would ever end."""
+    """Data of that type would never be erased, and no scan would end."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     head, tail = text.split("  website.feedback-given:\n", 1)
@@ -277,10 +277,10 @@ def test_a_policy_that_lacks_a_type_that_is_held_is_not_activated(
     assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.6"
 
 
-def test_a_system_is_taken_from_recorded_events_only_by_name_and_on_record(
+def test_removing_a_system_from_recorded_events_needs_a_named_operator(
     termijn: Call, ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the system would keep those events without anybody noticing."""
+    """Otherwise the system would keep those events without a notice."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     head, tail = text.split("  website.feedback-given:\n", 1)
@@ -306,10 +306,8 @@ def test_a_system_is_taken_from_recorded_events_only_by_name_and_on_record(
     assert actions(ledger) == [("night-shift", "policy activate", target, "a test")]
 
 
-def test_lint_checks_the_policy_that_the_roles_run_on(
-    termijn: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise an operator would lint the shipped policy and take it for their own."""
+def test_lint_checks_the_configured_policy(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise an operator would check the shipped policy instead of their own."""
     monkeypatch.setenv("TERMIJN_POLICY", "absent.yaml")
     outcome = termijn("policy", "lint")
     assert outcome.code == 1
@@ -342,7 +340,7 @@ def test_publishing_checks_the_whole_file_first(
 
 
 class _NoBus:
-    """A cluster that takes nothing."""
+    """A Kafka cluster that accepts nothing."""
 
     is_embedded = False
     cluster_id = "c"

@@ -26,13 +26,13 @@ Stdin = Callable[[bytes], None]
 
 
 def lines(events: list[dict[str, Any]]) -> bytes:
-    """A file of events."""
+    """Return a file of events."""
     return b"".join(json.dumps(event).encode() + b"\n" for event in events)
 
 
 @pytest.fixture
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
-    """Gives the next command something to read."""
+    """Give the next command something to read."""
 
     def give(data: bytes) -> None:
         buffer = io.BytesIO(data)
@@ -43,7 +43,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
 
 @contextmanager
 def pipe(data: bytes) -> Iterator[Path]:
-    """What a shell makes of `<(cat events.jsonl)`."""
+    """Return a path like that of `<(cat events.jsonl)` in a shell."""
     reads, writes = os.pipe()
 
     def write() -> None:
@@ -61,7 +61,7 @@ def pipe(data: bytes) -> Iterator[Path]:
 
 @pytest.fixture
 def broker(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedBroker]:
-    """A broker where the commands look for it, and a ledger."""
+    """Return a broker that the commands are configured for, and a ledger."""
     with EmbeddedBroker() as embedded:
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", embedded.bootstrap)
         monkeypatch.setenv("TERMIJN_KAFKA_CLUSTER_ID", embedded.cluster_id)
@@ -69,8 +69,8 @@ def broker(termijn: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedB
         yield embedded
 
 
-def on_the_bus(broker: EmbeddedBroker) -> int:
-    """How many messages the topic has."""
+def messages_in(broker: EmbeddedBroker) -> int:
+    """Return how many messages the topic has."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "t", "log_level": 0})
     places = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
     try:
@@ -80,11 +80,11 @@ def on_the_bus(broker: EmbeddedBroker) -> int:
 
 
 def test_a_pipe_is_published_whole(termijn: Call, broker: EmbeddedBroker) -> None:
-    """It gives its lines once only, and a file is read twice: checked first, then sent."""
+    """A pipe can be read once, and a file is read twice: first checked, then sent."""
     with pipe(lines(THREE)) as path:
         outcome = termijn("publish", path)
     assert (outcome.code, outcome.out, outcome.err) == (0, "published 3 events\n", "")
-    assert on_the_bus(broker) == 3
+    assert messages_in(broker) == 3
 
 
 def test_standard_input_is_published_whole(
@@ -93,7 +93,7 @@ def test_standard_input_is_published_whole(
     stdin(lines(THREE))
     outcome = termijn("publish", "-")
     assert (outcome.code, outcome.out, outcome.err) == (0, "published 3 events\n", "")
-    assert on_the_bus(broker) == 3
+    assert messages_in(broker) == 3
 
 
 def test_a_pipe_with_one_bad_line_sends_nothing(termijn: Call, broker: EmbeddedBroker) -> None:
@@ -103,7 +103,7 @@ def test_a_pipe_with_one_bad_line_sends_nothing(termijn: Call, broker: EmbeddedB
     assert outcome.code == 1
     assert outcome.err.startswith(f"termijn: {path}:4: json: ")
     broker.create_topics([TOPIC])
-    assert on_the_bus(broker) == 0
+    assert messages_in(broker) == 0
 
 
 @pytest.mark.parametrize("lines_kept", [1, 0], ids=["shorter", "empty"])
@@ -139,10 +139,10 @@ def test_a_file_that_changes_between_check_and_sending_is_reported(
     ],
     ids=lambda argument: argument[0],
 )
-def test_a_pipe_says_what_the_file_says(
+def test_a_pipe_gives_the_same_output_as_a_file(
     termijn: Call, events: Write, stdin: Stdin, arguments: tuple[str, ...]
 ) -> None:
-    """Standard input gives the same output as well."""
+    """And so does standard input."""
 
     def rows(path: object) -> list[dict[str, Any]]:
         return termijn(*(argument.format(path) for argument in arguments)).rows
@@ -155,7 +155,7 @@ def test_a_pipe_says_what_the_file_says(
     assert rows("-") == expected
 
 
-def test_keys_come_through_standard_input(termijn: Call, tmp_path: Path, stdin: Stdin) -> None:
+def test_keys_are_read_from_standard_input(termijn: Call, tmp_path: Path, stdin: Stdin) -> None:
     """`ssh crm termijn keys ... | termijn keys trust crm -`."""
     assert termijn("keys", "make", "crm").code == 0
     stdin((tmp_path / ".termijn" / "keys" / "crm.jwks").read_bytes())
@@ -172,8 +172,8 @@ def test_evidence_is_verified_from_standard_input(termijn: Call, stdin: Stdin) -
     assert outcome.err.startswith("termijn: line 1, ")
 
 
-def test_a_policy_comes_through_standard_input(termijn: Call, stdin: Stdin) -> None:
-    """Its lines are named as a file's are."""
+def test_a_policy_is_read_from_standard_input(termijn: Call, stdin: Stdin) -> None:
+    """Its lines are named as those of a file."""
     stdin(b"policy: mine\n")
     outcome = termijn("policy", "lint", "-")
     assert outcome.code == 1

@@ -35,7 +35,7 @@ DUE = "2012-05-31T12:00:00Z"
 
 @pytest.fixture
 def ledger(termijn: Call) -> Iterator[Database]:
-    """A ledger where the commands look for it, under the shipped policy."""
+    """Return a ledger that the commands are configured for, under the shipped policy."""
     assert termijn("ledger", "migrate").code == 0
     with closing(open_database(f"sqlite:///{Path.cwd() / '.termijn' / 'ledger.sqlite'}")) as opened:
         opened.run_in_transaction(
@@ -46,7 +46,7 @@ def ledger(termijn: Call) -> Iterator[Database]:
 
 @pytest.fixture
 def refused(ledger: Database) -> dict[str, UUID]:
-    """An order's erasures, refused by orders (our own) and by psp (a controller)."""
+    """Return an order's erasures, refused by `orders` (a processor) and by `psp` (a controller)."""
     record_events(ledger, [order("o1", JOINED)], JOINED)
     claim_all(ledger, DUE)
     send_due(ledger, FakeBus(), DUE)
@@ -61,10 +61,10 @@ def next_attempt(ledger: Database, identity: UUID) -> Any:
     return row.next_attempt_at
 
 
-def test_a_refused_command_is_told_again_at_once(
+def test_a_refused_command_is_sent_again_at_once(
     termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
-    """Before its day is over, by a name, on record."""
+    """Before its daily retry, by a named operator, and recorded."""
     assert next_attempt(ledger, refused["orders"]) > datetime.now(UTC)
     retried = termijn("commands", "retry", refused["orders"], *BY_ME)
     assert (retried.out, retried.err) == (f"will be sent again: {refused['orders']}\n", "")
@@ -80,10 +80,10 @@ def test_a_refused_command_is_told_again_at_once(
     )
 
 
-def test_all_that_a_system_refused_is_told_again_at_once(
+def test_all_refused_commands_of_a_system_are_sent_again_at_once(
     termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
-    """Of a controller nothing that it refused."""
+    """But none that a controller refused."""
     assert termijn("commands", "retry", "--system", "orders", *BY_ME).out == (
         "orders: 1 commands will be sent again\n"
     )
@@ -114,7 +114,7 @@ def test_a_controllers_refusal_is_final(
         ((), "give either COMMAND or --system SYSTEM"),
     ],
 )
-def test_what_cannot_be_told_again_is_said(
+def test_a_retry_that_is_not_possible_is_one_line(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
     """The refused retry leaves no entry in the log."""
@@ -124,7 +124,7 @@ def test_what_cannot_be_told_again_is_said(
     assert select_rows(ledger, tables.operator_action) == []
 
 
-def test_what_is_done_is_not_told_again(
+def test_a_completed_command_is_not_sent_again(
     termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
     """There is nothing to do."""
@@ -146,10 +146,10 @@ def test_what_is_done_is_not_told_again(
         (None, []),
     ],
 )
-def test_a_hold_is_too_late_for_whoever_does_not_say_that_it_stopped(
+def test_a_hold_is_too_late_for_a_system_that_does_not_report_that_it_stopped(
     termijn: Call, ledger: Database, status: Status | None, too_late: list[str]
 ) -> None:
-    """Whether it had erased or may do so still; one that has not answered yet has time."""
+    """Whether it erased already or may still do so; a system that has not answered yet has time."""
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     claim_all(ledger, DUE)
     send_due(ledger, FakeBus(), DUE)

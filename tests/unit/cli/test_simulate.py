@@ -31,7 +31,7 @@ KEYS = [
 LATE = "2050-01-01T00:00:00Z"
 
 
-def test_a_line_has_the_keys_of_the_contract_in_its_order(termijn: Call, events: Write) -> None:
+def test_a_line_of_json_has_the_documented_keys_in_order(termijn: Call, events: Write) -> None:
     """A year after the feedback, less the day that the system needs."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     outcome = termijn("simulate", file, "--until", LATE, "--json")
@@ -84,8 +84,8 @@ def test_a_purchase_leaves_each_system_in_its_time(termijn: Call, events: Write)
     assert {tuple(row["records"]) for row in rows} == {("p1",)}
 
 
-def test_the_clock_stops_at_the_instant_given(termijn: Call, events: Write) -> None:
-    """What is due at that very instant still leaves."""
+def test_a_simulation_ends_at_the_given_time(termijn: Call, events: Write) -> None:
+    """Commands that are due at that very time are still sent."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     at = termijn("simulate", file, "--until", "2025-03-14T13:00:00Z", "--json").rows
     before = termijn("simulate", file, "--until", "2025-03-14T12:59:59Z", "--json").rows
@@ -101,8 +101,10 @@ def test_a_customer_who_comes_back_in_time_is_not_erased(termijn: Call, events: 
     assert len(termijn("simulate", too_late, "--until", LATE, "--json").rows) == 6
 
 
-def test_what_is_late_is_known_late(termijn: Call, events: Write) -> None:
-    """An invoice dated after the customer's window leaves the crm when it becomes known."""
+def test_data_that_arrives_after_its_window_is_erased_on_arrival(
+    termijn: Call, events: Write
+) -> None:
+    """An invoice dated after the customer's window leaves the crm when it is recorded."""
     file = events([terminated("t1", "2020-01-01T09:00:00Z"), invoice("i1", "2024-03-15T13:00:00Z")])
     rows = termijn("simulate", file, "--until", LATE, "--json").rows
     assert [(row["issued_at"], row["system"]) for row in rows] == [
@@ -133,8 +135,8 @@ def test_a_time_may_have_an_offset(termijn: Call, events: Write) -> None:
     assert row["issued_at"] == "2025-03-14T13:00:00Z"
 
 
-def test_nothing_is_left_behind(termijn: Call, events: Write) -> None:
-    """Neither ledger nor data directory: it all happened in memory."""
+def test_a_simulation_writes_no_files(termijn: Call, events: Write) -> None:
+    """Neither ledger nor data directory: all of it is in memory."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     assert termijn("simulate", file, "--until", LATE).code == 0
     assert [path.name for path in file.parent.iterdir()] == ["events.jsonl"]

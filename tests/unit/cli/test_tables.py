@@ -85,10 +85,10 @@ def test_the_reason_of_a_stop_is_shown_as_it_is(
 
 
 @pytest.mark.parametrize(("detail", "shown"), UNSEEN.items(), ids=ascii)
-def test_what_moves_a_terminal_is_made_visible(
+def test_control_codes_are_made_visible(
     termijn: Call, ledger: Database, detail: str, shown: str
 ) -> None:
-    """In a table and in a line of JSON, where it stays the same value."""
+    """In a table and in a line of JSON, where the value stays the same."""
     letter = DeadLetter(
         role="tagger",
         reason="malformed",
@@ -118,8 +118,8 @@ def test_an_error_makes_visible_what_it_repeats(termijn: Call, text: str, shown:
     assert shown in line
 
 
-def test_the_screen_of_up_shows_what_it_is_told_as_it_is() -> None:
-    """Ids of rules and reasons of stops are somebody's text too."""
+def test_the_screen_of_up_shows_texts_unchanged() -> None:
+    """Ids of rules and reasons of errors are texts of other people too."""
     policy = loader.load()
     rule = "R[red]1 :id: \x1b[2J"
     recent = RecentCommand(
@@ -138,12 +138,12 @@ def test_the_screen_of_up_shows_what_it_is_told_as_it_is() -> None:
 
 
 @given(text=st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))))
-def test_what_is_seen_anyway_stays_as_it_is(text: str) -> None:
+def test_visible_characters_stay_unchanged(text: str) -> None:
     assert visible(text) == text
 
 
 @given(text=st.text(st.characters()))
-def test_no_text_reaches_a_terminal_with_anything_unseen(text: str) -> None:
+def test_no_invisible_character_reaches_a_terminal(text: str) -> None:
     """In JSON the text is unchanged."""
     shown = visible(text)
     assert not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in shown)

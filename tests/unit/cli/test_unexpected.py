@@ -26,10 +26,10 @@ def broken(monkeypatch: pytest.MonkeyPatch, events: Write) -> Path:
     return events([feedback("f1", "2024-03-15T13:00:00Z")])
 
 
-def test_it_is_one_line_and_its_own_exit_code(
+def test_an_unexpected_error_is_one_line_with_its_own_exit_code(
     termijn: Call, broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it was about may be personal: only a file of the owner's has it."""
+    """Its details may be personal: only a private file of the user has them."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     outcome = termijn("explain", broken)
     assert (outcome.code, outcome.out) == (70, "")
@@ -43,10 +43,10 @@ def test_it_is_one_line_and_its_own_exit_code(
     assert stat.S_IMODE(details.stat().st_mode) == 0o600
 
 
-def test_where_no_file_can_be_written_it_is_still_one_line(
+def test_an_unexpected_error_without_a_writable_directory_is_one_line(
     termijn: Call, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a container nothing can be."""
+    """As in a container with a read-only file system."""
     monkeypatch.setattr("tempfile.tempdir", "/proc/absent")
     outcome = termijn("explain", broken)
     assert outcome.code == 70

@@ -32,7 +32,7 @@ def encrypting(tmp_path: Path, termijn: Call, monkeypatch: pytest.MonkeyPatch) -
 
 
 def messages(file: Path) -> list[bytes]:
-    """The values that a file of events would be published as."""
+    """Return the values that a file of events would be published as."""
     with resources.open_resources(settings_loader.load()) as opened:
         policy = opened.policy()
         publisher = Publisher(
@@ -112,10 +112,10 @@ def test_publishing_does_not_make_a_master_key_that_others_need_too(
 
 
 @pytest.mark.usefixtures("encrypting")
-def test_a_key_that_nobody_will_destroy_is_shown_and_shredded_by_somebody_with_a_name(
+def test_an_orphaned_key_is_listed_and_shredded_by_a_named_operator(
     termijn: Call, events: Write
 ) -> None:
-    """Its event was never recorded; what was done stays on record."""
+    """Its event was never recorded; the operator's action stays recorded."""
     termijn("ledger", "migrate")
     messages(events([structured(order())]))
     assert termijn("vault", "check", "--json").rows == []

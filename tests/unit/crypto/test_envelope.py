@@ -39,7 +39,7 @@ def key_file(directory: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-def test_what_is_sealed_opens_as_it_was() -> None:
+def test_a_decrypted_message_is_unchanged() -> None:
     """Key, value and headers, in order, repeated and empty ones too."""
     assert SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE), PLACE, SEAL.key_id) == ORIGINAL
 
@@ -49,15 +49,15 @@ def test_what_is_sealed_opens_as_it_was() -> None:
     value=st.none() | st.binary(),
     headers=st.lists(st.tuples(st.text(), st.none() | st.binary())),
 )
-def test_every_message_opens_as_it_was(
+def test_every_possible_message_is_decrypted_unchanged(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
-    """Nothing that can stand on the bus is changed, and absent is not empty."""
+    """Whatever Kafka can carry; absent is not empty."""
     original = OriginalMessage(key=key, value=value, headers=headers)
     assert SEAL.decrypt(SEAL.encrypt(original, PLACE), PLACE, SEAL.key_id) == original
 
 
-def test_nothing_of_the_message_can_be_read_in_what_is_sealed() -> None:
+def test_nothing_of_the_message_can_be_read_in_the_ciphertext() -> None:
     """Not its key, body or headers, as they are or in base64."""
     sealed = SEAL.encrypt(ORIGINAL, PLACE)
     for part in (b"consumer:C1", b"a body", b"ce_id"):
@@ -70,13 +70,13 @@ def test_the_same_message_is_encrypted_differently_each_time() -> None:
     assert SEAL.encrypt(ORIGINAL, PLACE) != SEAL.encrypt(ORIGINAL, PLACE)
 
 
-def test_another_place_does_not_open_it() -> None:
-    """Who moves a sealed message to another row has moved nothing that opens."""
+def test_an_envelope_is_decrypted_only_at_its_own_offset() -> None:
+    """Moved to another row, it cannot be decrypted."""
     with pytest.raises(DecryptionFailed):
         SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE), "orders.order-placed.v1/3/18", SEAL.key_id)
 
 
-def test_another_key_does_not_open_it_and_the_right_one_is_named() -> None:
+def test_decrypting_with_another_key_fails_and_names_the_right_one() -> None:
     """The operator learns which key to look for."""
     sealed = SEAL.encrypt(ORIGINAL, PLACE)
     with pytest.raises(DecryptionFailed, match=SEAL.key_id):
@@ -84,7 +84,7 @@ def test_another_key_does_not_open_it_and_the_right_one_is_named() -> None:
 
 
 @pytest.mark.parametrize("position", [0, 12, -1])
-def test_one_altered_bit_is_noticed(position: int) -> None:
+def test_one_altered_bit_is_detected(position: int) -> None:
     """In the nonce, the message, or the tag."""
     altered = bytearray(SEAL.encrypt(ORIGINAL, PLACE))
     altered[position] ^= 1
@@ -93,8 +93,8 @@ def test_one_altered_bit_is_noticed(position: int) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 5, 12, 20])
-def test_what_is_cut_short_is_noticed(length: int) -> None:
-    """Also what is empty, as a settled dead letter's is."""
+def test_a_truncated_envelope_is_detected(length: int) -> None:
+    """Also an empty one, as that of a settled dead letter."""
     with pytest.raises(DecryptionFailed):
         SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE)[:length], PLACE, SEAL.key_id)
 
@@ -128,8 +128,8 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, text: str, why: str) -> N
     assert not text or text not in str(refused.value)
 
 
-def test_a_key_that_is_not_there_is_never_made_in_reading(tmp_path: Path) -> None:
-    """A new key in place of a lost one would open nothing, and hide the loss."""
+def test_reading_never_makes_a_missing_key(tmp_path: Path) -> None:
+    """A new key in place of a lost one would decrypt nothing, and hide the loss."""
     path = tmp_path / "absent.key"
     with pytest.raises(InvalidKeyFile, match=r"absent\.key: cannot be read"):
         read_key(path)
@@ -137,7 +137,7 @@ def test_a_key_that_is_not_there_is_never_made_in_reading(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o602, 0o666])
-def test_a_key_that_everybody_may_use_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_key_that_all_users_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     """It protects nothing on this machine."""
     path = key_file(tmp_path, base64.b64encode(KEY).decode(), mode)
     with pytest.raises(InvalidKeyFile, match="give it mode 0600"):
@@ -150,7 +150,7 @@ def test_a_group_may_read_a_key(tmp_path: Path) -> None:
     assert read_key(path).key_id == SEAL.key_id
 
 
-def test_a_made_key_is_its_owners_only_and_stays(tmp_path: Path) -> None:
+def test_a_new_key_is_private_and_is_kept(tmp_path: Path) -> None:
     """Whatever the umask; the second start finds the first one's key."""
     path = tmp_path / "data" / "dead-letters.key"
     before = os.umask(0)
@@ -163,7 +163,7 @@ def test_a_made_key_is_its_owners_only_and_stays(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["dead-letters.key"]
 
 
-def test_who_make_a_key_at_once_all_have_the_same(tmp_path: Path) -> None:
+def test_processes_that_make_a_key_at_once_have_the_same(tmp_path: Path) -> None:
     """Roles that start together; none meets a file that is not written yet."""
     for number in range(20):
         path = tmp_path / f"{number}.key"

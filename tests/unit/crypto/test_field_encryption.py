@@ -34,8 +34,8 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
         yield vault
 
 
-def test_no_canary_is_left_and_all_come_back(vault: Vault) -> None:
-    """What decides, and what is plain by the policy, stays readable for everybody."""
+def test_encrypted_fields_are_unreadable_and_are_decrypted_unchanged(vault: Vault) -> None:
+    """Decision fields, and fields that the policy leaves plain, stay readable."""
     event = order()
     sealed = vault.encrypted(event)
     assert "canary" not in json.dumps(sealed.data)
@@ -53,8 +53,8 @@ def test_what_is_encrypted_fits_its_schema(vault: Vault) -> None:
     assert vault.reveal(read)["payment"]["iban"] == "canary-iban-O1"
 
 
-def test_two_year_data_goes_and_seven_year_data_of_the_same_event_stays(vault: Vault) -> None:
-    """A field that both terms share is readable while one of its keys lives."""
+def test_fields_of_one_event_are_shredded_each_after_its_own_term(vault: Vault) -> None:
+    """A field under both terms is readable while one of its keys exists."""
     sealed = vault.encrypted(order())
     vault.shredder.destroy([ORDER], "bus", NOW)
     seen = vault.reveal(sealed)
@@ -68,15 +68,15 @@ def test_two_year_data_goes_and_seven_year_data_of_the_same_event_stays(vault: V
     assert vault.reveal(sealed)["payment"]["transaction_id"] is ERASED
 
 
-def test_another_event_of_the_same_person_keeps_its_own(vault: Vault) -> None:
-    """Each has its own term."""
+def test_another_event_of_the_same_person_stays_readable(vault: Vault) -> None:
+    """Each event has its own term."""
     first, second = vault.encrypted(order("O1")), vault.encrypted(order("O2"))
     vault.shredder.destroy([ORDER], "bus", NOW)
     assert vault.reveal(first)["consumer_name"] is ERASED
     assert vault.reveal(second)["consumer_name"] == "canary-name-O2"
 
 
-def test_an_event_that_is_published_again_is_the_same(vault: Vault) -> None:
+def test_an_event_that_is_published_again_has_the_same_tokens(vault: Vault) -> None:
     """Other content under its identity would be a dead letter."""
     assert hash_event(vault.encrypted(order())) == hash_event(vault.encrypted(order()))
 
@@ -93,7 +93,7 @@ def test_a_shredded_field_stays_unreadable_when_it_is_published_again(vault: Vau
     assert sealed.data["amount"] == again.data["amount"]
 
 
-def test_what_is_absent_or_null_stays_so(vault: Vault) -> None:
+def test_absent_fields_and_nulls_stay_as_they_are(vault: Vault) -> None:
     """There is nothing to encrypt."""
     event = order(consumer_name=None, lines=None, remarks="")
     del event.data["delivery_address"]  # type: ignore[attr-defined]  # the stage's own dict
@@ -120,7 +120,7 @@ def test_an_event_type_that_encrypts_nothing_makes_no_key(vault: Vault) -> None:
         (("amount", "remarks"), "consumer:K1"),
     ],
 )
-def test_a_token_opens_only_where_it_was_written(
+def test_a_token_is_decrypted_only_in_its_own_field(
     vault: Vault, moved: tuple[str, str], subject: str
 ) -> None:
     """For that field and that person."""
@@ -131,7 +131,7 @@ def test_a_token_opens_only_where_it_was_written(
         vault.reveal(wrong, subject)
 
 
-def test_a_line_moved_to_another_place_does_not_open(vault: Vault) -> None:
+def test_a_token_in_another_list_item_is_not_decrypted(vault: Vault) -> None:
     """The index is bound as well."""
     sealed = vault.encrypted(order())
     wrong = replace(sealed, data={**sealed.data, "lines": sealed.data["lines"][::-1]})
@@ -139,7 +139,7 @@ def test_a_line_moved_to_another_place_does_not_open(vault: Vault) -> None:
         vault.reveal(wrong)
 
 
-def test_a_token_of_another_event_type_does_not_open(vault: Vault) -> None:
+def test_a_token_of_another_event_type_is_not_decrypted(vault: Vault) -> None:
     """The schema is bound."""
     sealed = vault.encrypted(order())
     with pytest.raises(TokenTampered):
@@ -160,8 +160,8 @@ def test_a_plain_text_that_begins_like_a_token_fails_no_event(vault: Vault, rema
 
 
 @pytest.mark.parametrize("token", [f"enc:v1:{'A' * 22}:AAAA"])
-def test_a_token_whose_key_never_was_is_an_error(vault: Vault, token: str) -> None:
-    """It names the place, and nothing of what stood there: the vault may be another one."""
+def test_a_token_whose_key_never_existed_is_an_error(vault: Vault, token: str) -> None:
+    """The error names the field, and nothing of its content: the vault may be another one."""
     with pytest.raises(TokenTampered) as refused:
         vault.reveal(replace(order(), data={"remarks": token}))
     assert refused.value.place == "remarks"
@@ -173,7 +173,7 @@ def test_an_older_event_in_clear_is_read_as_it_is(vault: Vault) -> None:
     assert vault.reveal(order()) == order().data
 
 
-def test_a_field_that_nobody_would_erase_is_not_published(vault: Vault) -> None:
+def test_a_field_whose_key_would_never_be_destroyed_is_not_published(vault: Vault) -> None:
     """A holding that does not apply to this event destroys no key."""
     written = document()
     placed = written["events"]["orders.order-placed"]

@@ -30,10 +30,10 @@ SEVERAL = st.lists(SEALERS, min_size=1, max_size=3, unique_by=lambda key: key.ke
 
 
 @given(TEXTS, PLACES, SEVERAL)
-def test_any_of_its_keys_opens_a_token(
+def test_a_token_is_decrypted_with_any_of_its_keys(
     text: str, place: FieldLocation, sealers: list[FieldKey]
 ) -> None:
-    """Also when the others are destroyed."""
+    """Also if the others are destroyed."""
     token = encrypt_text(text, place, sealers)
     assert is_token(token)
     assert key_ids(token, place.path) == tuple(key.key_id for key in sealers)
@@ -41,7 +41,7 @@ def test_any_of_its_keys_opens_a_token(
 
 
 @given(TEXTS, PLACES, PLACES, SEALERS)
-def test_nothing_opens_elsewhere(
+def test_a_token_is_not_decrypted_in_another_place(
     text: str, place: FieldLocation, other: FieldLocation, sealer: FieldKey
 ) -> None:
     """Another schema, field or subject: each alone is enough."""
@@ -54,7 +54,7 @@ def test_nothing_opens_elsewhere(
 
 
 @given(TEXTS, PLACES, SEALERS, SEALERS)
-def test_no_other_key_opens_it(
+def test_a_token_is_not_decrypted_with_another_key(
     text: str, place: FieldLocation, sealer: FieldKey, other: FieldKey
 ) -> None:
     """Not another secret, nor the same for another system, nor under another id."""
@@ -83,18 +83,18 @@ def test_an_altered_token_is_an_error(
 
 
 @given(PLACES, SEALERS, st.lists(TEXTS, min_size=2, max_size=5, unique=True))
-def test_other_texts_have_other_nonces_and_the_same_text_the_same(
+def test_a_nonce_depends_on_the_text_alone(
     place: FieldLocation, sealer: FieldKey, texts: list[str]
 ) -> None:
-    """A nonce that two texts shared would give both away."""
+    """A nonce shared by two texts would reveal both."""
     tokens = [encrypt_text(text, place, [sealer]) for text in texts]
     assert tokens == [encrypt_text(text, place, [sealer]) for text in texts]
     heads = [token.rpartition(":")[2][:16] for token in tokens]
     assert len(set(heads)) == len(texts)
 
 
-def test_the_form_on_the_wire_is_fixed() -> None:
-    """Written out once, so that other languages can be held against it."""
+def test_the_format_of_tokens_is_fixed() -> None:
+    """Written out once, so that implementations in other languages can be tested with it."""
     sealer = FieldKey(system="bus", key_id="A" * 22, secret=bytes(range(32)))
     place = FieldLocation(schema="orders.order-placed", path="consumer_name", subject="consumer:K1")
     assert place.associated_data("bus", "k") == (

@@ -7,8 +7,8 @@ import pytest
 from services.crypto.jwe import DisclosureUndecryptable, decrypt, encrypt, new_key, to_public
 
 
-def test_what_was_encrypted_opens_with_the_private_key() -> None:
-    """A name with letters outside Latin comes back as it was, and is not to be seen on the way."""
+def test_the_private_key_decrypts_what_was_encrypted_to_it() -> None:
+    """A name with letters outside Latin is decrypted unchanged, and not readable before."""
     key = new_key()
     text = encrypt({"name": "Łukasz Öztürk"}, to_public(key), "command 1")
     assert "ukasz" not in text
@@ -23,8 +23,8 @@ def test_an_answer_cannot_be_decrypted_in_place_of_another() -> None:
         decrypt(text, key, "command 2")
 
 
-def test_another_key_opens_nothing() -> None:
-    """Once a request's key is destroyed, nothing opens what was encrypted to it."""
+def test_another_key_decrypts_nothing() -> None:
+    """Once a request's key is destroyed, nothing decrypts what was encrypted to it."""
     text = encrypt({"name": "A"}, to_public(new_key()), "command 1")
     with pytest.raises(DisclosureUndecryptable):
         decrypt(text, new_key(), "command 1")
@@ -38,7 +38,7 @@ def test_garbage_is_unreadable(text: str) -> None:
 
 
 @pytest.mark.parametrize("place", range(5))
-def test_an_altered_part_is_found(place: int) -> None:
+def test_an_altered_part_is_detected(place: int) -> None:
     """Each of the five parts of a JWE is covered: header, key, nonce, text, tag."""
     key = new_key()
     parts = encrypt({"name": "A"}, to_public(key), "command 1").split(".")
@@ -48,7 +48,7 @@ def test_an_altered_part_is_found(place: int) -> None:
         decrypt(".".join(parts), key, "command 1")
 
 
-def test_a_public_part_tells_no_secret() -> None:
+def test_a_public_key_contains_no_secret() -> None:
     """`d` is the private member of a JWK (RFC 8037)."""
     assert '"d"' not in to_public(new_key())
 
@@ -56,7 +56,7 @@ def test_a_public_part_tells_no_secret() -> None:
 @pytest.mark.parametrize(
     "key", ["", "{}", "[]", '{"kty": "OKP", "crv": "Ed25519", "x": "AA"}', '{"crv": "X25519"}']
 )
-def test_nothing_is_encrypted_to_what_is_no_key(key: str) -> None:
+def test_nothing_is_encrypted_to_an_invalid_key(key: str) -> None:
     """A key that cannot be used is refused before anything is encrypted."""
     with pytest.raises(ValueError):  # noqa: PT011  # json's own error is one too
         encrypt({"name": "A"}, key, "command 1")

@@ -24,8 +24,8 @@ def keys(tmp_path: Path) -> KeyDirectory:
     return directory
 
 
-def test_what_is_made_is_for_its_owner_only(keys: KeyDirectory) -> None:
-    """The private part has mode 0600; the public part is for all, and has nothing private."""
+def test_new_private_keys_are_readable_by_their_owner_only(keys: KeyDirectory) -> None:
+    """The mode is 0600; the public part is for all, and contains nothing private."""
     assert keys.private().path.stat().st_mode & 0o777 == 0o600
     assert keys.public().path.stat().st_mode & 0o777 == 0o644
     assert '"d"' not in keys.public().path.read_text()
@@ -38,8 +38,8 @@ def test_a_key_is_made_once(keys: KeyDirectory) -> None:
     assert keys.create() == before
 
 
-def test_what_the_deleter_signs_is_verified_by_what_it_hands_out(keys: KeyDirectory) -> None:
-    """The one file is all that a system needs."""
+def test_the_public_file_of_the_deleter_verifies_its_signatures(keys: KeyDirectory) -> None:
+    """A system needs only this file."""
     headers = keys.signer().sign("t", b"k", b"v", NOW)
     assert keys.verifier().verify("t", b"k", b"v", headers, NOW) == keys.public()().keys[0].key_id
 
@@ -85,8 +85,8 @@ def test_the_answers_of_a_system_without_keys_are_not_trusted(keys: KeyDirectory
         verifier.verify("t", b"k", b"v", [], NOW)
 
 
-def test_a_system_is_trusted_while_others_run(keys: KeyDirectory) -> None:
-    """The verifier was there before the key was."""
+def test_a_system_can_be_trusted_while_roles_run(keys: KeyDirectory) -> None:
+    """The verifier was created before the key."""
     verifier = keys.system_verifier("crm")
     keys.create("crm")
     headers = keys.signer("crm").sign("t", b"k", b"v", NOW)
@@ -96,8 +96,8 @@ def test_a_system_is_trusted_while_others_run(keys: KeyDirectory) -> None:
     assert verifier.verify("t", b"k", b"v", headers, NOW) == keys.system("crm")().keys[0].key_id
 
 
-def test_a_rotation_reaches_who_runs(keys: KeyDirectory) -> None:
-    """The new key signs from its instant on; what the old one signed stays good until its end."""
+def test_running_roles_use_a_rotated_key(keys: KeyDirectory) -> None:
+    """The new key signs from its start on; signatures of the old one are valid until its end."""
     signer, verifier = keys.signer(), keys.verifier()
     old = signer.sign("t", b"k", b"v", NOW)
     rotated = keys.rotate("deleter", NOW + timedelta(days=1), NOW + timedelta(days=8))
@@ -109,15 +109,15 @@ def test_a_rotation_reaches_who_runs(keys: KeyDirectory) -> None:
         verifier.verify("t", b"k", b"v", old, NOW + timedelta(days=8))
 
 
-def test_a_rotation_leaves_modes_and_no_other_file(keys: KeyDirectory) -> None:
+def test_a_rotation_keeps_file_modes_and_writes_no_other_file(keys: KeyDirectory) -> None:
     """The private ring is still its owner's only."""
     keys.rotate("deleter", NOW, NOW + WEEK)
     assert keys.private().path.stat().st_mode & 0o777 == 0o600
     assert sorted(os.listdir(keys.path)) == ["deleter.jwks", "deleter.private.jwks"]
 
 
-def test_a_rotation_leaves_the_key_that_receives(keys: KeyDirectory) -> None:
-    """Corrections go on going to it."""
+def test_a_rotation_keeps_the_encryption_key(keys: KeyDirectory) -> None:
+    """Corrections are still encrypted to it."""
     keys.create("crm")
     keys.add_encryption("crm")
     keys.rotate("crm", NOW, NOW + WEEK)
@@ -125,7 +125,7 @@ def test_a_rotation_leaves_the_key_that_receives(keys: KeyDirectory) -> None:
     assert [key.expires_at for key in receives] == [None]
 
 
-def test_a_retired_key_is_gone_everywhere(keys: KeyDirectory) -> None:
+def test_a_retired_key_is_removed_everywhere(keys: KeyDirectory) -> None:
     """From private, public and trusted rings alike; others stay."""
     key_id = keys.create("crm").keys[0].key_id
     keys.trust("crm", keys.public("crm")())
@@ -136,7 +136,7 @@ def test_a_retired_key_is_gone_everywhere(keys: KeyDirectory) -> None:
     assert keys.system("crm")() == Keyring()
 
 
-def test_what_is_trusted_is_public(keys: KeyDirectory) -> None:
-    """Even where a system handed over its private part, it is not kept."""
+def test_only_public_keys_are_trusted(keys: KeyDirectory) -> None:
+    """If a system hands over its private part, that is not stored."""
     keys.trust("crm", keys.create("crm"))
     assert not any(key.is_private for key in parse_keyring(keys.system("crm").path.read_text()))

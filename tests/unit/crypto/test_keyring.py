@@ -25,7 +25,7 @@ def test_a_keys_id_is_its_thumbprint() -> None:
     assert key.key_id == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
-def test_a_ring_comes_back_from_its_text() -> None:
+def test_a_keyring_is_parsed_from_its_text_unchanged() -> None:
     """Keys of both uses, with their terms and their private parts."""
     ring = Keyring((new_key("sig", NOON).with_expiry(NOON + timedelta(days=1)), new_key("enc")))
     assert parse_keyring(ring.as_json()) == ring
@@ -38,15 +38,15 @@ def test_a_public_ring_has_no_private_part() -> None:
     assert ring.keys[0].private_key is None
 
 
-def test_a_private_part_never_shows() -> None:
+def test_the_repr_of_a_key_has_no_private_part() -> None:
     """What is logged or printed by accident is the `repr`."""
     ring = parse_keyring(json.dumps(RFC8037))
     assert RFC8037["d"] not in repr(ring)
     assert RFC8037["d"] not in repr(ring.keys[0])
 
 
-def test_keys_of_other_kinds_are_passed_over() -> None:
-    """RFC 7517, section 5: a set may hold keys that are not for us."""
+def test_keys_of_other_kinds_are_ignored() -> None:
+    """RFC 7517, section 5: a set may hold keys of other kinds."""
     others = [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}, {"kty": "OKP", "crv": "Ed448", "x": "AA"}]
     assert len(parse_keyring(json.dumps({"keys": [*others, RFC8037]})).keys) == 1
 
@@ -111,7 +111,7 @@ def test_a_refusal_does_not_quote_the_key() -> None:
     assert str(RFC8037["d"]) not in str(refused.value)
 
 
-def test_a_key_holds_from_nbf_until_just_before_exp() -> None:
+def test_a_key_is_valid_from_nbf_until_just_before_exp() -> None:
     """The first instant belongs to it, the last does not."""
     key = new_key("sig", NOON).with_expiry(NOON + timedelta(hours=1))
     at = [NOON - timedelta(microseconds=1), NOON, NOON + timedelta(minutes=59)]
@@ -123,8 +123,8 @@ def test_a_key_holds_from_nbf_until_just_before_exp() -> None:
     ]
 
 
-def test_the_newest_key_that_holds_signs() -> None:
-    """Not the one that will hold tomorrow, nor the one that has expired."""
+def test_the_newest_valid_key_signs() -> None:
+    """Not one that is valid from tomorrow on, nor one that has expired."""
     expired = new_key("sig", NOON - timedelta(hours=1)).with_expiry(NOON)
     old, new = new_key(), new_key("sig", NOON - timedelta(days=1))
     coming = new_key("sig", NOON + timedelta(days=1))
@@ -143,8 +143,8 @@ def test_the_validity_of_a_key_is_never_extended() -> None:
     assert key.with_expiry(NOON + timedelta(days=9)).expires_at == NOON
 
 
-def test_corrections_go_to_the_newest_key_that_receives() -> None:
-    """Its public part only; a ring without one receives nothing."""
+def test_corrections_are_encrypted_to_the_newest_encryption_key() -> None:
+    """Its public part only; a keyring without one receives nothing."""
     key = new_key("enc")
     encryption_key = Keyring((new_key(), key)).encryption_key(NOON)
     assert encryption_key is not None

@@ -57,7 +57,7 @@ def why_not(
     return refused.value.reason
 
 
-def test_the_signed_bytes_are_what_the_readme_says() -> None:
+def test_the_signed_bytes_are_those_of_the_page() -> None:
     """Domain, then each part with its length in four bytes; written out by hand."""
     assert signed_bytes("t.v1", b"k", b"\x01\x02") == (
         b"termijn signature 1\x00\x00\x00\x00\x04t.v1\x00\x00\x00\x01k\x00\x00\x00\x02\x01\x02"
@@ -97,7 +97,7 @@ def test_no_two_messages_share_their_signed_bytes(
 
 
 @given(PARTS)
-def test_the_signed_bytes_tell_the_message(
+def test_the_signed_bytes_contain_the_whole_message(
     message: tuple[str, bytes | None, bytes | None],
 ) -> None:
     """The three parts can be read back out of them: nothing of a message is left out."""
@@ -117,8 +117,8 @@ def test_what_was_signed_is_verified() -> None:
     assert verifier.verify(TOPIC, KEY, VALUE, signed(), NOW) == MINE.key_id
 
 
-def test_other_headers_do_no_harm() -> None:
-    """Tracing puts its own beside."""
+def test_other_headers_do_not_change_the_signature() -> None:
+    """Tracing adds its own."""
     verifier = Verifier(lambda: Keyring((MINE.public(),)))
     headers = [("traceparent", b"00-1"), *signed(), ("x", None)]
     assert verifier.verify(TOPIC, KEY, VALUE, headers, NOW) == MINE.key_id
@@ -157,18 +157,18 @@ def test_each_byte_of_the_signature_counts(place: int) -> None:
 
 
 @pytest.mark.parametrize("signature", [b"", b"x", bytes(64), bytes(63), bytes(65), bytes(4096)])
-def test_what_is_no_signature_is_forged(signature: bytes) -> None:
+def test_an_invalid_signature_counts_as_forged(signature: bytes) -> None:
     """Of any length."""
     assert why_not([signed()[0], (SIGNATURE, signature)]) == "forged"
 
 
-def test_a_command_of_another_system_is_not_taken() -> None:
+def test_a_command_of_another_system_is_refused() -> None:
     """Replayed to another topic, byte for byte, with its own headers."""
     assert why_not(signed(topic="retention.commands.psp.v1")) == "forged"
 
 
 @pytest.mark.parametrize(("key", "value"), [(None, VALUE), (KEY, None), (b"", VALUE), (KEY, b"")])
-def test_a_part_that_is_gone_is_missed(key: bytes | None, value: bytes | None) -> None:
+def test_a_message_without_its_value_is_forged(key: bytes | None, value: bytes | None) -> None:
     """A tombstone is not what was signed."""
     assert why_not(signed(), key=key, value=value) == "forged"
 
@@ -178,7 +178,7 @@ def test_the_key_of_another_system_proves_nothing() -> None:
     assert why_not(signed(new_key())) == "unknown-key"
 
 
-def test_the_name_of_a_trusted_key_is_not_its_signature() -> None:
+def test_the_id_of_a_trusted_key_does_not_replace_its_signature() -> None:
     """Signed with one's own key under the id of another's."""
     forger = signed(new_key())
     assert why_not([(KEY_ID, MINE.key_id.encode()), forger[1]]) == "forged"
@@ -195,13 +195,15 @@ def test_the_name_of_a_trusted_key_is_not_its_signature() -> None:
         [(KEY_ID, MINE.key_id.encode()), (SIGNATURE, None)],
     ],
 )
-def test_without_both_headers_it_is_unsigned(headers: list[tuple[str, bytes | None]]) -> None:
+def test_a_message_without_both_headers_is_unsigned(
+    headers: list[tuple[str, bytes | None]],
+) -> None:
     """Half a signature is none."""
     assert why_not(headers) == "unsigned"
 
 
 @pytest.mark.parametrize("twice", [0, 1])
-def test_two_signatures_are_one_too_many(twice: int) -> None:
+def test_a_message_with_two_signatures_is_refused(twice: int) -> None:
     """Readers that take the first and readers that take the last must not differ."""
     headers = signed()
     assert why_not([*headers, headers[twice]]) == "ambiguous"
@@ -221,8 +223,8 @@ def test_a_key_that_has_expired_proves_nothing() -> None:
     assert why_not(signed(), trusted=[key], now=NOW + timedelta(hours=1)) == "expired-key"
 
 
-def test_a_key_that_does_not_hold_yet_proves_nothing() -> None:
-    """It is to be used from tomorrow on."""
+def test_a_key_that_is_not_valid_yet_proves_nothing() -> None:
+    """It is valid from tomorrow on."""
     tomorrow = NOW + timedelta(days=1)
     key = new_key("sig", tomorrow)
     headers = Signer(lambda: Keyring((key,))).sign(TOPIC, KEY, VALUE, tomorrow)
@@ -262,14 +264,14 @@ def test_nothing_is_signed_with_an_expired_key() -> None:
         Signer(lambda: Keyring((key,))).sign(TOPIC, KEY, VALUE, NOW)
 
 
-def test_trying_out_neither_signs_nor_verifies() -> None:
-    """It is what an explicit setting asks for."""
+def test_without_signing_nothing_is_signed_or_verified() -> None:
+    """This needs an explicit setting."""
     assert NoSigning().sign(TOPIC, KEY, VALUE, NOW) == ()
     assert NoSigning().verify(TOPIC, KEY, VALUE, [], NOW) == ""
 
 
-def test_the_ten_lines_of_the_page_verify() -> None:
-    """The ten lines raise for an altered message, so they are safe to copy."""
+def test_the_sample_code_of_the_page_verifies() -> None:
+    """It raises for an altered message, so it is safe to copy."""
     [code] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     scope: dict[str, Any] = {}
     exec(compile(code, "services/crypto/README.md", "exec"), scope)

@@ -22,8 +22,8 @@ def chosen(path: Path, *, makes: bool = True, required: bool = True) -> SigningC
     )
 
 
-def test_on_embedded_defaults_all_is_signed(tmp_path: Path) -> None:
-    """Each process finds the keys that another made: commands and answers verify both ways."""
+def test_by_default_everything_is_signed(tmp_path: Path) -> None:
+    """Each process finds the keys that another made: commands and answers are verified."""
     signatures = chosen(tmp_path)
     command = signatures.signer().sign(*MESSAGE, NOW)
     assert chosen(tmp_path).command_verifier().verify(*MESSAGE, command, NOW)
@@ -37,7 +37,7 @@ def test_on_embedded_defaults_all_is_signed(tmp_path: Path) -> None:
 
 
 def test_simulated_systems_keep_their_keys(tmp_path: Path) -> None:
-    """The next start goes on with the same ones."""
+    """The next start uses the same ones."""
     first = chosen(tmp_path).simulated_signers(["crm"])["crm"].sign(*MESSAGE, NOW)
     assert chosen(tmp_path).simulated_signers(["crm"])["crm"].sign(*MESSAGE, NOW) == first
 
@@ -62,7 +62,7 @@ def test_simulated_systems_are_not_trusted_where_keys_are_configured(tmp_path: P
     assert signatures.systems_without_keys(["crm"], NOW) == ["crm"]
 
 
-def test_only_a_setting_turns_it_off(tmp_path: Path) -> None:
+def test_signing_is_off_only_by_a_setting(tmp_path: Path) -> None:
     """Then it is off for all, and no key is made."""
     signatures = chosen(tmp_path, required=False)
     used = [
