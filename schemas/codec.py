@@ -22,12 +22,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas import limits
 from schemas.compatibility import find_incompatibilities, full_name
-from schemas.errors import (
-    DecodingFailed,
-    EncodingFailed,
-    InvalidSchema,
-    UnknownSchema,
-)
+from schemas.errors import DecodingFailed, EncodingFailed, InvalidSchema, UnknownSchema
 from schemas.json_to_avro import build_coercer, unknown_fields
 from schemas.scalars import CoercionError
 from schemas.schema_versions import Schema, SchemaSet

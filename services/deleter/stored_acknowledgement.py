@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.cloudevents import format_rfc3339
-from services.deleter.acknowledgement import (
-    Acknowledgement,
-)
+from services.deleter.acknowledgement import Acknowledgement
 from services.ledger.command_state import State
 from services.storage.audit_outbox import AuditEntry
 

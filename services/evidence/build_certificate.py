@@ -14,10 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from schemas.errors import PlacedError, TermijnError
 from services.crypto.pseudonyms import Pseudonymizer
-from services.evidence.certificate import (
-    Certificate,
-    EvidenceRef,
-)
+from services.evidence.certificate import Certificate, EvidenceRef
 from services.evidence.certificate_lines import CertificateLines
 from services.evidence.export import latest_head
 from services.ledger import tables

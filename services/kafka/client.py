@@ -12,13 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicCollection,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic

@@ -25,9 +25,7 @@ from services.ledger.identifying_keys import load_claimants
 from services.ledger.subject_lock import lock_subjects
 from services.policy.ids import key_id, record_id
 from services.policy.model import Policy
-from services.storage.bulk import (
-    update_in,
-)
+from services.storage.bulk import update_in
 
 
 class ConflictNotFound(TermijnError):

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from services.policy.model import Right
-from services.policy.reasons import (
-    ACCESS_REQUESTED,
-    PORTABILITY_REQUESTED,
-    RECTIFICATION_REQUESTED,
-)
+from services.policy.reasons import ACCESS_REQUESTED, PORTABILITY_REQUESTED, RECTIFICATION_REQUESTED
 
 AnsweringAction = Literal["erase", "restrict", "disclose", "rectify"]
 

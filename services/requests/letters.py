@@ -10,13 +10,7 @@ from jinja2 import Environment
 from services.policy.model import Policy
 from services.requests.report import Report
 from services.requests.template_environment import template_environment
-from services.requests.wording import (
-    LANGUAGES,
-    Language,
-    Translator,
-    outcome_lines,
-    retained_lines,
-)
+from services.requests.wording import LANGUAGES, Language, Translator, outcome_lines, retained_lines
 
 __all__ = ["LANGUAGES", "NOTICES", "Language", "Notice", "render_letter", "render_notice"]
 

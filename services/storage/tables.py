@@ -5,17 +5,7 @@ They are in one schema with the ledger's tables (`ledger.tables`); an agent's in
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    Uuid,
-)
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, Uuid
 
 from services.storage.types import UtcDateTime
 

@@ -7,11 +7,7 @@ from datetime import datetime
 import click
 from sqlalchemy import Connection
 
-from services.app.cli.options import (
-    json_option,
-    operator_option,
-    show,
-)
+from services.app.cli.options import json_option, operator_option, show
 from services.app.cli.session import open_resources, run_in_transaction
 from services.deleter.forecast import forecast as forecast_backfill
 from services.ledger import backfills

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import click
 
-from services.app.cli.options import (
-    json_option,
-    operator_option,
-    reason_option,
-    show,
-)
+from services.app.cli.options import json_option, operator_option, reason_option, show
 from services.app.cli.session import run_in_transaction
 from services.storage import gaps as storage_gaps
 

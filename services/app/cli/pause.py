@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import click
 
-from services.app.cli.options import (
-    operator_option,
-    reason_option,
-)
+from services.app.cli.options import operator_option, reason_option
 from services.app.cli.session import open_resources, run_in_transaction
 from services.operations.ports import PORTS
 from services.storage import pause as control

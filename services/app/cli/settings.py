@@ -5,10 +5,7 @@ from __future__ import annotations
 import click
 
 from services.app import settings_loader
-from services.app.cli.options import (
-    json_option,
-    show,
-)
+from services.app.cli.options import json_option, show
 
 
 @click.command("settings")

@@ -7,11 +7,7 @@ from typing import Any
 
 import click
 
-from services.app.cli.options import (
-    format_instant,
-    json_option,
-    show,
-)
+from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.session import open_resources
 from services.ledger import backfills
 from services.operations.status import read_status

@@ -11,12 +11,7 @@ from uuid import UUID
 import click
 from sqlalchemy import Connection, select
 
-from services.app.cli.options import (
-    format_instant,
-    json_option,
-    parse_instant,
-    show,
-)
+from services.app.cli.options import format_instant, json_option, parse_instant, show
 from services.app.cli.session import open_resources
 from services.deleter.claim import claim_due
 from services.ledger import tables

@@ -11,12 +11,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Column,
-    cast,
-    literal,
-    null,
-)
+from sqlalchemy import Column, cast, literal, null
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects import postgresql
 
