@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from faust import App
 from faust.tables.wrappers import WindowWrapper
 from faust.types import EventT, StreamT
 
+from consumers.watched_topics import WatchedTopic, watched_topics
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, TermijnError
 from schemas.topics import SIGHTINGS, Topic
@@ -30,8 +31,6 @@ from services.operations.watch.sightings import (
     COUNTED,
     CommandObservation,
     ObservationResult,
-    observation_of_acknowledgement,
-    observation_of_command,
     observe,
 )
 from services.operations.watch.summary import (
@@ -86,16 +85,6 @@ class WatchAppObserver(Protocol):
         """The watch is counting."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedTopic:
-    """A topic that is watched."""
-
-    topic: Topic
-    system: str
-    verifier: VerifierProtocol
-    parse: Callable[[Mapping[str, Any]], CommandObservation]
-
-
 @dataclass(slots=True, kw_only=True)
 class WatchApp:
     """The app of one process. `now` is this machine's clock, UTC."""
@@ -114,27 +103,6 @@ class WatchApp:
     observer: WatchAppObserver
     now: Callable[[], datetime]
     _expired_at: dict[int, datetime] = field(default_factory=dict)
-
-    def watched_topics(self) -> dict[str, WatchedTopic]:
-        """Return the watched topics by name."""
-        command_topics = [
-            WatchedTopic(
-                topic=topic, system=system, verifier=self.commander, parse=observation_of_command
-            )
-            for system, topic in self.commands.items()
-        ]
-        acknowledgement_topics = [
-            WatchedTopic(
-                topic=topic,
-                system=system,
-                verifier=self.verifiers[system],
-                parse=observation_of_acknowledgement,
-            )
-            for system, topic in self.acknowledgements.items()
-        ]
-        return {
-            watched.topic.name: watched for watched in (*command_topics, *acknowledgement_topics)
-        }
 
     def app(self) -> App:
         """Return a new Faust app, for each start; nothing is created at import.
@@ -155,8 +123,10 @@ class WatchApp:
             topic_disable_leader=True,
             topic_partitions=SIGHTINGS.partitions,
         )
-        sources = self.watched_topics()
-        watched_topics = app.topic(*sources, key_serializer="raw", value_serializer="raw")
+        sources = watched_topics(
+            self.commands, self.acknowledgements, self.commander, self.verifiers
+        )
+        source_topics = app.topic(*sources, key_serializer="raw", value_serializer="raw")
         observations = app.topic(SIGHTINGS.name, key_serializer="raw", value_serializer="raw")
         table = app.Table(_TABLES[0], partitions=SIGHTINGS.partitions)
         watched = cast(MutableMapping[str, TableRow], table)
@@ -170,7 +140,7 @@ class WatchApp:
                 timestamp=observation.at.timestamp(),
             )
 
-        @app.agent(watched_topics, name=f"{self.group}-see")
+        @app.agent(source_topics, name=f"{self.group}-see")
         async def read_topics(stream: StreamT[bytes]) -> None:
             async for event in stream.events():
                 observation = self._observation_of(sources[event.message.topic], event)
