@@ -28,7 +28,7 @@ _MAX_RECORDS = 20_000
 """Records that a lease names at most: all must be sent long before it is over."""
 
 
-class SenderObserver(Protocol):
+class CommandSenderObserver(Protocol):
     """Receives what was sent: metrics and logs."""
 
     def commands_sent(
@@ -46,7 +46,7 @@ class CommandSender:
 
     transactions: DeleterTransactions
     publisher: CommandPublisher
-    observer: SenderObserver
+    observer: CommandSenderObserver
     retry_policy: RetryPolicy
     attachments: CommandAttachments
     tombstone_cipher: TombstoneCipher | None

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter.claim import ClaimResult, claim_due
-from services.deleter.command_sender import CommandSender, SenderObserver
+from services.deleter.command_sender import CommandSender, CommandSenderObserver
 from services.deleter.dispatch import LEASE, RetryPolicy
 from services.deleter.due_work import has_due_work
 from services.deleter.escalation import escalate
@@ -43,7 +43,7 @@ _NOTHING_PAUSED = PausedSystems()
 _AGAIN_SECONDS = 0.2
 
 
-class DeleterRunObserver(CatchUpObserver, SenderObserver, Protocol):
+class DeleterRunObserver(CatchUpObserver, CommandSenderObserver, Protocol):
     """Receives what a run of the deleter did: metrics and logs."""
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:

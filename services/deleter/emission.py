@@ -51,7 +51,7 @@ class ReferencingCommand(Protocol):
         """The command that it recalls, verifies or repeats."""
 
 
-class CommandRecord(NamedTuple):
+class MemberRecord(NamedTuple):
     """A record of a command, with the columns that decide about it."""
 
     command_id: UUID
@@ -213,7 +213,7 @@ def _drop_unwanted(
 
 
 def _plan_records(
-    records: Collection[CommandRecord],
+    records: Collection[MemberRecord],
     events: Mapping[UUID, TaggedEvent],
     planner: CachingPlanner,
     contested: Collection[UUID],
@@ -233,7 +233,7 @@ def _plan_records(
 
 def _load_records(
     connection: Connection, commands: Collection[UUID]
-) -> Mapping[UUID, list[CommandRecord]]:
+) -> Mapping[UUID, list[MemberRecord]]:
     member, record = tables.member.c, tables.record.c
     query = (
         select(
@@ -243,9 +243,9 @@ def _load_records(
         .join(tables.record, record.record_id == member.record_id)
         .order_by(member.command_id, member.record_id)
     )
-    records: defaultdict[UUID, list[CommandRecord]] = defaultdict(list)
+    records: defaultdict[UUID, list[MemberRecord]] = defaultdict(list)
     for row in select_in(connection, query, member.command_id, commands):
-        records[row.command_id].append(CommandRecord._make(row))
+        records[row.command_id].append(MemberRecord._make(row))
     return records
 
 

@@ -32,7 +32,7 @@ _RESTORED_OUTCOME = "restored"
 """The outcome of commands that a restored system has to carry out again."""
 
 
-class _CommandRecord(NamedTuple):
+class _MemberRecord(NamedTuple):
     record_id: UUID
     step: str
 
@@ -176,13 +176,13 @@ def _load_epochs(
 
 def _load_records(
     connection: Connection, commands: Collection[UUID]
-) -> Mapping[UUID, list[_CommandRecord]]:
+) -> Mapping[UUID, list[_MemberRecord]]:
     """Return the records of each command with the step that it does to them, in the order of their ids."""
     member = tables.member.c
     query = select(member.command_id, member.record_id, member.step).order_by(member.record_id)
-    records: defaultdict[UUID, list[_CommandRecord]] = defaultdict(list)
+    records: defaultdict[UUID, list[_MemberRecord]] = defaultdict(list)
     for row in select_in(connection, query, member.command_id, commands):
-        records[row.command_id].append(_CommandRecord(row.record_id, row.step))
+        records[row.command_id].append(_MemberRecord(row.record_id, row.step))
     return records
 
 
@@ -198,7 +198,7 @@ def _verify_draft(row: CommandRow) -> CommandDraft:
 
 def _repeat_draft(
     row: CommandRow,
-    records: Mapping[UUID, list[_CommandRecord]],
+    records: Mapping[UUID, list[_MemberRecord]],
     epochs: _EpochsByCommand,
     now: datetime,
 ) -> CommandDraft:

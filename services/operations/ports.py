@@ -1,9 +1,11 @@
-"""Where each role serves its metrics and health."""
+"""The roles, and where each serves its metrics and health."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+LEDGER_ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
+"""The roles without which nothing is erased; the others need not run, or may have other users."""
 HOST = "127.0.0.1"
 """The address, unless a setting names another."""
 PORTS: Mapping[str, int] = {

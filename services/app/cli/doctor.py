@@ -34,12 +34,11 @@ from services.operations.doctor.keys import (
 from services.operations.doctor.ledger import check_ledger
 from services.operations.doctor.registry import check_registry
 from services.operations.doctor.tls import check_security
+from services.operations.ports import LEDGER_ROLES
 from services.policy.loader import InvalidPolicy
 from services.policy.model import Policy
 from services.storage.database import open_database
 
-_ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
-"""The roles without which nothing is erased; the others need not run, or may have other users."""
 _COLUMNS = ("check", "target", "state", "what", "mend")
 
 
@@ -132,7 +131,7 @@ def _brokers(opened: Resources, policy: Policy | None, security: Security) -> It
     else:
         requirements = retention_requirements(policy, needed, opened.plaintext_fields(policy))
         yield from check_topics(requirements, states)
-    roles = {opened.kafka_access(role, policy).user for role in _ROLES}
+    roles = {opened.kafka_access(role, policy).user for role in LEDGER_ROLES}
     deleter = opened.kafka_access("deleter", policy).user
     yield from check_acls(acls, list(users.values()), users.keys() - roles, deleter)
 

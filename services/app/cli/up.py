@@ -29,12 +29,12 @@ from services.kafka.embedded_broker import EmbeddedBroker
 from services.ledger import backfills, migrate
 from services.ledger.command_state import CARRIED_OUT, OUTSTANDING
 from services.ledger.state_changes import resend_outstanding
+from services.operations.ports import LEDGER_ROLES
 from services.operations.status import LedgerStatus, RecentCommand, latest_commands, read_status
 from services.policy.model import Policy
 from services.storage.database import Database, database_now
 from services.storage.operator_log import log_operator_action
 
-_ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 _SCREEN_INTERVAL = 1.0
 _LINE_INTERVAL = 10.0
 _RECENT_COMMANDS = 8
@@ -85,7 +85,7 @@ def up(sample: bool) -> None:
                     "UNSIGNED: anyone who can reach this broker can command an erasure", err=True
                 )
             with ProcessTree(chosen.storage.data / "logs", environment) as tree:
-                for role in _ROLES:
+                for role in LEDGER_ROLES:
                     tree.start(role)
                 if sample:
                     tree.start("sample-systems")

@@ -18,7 +18,7 @@ _REGISTER = "`termijn schemas register`"
 _UNKNOWN_VERSION = "add it as a file to a TERMIJN_SCHEMAS directory, or delete it from the registry"
 
 
-class Registry(Protocol):
+class RegistryReader(Protocol):
     """The part of a schema registry that the doctor uses."""
 
     def find_id(self, topic: str, text: str) -> int:
@@ -32,7 +32,7 @@ class Registry(Protocol):
 
 
 def check_registry(
-    registry: Registry, required: Sequence[tuple[Topic, Sequence[Schema]]]
+    registry: RegistryReader, required: Sequence[tuple[Topic, Sequence[Schema]]]
 ) -> Iterator[Finding]:
     """Check that each topic's versions are registered, no others are, and no change can break a reader.
 
@@ -57,7 +57,9 @@ def check_registry(
         )
 
 
-def _check_topic(registry: Registry, topic: Topic, versions: Sequence[Schema]) -> Iterator[Finding]:
+def _check_topic(
+    registry: RegistryReader, topic: Topic, versions: Sequence[Schema]
+) -> Iterator[Finding]:
     known_ids: set[int] = set()
     for schema in versions:
         try:
