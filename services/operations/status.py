@@ -78,6 +78,44 @@ def read_status(
     """
     command = tables.command.c
     of_systems = command.system.in_(policy.systems)  # with the state, the index's columns
+    open_states = command.state.in_((*OUTSTANDING, "refused"))
+    due, oldest_due_at = _count_due(connection, now)
+    overdue = connection.execute(
+        select(command.system, func.count(), func.min(command.erase_by))
+        .where(of_systems, _is_actionable(), command.erase_by < now)
+        .group_by(command.system)
+    ).all()
+    return LedgerStatus(
+        at=now,
+        policy=_active_policy(connection),
+        events=_count(connection, tables.event) if history else 0,
+        due=due,
+        oldest_due_at=oldest_due_at,
+        overdue=sum(row[1] for row in overdue),
+        overdue_by={row[0]: row[2] for row in overdue},
+        commands=_count_by_state(connection, true() if history else and_(of_systems, open_states)),
+        escalated=_count_by_system(connection, of_systems, command.escalated_at.is_not(None)),
+        undeliverable=_count_by_system(connection, of_systems, command.outcome == UNDELIVERABLE),
+        unexpected_acknowledgements=_count(
+            connection,
+            tables.command,
+            command.outcome == "nothing_held",
+            command.action != "verify",
+        )
+        if history
+        else 0,
+        dead_letters=_count_parked(connection),
+        kept_back=blind_spots.count_by_reach(connection, policy),
+        gaps=open_gaps(connection),
+        pauses=_list_pauses(connection),
+        backfills=backfills.pending_backfills(connection),
+        key_conflicts=key_conflicts.count_undecided(connection),
+        open_too_long=_open_too_long(connection, policy, now),
+    )
+
+
+def _count_due(connection: Connection, now: datetime) -> tuple[int, datetime | None]:
+    """Return how many records and clocks are due, and since when the oldest is."""
     due, oldest_due = 0, []
     for table in (tables.record, tables.clock):
         is_due = and_(
@@ -87,73 +125,59 @@ def read_status(
         due += connection.execute(select(func.count()).select_from(capped)).scalar_one()
         earliest = connection.execute(select(func.min(table.c.next_due)).where(is_due)).scalar_one()
         oldest_due += [earliest] if earliest else []
-    overdue = connection.execute(
-        select(command.system, func.count(), func.min(command.erase_by))
-        .where(of_systems, _is_actionable(), command.erase_by < now)
-        .group_by(command.system)
-    ).all()
-    by_state = connection.execute(
+    return due, min(oldest_due, default=None)
+
+
+def _count_by_state(
+    connection: Connection, condition: ColumnElement[bool]
+) -> dict[tuple[str, str], int]:
+    command = tables.command.c
+    rows = connection.execute(
         select(command.system, command.state, func.count())
-        .where(
-            true() if history else and_(of_systems, command.state.in_((*OUTSTANDING, "refused")))
-        )
+        .where(condition)
         .group_by(command.system, command.state)
     )
-    escalated = connection.execute(
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def _count_by_system(connection: Connection, *conditions: ColumnElement[bool]) -> dict[str, int]:
+    """Count commands that still need action, by system."""
+    command = tables.command.c
+    rows = connection.execute(
         select(command.system, func.count())
-        .where(of_systems, command.escalated_at.is_not(None), _is_actionable())
+        .where(*conditions, _is_actionable())
         .group_by(command.system)
     )
-    undeliverable = connection.execute(
-        select(command.system, func.count())
-        .where(of_systems, command.outcome == UNDELIVERABLE, _is_actionable())
-        .group_by(command.system)
+    return {row[0]: row[1] for row in rows}
+
+
+def _count_parked(connection: Connection) -> dict[str, int]:
+    letter = tables.dead_letter.c
+    rows = connection.execute(
+        select(letter.reason, func.count()).where(letter.state == "parked").group_by(letter.reason)
     )
-    dead = tables.dead_letter.c
-    parked = connection.execute(
-        select(dead.reason, func.count()).where(dead.state == "parked").group_by(dead.reason)
-    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _active_policy(connection: Connection) -> str:
     active = connection.execute(
         select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
     ).one_or_none()
-    return LedgerStatus(
-        at=now,
-        policy=f"{active.policy} {active.version}" if active else "none yet",
-        events=_count(connection, tables.event) if history else 0,
-        due=due,
-        oldest_due_at=min(oldest_due, default=None),
-        overdue=sum(row[1] for row in overdue),
-        overdue_by={row[0]: row[2] for row in overdue},
-        commands={(row[0], row[1]): row[2] for row in by_state},
-        escalated={row[0]: row[1] for row in escalated},
-        undeliverable={row[0]: row[1] for row in undeliverable},
-        unexpected_acknowledgements=_count(
-            connection,
-            tables.command,
-            command.outcome == "nothing_held",
-            command.action != "verify",
+    return f"{active.policy} {active.version}" if active else "none yet"
+
+
+def _list_pauses(connection: Connection) -> list[Pause]:
+    rows = connection.execute(select(tables.control).where(tables.control.c.state != "running"))
+    return [
+        Pause(
+            scope=row.scope,
+            state=row.state,
+            operator=row.operator,
+            reason=row.reason,
+            at=row.at,
         )
-        if history
-        else 0,
-        dead_letters={row[0]: row[1] for row in parked},
-        kept_back=blind_spots.count_by_reach(connection, policy),
-        gaps=open_gaps(connection),
-        pauses=[
-            Pause(
-                scope=row.scope,
-                state=row.state,
-                operator=row.operator,
-                reason=row.reason,
-                at=row.at,
-            )
-            for row in connection.execute(
-                select(tables.control).where(tables.control.c.state != "running")
-            )
-        ],
-        backfills=backfills.pending_backfills(connection),
-        key_conflicts=key_conflicts.count_undecided(connection),
-        open_too_long=_open_too_long(connection, policy, now),
-    )
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
