@@ -61,40 +61,17 @@ def insert_commands(
     numbers = _next_seq(connection, drafts)
     ids = [draft.command_id(number) for draft, number in zip(drafts, numbers, strict=True)]
     leased: list[UUID] = []
-    commands = []
+    rows = []
     for command_id, draft, number in zip(ids, drafts, numbers, strict=True):
-        is_leased = lease is not None and (
+        row = _command_row(command_id, draft, number, policy_version, now)
+        if lease is not None and (
             draft.action in PROTECTIVE
             or (draft.system not in lease.stopped_systems and len(leased) < lease.room)
-        )
-        if is_leased:
+        ):
             leased.append(command_id)
-        commands.append(
-            {
-                "command_id": command_id,
-                "system": draft.system,
-                "subject": draft.subject,
-                "names_subject": draft.names_subject,
-                "action": draft.action,
-                "rules": json.dumps(draft.rules),
-                "purposes": json.dumps(draft.purposes),
-                "reason": draft.reason,
-                "cause": draft.cause,
-                "epoch": max((epoch for _, _, epoch in draft.epochs), default=0),
-                "seq": number,
-                "due_at": draft.due_at,
-                "not_before": draft.not_before,
-                "erase_by": draft.erase_by,
-                "policy_version": policy_version,
-                "supersedes": draft.supersedes,
-                "request": draft.request,
-                "created_at": now,
-                "state": next_state("unsent", "sending") if is_leased else "unsent",
-                "attempt": 0,
-                "next_attempt_at": lease.until if lease and is_leased else now,
-            }
-        )
-    insert(connection, tables.command, commands)
+            row |= {"state": next_state("unsent", "sending"), "next_attempt_at": lease.until}
+        rows.append(row)
+    insert(connection, tables.command, rows)
     audit_outbox.enqueue(
         connection,
         [
@@ -102,6 +79,43 @@ def insert_commands(
             for command_id, draft in zip(ids, drafts, strict=True)
         ],
     )
+    _insert_members(connection, ids, drafts)
+    return WriteResult(commands=tuple(ids), leased=tuple(leased))
+
+
+def _command_row(
+    command_id: UUID, draft: CommandDraft, number: int, policy_version: str, now: datetime
+) -> dict[str, Any]:
+    """Return the row of a command that is not sent yet."""
+    return {
+        "command_id": command_id,
+        "system": draft.system,
+        "subject": draft.subject,
+        "names_subject": draft.names_subject,
+        "action": draft.action,
+        "rules": json.dumps(draft.rules),
+        "purposes": json.dumps(draft.purposes),
+        "reason": draft.reason,
+        "cause": draft.cause,
+        "epoch": max((epoch for _, _, epoch in draft.epochs), default=0),
+        "seq": number,
+        "due_at": draft.due_at,
+        "not_before": draft.not_before,
+        "erase_by": draft.erase_by,
+        "policy_version": policy_version,
+        "supersedes": draft.supersedes,
+        "request": draft.request,
+        "created_at": now,
+        "state": "unsent",
+        "attempt": 0,
+        "next_attempt_at": now,
+    }
+
+
+def _insert_members(
+    connection: Connection, ids: Sequence[UUID], drafts: Sequence[CommandDraft]
+) -> None:
+    """Insert the records of commands, and the retention clocks on which the commands depend."""
     insert(
         connection,
         tables.member,
@@ -126,7 +140,6 @@ def insert_commands(
             for _, clock, epoch in draft.epochs
         ],
     )
-    return WriteResult(commands=tuple(ids), leased=tuple(leased))
 
 
 def active_obligations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from threading import Event
 
-from services.app.settings import Settings
+from services.app.settings import DeleterSettings, Settings
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import catch_up_check, open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
@@ -58,22 +58,13 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             policy=policy,
             observer=observer,
             now=utc_now,
-            limits=DeleterLimits(
-                records_per_claim=deleting.claim_records,
-                commands_per_dispatch=deleting.dispatch_batch,
-                commands_per_hour=deleting.commands_per_hour,
-                clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
-            ),
+            limits=_limits(deleting),
             attachments=RequestAttachments(
                 keys=opened.request_keys(),
                 key_of=lambda system: signatures.encryption_key(system, utc_now()),
             ),
             tombstone_cipher=tombstone_cipher,
-            retry_policy=RetryPolicy(
-                base=timedelta(seconds=deleting.retry_seconds),
-                cap=timedelta(seconds=deleting.retry_cap_seconds),
-                validity=timedelta(seconds=deleting.validity_seconds),
-            ),
+            retry_policy=_retry_policy(deleting),
         )
         sealer = EvidenceSealer(
             ledger=ledger,
@@ -113,3 +104,20 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             observer=observer,
             idle_seconds=deleting.idle_seconds,
         ).run(stop)
+
+
+def _limits(deleting: DeleterSettings) -> DeleterLimits:
+    return DeleterLimits(
+        records_per_claim=deleting.claim_records,
+        commands_per_dispatch=deleting.dispatch_batch,
+        commands_per_hour=deleting.commands_per_hour,
+        clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
+    )
+
+
+def _retry_policy(deleting: DeleterSettings) -> RetryPolicy:
+    return RetryPolicy(
+        base=timedelta(seconds=deleting.retry_seconds),
+        cap=timedelta(seconds=deleting.retry_cap_seconds),
+        validity=timedelta(seconds=deleting.validity_seconds),
+    )
