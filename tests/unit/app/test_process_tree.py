@@ -87,10 +87,10 @@ def is_there(pid: int) -> bool:
     return True
 
 
-def test_a_child_that_dies_is_told_with_its_last_words(
+def test_a_child_that_dies_is_reported_with_its_last_lines(
     logs: Path, environment: dict[str, str]
 ) -> None:
-    """The operator sees the cause without looking for a file."""
+    """The operator sees the cause without opening a file."""
     with ProcessTree(logs, environment) as tree:
         tree.start("dies")
         ended = checked_until_it_fails(tree)
@@ -98,14 +98,16 @@ def test_a_child_that_dies_is_told_with_its_last_words(
     assert (ended.role, ended.code) == ("dies", 3)
 
 
-def test_a_child_that_dies_silently_is_told_too(logs: Path, environment: dict[str, str]) -> None:
-    """There is always something to say."""
+def test_a_child_that_dies_silently_is_reported_too(
+    logs: Path, environment: dict[str, str]
+) -> None:
+    """The message is never empty."""
     with ProcessTree(logs, environment) as tree:
         tree.start("dies-silently")
         assert str(checked_until_it_fails(tree)).endswith("exited with code 4: it logged nothing")
 
 
-def test_a_child_that_is_killed_is_told_by_its_signal(
+def test_a_child_that_is_killed_is_reported_with_its_signal(
     logs: Path, environment: dict[str, str]
 ) -> None:
     """As the kernel does when memory runs out."""
@@ -117,7 +119,7 @@ def test_a_child_that_is_killed_is_told_by_its_signal(
 
 
 def test_children_end_in_order_with_the_block(logs: Path, environment: dict[str, str]) -> None:
-    """They are asked, and may finish what they do."""
+    """They get a signal, and may finish their work."""
     with ProcessTree(logs, environment) as tree:
         tree.start("obedient")
         until_ready(logs / "obedient.log")
@@ -142,7 +144,7 @@ def test_children_end_when_the_block_fails(logs: Path, environment: dict[str, st
     assert not is_there(identifiers[0])
 
 
-def test_a_child_that_does_not_listen_is_killed(
+def test_a_child_that_ignores_the_signal_is_killed(
     logs: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while; the others have ended by then."""
@@ -160,7 +162,7 @@ def test_a_child_that_does_not_listen_is_killed(
 def test_a_child_gets_its_arguments_and_has_a_log_of_its_own(
     logs: Path, environment: dict[str, str]
 ) -> None:
-    """What is there already is not lost."""
+    """An existing log is not lost."""
     logs.mkdir()
     (logs / "obedient.log").write_text("yesterday\n", "utf-8")
     with ProcessTree(logs, environment) as tree:

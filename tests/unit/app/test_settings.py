@@ -24,7 +24,7 @@ def written(file: Path, text: str, **environment: str) -> dict[str, str]:
     return {"TERMIJN_SETTINGS": str(file), **environment}
 
 
-def test_without_anything_everything_is_on_this_machine() -> None:
+def test_without_settings_everything_is_on_this_machine() -> None:
     """The embedded defaults."""
     settings = load({})
     assert settings.ledger_url == "sqlite:///.termijn/ledger.sqlite"
@@ -36,22 +36,22 @@ def test_without_anything_everything_is_on_this_machine() -> None:
 
 
 def test_signing_is_required_or_off_and_nothing_else() -> None:
-    """A slip of the pen must not turn it off."""
+    """A typing error must not turn it off."""
     assert load({"TERMIJN_SIGNING": "off"}).signing.mode == "off"
     with pytest.raises(InvalidSetting, match="must be one of required, off"):
         load({"TERMIJN_SIGNING": "no"})
 
 
 def test_the_environment_wins_over_the_file(file: Path) -> None:
-    """Key by key: what only the file has stays."""
+    """For each key: keys that only the file has stay."""
     text = '[kafka]\nbatch = 10\ngroup = "night"\n'
     settings = load(written(file, text, TERMIJN_BATCH="20"))
     assert settings.kafka.batch == 20
     assert settings.kafka.group == "night"
 
 
-def test_an_empty_variable_is_none(file: Path) -> None:
-    """As a deployment writes what it has no value for."""
+def test_an_empty_variable_counts_as_not_set(file: Path) -> None:
+    """As deployments write a setting without a value."""
     assert load(written(file, "[kafka]\nbatch = 10\n", TERMIJN_BATCH="")).kafka.batch == 10
 
 
@@ -95,7 +95,7 @@ def test_a_list_in_the_environment_is_separated_by_colons() -> None:
         ("TERMIJN_LOG", "xml"),
     ],
 )
-def test_a_bad_variable_is_named(variable: str, value: str) -> None:
+def test_an_invalid_variable_is_named(variable: str, value: str) -> None:
     """With its value, on one line."""
     with pytest.raises(InvalidSetting) as refused:
         load({variable: value})
@@ -105,8 +105,8 @@ def test_a_bad_variable_is_named(variable: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e300", "3155760001", "a week"])
-def test_the_bound_of_history_is_a_length_of_time(text: str) -> None:
-    """At most a hundred years: everything there is would pass for live."""
+def test_the_age_of_old_events_is_a_duration(text: str) -> None:
+    """At most a hundred years: beyond it all events would count as live."""
     with pytest.raises(InvalidSetting, match="TERMIJN_HISTORY_SECONDS"):
         load({"TERMIJN_HISTORY_SECONDS": text})
 
@@ -120,8 +120,8 @@ def test_a_batch_size_of_zero_is_refused(variable: str) -> None:
         load({variable: "0"})
 
 
-def test_a_port_that_cannot_be_is_refused() -> None:
-    """Before the role starts, not with a stack trace while it does."""
+def test_an_invalid_port_is_refused() -> None:
+    """Before the role starts, not with a stack trace later."""
     with pytest.raises(InvalidSetting):
         load({"TERMIJN_METRICS_PORT": "65536"})
 
@@ -137,16 +137,16 @@ def test_a_port_that_cannot_be_is_refused() -> None:
         ("[kafka\n", "file"),
     ],
 )
-def test_a_bad_key_of_the_file_is_named_with_the_file(file: Path, text: str, key: str) -> None:
-    """A slip of the pen is never passed over."""
+def test_an_invalid_key_of_the_file_is_named_with_the_file(file: Path, text: str, key: str) -> None:
+    """A typing error is never ignored."""
     with pytest.raises(InvalidSetting) as refused:
         load(written(file, text))
     assert str(refused.value).startswith(f"{file}: {key}: ")
     assert (refused.value.where, refused.value.key) == (str(file), key)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """It was meant to be read."""
+def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
+    """It was configured to be read."""
     with pytest.raises(InvalidSetting, match=r"absent\.toml: file: cannot be read"):
         load({"TERMIJN_SETTINGS": str(tmp_path / "absent.toml")})
 
@@ -197,8 +197,8 @@ SECURED = {
 }
 
 
-def test_a_password_of_the_bus_comes_from_its_file(tmp_path: Path) -> None:
-    """Without the line's end that editors leave; it is shown nowhere."""
+def test_the_kafka_password_is_read_from_its_file(tmp_path: Path) -> None:
+    """Without the line end that editors add; it is shown nowhere."""
     file = tmp_path / "password"
     file.write_text("geheim\n", "utf-8")
     environment = {**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}
@@ -207,8 +207,8 @@ def test_a_password_of_the_bus_comes_from_its_file(tmp_path: Path) -> None:
     assert "geheim" not in repr(security)
 
 
-def test_a_password_of_the_bus_in_the_environment_is_never_shown() -> None:
-    """Not listed, and not in what a debugger prints."""
+def test_a_kafka_password_in_the_environment_is_never_shown() -> None:
+    """Neither listed, nor in the `repr` that a debugger prints."""
     environment = {**SECURED, "KAFKA_SASL_PASSWORD": "geheim"}
     settings = load(environment)
     assert kafka_security(settings.kafka).password == "geheim"
@@ -248,7 +248,9 @@ def test_a_kafka_password_in_the_settings_file_is_refused(file: Path) -> None:
     ],
     ids=["no password", "no file", "two", "no authority"],
 )
-def test_what_the_bus_lacks_is_named_in_one_line(environment: dict[str, str], missing: str) -> None:
+def test_a_problem_with_the_kafka_settings_is_one_line(
+    environment: dict[str, str], missing: str
+) -> None:
     """The variable, and what is wrong with it."""
     with pytest.raises(InvalidSetting) as refused:
         kafka_security(load(environment).kafka)
@@ -256,7 +258,7 @@ def test_what_the_bus_lacks_is_named_in_one_line(environment: dict[str, str], mi
 
 
 def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
-    """A secret that was never written."""
+    """The secret was never written."""
     file = tmp_path / "password"
     file.write_text("\n", "utf-8")
     with pytest.raises(InvalidSetting, match="is empty"):
@@ -267,14 +269,14 @@ def test_an_empty_password_file_is_refused(tmp_path: Path) -> None:
     ("variable", "value"),
     [("KAFKA_SECURITY_PROTOCOL", "TLS"), ("KAFKA_SASL_MECHANISM", "GSSAPI")],
 )
-def test_a_way_to_the_bus_that_is_not_known_is_refused(variable: str, value: str) -> None:
-    """A slip of the pen does not leave it in the clear."""
+def test_an_unknown_security_protocol_is_refused(variable: str, value: str) -> None:
+    """A typing error must not leave the connection unencrypted."""
     with pytest.raises(InvalidSetting, match="must be one of"):
         load({variable: value})
 
 
-def test_a_setting_tells_where_it_came_from(file: Path) -> None:
-    """A variable, the file, or nowhere."""
+def test_each_setting_shows_where_it_comes_from(file: Path) -> None:
+    """A variable, the file, or the default."""
     environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM_RECORDS="20")
     values = {
         setting.key: (setting.value, setting.source) for setting in list_settings(environment)
@@ -284,15 +286,15 @@ def test_a_setting_tells_where_it_came_from(file: Path) -> None:
     assert values["deleting.dispatch_batch"] == ("1000", "default")
 
 
-def test_each_setting_has_a_variable_of_its_own_and_a_meaning() -> None:
+def test_each_setting_has_its_own_variable_and_an_explanation() -> None:
     """No two read the same; all are explained."""
     settings = list(list_settings({}))
     assert len({setting.variable for setting in settings}) == len(settings) == 44
     assert all(setting.meaning.endswith(".") for setting in settings)
 
 
-def test_the_environment_of_a_child_is_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy: what a child gets more does not come back."""
+def test_a_child_process_gets_a_copy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that are added for a child do not change the parent's."""
     monkeypatch.setenv("TERMIJN_BATCH", "7")
     for_child = settings_loader.environment()
     for_child["TERMIJN_BATCH"] = "8"

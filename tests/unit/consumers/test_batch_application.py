@@ -89,8 +89,8 @@ def test_each_message_is_applied_or_parked_once_and_in_order(
     assert ledger.at == {log(partition): end for partition, end in ENDS.items()}
 
 
-def test_what_was_applied_before_the_bus_went_away_counts() -> None:
-    """Nothing after it counts: the log is read again from there."""
+def test_messages_applied_before_kafka_became_unreachable_count() -> None:
+    """Later ones do not: the log is read again from there."""
 
     class Away(Ledger):
         def park(

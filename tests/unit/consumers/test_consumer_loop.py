@@ -177,8 +177,8 @@ def position(ledger: Database) -> int | None:
         return offsets.read_offset(connection, "recorder", LOG)
 
 
-def test_what_was_read_before_a_gap_counts(ledger: Database) -> None:
-    """It is nowhere else any more: the log has lost it too."""
+def test_messages_read_before_a_gap_are_applied(ledger: Database) -> None:
+    """They exist nowhere else: the log has lost them too."""
     lost = failure(KafkaError._AUTO_OFFSET_RESET, 2)
     played = play(ledger, FakeConsumer([[*messages(0, 1), lost, *messages(18)]]))
     assert played.applied == [[0, 1]]
@@ -232,8 +232,8 @@ def test_messages_that_cannot_be_read_again_are_not_skipped(ledger: Database) ->
     assert played.again == ["KafkaUnavailable: read t.v1[0] again: it said"]
 
 
-def test_what_is_passed_over_in_many_places_is_read_again_at_once(ledger: Database) -> None:
-    """A log of transactions has a marker behind each; one more reading is enough for all."""
+def test_messages_skipped_in_several_places_are_read_again_together(ledger: Database) -> None:
+    """A log of transactions has a marker after each; one more reading is enough for all."""
     second = FakeConsumer([messages(2, 4), [end(6)]])
     played = play(ledger, FakeConsumer([[*messages(0, 2, 4), end(6)]]), second)
     assert played.applied == [[0, 2, 4]]
@@ -241,8 +241,8 @@ def test_what_is_passed_over_in_many_places_is_read_again_at_once(ledger: Databa
     assert second.assigned == [[1]]
 
 
-def test_what_cannot_be_unpacked_is_read_again_and_not_passed_over(ledger: Database) -> None:
-    """librdkafka reports the batch and goes on behind it; the loop goes back to the ledger."""
+def test_a_batch_that_cannot_be_decompressed_is_read_again(ledger: Database) -> None:
+    """librdkafka reports the batch and continues after it; the loop returns to the stored offset."""
     broken = failure(KafkaError._BAD_COMPRESSION, 2)
     again = FakeConsumer([messages(0, 1, 2, 3)])
     played = play(ledger, FakeConsumer([[*messages(0, 1), broken, *messages(3)]]), again)
@@ -264,14 +264,14 @@ def test_messages_of_a_revoked_partition_are_dropped(ledger: Database) -> None:
     assert position(ledger) == 2
 
 
-def test_what_comes_twice_counts_once(ledger: Database) -> None:
-    """As after a rebalance that gives the same partition back."""
+def test_a_message_that_is_delivered_twice_counts_once(ledger: Database) -> None:
+    """As after a rebalance that assigns the same partition again."""
     played = play(ledger, FakeConsumer([messages(0, 1), messages(0, 1, 2, 2)]))
     assert played.applied == [[0, 1], [2]]
 
 
-def test_a_jump_inside_the_log_is_no_gap(ledger: Database) -> None:
-    """Compaction and transactions make them."""
+def test_missing_offsets_inside_the_log_are_not_a_gap(ledger: Database) -> None:
+    """Compaction and transactions cause them."""
     played = play(ledger, FakeConsumer([messages(0, 5, 9)]), FakeConsumer([messages(5, 9)]))
     assert played.applied == [[0, 5, 9]]
     assert position(ledger) == 10
@@ -306,7 +306,7 @@ def test_an_unreachable_broker_is_reported_and_waited_for(ledger: Database) -> N
     assert played.applied == [[0]]
 
 
-def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Database) -> None:
+def test_the_loop_waits_for_a_missing_topic_without_an_error(ledger: Database) -> None:
     """It is made with its first message, or soon."""
     missing = failure(KafkaError.UNKNOWN_TOPIC_OR_PART, partition=-1)
     played = play(ledger, FakeConsumer([[missing], messages(0)]))
@@ -314,8 +314,8 @@ def test_a_topic_that_is_not_there_yet_is_waited_for_in_silence(ledger: Database
     assert played.applied == [[0]]
 
 
-def test_a_topic_that_a_broker_does_not_show_yet_is_no_other_log(ledger: Database) -> None:
-    """Another broker handed it out already; the role tries again, and reads on where it was."""
+def test_a_topic_that_a_broker_does_not_know_yet_is_not_a_new_log(ledger: Database) -> None:
+    """Another broker assigned it already; the role retries, and continues where it was."""
     play(ledger, FakeConsumer([messages(0, 1)]))
     played = play(ledger, FakeConsumer([]), FakeConsumer([messages(2)]), unseen=1)
     assert played.again == [
@@ -325,7 +325,7 @@ def test_a_topic_that_a_broker_does_not_show_yet_is_no_other_log(ledger: Databas
     assert (played.applied, position(ledger)) == ([[2]], 3)
 
 
-def test_a_paused_role_says_how_far_the_log_has_gone(ledger: Database) -> None:
+def test_a_paused_role_reports_the_lag(ledger: Database) -> None:
     """107 messages, though nothing is fetched and the end that it knows stays at 100."""
     with ledger.transaction() as connection:
         now = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -333,18 +333,18 @@ def test_a_paused_role_says_how_far_the_log_has_gone(ledger: Database) -> None:
     assert play(ledger, FakeConsumer([[]])).lags[0] == 107
 
 
-def test_a_running_role_asks_nobody_for_its_lag(ledger: Database) -> None:
-    """The end that came with what was fetched will do."""
+def test_a_running_role_takes_its_lag_from_what_it_fetches(ledger: Database) -> None:
+    """It sends no request for the end of the log."""
     assert play(ledger, FakeConsumer([[]])).lags[0] == 100
 
 
-def test_who_has_joined_is_able(ledger: Database) -> None:
-    """Bus, group and ledger are there."""
+def test_a_role_that_has_joined_its_group_is_ready(ledger: Database) -> None:
+    """Kafka, the consumer group and the ledger are reachable."""
     assert play(ledger, FakeConsumer([[]])).able == 1
 
 
-def test_who_was_put_out_of_the_group_is_not_able(ledger: Database) -> None:
-    """With no partition left there is nothing to ask the bus about, and that proves nothing."""
+def test_a_role_that_left_its_group_is_not_ready(ledger: Database) -> None:
+    """Without a partition it sends no requests to Kafka, so nothing proves that Kafka is reachable."""
 
     class PutOut(FakeConsumer):
         def subscribe(self, topics: list[str], *, on_assign: Any, on_revoke: Any) -> None:

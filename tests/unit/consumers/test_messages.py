@@ -76,7 +76,7 @@ def test_no_message_arrived_after_now(timestamp: int) -> None:
 
 
 @pytest.mark.parametrize("timestamp", [0, -1, 253_402_300_800_000, 2**62], ids=str)
-def test_an_impossible_timestamp_parks_under_the_same_id_each_time(timestamp: int) -> None:
+def test_a_message_with_an_impossible_timestamp_is_parked_under_one_id(timestamp: int) -> None:
     """Whenever it is read again."""
     cause = DecodingFailed(why="is empty")
     first = build_dead_letter("tagger", message(timestamp), cause, SEAL, NOW)
@@ -84,7 +84,7 @@ def test_an_impossible_timestamp_parks_under_the_same_id_each_time(timestamp: in
     assert first.dead_letter_id == later.dead_letter_id
 
 
-def test_a_dead_letter_holds_the_original_sealed_for_its_place() -> None:
+def test_a_dead_letter_contains_the_encrypted_original_message() -> None:
     """Key, value and headers, as they came."""
     original = message(key=b"k", value=b"v", headers=[("ce_id", b"e1"), ("x", None)])
     letter = build_dead_letter("tagger", original, DecodingFailed(why="ends too early"), SEAL, NOW)
@@ -111,8 +111,8 @@ def test_a_message_whose_headers_cannot_be_read_is_parked_without_them() -> None
     assert (opened.value, opened.headers) == (b"v", [])
 
 
-def test_a_message_is_taken_when_its_broker_says_so() -> None:
-    """Whatever it was read, and though the broker's clock be ahead."""
+def test_the_arrival_time_is_that_of_the_broker() -> None:
+    """Whenever the message is read, and even if the broker's clock is ahead."""
     assert trusted_arrival_time(message(kind=APPENDED), [], NOW, SEAL) == EARLIER
     assert trusted_arrival_time(message(kind=APPENDED), [], MONTHS_AGO, SEAL) == EARLIER
     assert is_dated(message(kind=APPENDED))
@@ -123,8 +123,8 @@ def test_a_message_is_taken_when_its_broker_says_so() -> None:
     [message(), message(0, APPENDED), message(253_402_300_800_000, APPENDED)],
     ids=["its sender's", "none", "impossible"],
 )
-def test_a_message_that_no_broker_dates_is_taken_when_it_is_read(message: Message) -> None:
-    """Its sender's word is none."""
+def test_without_a_brokers_timestamp_a_message_arrives_when_it_is_read(message: Message) -> None:
+    """A timestamp of its sender does not count."""
     assert trusted_arrival_time(message, [], NOW, SEAL) == NOW
     assert not is_dated(message)
 
@@ -138,8 +138,8 @@ def replayed() -> list[tuple[str, bytes]]:
     return list(replay_headers(letter, opened, SEAL))
 
 
-def test_what_is_replayed_was_taken_when_it_came_first() -> None:
-    """Also where the broker dates what comes back; and once more, however often it is parked."""
+def test_a_replayed_message_keeps_its_first_arrival_time() -> None:
+    """Also if the broker gives it a new timestamp, and however often it is parked."""
     again = message(kind=APPENDED, key=b"k", value=b"v", headers=replayed())
     assert trusted_arrival_time(again, replayed(), NOW, SEAL) == MONTHS_AGO
     at = trusted_arrival_time(again, replayed(), NOW, SEAL)
@@ -165,19 +165,19 @@ def test_a_signed_arrival_time_counts_only_for_its_own_message(forged: Message) 
 
 
 @pytest.mark.parametrize("word", [b"", b"2020-01-01T00:00:00+00:00", b"\xff", b"0:AAAA", b"x:%%"])
-def test_a_forged_word_is_worth_nothing(word: bytes) -> None:
+def test_a_forged_arrival_time_is_ignored(word: bytes) -> None:
     """The forged header does not stop the tagger."""
     headers = [("ce_id", b"e1"), ("x", b""), (ARRIVAL_HEADER, word)]
     assert trusted_arrival_time(message(key=b"k", value=b"v"), headers, NOW, SEAL) == NOW
 
 
-def test_other_headers_make_it_another_message() -> None:
-    """An older `ce_time` under the same word."""
+def test_an_arrival_time_does_not_count_with_other_headers() -> None:
+    """For instance an older `ce_time` under the same signed arrival time."""
     other_headers = [("ce_id", b"e2") if name == "ce_id" else (name, at) for name, at in replayed()]
     assert trusted_arrival_time(message(key=b"k", value=b"v"), other_headers, NOW, SEAL) == NOW
 
 
-def test_nobody_else_gives_the_word() -> None:
+def test_only_the_key_of_dead_letters_signs_arrival_times() -> None:
     """It takes the key of the dead letters."""
     assert (
         trusted_arrival_time(
@@ -187,8 +187,8 @@ def test_nobody_else_gives_the_word() -> None:
     )
 
 
-def test_what_was_parked_before_arrivals_were_noted_came_when_it_was_parked() -> None:
-    """Never later than it comes back."""
+def test_an_older_dead_letter_without_an_arrival_time_arrived_when_it_was_parked() -> None:
+    """Never later than it is replayed."""
     original = message(key=b"k", value=b"v")
     letter = build_dead_letter("tagger", original, DecodingFailed(why="is empty"), SEAL, MONTHS_AGO)
     replayed_headers = replay_headers(

@@ -62,22 +62,22 @@ MASK = step("research", "pseudonymise")
         pytest.param([MASK], [("research", "pseudonymise")], [], id="pseudonymised"),
     ],
 )
-def test_what_is_due_and_not_done_is_to_be_commanded(
+def test_due_obligations_that_are_not_commanded_are_claimed(
     due: list[Obligation], done: list[tuple[str, str]], expected: list[Obligation]
 ) -> None:
-    """What the facts want, minus what the journal has."""
+    """What the facts require, minus what the outbox has."""
     assert outstanding(due, done) == expected
 
 
-def test_restrictions_are_told_apart_by_their_purposes() -> None:
+def test_restrictions_are_distinguished_by_their_purposes() -> None:
     """There may be several in one system."""
     assert RESTRICT.key == "restrict a b"
     assert ERASE.key == "erase"
     assert MASK.key == "pseudonymise"
 
 
-def test_records_that_are_told_the_same_are_one_command() -> None:
-    """In the order of their keys, whatever the order in which they were found."""
+def test_records_with_the_same_instruction_are_one_command() -> None:
+    """In the order of their keys, in whatever order they were found."""
     (draft,) = group_into_commands([wanted(3, ERASE), wanted(1, ERASE), wanted(2, ERASE)])
     assert draft.records == (UUID(int=1), UUID(int=2), UUID(int=3))
     assert (draft.system, draft.subject, draft.action, draft.cause) == (
@@ -132,8 +132,8 @@ def test_a_command_is_split_where_its_records_would_be_too_large_for_kafka() -> 
     ]
 
 
-def test_the_id_is_what_the_command_does_to_which_records() -> None:
-    """The same for the same; another for another epoch, action, system, record or number."""
+def test_the_id_of_a_command_depends_on_its_action_and_records() -> None:
+    """Also on its epoch, system and number; the same command has the same id."""
     (draft,) = group_into_commands([wanted(1, ERASE), wanted(2, ERASE)])
     (same,) = group_into_commands([wanted(2, ERASE), wanted(1, ERASE)])
     others = [
@@ -148,7 +148,7 @@ def test_the_id_is_what_the_command_does_to_which_records() -> None:
     assert len(ids) == 7
 
 
-def test_the_id_is_written_down() -> None:
-    """A later version must compute the same, or it would command again what is out."""
+def test_the_id_of_a_command_is_fixed() -> None:
+    """A later version must compute the same id, or it would command again what was sent."""
     (draft,) = group_into_commands([wanted(1, ERASE)])
     assert str(draft.command_id(1)) == "2a9f67f3-9372-56a2-93ca-9b94472cd9cb"

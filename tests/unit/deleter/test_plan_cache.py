@@ -40,7 +40,7 @@ def _sample() -> list[TaggedEvent]:
 
 
 @pytest.mark.parametrize("years", [0, 1, 2, 3, 7, 9, 20, 30])
-def test_every_record_gets_its_own_steps(years: int) -> None:
+def test_a_cached_plan_gives_every_record_its_own_obligations(years: int) -> None:
     """Over all sample events, with every second clock ended, from now until everything is due."""
     now = STARTED + timedelta(days=366 * years)
     sample = _sample()
@@ -62,7 +62,7 @@ def test_every_record_gets_its_own_steps(years: int) -> None:
 
 
 def test_alike_records_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two invoices of one customer, a minute apart: one look at the policy."""
+    """Two invoices of one customer, a minute apart: the policy is read once."""
     asked = []
 
     def noted(*args: object) -> list[Obligation]:

@@ -60,13 +60,13 @@ class Journal:
         self.calls.append(f"skewed: {seconds}")
 
 
-def test_an_idle_worker_seals_and_purges_before_it_erases() -> None:
+def test_an_idle_worker_appends_evidence_and_purges_first() -> None:
     journal = Journal(erased=[0])
     assert journal.worker().run_once() == 5.0
     assert journal.calls == ["measure if due", "seal if due", "purge if due", "erase"]
 
 
-def test_while_there_is_erasing_sealing_waits_until_it_is_due_and_nothing_is_purged() -> None:
+def test_while_records_are_due_evidence_waits_and_nothing_is_purged() -> None:
     journal = Journal(erased=[3, 0])
     worker = journal.worker()
     assert worker.run_once() == 0.0
@@ -75,7 +75,7 @@ def test_while_there_is_erasing_sealing_waits_until_it_is_due_and_nothing_is_pur
     assert journal.calls == ["measure if due", "seal if due", "erase"]
 
 
-def test_a_worker_that_sealed_something_goes_on_at_once() -> None:
+def test_a_worker_that_appended_evidence_continues_at_once() -> None:
     journal = Journal(erased=[0, 0], sealed=[7, 0])
     worker = journal.worker()
     assert worker.run_once() == 0.0
@@ -84,7 +84,7 @@ def test_a_worker_that_sealed_something_goes_on_at_once() -> None:
     assert journal.calls == ["measure if due", "seal", "purge if due", "erase"]
 
 
-def test_a_clock_that_is_off_is_measured_and_the_run_fails() -> None:
+def test_a_wrong_clock_is_measured_and_the_run_fails() -> None:
     def erase() -> int:
         raise ClockSkew(-2.5)
 
@@ -96,7 +96,7 @@ def test_a_clock_that_is_off_is_measured_and_the_run_fails() -> None:
     assert journal.calls[-1] == "skewed: -2.5"
 
 
-def test_a_clock_that_is_off_is_retried_by_the_loop() -> None:
+def test_the_loop_retries_while_the_clock_is_wrong() -> None:
     """The role neither ends nor counts as ready; it commands again once the clock is right."""
     stop = Event()
 

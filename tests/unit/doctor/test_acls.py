@@ -61,8 +61,8 @@ def judged(rights: AclRules) -> list[Finding]:
     ],
     ids=str,
 )
-def test_a_rule_lets_read_or_does_not(rule: AclRule, may_read: bool) -> None:
-    """By principal, thing and operation."""
+def test_an_acl_allows_one_operation_of_one_user(rule: AclRule, may_read: bool) -> None:
+    """By principal, resource and operation."""
     rights = AclRules(enforced=True, rules=[rule])
     assert rights.allows("termijn-recorder", READS) is may_read
 
@@ -71,28 +71,28 @@ def test_a_rule_lets_read_or_does_not(rule: AclRule, may_read: bool) -> None:
     ("operation", "may_describe"),
     [("Read", True), ("Write", True), ("Alter", True), ("Delete", True), ("Create", False)],
 )
-def test_some_operations_include_looking(operation: str, may_describe: bool) -> None:
-    """As Kafka has it: who reads may describe, who makes may not."""
+def test_some_operations_include_describe(operation: str, may_describe: bool) -> None:
+    """As in Kafka: a user who may read may describe, one who may create may not."""
     rights = AclRules(enforced=True, rules=[replace(ALLOWED, operation=operation)])
     assert rights.allows("termijn-recorder", DESCRIBES) is may_describe
 
 
-def test_who_may_set_may_look_at_settings() -> None:
+def test_altering_settings_includes_describing_them() -> None:
     """AlterConfigs includes DescribeConfigs, and not Describe."""
     rights = AclRules(enforced=True, rules=[replace(ALLOWED, operation="AlterConfigs")])
     assert rights.allows("termijn-recorder", replace(READS, operation="DescribeConfigs"))
     assert not rights.allows("termijn-recorder", DESCRIBES)
 
 
-def test_what_is_denied_is_denied() -> None:
-    """Whatever else allows it; of one host only is not for us to say."""
+def test_a_denied_operation_is_denied() -> None:
+    """Whatever else allows it; a rule for one host only is not judged."""
     denied = replace(ALLOWED, principal="User:*", operation="All", allows=False)
     assert not AclRules(enforced=True, rules=[ALLOWED, denied]).allows("termijn-recorder", READS)
     elsewhere = replace(denied, host="10.0.0.7")
     assert AclRules(enforced=True, rules=[ALLOWED, elsewhere]).allows("termijn-recorder", READS)
 
 
-def test_denying_to_look_does_not_deny_to_read() -> None:
+def test_denying_describe_does_not_deny_read() -> None:
     """Only the operation itself, or all of them."""
     denied = replace(ALLOWED, operation="Describe", allows=False)
     rights = AclRules(enforced=True, rules=[ALLOWED, denied])
@@ -101,13 +101,13 @@ def test_denying_to_look_does_not_deny_to_read() -> None:
 
 
 def test_a_superuser_may_do_everything() -> None:
-    """No rule is asked."""
+    """ACLs do not apply to it."""
     rights = AclRules(enforced=True, rules=[], superusers={"User:termijn-recorder"})
     assert rights.allows("termijn-recorder", READS)
 
 
-def test_what_no_rule_is_about_may_be_open() -> None:
-    """Where the brokers say so; one rule about it closes it for all others."""
+def test_a_resource_without_acls_may_be_open() -> None:
+    """Where the brokers are configured so; one ACL closes it for all other users."""
     rights = AclRules(enforced=True, rules=[], open_by_default=True)
     assert rights.allows("termijn-recorder", READS)
     others = replace(ALLOWED, principal="User:other")
@@ -121,8 +121,8 @@ def test_the_acls_that_termijn_writes_are_ok() -> None:
     assert finding.what.endswith("24 users have what they need")
 
 
-def test_a_missing_right_is_named_with_its_mend() -> None:
-    """Thing, operation and role."""
+def test_a_missing_acl_is_named_with_its_fix() -> None:
+    """Resource, operation and role."""
     rules = [
         rule
         for rule in all_rules(*USERS)
@@ -140,7 +140,7 @@ def test_a_missing_right_is_named_with_its_mend() -> None:
 
 
 def test_a_missing_group_is_named() -> None:
-    """Without it a role is never given a partition."""
+    """Without it a role never gets a partition."""
     rules = [
         rule
         for rule in all_rules(*USERS)
@@ -151,8 +151,8 @@ def test_a_missing_group_is_named() -> None:
     assert "--group termijn-recorder`" in findings[0].fix
 
 
-def test_a_role_without_any_rule_is_told_once() -> None:
-    """Not once a right; what may be named otherwise is a warning."""
+def test_a_role_without_any_acl_is_reported_once() -> None:
+    """Not once for each right; users that may have other names are a warning."""
     visible_users = [
         user for user in USERS if user.user not in ("termijn-recorder", "termijn-agent-crm")
     ]
@@ -171,8 +171,8 @@ def test_a_role_without_any_rule_is_told_once() -> None:
     ]
 
 
-def test_who_else_may_command_is_told() -> None:
-    """By name, by the beginning of names, or everybody."""
+def test_other_users_who_may_write_commands_are_reported() -> None:
+    """By name, by prefix, or all users."""
     more = [
         AclRule(
             principal="User:eve", kind="topic", name="retention.commands.crm.v1", operation="Write"
@@ -183,8 +183,8 @@ def test_who_else_may_command_is_told() -> None:
     assert finding.what == "User:eve may write to it, but only termijn-deleter should"
 
 
-def test_no_authorizer_is_a_warning() -> None:
-    """Everybody may command an erasure."""
+def test_a_cluster_without_an_authorizer_is_a_warning() -> None:
+    """Any user may command an erasure."""
     [finding] = judged(AclRules(enforced=False))
     assert finding.state == "warning"
     assert "no authorizer" in finding.what
@@ -196,15 +196,15 @@ def test_acls_that_are_not_visible_are_not_checked() -> None:
     assert finding.state == "not checked"
 
 
-def test_no_rule_at_all_is_a_fault() -> None:
+def test_a_cluster_without_acls_is_a_fault() -> None:
     """No role may do anything."""
     [finding] = judged(AclRules(enforced=True, rules=[]))
     assert finding.state == "fault"
     assert "no ACLs" in finding.what
 
 
-def test_a_user_learns_what_it_lacks_itself() -> None:
-    """From what the brokers let it know."""
+def test_a_user_is_shown_its_own_missing_acls() -> None:
+    """From what the brokers show to it."""
     [finding] = check_own_acls(AclRules(enforced=True, rules=all_rules(RECORDER)), RECORDER)
     assert finding.state == "sound"
     rules = [rule for rule in all_rules(RECORDER) if rule.kind != "group"]

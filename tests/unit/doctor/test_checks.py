@@ -59,14 +59,14 @@ def trusted(path: Path, *systems: str) -> KeyDirectory:
     return directory
 
 
-def test_a_topic_as_in_the_catalogue_is_sound() -> None:
-    """The catalogue's six partitions and its week."""
+def test_a_topic_as_in_the_catalogue_is_ok() -> None:
+    """Six partitions, kept for a week."""
     [finding] = tags(TopicState(partitions=6, settings=SOUND_TAGS))
     assert (finding.state, finding.what) == ("sound", "1 exist as in the catalogue")
 
 
 def test_a_missing_topic_is_a_fault() -> None:
-    """It is named, and made by `apply`."""
+    """It is named, and `apply` creates it."""
     [finding] = tags(None)
     assert (finding.state, finding.target, finding.what) == (
         "fault",
@@ -83,8 +83,8 @@ def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
     assert finding.what == "records stay without limit, and its term is 8.0 days"
 
 
-def test_other_partitions_are_a_warning() -> None:
-    """They cannot be changed under data, so nothing is ordered."""
+def test_another_number_of_partitions_is_a_warning() -> None:
+    """It cannot be changed under data, so no fix is offered."""
     [finding] = tags(TopicState(partitions=4, settings=SOUND_TAGS))
     assert (finding.state, finding.what) == ("warning", "has 4 partitions, but the catalogue has 6")
 
@@ -93,13 +93,13 @@ def test_other_partitions_are_a_warning() -> None:
     ("seconds", "state"), [(0.0, "sound"), (1.0, "sound"), (1.1, "fault"), (-1.1, "fault")]
 )
 def test_a_clock_may_be_a_second_off(seconds: float, state: str) -> None:
-    """To either side; beyond it nothing would be commanded."""
+    """In either direction; beyond it nothing would be commanded."""
     finding = check_clock(timedelta(seconds=seconds), timedelta(seconds=1))
     assert finding.state == state
     assert ("timedatectl" in finding.fix) == (state == "fault")
 
 
-def test_keys_that_hold_are_sound(tmp_path: Path) -> None:
+def test_valid_keys_are_ok(tmp_path: Path) -> None:
     """The deleter's own, and a system's."""
     trusted(tmp_path, "crm")
     assert {name: finding.state for name, finding in keys(tmp_path, "crm").items()} == {
@@ -125,7 +125,7 @@ def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> Non
 
 
 def test_a_system_without_trusted_keys_is_a_fault(tmp_path: Path) -> None:
-    """None of its answers would count."""
+    """Its answers would not be trusted."""
     trusted(tmp_path, "crm")
     finding = keys(tmp_path, "crm", "psp")["psp"]
     assert finding.state == "fault"
@@ -135,10 +135,10 @@ def test_a_system_without_trusted_keys_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("days_left", "state"), [(-1, "fault"), (0, "fault"), (13, "warning"), (15, "sound")]
 )
-def test_a_last_key_that_ends_is_told_a_fortnight_before(
+def test_the_end_of_the_last_key_is_reported_two_weeks_before(
     tmp_path: Path, days_left: int, state: str
 ) -> None:
-    """Its successor has to be handed out before; at the instant itself it holds no longer."""
+    """Its successor must be distributed before; at the end itself the key is not valid."""
     directory = trusted(tmp_path)
     ring = directory.create("crm")
     [key] = ring
@@ -146,7 +146,7 @@ def test_a_last_key_that_ends_is_told_a_fortnight_before(
     assert keys(tmp_path, "crm")["crm"].state == state
 
 
-def test_no_signatures_are_a_warning(tmp_path: Path) -> None:
+def test_running_without_signatures_is_a_warning(tmp_path: Path) -> None:
     """They are off for trying out only."""
     [finding] = check_keys(KeyDirectory(path=tmp_path), ["crm"], NOW, required=False)
     assert (finding.state, finding.fix) == ("warning", "set TERMIJN_SIGNING=required")
@@ -179,8 +179,8 @@ def key_file(path: Path, letter: bytes) -> Path:
     return path
 
 
-def test_a_missing_seal_is_a_fault_where_one_was_named(tmp_path: Path) -> None:
-    """A new one would not open what the old one sealed."""
+def test_a_missing_key_file_that_is_configured_is_a_fault(tmp_path: Path) -> None:
+    """A new key would not decrypt what the old one encrypted."""
     assert {finding.state for finding in seals(tmp_path).values()} == {"sound"}
     named = {"TERMIJN_KEY_FILE": tmp_path / "d", "TERMIJN_REQUEST_KEY_FILE": tmp_path / "r"}
     findings = seals(tmp_path, **named)
@@ -189,8 +189,10 @@ def test_a_missing_seal_is_a_fault_where_one_was_named(tmp_path: Path) -> None:
     assert findings["request key"].fix.endswith("or fix TERMIJN_REQUEST_KEY_FILE")
 
 
-def test_a_seal_of_requests_is_asked_for_beside_a_given_one(tmp_path: Path) -> None:
-    """Each role would make one of its own."""
+def test_a_key_of_requests_is_required_beside_a_configured_key_of_dead_letters(
+    tmp_path: Path,
+) -> None:
+    """Each role would make its own."""
     findings = seals(tmp_path, TERMIJN_KEY_FILE=key_file(tmp_path / "d", b"d"))
     assert (findings["dead-letter key"].state, findings["request key"].state) == ("sound", "fault")
     assert "TERMIJN_REQUEST_KEY_FILE must be set" in findings["request key"].what
@@ -207,8 +209,8 @@ def test_one_key_for_dead_letters_and_requests_is_a_warning(tmp_path: Path) -> N
     assert seals(tmp_path, **both)["request key"].state == "sound"
 
 
-def test_sealed_requests_are_told_whose_key_is_not_here(tmp_path: Path) -> None:
-    """Those from before the keys of requests had a seal of their own need the older one."""
+def test_encrypted_requests_whose_key_is_missing_are_reported(tmp_path: Path) -> None:
+    """Requests from before they had their own key need the older one."""
     chosen = seal_files(tmp_path)
     old = read_key(key_file(tmp_path / "dead-letters.key", b"d"))
     new = read_key(key_file(tmp_path / "requests.key", b"r"))

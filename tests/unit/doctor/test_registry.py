@@ -61,7 +61,7 @@ def changed(name: str, **field: object) -> str:
     return json.dumps(definition)
 
 
-def test_what_is_registered_as_it_is_here_is_sound() -> None:
+def test_a_registry_that_agrees_is_ok() -> None:
     """In one line for all topics."""
     [finding] = check_registry(
         Kept(texts=[FIRST.text, SECOND.text]), [(ORDERS, (FIRST, SECOND))] * 2
@@ -73,23 +73,23 @@ def test_what_is_registered_as_it_is_here_is_sound() -> None:
 
 
 def test_a_version_that_is_not_registered_is_a_fault() -> None:
-    """By its file: nothing could be written with it."""
+    """With its file: nothing could be written with it."""
     [finding] = judged(Kept(texts=[FIRST.text]))
     assert (finding.state, finding.target) == ("fault", "orders.order-placed.v1")
     assert finding.what == "orders.order-placed.2.avsc is not registered"
     assert finding.fix == "`termijn schemas register`"
 
 
-def test_a_version_of_others_that_can_be_read_is_worth_a_look() -> None:
-    """A publisher may be ahead of us."""
+def test_an_unknown_version_that_can_be_read_is_a_warning() -> None:
+    """A publisher may have a newer version."""
     ahead = changed("more", type=["null", "string"], default=None)
     [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, ahead]))
     assert finding.state == "warning"
     assert finding.what == "version 3 (id 72) has no schema file but can be read"
 
 
-def test_a_version_of_others_that_cannot_be_read_is_a_fault() -> None:
-    """What is written with it would be parked."""
+def test_an_unknown_version_that_cannot_be_read_is_a_fault() -> None:
+    """Events that are written with it would be parked."""
     other = SECOND.text.replace('"order_id"', '"number"')
     [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, other]))
     assert finding.state == "fault"
@@ -105,15 +105,15 @@ def test_a_version_that_is_not_a_schema_is_a_fault() -> None:
     )
 
 
-def test_a_compatibility_that_lets_readers_break_is_worth_a_look() -> None:
+def test_a_compatibility_level_that_may_break_readers_is_a_warning() -> None:
     """Registering sets it."""
     [finding] = judged(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
     assert finding.state == "warning"
     assert finding.what.startswith("compatibility is BACKWARD but must be FULL_TRANSITIVE")
 
 
-def test_a_silent_registry_is_told_once() -> None:
-    """Not once a topic; it is not asked again."""
+def test_an_unreachable_registry_is_reported_once() -> None:
+    """Not once for each topic; it is not asked again."""
     silent = Silent(texts=[])
     [finding] = check_registry(silent, [(ORDERS, (FIRST, SECOND))] * 2)
     assert finding.state == "fault"

@@ -33,7 +33,7 @@ def certified(directory: Path, ca_days: float = 365, days: float = 365) -> Secur
     return Security(protocol="SSL", ca_file=ca_file, certificate_file=certificate, key_file=key)
 
 
-def test_brokers_elsewhere_in_the_clear_are_a_warning() -> None:
+def test_unencrypted_connections_to_other_machines_are_a_warning() -> None:
     """Those on this machine are not named."""
     finding = judged(Security())["tls", "kafka-1:9092"]
     assert finding.state == "warning"
@@ -46,8 +46,8 @@ def test_a_password_that_is_sent_in_clear_is_a_warning() -> None:
     assert finding.what.endswith("and the password, can be read and changed on the way")
 
 
-def test_brokers_on_this_machine_may_be_reached_in_the_clear() -> None:
-    """As the tests and the embedded one are."""
+def test_unencrypted_connections_to_this_machine_are_ok() -> None:
+    """As those to the embedded broker are."""
     [finding] = judged(Security(), "127.0.0.1:9092").values()
     assert finding.state == "sound"
 
@@ -65,33 +65,35 @@ def test_valid_certificates_are_ok(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("days", "state"), [(-1, "fault"), (0, "fault"), (14, "warning"), (15, "sound")]
 )
-def test_an_authority_that_ends_is_told_a_fortnight_before(
+def test_the_end_of_the_authority_is_reported_two_weeks_before(
     tmp_path: Path, days: float, state: str
 ) -> None:
-    """At the instant itself no broker is believed any more."""
+    """From its end on no broker is trusted."""
     finding = judged(certified(tmp_path, ca_days=days))["certificates", str(tmp_path / "ca.pem")]
     assert finding.state == state
     assert ("KAFKA_SSL_CA_FILE" in finding.fix) == (state != "sound")
 
 
 @pytest.mark.parametrize(("days", "state"), [(-1, "fault"), (13, "warning"), (15, "sound")])
-def test_a_certificate_of_ours_that_ends_is_told(tmp_path: Path, days: float, state: str) -> None:
-    """No broker would let us in any more."""
+def test_the_end_of_the_client_certificate_is_reported(
+    tmp_path: Path, days: float, state: str
+) -> None:
+    """After it no broker would accept a connection."""
     finding = judged(certified(tmp_path, days=days))["certificates", str(tmp_path / "me.pem")]
     assert finding.state == state
     assert ("KAFKA_SSL_CERTIFICATE_FILE" in finding.fix) == (state != "sound")
 
 
-def test_one_authority_of_two_that_has_ended_is_no_matter(tmp_path: Path) -> None:
-    """Both are there while one takes over from the other."""
+def test_one_expired_authority_of_two_is_ok(tmp_path: Path) -> None:
+    """Both are present while one replaces the other."""
     security = certified(tmp_path, ca_days=-1)
     file = tmp_path / "ca.pem"
     file.write_text(file.read_text("ascii") + Authority(NOW).certificate, "ascii")
     assert judged(security)["certificates", str(file)].state == "sound"
 
 
-def test_a_file_that_holds_no_certificate_is_a_fault(tmp_path: Path) -> None:
-    """Whatever else is in it."""
+def test_a_file_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
+    """Whatever else it contains."""
     security = certified(tmp_path)
     (tmp_path / "ca.pem").write_text("certificate", "ascii")
     finding = judged(security)["certificates", str(tmp_path / "ca.pem")]
@@ -99,8 +101,10 @@ def test_a_file_that_holds_no_certificate_is_a_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "key"], ids=["another's", "no key"])
-def test_a_key_that_is_not_the_certificates_is_a_fault(tmp_path: Path, text: str | None) -> None:
-    """After one of the two was renewed and the other was not."""
+def test_a_key_that_does_not_fit_the_certificate_is_a_fault(
+    tmp_path: Path, text: str | None
+) -> None:
+    """As after one of the two was renewed and the other was not."""
     security = certified(tmp_path)
     (tmp_path / "me.key").write_text(text or Authority(NOW).issue("x").key, "ascii")
     finding = judged(security)["certificates", str(tmp_path / "me.key")]

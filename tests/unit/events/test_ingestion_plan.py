@@ -35,24 +35,26 @@ def arrival(event: dict[str, Any]) -> TaggedEventRow:
 
 @calm
 @given(events=event_sets())
-def test_a_business_event_is_planned_as_by_itself(events: list[Event]) -> None:
-    """Whatever its shape, and at instants at which calendars are hard."""
+def test_the_cached_plan_of_a_business_event_is_that_of_the_event_alone(
+    events: list[Event],
+) -> None:
+    """Whatever its fields, and at times that are hard for calendars."""
     for arrived in map(arrival, events):
         assert PLANS.plan_event(arrived) == PLANS.plan_event(arrived) == build_plan(arrived, POLICY)
 
 
 @calm
 @given(events=event_sets_with_rights())
-def test_what_people_say_is_planned_as_by_itself(events: list[Event]) -> None:
-    """Acts have no template, whatever other events of their type were."""
+def test_the_plan_of_a_privacy_event_is_that_of_the_event_alone(events: list[Event]) -> None:
+    """Privacy events are not cached, whatever other events of their type were."""
     for arrived in map(arrival, events):
         assert PLANS.plan_event(arrived) == build_plan(arrived, POLICY)
 
 
 @calm
 @given(events=event_sets(shared_systems=()), data=st.data())
-def test_what_is_retired_is_planned_as_by_itself(events: list[Event], data: st.DataObject) -> None:
-    """A shape that was met before an instant is another one from that instant on."""
+def test_the_cached_plan_respects_retirements(events: list[Event], data: st.DataObject) -> None:
+    """A shape from before a retirement is another one from then on."""
     times = sorted({event["time"] for event in events}) or ["2024-01-01T00:00:00Z"]
     names = ("service_delivery", "internal_research", "crm", "accounting", "website")
     policy = policy_retiring({name: data.draw(st.sampled_from(times)) for name in names})
@@ -70,8 +72,8 @@ def order(consumer: Any) -> TaggedEventRow:
 
 
 @pytest.mark.parametrize("consumer", ["", 7, "k" * 513, "a\0b", None, ["k"]])
-def test_a_known_shape_lets_nothing_through_that_cannot_be_tagged(consumer: Any) -> None:
-    """A missing, long, unprintable or strange identifier, after a sound one of the same type."""
+def test_a_cached_plan_accepts_no_event_that_cannot_be_tagged(consumer: Any) -> None:
+    """A missing, long or unprintable identifier, after a valid one of the same type."""
     PLANS.plan_event(order("k"))
     with pytest.raises(TaggingFailed):
         PLANS.plan_event(order(consumer))

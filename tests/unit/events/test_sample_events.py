@@ -21,18 +21,18 @@ NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 EVENTS = list(sample_events(POLICY, NOW, seed=7, companies=12))
 
 
-def test_every_event_type_of_the_policy_is_there() -> None:
-    """What `termijn up --sample` shows is everything that the policy knows."""
+def test_sample_events_have_every_event_type_of_the_policy() -> None:
+    """So that `termijn up --sample` shows everything that the policy knows."""
     assert sorted({event.type for event in EVENTS}) == sorted(POLICY.events)
 
 
-def test_all_can_be_tagged_and_have_their_partition() -> None:
+def test_all_sample_events_can_be_tagged_and_have_a_partition() -> None:
     """None becomes a dead letter."""
     assert all(tag(event, POLICY).message_key for event in EVENTS)
 
 
-def test_all_fit_their_schemas_and_come_back() -> None:
-    """As bytes on the bus; what decides is the same afterwards."""
+def test_all_sample_events_are_encoded_and_decoded() -> None:
+    """Their decision fields are unchanged."""
     codec = Codec(load_schemas())
     for event in EVENTS:
         topic = business_topic(event.type)
@@ -50,7 +50,7 @@ def test_sample_events_are_in_order_and_not_later_than_now() -> None:
     assert times[-1] <= NOW
 
 
-def test_no_two_have_one_identity() -> None:
+def test_no_two_sample_events_have_one_identity() -> None:
     """Neither within a history nor in the next one."""
     other_events = list(sample_events(POLICY, NOW, seed=8, companies=2))
     ids = Counter((event.source, event.id) for event in [*EVENTS, *other_events])
@@ -62,13 +62,13 @@ def test_no_two_have_one_identity() -> None:
     assert not first & second
 
 
-def test_the_same_seed_tells_the_same_history() -> None:
-    """So that what was seen can be seen again."""
+def test_the_same_seed_gives_the_same_sample_events() -> None:
+    """So that a result can be reproduced."""
     assert list(sample_events(POLICY, NOW, seed=7, companies=12)) == EVENTS
 
 
-def test_some_of_it_falls_due_within_two_minutes() -> None:
-    """Some of it stays, so that a trial shows both."""
+def test_some_sample_records_are_due_within_two_minutes() -> None:
+    """Others are not, so that a trial shows both."""
     states: Counter[str] = Counter()
     for holding in explain_events([tag(event, POLICY) for event in EVENTS], POLICY, NOW):
         ends = holding.window.ends_at
@@ -81,7 +81,7 @@ def test_some_of_it_falls_due_within_two_minutes() -> None:
 @pytest.mark.parametrize(
     "now", ["2024-02-29T12:00:00Z", "2025-03-30T01:30:00Z", "2025-10-26T00:30:00Z"]
 )
-def test_it_can_be_told_on_any_day(now: str) -> None:
+def test_sample_events_can_be_made_on_any_day(now: str) -> None:
     """A leap day, and the hours that clocks skip and repeat."""
     at = parse_structured(
         f'{{"id": "1", "source": "s", "type": "t", "time": "{now}", "data": {{}}}}'

@@ -25,8 +25,8 @@ class Broker:
 
 
 @given(PLACES)
-def test_it_knows_what_was_sent_and_nothing_else(batches: list[set[tuple[str, int, int]]]) -> None:
-    """Between others' messages, over partitions; a partition's offsets only rise."""
+def test_only_offsets_that_were_sent_are_known(batches: list[set[tuple[str, int, int]]]) -> None:
+    """Between messages of others, over partitions; a partition's offsets only rise."""
     risen = [
         {(topic, part, offset + 20 * number) for topic, part, offset in batch}
         for number, batch in enumerate(batches)

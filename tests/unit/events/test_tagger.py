@@ -136,7 +136,7 @@ def plainly(
     None,
     0,
 )
-def test_the_two_ways_agree(
+def test_tagging_by_template_gives_the_same_as_without(
     typed: tuple[str, dict[str, Any]],
     time: str,
     id: bytes | None,
@@ -144,7 +144,7 @@ def test_the_two_ways_agree(
     backfill: bytes | None,
     offset: int,
 ) -> None:
-    """In the bytes, and in what is wrong with an event; each twice, before and after its shape is known."""
+    """In the bytes, and in the errors; each twice, before and after its shape is known."""
     type_, data = typed
     headers = [
         ("ce_specversion", b"1.0"),
@@ -161,8 +161,8 @@ def test_the_two_ways_agree(
         assert outcome(lambda: TAGS.tag_message(place, headers, body, NOW)) == expected
 
 
-def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
-    """The template of an order of before names the accounting system; the next order is not there."""
+def test_a_template_from_before_a_retirement_is_not_used_after_it() -> None:
+    """The template of an earlier order names the accounting system; the next order does not."""
     policy = policy_retiring({"accounting": "2026-03-15T13:02:00Z"})
     tags = EventTagger(policy=policy, codec=CODEC, topics=TAGS.topics)
     systems = []
@@ -191,7 +191,7 @@ def test_a_shape_from_before_a_retirement_is_another_from_then_on() -> None:
     ]
 
 
-def test_a_template_says_what_the_event_says() -> None:
+def test_an_event_tagged_by_template_has_its_own_values() -> None:
     """The second order of its shape, read back from its bytes."""
     tags = EventTagger(policy=POLICY, codec=CODEC, topics=TAGS.topics)
     for number in ("1", "2"):
@@ -237,11 +237,11 @@ def test_a_template_says_what_the_event_says() -> None:
         (-(2**51), "ffffffffffffff" + "07"),
     ],
 )
-def test_numbers_are_avros(number: int, encoded: str) -> None:
-    """Doubled, and one less below 0; then seven bits at a time, the low ones first."""
+def test_integers_are_encoded_as_in_avro(number: int, encoded: str) -> None:
+    """Zigzag, then seven bits at a time, the low ones first."""
     assert encode_long(number).hex() == encoded
 
 
-def test_a_string_has_its_length_before_it() -> None:
+def test_a_string_is_encoded_with_its_length_before_it() -> None:
     """In bytes."""
     assert encode_string(b"a" * 64)[:3] == b"\x80\x01a"

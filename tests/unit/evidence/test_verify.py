@@ -68,8 +68,8 @@ def test_any_altered_byte_is_found(at: int, mask: int) -> None:
     broken(lines_of(bytes(altered)))
 
 
-def test_each_byte_with_its_lowest_bit_turned_is_found() -> None:
-    """Every one of them, on its own line or the next."""
+def test_each_byte_with_its_lowest_bit_flipped_is_found() -> None:
+    """Each one, on its own line or the next."""
     starts = [0]
     for line in WHOLE:
         starts.append(starts[-1] + len(line))
@@ -82,8 +82,8 @@ def test_each_byte_with_its_lowest_bit_turned_is_found() -> None:
 
 
 @given(cut=st.integers(0, len(BYTES) - 1))
-def test_any_cut_tail_is_found(cut: int) -> None:
-    """Whether in a line or between two."""
+def test_any_truncation_is_found(cut: int) -> None:
+    """Within a line or between two."""
     broken(lines_of(BYTES[:cut]))
 
 
@@ -100,28 +100,28 @@ def test_a_tail_cut_behind_a_head_with_a_new_first_line_is_found_by_a_head_kept_
         verify_lines(shorter, saved_head=parse_saved_head(WHOLE[-1].decode()))
 
 
-def test_a_log_written_anew_with_the_right_key_is_found_by_a_head_kept_elsewhere() -> None:
-    """Even who has the key cannot say something else about the past."""
+def test_a_log_rewritten_with_the_right_key_is_found_by_a_head_kept_elsewhere() -> None:
+    """Even the owner of the key cannot change the past."""
     other_log = log(8, (8,), word="lies")
     verify_lines(other_log, Keyring((KEY.public(),)))
     with pytest.raises(EvidenceBroken, match="the log was rewritten"):
         verify_lines(other_log, saved_head=parse_saved_head(WHOLE[5].decode()))
 
 
-def test_a_log_that_went_on_holds_with_an_older_head() -> None:
+def test_a_log_that_continued_is_verified_with_an_older_head() -> None:
     """As it should."""
     assert verify_lines(log(9, (9,)), saved_head=parse_saved_head(WHOLE[-1].decode())).entries == 9
 
 
-def test_a_log_signed_by_a_stranger_is_found_by_the_keys_that_are_trusted() -> None:
-    """It agrees with itself, and with the key that it brings."""
+def test_a_log_signed_with_an_untrusted_key_is_refused() -> None:
+    """It is consistent, also with the key that it contains."""
     forged = log(6, (6,), key=new_key())
     verify_lines(forged)
     with pytest.raises(EvidenceBroken, match="which is not a trusted key"):
         verify_lines(forged, Keyring((KEY.public(),)))
 
 
-def test_a_key_that_did_not_hold_yet_is_not_trusted() -> None:
+def test_a_key_that_was_not_valid_yet_is_not_trusted() -> None:
     """When the head was signed."""
     late = Keyring((new_key(not_before=AT + timedelta(days=1)),))
     [key] = late
@@ -145,14 +145,14 @@ def test_a_key_that_did_not_hold_yet_is_not_trusted() -> None:
         (b"\n", b"\r\n"),
     ],
 )
-def test_there_is_one_way_to_write_it(old: bytes, new: bytes) -> None:
-    """What reads the same is another text, and an altered one."""
+def test_an_entry_has_one_valid_form(old: bytes, new: bytes) -> None:
+    """Another text with the same meaning counts as altered."""
     assert old in BYTES
     broken(lines_of(BYTES.replace(old, new)))
 
 
-def test_a_head_that_nobody_signed_is_not_believed() -> None:
-    """Who keeps one keeps it with its signature, and that is looked at."""
+def test_an_unsigned_head_is_not_trusted() -> None:
+    """A head is kept with its signature, which is verified."""
     head = json.loads(WHOLE[-1])
     other = json.loads(WHOLE[5])["signature"]
     with pytest.raises(EvidenceBroken, match="was not signed by"):
@@ -166,8 +166,8 @@ def test_an_entry_that_is_missing_is_found() -> None:
     assert broken([*WHOLE[:2], WHOLE[3], WHOLE[2], *WHOLE[4:]]).number == 0
 
 
-def test_nothing_at_all_is_no_log() -> None:
-    """An empty file proves nothing."""
+def test_an_empty_file_is_not_a_log() -> None:
+    """It proves nothing."""
     assert broken([]).why == "the export is empty"
 
 
@@ -187,27 +187,27 @@ def test_nothing_at_all_is_no_log() -> None:
     ],
     ids=range(10),
 )
-def test_what_is_no_export_is_one_error(line: bytes) -> None:
-    """Whatever it is."""
+def test_a_file_that_is_not_an_export_is_one_error(line: bytes) -> None:
+    """Whatever it contains."""
     assert broken([line]).line == 1
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"head":1,"key_id":2,"signature":3}'])
-def test_what_is_no_head_is_one_error(text: str) -> None:
+def test_a_file_that_is_not_a_head_is_one_error(text: str) -> None:
     """A file that was kept may be any file."""
     with pytest.raises(EvidenceBroken):
         parse_saved_head(text)
 
 
-def test_the_canonical_form() -> None:
+def test_the_canonical_form_of_an_entry() -> None:
     """Sorted keys, no white space, ASCII."""
     assert canonical_json({"b": [1, None, True], "a": "é"}) == '{"a":"\\u00e9","b":[1,null,true]}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(float("nan"))
 
 
-def test_the_hash_is_what_the_documentation_says() -> None:
-    """It is computed by hand, as an auditor would."""
+def test_the_hash_is_computed_as_documented() -> None:
+    """By hand, as an auditor would."""
     first = hashlib.sha256(b"termijn evidence 1\0" + bytes(32) + b'{"n":1}').digest()
     second = hashlib.sha256(b"termijn evidence 1\0" + first + b'{"n":2}').digest()
     assert entry_hash(entry_hash(GENESIS, '{"n":1}'), '{"n":2}') == second
@@ -236,7 +236,7 @@ def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
         None,
     ],
 )
-def test_a_head_has_one_way_to_be_written(fields: object) -> None:
-    """Otherwise two texts would stand for one head."""
+def test_a_head_has_one_valid_form(fields: object) -> None:
+    """Otherwise two texts would mean one head."""
     with pytest.raises(ValueError, match="head is not"):
         parse_head(fields)

@@ -28,7 +28,7 @@ def who(operation: str, topic: str) -> set[str]:
     }
 
 
-def test_only_the_deleter_commands() -> None:
+def test_only_the_deleter_may_write_commands() -> None:
     """Neither an operator nor a publisher does."""
     assert who("Write", "retention.commands.crm.v1") == {"termijn-deleter"}
 
@@ -38,34 +38,34 @@ def test_a_system_reads_only_its_own_commands() -> None:
     assert who("Read", "retention.commands.crm.v1") == {"termijn-agent-crm", "termijn-watch"}
 
 
-def test_a_system_answers_for_itself() -> None:
-    """An operator puts back what was parked, and that is signed."""
+def test_a_system_writes_only_its_own_acknowledgements() -> None:
+    """An operator may replay parked ones, which are signed."""
     users = who("Write", "retention.acks.crm.v1")
     assert users == {"termijn-agent-crm", "termijn-operator"}
 
 
-def test_orders_are_told_by_publishers_and_read_by_the_tagger() -> None:
-    """Bodies go no further."""
+def test_publishers_write_orders_and_the_tagger_reads_them() -> None:
+    """Their bodies go no further."""
     assert who("Read", "orders.order-placed.v1") == {"termijn-tagger"}
     assert who("Write", "orders.order-placed.v1") == {"termijn-publisher", "termijn-operator"}
 
 
-def test_termijns_own_events_are_told_by_no_publisher() -> None:
-    """Who is answered is decided by the ledger."""
+def test_no_publisher_may_write_termijns_own_events() -> None:
+    """The ledger decides who is answered."""
     users = who("Write", "privacy.request-answered.v1")
     assert users == {"termijn-rights", "termijn-operator"}
 
 
-def test_the_taggers_write_what_the_recorder_reads() -> None:
-    """Tags, and what could not be tagged; an operator puts back what the recorder parked."""
+def test_the_tagger_writes_what_the_recorder_reads() -> None:
+    """Tagged events and dead letters; an operator replays what the recorder parked."""
     assert who("Write", "retention.tagged.v1") == {"termijn-tagger", "termijn-operator"}
     assert who("Write", "retention.dead-letters.v1") == {"termijn-tagger"}
     for topic in ("retention.tagged.v1", "retention.dead-letters.v1"):
         assert who("Read", topic) == {"termijn-recorder"}
 
 
-def test_requests_are_read_by_the_rights_too() -> None:
-    """Corrections stand in them, which systems get and the ledger does not keep."""
+def test_the_rights_role_reads_requests_too() -> None:
+    """They contain corrections, which systems get and the ledger does not keep."""
     users = who("Read", "privacy.request-received.v1")
     assert users == {"termijn-tagger", "termijn-rights"}
 
@@ -83,14 +83,14 @@ def test_operators_make_topics_and_roles_do_not() -> None:
 
 
 def test_operators_read_no_message() -> None:
-    """They look after the bus, not into it."""
+    """They administer Kafka, and do not read it."""
     assert not [
         entry for entry in USERS["termijn-operator"].acl_entries if entry.operation == "Read"
     ]
 
 
-def test_who_looks_how_far_the_log_goes_reads_nothing_of_it() -> None:
-    """The deleter and the rights: whether all is recorded."""
+def test_roles_that_check_catch_up_may_describe_and_not_read() -> None:
+    """The deleter and the rights role check whether all events are recorded."""
     assert who("Describe", "orders.order-placed.v1") == {
         "termijn-tagger",
         "termijn-deleter",
@@ -108,15 +108,15 @@ def test_a_consumer_group_belongs_to_one_user(use: KafkaAccess) -> None:
     assert bool(groups) == bool(use.reads)
 
 
-def test_a_prefix_of_groups_is_one_of_users() -> None:
-    """Two Termijns on one cluster are apart."""
+def test_a_prefix_separates_two_installations_on_one_cluster() -> None:
+    """Of consumer groups and of users."""
     night = access_table(POLICY, "night")["tagger"]
     assert (night.user, night.groups) == ("night-tagger", ("night-tagger",))
     assert agent_access("crm", "night-agent").user == "night-agent-crm"
 
 
-def test_what_is_read_and_written_is_allowed_once() -> None:
-    """The watch reads back what it has seen."""
+def test_a_topic_that_is_read_and_written_is_listed_once() -> None:
+    """The watch reads the sightings that it wrote."""
     entries = [
         entry
         for entry in USERS["termijn-watch"].acl_entries

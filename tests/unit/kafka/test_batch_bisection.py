@@ -44,13 +44,13 @@ class Stage:
         BatchBisection(pause=self.rest).process(list(range(count)), self.do, self.apart)
 
 
-def test_what_goes_well_is_done_once_and_together() -> None:
+def test_a_batch_without_errors_is_applied_once_and_together() -> None:
     stage = Stage()
     stage.run(1_000)
     assert (stage.tries, stage.rests, len(stage.done)) == (1, 0, 1_000)
 
 
-def test_one_guilty_of_a_thousand_is_found_in_few_tries_and_order_is_kept() -> None:
+def test_one_bad_message_of_a_thousand_is_found_in_few_tries_in_order() -> None:
     stage = Stage(617)
     stage.run(1_000)
     assert stage.alone == [617]
@@ -59,15 +59,15 @@ def test_one_guilty_of_a_thousand_is_found_in_few_tries_and_order_is_kept() -> N
 
 
 @pytest.mark.parametrize("guilty", [{0}, {9}, {0, 9}, {4, 5}, set(range(10))])
-def test_several_guilty_ones_are_all_set_apart_and_no_other(guilty: set[int]) -> None:
+def test_several_bad_messages_are_all_parked_and_no_other(guilty: set[int]) -> None:
     stage = Stage(*guilty)
     stage.run(10)
     assert set(stage.alone) == guilty
     assert stage.order == list(range(10))
 
 
-def test_a_failure_that_passes_halves_nothing() -> None:
-    """However often it comes back the same."""
+def test_a_transient_error_does_not_halve_the_batch() -> None:
+    """However often it recurs."""
     stage = Stage(3, error=KafkaUnavailable("send", "no"))
     for _ in range(50):
         with pytest.raises(KafkaUnavailable):
@@ -75,8 +75,8 @@ def test_a_failure_that_passes_halves_nothing() -> None:
     assert (stage.alone, stage.done, stage.rests) == ([], [], 0)
 
 
-def test_trouble_amid_the_halving_sets_nobody_apart() -> None:
-    """The half that met it was not refused for what it is: all that is left is read again."""
+def test_a_transient_error_while_halving_parks_no_message() -> None:
+    """The half that met it was not refused for its content: the rest is read again."""
 
     class Ending(Stage):
         def do(self, things: Sequence[int]) -> None:
@@ -90,14 +90,14 @@ def test_trouble_amid_the_halving_sets_nobody_apart() -> None:
     assert (stage.alone, stage.done) == ([], [])
 
 
-def test_a_fault_of_ours_is_tried_more_often_before_anybody_is_suspected() -> None:
+def test_a_suspect_error_is_retried_before_a_message_is_blamed() -> None:
     """A single message is tried once more."""
     stage = Stage(0, error=ValueError("no"))
     stage.run(1)
     assert (stage.alone, stage.tries, stage.rests) == ([0], 4, 3)
 
 
-def test_what_failed_once_and_then_went_well_sets_nobody_apart() -> None:
+def test_an_error_that_does_not_recur_parks_no_message() -> None:
     class Once(Stage):
         def do(self, things: Sequence[int]) -> None:
             if not self.rests:
@@ -109,7 +109,7 @@ def test_what_failed_once_and_then_went_well_sets_nobody_apart() -> None:
     assert (stage.alone, stage.done) == ([], list(range(10)))
 
 
-def test_where_setting_apart_fails_nothing_goes_on() -> None:
+def test_nothing_more_is_applied_where_parking_fails() -> None:
     class Full(Stage):
         def apart(self, thing: int, cause: Exception) -> None:
             raise KafkaUnavailable("park", "no")

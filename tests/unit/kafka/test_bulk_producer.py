@@ -58,7 +58,7 @@ def send(*producers: FakeProducer) -> Callable[..., None]:
     return lambda *values: forwarder.send("t", [(b"k", value) for value in values])
 
 
-def test_all_are_sent_in_order() -> None:
+def test_a_bulk_send_keeps_the_order() -> None:
     """No error is raised."""
     producer = FakeProducer()
     send(producer)(b"a", b"b")
@@ -66,20 +66,20 @@ def test_all_are_sent_in_order() -> None:
 
 
 @pytest.mark.parametrize("where", ["errors", "refusals"])
-def test_one_that_fails_fails_the_whole(where: str) -> None:
+def test_one_failed_message_fails_the_whole_bulk_send(where: str) -> None:
     """Wherever it was refused."""
     producer = FakeProducer(**{where: {b"b": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)}})  # type: ignore[arg-type]  # one of two
     with pytest.raises(DeliveryFailed, match="t: not delivered: "):
         send(producer)(b"a", b"b", b"c")
 
 
-def test_silence_is_a_failure() -> None:
+def test_a_bulk_send_without_delivery_reports_fails() -> None:
     """What is still in the local queue is not at the broker."""
     with pytest.raises(DeliveryFailed, match="not acknowledged in time"):
         send(FakeProducer(silent=True))(b"a")
 
 
-def test_a_full_queue_is_waited_out() -> None:
+def test_a_bulk_send_waits_while_the_queue_is_full() -> None:
     """Each message is sent once."""
     producer = FakeProducer(room=2)
     send(producer)(b"a", b"b", b"c", b"d", b"e")
@@ -87,7 +87,7 @@ def test_a_full_queue_is_waited_out() -> None:
 
 
 def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
-    """One that has met a fatal error never sends again."""
+    """After a fatal error a producer never sends again."""
     fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
     new_producer = FakeProducer()
     the_send = send(FakeProducer(errors={b"a": fatal}), new_producer)

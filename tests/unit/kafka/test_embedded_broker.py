@@ -55,7 +55,7 @@ def first(broker: EmbeddedBroker, offset: int) -> Message:
 
 
 def test_a_consumer_reads_from_the_position_that_it_assigns(broker: EmbeddedBroker) -> None:
-    """Positions count here as they do on a real broker."""
+    """Offsets work as on a real broker."""
     publish(broker, [b"zero", b"one", b"two"])
     assert first(broker, 1).value() == b"one"
 
@@ -71,7 +71,7 @@ def test_another_process_can_publish(broker: EmbeddedBroker) -> None:
     assert first(broker, 0).value() == b"from afar"
 
 
-def test_it_listens_on_loopback_only(broker: EmbeddedBroker) -> None:
+def test_the_embedded_broker_listens_on_loopback_only(broker: EmbeddedBroker) -> None:
     """Nothing outside this machine reaches it."""
     assert broker.bootstrap.startswith("127.0.0.1:")
 
@@ -86,17 +86,17 @@ def test_topics_have_the_partitions_that_are_documented(broker: EmbeddedBroker) 
     }
 
 
-def test_a_position_beyond_the_end_is_an_error(broker: EmbeddedBroker) -> None:
-    """What gap detection rests on is there too."""
+def test_an_offset_beyond_the_end_is_an_error(broker: EmbeddedBroker) -> None:
+    """Gap detection depends on it."""
     error = first(broker, 7).error()
     assert error is not None
     assert error.name() == "_AUTO_OFFSET_RESET"
 
 
-def test_what_is_dropped_past_five_mebibytes_shows_in_the_low_watermark(
+def test_records_dropped_past_five_mebibytes_raise_the_low_watermark(
     broker: EmbeddedBroker,
 ) -> None:
-    """The oldest records vanish, and reading at 0 is then an error instead of silence."""
+    """Reading at 0 is then an error, and not an empty result."""
     publish(broker, [bytes(1000)] * 6000)
     low, high = a_consumer(broker).get_watermark_offsets(TopicPartition("notes", 0), timeout=SOON)
     assert low > 0
@@ -113,8 +113,8 @@ def test_each_start_is_a_cluster_of_its_own() -> None:
         assert broker.cluster_id != other.cluster_id
 
 
-def test_it_ends_with_its_block() -> None:
-    """Nothing listens any more once the block has ended."""
+def test_the_embedded_broker_ends_with_its_block() -> None:
+    """Nothing listens any more after the block."""
     with EmbeddedBroker() as embedded:
         address = embedded.bootstrap
     consumer = Consumer({"bootstrap.servers": address, "group.id": "test", "log_level": 0})

@@ -48,7 +48,7 @@ def of_sqlite(name: str) -> DBAPIError:
         *("58030", "XX000"),  # input and output, internal
     ],
 )
-def test_a_database_in_trouble_passes(sqlstate: str) -> None:
+def test_an_unavailable_database_is_a_passing_error(sqlstate: str) -> None:
     assert classify_error(of_postgres(sqlstate)) == "passing"
 
 
@@ -57,7 +57,7 @@ def test_a_database_in_trouble_passes(sqlstate: str) -> None:
     ["22021", "22001", "22003", "22P05", "23502", "23505", "23514", "54000"],
 )
 def test_a_value_that_a_database_refuses_is_poison(sqlstate: str) -> None:
-    """Of a wrong encoding, too long, out of range, twice there, too large for an index."""
+    """Wrongly encoded, too long, out of range, not unique, or too large for an index."""
     assert classify_error(of_postgres(sqlstate)) == "poison"
 
 
@@ -78,18 +78,18 @@ def test_a_value_that_a_database_refuses_is_poison(sqlstate: str) -> None:
         ("SQLITE_SOMETHING_NEW", "suspect"),
     ],
 )
-def test_sqlite_is_judged_by_its_result_codes(name: str, expected: str) -> None:
+def test_errors_of_sqlite_are_classed_by_their_result_codes(name: str, expected: str) -> None:
     assert classify_error(of_sqlite(name)) == expected
 
 
-def test_what_a_driver_refuses_before_it_asks_is_poison() -> None:
+def test_a_value_that_the_driver_refuses_is_poison() -> None:
     """psycopg gives no code for a null character."""
     refused = psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
     assert classify_error(DataError("INSERT", None, refused)) == "poison"
     assert classify_error(IntegrityError("INSERT", None, sqlite3.IntegrityError())) == "poison"
 
 
-def test_a_connection_that_is_lost_passes_whatever_else_it_says() -> None:
+def test_a_lost_connection_is_a_passing_error_whatever_its_text() -> None:
     lost = psycopg.OperationalError("server closed the connection unexpectedly")
     assert classify_error(OperationalError("SELECT", None, lost)) == "passing"
     broken = IntegrityError("INSERT", None, psycopg.IntegrityError(), connection_invalidated=True)
@@ -121,12 +121,12 @@ def test_a_connection_that_is_lost_passes_whatever_else_it_says() -> None:
         (None, "passing"),
     ],
 )
-def test_a_broker_is_judged_by_its_codes(code: int | None, expected: str) -> None:
+def test_errors_of_kafka_are_classed_by_their_codes(code: int | None, expected: str) -> None:
     assert classify_error(DeliveryFailed("t", "it said", code)) == expected
 
 
-def test_transient_and_fatal_errors_are_not_blamed_on_a_message() -> None:
-    """A fault of Termijn itself that only some value causes is blamed on the message."""
+def test_errors_are_passing_fatal_poison_or_suspect() -> None:
+    """A fault of Termijn itself that only some value causes is suspect."""
     log = PartitionId(cluster_id="c", topic="t", topic_id="i", partition=0)
     assert classify_error(KafkaUnavailable("look", "no")) == "passing"
     assert classify_error(RegistryUnavailable(request="id", why="no")) == "passing"
@@ -141,8 +141,8 @@ def test_transient_and_fatal_errors_are_not_blamed_on_a_message() -> None:
     assert classify_error(KeyboardInterrupt()) == "fatal"
 
 
-def test_failures_are_alike_by_their_class_and_never_quoted() -> None:
-    """What they say may differ from try to try, and may name somebody."""
+def test_failures_are_compared_by_their_class_and_never_quoted() -> None:
+    """Their texts may differ from try to try, and may name a person."""
     assert error_signature(of_postgres("54000")) == error_signature(of_postgres("54000"))
     assert error_signature(of_postgres("54000")) != error_signature(of_postgres("22021"))
     assert error_signature(DeliveryFailed("t", "a", 10)) != error_signature(

@@ -71,7 +71,7 @@ def messages(*values: bytes) -> list[OutgoingMessage]:
     return [OutgoingMessage(topic="t", key=None, value=value) for value in values]
 
 
-def test_each_message_gets_its_place_in_order() -> None:
+def test_sending_returns_the_offset_of_each_message_in_order() -> None:
     """Where the broker put it."""
     placed = sender(FakeProducer()).send(messages(b"a", b"b"))
     assert placed == [
@@ -80,21 +80,21 @@ def test_each_message_gets_its_place_in_order() -> None:
     ]
 
 
-def test_one_that_fails_fails_the_whole() -> None:
+def test_one_failed_message_fails_the_whole_send() -> None:
     """What depends on all of them must not happen."""
     producer = FakeProducer(errors={b"b": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)})
     with pytest.raises(DeliveryFailed, match="t: not delivered: "):
         sender(producer).send(messages(b"a", b"b", b"c"))
 
 
-def test_silence_is_a_failure() -> None:
+def test_a_send_without_delivery_reports_fails() -> None:
     """Without its delivery report nothing is delivered."""
     with pytest.raises(DeliveryFailed, match="no delivery report in time"):
         sender(FakeProducer(silent=True)).send(messages(b"a"))
 
 
-def test_a_full_queue_is_waited_out() -> None:
-    """librdkafka's own; it empties as the broker takes what is in it."""
+def test_a_send_waits_while_the_queue_is_full() -> None:
+    """librdkafka's queue empties as the broker accepts messages."""
     assert len(sender(FakeProducer(full=3)).send(messages(b"a", b"b"))) == 2
 
 
@@ -107,8 +107,8 @@ def test_after_a_fatal_error_the_next_send_has_another_producer() -> None:
     assert len(the_sender.send(messages(b"a"))) == 1
 
 
-def test_after_another_error_the_producer_stays() -> None:
-    """It remembers what the broker has taken."""
+def test_after_an_error_that_is_not_fatal_the_producer_stays() -> None:
+    """It remembers what the broker has accepted."""
     producer = FakeProducer(errors={b"a": KafkaError(KafkaError._MSG_TIMED_OUT)})
     the_sender = sender(producer)
     with pytest.raises(DeliveryFailed):

@@ -48,8 +48,8 @@ class FailingOnce:
         OperationalError("SELECT 1", {}, Exception("starting up")),
     ],
 )
-def test_what_passes_by_itself_is_reported_and_retried(trouble: Exception) -> None:
-    """A role that ended instead would leave requests unanswered until a person looks."""
+def test_a_passing_error_is_reported_and_retried(trouble: Exception) -> None:
+    """A role that ended instead would leave requests unanswered until an operator acts."""
     work = FailingOnce(trouble, Event())
     run_loop(work.run_once, work, work.stop, retry_seconds=0)
     assert work.runs == 2

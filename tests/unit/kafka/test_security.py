@@ -32,13 +32,13 @@ TLS = Security(
 )
 
 
-def test_in_the_clear_nothing_is_set() -> None:
-    """As it has always been, and as the embedded broker needs it."""
+def test_without_security_no_setting_is_passed_on() -> None:
+    """As the embedded broker needs it."""
     assert librdkafka_config(Security()) == {}
     assert credentials(Security()) is None
 
 
-def test_a_user_over_tls_for_librdkafka() -> None:
+def test_librdkafka_gets_user_and_tls_settings() -> None:
     """The broker's certificate and name are verified."""
     assert librdkafka_config(SCRAM) == {
         "security.protocol": "SASL_SSL",
@@ -50,7 +50,7 @@ def test_a_user_over_tls_for_librdkafka() -> None:
     }
 
 
-def test_a_certificate_for_librdkafka() -> None:
+def test_librdkafka_gets_the_client_certificate() -> None:
     """Its files, and no user."""
     assert librdkafka_config(TLS) == {
         "security.protocol": "SSL",
@@ -62,8 +62,8 @@ def test_a_certificate_for_librdkafka() -> None:
     }
 
 
-def test_a_user_over_tls_for_faust() -> None:
-    """Who has no certificate of the broker's name is refused."""
+def test_faust_gets_user_and_tls_settings() -> None:
+    """A server without a certificate of the broker's name is refused."""
     converted = credentials(SCRAM)
     assert converted is not None
     assert converted.protocol is AuthProtocol.SASL_SSL
@@ -74,7 +74,7 @@ def test_a_user_over_tls_for_faust() -> None:
     assert "geheim" not in repr(converted)
 
 
-def test_a_user_without_tls_for_faust() -> None:
+def test_faust_gets_a_user_without_tls() -> None:
     """No context means no TLS to Faust."""
     bare = Security(
         protocol="SASL_PLAINTEXT", mechanism="PLAIN", username="termijn-tagger", password="geheim"
@@ -108,10 +108,10 @@ def test_missing_and_unused_settings_are_named(security: Security, missing: list
     st.sampled_from((None, *MECHANISMS)),
     st.lists(st.sampled_from(["auth", "Authentication failed", "SSL handshake failed", ""])),
 )
-def test_a_password_is_never_told(
+def test_a_password_is_never_shown(
     protocol: str, mechanism: str | None, passwords: list[str]
 ) -> None:
-    """Neither shown, nor in what is found wrong."""
+    """Neither in the settings, nor in a problem."""
     security = Security(
         protocol=protocol,  # type: ignore[arg-type]  # one of them
         mechanism=mechanism,  # type: ignore[arg-type]  # as above
@@ -173,15 +173,15 @@ def test_an_error_that_will_not_pass_names_its_settings(setting: str, why: tuple
     ],
     ids=["refused", "none"],
 )
-def test_a_certificate_that_brokers_refuse_is_named(
+def test_a_client_certificate_that_brokers_refuse_is_named(
     security: Security, why: tuple[str, str]
 ) -> None:
-    """They say so after the handshake, as TLS 1.3 has it."""
+    """Brokers report it after the handshake, as in TLS 1.3."""
     log = "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42"
     assert explain_error(security, [log]) == why
 
 
-def test_a_silent_broker_is_no_matter_of_ours() -> None:
+def test_an_unreachable_broker_is_not_a_problem_of_the_settings() -> None:
     """It may be away."""
     assert explain_error(SCRAM, ["Connect to ipv4#127.0.0.1:1 failed: Connection refused"]) is None
 
@@ -194,6 +194,6 @@ def test_a_silent_broker_is_no_matter_of_ours() -> None:
         ("10.0.0.7:9092", ["10.0.0.7:9092"]),
     ],
 )
-def test_addresses_of_other_machines_are_told_apart(servers: str, elsewhere: list[str]) -> None:
-    """What goes to them in the clear can be read on the way."""
+def test_addresses_of_other_machines_are_recognised(servers: str, elsewhere: list[str]) -> None:
+    """Unencrypted traffic to them can be read on the network."""
     assert remote_addresses(servers) == elsewhere

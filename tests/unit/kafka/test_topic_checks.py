@@ -45,41 +45,41 @@ def findings_of(_partitions: int = 6, /, **settings: object) -> TopicState:
     return TopicState(partitions=_partitions, settings={**SOUND, **changed})
 
 
-def test_a_record_lives_for_retention_and_its_segments_time() -> None:
-    """The broker's check interval counts as well."""
+def test_a_record_stays_for_the_retention_and_the_segment_time() -> None:
+    """The broker's check interval counts too."""
     assert max_record_age_ms(findings_of()) == 8 * DAY + LOOKS
 
 
 @pytest.mark.parametrize("settings", [{"retention_ms": -1}, {"cleanup_policy": "compact"}])
-def test_what_is_never_deleted_lives_for_ever(settings: dict[str, object]) -> None:
+def test_records_that_are_never_deleted_stay_without_limit(settings: dict[str, object]) -> None:
     """Compaction alone keeps each subject's last event."""
     assert max_record_age_ms(findings_of(**settings)) is None
     problem = "records stay without limit, and R3a ends after 28.0 days"
     assert problem in check_topic(APPLICATIONS, findings_of(**settings)).problems
 
 
-def test_a_sound_topic_is_only_told_to_encrypt() -> None:
-    """An erasure request cannot reach into the log."""
+def test_a_correct_topic_is_only_advised_to_encrypt() -> None:
+    """An erasure request cannot delete from the log."""
     judged = check_topic(APPLICATIONS, findings_of())
     assert (judged.problems, judged.changes) == ((), {})
     assert judged.warnings == ("needs field encryption: erasure request",)
 
 
-def test_where_nothing_is_in_clear_there_is_nothing_to_say() -> None:
-    """The keys are destroyed instead, so the log may keep it for longer."""
+def test_a_fully_encrypted_topic_has_no_findings() -> None:
+    """The keys are destroyed instead, so the log may be kept for longer."""
     encrypted = replace(APPLICATIONS, plaintext_fields=(), window_ms=None, rule=None)
     judged = check_topic(encrypted, findings_of(retention_ms=3650 * DAY))
     assert (judged.problems, judged.warnings) == ((), ())
 
 
-def test_a_segment_that_stays_open_counts() -> None:
-    """Retention alone would be in time."""
+def test_the_time_of_an_open_segment_counts() -> None:
+    """Retention alone would be short enough."""
     judged = check_topic(APPLICATIONS, findings_of(retention_ms=27 * DAY, segment_ms=7 * DAY))
     assert judged.problems == ("records stay 34.0 days, and R3a ends after 28.0 days",)
     assert judged.changes == {"retention.ms": str(7 * DAY), "segment.ms": str(DAY)}
 
 
-def test_exactly_the_term_is_in_time_and_a_millisecond_more_is_not() -> None:
+def test_the_exact_term_is_allowed_and_a_millisecond_more_is_not() -> None:
     """At most is at most."""
     retention = 27 * DAY - LOOKS
     assert check_topic(APPLICATIONS, findings_of(retention_ms=retention)).problems == ()
@@ -101,8 +101,8 @@ def test_unencrypted_records_may_stay_for_a_month_at_most() -> None:
     )
 
 
-def test_compaction_is_found_and_taken_away() -> None:
-    """It would drop events, and never a subject's last."""
+def test_compaction_is_reported_and_removed() -> None:
+    """It would delete events, and never a subject's last one."""
     judged = check_topic(APPLICATIONS, findings_of(cleanup_policy="compact,delete"))
     assert judged.problems[0].startswith("compaction keeps only the last event of each subject")
     assert judged.changes == {"cleanup.policy": "delete"}
@@ -128,7 +128,9 @@ def test_a_topic_with_a_limit_in_bytes_is_reported() -> None:
         ),
     ],
 )
-def test_our_own_topics_have_the_catalogues_term(retention_ms: int, finding: str | None) -> None:
+def test_termijns_own_topics_have_the_retention_of_the_catalogue(
+    retention_ms: int, finding: str | None
+) -> None:
     """Neither longer nor shorter."""
     judged = check_topic(COMMANDS, findings_of(3, retention_ms=retention_ms, segment_ms=2 * DAY))
     assert judged.problems == ((finding,) if finding else ())
@@ -156,15 +158,15 @@ def test_a_business_topic_with_timestamps_of_its_publishers_is_reported() -> Non
     assert judged.changes == {"message.timestamp.type": "LogAppendTime"}
 
 
-def test_our_own_topics_may_be_dated_by_whoever_sends() -> None:
-    """Nothing is decided by it there."""
+def test_termijns_own_topics_may_have_timestamps_of_their_senders() -> None:
+    """Nothing depends on them there."""
     sent = findings_of(
         3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime"
     )
     assert check_topic(COMMANDS, sent).problems == ()
 
 
-def test_a_term_shorter_than_the_catalogues_decides() -> None:
+def test_a_term_shorter_than_the_catalogues_retention_counts() -> None:
     """Eight segments of it fit, with the time in which the broker looks."""
     short = replace(APPLICATIONS, window_ms=DAY)
     settings = required_settings(short)
@@ -188,16 +190,16 @@ def test_a_term_shorter_than_the_catalogues_decides() -> None:
     ],
     ids=lambda topic: topic.name,
 )
-def test_what_the_catalogue_asks_for_is_in_time_for_the_shortest_month(topic: Topic) -> None:
-    """Segment and all: dead letters, above all, keep whole events."""
+def test_the_catalogues_retention_fits_into_the_shortest_month(topic: Topic) -> None:
+    """Segments included: dead letters, above all, contain whole events."""
     promise = RetentionRequirement(topic=topic, kind="own", window_ms=28 * DAY, rule="R3a")
     settings = {name.replace(".", "_"): value for name, value in required_settings(promise).items()}
     assert settings["retention_ms"] == str(topic.retention_ms)
     assert check_topic(promise, findings_of(topic.partitions, **settings)).problems == ()
 
 
-def test_other_partitions_are_told_and_left() -> None:
-    """A key would move to another partition, and order be lost."""
+def test_another_number_of_partitions_is_reported_and_not_changed() -> None:
+    """A key would move to another partition, and order would be lost."""
     judged = check_topic(COMMANDS, findings_of(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
     assert judged.changes == {}
     assert judged.warnings == (
@@ -205,8 +207,8 @@ def test_other_partitions_are_told_and_left() -> None:
     )
 
 
-def test_a_short_lived_business_topic_is_remarked_upon() -> None:
-    """It is in time, and a tagger must not stand still for long."""
+def test_a_short_retention_of_a_business_topic_is_a_warning() -> None:
+    """It is allowed, but a tagger must not be stopped for long."""
     judged = check_topic(
         replace(APPLICATIONS, plaintext_fields=()), findings_of(retention_ms=DAY, segment_ms=DAY)
     )
@@ -218,6 +220,6 @@ def test_a_short_lived_business_topic_is_remarked_upon() -> None:
 @pytest.mark.parametrize(
     ("ms", "words"), [(None, "without limit"), (DAY, "24.0 hours"), (2 * DAY, "2.0 days")]
 )
-def test_a_length_of_time_in_words(ms: int | None, words: str) -> None:
+def test_a_duration_is_written_for_people(ms: int | None, words: str) -> None:
     """For people."""
     assert format_duration(ms) == words

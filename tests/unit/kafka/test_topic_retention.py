@@ -51,7 +51,7 @@ def promised(event_type: str) -> RetentionRequirement:
     ("term", "days"),
     [("P1M", 28), ("P2M", 59), ("P6M", 181), ("P1Y", 365), ("P7Y", 2555), ("P1Y1M2D", 395)],
 )
-def test_a_term_is_as_short_as_it_can_be(term: str, days: int) -> None:
+def test_a_term_has_its_shortest_possible_length(term: str, days: int) -> None:
     """A month may be a February."""
     assert shortest_ms(parse_period(term)) == days * DAY
 
@@ -67,12 +67,12 @@ def test_a_term_is_as_short_as_it_can_be(term: str, days: int) -> None:
     ],
 )
 def test_the_shortest_term_counts_from_the_event(event_type: str, rule: str, days: int) -> None:
-    """Also where the clock is another's: it may stop right after."""
+    """Also if the retention clock is that of another event: it may start right after."""
     requirement = promised(event_type)
     assert (requirement.rule, requirement.window_ms) == (rule, days * DAY)
 
 
-def test_what_a_withdrawal_leaves_counts_too() -> None:
+def test_the_term_after_a_withdrawal_counts_too() -> None:
     """Kept for a year by consent, and for a month without."""
     name = "recruitment.application-received"
     kind = policy().events[name]
@@ -93,15 +93,15 @@ def test_what_a_withdrawal_leaves_counts_too() -> None:
         ("customers.customer-terminated", ()),
     ],
 )
-def test_what_ends_at_once_is_named(event_type: str, at_once: tuple[str, ...]) -> None:
-    """No topic's retention can follow these."""
+def test_terms_that_end_at_once_are_named(event_type: str, at_once: tuple[str, ...]) -> None:
+    """No retention of a topic can follow these."""
     ends = promised(event_type).immediate_ends
     assert [name for name in at_once if name not in ends] == []
     assert bool(ends) == bool(at_once)
 
 
-def test_tags_and_dead_letters_have_the_shortest_term_of_all() -> None:
-    """They are of every event; a command leaves when a term is over, and has the catalogue's own."""
+def test_tagged_events_and_dead_letters_have_the_shortest_term_of_all() -> None:
+    """They are of every event; commands are sent when a term is over, and have a term of the catalogue."""
     topics = [
         business_topic("orders.order-placed"),
         business_topic("recruitment.application-received"),
@@ -114,7 +114,7 @@ def test_tags_and_dead_letters_have_the_shortest_term_of_all() -> None:
     assert requirements[2].window_ms == 28 * DAY
 
 
-def test_deciding_fields_are_not_among_those_in_clear() -> None:
+def test_decision_fields_do_not_count_as_unencrypted() -> None:
     """Termijn works with them."""
     fields = [
         {"name": "order_id", "type": "string"},
@@ -134,22 +134,22 @@ def encrypted(written: dict[str, Any]) -> RetentionRequirement:
     return promise
 
 
-def test_what_is_encrypted_is_kept_by_its_keys() -> None:
-    """The topic itself has no term left to keep."""
+def test_an_encrypted_topic_may_be_kept_without_limit() -> None:
+    """Its keys are destroyed instead."""
     assert encrypted(document()) == RetentionRequirement(
         topic=business_topic("orders.order-placed"), kind="business"
     )
 
 
-def test_one_field_in_clear_keeps_the_whole_topic_to_its_term() -> None:
+def test_one_unencrypted_field_limits_the_whole_topic_to_its_term() -> None:
     """It is named."""
     requirement = encrypted(document(plain=["payment.method", "received_at", "placed_through"]))
     assert (requirement.plaintext_fields, requirement.rule) == (("lines[].quantity",), "D4")
     assert requirement.immediate_ends == ("erasure request",)
 
 
-def test_data_of_others_in_an_event_has_no_key() -> None:
-    """A ticket's consumers keep its topic to their term, whatever of it is encrypted."""
+def test_data_of_other_people_in_an_event_limits_its_topic() -> None:
+    """A ticket's consumers limit its topic to their term, whatever of it is encrypted."""
     written = document()
     ticket = written["events"]["helpdesk.ticket-opened"]
     ticket["holdings"] = [

@@ -14,7 +14,7 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-00"
 
 
-def test_a_message_carries_its_trace() -> None:
+def test_a_message_has_its_trace() -> None:
     """In the headers of the W3C."""
     extracted = extract([("ce_id", b"1"), ("traceparent", PARENT.encode()), ("tracestate", b"a=1")])
     assert extracted == Trace(parent=PARENT, state="a=1")
@@ -43,13 +43,13 @@ def test_the_plain_trace_header_wins_over_that_of_cloudevents() -> None:
         b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n",
     ],
 )
-def test_what_is_not_well_formed_is_no_trace(value: bytes | None) -> None:
+def test_a_malformed_trace_is_ignored(value: bytes | None) -> None:
     """A malformed header raises nothing."""
     assert extract([("traceparent", value)]) is None
 
 
-def test_a_state_that_is_too_long_is_left_behind() -> None:
-    """512 characters may be."""
+def test_a_trace_state_that_is_too_long_is_dropped() -> None:
+    """512 characters are allowed."""
     headers = [("traceparent", PARENT.encode()), ("tracestate", b"a" * 513)]
     assert extract(headers) == Trace(parent=PARENT)
 

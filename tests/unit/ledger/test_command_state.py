@@ -83,10 +83,10 @@ TABLE = {
         for happening, following in ways.items()
     ],
 )
-def test_a_command_goes_where_the_table_says(
+def test_a_command_changes_state_as_in_the_table(
     state: State, happening: CommandEvent, following: State
 ) -> None:
-    """Every way that there is."""
+    """Each possible transition."""
     assert next_state(state, happening) == following
 
 
@@ -97,8 +97,8 @@ def test_a_command_goes_where_the_table_says(
         *("sent", "proven", "still_present", "attested_only", "restored"),
     ],
 )
-def test_what_never_left_cannot_be_answered(happening: CommandEvent) -> None:
-    """It shows a fault, or a system that answers what it was not asked."""
+def test_an_unsent_command_cannot_be_acknowledged(happening: CommandEvent) -> None:
+    """It would show a fault, or a system that acknowledges what was not commanded."""
     with pytest.raises(IllegalTransition) as refused:
         next_state("unsent", happening)
     assert (refused.value.state, refused.value.event) == ("unsent", happening)
@@ -129,15 +129,15 @@ def test_a_final_state_does_not_change(state: State, happening: CommandEvent) ->
 
 @pytest.mark.parametrize("state", [state for state in SETTLED if state != "acknowledged"])
 @pytest.mark.parametrize("happening", ["proven", "still_present", "attested_only"])
-def test_the_first_word_of_a_check_stands(state: State, happening: CommandEvent) -> None:
-    """What was proven is not reopened by a later word, nor the other way round."""
+def test_the_first_result_of_a_verification_is_final(state: State, happening: CommandEvent) -> None:
+    """A verified erasure is not reopened by a later result, nor the other way round."""
     assert next_state(state, happening) == state
 
 
 @pytest.mark.parametrize("state", ["sending", "sent", "recalling", "refused"])
 @pytest.mark.parametrize("happening", ["proven", "still_present", "attested_only"])
-def test_only_what_was_carried_out_is_checked(state: State, happening: CommandEvent) -> None:
-    """A check of what is still under way shows a fault."""
+def test_only_acknowledged_commands_are_verified(state: State, happening: CommandEvent) -> None:
+    """A verification of an open command shows a fault."""
     with pytest.raises(IllegalTransition):
         next_state(state, happening)
 
@@ -152,8 +152,8 @@ def test_a_command_in_a_final_state_is_not_sent_or_given_up(
         next_state(state, happening)
 
 
-def test_only_what_was_not_carried_out_frees_its_records() -> None:
-    """What was cancelled, recalled or given up leaves its records to other commands."""
+def test_only_commands_that_were_not_carried_out_release_their_records() -> None:
+    """Cancelled, recalled and abandoned ones leave their records to other commands."""
     assert set(RELEASED) == {"cancelled", "recalled", "closed"}
     assert set(OUTSTANDING) == {"unsent", "sending", "sent", "recalling"}
     assert set(OUTSTANDING) | set(SETTLED) | {"refused"} == set(STATES)

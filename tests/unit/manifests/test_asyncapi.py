@@ -39,8 +39,8 @@ def test_the_asyncapi_document_is_valid(validator: Draft7Validator) -> None:
     assert [error.json_path for error in validator.iter_errors(DOCUMENT)] == []
 
 
-def test_what_is_no_channel_is_not_valid(validator: Draft7Validator) -> None:
-    """So that the schema judges anything at all."""
+def test_an_invalid_channel_is_refused(validator: Draft7Validator) -> None:
+    """Proof that the validator does check."""
     name = catalogue.TAGGED.name
     broken = {**DOCUMENT, "channels": {**DOCUMENT["channels"], name: {"adress": name}}}
     assert not validator.is_valid(broken)
@@ -60,7 +60,7 @@ def test_every_topic_is_a_channel() -> None:
     assert each | {address for address in addresses if "{system}" not in address} == expected
 
 
-def test_references_lead_somewhere() -> None:
+def test_all_references_of_the_asyncapi_document_resolve() -> None:
     """From operations to channels, and from channels to messages."""
     messages = DOCUMENT["components"]["messages"]
     for channel in DOCUMENT["channels"].values():
@@ -70,8 +70,8 @@ def test_references_lead_somewhere() -> None:
         assert operation["channel"]["$ref"].removeprefix("#/channels/") in DOCUMENT["channels"]
 
 
-def test_an_event_comes_in_and_a_command_goes_out() -> None:
-    """From Termijn's side; what it answers to requests goes both ways."""
+def test_termijn_receives_events_and_sends_commands() -> None:
+    """Its answers to requests go both ways."""
     actions = {name: operation["action"] for name, operation in DOCUMENT["operations"].items()}
     assert actions["receive.orders.order-placed.v1"] == "receive"
     assert "send.orders.order-placed.v1" not in actions

@@ -35,25 +35,25 @@ def validator() -> Draft202012Validator:
     return Draft202012Validator(json.loads(schema.read_text("utf-8")))
 
 
-def test_it_is_valid(validator: Draft202012Validator) -> None:
+def test_the_compose_file_is_valid(validator: Draft202012Validator) -> None:
     assert [error.json_path for error in validator.iter_errors(COMPOSE)] == []
 
 
-def test_what_is_no_service_is_not_valid(validator: Draft202012Validator) -> None:
-    """So that the schema judges anything at all."""
+def test_an_invalid_service_is_refused(validator: Draft202012Validator) -> None:
+    """Proof that the validator does check."""
     broken = {**COMPOSE, "services": {**SERVICES, "tagger": {"imagge": "termijn"}}}
     assert not validator.is_valid(broken)
 
 
-def test_every_role_is_a_service_and_is_asked_at_its_own_port() -> None:
-    """A role, or a port, that is new in code only is missed here."""
+def test_every_role_is_a_service_with_a_health_check_at_its_port() -> None:
+    """A role or a port that exists only in the code is found here."""
     assert set(CONTAINED) == set(PORTS) - {"agent"}
     for role in CONTAINED:
         assert SERVICES[role]["command"] == [role]
         assert f"http://127.0.0.1:{PORTS[role]}/readyz" in SERVICES[role]["healthcheck"]["test"][-1]
 
 
-def test_every_command_is_one_of_the_command_line() -> None:
+def test_every_command_in_the_compose_file_exists() -> None:
     assert TERMIJN_SERVICES
     for service in TERMIJN_SERVICES.values():
         command: Any = termijn
@@ -63,27 +63,27 @@ def test_every_command_is_one_of_the_command_line() -> None:
             command = subcommands[word]
 
 
-def test_every_variable_is_a_setting() -> None:
+def test_every_variable_in_the_compose_file_is_a_setting() -> None:
     """A setting that is renamed in the code only is found this way."""
     variables = {setting.variable for setting in list_settings({})} | {FILE}
     for service in TERMIJN_SERVICES.values():
         assert set(service["environment"]) <= variables
 
 
-def test_nothing_is_published_but_on_loopback() -> None:
+def test_ports_are_published_on_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert ports
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-def test_our_containers_have_no_more_rights_than_they_need() -> None:
-    """Nothing is written but state, no capability is kept, none can be gained."""
+def test_containers_of_termijn_have_no_more_rights_than_they_need() -> None:
+    """Only state is written, no capability is kept, and none can be gained."""
     for service in TERMIJN_SERVICES.values():
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_every_image_of_others_has_a_whole_version_and_a_digest() -> None:
+def test_every_foreign_image_has_a_full_version_and_a_digest() -> None:
     """A tag can be pushed again; a digest is always the same image."""
     images = {service["image"] for service in SERVICES.values()}
     others = {image for image in images if not image.startswith("termijn:")}
@@ -92,7 +92,7 @@ def test_every_image_of_others_has_a_whole_version_and_a_digest() -> None:
         assert re.search(r":v?\d+\.[\d.]*\d@sha256:[0-9a-f]{64}$", image), image
 
 
-def test_every_file_that_is_mounted_is_there_and_every_secret_is_ignored() -> None:
+def test_every_mounted_file_exists_and_every_secret_is_ignored_by_git() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", ())]
     files = [mount.partition(":")[0] for mount in mounts if mount.startswith("./")]
     assert [file for file in files if not (DEPLOY / file).exists()] == []
@@ -102,8 +102,8 @@ def test_every_file_that_is_mounted_is_there_and_every_secret_is_ignored() -> No
     assert "deploy/compose/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
 
 
-def test_prometheus_reads_what_it_is_given(tmp_path: Path, promtool: Path) -> None:
-    """promtool loads the configuration with the rules beside it, as they lie in the container."""
+def test_prometheus_reads_the_mounted_configuration(tmp_path: Path, promtool: Path) -> None:
+    """promtool loads the configuration and its rules as they are in the container."""
     for file in ("compose/prometheus.yml", "prometheus/alerts.yml", "prometheus/recordings.yml"):
         shutil.copy(DEPLOY / file, tmp_path)
     checked = subprocess.run(

@@ -42,7 +42,7 @@ def test_a_generated_file_is_up_to_date(written: Path, path: Path) -> None:
     assert (DEPLOY / path).read_text("utf-8") == (written / path).read_text("utf-8")
 
 
-def test_no_file_is_missing_and_none_is_left_over(written: Path) -> None:
+def test_no_generated_file_is_missing_or_left_over(written: Path) -> None:
     """A file that the commands no longer write would be deployed all the same."""
     files = (path for path in written.rglob("*") if path.is_file())
     assert sorted(path.relative_to(written) for path in files) == GENERATED

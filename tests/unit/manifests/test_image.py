@@ -32,22 +32,22 @@ def pinned(path: Path) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in document}
 
 
-def test_the_linter_has_no_remark(hadolint: Path) -> None:
+def test_hadolint_has_no_warning(hadolint: Path) -> None:
     completed = subprocess.run(
         [hadolint, CONTAINERFILE], capture_output=True, text=True, check=False
     )
     assert (completed.returncode, completed.stdout) == (0, "")
 
 
-def test_the_linter_has_one_where_there_is_something(hadolint: Path, tmp_path: Path) -> None:
-    """So that it judges anything at all."""
+def test_hadolint_warns_of_a_bad_dockerfile(hadolint: Path, tmp_path: Path) -> None:
+    """Proof that the linter does check."""
     bad = tmp_path / "Containerfile"
     bad.write_text("FROM python\nRUN cd /tmp && pip install termijn\n", "utf-8")
     completed = subprocess.run([hadolint, bad], capture_output=True, text=True, check=False)
     assert "DL3006" in completed.stdout
 
 
-def test_its_base_is_pinned_by_digest() -> None:
+def test_the_base_image_is_pinned_by_digest() -> None:
     text = CONTAINERFILE.read_text("utf-8")
     assert re.search(
         r"^ARG PYTHON=3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}$", text, re.MULTILINE
@@ -57,8 +57,8 @@ def test_its_base_is_pinned_by_digest() -> None:
     }
 
 
-def test_what_is_copied_is_there_and_is_not_ignored() -> None:
-    """The build's context is a list of what it may see."""
+def test_copied_files_exist_and_are_not_ignored() -> None:
+    """`.dockerignore` lists what the build may read."""
     copied = re.findall(
         r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE.read_text("utf-8"), re.MULTILINE
     )
@@ -70,7 +70,7 @@ def test_what_is_copied_is_there_and_is_not_ignored() -> None:
         assert any(source.startswith(line[1:]) for line in seen if line.startswith("!"))
 
 
-def test_its_packages_are_those_of_the_lock_and_none_is_for_developers() -> None:
+def test_the_packages_of_the_image_are_locked_and_none_is_for_developers() -> None:
     """`make lock` writes both."""
     image_packages, all_ = pinned(IMAGE / "requirements.lock"), pinned(ROOT / "requirements.lock")
     assert image_packages.items() <= all_.items()
@@ -80,7 +80,7 @@ def test_its_packages_are_those_of_the_lock_and_none_is_for_developers() -> None
     )
 
 
-def test_nothing_that_it_needs_is_left_out() -> None:
+def test_the_image_has_all_packages_that_termijn_needs() -> None:
     """All that Termijn with its extra `tracing` requires, and what those require, on this machine."""
     image_packages = pinned(IMAGE / "requirements.lock")
     waiting = [("termijn", frozenset({"", "tracing"}))]
@@ -111,7 +111,7 @@ def requires_of(name: str) -> list[str]:
         return []
 
 
-def test_what_is_built_runs_without_its_sources(tmp_path: Path) -> None:
+def test_the_built_wheel_runs_without_its_sources(tmp_path: Path) -> None:
     """The wheel alone has the policy, the schemas, the migrations and the templates."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     wheels, installed = tmp_path / "wheels", tmp_path / "installed"

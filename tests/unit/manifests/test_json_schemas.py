@@ -38,7 +38,7 @@ metrics_port = 65535
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_each_is_a_json_schema(name: str) -> None:
+def test_each_generated_schema_is_a_json_schema(name: str) -> None:
     """By the metaschema of draft 2020-12, as jsonschema carries it."""
     Draft202012Validator.check_schema(SCHEMAS[name])
 
@@ -53,7 +53,7 @@ def test_the_examples_of_agents_are_valid(path: Path) -> None:
     assert find_errors("agent", yaml.safe_load(path.read_text("utf-8"))) == []
 
 
-def test_there_are_examples_of_agents() -> None:
+def test_each_adapter_and_language_has_an_example_agent() -> None:
     """One an adapter, and one a language."""
     assert len(AGENTS) >= 5
 
@@ -73,10 +73,10 @@ def test_settings_at_their_bounds_are_valid() -> None:
         ("agent", {"systm": "crm"}, "$"),
     ],
 )
-def test_what_the_code_would_refuse_is_found(
+def test_the_schemas_refuse_what_the_code_refuses(
     name: str, document: dict[str, Any], where: str
 ) -> None:
-    """An unknown key, a value beyond its bounds, another kind of value."""
+    """An unknown key, a value beyond its bounds, a value of another kind."""
     assert where in find_errors(name, document)
 
 

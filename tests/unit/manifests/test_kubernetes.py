@@ -69,10 +69,8 @@ def test_every_manifest_is_valid(built: list[dict[str, Any]]) -> None:
     [{"replicaz": 2}, {"replicas": "two"}],
     ids=["an unknown field", "a value of another kind"],
 )
-def test_what_is_no_manifest_is_not_valid(
-    built: list[dict[str, Any]], spoil: dict[str, Any]
-) -> None:
-    """So that the schemas judge anything at all."""
+def test_an_invalid_manifest_is_refused(built: list[dict[str, Any]], spoil: dict[str, Any]) -> None:
+    """Proof that the validator does check."""
     deleter = of_kind(built, "Deployment")["deleter"]
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(
@@ -80,8 +78,8 @@ def test_what_is_no_manifest_is_not_valid(
         )
 
 
-def test_every_role_has_what_it_needs(built: list[dict[str, Any]]) -> None:
-    """A role, or a port, that is new in code only is missed here."""
+def test_every_role_has_a_deployment_with_its_port(built: list[dict[str, Any]]) -> None:
+    """A role or a port that exists only in the code is found here."""
     deployments = of_kind(built, "Deployment")
     assert set(deployments) == set(PORTS) - {"agent"} == {role.name for role in ROLES}
     assert set(of_kind(built, "PodDisruptionBudget")) == set(deployments)
@@ -98,8 +96,8 @@ def test_every_role_has_what_it_needs(built: list[dict[str, Any]]) -> None:
         assert its_container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
 
 
-def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
-    """Names of Kubernetes alone, brokers, ledger and registry in the namespace: by port and by place."""
+def test_network_policies_allow_only_named_places_and_ports(built: list[dict[str, Any]]) -> None:
+    """DNS in the cluster; brokers, ledger and registry in the namespace."""
     names = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
     brokers = {"podSelector": {"matchLabels": {"strimzi.io/cluster": "kafka"}}}
     neighbours: dict[str, Any] = {"podSelector": {}}
@@ -120,7 +118,7 @@ def test_nothing_is_reached_wherever_it_is(built: list[dict[str, Any]]) -> None:
     }
 
 
-def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
+def test_every_variable_in_the_manifests_is_a_setting(built: list[dict[str, Any]]) -> None:
     """A setting that is renamed in the code only is found this way."""
     variables = {setting.variable for setting in list_settings({})}
     for document in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
@@ -129,7 +127,7 @@ def test_every_variable_is_a_setting(built: list[dict[str, Any]]) -> None:
     assert settings["data"].keys() <= variables
 
 
-def test_only_who_needs_it_sees_the_key_of_requests(built: list[dict[str, Any]]) -> None:
+def test_only_roles_that_need_the_key_of_requests_have_it(built: list[dict[str, Any]]) -> None:
     """Tagger, recorder and acknowledgements start without it."""
     seen, mounted_requests = set(), set()
     for name, document in of_kind(built, "Deployment").items():
@@ -145,7 +143,7 @@ def test_only_who_needs_it_sees_the_key_of_requests(built: list[dict[str, Any]])
     assert seen == mounted_requests == {"deleter", "rights"}
 
 
-def test_no_user_and_no_secret_of_strimzis_is_misspelt(built: list[dict[str, Any]]) -> None:
+def test_users_and_secrets_have_the_names_of_strimzi(built: list[dict[str, Any]]) -> None:
     """Each role is the user that deploy/kafka/users.yaml makes, with the secret of its name."""
     users = yaml.safe_load_all((DEPLOY / "kafka" / "users.yaml").read_text("utf-8"))
     names = {user["metadata"]["name"] for user in users}
@@ -156,7 +154,7 @@ def test_no_user_and_no_secret_of_strimzis_is_misspelt(built: list[dict[str, Any
         assert volumes["kafka-user"]["secret"]["secretName"] == env["KAFKA_SASL_USERNAME"]
 
 
-def test_only_who_signs_sees_what_signs(built: list[dict[str, Any]]) -> None:
+def test_only_roles_that_sign_have_private_keys(built: list[dict[str, Any]]) -> None:
     """The deleter alone has the key by which a system erases."""
     for name, document in of_kind(built, "Deployment").items():
         volumes = {v["name"]: v for v in document["spec"]["template"]["spec"]["volumes"]}
@@ -179,8 +177,8 @@ def test_each_role_reaches_the_ledger_by_a_login_of_its_own(built: list[dict[str
     }
 
 
-def test_nothing_runs_as_root_or_may_become_it(built: list[dict[str, Any]]) -> None:
-    """As the namespace's `restricted` standard asks."""
+def test_no_container_runs_as_root_or_may_become_root(built: list[dict[str, Any]]) -> None:
+    """As the `restricted` standard of Kubernetes requires."""
     for document in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
         pod = document["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -193,8 +191,8 @@ def test_nothing_runs_as_root_or_may_become_it(built: list[dict[str, Any]]) -> N
         }
 
 
-def test_what_a_scaler_scales_has_no_number_of_its_own(built: list[dict[str, Any]]) -> None:
-    """A replica count in the manifest would reset the scaler's at each change."""
+def test_a_scaled_deployment_has_no_replica_count(built: list[dict[str, Any]]) -> None:
+    """It would reset the scaler's count at each change."""
     deployments = of_kind(built, "Deployment")
     scaled = of_kind(built, "ScaledObject")
     assert set(scaled) == {"tagger", "recorder", "deleter", "acknowledgements"}
@@ -202,7 +200,7 @@ def test_what_a_scaler_scales_has_no_number_of_its_own(built: list[dict[str, Any
         assert ("replicas" in deployment["spec"]) == (name not in scaled)
 
 
-def test_a_scaler_asks_prometheus_what_it_knows(promtool: Path, tmp_path: Path) -> None:
+def test_the_queries_of_scalers_use_known_metrics(promtool: Path, tmp_path: Path) -> None:
     """Each query is one, over metrics of the catalogue."""
     queries = {role.name: role.scaled_by[0] for role in ROLES if role.scaled_by}
     rules = [{"record": f"scaled:{name}", "expr": query} for name, query in queries.items()]

@@ -31,10 +31,10 @@ def validator() -> Draft202012Validator:
     return validator_of("kafkatopic")
 
 
-def test_a_topic_that_is_renamed_in_code_only_is_caught(
+def test_a_topic_that_is_renamed_only_in_the_code_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The file of the new code is another one."""
+    """The file of the new code differs."""
     renamed = replace(catalogue.TAGGED, name="retention.tagged.v2")
     monkeypatch.setattr(catalogue, "TAGGED", renamed)
     outcome = CliRunner().invoke(termijn, ["deploy", "write", str(tmp_path)], env={})
@@ -44,15 +44,15 @@ def test_a_topic_that_is_renamed_in_code_only_is_caught(
     assert "retention.tagged.v2" not in WRITTEN
 
 
-def test_every_topic_that_a_role_needs_is_there() -> None:
-    """39 business topics, three of our own, two a system, and the watch's three."""
+def test_strimzis_file_has_every_topic_that_a_role_needs() -> None:
+    """39 business topics, three of Termijn, two for each system, and three of the watch."""
     named = [document["metadata"]["name"] for document in DOCUMENTS]
     assert len(named) == len(set(named)) == 39 + 3 + 2 * 16 + 3
     assert {topic.name for topic in required_topics(load()).all} < set(named)
 
 
-def test_the_heads_of_the_evidence_are_kept_for_ever() -> None:
-    """What is gone from there proves nothing; tags go after a week."""
+def test_the_heads_of_the_evidence_are_kept_without_limit() -> None:
+    """A deleted head proves nothing; tagged events are deleted after a week."""
     retentions = {
         document["metadata"]["name"]: document["spec"]["config"]["retention.ms"]
         for document in DOCUMENTS

@@ -37,7 +37,7 @@ def rules(user: str) -> dict[tuple[str, str], list[str]]:
     }
 
 
-def test_a_topic_that_is_renamed_in_code_only_is_caught(
+def test_a_topic_that_is_renamed_only_in_the_code_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Otherwise its users would be refused in production."""
@@ -67,7 +67,7 @@ def test_there_is_a_user_for_each_role_and_each_system() -> None:
 
 
 def test_a_recorder_reads_two_topics_and_has_a_group() -> None:
-    """It writes nothing on the bus."""
+    """It writes nothing to Kafka."""
     assert rules("termijn-recorder") == {
         ("group", "termijn-recorder"): ["Describe", "Read"],
         ("topic", "retention.dead-letters.v1"): ["Describe", "Read"],

@@ -57,7 +57,7 @@ def run(program: Path, *arguments: str | Path, text: str | None = None) -> str:
     return completed.stdout
 
 
-def test_promtool_reads_the_files(promtool: Path) -> None:
+def test_promtool_accepts_the_configuration_and_its_rules(promtool: Path) -> None:
     """The configuration, and with it the rules that it names."""
     alerts = (DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8").count("- alert: ")
     assert alerts > 20
@@ -65,13 +65,13 @@ def test_promtool_reads_the_files(promtool: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_each_alert_fires_and_does_not_fire(promtool: Path, case: Path) -> None:
+def test_each_alert_fires_when_it_must_and_only_then(promtool: Path, case: Path) -> None:
     """On series written by hand."""
     run(promtool, "test", "rules", case)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-def test_no_alert_is_without_both_cases(alert: Alert) -> None:
+def test_each_alert_has_a_case_for_firing_and_one_for_not_firing(alert: Alert) -> None:
     """One in which it fires, and one in which it does not."""
     checks: list[dict[str, Any]] = [
         check
@@ -85,7 +85,7 @@ def test_no_alert_is_without_both_cases(alert: Alert) -> None:
 
 
 def test_every_name_is_a_metric_of_the_catalogue() -> None:
-    """Every name is a metric of the catalogue or a recorded one."""
+    """Or a recorded one."""
     asked = {name for expr in expressions() for name in metrics_of(expr)}
     assert asked - METRICS.keys() == set()
     recorded = {recording.record for recording in RECORDINGS}
@@ -99,8 +99,8 @@ def test_every_metric_is_on_a_dashboard_or_has_an_alert() -> None:
 
 
 @pytest.mark.parametrize("expr", sorted(set(expressions())))
-def test_what_is_grouped_by_is_a_label(expr: str) -> None:
-    """Of one of the metrics in it; Prometheus would group by nothing without a word."""
+def test_rules_group_only_by_labels_of_their_metrics(expr: str) -> None:
+    """By an unknown label Prometheus would group without a warning."""
     names = {"le", "job"} | {
         label for name in metrics_of(expr) & METRICS.keys() for label in METRICS[name].labels
     }
@@ -110,8 +110,8 @@ def test_what_is_grouped_by_is_a_label(expr: str) -> None:
         assert {label.strip() for label in grouping.split(",")} <= names
 
 
-def test_every_expression_is_one(promtool: Path, tmp_path: Path) -> None:
-    """Also those of the dashboards, which no rule file has."""
+def test_every_expression_is_valid(promtool: Path, tmp_path: Path) -> None:
+    """Also those of the dashboards, which are in no rule file."""
     rules = [
         {"record": f"a:{number}", "expr": expr} for number, expr in enumerate(set(expressions()))
     ]
@@ -120,14 +120,14 @@ def test_every_expression_is_one(promtool: Path, tmp_path: Path) -> None:
     run(promtool, "check", "rules", file)
 
 
-def test_a_bucket_that_is_asked_for_is_one() -> None:
-    """`le` is a text to Prometheus: one that no histogram has finds nothing."""
+def test_queries_name_buckets_that_exist() -> None:
+    """`le` is a text to Prometheus: a value that no histogram has matches nothing."""
     asked = {bound for expr in expressions() for bound in re.findall(r'le="([^"]*)"', expr)}
     assert asked == {"300.0"}
     assert 300.0 in METRICS["termijn_lateness_seconds"].buckets
 
 
-def test_every_role_is_scraped_under_its_name() -> None:
+def test_every_role_is_scraped_under_its_name_at_its_port() -> None:
     """At its own port."""
     configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
     assert {
@@ -137,8 +137,8 @@ def test_every_role_is_scraped_under_its_name() -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-def test_an_alert_says_what_is_the_matter(alert: Alert) -> None:
-    """In labels that its expression leaves, and nothing that could be a person."""
+def test_the_text_of_an_alert_uses_labels_of_its_expression(alert: Alert) -> None:
+    """And nothing that could name a person."""
     labels = {"job"} if "up{" in alert.expr else set()
     labels |= {
         label.strip() for grouping in GROUPED.findall(alert.expr) for label in grouping.split(",")
@@ -160,7 +160,7 @@ def commands_of(text: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def test_every_alert_has_its_runbook_and_the_other_way_round() -> None:
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     """Under the anchor that it links to."""
     assert set(sections()) == {alert.name for alert in ALERTS}
     written = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
@@ -181,8 +181,8 @@ def test_a_runbook_states_what_to_do(title: str) -> None:
 @pytest.mark.parametrize(
     "line", sorted({line for text in sections().values() for line in commands_of(text)})
 )
-def test_a_runbooks_command_can_be_given(line: str) -> None:
-    """Its name, its options, and whatever it cannot do without but the operator's name."""
+def test_the_commands_in_runbooks_are_valid(line: str) -> None:
+    """Their names, options and required arguments, except the operator's name."""
     words = shlex.split(line)[1:]
     if words == ["ROLE"]:
         assert set(PORTS) <= dict(list_subcommands(termijn)).keys()
@@ -200,8 +200,8 @@ def test_a_runbooks_command_can_be_given(line: str) -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
-def test_a_dashboard_has_room_for_its_panels(board: Board) -> None:
-    """Side by side, none over another, and each title once."""
+def test_the_panels_of_a_dashboard_do_not_overlap(board: Board) -> None:
+    """Side by side, and each title once."""
     document = yaml.safe_load((DEPLOY / "grafana" / f"{board.uid}.json").read_text("utf-8"))
     places = [panel["gridPos"] for panel in document["panels"]]
     taken = {
@@ -223,8 +223,8 @@ def test_a_legend_names_labels_that_its_query_has(board: Board, panel: Panel) ->
             assert named == labels, board.title
 
 
-def test_a_hastened_rule_is_the_same_but_for_its_durations() -> None:
-    """With windows that still hold several scrapes, and the nearest bucket that there is."""
+def test_an_accelerated_rule_differs_only_in_its_durations() -> None:
+    """With windows that still contain several scrapes, and the nearest existing bucket."""
     fast = TimeScale(divisor=600)
     [overdue, due, *_] = alerts.alert_groups(fast)["promises"]
     assert (overdue.for_, due.for_) == ("500ms", "500ms")
@@ -245,7 +245,7 @@ def test_a_duration_is_written_as_prometheus_reads_it(seconds: float, text: str)
     assert PRODUCTION.for_duration(seconds) == text
 
 
-def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:
+def test_monitoring_write_gives_the_files_of_the_repository(tmp_path: Path) -> None:
     """With an option, the command writes another address for the runbooks."""
     page = "https://wiki.example/termijn"
     outcome = CliRunner().invoke(
@@ -261,7 +261,7 @@ def test_the_command_writes_what_the_repository_has(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("divisor", ["nan", "inf"])
 def test_a_divisor_that_is_not_finite_is_refused(tmp_path: Path, divisor: str) -> None:
-    """It would leave no bucket to count late commands by; nothing is written."""
+    """It would leave no bucket for late commands; nothing is written."""
     outcome = CliRunner().invoke(
         termijn, ["monitoring", "write", str(tmp_path), "--hasten", divisor]
     )

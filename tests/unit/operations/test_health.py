@@ -53,7 +53,7 @@ def get(address: str) -> tuple[int, str]:
             return refused.code, refused.read().decode()
 
 
-def test_a_loop_that_goes_round_is_alive(health: Health, clock: Clock, page: str) -> None:
+def test_a_loop_with_heartbeats_is_alive(health: Health, clock: Clock, page: str) -> None:
     """However long the role runs."""
     loop = health.add_loop("deleter")
     for minute in range(5):
@@ -74,7 +74,9 @@ def test_a_loop_that_hangs_is_neither_alive_nor_ready(
     assert get(f"{page}/readyz") == reply
 
 
-def test_one_loop_that_hangs_is_enough(health: Health, clock: Clock, page: str) -> None:
+def test_one_hanging_loop_of_two_is_enough_to_be_not_alive(
+    health: Health, clock: Clock, page: str
+) -> None:
     """The rights role has two."""
     first = health.add_loop("rights")
     first.for_loop("reading")
@@ -102,7 +104,7 @@ def test_the_health_server_has_metrics_and_no_other_pages(page: str) -> None:
     assert get(f"{page}/") == (404, "not found; the pages are /metrics, /livez and /readyz\n")
 
 
-def test_they_are_served_on_loopback_while_the_block_lasts(health: Health) -> None:
+def test_health_is_served_on_loopback_while_the_block_lasts(health: Health) -> None:
     """They are served on no other address, and the port is free afterwards."""
     metrics = Metrics()
     with serve_http(metrics.registry, health, 0) as port:
@@ -113,8 +115,8 @@ def test_they_are_served_on_loopback_while_the_block_lasts(health: Health) -> No
         assert again == port
 
 
-def test_a_port_that_is_taken_is_told(health: Health) -> None:
-    """The caller decides what then."""
+def test_a_port_that_is_in_use_is_reported(health: Health) -> None:
+    """The caller decides what to do."""
     registry = Metrics().registry
     with (
         serve_http(registry, health, 0) as port,

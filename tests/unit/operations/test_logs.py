@@ -18,8 +18,8 @@ def _unconfigured() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def test_json_is_one_object_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """With role, level and an instant in UTC; stdout is for what was asked for."""
+def test_json_logs_are_one_object_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """With role, level and a time in UTC; stdout is for the output of commands."""
     logs.configure("json")
     logs.logger("tagger").warning("parked a dead letter", topic="t", offset=3)
     out, err = capsys.readouterr()
@@ -37,7 +37,7 @@ def test_json_is_one_object_a_line_on_stderr(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_line_break_in_a_field_makes_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """What comes from outside cannot forge a fact."""
+    """Input cannot forge a log line."""
     logs.configure("json")
     logs.logger("tagger").info("stopped", why='x\n{"event": "forged"}')
     assert capsys.readouterr().err.count("\n") == 1
@@ -51,7 +51,7 @@ def test_logs_are_json_where_there_is_no_terminal(capsys: pytest.CaptureFixture[
     assert json.loads(line)["messages"] == 1
 
 
-def test_the_console_form_has_no_colours_where_no_terminal_is(
+def test_console_logs_have_no_colours_without_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A file or a pipe gets plain text."""
@@ -63,15 +63,15 @@ def test_the_console_form_has_no_colours_where_no_terminal_is(
     assert "\x1b" not in output
 
 
-def test_what_is_below_info_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each answer of each system would drown the rest."""
+def test_lines_below_info_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each answer of each system would hide the others."""
     logs.configure("json")
     logs.logger("acknowledgements").debug("applied an acknowledgement")
     assert capsys.readouterr().err == ""
 
 
-def test_what_is_said_of_a_command_leads_to_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
-    """The trace of a command follows from its id, so each role's line has the same."""
+def test_log_lines_about_a_command_have_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    """The trace follows from the command's id, so all roles log the same."""
     command = "6f1c2a34-0000-5000-8000-000000000001"
     logs.configure("json")
     logs.logger("deleter").error("escalated a command", system="crm", command=command)

@@ -76,8 +76,8 @@ def test_promtool_finds_nothing_wrong(promtool: Path) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-def test_all_that_is_in_the_catalogue_is_in_the_text() -> None:
-    """With its kind, its meaning and its labels."""
+def test_all_metrics_of_the_catalogue_are_exported() -> None:
+    """With kind, help text and labels."""
     families = {family.name: family for family in text_string_to_metric_families(touched().text())}
     for metric in CATALOGUE:
         family = families[metric.name.removesuffix("_total")]
@@ -126,7 +126,7 @@ def test_names_end_in_base_units() -> None:
 
 
 def test_a_counter_counts_by_its_labels() -> None:
-    """Each on its own."""
+    """Each combination is separate."""
     metrics = Metrics()
     metrics.count("termijn_commands_sent_total", system="crm", action="erase")
     metrics.count("termijn_commands_sent_total", 2, system="crm", action="erase")
@@ -143,7 +143,7 @@ def test_a_gauge_may_be_computed_at_each_scrape() -> None:
     assert value(metrics, "termijn_role_ready", role="tagger") == 0
 
 
-def test_a_time_below_zero_counts_as_zero() -> None:
+def test_a_negative_duration_counts_as_zero() -> None:
     """Two clocks may differ a little; a histogram must not."""
     metrics = Metrics()
     metrics.observe("termijn_batch_seconds", -1.0, role="tagger")
@@ -151,8 +151,8 @@ def test_a_time_below_zero_counts_as_zero() -> None:
     assert value(metrics, "termijn_batch_seconds_bucket", role="tagger", le="0.001") == 1
 
 
-def test_what_is_no_more_is_gone() -> None:
-    """A system without anything outstanding does not keep its last number."""
+def test_a_series_that_no_longer_applies_is_removed() -> None:
+    """A system without outstanding commands does not keep its last number."""
     metrics = Metrics()
     metrics.replace_labels("termijn_commands_outstanding", {("crm", "sent"): 3, ("psp", "sent"): 1})
     metrics.replace_labels("termijn_commands_outstanding", {("crm", "sent"): 2})
@@ -160,8 +160,8 @@ def test_what_is_no_more_is_gone() -> None:
     assert value(metrics, "termijn_commands_outstanding", system="psp", state="sent") is None
 
 
-def test_two_processes_worth_of_metrics_do_not_meet() -> None:
-    """Each has a registry of its own."""
+def test_two_sets_of_metrics_in_one_process_are_separate() -> None:
+    """Each has its own registry."""
     first, second = Metrics(), Metrics()
     first.set("termijn_gaps", 1)
     assert value(second, "termijn_gaps") == 0
@@ -176,7 +176,7 @@ def test_a_metric_or_label_that_is_not_in_the_catalogue_is_refused() -> None:
         metrics.count("termijn_commands_sent_total", subject="customer:C1")
 
 
-def test_no_two_roles_have_one_port() -> None:
+def test_each_role_has_its_own_port() -> None:
     """All of them run on one machine in `termijn up`."""
     assert PORTS == {
         "tagger": 9501,

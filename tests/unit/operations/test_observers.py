@@ -123,16 +123,14 @@ def sent(attempt: int, late: float) -> SentCommand:
     )
 
 
-def test_lateness_is_of_the_first_attempt_only(deleter: DeleterObserver) -> None:
-    """A repetition is not late: its command was out in time."""
+def test_lateness_counts_for_the_first_attempt_only(deleter: DeleterObserver) -> None:
+    """A repetition is not late: its command was sent in time."""
     deleter.commands_sent([sent(1, 3.0), sent(2, 3_600.0)])
     assert value(deleter, "termijn_lateness_seconds_sum", system="crm") == 3.0
     assert value(deleter, "termijn_commands_sent_total", system="crm", action="erase") == 2
 
 
-def test_what_the_ledger_forgot_is_counted_by_kind(
-    deleter: DeleterObserver, log: LogCapture
-) -> None:
+def test_purged_rows_are_counted_by_kind(deleter: DeleterObserver, log: LogCapture) -> None:
     """The counts are logged as numbers."""
     deleter.rows_purged({"events": 2, "clocks": 1})
     assert value(deleter, "termijn_ledger_forgotten_total", kind="events") == 2
@@ -142,7 +140,7 @@ def test_what_the_ledger_forgot_is_counted_by_kind(
 
 
 def test_broken_evidence_is_an_error(deleter: DeleterObserver, log: LogCapture) -> None:
-    """The metric is 1 until the log verifies again; when it was last sealed is a metric as well."""
+    """The metric is 1 until the log verifies again; the time of the last append is a metric as well."""
     deleter.audit_log_checked(SelfCheckResult(broken="entry 3 was altered", sealed_at=None))
     assert value(deleter, "termijn_evidence_broken") == 1
     assert [line["log_level"] for line in facts(log)] == ["error"]
@@ -175,7 +173,7 @@ def test_an_unverifiable_answer_is_an_error(
 def test_systems_without_keys_are_counted(
     acknowledgements: AcknowledgementsObserver, log: LogCapture
 ) -> None:
-    """Each is named at the start; the number follows what keys there are."""
+    """Each is named at the start; the number follows the present keys."""
     without = ["crm", "psp"]
     acknowledgements.systems_without_keys(lambda: without)
     assert value(acknowledgements, "termijn_systems_without_keys") == 2
@@ -184,21 +182,21 @@ def test_systems_without_keys_are_counted(
     assert value(acknowledgements, "termijn_systems_without_keys") == 1
 
 
-def test_what_arrived_overdue_is_not_late(deleter: DeleterObserver) -> None:
-    """Nothing was due two seconds before it went out: a year of lateness is its publisher's."""
+def test_a_record_that_arrived_overdue_is_not_late(deleter: DeleterObserver) -> None:
+    """Nothing was due until two seconds before the command was sent: the rest is its publisher's delay."""
     deleter.commands_sent([sent(1, 31_536_000.0)], NOW + timedelta(seconds=31_535_998))
     assert value(deleter, "termijn_lateness_seconds_sum", system="crm") == 2.0
 
 
-def test_what_was_due_after_the_last_look_is_late_from_its_own_instant(
+def test_a_record_that_became_due_after_the_last_scan_is_late_from_then_on(
     deleter: DeleterObserver,
 ) -> None:
-    """The later of the two counts."""
+    """The later of the two times counts."""
     deleter.commands_sent([sent(1, 3.0)], NOW - timedelta(seconds=9))
     assert value(deleter, "termijn_lateness_seconds_sum", system="crm") == 3.0
 
 
-def test_tagging_says_when(tagger: TaggerObserver) -> None:
+def test_the_time_of_the_last_tagged_event_is_exported(tagger: TaggerObserver) -> None:
     """So that silence can be measured: 15 March 2026, 13:00 UTC."""
     tagger.tagged("orders.order-placed", ("D4", "R5", "D4"), 2, NOW)
     assert value(tagger, "termijn_events_tagged_total", type="orders.order-placed") == 2
@@ -207,7 +205,7 @@ def test_tagging_says_when(tagger: TaggerObserver) -> None:
     assert value(tagger, "termijn_last_tagged_timestamp_seconds") == 1_773_579_600
 
 
-def test_what_is_owed_becomes_gauges_and_goes_with_its_answer(rights: RequestsObserver) -> None:
+def test_open_requests_are_gauges_until_they_are_answered(rights: RequestsObserver) -> None:
     """Requests by right and state, the least time left in seconds, the late ones, and holds."""
     rights.requests_counted(
         Rights(
@@ -236,8 +234,8 @@ def test_the_holding_counts_are_exported_with_their_sample(deleter: DeleterObser
     assert value(deleter, "termijn_holdings_counted_ratio") == 0.25
 
 
-def test_a_role_is_ready_once_it_is_able_and_until_it_tries_again(deleter: DeleterObserver) -> None:
-    """What it tries again for is in the log, not on a page."""
+def test_a_role_is_ready_until_it_retries(deleter: DeleterObserver) -> None:
+    """The reason of the retry is in the log, not in the health response."""
     health = deleter.loop.health
     assert health.not_ready_reasons() == {"deleter": "has not started"}
     deleter.ready()
@@ -247,7 +245,7 @@ def test_a_role_is_ready_once_it_is_able_and_until_it_tries_again(deleter: Delet
     assert health.stalled_loops() == {}
 
 
-def test_what_will_be_counted_is_shown_at_zero(deleter: DeleterObserver) -> None:
+def test_counters_are_exported_at_zero(deleter: DeleterObserver) -> None:
     """Prometheus does not see the first step of a series that begins with it."""
     deleter.started(["crm"])
     assert value(deleter, "termijn_batches_tried_again_total", role="deleter") == 0
@@ -255,7 +253,7 @@ def test_what_will_be_counted_is_shown_at_zero(deleter: DeleterObserver) -> None
     assert value(deleter, "termijn_proof_seconds_count", system="crm") is None  # another role's
 
 
-def test_recording_tells_new_from_known(recorder: RecorderObserver) -> None:
+def test_recording_counts_new_events_and_duplicates(recorder: RecorderObserver) -> None:
     """The metrics count what is unusual about a recording as well."""
     recorder.recorded(RecordingResult(new=5, duplicates=2, conflicts=(), after_end=1, overdue=3))
     assert value(recorder, "termijn_events_recorded_total", outcome="new") == 5
@@ -264,8 +262,10 @@ def test_recording_tells_new_from_known(recorder: RecorderObserver) -> None:
     assert value(recorder, "termijn_overdue_on_arrival_total") == 3
 
 
-def test_blindness_is_said_once_and_shown_always(deleter: DeleterObserver, log: LogCapture) -> None:
-    """A line a round would fill the disk."""
+def test_waiting_for_catch_up_is_logged_once_and_exported_always(
+    deleter: DeleterObserver, log: LogCapture
+) -> None:
+    """A line at every run would fill the disk."""
     for _ in range(3):
         deleter.waiting_for_catch_up(["tagger: orders.order-placed.v1[0]"])
     assert value(deleter, "termijn_deleter_blind") == 1
@@ -274,10 +274,10 @@ def test_blindness_is_said_once_and_shown_always(deleter: DeleterObserver, log: 
     assert [line["event"] for line in facts(log)] == ["waiting for unread events"]
 
 
-def test_an_answer_is_counted_and_a_strange_one_apart(
+def test_a_suspicious_answer_is_counted_separately(
     acknowledgements: AcknowledgementsObserver,
 ) -> None:
-    """Nothing held, where the ledger knows records."""
+    """The system has no data, where the ledger knows records."""
     answer = Acknowledgement(
         acknowledgement_id="1",
         command_id=COMMAND,
@@ -304,7 +304,7 @@ def test_an_answer_is_counted_and_a_strange_one_apart(
     assert value(acknowledgements, "termijn_acknowledgements_suspicious_total", system="crm") == 1
 
 
-def test_a_gap_is_an_error_with_its_place(recorder: RecorderObserver, log: LogCapture) -> None:
+def test_a_gap_is_an_error_with_its_offset(recorder: RecorderObserver, log: LogCapture) -> None:
     """The operator finds it without asking."""
     recorder.gap_found(OffsetGap(role="recorder", log=LOG, expected=5, low=7, high=9))
     [line] = facts(log)
@@ -319,8 +319,10 @@ def test_a_gap_is_an_error_with_its_place(recorder: RecorderObserver, log: LogCa
     }
 
 
-def test_a_parked_message_is_told_by_its_place(tagger: TaggerObserver, log: LogCapture) -> None:
-    """Not by what is in it."""
+def test_a_parked_message_is_logged_with_its_offset(
+    tagger: TaggerObserver, log: LogCapture
+) -> None:
+    """Not with its content."""
     letter = DeadLetter(
         role="tagger",
         reason="missing-field",
@@ -339,8 +341,10 @@ def test_a_parked_message_is_told_by_its_place(tagger: TaggerObserver, log: LogC
     assert facts(log)[0]["offset"] == 17
 
 
-def test_a_batch_that_is_read_again_is_one_line(deleter: DeleterObserver, log: LogCapture) -> None:
-    """Database drivers write poems, with the statement and its values."""
+def test_a_batch_that_is_read_again_is_one_log_line(
+    deleter: DeleterObserver, log: LogCapture
+) -> None:
+    """Errors of database drivers have many lines, with the statement and its values."""
     deleter.batch_retried(
         "OperationalError: connection lost\n[SQL: ...]\n[parameters: customer:C1]"
     )
@@ -348,7 +352,7 @@ def test_a_batch_that_is_read_again_is_one_line(deleter: DeleterObserver, log: L
     assert value(deleter, "termijn_batches_tried_again_total", role="deleter") == 1
 
 
-def test_a_look_at_the_ledger_becomes_gauges(deleter: DeleterObserver) -> None:
+def test_a_measurement_of_the_ledger_is_exported_as_gauges(deleter: DeleterObserver) -> None:
     """How long the oldest is due and overdue, in seconds."""
     deleter.status_measured(
         replace(
@@ -385,8 +389,8 @@ def test_a_refusal_stays_visible_in_the_metrics(deleter: DeleterObserver) -> Non
     assert value(deleter, "termijn_commands_outstanding", system="psp", state="refused") == 2
 
 
-def test_with_nothing_due_the_oldest_is_zero(deleter: DeleterObserver) -> None:
-    """Not what it was before."""
+def test_without_due_records_the_oldest_is_zero(deleter: DeleterObserver) -> None:
+    """The gauge does not keep its last value."""
     deleter.status_measured(EMPTY)
     assert value(deleter, "termijn_oldest_due_seconds") == 0
     assert value(deleter, "termijn_oldest_overdue_seconds", system="crm") is None

@@ -34,5 +34,5 @@ def test_a_quick_measurement_is_done_every_five_seconds() -> None:
 
 
 def test_a_slow_measurement_takes_a_twentieth_of_the_time() -> None:
-    """One of a second is done every twenty."""
+    """One that takes a second is done every twenty."""
     assert begun(took=1, until=50) == [0, 20, 40]

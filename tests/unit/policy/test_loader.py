@@ -439,7 +439,7 @@ def test_a_key_without_a_subject_is_not_an_identifying_key() -> None:
     assert "an event that names its subject" in problem.why
 
 
-def test_a_policy_without_the_new_setting_means_what_it_meant() -> None:
+def test_a_policy_without_identifying_keys_keeps_its_digest() -> None:
     """Roles continue after an upgrade; recorded events fit a policy that sets it later."""
     stay = "stay_id: {business_key: true"
     before = load_text(SMALL, "small.yaml")

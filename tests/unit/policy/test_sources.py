@@ -105,8 +105,8 @@ def test_the_recorder_refuses_what_a_tagger_of_before_let_through() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "*", "a*b", "/shop**"])
-def test_a_source_pattern_that_names_no_publisher_is_a_problem(wrong: str) -> None:
-    """A star may only be at the end; to allow all publishers, leave the list out."""
+def test_an_invalid_pattern_of_sources_is_a_problem(wrong: str) -> None:
+    """A star may only be at the end, after something; without sources every publisher is allowed."""
     with pytest.raises(InvalidPolicy) as refused:
         policy({FEEDBACK: ["/website", wrong]})
     (problem,) = refused.value.problems

@@ -33,10 +33,10 @@ def modes(directory: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("opening", [open_database, open_vault])
-def test_a_database_of_sqlite_is_private_with_all_that_lies_beside_it(
+def test_a_sqlite_database_and_its_journal_files_are_private(
     tmp_path: Path, opening: Callable[[str], Database]
 ) -> None:
-    """The ledger's, the vault's, and every inbox."""
+    """The ledger, the vault, and every inbox."""
     with (
         closing(opening(f"sqlite:///{tmp_path / 'x.sqlite'}")) as ledger,
         deleter_lock(ledger),
@@ -53,8 +53,8 @@ def test_a_database_of_sqlite_is_private_with_all_that_lies_beside_it(
         }
 
 
-def test_a_database_that_was_there_keeps_the_mode_that_somebody_gave_it(tmp_path: Path) -> None:
-    """It may be a group's on purpose."""
+def test_an_existing_database_keeps_its_file_mode(tmp_path: Path) -> None:
+    """It may be readable for a group on purpose."""
     file = tmp_path / "x.sqlite"
     create_engine(f"sqlite:///{file}").connect().close()
     file.touch(mode=0o640)
@@ -64,7 +64,7 @@ def test_a_database_that_was_there_keeps_the_mode_that_somebody_gave_it(tmp_path
 
 
 def test_the_store_of_a_sample_system_is_private(tmp_path: Path) -> None:
-    """It holds what a system would."""
+    """It contains what a real system would."""
     SimulatedStore(tmp_path / "crm.sqlite")
     assert modes(tmp_path)["crm.sqlite"] == "0o600"
 

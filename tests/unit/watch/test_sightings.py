@@ -50,7 +50,7 @@ def after(*sightings: CommandObservation) -> WatchedCommand:
     return state
 
 
-def test_a_command_is_out_until_it_is_answered() -> None:
+def test_a_command_is_outstanding_until_it_is_acknowledged() -> None:
     """An acknowledged command is no longer outstanding."""
     assert after(sent(0)).outstanding
     assert not after(sent(0), answered(5)).outstanding
@@ -63,22 +63,22 @@ def test_these_acknowledgements_complete_a_command(status: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "partial"])
-def test_these_answers_leave_it_out(status: str) -> None:
-    """The controller will ask again."""
+def test_these_acknowledgements_leave_a_command_outstanding(status: str) -> None:
+    """The controller will send it again."""
     watched = after(sent(0), answered(5, status))
     assert watched.outstanding
     assert watched.failed_at == at(5)
 
 
-def test_it_leaves_once_however_often_it_is_sent() -> None:
+def test_a_repeated_command_counts_once() -> None:
     """A repetition has the same id; the first time counts."""
     again = observe(after(sent(0)), sent(60))
     assert again.counted == ()
     assert again.watched.sent_at == at(0)
 
 
-def test_the_time_to_answer_is_told_once_both_ends_are_known() -> None:
-    """Also when the answer is seen before the command."""
+def test_the_time_to_answer_counts_once_command_and_answer_are_seen() -> None:
+    """Also if the answer is seen before the command."""
     early = observe(None, answered(5))
     assert early.took_seconds is None
     late = observe(early.watched, sent(0))
@@ -86,14 +86,14 @@ def test_the_time_to_answer_is_told_once_both_ends_are_known() -> None:
     assert observe(late.watched, answered(5)).took_seconds is None
 
 
-def test_an_answer_of_a_clock_that_is_behind_takes_no_time() -> None:
+def test_an_answer_with_an_earlier_time_took_zero_seconds() -> None:
     """Never less than none."""
     assert observe(after(sent(10)), answered(5)).took_seconds == 0.0
 
 
 @pytest.mark.parametrize("status", ["recalled", "already_done"])
-def test_an_answered_recall_settles_what_it_takes_back(status: str) -> None:
-    """In whichever order command and answer of the recall are seen."""
+def test_an_acknowledged_recall_completes_the_recalled_command(status: str) -> None:
+    """In whatever order command and answer of the recall are seen."""
     expected = CommandObservation(
         command_id="c0", system="crm", what="answered", at=at(5), status=status
     )
@@ -109,7 +109,7 @@ def test_a_failed_recall_leaves_its_command_open() -> None:
 
 
 def test_a_command_and_an_answer_become_sightings_without_their_subject() -> None:
-    """Only what is needed is taken over."""
+    """Only the fields that the watch needs are kept."""
     fields = {"command_id": "c1", "system": "crm", "subject": "customer:C1", "supersedes": "c0"}
     sighting = observation_of_command({**fields, "action": "recall", "issued_at": at(0)})
     assert sighting == sent(0, "recall", "c0")
@@ -133,10 +133,10 @@ SIGHTINGS = st.lists(
 
 
 @given(SIGHTINGS, st.randoms())
-def test_order_and_repetition_change_nothing(
+def test_order_and_repetition_of_sightings_change_nothing(
     sightings: list[CommandObservation], random: object
 ) -> None:
-    """The same set of sightings gives the same knowledge, and each is counted at most once."""
+    """The same set of sightings gives the same state, and each is counted at most once."""
     shuffled = [*sightings, *sightings]
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a Random
     assert after(*shuffled) == after(*sightings)
@@ -144,7 +144,7 @@ def test_order_and_repetition_change_nothing(
 
 @given(SIGHTINGS)
 def test_a_command_and_its_answer_count_once(sightings: list[CommandObservation]) -> None:
-    """As often as one looks through all that was seen of it."""
+    """However often all sightings of it are read."""
     counted: Counter[str] = Counter()
     state: WatchedCommand | None = None
     for sighting in (*sightings, *sightings):
@@ -159,10 +159,10 @@ def test_a_command_and_its_answer_count_once(sightings: list[CommandObservation]
 
 
 @given(SIGHTINGS, st.integers(0, 5))
-def test_what_is_kept_is_what_was_known(
+def test_a_stored_state_is_read_unchanged(
     sightings: list[CommandObservation], partition: int
 ) -> None:
-    """To the microsecond, and with its place."""
+    """To the microsecond, and with its offset."""
     state = after(*sightings)
     value = to_row(state, partition)
     assert from_row(value) == state

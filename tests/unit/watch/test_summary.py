@@ -18,8 +18,8 @@ def out(seconds: float, action: str = "erase", **further: object) -> WatchedComm
     return WatchedCommand(system="crm", action=action, sent_at=sent_at, **further)  # type: ignore[arg-type]
 
 
-def test_what_is_out_is_counted_by_action_and_its_oldest_is_known() -> None:
-    """What was answered is not out; a failure so far still is."""
+def test_outstanding_commands_are_counted_by_action_with_the_oldest() -> None:
+    """Acknowledged ones are not outstanding; those that failed so far are."""
     watched = [
         out(10),
         out(30, failed_at=NOW),
