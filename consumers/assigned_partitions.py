@@ -181,5 +181,5 @@ def query_watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[in
     except KafkaException as cause:
         raise KafkaUnavailable(f"find the ends of {topic}", str(cause.args[0])) from cause
     if watermarks is None:
-        raise KafkaUnavailable(f"find the ends of {topic}", "no answer in time")
+        raise KafkaUnavailable(f"find the ends of {topic}", "no response in time")
     return watermarks[0], watermarks[1]

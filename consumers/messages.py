@@ -112,7 +112,7 @@ def is_dated(message: Message) -> bool:
 def trusted_arrival_time(
     message: Message, headers: Headers, read_at: datetime, cipher: AeadCipher
 ) -> datetime:
-    """Return when a message arrived, by a time that no publisher can set: the broker's, or else `read`.
+    """Return when a message arrived, by a time that no publisher can set: the broker's, or else `read_at`.
 
     A message that was replayed from the dead letters has its first time of arrival.
     """

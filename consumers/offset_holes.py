@@ -33,7 +33,7 @@ def read_skipped(consumer: Consumer, skipped: Mapping[Partition, Sequence[range]
     while ends:
         if monotonic() > deadline:
             topic, number = next(iter(ends))
-            raise KafkaUnavailable(f"read {topic}[{number}] again", "no answer in time")
+            raise KafkaUnavailable(f"read {topic}[{number}] again", "no response in time")
         for message in consumer.consume(_BATCH_SIZE, _POLL_SECONDS):
             partition, offset, error = message.partition(), message.offset(), message.error()
             place = (str(message.topic()), -1 if partition is None else partition)
@@ -43,7 +43,7 @@ def read_skipped(consumer: Consumer, skipped: Mapping[Partition, Sequence[range]
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaUnavailable(f"read {name} again", error.str())
             if error is None and any(offset in range_ for range_ in skipped[place]):
-                raise KafkaUnavailable(f"read {name}", f"offset {offset} was passed over")
+                raise KafkaUnavailable(f"read {name}", f"offset {offset} was skipped")
             if offset >= ends[place]:
                 del ends[place]
     consumer.unassign()  # else it would go on reading

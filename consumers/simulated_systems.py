@@ -27,8 +27,11 @@ _BATCH = 2_000
 
 @dataclass(slots=True, kw_only=True)
 class SimulatedSystemsLoop:
-    """All simulated systems in one process. They read every topic from its beginning at each start:
-    holding and obeying twice is harmless."""
+    """All simulated systems in one process.
+
+    They read every topic from its beginning at each start: to store an event or to obey a command twice
+    is harmless.
+    """
 
     bus: KafkaClient
     codec: Codec

@@ -214,7 +214,9 @@ class Codec:
         elif _SINGLE_OBJECT.startswith(payload[:2]) or payload.startswith(_CONFLUENT):
             raise DecodingFailed(why="ends too early", topic=topic.name)
         else:
-            raise DecodingFailed(why="does not begin as Avro on the bus does", topic=topic.name)
+            raise DecodingFailed(
+                why="is not Avro with a fingerprint or a schema id", topic=topic.name
+            )
         if writer.full_name != reader.full_name:
             why = f"was written with the schema {writer.full_name}"
             raise DecodingFailed(why=why, topic=topic.name)

@@ -58,7 +58,7 @@ class Registry:
                 raise UnknownSchema(_subject(topic), why) from cause
             raise RegistryUnavailable(request=_subject(topic), why=str(cause)) from cause
         if schema_id is None:
-            raise RegistryUnavailable(request=_subject(topic), why="answered without an id")
+            raise RegistryUnavailable(request=_subject(topic), why="responded without an id")
         return schema_id
 
     def register(self, topic: str, text: str) -> int:

@@ -72,7 +72,9 @@ class _Session:
             with ThreadPoolExecutor(1) as executor:  # whoever calls may have a loop of its own
                 return executor.submit(asyncio.run, exchange).result()
         except TimeoutError as cause:
-            raise TimeoutError(f"{server}: gave no whole answer in {self.seconds:g} s") from cause
+            raise TimeoutError(
+                f"{server}: did not respond completely within {self.seconds:g} s"
+            ) from cause
         except httpx2.TransportError as cause:
             raise type(cause)(f"{server}: {cause or type(cause).__name__}") from cause
 

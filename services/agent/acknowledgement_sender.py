@@ -26,7 +26,7 @@ class AcknowledgementPublisher(Protocol):
 
 
 class SenderObserver(Protocol):
-    """What the sender reports, for metrics and logs."""
+    """Receives what the sender did: metrics and logs."""
 
     def ready(self) -> None:
         """Acknowledgements are sent."""

@@ -42,7 +42,7 @@ _RECALL_SUCCEEDED = ("recalled", "already_done")
 
 
 class ExecutorObserver(SenderObserver, Protocol):
-    """What the executor reports, for metrics and logs."""
+    """Receives what the executor did: metrics and logs."""
 
     def heartbeat(self) -> None:
         """The loop completed a round."""

@@ -115,7 +115,7 @@ class DataKeyStore:
         )
 
     def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
-        """As `resolve_event_ids`, of this vault."""
+        """Return the id under which this vault has each event's keys: its id, or its old id."""
         return resolve_event_ids(self.database, events)
 
     def get(self, key_ids: Collection[str]) -> Mapping[str, tuple[str, DataKey]]:

@@ -89,7 +89,7 @@ class Shredder:
         return result
 
     def resolve_event_ids(self, events: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
-        """As `data_keys.resolve_event_ids`, of this vault."""
+        """Return the id under which this vault has each event's keys: its id, or its old id."""
         return resolve_event_ids(self.database, events)
 
     def by_id(self, key_ids: Collection[str]) -> list[ActiveKey]:

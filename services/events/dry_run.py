@@ -171,14 +171,18 @@ class DryRun:
         message = self._tagger.tag_message(place, headers, body, self._now)
         size = len(body) + len(message.key) + sum(len(name) + len(text) for name, text in headers)
         if size > limits.MAX_PUBLISHED:
-            raise _NotPublishable("too-large", "data", f"{size} bytes are too many for one message")
+            raise _NotPublishable(
+                "too-large",
+                "data",
+                f"takes {size} bytes; at most {limits.MAX_PUBLISHED} fit into one message",
+            )
         return message, self._reader.read_plan(message.value)
 
     def _check_event(self, line: int, event: CloudEvent, firsts: _FirstLines) -> DryRunResult:
         message, plan = self._plan_event(event)
         first_line, content = firsts.get(plan.event_id, (line, plan.event.content_hash))
         if content != plan.event.content_hash:
-            problem = f"line {first_line} gave this identity to other content"
+            problem = f"line {first_line} has the same identity and other content"
             raise TaggingFailed("identity-conflict", "id", problem)
         records = self._codec.decode(TAGGED, message.value)["records"]
         return DryRunResult(

@@ -112,7 +112,7 @@ def read_tagged_events(source: Source, policy: Policy) -> list[tuple[CloudEvent,
         earlier_event = by_identity.get(identity)
         if earlier_event is not None:
             if hash_event(earlier_event[0]) != hash_event(event):
-                why = "was given to another event of this type and source"
+                why = "is also the id of another event of this type and source"
                 raise InvalidEventLine(str(source), number, "id", why)
             continue
         try:

@@ -27,7 +27,7 @@ _MAX_TEMPLATES = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedEventRow:
-    """A tagged event from the bus: its decision fields, and topic, partition and offset of its original."""
+    """A tagged event from Kafka: its decision fields, and topic, partition and offset of its original."""
 
     source: str
     id: str

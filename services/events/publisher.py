@@ -71,7 +71,7 @@ class Publisher:
             headers=to_headers(event),
         )
         if (size := message.size) > limits.MAX_PUBLISHED:
-            why = f"{size} bytes are too many for one message"
+            why = f"takes {size} bytes; at most {limits.MAX_PUBLISHED} fit into one message"
             raise EncodingFailed(schema=event.type, key="data", why=why)
         return message
 

@@ -178,7 +178,7 @@ class _Story:
         yield self._event("research.survey-answered", answered, visitor | {"survey_id": f"Q{n}"})
 
     def _rights(self, n: str, number: int) -> Iterator[CloudEvent]:
-        """What the people of every sixth company say, and what is decided about them."""
+        """Yield privacy events of people of every sixth company, and the decisions on them."""
         if number % 6 != 1:
             return
         customer, visitor = (
@@ -217,7 +217,7 @@ class _Story:
             yield self._event(f"privacy.{kind}", self._now - timedelta(days=days_ago), data)
 
     def _started(self, rule: str) -> datetime:
-        """When a clock started whose command leaves within the next seconds, or well after them."""
+        """Return when a clock started whose command is sent in some seconds, or in some days."""
         spec = self._policy.rules[rule]
         soon = self._random.random() < 1 / 3
         ahead = (

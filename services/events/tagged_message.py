@@ -1,4 +1,4 @@
-"""The tagged event on the bus: what follows from a business event, without its body.
+"""The tagged event on Kafka: what follows from a business event, without its body.
 
 It does not depend on a Kafka client: the same message always gives the same bytes.
 """
@@ -78,7 +78,7 @@ class TaggedEventBuilder:
             encoded = self.codec.encode(TAGGED, {**value, "records": []}, trusted=True)
         if len(encoded) > limits.MAX_MESSAGE:
             raise MalformedEvent(
-                key="data", why="its deciding fields are too large for one message"
+                key="data", why="its decision fields are too large for one message"
             )
         rules = tuple(holding.rule for holding in tagged.holdings)
         return TaggedMessage(event.type, tagged.message_key.encode(), encoded, rules)

@@ -67,7 +67,7 @@ def build_certificate(
             case.request, f"asks for {case.right}: there is no erasure to certify"
         )
     if case is not None and case.verified_at is None:
-        raise NotAnErasureRequest(case.request, "the identity of who asks is not verified")
+        raise NotAnErasureRequest(case.request, "the identity of the person is not verified")
     until = case.verified_at if case else None
     head = latest_head(connection)
     tally = CertificateLines(subject=subject, policy=policy, now=now)

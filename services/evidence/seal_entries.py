@@ -65,13 +65,13 @@ class PseudonymKeyMismatch(TermijnError):
     destroyed on purpose, `termijn evidence rekey` continues the log with another.
     """
 
-    def __init__(self, expected: str, found: str) -> None:
+    def __init__(self, expected: str, configured: str) -> None:
         super().__init__(
-            f"the evidence is kept under the key {expected}, not {found}:"
+            f"evidence.key: the log needs the key {expected}, got {configured};"
             " put that evidence.key back, or run `termijn evidence rekey`"
         )
         self.expected = expected
-        self.found = found
+        self.configured = configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,14 +93,16 @@ class ChainSelfCheck:
         last_number, hash = self._last_hash
         if number < last_number:
             raise _ChainBroken(
-                f"entry {last_number} and those before it are gone, back to {number}"
+                f"the log ends with entry {number}, and had {last_number} entries before"
             )
         if last_number and self._hash(connection, last_number) != hash:
-            raise _ChainBroken(f"entry {last_number} was another")
+            raise _ChainBroken(f"entry {last_number} has changed since it was checked")
         column = tables.evidence_head.c.number
         signed = connection.execute(select(func.max(column))).scalar_one()
         if signed is not None and signed > number:
-            raise _ChainBroken(f"a head was signed over entry {signed}, and the last is {number}")
+            raise _ChainBroken(
+                f"the last entry must be {signed}, which a signed head covers, got {number}"
+            )
         self._verify_links(connection, max(0, number - self.chunk_size), number)
         if number and self._hash(connection, number) != last:
             raise _ChainBroken(f"the chain does not end in entry {number}")

@@ -42,7 +42,7 @@ class MissingPrivileges(TermijnError):
     def __init__(self, role: Role, login: str, lacks: str) -> None:
         needs = "the operators need" if role == "operators" else f"the {role} needs"
         super().__init__(
-            f"ledger: login {login} lacks what {needs}, such as {lacks};"
+            f"ledger: login {login} lacks privileges that {needs}, such as {lacks};"
             f" run `termijn ledger migrate`, and have an administrator GRANT {group_name(role)} TO {login}"
         )
         self.role = role

@@ -99,16 +99,16 @@ class PackageDelivery:
     ) -> None:
         if case.merged_into:
             raise PackageIncomplete(
-                case.request, f"is answered with {case.merged_into}, which it joined"
+                case.request, f"is merged into {case.merged_into}, and answered with it"
             )
         if not RIGHTS[case.right].discloses:
             raise PackageIncomplete(
-                case.request, "is answered by itself; `requests letter` has the text"
+                case.request, "is answered automatically; `termijn requests letter` has the text"
             )
         if case.verified_at is None:
-            raise PackageIncomplete(case.request, "the identity of who asks is not verified")
+            raise PackageIncomplete(case.request, "the identity of the person is not verified")
         if not case.is_open or decisions.is_decided(connection, case):
-            raise PackageIncomplete(case.request, "is answered already")
+            raise PackageIncomplete(case.request, "is already answered")
         owing = assess_request(connection, case, self.policy, now).waiting_for(self.policy)
         if owing and not incomplete:
             raise PackageIncomplete(

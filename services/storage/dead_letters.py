@@ -55,7 +55,9 @@ class DeadLetterNotFound(TermijnError):
     """No dead letter of that id is parked; nothing was done."""
 
     def __init__(self, dead_letter_id: UUID) -> None:
-        super().__init__(f"no dead letter {dead_letter_id} is parked")
+        super().__init__(
+            f"dead letter {dead_letter_id}: is not parked; see `termijn dead-letters list`"
+        )
         self.dead_letter_id = dead_letter_id
 
 

@@ -34,7 +34,7 @@ class GapNotFound(TermijnError):
     """There is no open gap at this role, topic and partition; nothing was accepted."""
 
     def __init__(self, role: str, topic: str, partition: int) -> None:
-        super().__init__(f"{role}: no gap waits at {topic}[{partition}]")
+        super().__init__(f"{role}: {topic}[{partition}]: has no open gap; see `termijn gaps list`")
 
 
 def record_gap(connection: Connection, gap: OffsetGap, now: datetime) -> None:

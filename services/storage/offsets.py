@@ -62,7 +62,9 @@ class Fenced(TermijnError):
     """
 
     def __init__(self, role: str, log: PartitionId) -> None:
-        super().__init__(f"{role}: {log.topic}[{log.partition}] was read on by another process")
+        super().__init__(
+            f"{role}: {log.topic}[{log.partition}] was read further by another process"
+        )
         self.role = role
         self.log = log
 
@@ -75,8 +77,8 @@ class TopicReplaced(TermijnError):
 
     def __init__(self, role: str, log: PartitionId) -> None:
         super().__init__(
-            f"{role}: {log.topic}[{log.partition}] is not the log that was read before:"
-            " another cluster, or a topic made anew"
+            f"{role}: {log.topic}[{log.partition}] is not the log that was read before;"
+            " it is on another cluster, or its topic was created again"
         )
         self.role = role
         self.log = log

@@ -15,8 +15,8 @@ from services.storage.bulk import insert
 class OperatorRequired(TermijnError):
     """A command came without the operator's name or without a reason; nothing was done."""
 
-    def __init__(self, missing: str) -> None:
-        super().__init__(f"an operator's command needs {missing}")
+    def __init__(self, option: str, remedy: str) -> None:
+        super().__init__(f"{option}: is required; give {remedy}")
 
 
 def log_operator_action(
@@ -37,9 +37,9 @@ def log_operator_action(
         OperatorRequired: the operator or the reason is empty.
     """
     if not operator.strip():
-        raise OperatorRequired("a name: --operator NAME, or TERMIJN_OPERATOR")
+        raise OperatorRequired("--operator", "a name, or set TERMIJN_OPERATOR")
     if not reason.strip():
-        raise OperatorRequired("a reason: --reason TEXT")
+        raise OperatorRequired("--reason", "a text")
     row = {"at": now, "operator": operator, "action": action, "target": target, "reason": reason}
     insert(connection, tables.operator_action, [row])
     if not to_audit_log:

@@ -32,7 +32,9 @@ def deleter_lock(ledger: Database) -> Iterator[None]:
     Raises:
         AlreadyRunning: there is one already.
     """
-    with _file_lock(ledger, "deleter", "another deleter holds {lock}: on SQLite there is only one"):
+    with _file_lock(
+        ledger, "deleter", "ledger: another deleter holds {lock}; on SQLite only one can run"
+    ):
         yield
 
 
@@ -43,7 +45,7 @@ def inbox_lock(inbox: Database) -> Iterator[Callable[[], None]]:
     Raises:
         AlreadyRunning: there is one already.
     """
-    problem = "another agent works on this inbox"
+    problem = "inbox: another agent works on it; only one can run"
     if inbox.is_sqlite:
         with _file_lock(inbox, "agent", problem):
             yield lambda: None

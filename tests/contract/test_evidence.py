@@ -453,7 +453,7 @@ class TestTampering:
             assert ChainSelfCheck().check_next(connection).broken is None
             assert (
                 recheck.check_next(connection).broken
-                == "entry 8 and those before it are gone, back to 7"
+                == "the log ends with entry 7, and had 8 entries before"
             )
 
     def test_a_log_that_was_not_tampered_with_holds(self, ledger: Database) -> None:

@@ -473,7 +473,7 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
     published = FakePublisher()
     build_responder(ledger, published).run_once()
     assert [event.type for event in published.events] == ["privacy.request-answered"]
-    with pytest.raises(PackageIncomplete, match="answered already"):
+    with pytest.raises(PackageIncomplete, match="already answered"):
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
 
 

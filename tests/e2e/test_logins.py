@@ -86,7 +86,7 @@ def test_no_login_may_do_anothers_work(apart: Running) -> None:
     apart.own["run"] = apart.own["tagger"]
     refused = apart.run("resume", "deleter", "--reason", "forged")
     assert refused.returncode == 1
-    assert "ledger: login tagger_alone lacks what the operators need" in refused.stderr
+    assert "ledger: login tagger_alone lacks privileges that the operators need" in refused.stderr
     assert "GRANT termijn_operators TO tagger_alone" in refused.stderr
     url = apart.own["tagger"]["TERMIJN_LEDGER_URL"].replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as connection:

@@ -313,7 +313,7 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
         "garbage": (
             message(event, value=b"\xde\xad\xbe\xef" * 5),
             "undecodable",
-            "does not begin as Avro on the bus does",
+            "is not Avro with a fingerprint or a schema id",
         ),
         "nothing": (message(event, value=None), "undecodable", "is empty"),
         "truncated": (message(event, value=value[:-5]), "undecodable", "ends too early"),
@@ -378,7 +378,7 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
         "a large one": (
             message(event, value=b"\xff" * 900_000),
             "undecodable",
-            "does not begin as Avro on the bus does",
+            "is not Avro with a fingerprint or a schema id",
         ),
     }
 

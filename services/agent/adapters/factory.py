@@ -165,7 +165,7 @@ def vault_adapter(loaded: LoadedConfig, stack: ExitStack) -> VaultAdapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterContext:
-    """What an adapter is built from."""
+    """The values from which an adapter is built."""
 
     loaded: LoadedConfig
     callback_token: Callable[[str], str]

@@ -53,7 +53,7 @@ def next_ids(
 
 
 class PurgeTarget(Protocol):
-    """One kind of thing that is purged. It is scanned in the order of its keys, which are texts."""
+    """One kind of rows that are purged, such as events, scanned in the order of their keys (texts)."""
 
     name: str
 

@@ -28,7 +28,7 @@ _REST = timedelta(hours=1)
 
 
 class PurgeObserver(Protocol):
-    """What the purge reports, for metrics and logs."""
+    """Receives what the purge did: metrics and logs."""
 
     def rows_purged(self, counts: Mapping[str, int]) -> None:
         """That many things of each kind were purged."""

@@ -435,7 +435,7 @@ def test_a_recall_of_a_command_that_was_begun_asks_the_system(
         if task.command.action == "recall":
             assert task.recalls == "erase"
             return Result(status=status)  # type: ignore[arg-type]  # one of the two above
-        raise RetryLater("no answer in time")
+        raise RetryLater("no response in time")
 
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
     environment.execute_all(command())

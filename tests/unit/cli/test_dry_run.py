@@ -155,7 +155,7 @@ def test_events_with_one_identity_are_one_event(termijn: Call, events: Write) ->
         ("duplicate", None),
         ("parked", "identity-conflict"),
     ]
-    assert "line 1 gave this identity to other content" in result.err
+    assert "line 1 has the same identity and other content" in result.err
 
 
 def test_of_events_with_one_identity_the_earliest_counts(termijn: Call, events: Write) -> None:
@@ -169,7 +169,7 @@ def test_of_events_with_one_identity_the_earliest_counts(termijn: Call, events: 
         ("duplicate", None),
         ("parked", "impossible-time"),
     ]
-    assert "line 2 gave this identity to other content" in result.err
+    assert "line 2 has the same identity and other content" in result.err
 
 
 def test_an_event_that_is_too_large_for_a_message_is_refused(termijn: Call, events: Write) -> None:

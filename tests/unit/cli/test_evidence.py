@@ -105,7 +105,7 @@ def test_the_evidence_in_the_ledger_is_verified_without_a_file(
     outcome = termijn("evidence", "verify")
     assert (outcome.code, outcome.err) == (
         1,
-        "termijn: line 6, after entry 2: a head was signed over entry 2, and the last is 1\n",
+        "termijn: line 6, after entry 2: the last entry must be 2, which a signed head covers, got 1\n",
     )
 
 

@@ -66,7 +66,7 @@ def without(key: str) -> dict[str, Any]:
             ),
             "keep_consent: is not a value of type boolean",
         ),
-        (feedback("f1", "2024-03-15T13:00:01Z"), "id: was given to another event"),
+        (feedback("f1", "2024-03-15T13:00:01Z"), "id: is also the id of another event"),
     ],
 )
 def test_a_bad_line_is_reported_with_file_line_and_key(

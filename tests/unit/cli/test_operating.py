@@ -102,10 +102,7 @@ def test_without_an_operator_nothing_is_done(termijn: Call, ledger: Database) ->
     """Someone must be responsible."""
     outcome = termijn("pause", "deleter", "--reason", "a test")
     assert (outcome.code, outcome.out) == (1, "")
-    assert (
-        outcome.err
-        == "termijn: an operator's command needs a name: --operator NAME, or TERMIJN_OPERATOR\n"
-    )
+    assert outcome.err == "termijn: --operator: is required; give a name, or set TERMIJN_OPERATOR\n"
     assert termijn("pause", "deleter", "--operator", "me", "--reason", " ").code == 1
     assert actions(ledger) == []
     assert len(termijn("status", "--json").rows) == 5
@@ -141,7 +138,7 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
     assert outcome.out == "recorder continues at offset 7 of retention.tagged.v1[0]\n"
     assert termijn("gaps", "list", "--json").rows == []
     assert termijn("gaps", "accept", *place, *BY_ME).err == (
-        "termijn: recorder: no gap waits at retention.tagged.v1[0]\n"
+        "termijn: recorder: retention.tagged.v1[0]: has no open gap; see `termijn gaps list`\n"
     )
 
 

@@ -220,7 +220,7 @@ def test_messages_that_librdkafka_withheld_are_read_again(
     assert again.assigned == [[0]]
     assert position(ledger) == 4
     [why] = played.again
-    assert "was passed over" in why
+    assert "was skipped" in why
 
 
 def test_messages_that_cannot_be_read_again_are_not_skipped(ledger: Database) -> None:

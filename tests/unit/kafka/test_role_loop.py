@@ -42,7 +42,7 @@ class FailingOnce:
 @pytest.mark.parametrize(
     "trouble",
     [
-        KafkaUnavailable("list topics", "no answer in time"),
+        KafkaUnavailable("list topics", "no response in time"),
         DeliveryFailed("t.v1", "no delivery report in time"),
         RegistryUnavailable(request="schema 7", why="connection refused"),
         OperationalError("SELECT 1", {}, Exception("starting up")),

@@ -54,8 +54,8 @@ def test_a_datum_follows_its_frame() -> None:
             ENDED_FRAME + b"\x02\xff",
             "does not fit the schema that it names (UnicodeDecodeError)",
         ),
-        (b"\xc3\x02" + bytes(9), "does not begin as Avro on the bus does"),
-        (b'{"supplier_id": "L1"}', "does not begin as Avro on the bus does"),
+        (b"\xc3\x02" + bytes(9), "is not Avro with a fingerprint or a schema id"),
+        (b'{"supplier_id": "L1"}', "is not Avro with a fingerprint or a schema id"),
         (
             b"\xc3\x01\x01\x02\x03\x04\x05\x06\x07\x08",
             "was written with a schema that is not known here (0102030405060708)",

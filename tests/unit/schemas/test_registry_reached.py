@@ -193,7 +193,7 @@ def test_a_registry_that_never_completes_its_answer_is_given_up(slow: str) -> No
     with pytest.raises(RegistryUnavailable) as given_up:
         registry.get_compatibility(TOPIC)
     assert str(given_up.value) == (
-        f"schema registry: compatibility of {TOPIC}-value: {slow}: gave no whole answer in 1 s"
+        f"schema registry: compatibility of {TOPIC}-value: {slow}: did not respond completely within 1 s"
     )
 
 

@@ -1,1 +1,1 @@
-"""An example."""
+"""An example of an agent beside a CRM, with the SQL adapter."""

@@ -1,1 +1,1 @@
-"""An example."""
+"""An example of an agent with a hook: letters in a directory."""

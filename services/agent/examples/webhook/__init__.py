@@ -1,1 +1,1 @@
-"""An example."""
+"""An example of an agent with a webhook: a mailer."""
