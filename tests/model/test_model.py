@@ -13,7 +13,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_no_order_of_events_breaks_a_promise(name: str) -> None:
+def test_no_order_of_events_breaks_an_invariant(name: str) -> None:
     """Every reachable state keeps every invariant, and leads to one in which each erasure is settled."""
     verdict = run(WORLDS[name])
     print(f"\n{name}: {verdict}")
@@ -22,7 +22,7 @@ def test_no_order_of_events_breaks_a_promise(name: str) -> None:
 
 
 @pytest.mark.parametrize("old", REFUSED, ids=lambda old: f"{old.hole}: {old.rule}")
-def test_the_old_rule_is_refused(old: OldRule) -> None:
+def test_the_model_finds_the_fault_of_each_rejected_rule(old: OldRule) -> None:
     """The model finds the invariant that an old rule breaks, with the shortest path to it."""
     verdict = run(replace(WORLDS[old.world], broken=old.rule))
     print(f"\n{old.hole}, {old.rule}, in {old.world!r}: {verdict}")

@@ -42,7 +42,7 @@ def test_a_busy_machine_is_waited_for() -> None:
     assert waits.is_over
 
 
-def test_it_ends_whatever_the_machine_does() -> None:
+def test_waiting_ends_whatever_the_machine_does() -> None:
     """At the latest after six times as long."""
     machine = Machine()
     waits = patience(machine, 10)
@@ -52,7 +52,7 @@ def test_it_ends_whatever_the_machine_does() -> None:
     assert waits.is_over
 
 
-def test_the_real_machine_has_some() -> None:
+def test_patience_works_on_this_machine() -> None:
     """Also where the kernel counts nothing."""
     assert not Patience(60).is_over
     assert Patience(-1).is_over

@@ -34,7 +34,7 @@ def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
         (30.0, 10.0, None, None),
     ],
 )
-def test_a_missed_reach_is_reported_as_missed(
+def test_a_missed_target_is_reported_as_missed(
     value: float, baseline: float | None, reach: object, met: bool | None
 ) -> None:
     """A ratio, or a value, on the right side of its bound; what could not be compared is missed."""

@@ -42,7 +42,7 @@ def figure(name: str, ratio: float | None, reach: str | None, value: float = 10)
         pytest.param(figure("x", 1, None), None, "gone"),
     ],
 )
-def test_a_figure_is_judged_by_the_side_of_its_reach(
+def test_a_figure_is_compared_in_the_direction_of_its_target(
     old: dict[str, Any] | None, new: dict[str, Any] | None, verdict: str
 ) -> None:
     """Costs are better when they fall, rates when they rise; 15 % is noise."""
@@ -50,7 +50,7 @@ def test_a_figure_is_judged_by_the_side_of_its_reach(
     assert comparison.verdict == verdict
 
 
-def test_a_line_that_is_no_figure_is_named(tmp_path: Path) -> None:
+def test_an_invalid_line_of_figures_is_named(tmp_path: Path) -> None:
     """By file and line."""
     path = tmp_path / "figures.jsonl"
     path.write_text(json.dumps(figure("x", 1, None)) + "\nhello\n", "utf-8")

@@ -26,7 +26,7 @@ def test_equal_results_may_be_compared() -> None:
         ([*TAGGED, (b"customer:C3", b"3")], "x: 0 of 2 tagged events are missing, 1 are others"),
     ],
 )
-def test_other_results_are_not_compared(theirs: list[tuple[bytes, bytes]], why: str) -> None:
+def test_different_results_are_not_compared(theirs: list[tuple[bytes, bytes]], why: str) -> None:
     """One too few, another value, one too many."""
     with pytest.raises(ResultsDiffer, match=why):
         same(TAGGED, frozenset(theirs), "x")

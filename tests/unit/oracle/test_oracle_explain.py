@@ -429,7 +429,7 @@ def test_a_reinstated_customers_window_is_open_again() -> None:
     assert explain(events)[0]["state"] == "open"
 
 
-def test_the_last_move_counts_whatever_came_before() -> None:
+def test_the_last_clock_change_counts_whatever_came_before() -> None:
     events = [
         signed_up("e1", "2020-01-01T12:00:00Z"),
         terminated("e2", "2024-03-15T13:00:00Z"),
@@ -450,7 +450,7 @@ def test_the_last_move_counts_whatever_came_before() -> None:
         ("/crm", "e2", False),  # ids compare as text: "e2" is after "e10"
     ],
 )
-def test_moves_of_one_instant_are_decided_by_source_and_then_id(
+def test_of_clock_changes_at_one_time_source_and_id_decide(
     source_of_end: str, id_of_end: str, open_: bool
 ) -> None:
     at = "2024-03-15T13:00:00Z"
@@ -471,7 +471,7 @@ def test_the_same_instant_in_another_offset_is_the_same_instant() -> None:
     assert explain(events)[0]["state"] == "open"
 
 
-def test_a_record_after_the_end_hangs_on_the_same_end() -> None:
+def test_a_record_after_the_end_depends_on_the_same_end() -> None:
     events = [
         terminated("e1", "2020-03-15T13:00:00Z"),
         event("e2", "billing.invoice-issued", "2024-05-01T10:00:00Z", customer_id="1"),
@@ -582,5 +582,5 @@ def test_what_the_catalogue_does_not_list_is_refused() -> None:
         explain([event("e1", "privacy.hold-hidden", "2024-01-01T12:00:00Z", subject="customer:1")])
 
 
-def test_nothing_gives_nothing() -> None:
+def test_explaining_no_events_gives_no_lines() -> None:
     assert explain([]) == []

@@ -20,7 +20,9 @@ def key(command: dict[str, Any]) -> tuple[str, str, str]:
 
 @THOROUGH
 @given(event_sets_with_rights())
-def test_what_is_held_at_an_instant_is_not_erased_at_it(events: list[dict[str, Any]]) -> None:
+def test_data_under_a_legal_hold_at_a_time_is_not_erased_at_it(
+    events: list[dict[str, Any]],
+) -> None:
     """`explain` and `simulate` agree on holds, from what was known then."""
     for command in simulate(events, END):
         if command["action"] in ("erase", "pseudonymise"):
@@ -39,7 +41,7 @@ def _serves(line: dict[str, Any], command: dict[str, Any]) -> bool:
 
 @THOROUGH
 @given(event_sets_with_rights())
-def test_the_law_and_its_proofs_are_never_cut(events: list[dict[str, Any]]) -> None:
+def test_holdings_of_a_legal_obligation_never_end_early(events: list[dict[str, Any]]) -> None:
     """What rests on a legal obligation has the window that it has without any act of a person."""
     own_topics = ("customers", "billing", "purchases", "orders", "suppliers")
     business = [event for event in events if event["type"].split(".")[0] in own_topics]
@@ -50,10 +52,10 @@ def test_the_law_and_its_proofs_are_never_cut(events: list[dict[str, Any]]) -> N
 
 @THOROUGH
 @given(event_sets_with_rights())
-def test_nothing_is_told_of_what_is_erased_and_no_lift_without_its_restriction(
+def test_no_command_is_about_erased_data_and_no_lift_without_its_restriction(
     events: list[dict[str, Any]],
 ) -> None:
-    """Commands of one instant count as left together."""
+    """Commands at one time count as sent together."""
     erased: dict[tuple[str, str, str], Any] = {}
     restricted: dict[tuple[Any, ...], Any] = {}
     for command in simulate(events, END):

@@ -257,7 +257,7 @@ def test_a_customer_who_comes_back_at_the_very_instant_is_not_erased() -> None:
     assert brief(simulate(events, "2027-01-01T00:00:00Z")) == []
 
 
-def test_what_was_carried_out_before_the_customer_came_back_stands() -> None:
+def test_erasures_from_before_the_customer_came_back_are_final() -> None:
     events = [
         purchase("e1", "2020-01-10T09:00:00Z"),
         terminated("e2", "2021-03-15T13:00:00Z"),
@@ -387,5 +387,5 @@ def test_duplicates_and_order_change_nothing() -> None:
     assert simulate([*reversed(events), *events], END) == simulate(events, END)
 
 
-def test_nothing_gives_nothing() -> None:
+def test_simulating_no_events_gives_no_commands() -> None:
     assert simulate([], END) == []

@@ -24,23 +24,23 @@ from services.policy.reasons import VERIFICATION_REASONS
         ("UNORDERED", {"verify", "recall", "disclose"}),
     ],
 )
-def test_the_kinds_of_actions(kind: str, expected: set[str]) -> None:
-    """By the rulings: what protects is never held up, what destroys is read again."""
+def test_each_action_has_the_properties_of_the_rulings(kind: str, expected: set[str]) -> None:
+    """Commands that protect data are never delayed; those that destroy data are verified."""
     assert set(getattr(actions, kind)) == expected
 
 
-def test_nothing_that_protects_may_break_a_promise() -> None:
-    """What passes every stop must also pass blindness."""
+def test_no_action_that_is_always_sent_may_break_a_legal_hold() -> None:
+    """A command that is sent during a pause must also be allowed while Termijn waits for catch-up."""
     assert actions.PROTECTIVE <= actions.HARMLESS
 
 
-def test_every_check_has_its_reason() -> None:
-    """Only checks have such a reason."""
+def test_every_verification_has_its_reason() -> None:
+    """And no other action has such a reason."""
     assert set(VERIFICATION_REASONS) == set(actions.VERIFIED)
 
 
 def test_the_schema_names_the_same_actions() -> None:
-    """What crosses Kafka, in the newest version."""
+    """As in the newest version of the schema on Kafka."""
     folder = files("schemas") / "retention"
     newest = max(path.name for path in folder.iterdir() if path.name.startswith("command."))
     schema = json.loads((folder / newest).read_text("utf-8"))

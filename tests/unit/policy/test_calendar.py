@@ -75,15 +75,15 @@ def instant(text: str) -> datetime:
         ),
     ],
 )
-def test_at_most_ends_at_the_anchors_wall_clock_time_on_the_earlier_side(
+def test_a_maximum_ends_at_the_local_time_of_its_anchor_at_the_latest(
     anchor: str, term: str, ends: str
 ) -> None:
-    """A maximum never ends late: clamped months, gaps and folds take the earlier instant."""
+    """It never ends late: shorter months, gaps and folds take the earlier time."""
     assert latest_erasure(instant(anchor), parse_period(term), AMSTERDAM) == instant(ends)
 
 
-def test_at_most_answers_in_utc() -> None:
-    """Instants are UTC, whatever the anchor was written in."""
+def test_the_end_of_a_maximum_is_in_utc() -> None:
+    """In whatever zone the anchor was written."""
     ends = latest_erasure(
         datetime.fromisoformat("2024-03-15T14:00+01:00"), parse_period("P2Y"), AMSTERDAM
     )
@@ -116,10 +116,8 @@ def test_at_most_answers_in_utc() -> None:
         pytest.param("2011-12-29", "P0D", "Pacific/Apia", "2011-12-30T10:00Z", id="apia"),
     ],
 )
-def test_at_least_keeps_the_whole_of_the_last_local_day(
-    day: str, term: str, zone: str, ends: str
-) -> None:
-    """A minimum never ends early: it lasts until the first instant of the next local day."""
+def test_a_minimum_includes_its_last_local_day(day: str, term: str, zone: str, ends: str) -> None:
+    """It never ends early: it lasts until the start of the next local day."""
     assert earliest_erasure(date.fromisoformat(day), parse_period(term), ZoneInfo(zone)) == instant(
         ends
     )
@@ -168,8 +166,8 @@ def test_the_book_year_is_that_of_the_local_date(
         ),
     ],
 )
-def test_a_period_is_read(text: str, expected: Period) -> None:
-    """ISO 8601 periods; a month before the T, a minute after it."""
+def test_an_iso_8601_period_is_parsed(text: str, expected: Period) -> None:
+    """A month before the T, a minute after it."""
     assert parse_period(text) == expected
 
 
@@ -192,13 +190,13 @@ def test_a_period_is_read(text: str, expected: Period) -> None:
         " P1Y",
     ],
 )
-def test_what_is_no_period_is_refused(text: str) -> None:
+def test_an_invalid_period_is_refused(text: str) -> None:
     """The error quotes the text."""
     with pytest.raises(ValueError, match="is not an ISO 8601 period"):
         parse_period(text)
 
 
-def test_a_naive_instant_is_refused() -> None:
+def test_a_time_without_an_offset_is_refused() -> None:
     """No instant without its offset."""
     with pytest.raises(ValueError, match="naive"):
         require_utc(datetime(2024, 1, 1))
@@ -211,10 +209,10 @@ TERMS = st.sampled_from(["P0D", "P1M", "P6M", "P1Y", "P2Y", "P7Y", "P20Y"])
 
 
 @given(INSTANTS, TERMS)
-def test_at_most_never_ends_later_than_the_local_date_that_was_promised(
+def test_a_maximum_never_ends_later_than_the_promised_local_date(
     anchor: datetime, term: str
 ) -> None:
-    """Its local wall clock is never past the anchor's, and the gap moves it by an hour at most."""
+    """Its local time is never past the anchor's, and a gap moves it by an hour at most."""
     ends = latest_erasure(anchor, parse_period(term), AMSTERDAM).astimezone(AMSTERDAM)
     started = anchor.astimezone(AMSTERDAM)
     months = (ends.year - started.year) * 12 + ends.month - started.month
@@ -249,8 +247,8 @@ def test_a_later_day_never_has_an_earlier_end(start: datetime, other: datetime, 
         ]
     ),
 )
-def test_a_day_starts_at_its_first_instant(day: date, name: str) -> None:
-    """A microsecond before it, it is still the day before; at it, it is that day."""
+def test_a_local_day_starts_at_its_first_instant(day: date, name: str) -> None:
+    """A microsecond earlier it is still the day before."""
     zone = ZoneInfo(name)
     starts = start_of_day(day, zone)
     assert starts.astimezone(zone).date() == day

@@ -8,8 +8,8 @@ from services.policy.ids import clock_id, clock_ref, event_id, old_event_id, rec
 from services.policy.tagged_event import ClockKey
 
 
-def test_ids_are_what_the_standard_says() -> None:
-    """Of a namespace each, with the parts kept apart by a null."""
+def test_ids_are_uuids_by_name() -> None:
+    """Each kind has its own namespace; the parts are separated by a null."""
     space = "5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c0"
     old = old_event_id("/crm", "é1")
     assert old == uuid5(UUID(space + "1"), "/crm\0é1")

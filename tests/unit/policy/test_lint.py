@@ -21,22 +21,22 @@ def remarks(old: str, new: str) -> list[str]:
 
 
 @pytest.mark.parametrize("term", ["PT6M", "PT23H59M59S", "PT1S"])
-def test_a_term_below_a_day_is_remarked(term: str) -> None:
-    """M after T is minutes, and months were meant."""
+def test_lint_warns_of_a_term_below_a_day(term: str) -> None:
+    """M after T means minutes, where months were meant."""
     assert f"rules.books: lasts less than a day ({term}): after T, M is minutes, not months" in (
         remarks("term: P7Y", f"term: {term}")
     )
 
 
 @pytest.mark.parametrize("term", ["PT24H", "P1D", "P6M"])
-def test_a_term_of_a_day_is_not(term: str) -> None:
+def test_lint_accepts_a_term_of_a_day(term: str) -> None:
     assert not [
         remark for remark in remarks("term: P7Y", f"term: {term}") if "less than a day" in remark
     ]
 
 
-def test_a_term_of_nothing_is_not() -> None:
-    """P0D is due at its own instant: the small policy has one."""
+def test_lint_accepts_a_term_of_zero() -> None:
+    """With P0D data is due at the time of its event: the small policy has one."""
     assert not [
         warning
         for warning in lint(load_text(SMALL, "small.yaml"))
@@ -44,8 +44,8 @@ def test_a_term_of_nothing_is_not() -> None:
     ]
 
 
-def test_a_lead_time_that_is_longer_than_a_term_is_remarked() -> None:
-    """Its command leaves at once, and is late from the beginning."""
+def test_lint_warns_of_a_lead_time_longer_than_a_term() -> None:
+    """The command is sent at once, and is late from the beginning."""
     warnings = remarks("lead_time: PT48H", "lead_time: PT9000H")
     assert warnings == []  # the books have a duty of a minimum only: no promise to be late for
     [remark] = remarks(
@@ -57,7 +57,7 @@ def test_a_lead_time_that_is_longer_than_a_term_is_remarked() -> None:
     )
 
 
-def test_nothing_of_it_is_remarked_on_the_shipped_policy() -> None:
+def test_lint_has_no_such_warnings_about_the_shipped_policy() -> None:
     warnings = [warning.message for warning in lint(load())]
     assert not [
         warning

@@ -23,8 +23,8 @@ def problems(text: str) -> tuple[PolicyProblem, ...]:
     return refused.value.problems
 
 
-def test_the_small_policy_itself_is_right() -> None:
-    """If the small policy were wrong, the tests below would show nothing."""
+def test_the_small_policy_is_valid() -> None:
+    """Otherwise the tests below would show nothing."""
     assert load_text(SMALL, "small.yaml").policy == "small"
 
 
@@ -349,7 +349,7 @@ def test_the_small_policy_itself_is_right() -> None:
 def test_a_problem_is_named_by_file_line_and_key(
     old: str, new: str, line: str, key: str, why: str
 ) -> None:
-    """One thing is wrong, and the operator is led to it."""
+    """One thing is wrong, and its place is reported."""
     text = replaced(SMALL, old, new)
     (problem,) = problems(text)
     assert problem.file == "small.yaml"
@@ -387,7 +387,7 @@ def test_all_problems_are_reported_at_once() -> None:
     ]
 
 
-def test_every_problem_of_form_is_named_at_once() -> None:
+def test_all_problems_of_structure_are_reported_at_once() -> None:
     """Also where keys are missing or unknown."""
     text = replaced(
         replaced(SMALL, "    key: [stay_id]\n", ""), "  name: Small\n", "  nam: Small\n"
@@ -400,7 +400,7 @@ def test_every_problem_of_form_is_named_at_once() -> None:
 
 
 def test_a_holding_needs_its_clocks_key() -> None:
-    """A rule whose clock's key the event has not could never be computed."""
+    """Without the key of its retention clock in the event, the end could never be computed."""
     text = replaced(SMALL, "      stay_id: {business_key: true}\n", "")
     text = replaced(text, HOLDING, "{purpose: care, basis: contract, rule: stay, systems: [app]}")
     (problem,) = problems(text)
@@ -468,8 +468,8 @@ def test_a_holding_needs_its_subject() -> None:
     assert problem.line == line_of(text, "    holdings:")
 
 
-def test_an_event_that_does_nothing_is_a_slip() -> None:
-    """It makes a holding or moves a clock."""
+def test_an_event_type_without_effect_is_refused() -> None:
+    """It must make a holding or change a retention clock."""
     text = replaced(SMALL, "    moves:\n      - {clock: stay, move: end}\n", "")
     (problem,) = problems(text)
     assert problem.key == "events.club.checked-out"
@@ -500,21 +500,21 @@ def test_an_event_that_does_nothing_is_a_slip() -> None:
         pytest.param("? {a: b}\n: c\n", 1, "is not YAML", id="a-map-as-a-key"),
     ],
 )
-def test_what_is_no_yaml_is_named_by_its_line(text: str, line: int, why: str) -> None:
-    """Two keys of one name would silently lose one."""
+def test_invalid_yaml_is_reported_with_its_line(text: str, line: int, why: str) -> None:
+    """Of two keys with one name, one would be lost silently."""
     (problem,) = problems(text)
     assert (problem.file, problem.line) == ("small.yaml", line)
     assert why in problem.why
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "just words\n", "- a\n- b\n", "\x00"])
-def test_what_is_no_policy_at_all_is_refused(text: str) -> None:
+def test_a_file_that_is_not_a_policy_is_refused(text: str) -> None:
     """Empty files, words, lists, bytes."""
     assert problems(text)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """Absent, or a folder."""
+    """A missing file, or a folder."""
     for name in ("absent.yaml", "."):
         path = tmp_path / name
         with pytest.raises(InvalidPolicy) as refused:
@@ -533,8 +533,8 @@ def test_a_line_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     assert str(refused.value) == f"{path}:2: is not UTF-8; write the file in UTF-8"
 
 
-def test_the_mark_before_utf_8_is_passed_over(tmp_path: Path) -> None:
-    """An editor of Windows writes it."""
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    """Editors of Windows write it."""
     path = tmp_path / "bom.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
     assert load(path).policy == "small"
@@ -553,8 +553,8 @@ def test_the_mark_before_utf_8_is_passed_over(tmp_path: Path) -> None:
     ],
     ids=["open", "nested", "colon", "bell", "no-day", "digits", "no-number"],
 )
-def test_what_is_no_yaml_is_one_line(text: str, problem: str) -> None:
-    """Whatever the parser makes of it."""
+def test_invalid_yaml_is_one_line(text: str, problem: str) -> None:
+    """Whatever error the parser raises."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
     [line] = str(refused.value).splitlines()
@@ -579,7 +579,7 @@ def test_what_is_no_yaml_is_one_line(text: str, problem: str) -> None:
         ("titles: 2026-01-01", "small.yaml:1: titles: is not a map, got something else"),
     ],
 )
-def test_a_problem_is_told_in_words_of_the_file(text: str, problem: str) -> None:
+def test_a_problem_is_described_in_terms_of_the_file(text: str, problem: str) -> None:
     """Not in those of Python, and without the value, which in an agent's file may be a secret."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
@@ -601,8 +601,8 @@ def test_a_problem_is_told_in_words_of_the_file(text: str, problem: str) -> None
     ],
     ids=lambda text: text[-24:],
 )
-def test_a_term_that_no_calendar_has_is_refused(old: str, new: str, key: str) -> None:
-    """With its place; a calendar ends with the year 9999."""
+def test_a_term_beyond_the_calendar_is_refused(old: str, new: str, key: str) -> None:
+    """With its place; the calendar ends with the year 9999."""
     text = replaced(SMALL, old, new)
     (problem,) = problems(text)
     assert (problem.key, problem.line) == (key, line_of(text, new))
@@ -610,14 +610,14 @@ def test_a_term_that_no_calendar_has_is_refused(old: str, new: str, key: str) ->
 
 
 @pytest.mark.parametrize("term", ["P200Y", "P2400M", "P73049D"])
-def test_the_longest_terms_are_taken(term: str) -> None:
-    """No law keeps anything for so long."""
+def test_the_longest_terms_are_accepted(term: str) -> None:
+    """They are longer than any law requires."""
     text = replaced(replaced(SMALL, "term: P7Y", f"term: {term}"), "PT48H", "PT1753176H")
     assert load_text(text, "small.yaml").rules["books"].term == term
 
 
-def test_digits_of_other_scripts_are_no_digits() -> None:
-    """ISO 8601 has ten."""
+def test_digits_of_other_scripts_are_refused_in_terms() -> None:
+    """ISO 8601 has ten digits."""
     (problem,) = problems(replaced(SMALL, "term: P7Y", "term: P\u0667Y"))
     assert "is not an ISO 8601 period" in problem.why
 
@@ -629,7 +629,7 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     assert load(path) == load_text(SMALL, "small.yaml")
 
 
-def test_a_list_of_guests_is_a_subject_for_each() -> None:
-    """The right form of what is refused above."""
+def test_each_item_of_a_list_may_be_a_subject() -> None:
+    """The valid form of what is refused above."""
     text = replaced(SMALL, HOLDING, HOLDING.replace("systems: [app]", f"systems: [app], {GUESTS}"))
     assert load_text(text, "small.yaml").events["club.joined"].holdings[0].subject

@@ -64,7 +64,9 @@ def problem_texts(text: str) -> list[str]:
     ],
     ids=lambda text: ascii(text)[:24],
 )
-def test_a_name_that_can_work_nowhere_is_refused(old: str, new: str, expected: str) -> None:
+def test_a_name_that_cannot_be_used_everywhere_is_refused(
+    old: str, new: str, expected: str
+) -> None:
     assert old in SMALL
     assert any(
         problem.startswith(expected) for problem in problem_texts(SMALL.replace(old, new, 1))
@@ -82,8 +84,8 @@ def test_a_field_that_no_schema_can_have_is_refused() -> None:
 
 
 @pytest.mark.parametrize("section", ["systems", "events"])
-def test_two_names_of_which_kafka_makes_one_are_refused(section: str) -> None:
-    """Its metrics write a dot as an underscore, so that it refuses the second of the topics."""
+def test_two_names_that_kafka_cannot_distinguish_are_refused(section: str) -> None:
+    """Its metrics write a dot as an underscore, so it refuses the second topic."""
     other = {
         "systems": ("  lab: {", "  my.lab: {title: A, owner: us}\n  my_lab: {", "systems.my_lab"),
         "events": ("  club.joined:", "  club_joined: &x\n", "events.club_joined"),

@@ -56,7 +56,7 @@ def brief(obligations: list[Obligation]) -> list[Brief]:
 
 
 def test_one_purpose_is_one_erasure() -> None:
-    """It leaves a lead time before the end of the term."""
+    """It is sent a lead time before the end of the term."""
     (step,) = planned(small("purpose: care, basis: contract, rule: year, systems: [books]"))
     assert step.system == "books"
     assert step.action == "erase"
@@ -69,7 +69,7 @@ def test_one_purpose_is_one_erasure() -> None:
 
 
 def test_the_first_of_two_purposes_restricts_and_the_last_erases() -> None:
-    """Ruling 3: the erasure leaves at the latest of them; the earlier one restricts at its own."""
+    """Ruling 3: the erasure is sent at the latest of them; the earlier one restricts at its own time."""
     policy = small(
         "purpose: care, basis: contract, rule: year, systems: [app]",
         "purpose: service, basis: contract, rule: two-years, systems: [app]",
@@ -122,8 +122,8 @@ def test_a_minimum_wins_over_an_earlier_maximum() -> None:
     assert steps[1].erase_by == instant("2032-01-02T23:00Z")
 
 
-def test_a_maximum_after_the_minimum_goes_first_to_restrict_the_minimum() -> None:
-    """A statute's purpose that ended before another is a restriction too."""
+def test_a_minimum_that_ends_before_a_maximum_is_restricted() -> None:
+    """A legal purpose that ended before another one is a restriction too."""
     policy = small(
         "purpose: study, basis: contract, rule: study, systems: [books]",
         "purpose: tax, basis: law, rule: books, systems: [books]",
@@ -150,8 +150,8 @@ def test_an_open_clock_keeps_the_record_and_restricts_the_rest() -> None:
     ]
 
 
-def test_a_restriction_does_not_depend_on_the_clock_of_what_goes_on() -> None:
-    """When that clock ends or moves, the purpose that has ended stays ended."""
+def test_a_restriction_does_not_depend_on_the_clock_of_another_purpose() -> None:
+    """When that clock ends or changes, the purpose that has ended stays ended."""
     policy = small(
         "purpose: care, basis: contract, rule: stay, systems: [app]",
         "purpose: service, basis: contract, rule: membership, systems: [app]",
@@ -171,8 +171,8 @@ def test_each_system_has_its_own_lead_time() -> None:
     ]
 
 
-def test_a_term_of_nothing_is_due_at_its_own_instant() -> None:
-    """P0D: no lead time takes it before the anchor."""
+def test_a_term_of_zero_is_due_at_the_time_of_its_event() -> None:
+    """P0D: no lead time brings it before the anchor."""
     policy = small("purpose: care, basis: contract, rule: at-once, systems: [app, books]")
     assert brief(planned(policy, {"stay": "2024-10-27T01:30Z"})) == [
         ("2024-10-27T01:30Z", "app", "erase", "care"),
@@ -181,7 +181,7 @@ def test_a_term_of_nothing_is_due_at_its_own_instant() -> None:
 
 
 def test_a_term_shorter_than_the_lead_time_is_due_at_its_anchor() -> None:
-    """The command never leaves before the clock started."""
+    """The command is never sent before the clock started."""
     policy = small(
         "purpose: care, basis: contract, rule: stay, systems: [books]",
         changed={"term: P1M": "term: PT36H"},
@@ -205,8 +205,8 @@ def test_research_is_pseudonymised_when_the_last_other_purpose_ends() -> None:
     assert obligations[0].erase_by == instant("2026-03-15T13:00Z")
 
 
-def test_what_the_law_demands_does_not_keep_research_from_its_pseudonym() -> None:
-    """Statutory holdings are not waited for."""
+def test_pseudonymising_does_not_wait_for_legal_holdings() -> None:
+    """Ruling 2: holdings that a law requires do not count."""
     policy = small(
         "purpose: care, basis: contract, rule: year, systems: [app]",
         "purpose: tax, basis: law, rule: books, systems: [books]",
@@ -300,10 +300,10 @@ def test_a_record_depends_on_the_clocks_that_its_obligations_wait_for() -> None:
         ),
     ],
 )
-def test_a_record_wakes_at_every_instant_that_its_event_fixes(
+def test_a_record_has_a_check_time_for_each_time_fixed_by_its_event(
     holdings: tuple[str, ...], expected: list[str]
 ) -> None:
-    """What a clock fixes, the clock wakes."""
+    """Times that a clock fixes are check times of the clock."""
     policy = small(*holdings)
     wakes = event_check_times(tagged(policy), "client:1", policy)
     assert list(wakes) == [instant(text) for text in expected]
@@ -319,8 +319,8 @@ class Counted(tuple[Holding, ...]):
         return super().__iter__()
 
 
-def test_an_event_of_many_subjects_is_gone_through_once_and_not_for_each() -> None:
-    """A ticket of thousands of consumers took the recorder a quarter of a minute."""
+def test_an_event_of_many_subjects_is_scanned_once_and_not_for_each() -> None:
+    """A ticket of thousands of consumers took the recorder fifteen seconds."""
     policy = small(
         "purpose: care, basis: contract, rule: year, systems: [books],"
         " subject: {kind: guest, field: guest_ids, each: true}"

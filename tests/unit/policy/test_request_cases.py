@@ -40,7 +40,7 @@ def only(*acts: PrivacyEvent) -> Case:
         pytest.param("2026-03-01T10:00:00+01:00", "2026-04-01T10:00:00+02:00", id="summer-time"),
     ],
 )
-def test_the_month_runs_from_receipt_by_calendar(received: str, answer_by: str) -> None:
+def test_the_time_to_answer_is_a_month_from_receipt(received: str, answer_by: str) -> None:
     """Verified or not."""
     case = only(act("request-received", received))
     assert case.answer_by == datetime.fromisoformat(answer_by)
@@ -54,7 +54,7 @@ def test_the_month_runs_from_receipt_by_calendar(received: str, answer_by: str) 
         pytest.param("2026-02-15T10:00:01+01:00", False, "2026-02-15T10:00:00+01:00", id="late"),
     ],
 )
-def test_an_extension_counts_only_where_it_was_told_within_the_month(
+def test_an_extension_counts_only_if_announced_within_the_month(
     extended_at: str, extended: bool, answer_by: str
 ) -> None:
     """Three months in all."""
@@ -73,8 +73,10 @@ def test_an_extension_counts_only_where_it_was_told_within_the_month(
         pytest.param(["request-refused"], "refused", id="never-verified"),
     ],
 )
-def test_a_case_is_as_far_as_its_acts(further: list[PrivacyEventKind], state: str) -> None:
-    """In whatever order they are known."""
+def test_the_state_of_a_case_follows_from_its_privacy_events(
+    further: list[PrivacyEventKind], state: str
+) -> None:
+    """In whatever order they are recorded."""
     acts = [
         act("request-received", "2026-01-15T10:00:00+01:00"),
         *(act(kind, f"2026-01-1{6 + i}T10:00:00+01:00") for i, kind in enumerate(further)),
@@ -82,8 +84,8 @@ def test_a_case_is_as_far_as_its_acts(further: list[PrivacyEventKind], state: st
     assert only(*acts).state == only(*reversed(acts)).state == state
 
 
-def test_open_cases_come_first_by_their_limit() -> None:
-    """What is owed soonest is on top."""
+def test_open_cases_are_listed_first_by_their_limit() -> None:
+    """The most urgent is at the top."""
     cases = list_cases(
         [
             act("request-received", "2026-03-01T10:00:00Z", "late"),
@@ -97,13 +99,13 @@ def test_open_cases_come_first_by_their_limit() -> None:
     assert [case.request for case in cases] == ["soon", "late", "done"]
 
 
-def test_what_was_never_received_is_no_case() -> None:
-    """A verification that came first waits for its request."""
+def test_without_its_receipt_a_request_is_not_a_case() -> None:
+    """A verification that arrived first waits for its request."""
     assert list_cases([act("identity-verified", "2026-01-02T10:00:00Z")], POLICY) == []
 
 
 def test_a_second_request_for_the_same_joins_the_first() -> None:
-    """The first one's clock counts, and who is verified for the second is for the first."""
+    """The limit of the first counts, and a verification of the second is one of the first."""
     cases = list_cases(
         [
             act("request-received", "2026-01-15T10:00:00+01:00", "Q1"),
@@ -138,7 +140,7 @@ def test_a_request_after_the_answer_is_a_case_of_its_own() -> None:
 
 
 def test_corrections_are_never_joined() -> None:
-    """Two requests for rectification correct two things."""
+    """Two requests for rectification correct different data."""
     received = [
         replace(act("request-received", "2026-01-15T10:00:00+01:00", name), right="rectification")
         for name in ("Q1", "Q2")
@@ -164,7 +166,7 @@ def test_corrections_are_never_joined() -> None:
         ("answered", "identity-verified", "answered"),
     ],
 )
-def test_a_case_moves_forwards_only(
+def test_a_closed_case_stays_closed(
     state: CaseState, happening: RequestEvent, then: CaseState
 ) -> None:
     """What is closed stays as it is."""

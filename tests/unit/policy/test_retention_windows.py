@@ -38,7 +38,7 @@ def only(rule: str, systems: str = "app") -> Policy:
 
 
 def test_a_window_on_an_open_clock_is_open() -> None:
-    """Nothing is known but the systems."""
+    """Only the systems are known."""
     got = view(only("membership", "app, lab"), "2024-03-15T13:00Z")
     assert got == Window(
         holding=got.holding,
@@ -62,14 +62,14 @@ def test_a_maximum_leaves_a_lead_time_before_its_end() -> None:
     assert got.ends_at == instant("2025-05-31T10:00Z")
 
 
-def test_the_lead_time_is_hours_that_pass() -> None:
+def test_the_lead_time_is_counted_in_elapsed_hours() -> None:
     """Over the change to summer time 24 hours before 12:00 is 11:00 on the day before."""
     got = view(only("year"), "2023-03-31T10:00Z")
     assert got.erase_by == instant("2024-03-31T10:00Z")
     assert got.due_at == {"app": instant("2024-03-30T10:00Z")}
 
 
-def test_a_minimum_leaves_at_the_next_midnight_and_has_the_lead_time_after_it() -> None:
+def test_a_minimum_is_due_at_the_next_midnight_with_its_lead_time_after_it() -> None:
     """The catalogue's invoice of 15 March 2024; `erase_by` is `not_before` plus the lead time."""
     got = view(only("books", "books"), "2024-03-15T13:00Z")
     assert got == Window(
@@ -92,7 +92,9 @@ def test_a_minimum_leaves_at_the_next_midnight_and_has_the_lead_time_after_it() 
         pytest.param("02-29", "2024-03-01T12:00Z", "2032-02-29T00:00+01:00", id="after-leap-day"),
     ],
 )
-def test_the_book_year_end_is_configuration(book_year_end: str, time: str, not_before: str) -> None:
+def test_the_end_of_the_book_year_is_configurable(
+    book_year_end: str, time: str, not_before: str
+) -> None:
     """Seven years from the end of the book year of the local date."""
     policy = small(
         "purpose: tax, basis: law, rule: books, systems: [books]",
@@ -134,7 +136,7 @@ def test_the_catalogues_purchase_is_kept_by_the_customer_for_two_years_after_the
         pytest.param("request", [], id="no-rule"),
     ],
 )
-def test_a_clock_wakes_when_anything_that_hangs_on_it_can_be_due(
+def test_a_clock_has_a_check_time_for_each_time_its_records_can_be_due(
     clock: str, expected: list[str]
 ) -> None:
     """For every rule and every lead time."""
@@ -142,7 +144,7 @@ def test_a_clock_wakes_when_anything_that_hangs_on_it_can_be_due(
     assert list(times) == [instant(text) for text in expected]
 
 
-def test_a_clock_wakes_once_for_each_lead_time() -> None:
+def test_a_clock_has_one_check_time_for_each_lead_time() -> None:
     """12, 24 and 48 hours before the year is over; P1M and P0D on the other clock."""
     policy = small()
     assert list(check_times("membership", instant("2024-06-01T10:00Z"), policy)) == [

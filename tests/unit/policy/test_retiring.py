@@ -37,8 +37,8 @@ def held(tagged_event: TaggedEvent) -> list[tuple[str, tuple[str, ...]]]:
     return [(holding.purpose, holding.systems) for holding in tagged_event.holdings]
 
 
-def test_a_retired_system_holds_nothing_from_its_instant_on() -> None:
-    """The event's own time counts, to the microsecond; its other systems go on."""
+def test_a_retired_system_holds_nothing_of_later_events() -> None:
+    """The event's own time counts, to the microsecond; its other systems stay."""
     policy = small(CARE, TAX, changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T01:00:00+01:00"})
     assert held(tag_joining(policy, JUST_BEFORE)) == [
         ("care", ("app", "books")),
@@ -47,8 +47,8 @@ def test_a_retired_system_holds_nothing_from_its_instant_on() -> None:
     assert held(tag_joining(policy, AT)) == [("care", ("app",))]
 
 
-def test_nothing_is_held_for_a_retired_purpose_from_its_instant_on() -> None:
-    """In no system, and the event's other purposes go on."""
+def test_later_events_have_no_holdings_of_a_retired_purpose() -> None:
+    """In no system; the event's other purposes stay."""
     policy = small(CARE, TAX, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
     assert held(tag_joining(policy, JUST_BEFORE)) == [
         ("care", ("app", "books")),
@@ -57,8 +57,8 @@ def test_nothing_is_held_for_a_retired_purpose_from_its_instant_on() -> None:
     assert held(tag_joining(policy, AT)) == [("tax", ("books",))]
 
 
-def test_what_would_be_held_is_hung_where_it_would() -> None:
-    """A later policy that takes it up again finds its record under its clock; until then nothing is due."""
+def test_an_event_of_a_retired_purpose_is_recorded_under_its_clock() -> None:
+    """If a later policy restores the purpose, it finds the record; until then nothing is due."""
     policy = small(CARE, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
     tagged_event = tag_joining(policy, AT)
     assert tagged_event.subjects == ("client:1",)
@@ -84,8 +84,8 @@ def test_an_event_that_names_a_retired_system_itself_is_parked() -> None:
     assert tag(ticket(AT), policy, recorded=True).holdings[0].systems == systems
 
 
-def test_the_same_instant_is_the_same_policy_in_whatever_zone() -> None:
-    """Another instant is another policy; a policy that retires nothing keeps its hash."""
+def test_a_retirement_at_the_same_time_in_another_zone_is_the_same_policy() -> None:
+    """Another time is another policy; a policy that retires nothing keeps its digest."""
     policy = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:00Z"})
     same = small(changed={BOOKS: f"{BOOKS}, retired: '2026-01-01T02:00:00+02:00'"})
     other = small(changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T00:00:01Z"})
@@ -102,8 +102,8 @@ def test_the_same_instant_is_the_same_policy_in_whatever_zone() -> None:
         *("'1767225600'", "soon", "'0001-01-01T00:00:00+23:00'", "[]", "'2026-13-01T00:00:00Z'"),
     ],
 )
-def test_what_is_no_instant_with_its_zone_is_refused(written: str) -> None:
-    """`true` would mean another instant at each replay, and a day has another beginning elsewhere."""
+def test_a_retirement_without_a_time_and_zone_is_refused(written: str) -> None:
+    """`true` would mean another time at each replay, and a day starts at different times."""
     text = replaced(SMALL, BOOKS, f"{BOOKS}, retired: {written}")
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")

@@ -115,8 +115,8 @@ EVENTS = {
 }
 
 
-def test_the_rules_are_the_catalogues() -> None:
-    """Term, anchor and provenance of each; those of the privacy events come with them."""
+def test_the_rules_of_the_shipped_policy_are_those_of_the_catalogue() -> None:
+    """Term, anchor and source of each; those of the privacy events come with them."""
     business = {
         name: (rule.kind, rule.term, str(rule.anchor), rule.term_from, rule.anchor_from)
         for name, rule in SHIPPED.rules.items()
@@ -130,7 +130,7 @@ def test_only_research_is_pseudonymised() -> None:
     assert [name for name, rule in SHIPPED.rules.items() if rule.pseudonymise] == ["R4"]
 
 
-def test_whatever_is_derived_says_why() -> None:
+def test_each_derived_term_has_its_reason() -> None:
     """The privacy officer confirms each."""
     derived = {
         name
@@ -141,7 +141,7 @@ def test_whatever_is_derived_says_why() -> None:
     assert all(SHIPPED.rules[name].rationale for name in derived)
 
 
-def test_the_systems_are_the_catalogues() -> None:
+def test_the_systems_of_the_shipped_policy_are_those_of_the_catalogue() -> None:
     """Roles, and a safeguard for each outside the EEA; every lead time is 24 hours unless stated."""
     got = {name: (system.role, system.outside_eea) for name, system in SHIPPED.systems.items()}
     assert got == SYSTEMS
@@ -149,8 +149,8 @@ def test_the_systems_are_the_catalogues() -> None:
     assert all(system.safeguard for system in SHIPPED.systems.values() if system.outside_eea)
 
 
-def test_the_clocks_are_the_catalogues() -> None:
-    """Keys as ruling 13 has them; what an event must stop has a longest time to be open."""
+def test_the_clocks_of_the_shipped_policy_are_those_of_the_catalogue() -> None:
+    """Keys by ruling 13; a clock that an event must end has a longest time to be open."""
     business = {
         name: (clock.key, clock.parent, clock.max_open is None)
         for name, clock in SHIPPED.clocks.items()
@@ -159,17 +159,17 @@ def test_the_clocks_are_the_catalogues() -> None:
     assert business == CLOCKS
 
 
-def test_the_purposes_know_what_an_objection_does() -> None:
+def test_each_purpose_states_the_effect_of_an_objection() -> None:
     """Direct marketing ends at once, market research counts as withdrawal, the rest is restricted."""
     assert {name: purpose.objection for name, purpose in SHIPPED.purposes.items()} == OBJECTIONS
 
 
-def test_the_bases_are_the_catalogues() -> None:
+def test_the_legal_bases_of_the_shipped_policy_are_those_of_the_catalogue() -> None:
     """Each is one of the six grounds."""
     assert {name: (basis.article, basis.ground) for name, basis in SHIPPED.bases.items()} == BASES
 
 
-def test_the_subjects_are_the_catalogues() -> None:
+def test_the_subjects_of_the_shipped_policy_are_those_of_the_catalogue() -> None:
     """Six kinds."""
     assert set(SHIPPED.subjects) == {
         "customer",
@@ -181,7 +181,7 @@ def test_the_subjects_are_the_catalogues() -> None:
     }
 
 
-def test_the_deciding_fields_are_the_catalogues() -> None:
+def test_the_decision_fields_of_the_shipped_policy_are_those_of_the_catalogue() -> None:
     """A field that has a default may be absent."""
     business = {
         name: (
@@ -195,7 +195,7 @@ def test_the_deciding_fields_are_the_catalogues() -> None:
 
 
 def test_every_rule_purpose_system_and_category_is_used() -> None:
-    """What nothing uses is a slip of the pen; abuse prevention has no shipped event yet."""
+    """An unused one would be a typing error; abuse prevention has no shipped event yet."""
     holdings = [holding for event in SHIPPED.events.values() for holding in event.holdings]
     assert set(SHIPPED.rules) == {holding.rule for holding in holdings}
     assert set(SHIPPED.purposes) - {holding.purpose for holding in holdings} == {"abuse_prevention"}
@@ -204,8 +204,8 @@ def test_every_rule_purpose_system_and_category_is_used() -> None:
     )
 
 
-def test_the_statement_is_not_copied() -> None:
-    """Facts in our own words; the headings that are cited are short."""
+def test_the_privacy_statement_is_not_copied() -> None:
+    """Facts in Termijn's own words; cited headings are short."""
     document = yaml.safe_load(TEXT)
     assert all(len(rule["source"]) < 80 for rule in document["rules"].values())
 
@@ -217,7 +217,7 @@ def _schema_errors(document: Any) -> list[str]:
     )
 
 
-def test_the_json_schema_is_one_and_takes_the_shipped_file() -> None:
+def test_the_json_schema_is_valid_and_accepts_the_shipped_policy() -> None:
     """Editors check a policy with it."""
     schema = loader.json_schema()
     Draft202012Validator.check_schema(schema)
@@ -251,7 +251,7 @@ def test_the_json_schema_refuses_a_broken_file(
 
 
 @pytest.mark.parametrize("key", ["policy", "controller", "events", "rules"])
-def test_the_json_schema_misses_what_is_missing(key: str) -> None:
+def test_the_json_schema_requires_every_part_of_a_policy(key: str) -> None:
     """Every part of a policy is required."""
     document = yaml.safe_load(TEXT)
     del document[key]

@@ -66,10 +66,8 @@ def tagger(by: Policy) -> Callable[[str], bytes]:
         ([], "/anybody", True),
     ],
 )
-def test_only_those_that_are_named_may_publish(
-    named: list[str], source: str, admitted: bool
-) -> None:
-    """Whole, or by a beginning with `*` after it; where none is named, everybody. Also of a known shape."""
+def test_only_the_named_sources_may_publish(named: list[str], source: str, admitted: bool) -> None:
+    """In full, or by a prefix with `*`; where none is named, all may. Also for a cached plan."""
     passed = tagger(policy({FEEDBACK: named}))
     for first in ("/website", "/website/nl"):
         with suppress(TaggingFailed):
@@ -86,8 +84,8 @@ def test_only_those_that_are_named_may_publish(
         )
 
 
-def test_the_recorder_refuses_what_a_tagger_of_before_let_through() -> None:
-    """What lies between the two when the policy names its sources."""
+def test_the_recorder_refuses_events_tagged_before_sources_were_named() -> None:
+    """They are between the two roles when the policy names its sources."""
     value = tagger(policy())("/attacker")
     arrivals = TaggedEventReader(
         planner=IngestionPlanner(policy=policy({FEEDBACK: ["/website"]})), codec=CODEC
@@ -120,16 +118,16 @@ def test_termijn_may_publish_its_own_answers() -> None:
     assert {problem.key for problem in refused.value.problems} == {f"events.{ANSWERED}.sources"}
 
 
-def test_lint_names_the_types_that_forbid_or_cause_an_erasure() -> None:
-    """Until their sources are named."""
+def test_lint_lists_event_types_that_need_named_sources() -> None:
+    """Those that forbid or cause an erasure, until their sources are named."""
     names = {warning.key for warning in lint(policy()) if "`sources`" in warning.message}
     assert {f"events.{HOLD}", "events.customers.customer-terminated"} <= names
     assert f"events.{FEEDBACK}" not in names
     assert f"events.{HOLD}" not in {warning.key for warning in lint(policy({HOLD: ["/legal"]}))}
 
 
-def test_a_policy_that_names_none_is_the_policy_that_it_was() -> None:
-    """A ledger of before goes on under it: the digest is written down."""
+def test_a_policy_without_sources_keeps_its_digest() -> None:
+    """An older ledger continues under it: the digest is written down."""
     assert hash_policy(load_text(TEXT, DEFAULT_POLICY)) == (
         "f064f9fc283775276cfed684773e20ae398a796ee9a8e625470336214f784a9e"
     )

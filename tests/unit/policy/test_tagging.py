@@ -330,7 +330,7 @@ def test_an_event_makes_the_holdings_of_the_catalogue(
         ),
     ],
 )
-def test_an_event_moves_the_clocks_of_the_catalogue(
+def test_an_event_changes_the_clocks_of_the_catalogue(
     type_: str, data: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
     """Ruling 13: relationship per customer; (supplier, contact); the rest by their own ids."""
@@ -452,10 +452,10 @@ def test_an_event_moves_the_clocks_of_the_catalogue(
         ),
     ],
 )
-def test_what_cannot_be_tagged_says_why(
+def test_an_event_that_cannot_be_tagged_has_a_reason(
     type_: str, data: dict[str, Any], reason: str, key: str
 ) -> None:
-    """Each reason is a dead letter of its own, with the key at fault."""
+    """Each reason is that of a dead letter, with the key that is wrong."""
     with pytest.raises(TaggingFailed) as refused:
         tagged(type_, **data)
     assert (refused.value.reason, refused.value.key) == (reason, key)
@@ -470,7 +470,7 @@ def test_what_cannot_be_tagged_says_why(
     ],
 )
 def test_an_impossible_time_is_refused(time: datetime) -> None:
-    """Ruling 15 of the design: before 1900 is a broken clock."""
+    """Ruling 15 of the design: a time before 1900 comes from a wrong clock."""
     with pytest.raises(TaggingFailed) as refused:
         tagged("customers.customer-signed-up", time=time, customer_id="c1")
     assert (refused.value.reason, refused.value.key) == ("impossible-time", "time")
@@ -484,13 +484,13 @@ def test_an_impossible_time_is_refused(time: datetime) -> None:
         datetime(9499, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
     ],
 )
-def test_the_first_and_last_possible_times_have_windows(time: datetime) -> None:
+def test_the_first_and_last_allowed_times_have_retention_windows(time: datetime) -> None:
     """Every term can be computed from them."""
     tagged_event = tagged("purchases.purchase-made", time=time, purchase_id="1", customer_id="c1")
     assert len(tagged_event.holdings) == 3
 
 
-def test_unknown_fields_are_ignored() -> None:
+def test_unknown_fields_of_an_event_are_ignored() -> None:
     """A body may grow; it never reaches the ledger."""
     tagged_event = tagged(
         "customers.customer-signed-up", customer_id="c1", iban="X", nested={"a": 1}
@@ -498,8 +498,8 @@ def test_unknown_fields_are_ignored() -> None:
     assert tagged_event.decision_fields == {"customer_id": "c1"}
 
 
-def test_only_what_names_the_subjects_rows_goes_with_a_command() -> None:
-    """The company of a consumer's order stays; a pseudonymised record names no person."""
+def test_a_command_has_only_keys_of_the_subjects_rows() -> None:
+    """The company of a consumer's order is left out; a pseudonymised record names no person."""
     tagged_event = tagged("orders.order-placed", order_id="o1", customer_id="c1", consumer_id="k1")
     assert business_keys(tagged_event, SHIPPED, "consumer:k1") == {
         "order_id": "o1",
@@ -513,8 +513,8 @@ def test_only_what_names_the_subjects_rows_goes_with_a_command() -> None:
     }
 
 
-def test_of_several_fields_that_could_name_the_subject_only_the_one_that_did_goes_along() -> None:
-    """The others may be anybody's."""
+def test_a_command_has_only_the_key_that_named_its_subject() -> None:
+    """Other fields that could name a subject may belong to other people."""
     tagged_event = tagged(
         "credit.check-performed", check_id="1", customer_id="c1", prospect_id="victim"
     )
@@ -524,8 +524,8 @@ def test_of_several_fields_that_could_name_the_subject_only_the_one_that_did_goe
     }
 
 
-def test_whoever_is_only_mentioned_has_no_key_of_the_event() -> None:
-    """The ticket is the customer's, with a term of its own: a consumer's must not take it along."""
+def test_a_person_who_is_only_mentioned_has_no_key_of_the_event() -> None:
+    """The ticket is the customer's, with its own term: erasing a consumer must not erase it."""
     tagged_event = tagged(
         "helpdesk.ticket-opened", ticket_id="t1", customer_id="c1", consumer_ids=["k1"]
     )
@@ -536,8 +536,8 @@ def test_whoever_is_only_mentioned_has_no_key_of_the_event() -> None:
     assert business_keys(tagged_event, SHIPPED, "consumer:k1") == {}
 
 
-def test_a_number_that_many_have_is_no_key() -> None:
-    """A survey has many answers; a supplier's own invoice number may be another supplier's too."""
+def test_a_shared_number_is_not_a_key() -> None:
+    """A survey has many answers; two suppliers may use one invoice number."""
     answered = tagged("research.survey-answered", survey_id="s1", visitor_id="v1")
     assert business_keys(answered, SHIPPED, "visitor:v1") == {"visitor_id": "v1"}
     received = tagged(
@@ -564,8 +564,8 @@ def test_a_ticket_has_a_record_for_each_person_in_it() -> None:
     assert tagged_event.subject == "customer:c1"
 
 
-def test_a_type_that_names_no_person_is_partitioned_by_the_clock_that_it_moves() -> None:
-    """The supplier's end goes where the supplier's other events go."""
+def test_an_event_that_names_no_person_is_partitioned_by_its_clock() -> None:
+    """The end of a supplier is in the partition of the supplier's other events."""
     assert tagged("suppliers.supplier-ended", supplier_id="s1").message_key == "supplier:s1"
 
 

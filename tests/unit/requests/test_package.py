@@ -114,8 +114,8 @@ def flat(text: str) -> str:
         ),
     ],
 )
-def test_the_answer_to_an_erasure_names_everybody(language: Any, sentences: list[str]) -> None:
-    """Who erased, who refused, who owes it, what is kept until when, and where to complain."""
+def test_the_answer_to_an_erasure_names_each_system(language: Any, sentences: list[str]) -> None:
+    """Which erased, refused or has not answered, what is kept until when, and where to complain."""
     text = flat(render_letter(the_report("erasure", parts=PARTS, kept=KEPT), language))
     assert [sentence for sentence in sentences if sentence not in text] == []
 
@@ -123,7 +123,9 @@ def test_the_answer_to_an_erasure_names_everybody(language: Any, sentences: list
 @pytest.mark.parametrize(
     ("language", "article"), [("nl", "AVG artikel 12 lid 6"), ("en", "GDPR article 12(6)")]
 )
-def test_who_was_never_verified_is_told_why_and_how_to_go_on(language: Any, article: str) -> None:
+def test_an_unverified_person_is_informed_of_the_reason_and_the_next_step(
+    language: Any, article: str
+) -> None:
     """The letter has the article and no list of systems, since nothing was done."""
     text = render_letter(
         the_report("erasure", verdict="refused", refusal="never_verified"), language
@@ -159,7 +161,7 @@ def test_a_dutch_letter_has_no_english_title_of_the_policy() -> None:
     assert missing == []
 
 
-def test_the_page_tells_all_that_a_person_may_know() -> None:
+def test_the_page_shows_everything_that_a_person_may_know() -> None:
     """Purpose, ground, categories, recipients, source, term, safeguard and data (GDPR 15(1), 15(2))."""
     use = ProcessingSummary(
         purpose="communication",
@@ -226,7 +228,7 @@ PLAIN = elements(render_page(the_report(disclosed=(disclosed(name="A"),), parts=
 @given(st.dictionaries(st.text() | st.just("<img src=x onerror=y>"), JSON, max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_no_data_becomes_markup(data: dict[str, Any]) -> None:
-    """The page has the elements and attributes of our template, whatever the names and values are."""
+    """The page has the elements and attributes of the template, whatever the names and values are."""
     report = elements(
         render_page(the_report(disclosed=(disclosed(**{"a": 1}, nested=data),)), "en")
     )
@@ -236,8 +238,8 @@ def test_no_data_becomes_markup(data: dict[str, Any]) -> None:
 
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 @settings(max_examples=20, deadline=None)
-def test_the_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
-    """The file follows its own schema, and carries the Avro schema of the type."""
+def test_the_data_file_contains_the_data_unchanged(data: dict[str, Any]) -> None:
+    """The file follows its own schema, and has the Avro schema of the type."""
     report = json.loads(
         build_package(the_report(disclosed=(disclosed(d=data),)), "en", SCHEMAS)["data.json"]
     )
@@ -246,7 +248,7 @@ def test_the_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
     assert report["schemas"]["orders.order-placed"]["name"] == "OrderPlaced"
 
 
-def test_marks_of_direction_cannot_turn_a_value_around() -> None:
+def test_direction_marks_cannot_reverse_a_value() -> None:
     """A right-to-left override shows as an unknown character."""
     assert "\u202e" not in render_page(the_report(disclosed=(disclosed(name="a\u202eb"),)), "en")
 
@@ -276,7 +278,7 @@ def test_no_character_of_the_data_gets_into_a_log(caplog: pytest.LogCaptureFixtu
     assert not any("王" in record.getMessage() for record in caplog.records)
 
 
-def test_a_very_large_answer_says_in_the_pdf_what_it_leaves_out() -> None:
+def test_the_pdf_of_a_very_large_answer_states_what_it_leaves_out() -> None:
     """The PDF shows 200 of 1,000 records; page and data file have all."""
     records = tuple(
         DisclosureItem(
@@ -298,7 +300,7 @@ def test_a_value_longer_than_a_page_does_not_stop_the_answer(value: Any) -> None
     assert files["answer.pdf"].startswith(b"%PDF-")
 
 
-def test_a_long_value_is_on_paper_whole() -> None:
+def test_a_long_value_is_complete_in_the_pdf() -> None:
     """Every one of 900 words, over several rows."""
     long_text = " ".join(f"word{n:03}" for n in range(900))
     text = render_page(
@@ -308,7 +310,7 @@ def test_a_long_value_is_on_paper_whole() -> None:
     assert long_text in whole
 
 
-def test_a_record_too_wide_for_paper_is_counted_and_not_called_nothing() -> None:
+def test_a_record_too_wide_for_the_pdf_is_counted() -> None:
     """One record of 5,000 fields: the PDF refers to the data file."""
     wide = disclosed(**{f"f{n}": n for n in range(5_000)})
     text = render_page(the_report(disclosed=(wide,)), "en", max_records=200, max_rows=3_000)
@@ -317,8 +319,8 @@ def test_a_record_too_wide_for_paper_is_counted_and_not_called_nothing() -> None
 
 
 @pytest.mark.parametrize("ground", ["a\udc80b", "a\u202eb", "a\x00b", "g " * 50_000])
-def test_what_a_refusing_system_writes_cannot_spoil_the_answer(ground: str) -> None:
-    """Its ground is shown plain and short, in the letter as on the page."""
+def test_the_ground_of_a_refusal_cannot_spoil_the_answer(ground: str) -> None:
+    """It is shown as plain and short text, in the letter as on the page."""
     files = build_package(the_report(parts=(part("psp", "refused", ground),)), "nl", SCHEMAS)
     shown = files["letter.txt"].decode() + files["answer.html"].decode()
     assert not any(char in shown for char in "\u202e\x00")
@@ -332,14 +334,14 @@ def test_a_ground_cannot_add_a_line_to_the_letter() -> None:
 
 @pytest.mark.parametrize("kind", NOTICES)
 @pytest.mark.parametrize("language", ["nl", "en"])
-def test_each_notice_says_where_to_complain(kind: Any, language: Any) -> None:
+def test_each_letter_states_where_to_complain(kind: Any, language: Any) -> None:
     """The authority is named in each, in both languages (GDPR 12(4), 13(2)(d))."""
     text = render_notice(POLICY, kind, language, reference="Q1", received_at=AT, answer_by=AT)
     assert "Autoriteit Persoonsgegevens" in text
     assert "privacy@optimumpos.nl" in text
 
 
-def test_a_receipt_says_by_when_there_is_an_answer() -> None:
+def test_a_receipt_states_the_date_of_the_answer() -> None:
     """Received on 15 March, answered by 15 April at the latest."""
     by = datetime(2026, 4, 15, 12, tzinfo=UTC)
     text = render_notice(

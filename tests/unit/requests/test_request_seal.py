@@ -29,8 +29,8 @@ def sealed_by(**variables: str | Path) -> str:
         return opened.request_keys().seal.key_id
 
 
-def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
-    """The key is found again, and it differs from the key of dead letters."""
+def test_on_one_machine_the_key_of_requests_is_made_and_private(tmp_path: Path) -> None:
+    """It is found again, and it differs from the key of dead letters."""
     first = sealed_by(TERMIJN_DATA=tmp_path)
     path = tmp_path / "requests.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -39,14 +39,14 @@ def test_on_one_machine_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
         assert opened.dead_letter_cipher().key_id != first
 
 
-def test_who_make_it_at_once_have_one(tmp_path: Path) -> None:
+def test_roles_that_make_the_key_of_requests_at_once_have_the_same(tmp_path: Path) -> None:
     """Deleter and rights start together on an empty directory."""
     with ThreadPoolExecutor(8) as pool:
         key_ids = list(pool.map(lambda _: sealed_by(TERMIJN_DATA=tmp_path / "new"), range(8)))
     assert len(set(key_ids)) == 1
 
 
-def test_where_it_is_given_nothing_is_made(tmp_path: Path) -> None:
+def test_a_configured_key_of_requests_is_used(tmp_path: Path) -> None:
     """The data directory of a pod is empty at each start."""
     key_path = key_file(tmp_path / "given.key", b"r")
     key_id = sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_REQUEST_KEY_FILE=key_path)
@@ -54,8 +54,10 @@ def test_where_it_is_given_nothing_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_roles_that_share_a_key_of_dead_letters_get_none_of_their_own(tmp_path: Path) -> None:
-    """After the upgrade each would make one that the others could not open."""
+def test_roles_with_a_configured_key_of_dead_letters_make_no_key_of_requests(
+    tmp_path: Path,
+) -> None:
+    """After an upgrade each would make one that the others could not decrypt with."""
     shared = key_file(tmp_path / "dead-letters.key", b"d")
     with pytest.raises(InvalidSetting) as refused:
         sealed_by(TERMIJN_DATA=tmp_path / "data", TERMIJN_KEY_FILE=shared)
@@ -66,7 +68,7 @@ def test_roles_that_share_a_key_of_dead_letters_get_none_of_their_own(tmp_path: 
     assert not (tmp_path / "data" / "requests.key").exists()
 
 
-def test_who_seals_dead_letters_only_needs_no_key_of_requests(tmp_path: Path) -> None:
+def test_roles_that_only_park_need_no_key_of_requests(tmp_path: Path) -> None:
     """Tagger, recorder and acknowledgements."""
     shared = key_file(tmp_path / "dead-letters.key", b"d")
     chosen = settings_loader.load(
@@ -87,7 +89,7 @@ def test_who_seals_dead_letters_only_needs_no_key_of_requests(tmp_path: Path) ->
 def test_a_key_of_the_wrong_kind_is_named_and_not_shown(
     tmp_path: Path, text: str, why: str
 ) -> None:
-    """It is not overwritten either: somebody needs it."""
+    """It is not overwritten either, since it may be needed."""
     path = tmp_path / "requests.key"
     path.write_text(text, "ascii")
     path.chmod(0o600)
@@ -99,10 +101,10 @@ def test_a_key_of_the_wrong_kind_is_named_and_not_shown(
     assert path.read_text("ascii") == text
 
 
-def test_the_key_of_dead_letters_is_not_made_by_who_looks_for_what_it_sealed(
+def test_a_role_that_decrypts_makes_no_key_of_dead_letters(
     tmp_path: Path,
 ) -> None:
-    """A new one would open nothing."""
+    """A new one would decrypt nothing."""
     with resources.open_resources(settings_loader.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
         keys = opened.request_keys()
         with pytest.raises(InvalidKeyFile):

@@ -10,8 +10,8 @@ from schemas.avro_paths import field_paths
 from schemas.codec import load
 
 
-def test_an_orders_leaves_are_those_of_its_file() -> None:
-    """Records and lists are walked into; what may be absent is there as well."""
+def test_the_field_paths_of_an_order_are_those_of_its_schema() -> None:
+    """Inside records and lists too; optional fields are included."""
     leaves = {
         leaf.path: leaf.is_text
         for leaf in field_paths(load().newest("orders.order-placed").definition)
@@ -53,13 +53,13 @@ def test_an_orders_leaves_are_those_of_its_file() -> None:
         ("R", "f", False),
     ],
 )
-def test_only_plain_text_is_text(kind: Any, path: str, is_text: bool) -> None:
-    """A token is text: elsewhere it would not fit."""
+def test_only_plain_strings_count_as_text(kind: Any, path: str, is_text: bool) -> None:
+    """A token is text: in other types it would not fit."""
     record = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
     assert [(leaf.path, leaf.is_text) for leaf in field_paths(record)] == [(path, is_text)]
 
 
-def test_a_named_type_is_walked_into_wherever_it_is_named() -> None:
+def test_field_paths_include_named_types_wherever_they_are_used() -> None:
     """Avro defines a record once and names it after that."""
     inner = {"type": "record", "name": "I", "fields": [{"name": "x", "type": "string"}]}
     fields = [{"name": "a", "type": inner}, {"name": "b", "type": ["null", "I"]}]

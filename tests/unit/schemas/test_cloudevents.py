@@ -43,14 +43,14 @@ def event(**changes: Any) -> CloudEvent:
 
 
 @pytest.mark.parametrize("specversion", [{"specversion": "1.0"}, {}])
-def test_a_line_is_an_event(specversion: dict[str, str]) -> None:
-    """Structured mode; the version may be left out, what is not known is ignored."""
+def test_an_event_is_parsed_from_a_line_of_json(specversion: dict[str, str]) -> None:
+    """Structured mode; the version may be left out, unknown attributes are ignored."""
     line = {k: v for k, v in LINE.items() if k != "specversion"} | specversion | {"subject": "?"}
     expected = event(type="orders.order-placed", data={"order_id": "O1"})
     assert parse_structured(json.dumps(line)) == expected
 
 
-def test_a_line_may_belong_to_an_import() -> None:
+def test_an_event_from_a_line_may_belong_to_an_import() -> None:
     """The extension attribute of backfills, in this mode too."""
     assert parse_structured(json.dumps(LINE | {"termijnbackfill": "B1"})).backfill == "B1"
 
@@ -92,8 +92,8 @@ def test_an_invalid_event_is_refused_with_its_key(change: dict[str, Any], key: s
         "[" * 200_000,
     ],
 )
-def test_what_is_not_json_is_told_too(text: str) -> None:
-    """Whatever Python's parser raises."""
+def test_a_line_that_is_not_json_is_malformed(text: str) -> None:
+    """Whatever error Python's parser raises."""
     with pytest.raises(MalformedEvent) as refused:
         parse_structured(text)
     assert refused.value.key == "json"
@@ -102,7 +102,7 @@ def test_what_is_not_json_is_told_too(text: str) -> None:
 @given(text=st.text(max_size=40))
 @example(text=json.dumps(LINE))
 def test_any_text_is_an_event_or_malformed(text: str) -> None:
-    """Nothing else comes out."""
+    """No other error is raised."""
     with suppress(MalformedEvent):
         assert parse_structured(text).id
 
@@ -111,7 +111,7 @@ WORD = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_s
 
 
 @given(id=WORD, source=WORD, type=WORD, time=INSTANTS, backfill=st.none() | WORD)
-def test_an_event_comes_back_from_its_headers(
+def test_an_event_is_parsed_from_its_headers_unchanged(
     id: str, source: str, type: str, time: datetime, backfill: str | None
 ) -> None:
     """Binary mode, for all text and to the microsecond."""
@@ -143,14 +143,14 @@ def test_the_headers_are_those_of_the_kafka_binding() -> None:
         ([*to_headers(event()), ("ce_specversion", b"2.0")], "ce_specversion"),
     ],
 )
-def test_headers_that_are_no_event_name_the_key(headers: Any, key: str) -> None:
-    """On the bus such a message is parked."""
+def test_invalid_headers_are_reported_with_their_key(headers: Any, key: str) -> None:
+    """Such a message on Kafka is parked."""
     with pytest.raises(MalformedEvent) as refused:
         from_headers(headers, {})
     assert refused.value.key == key
 
 
-def test_a_header_that_says_nothing_to_us_is_passed_over() -> None:
+def test_unknown_headers_are_ignored() -> None:
     """Its name is the publisher's: an error that named it would put it into logs and dead letters."""
     strange = ("ce_janedoe1980", b"\xff")
     assert from_headers([*to_headers(event()), strange], {"a": 1}) == event(data={"a": 1})
@@ -167,7 +167,7 @@ def test_a_header_that_says_nothing_to_us_is_passed_over() -> None:
         ("0999-01-01T00:00:00Z", "0999-01-01T00:00:00Z"),
     ],
 )
-def test_an_instant_is_read_and_written_in_utc(text: str, expected: str) -> None:
+def test_a_time_is_read_and_written_in_utc(text: str, expected: str) -> None:
     """Digits beyond microseconds are cut off, never rounded up."""
     assert format_rfc3339(parse_rfc3339(text)) == expected
 
@@ -195,32 +195,32 @@ def test_an_instant_is_read_and_written_in_utc(text: str, expected: str) -> None
         "२०२६-03-15T13:00:00Z",
     ],
 )
-def test_what_is_no_instant_is_refused(text: str) -> None:
-    """Leap seconds, midnight as 24:00, and whatever a calendar lacks."""
+def test_an_invalid_time_is_refused(text: str) -> None:
+    """Leap seconds, midnight as 24:00, and dates that do not exist."""
     with pytest.raises(MalformedEvent) as refused:
         parse_rfc3339(text)
     assert refused.value.key == "time"
 
 
 @given(at=INSTANTS)
-def test_what_is_written_is_read_back(at: datetime) -> None:
-    """Every instant, to the microsecond."""
+def test_a_written_time_is_read_unchanged(at: datetime) -> None:
+    """To the microsecond."""
     assert parse_rfc3339(format_rfc3339(at)) == at
 
 
-def test_a_naive_time_is_refused() -> None:
-    """A time without its zone could be any of twenty-six hours."""
+def test_a_time_without_an_offset_is_refused() -> None:
+    """It could be any of twenty-six hours."""
     with pytest.raises(ValueError, match="naive"):
         event(time=datetime(2026, 3, 15, 13))
 
 
-def test_an_event_holds_utc() -> None:
-    """Whatever zone it was made in."""
+def test_the_time_of_an_event_is_in_utc() -> None:
+    """In whatever zone it was given."""
     created = event(time=datetime(2026, 3, 15, 14, tzinfo=timezone(timedelta(hours=1))))
     assert (created.time, created.time.tzinfo) == (AT, UTC)
 
 
-def test_the_hash_is_of_canonical_json() -> None:
+def test_the_hash_of_an_event_is_that_of_its_canonical_json() -> None:
     """Written out by hand, so that it never changes: the ledger holds the hashes of years."""
     hashed = hash_event(event(data={"b": "é", "a": None, "c": [True, {"d": None}]}))
     # printf '["a.b","2026-03-15T13:00:00Z",{"b":"é","c":[true,{}]}]' | sha256sum
@@ -238,14 +238,16 @@ def test_the_hash_is_of_canonical_json() -> None:
         ({"time": AT + timedelta(microseconds=1)}, False),
     ],
 )
-def test_two_contents_are_the_same_or_not(change: dict[str, Any], same: bool) -> None:
-    """Type, time and data count; identity and what is absent do not."""
+def test_events_have_the_same_content_by_type_time_and_data(
+    change: dict[str, Any], same: bool
+) -> None:
+    """Identity and absent attributes do not count."""
     first, other = event(data={"a": "1"}), event(**({"data": {"a": "1"}} | change))
     assert (hash_event(first) == hash_event(other)) is same
 
 
-def test_the_hash_does_not_see_the_encoding() -> None:
-    """An event in a file and the same event off the bus have one content."""
+def test_the_hash_does_not_depend_on_the_encoding() -> None:
+    """An event in a file and the same event on Kafka have one hash."""
     data = {
         "invoice_id": "F1",
         "customer_id": "C1",

@@ -35,8 +35,8 @@ ORDERS = business_topic("orders.order-placed")
 ENDED_FRAME = b"\xc3\x01" + SCHEMAS.newest("suppliers.supplier-ended").fingerprint
 
 
-def test_a_datum_follows_its_frame() -> None:
-    """Marker, fingerprint, and the string with its length: single-object encoding."""
+def test_a_message_is_single_object_encoded() -> None:
+    """Marker, fingerprint, and the string with its length."""
     assert CODEC.encode(ENDED, {"supplier_id": "L1"}) == ENDED_FRAME + b"\x04L1"
 
 
@@ -71,8 +71,8 @@ def test_a_datum_follows_its_frame() -> None:
         ),
     ],
 )
-def test_what_cannot_be_read_says_why(payload: bytes | None, why: str) -> None:
-    """Each kind of broken message has its own reason, and names the topic."""
+def test_an_undecodable_message_has_its_reason(payload: bytes | None, why: str) -> None:
+    """Each kind of broken message has its own, and names the topic."""
     with pytest.raises(DecodingFailed) as refused:
         CODEC.decode(ENDED, payload)
     assert (refused.value.why, refused.value.topic) == (why, "suppliers.supplier-ended.v1")
@@ -91,7 +91,7 @@ NAMES = [name_of(file) for file in newest_files()]
 @given(name=st.sampled_from(NAMES), payload=st.binary(max_size=64))
 @example(name="command", payload=b"\xc3\x01" * 5)
 def test_any_bytes_are_a_value_or_undecodable(name: str, payload: bytes) -> None:
-    """Garbage never stops a consumer."""
+    """No bytes stop a consumer."""
     survives(name, payload)
 
 
@@ -99,7 +99,9 @@ def test_any_bytes_are_a_value_or_undecodable(name: str, payload: bytes) -> None
 @given(file=st.sampled_from(FILES), datum=st.binary(max_size=200))
 @example(file=FILES[0], datum=b"\xff" * 9 + b"\x01")
 @example(file=FILES[0], datum=b"\x80" * 100_000)
-def test_any_datum_after_a_true_frame_is_a_value_or_undecodable(file: Path, datum: bytes) -> None:
+def test_any_bytes_after_a_valid_header_are_a_value_or_undecodable(
+    file: Path, datum: bytes
+) -> None:
     """Wild lengths, counts, union branches and dates never stop a consumer, nor fill its memory."""
     versions = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
     survives(name_of(file), b"\xc3\x01" + versions[version_of(file)].fingerprint + datum)
@@ -107,7 +109,7 @@ def test_any_datum_after_a_true_frame_is_a_value_or_undecodable(file: Path, datu
 
 @FUZZ
 @given(data=st.data())
-def test_no_truncation_reads_as_a_value(data: st.DataObject) -> None:
+def test_a_truncated_message_is_always_detected(data: st.DataObject) -> None:
     """A message that was cut off is always noticed."""
     file = data.draw(st.sampled_from(newest_files()))
     topic = topic_of(name_of(file))
@@ -149,14 +151,14 @@ def test_a_value_that_does_not_fit_names_the_field(
     assert refused.value.why == why
 
 
-def test_an_own_value_that_does_not_fit_is_unencodable() -> None:
-    """Also without the checks nothing but the one error comes out."""
+def test_a_trusted_value_that_does_not_fit_is_unencodable() -> None:
+    """Without the checks too, no other error is raised."""
     with pytest.raises(EncodingFailed):
         CODEC.encode(command_topic("crm"), {"command_id": 7}, trusted=True)
 
 
-def test_a_time_zone_is_no_part_of_an_instant() -> None:
-    """What comes back is UTC, to the microsecond."""
+def test_a_decoded_time_is_in_utc() -> None:
+    """To the microsecond."""
     order = {**MINIMAL["orders.order-placed"], "received_at": "2026-03-15T14:00:00.000001+01:00"}
     decoded = CODEC.decode(ORDERS, CODEC.encode(ORDERS, order))
     assert decoded["received_at"] == datetime(2026, 3, 15, 13, 0, 0, 1, tzinfo=UTC)
@@ -176,7 +178,7 @@ def test_the_first_fields_are_read_without_the_rest() -> None:
         CODEC.decode_prefix(ORDERS, whole[:11], names[1])
 
 
-def test_a_topic_without_a_schema_is_told_before_anything_else() -> None:
+def test_a_topic_without_a_schema_is_reported_first() -> None:
     """It is a fault of the configuration, not of the message."""
     with pytest.raises(UnknownSchema):
         CODEC.decode(business_topic("loyalty.points-earned"), b"")
@@ -238,10 +240,8 @@ EMPTY = record("Empty", {"name": "all", "type": {"type": "array", "items": "null
         ),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(
-    tmp_path: Path, schemas: dict[str, Any], why: str
-) -> None:
-    """Nothing is loaded by halves, and nothing that ships is replaced."""
+def test_an_invalid_schema_file_is_named(tmp_path: Path, schemas: dict[str, Any], why: str) -> None:
+    """Nothing is loaded partly, and no shipped schema is replaced."""
     write(tmp_path, **schemas)
     with pytest.raises(InvalidSchema) as refused:
         load(tmp_path)
@@ -249,15 +249,15 @@ def test_a_file_that_cannot_be_used_is_named(
     assert str(refused.value.place).endswith(".avsc")
 
 
-def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """A slip of the pen in the settings does not pass as a company without events."""
+def test_a_missing_directory_of_schemas_is_named(tmp_path: Path) -> None:
+    """A typing error in the settings must not look like a company without events."""
     with pytest.raises(InvalidSchema, match="nowhere: is not a directory"):
         load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_tag_comes_back_as_it_was(own: bool) -> None:
-    """The busiest topic, written both ways."""
+def test_a_tagged_event_is_decoded_unchanged(own: bool) -> None:
+    """On the busiest topic, encoded in both ways."""
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     holding = {
         "purpose": "service_delivery",

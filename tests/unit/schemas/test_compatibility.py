@@ -170,8 +170,10 @@ def test_a_shipped_schema_has_two_versions_that_differ() -> None:
         ),
     ],
 )
-def test_each_kind_of_change_is_judged(first: Any, second: Any, expected: list[str]) -> None:
-    """What breaks is named with its path, for each direction in which it breaks."""
+def test_each_kind_of_incompatible_change_is_found(
+    first: Any, second: Any, expected: list[str]
+) -> None:
+    """It is named with its path, for each direction that breaks."""
     assert [str(problem) for problem in find_incompatibilities({1: first, 2: second})] == expected
 
 
@@ -186,7 +188,7 @@ def test_versions_that_are_not_neighbours_are_compared_too() -> None:
     ]
 
 
-def test_a_recursive_schema_is_judged_too() -> None:
-    """It ends."""
+def test_a_recursive_schema_is_compared_too() -> None:
+    """The comparison ends."""
     tree = record(field(["null", "E"], default=None))
     assert find_incompatibilities({1: tree, 2: tree}) == []

@@ -67,20 +67,22 @@ def canonical_named(schema: Any, namespace: str) -> str:
         ('"string"', -8142146995180207161),
     ],
 )
-def test_the_tests_own_fingerprint_is_the_published_one(text: str, published: int) -> None:
+def test_the_fingerprint_in_these_tests_gives_the_published_values(
+    text: str, published: int
+) -> None:
     """The vectors of Avro's own test data, as signed 64-bit numbers."""
     assert int.from_bytes(crc_64_avro(text), "little", signed=True) == published
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_fingerprint_is_that_of_the_canonical_form(file: Path) -> None:
-    """Every reader in the world finds the schema by the same eight bytes."""
+    """Every Avro reader finds the schema by the same eight bytes."""
     versions = {schema.version: schema for schema in SCHEMAS.versions(name_of(file))}
     assert versions[version_of(file)].fingerprint == crc_64_avro(canonical(definition(file)))
 
 
-def test_the_canonical_form_of_a_small_schema_written_by_hand() -> None:
-    """The form itself, so that two faults cannot agree."""
+def test_the_canonical_form_of_a_small_schema() -> None:
+    """Written by hand, so that two faults cannot cancel out."""
     (file,) = (file for file in FILES if file.stem == "suppliers.supplier-ended.1")
     expected = (
         '{"name":"nl.termijn.business.suppliers.SupplierEnded","type":"record",'

@@ -47,7 +47,7 @@ NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
         ("null", None, None),
     ],
 )
-def test_what_json_means_is_taken(schema: Any, value: Any, fitted: Any) -> None:
+def test_json_values_are_converted_to_avro(schema: Any, value: Any, fitted: Any) -> None:
     """A publisher writes JSON as people do."""
     assert build_coercer(schema)(value) == fitted
 
@@ -86,7 +86,7 @@ def test_what_json_means_is_taken(schema: Any, value: Any, fitted: Any) -> None:
         (["int", "string"], None, "fits no branch of its union"),
     ],
 )
-def test_what_it_does_not_mean_is_refused(schema: Any, value: Any, why: str) -> None:
+def test_json_values_of_another_type_are_refused(schema: Any, value: Any, why: str) -> None:
     """Nothing is guessed: a wrong `keep_consent` would keep a person's data for a year."""
     with pytest.raises(CoercionError) as refused:
         build_coercer(schema)(value)
@@ -106,7 +106,7 @@ OUTER = {
 }
 
 
-def test_fields_that_are_not_known_are_passed_over() -> None:
+def test_unknown_json_fields_are_ignored() -> None:
     """A publisher may know more than the schema."""
     value = {"first": {"at": "2026-03-15", "unknown": 1}, "also_unknown": {}}
     assert build_coercer(OUTER)(value) == {"first": {"at": date(2026, 3, 15)}}
@@ -122,7 +122,7 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
         ({"first": {"at": "2026-03-15"}, "by_name": 1}, "by_name"),
     ],
 )
-def test_a_misfit_tells_its_place(value: Any, path: str) -> None:
+def test_a_value_that_does_not_fit_is_reported_with_its_path(value: Any, path: str) -> None:
     """By field names alone: a map's keys may be personal data."""
     with pytest.raises(CoercionError) as refused:
         build_coercer(OUTER)(value)
@@ -145,7 +145,7 @@ def nested(type: Any) -> Any:
         nested({"type": "array", "items": "R"}),
     ],
 )
-def test_a_schema_by_which_few_bytes_become_much_is_refused(schema: Any) -> None:
+def test_a_schema_that_expands_few_bytes_to_much_is_refused(schema: Any) -> None:
     """Ten bytes must not fill the memory or the stack of a consumer."""
     with pytest.raises(ValueError, match=r"is recursive|take no bytes"):
         build_coercer(schema)
@@ -154,6 +154,6 @@ def test_a_schema_by_which_few_bytes_become_much_is_refused(schema: Any) -> None
 @pytest.mark.parametrize(
     "items", ["string", ["null", "int"], {"type": "array", "items": "int"}, nested("int"), COLOUR]
 )
-def test_items_that_take_bytes_are_taken(items: Any) -> None:
-    """The refusal above is not a refusal of all arrays."""
+def test_arrays_whose_items_take_bytes_are_accepted(items: Any) -> None:
+    """The test above does not refuse all arrays."""
     assert build_coercer({"type": "array", "items": items})([]) == []

@@ -42,7 +42,7 @@ TOPIC: Topic = business_topic(SALE)
 
 @pytest.mark.parametrize("length", [100_000, 900_000])
 def test_a_decimal_of_very_many_digits_is_refused_at_once(codec: Codec, length: int) -> None:
-    """Decoding it takes seconds, or minutes, of the role that does."""
+    """Decoding it would take the role seconds or minutes."""
     frame = codec.encode(TOPIC, {"amount": "1.00"})[:10]
     body = BytesIO()
     plain = fastavro.parse_schema(schema("bytes"))
@@ -61,13 +61,13 @@ def test_a_decimal_of_very_many_digits_is_refused_at_once(codec: Codec, length: 
         "9" * 129,
     ],
 )
-def test_only_canonical_text_is_a_decimal(codec: Codec, text: str) -> None:
+def test_only_canonical_text_is_accepted_as_a_decimal(codec: Codec, text: str) -> None:
     with pytest.raises(EncodingFailed, match="amount: is not a decimal number"):
         codec.encode(TOPIC, {"amount": text})
 
 
 @pytest.mark.parametrize("value", [True, 12.5, float("inf"), 10**400, Decimal("1E+400000")])
-def test_a_number_that_may_not_be_what_was_written_is_no_decimal(codec: Codec, value: Any) -> None:
+def test_a_json_number_that_may_have_lost_digits_is_refused(codec: Codec, value: Any) -> None:
     with pytest.raises(EncodingFailed, match="amount: is not a decimal number"):
         codec.encode(TOPIC, {"amount": value})
 
@@ -82,7 +82,7 @@ def test_a_number_that_may_not_be_what_was_written_is_no_decimal(codec: Codec, v
         (Decimal("1E+3"), "1000.00"),
     ],
 )
-def test_what_is_a_decimal_arrives_as_it_was(codec: Codec, value: Any, expected: str) -> None:
-    """Also a whole JSON number."""
+def test_a_decimal_is_decoded_unchanged(codec: Codec, value: Any, expected: str) -> None:
+    """Also an integer in JSON."""
     decoded = codec.decode(TOPIC, codec.encode(TOPIC, {"amount": value}))
     assert str(decoded["amount"]) == expected

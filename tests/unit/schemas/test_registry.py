@@ -35,7 +35,7 @@ def codec(client: SchemaRegistryClient) -> Codec:
     return Codec(SCHEMAS, Registry(client))
 
 
-def test_a_datum_follows_the_id_that_was_registered(codec: Codec) -> None:
+def test_with_a_registry_a_message_begins_with_its_schema_id(codec: Codec) -> None:
     """A zero byte and the id in four bytes, big-endian."""
     assert codec.register(ENDED) == 1
     assert codec.encode(ENDED, {"supplier_id": "L1"}) == b"\x00\x00\x00\x00\x01\x04L1"
@@ -44,7 +44,7 @@ def test_a_datum_follows_the_id_that_was_registered(codec: Codec) -> None:
 def test_all_versions_are_registered_oldest_first(
     codec: Codec, client: SchemaRegistryClient
 ) -> None:
-    """The registry sees the history that readers must cope with."""
+    """The registry has the history that readers must support."""
     assert codec.register(ORDERS) == 2
     assert client.get_subjects() == ["orders.order-placed.v1-value"]
     assert "placed_through" not in str(client.get_schema(1).schema_str)
@@ -57,8 +57,8 @@ def test_registering_again_changes_nothing(codec: Codec) -> None:
     assert codec.register(ORDERS) == 2
 
 
-def test_nothing_is_registered_by_writing(codec: Codec, client: SchemaRegistryClient) -> None:
-    """A producer's slip never becomes a schema that all must read."""
+def test_encoding_registers_no_schema(codec: Codec, client: SchemaRegistryClient) -> None:
+    """A producer's mistake never becomes a schema for all readers."""
     with pytest.raises(UnknownSchema):
         codec.encode(ORDERS, MINIMAL["orders.order-placed"])
     assert client.get_subjects() == []
@@ -70,8 +70,8 @@ def test_registering_without_a_registry_fails() -> None:
         PLAIN.register(ORDERS)
 
 
-def test_with_a_registry_both_framings_are_read(codec: Codec) -> None:
-    """A registry can be introduced while single objects are still in the log."""
+def test_with_a_registry_both_encodings_are_read(codec: Codec) -> None:
+    """A registry can be introduced while single-object messages are in the log."""
     codec.register(ENDED)
     for payload in (
         PLAIN.encode(ENDED, {"supplier_id": "L1"}),
@@ -97,14 +97,14 @@ def changed(**changes: Any) -> str:
 def test_a_version_that_is_only_in_the_registry_is_read(
     codec: Codec, client: SchemaRegistryClient
 ) -> None:
-    """A publisher may be ahead of us: what we do not know yet is passed over."""
+    """A publisher may have a newer version: unknown fields are skipped."""
     client.register_schema("any", Schema(changed(), "AVRO"))
     assert codec.decode(ENDED, b"\x00\x00\x00\x00\x01\x04L1\x02?") == {"supplier_id": "L1"}
 
 
 @pytest.mark.parametrize("type", ["string", {"type": "array", "items": "string"}, "double"])
 @pytest.mark.parametrize("missing", [1, 2])
-def test_a_truncation_of_what_is_passed_over_is_noticed(
+def test_a_truncated_unknown_field_is_detected(
     codec: Codec, client: SchemaRegistryClient, type: Any, missing: int
 ) -> None:
     """Also the fields that we do not know must be there whole."""
@@ -125,10 +125,10 @@ def test_a_truncation_of_what_is_passed_over_is_noticed(
         (changed().replace("SupplierEnded", "SupplierLeft"), "suppliers.SupplierLeft"),
     ],
 )
-def test_a_schema_of_the_registry_that_we_cannot_read_says_why(
+def test_an_unreadable_schema_of_the_registry_is_reported(
     codec: Codec, client: SchemaRegistryClient, text: str, why: str
 ) -> None:
-    """The message is parked, whatever somebody registered."""
+    """The message is parked, whatever was registered."""
     client.register_schema("any", Schema(text, "AVRO"))
     for _ in range(2):
         with pytest.raises(DecodingFailed, match=why):
@@ -149,14 +149,14 @@ def test_a_logical_type_that_changed_in_the_registry_is_refused(
         codec.decode(ORDERS, b"\x00\x00\x00\x00\x01" + datum)
 
 
-def test_an_id_that_nobody_registered_is_undecodable(codec: Codec) -> None:
-    """Also one that no registry could give out."""
+def test_an_unregistered_schema_id_is_undecodable(codec: Codec) -> None:
+    """Also one that no registry could assign."""
     for frame in (b"\x00\x00\x00\x00\x07", b"\x00\xff\xff\xff\xff"):
         with pytest.raises(DecodingFailed, match="which the registry does not have"):
             codec.decode(ENDED, frame)
 
 
-def test_an_id_is_asked_for_again_until_it_is_there(
+def test_an_unknown_schema_id_is_requested_again(
     codec: Codec, client: SchemaRegistryClient
 ) -> None:
     """A message that was parked too early can be replayed."""
@@ -172,8 +172,10 @@ def test_an_id_is_asked_for_again_until_it_is_there(
     suppress_health_check=(*SLOW, HealthCheck.function_scoped_fixture),
 )
 @given(id=st.integers(0, 3), datum=st.binary(max_size=200))
-def test_any_datum_of_an_id_is_a_value_or_undecodable(codec: Codec, id: int, datum: bytes) -> None:
-    """Garbage never stops a consumer, in this framing either, nor where fields are passed over."""
+def test_any_bytes_after_a_schema_id_are_a_value_or_undecodable(
+    codec: Codec, id: int, datum: bytes
+) -> None:
+    """No bytes stop a consumer, in this encoding either, nor where fields are skipped."""
     codec.register(ORDERS)
     with suppress(DecodingFailed):
         codec.decode(ORDERS, b"\x00\x00\x00\x00" + bytes([id]) + datum)
@@ -197,8 +199,8 @@ class Broken(SchemaRegistryClient):
 @pytest.mark.parametrize(
     "cause", [ConnectionError("refused"), SchemaRegistryError(500, 50001, "down")]
 )
-def test_a_registry_that_fails_never_parks_a_message(cause: Exception) -> None:
-    """A sound message must not become a dead letter because a server is down."""
+def test_a_failing_registry_never_parks_a_message(cause: Exception) -> None:
+    """A valid message must not become a dead letter because a server is down."""
     codec = Codec(SCHEMAS, Registry(Broken(cause)))
     with pytest.raises(RegistryUnavailable):
         codec.decode(ENDED, b"\x00\x00\x00\x00\x01\x04L1")
@@ -208,8 +210,8 @@ def test_a_registry_that_fails_never_parks_a_message(cause: Exception) -> None:
         codec.register(ENDED)
 
 
-def test_what_a_registry_refuses_is_told_as_such() -> None:
-    """It did answer: to try again would be of no use."""
+def test_a_refusal_of_the_registry_is_reported_as_such() -> None:
+    """It did answer: another try would not help."""
     cause = SchemaRegistryError(409, 409, "Schema being registered is incompatible")
     with pytest.raises(IncompatibleSchema, match=r"v1-value: refused: Schema being"):
         Codec(SCHEMAS, Registry(Broken(cause))).register(ORDERS)

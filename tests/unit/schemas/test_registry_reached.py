@@ -131,14 +131,14 @@ def test_a_registry_refuses_a_request_without_a_login(url: str, certificate: Pat
         level(SCHEMA_REGISTRY_URL=url, SCHEMA_REGISTRY_CA=str(certificate))
 
 
-def test_a_certificate_that_nobody_trusts_is_refused(url: str) -> None:
-    """No password goes to a stranger."""
+def test_an_untrusted_certificate_of_the_registry_is_refused(url: str) -> None:
+    """The password is not sent to an unknown server."""
     with pytest.raises(RegistryUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         level(SCHEMA_REGISTRY_URL=url)
 
 
-def test_a_login_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """By its setting, before anything is opened."""
+def test_an_unreadable_login_file_is_reported(tmp_path: Path) -> None:
+    """With its setting, before anything is opened."""
     with pytest.raises(InvalidSetting, match="absent"):
         level(
             SCHEMA_REGISTRY_URL="http://127.0.0.1:1",
@@ -146,8 +146,8 @@ def test_a_login_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         )
 
 
-def test_a_login_without_a_password_is_told(tmp_path: Path) -> None:
-    """Without what it holds."""
+def test_a_login_without_a_password_is_reported(tmp_path: Path) -> None:
+    """Without its content."""
     login = tmp_path / "login"
     login.write_text("hidden", "utf-8")
     with pytest.raises(InvalidSetting) as refused:
@@ -207,8 +207,8 @@ def test_an_unreachable_registry_is_named() -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_it_is_reached_from_within_a_loop(url: str, certificate: Path) -> None:
-    """The watch has one of its own."""
+def test_the_registry_is_reached_from_an_event_loop(url: str, certificate: Path) -> None:
+    """The watch has its own."""
 
     async def ask() -> str:
         return Registry(open_client(url, LOGIN, certificate)).get_compatibility(TOPIC)

@@ -40,10 +40,10 @@ class Noting(Registry):
         (False, ["version 1", "version 2", "orders.order-placed.v1 FULL_TRANSITIVE"]),
     ],
 )
-def test_the_level_comes_first_where_the_registry_lets_it(
+def test_the_compatibility_level_is_set_before_registering(
     levels_first: bool, asked: list[str]
 ) -> None:
-    """Then it judges our own versions too; oldest first, and the newest's id is the answer."""
+    """Where the registry allows it: then it checks Termijn's own versions too, oldest first."""
     registry = Noting(levels_first=levels_first)
     assert schema_registration.register_schemas(ORDERS, Codec(SCHEMAS, registry), registry) == 2
     assert registry.asked == asked

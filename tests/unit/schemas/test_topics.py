@@ -56,7 +56,7 @@ def test_a_topic_has_its_name_and_a_schema_that_ships(
         acknowledgement_topic("crm"),
     ],
 )
-def test_no_log_outlives_the_shortest_month(topic: Topic) -> None:
+def test_no_topic_is_kept_longer_than_the_shortest_month(topic: Topic) -> None:
     """The log holds personal data: an applicant's must be gone a month after the procedure."""
     assert topic.retention_ms is not None
     assert topic.retention_ms <= 28 * DAY_MS

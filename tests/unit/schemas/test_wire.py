@@ -106,7 +106,7 @@ def test_the_first_version_of_an_order_reads_the_second(data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("name", MINIMAL)
-def test_an_event_can_be_published_with_its_deciding_fields_alone(name: str) -> None:
+def test_an_event_can_be_published_with_its_decision_fields_alone(name: str) -> None:
     """All other data of a process may be absent."""
     topic = topic_of(name)
     decoded = CODEC.decode(topic, CODEC.encode(topic, MINIMAL[name]))
@@ -120,7 +120,7 @@ def test_an_event_can_be_published_with_its_deciding_fields_alone(name: str) -> 
 @pytest.mark.parametrize(
     ("name", "key"), [(name, key) for name, fields in MINIMAL.items() for key in fields]
 )
-def test_what_decides_has_no_default(name: str, key: str) -> None:
+def test_decision_fields_have_no_default(name: str, key: str) -> None:
     """A required deciding field cannot be forgotten; an alternative is nullable, and null if absent."""
     alternatives = {
         "contact.message-received": {"visitor_id"},
