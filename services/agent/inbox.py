@@ -67,10 +67,12 @@ class OutgoingAcknowledgement:
 class Inbox:
     """The inbox of one system."""
 
-    def __init__(self, ledger: Database, seal: AeadCipher, answers: AcknowledgementBuilder) -> None:
+    def __init__(
+        self, ledger: Database, cipher: AeadCipher, answers: AcknowledgementBuilder
+    ) -> None:
         self.ledger = ledger
         self.answers = answers
-        self._cipher = InboxCipher(system=answers.system, cipher=seal)
+        self._cipher = InboxCipher(system=answers.system, cipher=cipher)
 
     @property
     def system(self) -> str:

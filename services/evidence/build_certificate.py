@@ -51,7 +51,7 @@ def build_certificate(
     connection: Connection,
     subject: str,
     policy: Policy,
-    references: Pseudonymizer,
+    pseudonymizer: Pseudonymizer,
     now: datetime,
     case: Case | None = None,
 ) -> Certificate:
@@ -82,12 +82,12 @@ def build_certificate(
             tally.add(events[row.event_id], facts, commands.get(row.record_id, {}))
     if not tally.records:
         raise SubjectNotFound(case.request if case else subject)
-    backing = _evidence_refs(connection, tally.proven(), references, head.head.number)
+    backing = _evidence_refs(connection, tally.proven(), pseudonymizer, head.head.number)
     answered = _acknowledged_at(connection, {command.command_id for command in tally.proven()})
     return Certificate(
         policy=policy,
         subject=subject,
-        reference=references.pseudonym("subject", subject).hex(),
+        reference=pseudonymizer.pseudonym("subject", subject).hex(),
         request=case.request if case else None,
         at=now,
         erased=tuple(tally.erased(backing, answered)),
@@ -100,12 +100,12 @@ def build_certificate(
 def _evidence_refs(
     connection: Connection,
     proven: Collection[CommandSummary],
-    references: Pseudonymizer,
+    pseudonymizer: Pseudonymizer,
     until: int,
 ) -> Mapping[UUID, EvidenceRef]:
     """Return by command the entry that has its present state, if a signed head covers that entry."""
     by_reference = {
-        references.pseudonym("command", str(command.command_id)): command for command in proven
+        pseudonymizer.pseudonym("command", str(command.command_id)): command for command in proven
     }
     column = tables.evidence.c
     query = select(tables.evidence).where(column.number <= until).order_by(column.number)

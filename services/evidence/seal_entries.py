@@ -89,7 +89,7 @@ NOTHING_APPENDED = AppendResult(entries=0, head=None)
 
 def append_entries(
     connection: Connection,
-    references: Pseudonymizer,
+    pseudonymizer: Pseudonymizer,
     ring: KeyringSource | None,
     now: datetime,
     *,
@@ -105,19 +105,19 @@ def append_entries(
         PseudonymKeyMismatch: the log's references have another key.
     """
     chain = connection.execute(select(tables.evidence_chain)).one_or_none()
-    _check(chain, references)
+    _check(chain, pseudonymizer)
     if chain is not None and not _has_work(connection, chain.number, now, head_every):
         return NOTHING_APPENDED
     end = _locked(connection)
     if end is None:
         return NOTHING_APPENDED
-    _check(end, references)
+    _check(end, pseudonymizer)
     column = tables.evidence_pending.c
     query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
     waiting = connection.execute(query).all()
     number, last_hash = end.number, end.hash
     rows = []
-    for entry, command, subject in _entries(connection, waiting, references, end.key_id, now):
+    for entry, command, subject in _entries(connection, waiting, pseudonymizer, end.key_id, now):
         number += 1
         text = hash_chain.canonical_json({**entry, "n": number})
         last_hash = hash_chain.entry_hash(last_hash, text)
@@ -136,7 +136,7 @@ def append_entries(
         delete_in(connection, tables.evidence_pending, column.pending_id, ids)
         connection.execute(
             update(tables.evidence_chain).values(
-                number=number, hash=last_hash, key_id=references.key_id
+                number=number, hash=last_hash, key_id=pseudonymizer.key_id
             )
         )
     head = _head(connection, Head(number=number, hash=last_hash, at=now), ring, head_every)
@@ -148,9 +148,9 @@ def rekey(connection: Connection) -> None:
     connection.execute(update(tables.evidence_chain).values(key_id=None))
 
 
-def _check(end: Row[Any] | None, references: Pseudonymizer) -> None:
-    if end is not None and end.key_id not in (None, references.key_id):
-        raise PseudonymKeyMismatch(end.key_id, references.key_id)
+def _check(end: Row[Any] | None, pseudonymizer: Pseudonymizer) -> None:
+    if end is not None and end.key_id not in (None, pseudonymizer.key_id):
+        raise PseudonymKeyMismatch(end.key_id, pseudonymizer.key_id)
 
 
 def _has_work(connection: Connection, number: int, now: datetime, head_every: timedelta) -> bool:
@@ -179,12 +179,12 @@ _NewEntry = tuple[Mapping[str, Any], bytes | None, bytes | None]
 def _entries(
     connection: Connection,
     waiting: Sequence[Row[Any]],
-    references: Pseudonymizer,
+    pseudonymizer: Pseudonymizer,
     key_id: str | None,
     now: datetime,
 ) -> Iterator[_NewEntry]:
     if key_id is None:
-        yield {"at": format_rfc3339(now), "kind": "key", "key": references.key_id}, None, None
+        yield {"at": format_rfc3339(now), "kind": "key", "key": pseudonymizer.key_id}, None, None
     ids = {row.command_id for row in waiting if row.kind == "commanded"}
     column = tables.command.c.command_id
     decisions = {
@@ -198,19 +198,19 @@ def _entries(
         entry = {
             name: value
             if value is None or name in _CLEAR
-            else _pseudonymize(name, value, references)
+            else _pseudonymize(name, value, pseudonymizer)
             for name, value in body.items()
         }
         if row.kind == "operator" and body["action"] in _SAFE_TARGETS:
             entry["target"] = body["target"]
         command = None
         if row.command_id is not None:
-            command = references.pseudonym("command", str(row.command_id))
+            command = pseudonymizer.pseudonym("command", str(row.command_id))
             entry["command"] = command.hex()
         yield (
             {**entry, "at": format_rfc3339(row.at), "kind": row.kind},
             command,
-            references.pseudonym("subject", subject) if subject else None,
+            pseudonymizer.pseudonym("subject", subject) if subject else None,
         )
 
 
@@ -235,11 +235,11 @@ def _decision(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _pseudonymize(name: str, value: Any, references: Pseudonymizer) -> Any:
+def _pseudonymize(name: str, value: Any, pseudonymizer: Pseudonymizer) -> Any:
     """Return the reference that replaces a value that may identify a person or was written by hand."""
     if name == "counts":
         return _sum_counts(value)
-    return references.pseudonym(
+    return pseudonymizer.pseudonym(
         _KINDS.get(name, "text"), value if type(value) is str else json.dumps(value)
     ).hex()
 

@@ -69,7 +69,7 @@ class KafkaHeadPublisher:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Rest:
+class _PublishPause:
     """The end of the pause after heads could not be published, UTC; None: no pause."""
 
     until: datetime | None = None
@@ -80,13 +80,13 @@ class EvidenceSealer:
     """Keeps the log of one ledger; any number of processes may run it."""
 
     ledger: Database
-    references: Pseudonymizer
+    pseudonymizer: Pseudonymizer
     ring: KeyringSource | None
     """The keys that sign heads; None where signing is off."""
     publisher: HeadPublisher
     unpublished: Callable[[str], None]
     """Called with the reason when heads could not be published."""
-    _pause: _Rest = field(default_factory=_Rest, init=False)
+    _pause: _PublishPause = field(default_factory=_PublishPause, init=False)
 
     def run_once(self) -> int:
         """Append queued entries, publish signed heads, and return how many entries were appended.
@@ -100,7 +100,7 @@ class EvidenceSealer:
 
         def work(connection: Connection) -> tuple[AppendResult, datetime]:
             now = database_now(connection)
-            return append_entries(connection, self.references, self.ring, now), now
+            return append_entries(connection, self.pseudonymizer, self.ring, now), now
 
         sealed, now = self.ledger.run_in_transaction(work)
         until = self._pause.until

@@ -47,8 +47,8 @@ class KeyDestroyed(TermijnError):
 class RequestKeys:
     """The key pairs of requests, stored in the ledger."""
 
-    seal: AeadCipher
-    older: Callable[[], AeadCipher]
+    cipher: AeadCipher
+    former_cipher: Callable[[], AeadCipher]
     """Returns the former cipher of these keys; called only for keys that it encrypted: few hosts have it.
 
     Raises `InvalidKeyFile` where this host does not have it.
@@ -70,8 +70,8 @@ class RequestKeys:
                     "request_id": identity,
                     "subject": subject,
                     "public": jwe.to_public(key),
-                    "key_id": self.seal.key_id,
-                    "sealed": self.seal.encrypt_bytes(key.encode(), str(identity)),
+                    "key_id": self.cipher.key_id,
+                    "sealed": self.cipher.encrypt_bytes(key.encode(), str(identity)),
                     "made_at": now,
                 }
             )
@@ -102,12 +102,12 @@ class RequestKeys:
         )
 
     def _cipher_for(self, key_id: str) -> AeadCipher:
-        if key_id == self.seal.key_id:
-            return self.seal
+        if key_id == self.cipher.key_id:
+            return self.cipher
         with suppress(InvalidKeyFile):
-            older = self.older()
-            if older.key_id == key_id:
-                return older
+            former = self.former_cipher()
+            if former.key_id == key_id:
+                return former
         raise DecryptionKeyMissing("the key of a request", key_id, REMEDY)
 
     def _read(

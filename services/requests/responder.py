@@ -43,7 +43,7 @@ class RequestResponder:
 
     ledger: Database
     policy: Policy
-    sight: CatchUpCheck
+    catch_up_check: CatchUpCheck
     publish: Callable[[Sequence[CloudEvent]], None]
     """Publishes events, and returns once the broker has them."""
     observer: ResponderObserver
@@ -54,7 +54,7 @@ class RequestResponder:
     def run_once(self) -> int:
         """Process every open request, and return how many were decided."""
         self._publish()
-        spots = self.sight.lagging_partitions()
+        spots = self.catch_up_check.lagging_partitions()
         self.observer.waiting_for_catch_up(spots)
         if spots:
             return 0

@@ -94,9 +94,7 @@ class LedgerLife:
                 assert is_purge_safe(connection, terms)
             pages, has_more = self.ledger.run_in_transaction(lambda c: next_pages(c, terms, page))
             if pages:
-                purge_pages = partial(
-                    purge, pages=pages, terms=terms, remains=self.tombstone_cipher
-                )
+                purge_pages = partial(purge, pages=pages, terms=terms, cipher=self.tombstone_cipher)
                 counts.update(self.ledger.run_in_transaction(purge_pages))
         return counts
 

@@ -45,7 +45,7 @@ def build_sealer(
     """Return the sealer as the deleter has it."""
     return EvidenceSealer(
         ledger=ledger,
-        references=Pseudonymizer(bytes(32)),
+        pseudonymizer=Pseudonymizer(bytes(32)),
         ring=lambda: Keyring((KEY,)),
         publisher=outlet,
         unpublished=unpublished,

@@ -31,10 +31,10 @@ def fail_to_load_key() -> AeadCipher:
     raise InvalidKeyFile(Path("/k/dead-letters.key"), "cannot be read: it is not there")
 
 
-BEFORE = RequestKeys(seal=OLD, older=fail_to_load_key)
+BEFORE = RequestKeys(cipher=OLD, former_cipher=fail_to_load_key)
 """As it was while the key of dead letters sealed requests too."""
-AFTER = RequestKeys(seal=NEW, older=lambda: OLD)
-WITHOUT = RequestKeys(seal=NEW, older=fail_to_load_key)
+AFTER = RequestKeys(cipher=NEW, former_cipher=lambda: OLD)
+WITHOUT = RequestKeys(cipher=NEW, former_cipher=fail_to_load_key)
 
 
 def store_correction(keys: RequestKeys, ledger: Database, customer: str) -> None:
@@ -107,7 +107,7 @@ def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Data
 
 @pytest.mark.parametrize(
     "keys",
-    [WITHOUT, RequestKeys(seal=NEW, older=lambda: AeadCipher(b"x" * 32))],
+    [WITHOUT, RequestKeys(cipher=NEW, former_cipher=lambda: AeadCipher(b"x" * 32))],
     ids=["no older key", "another one"],
 )
 def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: RequestKeys) -> None:

@@ -36,7 +36,7 @@ ASKED = "2026-04-02T09:00:00Z"
 VERIFIED = "2026-04-03T09:00:00Z"
 NOW = "2026-04-04T09:00:00Z"
 SEAL = AeadCipher(bytes(32))
-KEYS = RequestKeys(seal=SEAL, older=lambda: SEAL)
+KEYS = RequestKeys(cipher=SEAL, former_cipher=lambda: SEAL)
 SYSTEM_KEY = new_key()
 
 
@@ -185,7 +185,7 @@ def build_responder(
     return RequestResponder(
         ledger=ledger,
         policy=POLICY,
-        sight=sight or CaughtUp(),
+        catch_up_check=sight or CaughtUp(),
         publish=publish,
         observer=RecordingObserver(),
         margin=timedelta(days=3),

@@ -474,7 +474,7 @@ def test_a_hostile_request_stops_no_other(
         codec=CODEC,
         topics={REQUESTS.name: REQUESTS},
         ledger=environment.ledger,
-        keys=RequestKeys(seal=AeadCipher(KEY), older=lambda: AeadCipher(KEY)),
+        keys=RequestKeys(cipher=AeadCipher(KEY), former_cipher=lambda: AeadCipher(KEY)),
         cipher=AeadCipher(KEY),
         observer=heard,
         now=now,

@@ -43,12 +43,12 @@ def certificate(about: str, directory: Path, language: Language) -> None:
     and the evidence. Erasures that are not proven are listed as outstanding and not certified.
     """
     with open_resources() as opened:
-        policy, references = opened.policy(), opened.pseudonymizer()
+        policy, pseudonymizer = opened.policy(), opened.pseudonymizer()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
             case = _case(connection, about, policy)
             subject = case.subject if case else about
-            document = build_certificate(connection, subject, policy, references, now, case)
+            document = build_certificate(connection, subject, policy, pseudonymizer, now, case)
     write_new_directory(directory, certificate_files(document, language))
     erased = sum(item.records for item in document.erased)
     outstanding = sum(item.records for item in document.outstanding)

@@ -69,7 +69,7 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
     """Write the original messages to their topics again, with their first arrival time."""
     _ids_or_all(ids, all_)
     with open_resources() as opened:
-        the_ledger, seal, sender = (
+        the_ledger, cipher, sender = (
             opened.ledger(),
             opened.dead_letter_cipher(),
             opened.kafka_client().open_producer(),
@@ -80,13 +80,13 @@ def replay(ids: tuple[UUID, ...], all_: bool, operator: str, reason: str) -> Non
             letters = dead_letters.list_parked(connection, ids)
             messages = []
             for letter in letters:
-                original = seal.decrypt(letter.sealed, letter.place, letter.key_id)
+                original = cipher.decrypt(letter.sealed, letter.place, letter.key_id)
                 messages.append(
                     OutgoingMessage(
                         topic=letter.topic,
                         key=original.key,
                         value=original.value,
-                        headers=replay_headers(letter, original, seal),
+                        headers=replay_headers(letter, original, cipher),
                     )
                 )
                 dead_letters.close(

@@ -18,7 +18,7 @@ def run_acknowledgements(settings: Settings, stop: Event) -> None:
     with open_resources(settings) as opened:
         ledger = opened.ledger(ROLE)
         policy = opened.wait_for_active_policy(ledger, stop)
-        bus, codec, seal = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
+        bus, codec, cipher = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
         observer = open_observer(AcknowledgementsObserver, opened, ROLE, policy)
         by_system = required_topics(policy).acknowledgements
         bus.ensure_topics(opened.kafka_access(ROLE, policy).topics)
@@ -32,7 +32,7 @@ def run_acknowledgements(settings: Settings, stop: Event) -> None:
             topics=topics,
             verifiers=signatures.acknowledgement_verifiers(by_system),
             ledger=ledger,
-            cipher=seal,
+            cipher=cipher,
             observer=observer,
             now=utc_now,
             tracer=opened.tracer(ROLE),

@@ -97,13 +97,13 @@ class AgentResources:
         self.stack.callback(database.close)
         return database
 
-    def inbox(self, database: Database, codec: Codec, seal: AeadCipher) -> Inbox:
+    def inbox(self, database: Database, codec: Codec, cipher: AeadCipher) -> Inbox:
         """Open the inbox, and create its tables."""
         configuration = self.loaded.configuration
         answers = AcknowledgementBuilder(
             system=configuration.system, codec=codec, max_bytes=configuration.limits.answer_bytes
         )
-        opened = Inbox(database, seal, answers)
+        opened = Inbox(database, cipher, answers)
         opened.create_tables()
         return opened
 
@@ -137,8 +137,8 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
     with agent(loaded) as opened:
         database = opened.database()
         assert_locked = opened.stack.enter_context(inbox_lock(database))
-        codec, seal, keys = opened.codec(), opened.inbox_cipher(), opened.keys()
-        inbox = opened.inbox(database, codec, seal)
+        codec, cipher, keys = opened.codec(), opened.inbox_cipher(), opened.keys()
+        inbox = opened.inbox(database, codec, cipher)
         signer, verifier = keys.signer(system), keys.verifier(DELETER)
         adapter = opened.adapter(inbox)
         observer = _observer(opened, log_format)
@@ -187,7 +187,12 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
             topics=[topic.name],
             group=f"{configuration.bus.group}-{system}",
             handler=CommandIntake(
-                inbox=inbox, codec=codec, verifier=verifier, cipher=seal, observer=observer, now=now
+                inbox=inbox,
+                codec=codec,
+                verifier=verifier,
+                cipher=cipher,
+                observer=observer,
+                now=now,
             ),
             observer=observer,
             now=now,

@@ -68,7 +68,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         )
         sealer = EvidenceSealer(
             ledger=ledger,
-            references=opened.pseudonymizer(),
+            pseudonymizer=opened.pseudonymizer(),
             ring=signatures.keys.private() if signatures.required else None,
             publisher=KafkaHeadPublisher(sender=bus.open_producer(PATIENCE_SECONDS), codec=codec),
             unpublished=observer.heads_not_published,
@@ -76,8 +76,8 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         purger = Purger(
             ledger=ledger,
             policy=policy,
-            remains=tombstone_cipher,
-            sight=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
+            tombstone_cipher=tombstone_cipher,
+            catch_up_check=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
             observer=observer,
         )
         counter, self_check = HoldingCounter(policy=policy), ChainSelfCheck()

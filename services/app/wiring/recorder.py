@@ -17,14 +17,14 @@ def run_recorder(settings: Settings, stop: Event) -> None:
     with open_resources(settings) as opened:
         ledger = opened.ledger(ROLE)
         policy = opened.wait_for_active_policy(ledger, stop)
-        bus, codec, seal = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
+        bus, codec, cipher = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
         observer = open_observer(RecorderObserver, opened, ROLE, policy)
         bus.ensure_topics(opened.kafka_access(ROLE, policy).topics)
         handler = RecorderHandler(
             policy=policy,
             codec=codec,
             ledger=ledger,
-            cipher=seal,
+            cipher=cipher,
             tombstone_cipher=opened.tombstone_cipher(ledger, policy),
             observer=observer,
             now=utc_now,

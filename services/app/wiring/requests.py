@@ -49,7 +49,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
         responder = RequestResponder(
             ledger=ledger,
             policy=policy,
-            sight=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
+            catch_up_check=catch_up_check(bus, ledger, topics, _CATCH_UP_TIMEOUT),
             publish=publish,
             observer=observer,
             margin=timedelta(seconds=settings.answering.margin_seconds),

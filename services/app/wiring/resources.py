@@ -161,7 +161,7 @@ class Resources:
         """
         storage = self.settings.storage
         if storage.request_key_file:
-            seal = read_key(storage.request_key_file)
+            cipher = read_key(storage.request_key_file)
         elif storage.key_file:
             problem = (
                 "is not set, but TERMIJN_KEY_FILE is; create one file for all roles that share"
@@ -169,8 +169,8 @@ class Resources:
             )
             raise InvalidSetting("environment", "TERMIJN_REQUEST_KEY_FILE", problem)
         else:
-            seal = load_or_create_key(self.settings.request_key_file)
-        return RequestKeys(seal=seal, older=lambda: read_key(self.settings.key_file))
+            cipher = load_or_create_key(self.settings.request_key_file)
+        return RequestKeys(cipher=cipher, former_cipher=lambda: read_key(self.settings.key_file))
 
     def master_keys(self) -> FileMasterKeys:
         """Load the master keys; for the embedded vault the first is created on first use.

@@ -21,7 +21,7 @@ def run_tagger(settings: Settings, stop: Event) -> None:
     with open_resources(settings) as opened:
         ledger = opened.ledger(ROLE)
         policy = opened.wait_for_active_policy(ledger, stop)
-        bus, codec, seal = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
+        bus, codec, cipher = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
         observer = open_observer(TaggerObserver, opened, ROLE, policy)
         observer.silent_since(utc_now())
         topics = required_topics(policy).business
@@ -33,7 +33,7 @@ def run_tagger(settings: Settings, stop: Event) -> None:
             codec=codec,
             forwarder=bus.open_bulk_producer(),
             sender=bus.open_producer(),
-            cipher=seal,
+            cipher=cipher,
             ledger=ledger,
             observer=observer,
             now=utc_now,

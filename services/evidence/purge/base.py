@@ -33,10 +33,10 @@ class ProofTerm:
 
 
 def terms_of(
-    connection: Connection, policy: Policy, proof: Proof, now: datetime, remains: TombstoneCipher
+    connection: Connection, policy: Policy, proof: Proof, now: datetime, cipher: TombstoneCipher
 ) -> ProofTerm:
     """Return the terms at this instant, with the parked events."""
-    parked = blind_spots.load_blind_spots(connection, policy, remains)
+    parked = blind_spots.load_blind_spots(connection, policy, cipher)
     return ProofTerm(policy=policy, proof=proof, now=now, parked=parked)
 
 
@@ -70,6 +70,6 @@ class PurgeTarget(Protocol):
         connection: Connection,
         things: Sequence[Any],
         terms: ProofTerm,
-        remains: TombstoneCipher,
+        cipher: TombstoneCipher,
     ) -> None:
         """Purge them; the caller has locked out recorders."""

@@ -48,13 +48,13 @@ class ClockPurge:
         connection: Connection,
         things: Sequence[ClockState],
         terms: ProofTerm,
-        remains: TombstoneCipher,
+        cipher: TombstoneCipher,
     ) -> None:
         """Delete the clocks, and write a tombstone of each that was ever changed."""
         rows = [
             {
-                "reference": remains.lookup_key("clock", clock_name(clock)),
-                "sealed": remains.encrypt(
+                "reference": cipher.lookup_key("clock", clock_name(clock)),
+                "sealed": cipher.encrypt(
                     "clock", clock_name(clock), rows_to_json({"clock": [asdict(clock)]})
                 ),
             }

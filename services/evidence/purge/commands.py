@@ -56,7 +56,7 @@ class CommandPurge:
         connection: Connection,
         things: Sequence[UUID],
         terms: ProofTerm,
-        remains: TombstoneCipher,
+        cipher: TombstoneCipher,
     ) -> None:
         """Delete the commands with their records, clocks, attempts and acknowledgements."""
         for table in (

@@ -78,12 +78,12 @@ class EventPurge:
         connection: Connection,
         things: Sequence[EligibleEvent],
         terms: ProofTerm,
-        remains: TombstoneCipher,
+        cipher: TombstoneCipher,
     ) -> None:
         """Delete the events; keyed hashes of their identity and content stay."""
         column = tables.event.c
         ids = [event.event_id for event in things]
-        write_tombstones(connection, ids, remains)
+        write_tombstones(connection, ids, cipher)
         delete_records(connection, {event.event_id: event.tagged for event in things}, terms)
         record_oldest_backup(connection, (event.since for event in things))
         delete_in(connection, tables.event, column.event_id, ids)
@@ -97,14 +97,14 @@ def _may_be_spoken_of(event: TaggedEvent, terms: ProofTerm) -> bool:
     return terms.parked.covers(event.subjects, hung | {move.clock for move in event.clock_changes})
 
 
-def write_tombstones(connection: Connection, ids: Sequence[UUID], remains: TombstoneCipher) -> None:
+def write_tombstones(connection: Connection, ids: Sequence[UUID], cipher: TombstoneCipher) -> None:
     """Store keyed hashes of the identity and content of events, so that repetitions are recognised."""
     column = tables.event.c
     rows = select_in(connection, select(column.event_id, column.content_hash), column.event_id, ids)
     references = (
         {
-            "reference": event_reference(row.event_id, remains),
-            "content": content_reference(row.event_id, bytes(row.content_hash), remains),
+            "reference": event_reference(row.event_id, cipher),
+            "content": content_reference(row.event_id, bytes(row.content_hash), cipher),
         }
         for row in rows
     )

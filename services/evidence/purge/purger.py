@@ -47,8 +47,8 @@ class Purger:
 
     ledger: Database
     policy: Policy
-    remains: TombstoneCipher
-    sight: CatchUpCheck
+    tombstone_cipher: TombstoneCipher
+    catch_up_check: CatchUpCheck
     observer: PurgeObserver
     page_size: int = 500
     """How many things of each kind one round scans."""
@@ -67,22 +67,22 @@ class Purger:
         with self.ledger.transaction() as connection:
             now = database_now(connection)
             resting = self._pause.until is not None and now < self._pause.until
-            terms = terms_of(connection, self.policy, proof, now, self.remains)
+            terms = terms_of(connection, self.policy, proof, now, self.tombstone_cipher)
             if resting or not _is_allowed(connection, terms):
                 return 0
             pages, has_more = next_pages(connection, terms, self.page_size)
         if not has_more:
             self._pause.until = now + _REST if self._pause.backoff else None
             self._pause.backoff = True
-        if not pages or self.sight.lagging_partitions():
+        if not pages or self.catch_up_check.lagging_partitions():
             return 0
 
         def work(connection: Connection) -> Mapping[str, int]:
             active_policy.require_active(connection, self.policy, now)
             if not _is_allowed(connection, terms):  # a pause, or a gap, that came since
                 return {}
-            latest = terms_of(connection, self.policy, proof, now, self.remains)
-            return purge(connection, pages, latest, self.remains)
+            latest = terms_of(connection, self.policy, proof, now, self.tombstone_cipher)
+            return purge(connection, pages, latest, self.tombstone_cipher)
 
         counts = self.ledger.run_in_transaction(work)
         if counts:  # else another deleter was faster

@@ -68,7 +68,7 @@ def next_pages(connection: Connection, terms: ProofTerm, limit: int) -> tuple[Pa
 
 
 def purge(
-    connection: Connection, pages: PagesByKind, terms: ProofTerm, remains: TombstoneCipher
+    connection: Connection, pages: PagesByKind, terms: ProofTerm, cipher: TombstoneCipher
 ) -> Mapping[str, int]:
     """Purge what may still be purged of these pages, in the caller's transaction; return counts by kind.
 
@@ -77,12 +77,12 @@ def purge(
     Raises:
         TombstoneKeyMismatch: the tombstones were encrypted with another key.
     """
-    bind_key(connection, remains)
+    bind_key(connection, cipher)
     counts: Counter[str] = Counter()
     for sweep in PURGE_TARGETS:
         things = sweep.eligible(connection, pages.get(sweep.name, ()), terms)
         if things:
-            sweep.purge(connection, things, terms, remains)
+            sweep.purge(connection, things, terms, cipher)
             counts[sweep.name] = len(things)
     if counts:
         column = tables.forgetting.c

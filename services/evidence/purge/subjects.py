@@ -76,13 +76,13 @@ class SubjectPurge:
         connection: Connection,
         things: Sequence[EligibleSubject],
         terms: ProofTerm,
-        remains: TombstoneCipher,
+        cipher: TombstoneCipher,
     ) -> None:
         """Delete the subjects; those without commands and privacy events leave no tombstone."""
         sealed = [
             {
-                "reference": remains.lookup_key("subject", subject.subject),
-                "sealed": remains.encrypt("subject", subject.subject, rows_to_json(subject.rows)),
+                "reference": cipher.lookup_key("subject", subject.subject),
+                "sealed": cipher.encrypt("subject", subject.subject, rows_to_json(subject.rows)),
             }
             for subject in things
             if subject.rows["act"] or subject.rows["sequence"]
@@ -91,7 +91,7 @@ class SubjectPurge:
         write_tombstones(
             connection,
             [row["event_id"] for subject in things for row in subject.rows["event"]],
-            remains,
+            cipher,
         )
         delete_records(
             connection,

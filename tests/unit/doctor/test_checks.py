@@ -217,7 +217,7 @@ def test_encrypted_requests_whose_key_is_missing_are_reported(tmp_path: Path) ->
     with closing(open_database("sqlite://")) as ledger:
         migrate.create_schema(ledger)
         for number, seal in enumerate((old, old, new)):
-            keys = RequestKeys(seal=seal, older=lambda: old)
+            keys = RequestKeys(cipher=seal, former_cipher=lambda: old)
             asked = [("consumer:K1", f"Q{number}")]
             with ledger.transaction() as connection:
                 keys.public(connection, asked, NOW)

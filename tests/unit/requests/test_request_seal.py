@@ -26,7 +26,7 @@ def sealed_by(**variables: str | Path) -> str:
     """The id of the key that a role with these variables seals with."""
     chosen = settings_loader.load({name: str(value) for name, value in variables.items()})
     with resources.open_resources(chosen) as opened:
-        return opened.request_keys().seal.key_id
+        return opened.request_keys().cipher.key_id
 
 
 def test_on_one_machine_the_key_of_requests_is_made_and_private(tmp_path: Path) -> None:
@@ -108,5 +108,5 @@ def test_a_role_that_decrypts_makes_no_key_of_dead_letters(
     with resources.open_resources(settings_loader.load({"TERMIJN_DATA": str(tmp_path)})) as opened:
         keys = opened.request_keys()
         with pytest.raises(InvalidKeyFile):
-            keys.older()
+            keys.former_cipher()
     assert not (tmp_path / "dead-letters.key").exists()
