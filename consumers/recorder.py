@@ -170,15 +170,17 @@ class RecorderHandler:
 
     def _describe_poison(self, letter: DeadLetter, message: Message) -> ParkedEvent:
         """Return what can be read of a message that could not be recorded at any attempt."""
-        glimpse = VisibleParts(event_type=None)
+        visible_parts = VisibleParts(event_type=None)
         with suppress(Exception):  # it may fail here for the same reason
             if message.topic() == DEAD_LETTERS.name:
-                visible = self._describe_dead_letter(self._decode_dead_letter(message)).glimpse
+                visible = self._describe_dead_letter(
+                    self._decode_dead_letter(message)
+                ).visible_parts
             else:
-                visible = self._describe_tagged_event(letter, message).glimpse
+                visible = self._describe_tagged_event(letter, message).visible_parts
             if visible.event_type in self.policy.events:  # else no index may take it
-                glimpse = visible
-        return _parked_event(letter, letter, glimpse)
+                visible_parts = visible
+        return _parked_event(letter, letter, visible_parts)
 
     def _dead_letter_for_conflict(self, event: TaggedEventRow, message: Message) -> DeadLetter:
         problem = f"another event of {event.topic} has this identity and other content"
@@ -187,12 +189,12 @@ class RecorderHandler:
 
 
 def _parked_event(
-    letter: DeadLetter, origin: DeadLetter | TaggedEventRow, glimpse: VisibleParts
+    letter: DeadLetter, origin: DeadLetter | TaggedEventRow, visible_parts: VisibleParts
 ) -> ParkedEvent:
     return ParkedEvent(
         dead_letter_id=letter.dead_letter_id,
         topic=origin.topic,
         partition=origin.partition,
         offset=origin.offset,
-        glimpse=glimpse,
+        visible_parts=visible_parts,
     )

@@ -14,7 +14,7 @@ from schemas.cloudevents import CloudEvent, from_headers
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
-from services.agent.simulated.systems import Reply, SimulatedSystems
+from services.agent.simulated.systems import DelayedAcknowledgement, SimulatedSystems
 from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
 from services.kafka.client import KafkaClient
 from services.kafka.producer import KafkaProducer, OutgoingMessage
@@ -47,7 +47,7 @@ class SimulatedSystemsLoop:
     signers: Mapping[str, SignerProtocol]
     """Signs each system's acknowledgements."""
     now: Callable[[], datetime]
-    _delayed: list[Reply] = field(default_factory=list)
+    _delayed: list[DelayedAcknowledgement] = field(default_factory=list)
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set."""
@@ -71,14 +71,14 @@ class SimulatedSystemsLoop:
     def _handle_batch(self, messages: Sequence[Message]) -> None:
         """Handle a batch: first store the business events, then obey the commands."""
         events = [self._event(message) for message in messages if message.topic() in self.business]
-        self.systems.happened(*(event for event in events if event is not None))
+        self.systems.store_events(*(event for event in events if event is not None))
         for message in messages:
             if str(message.topic()) in self.commands:
                 reply = self._reply(message)
                 if reply is not None:
                     self._delayed.append(reply)
 
-    def _reply(self, message: Message) -> Reply | None:
+    def _reply(self, message: Message) -> DelayedAcknowledgement | None:
         """Return the acknowledgement of a command whose signature is valid; None for anything else."""
         topic = self.commands[str(message.topic())]
         key, value = to_bytes(message.key()), to_bytes(message.value())
@@ -106,7 +106,7 @@ class SimulatedSystemsLoop:
         self._delayed = [reply for reply in self._delayed if reply.leaves_at > self.now()]
         self.sender.send([self._signed(reply) for reply in ready])
 
-    def _signed(self, reply: Reply) -> OutgoingMessage:
+    def _signed(self, reply: DelayedAcknowledgement) -> OutgoingMessage:
         topic = self.acknowledgements[reply.system]
         value = self.codec.encode(topic, reply.value, trusted=True)
         headers = self.signers[reply.system].sign(topic.name, reply.key, value, self.now())

@@ -174,5 +174,5 @@ def _parked_event(letter: DeadLetter) -> ParkedEvent:
         topic=letter.topic,
         partition=letter.partition,
         offset=letter.offset,
-        glimpse=VisibleParts(event_type=event_type_from_topic(letter.topic)),
+        visible_parts=VisibleParts(event_type=event_type_from_topic(letter.topic)),
     )

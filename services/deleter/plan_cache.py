@@ -26,18 +26,18 @@ class CachingPlanner:
         self._facts = facts
         self._policy = policy
         self._now = now
-        self._known: dict[Hashable, list[Obligation]] = {}
+        self._plans: dict[Hashable, list[Obligation]] = {}
 
     def due_obligations(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
         """Return the steps of a record that are due by now; other records may share the list."""
         cache_key = self._cache_key(tagged, subject)
         if cache_key is None:
             return due_obligations(tagged, subject, self._facts, self._policy, self._now)
-        if cache_key not in self._known:
-            self._known[cache_key] = due_obligations(
+        if cache_key not in self._plans:
+            self._plans[cache_key] = due_obligations(
                 tagged, subject, self._facts, self._policy, self._now
             )
-        return self._known[cache_key]
+        return self._plans[cache_key]
 
     def _cache_key(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
         """Return the cache key that records planned alike share; None if the record is planned alone."""

@@ -28,10 +28,10 @@ def sample_events(
 
     The terms of about a third of the events end within `_SOON` after `now`, UTC.
     """
-    return iter(_Story(policy, now, Random(seed)).events(f"{seed:x}", companies))
+    return iter(_CompanyHistory(policy, now, Random(seed)).events(f"{seed:x}", companies))
 
 
-class _Story:
+class _CompanyHistory:
     """The history of made-up companies, dated backwards from terms that end about now."""
 
     def __init__(self, policy: Policy, now: datetime, random: Random) -> None:

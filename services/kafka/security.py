@@ -49,7 +49,7 @@ class Security:
     names: SettingNames = SettingNames()
 
     @property
-    def is_encrypted(self) -> bool:
+    def uses_tls(self) -> bool:
         """Whether the connection is encrypted by TLS."""
         return self.protocol in ("SSL", "SASL_SSL")
 
@@ -82,7 +82,7 @@ def validate(security: Security) -> Iterator[tuple[str, str]]:
                 f"is set, but {security.protocol} does not use it; use SASL_SSL, or remove it",
             )
     for name in ("ca_file", "certificate_file", "key_file"):
-        if getattr(security, name) is not None and not security.is_encrypted:
+        if getattr(security, name) is not None and not security.uses_tls:
             yield (
                 name,
                 f"is set, but {security.protocol} does not use it; use SSL or SASL_SSL, or remove it",
@@ -98,7 +98,7 @@ def librdkafka_config(security: Security) -> dict[str, str | bool]:
     config: dict[str, str | bool] = {}
     if security.protocol != "PLAINTEXT":
         config["security.protocol"] = security.protocol
-    if security.is_encrypted:
+    if security.uses_tls:
         config["enable.ssl.certificate.verification"] = True
         config["ssl.endpoint.identification.algorithm"] = "https"
         files = (

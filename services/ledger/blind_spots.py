@@ -40,7 +40,7 @@ class ParkedEvent:
     topic: str
     partition: int
     offset: int
-    glimpse: VisibleParts
+    visible_parts: VisibleParts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,21 +161,21 @@ def parked_offsets(
 
 
 def _event_to_row(event: ParkedEvent, tombstone_cipher: TombstoneCipher | None) -> dict[str, Any]:
-    glimpse = event.glimpse
+    visible_parts = event.visible_parts
     clocks = {
         kind: [tombstone_cipher.lookup_key("clock", _clock_name(key)).hex() for key in keys]
-        for kind, keys in glimpse.clocks.items()
+        for kind, keys in visible_parts.clocks.items()
         if tombstone_cipher
     }
     return {
         "dead_letter_id": event.dead_letter_id,
-        "event_type": glimpse.event_type,
+        "event_type": visible_parts.event_type,
         "topic": event.topic,
         "partition": event.partition,
         "offset": event.offset,
         "key_id": tombstone_cipher.key_id if tombstone_cipher else None,
-        "subject": tombstone_cipher.lookup_key("subject", glimpse.subject)
-        if tombstone_cipher and glimpse.subject
+        "subject": tombstone_cipher.lookup_key("subject", visible_parts.subject)
+        if tombstone_cipher and visible_parts.subject
         else None,
         "clocks": json.dumps(clocks, sort_keys=True),
     }

@@ -27,7 +27,7 @@ class LedgerFacts:
     """The clocks and subject states that were read."""
 
     anchors: Mapping[UUID, datetime | None]
-    standings: Mapping[str, SubjectState]
+    subject_states: Mapping[str, SubjectState]
     acts: Mapping[str, int]
     """The number of privacy events of each subject, from which a command's id is computed in part."""
 
@@ -37,7 +37,7 @@ class LedgerFacts:
 
     def subject_state(self, subject: str) -> SubjectState:
         """Return the state of a data subject."""
-        return self.standings.get(subject, EMPTY_STATE)
+        return self.subject_states.get(subject, EMPTY_STATE)
 
 
 def load_tagged_events(
@@ -114,7 +114,7 @@ def load_facts(
             acts[event.subject].append(event)
     return LedgerFacts(
         anchors=anchors,
-        standings={subject: subject_state(events, policy) for subject, events in acts.items()},
+        subject_states={subject: subject_state(events, policy) for subject, events in acts.items()},
         acts=counts,
     )
 

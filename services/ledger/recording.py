@@ -123,7 +123,7 @@ def record_planned(
     # Step 5: store their privacy events.
     subjects = {item.planned.subject for item in records}
     privacy_events = _privacy_events(new_plans, held_back)
-    scanned_subjects = {*subjects, *(stored.act.subject for stored in privacy_events)}
+    scanned_subjects = {*subjects, *(stored.privacy_event.subject for stored in privacy_events)}
     key_conflicts.schedule_rescan(connection, contested, now, scanned_subjects)
     subject_acts.store_privacy_events(connection, privacy_events, subjects, now)
     # Step 6: insert the records.
@@ -221,7 +221,7 @@ def _privacy_events(
     return [
         subject_acts.StoredPrivacyEvent(
             event_id=plan.event_id,
-            act=plan.privacy_event,
+            privacy_event=plan.privacy_event,
             backfill=held_back.of_privacy_event(plan),
         )
         for plan in new_plans
@@ -275,10 +275,10 @@ class _BatchClocks(NoFacts):
     """The anchors of a batch's clocks; the states of subjects are left to the deleter."""
 
     def __init__(self, clock_states: Mapping[UUID, clocks.ClockState]) -> None:
-        self._known = clock_states
+        self._clock_states = clock_states
 
     def anchor(self, clock: ClockKey) -> datetime | None:
-        return self._known[clock_id(clock)].anchor
+        return self._clock_states[clock_id(clock)].anchor
 
 
 def _is_after_end(item: _RecordInBatch, clock_states: Mapping[UUID, clocks.ClockState]) -> bool:

@@ -21,7 +21,7 @@ class StoredPrivacyEvent:
     """A privacy event of a subject, with the id of its business event."""
 
     event_id: UUID
-    act: PrivacyEvent
+    privacy_event: PrivacyEvent
     backfill: str | None
 
 
@@ -38,18 +38,22 @@ def store_privacy_events(
     """
     by_subject: defaultdict[str, list[StoredPrivacyEvent]] = defaultdict(list)
     for event in events:
-        by_subject[event.act.subject].append(event)
+        by_subject[event.privacy_event.subject].append(event)
     purpose: LockPurpose = "privacy event" if by_subject else "record"
     locked = lock_subjects(connection, {*by_subject, *recorded}, purpose)
     rows = [
-        {"event_id": event.event_id, "subject": event.act.subject, "backfill": event.backfill}
+        {
+            "event_id": event.event_id,
+            "subject": event.privacy_event.subject,
+            "backfill": event.backfill,
+        }
         for event in sorted(events, key=lambda event: event.event_id)
     ]
     insert(connection, tables.act, rows)
     changed = []
     for subject, subject_events in sorted(by_subject.items()):
         state = locked[subject]
-        check_times = [max(event.act.time, now) for event in subject_events]
+        check_times = [max(event.privacy_event.time, now) for event in subject_events]
         check_times += [state.next_due] if state.next_due else []
         acts = state.acts + len(subject_events)
         changed.append(

@@ -55,7 +55,7 @@ class SubjectField(StrictModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative(StrictModel):
+class ConsentFallback(StrictModel):
     """The basis and the rule that a holding changes to; its anchor stays."""
 
     basis: str
@@ -84,9 +84,9 @@ class HoldingRule(StrictModel):
     """A list field that names further systems."""
     own_consent: bool = False
     """Whether the event is itself a consent, which an earlier withdrawal does not change."""
-    on_withdrawal: Alternative | None = None
+    on_withdrawal: ConsentFallback | None = None
     """What it changes to when consent is withdrawn; without it the holding ends."""
-    on_consent: Alternative | None = None
+    on_consent: ConsentFallback | None = None
     """What it changes to when consent is given later."""
 
 

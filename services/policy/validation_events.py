@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 
 from services.policy.event_type import (
-    Alternative,
+    ConsentFallback,
     EventType,
     Field,
     HoldingRule,
@@ -136,7 +136,7 @@ def _check_alternatives(
 ) -> Iterator[PolicyError]:
     own_rule = policy.rules.get(holding.rule)
     for key in ("on_withdrawal", "on_consent"):
-        alternative: Alternative | None = getattr(holding, key)
+        alternative: ConsentFallback | None = getattr(holding, key)
         if alternative is None:
             continue
         yield from require_defined((*path, key, "basis"), alternative.basis, policy.bases)

@@ -303,7 +303,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             topic=letter.topic,
             partition=0,
             offset=self.number,
-            glimpse=read_visible_parts(
+            visible_parts=read_visible_parts(
                 event["type"], event["data"] if readable else {}, self.oracle.policy
             ),
         )

@@ -226,7 +226,7 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
         sealed=b"",
     )
     parked = ParkedEvent(
-        dead_letter_id=letter.dead_letter_id, topic="t", partition=0, offset=0, glimpse=seen
+        dead_letter_id=letter.dead_letter_id, topic="t", partition=0, offset=0, visible_parts=seen
     )
     life.ledger.run_in_transaction(lambda c: dead_letters.store(c, [letter]))
     life.ledger.run_in_transaction(

@@ -45,7 +45,7 @@ SHOWN: Mapping[str, SystemBehaviour] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class DelayedAcknowledgement:
     """An acknowledgement that is to be sent: its system, its message key and its time."""
 
     system: str
@@ -67,7 +67,7 @@ class SimulatedSystems:
     """Destroys the keys of the log, where the policy encrypts fields."""
     _stores: dict[str, SimulatedStore] = field(default_factory=dict)
 
-    def happened(self, *events: CloudEvent) -> None:
+    def store_events(self, *events: CloudEvent) -> None:
         """Store the data of events, in each system for its own subjects and purposes."""
         rows: defaultdict[str, list[StoredRow]] = defaultdict(list)
         for event in events:
@@ -87,7 +87,7 @@ class SimulatedSystems:
 
     def handle_command(
         self, command: Mapping[str, Any], key: bytes | None, now: datetime
-    ) -> Reply | None:
+    ) -> DelayedAcknowledgement | None:
         """Carry out and acknowledge a command, as the system's behaviour has it."""
         system = str(command["system"])
         behaviour = self.behaviours.get(system, SystemBehaviour())
@@ -98,7 +98,7 @@ class SimulatedSystems:
             status, rows, ground = self._shred(system, command, now)
         else:
             status, rows, ground = self._carry_out(system, behaviour, command)
-        return Reply(
+        return DelayedAcknowledgement(
             system=system,
             key=key,
             leaves_at=now + behaviour.delay if behaviour.manner == "late" else now,

@@ -32,7 +32,7 @@ class EligibleSubject(NamedTuple):
     """A subject that may be purged."""
 
     subject: str
-    said: Mapping[UUID, TaggedEvent]
+    privacy_events: Mapping[UUID, TaggedEvent]
     """The ids of the subject's privacy events."""
     since: Sequence[datetime]
     """When the last commands about those events were settled, UTC."""
@@ -95,7 +95,7 @@ class SubjectPurge:
         )
         delete_records(
             connection,
-            {k: tagged for subject in things for k, tagged in subject.said.items()},
+            {k: tagged for subject in things for k, tagged in subject.privacy_events.items()},
             terms,
         )
         record_oldest_backup(connection, [at for subject in things for at in subject.since])
@@ -153,7 +153,7 @@ class SubjectPurge:
             return None
         return EligibleSubject(
             subject=subject,
-            said=tagged_events,
+            privacy_events=tagged_events,
             since=tuple(since.values()),
             rows={
                 **request_rows,

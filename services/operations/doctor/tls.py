@@ -25,7 +25,7 @@ def check_security(security: Security, servers: str, now: datetime) -> Iterator[
     """Check that the connection is encrypted and that certificates are valid; `now` is UTC."""
     names = security.names
     remote_hosts = remote_addresses(servers)
-    if security.is_encrypted:
+    if security.uses_tls:
         yield ok("tls", f"brokers are reached by {security.protocol}")
     elif remote_hosts:
         yield warning(

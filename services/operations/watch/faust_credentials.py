@@ -16,7 +16,7 @@ def credentials(security: Security) -> CredentialsT | None:
     Raises:
         OSError: a file cannot be read, or is not a certificate or key.
     """
-    context = _context(security) if security.is_encrypted else None
+    context = _context(security) if security.uses_tls else None
     if security.uses_sasl:
         return SASLCredentials(
             username=security.username,

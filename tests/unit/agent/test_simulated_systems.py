@@ -26,7 +26,7 @@ def systems(tmp_path: Path) -> Iterator[SimulatedSystems]:
     behaviours = {**SHOWN, "mail": SystemBehaviour(manner="silent")}
     systems = SimulatedSystems(policy=POLICY, directory=tmp_path, behaviours=behaviours)
     with closing(systems):
-        systems.happened(
+        systems.store_events(
             CloudEvent(
                 id="k1",
                 source="/helpdesk",
@@ -75,7 +75,7 @@ def test_an_event_that_is_read_twice_is_stored_once(
         time=NOW,
         data={"ticket_id": "1", "customer_id": "1", "consumer_ids": ["a"]},
     )
-    systems.happened(event)
+    systems.store_events(event)
     assert systems.count_rows()["helpdesk"] == StoreCounts(rows=2, restricted=0)
 
 

@@ -234,7 +234,7 @@ class SqlAdapter:
     def _verify(self, task: CommandTask) -> Result:
         selection = self._plan(task.command)
         with self.engine.connect() as connection:  # not the transaction that erased
-            counts = self._reread(connection, selection, task.command.verifies or "erase")
+            counts = self._count_remaining(connection, selection, task.command.verifies or "erase")
         if selection.problems:
             return _failed("; ".join(selection.problems))
         return Result(status="done", counts=counts or {"rows": 0})
@@ -243,13 +243,13 @@ class SqlAdapter:
         selection = self._plan(task.command)
         if task.recalls in ("erase", "pseudonymise") and not selection.problems:
             with self.engine.connect() as connection:
-                has_rows = any(self._reread(connection, selection, task.recalls).values())
+                has_rows = any(self._count_remaining(connection, selection, task.recalls).values())
             return Result(
                 status="recalled" if has_rows or task.checkpoint is None else "already_done"
             )
         return Result(status="recalled" if task.checkpoint is None else "already_done")
 
-    def _reread(
+    def _count_remaining(
         self, connection: Connection, selection: CommandSelection, verifies: str
     ) -> dict[str, int]:
         return {
