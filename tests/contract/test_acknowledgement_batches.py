@@ -121,7 +121,7 @@ def outcome_of(
 
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
-def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
+def test_a_batch_has_the_same_result_as_its_acknowledgements_one_by_one(
     shared_ledger: Database, data: st.DataObject
 ) -> None:
     """The batch has several to one command, repetitions, and some to recalls and to what they recall."""
@@ -139,7 +139,7 @@ def test_a_batch_comes_to_what_its_answers_come_to_one_by_one(
     assert outcome_of(shared_ledger, apply_at_once, answers) == expected
 
 
-def test_what_cannot_be_taken_stops_nothing_else(ledger: Database) -> None:
+def test_a_wrong_acknowledgement_does_not_stop_the_others(ledger: Database) -> None:
     """A wrong acknowledgement is reported in its place, and the others count.
 
     The wrong ones are to an unknown command, of another system, and to a command that was never sent.

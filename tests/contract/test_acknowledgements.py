@@ -67,7 +67,7 @@ class TestAnswers:
             ("refused", "refused"),
         ],
     )
-    def test_an_answer_makes_the_state(
+    def test_an_acknowledgement_sets_the_state_of_its_command(
         self, ledger: Database, erasure: UUID, status: str, state: str
     ) -> None:
         """`nothing_held` is suspicious where the ledger knows records."""
@@ -77,7 +77,7 @@ class TestAnswers:
         (row,) = select_rows(ledger, tables.command)
         assert (row.state, row.outcome) == (state, status)
 
-    def test_the_answer_that_settles_says_how_long_it_took(
+    def test_a_final_acknowledgement_has_the_time_that_it_took(
         self, ledger: Database, erasure: UUID
     ) -> None:
         """The time counts from the first sending; an acknowledgement that settles nothing has none."""
@@ -108,7 +108,9 @@ class TestAnswers:
         assert select_rows(ledger, tables.command) == before
         assert len(select_rows(ledger, tables.acknowledgement)) == 2
 
-    def test_recalled_without_a_recall_stops_nobody(self, ledger: Database, erasure: UUID) -> None:
+    def test_recalled_without_a_recall_does_not_stop_the_deleter(
+        self, ledger: Database, erasure: UUID
+    ) -> None:
         """A system's unexpected status is refused, or the command repeated; the deleter continues."""
         try:
             acknowledge(ledger, erasure, "recalled", FAR)
@@ -118,14 +120,14 @@ class TestAnswers:
         claim_all(ledger, FAR)
         assert count_commanded(ledger) == 2
 
-    def test_what_failed_is_sent_again(self, ledger: Database, erasure: UUID) -> None:
+    def test_a_failed_command_is_sent_again(self, ledger: Database, erasure: UUID) -> None:
         """A command is never given up without an operator."""
         bus = FakeBus()
         acknowledge(ledger, erasure, "failed", FAR)
         send_due(ledger, bus, later(FAR, days=1))
         assert len(bus.sent) == 1
 
-    def test_what_is_done_is_never_sent_again(self, ledger: Database, erasure: UUID) -> None:
+    def test_a_completed_command_is_never_sent_again(self, ledger: Database, erasure: UUID) -> None:
         """A command that is done is not claimed again either."""
         bus = FakeBus()
         acknowledge(ledger, erasure, "done", FAR)
@@ -142,7 +144,7 @@ class TestAnswers:
         assert select_rows(ledger, tables.acknowledgement) == []
 
     @pytest.mark.parametrize("system", ["crm", "website"])
-    def test_an_answer_to_nothing_is_refused(
+    def test_an_acknowledgement_of_an_unknown_command_is_refused(
         self, ledger: Database, erasure: UUID, system: str
     ) -> None:
         """The command is unknown, or is another system's."""
@@ -178,7 +180,9 @@ class TestAnswers:
         assert commands["orders"].escalated_at == instant("2022-01-02T12:00:00Z")
         assert commands["psp"].next_attempt_at is None
 
-    def test_silence_is_escalated_once(self, ledger: Database, erasure: UUID) -> None:
+    def test_a_command_that_is_not_acknowledged_is_escalated_once(
+        self, ledger: Database, erasure: UUID
+    ) -> None:
         """The policy gives the website 48 hours."""
         assert (
             ledger.run_in_transaction(lambda c: escalate(c, POLICY, later(FAR, hours=47.9))) == []
@@ -191,7 +195,9 @@ class TestAnswers:
             ledger.run_in_transaction(lambda c: escalate(c, POLICY, at + timedelta(days=1))) == []
         )
 
-    def test_what_an_operator_gave_up_is_over(self, ledger: Database, erasure: UUID) -> None:
+    def test_a_command_that_an_operator_gave_up_is_final(
+        self, ledger: Database, erasure: UUID
+    ) -> None:
         """It is not sent again, and giving up twice, or something unknown, is refused."""
         assert (
             ledger.run_in_transaction(lambda c: close_command(c, erasure, instant(FAR))) == "closed"

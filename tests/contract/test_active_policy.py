@@ -88,7 +88,7 @@ def policy_with_order(**changes: Any) -> Policy:
         ),
     ],
 )
-def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
+def test_a_policy_that_would_lose_recorded_events_is_not_activated(
     ledger: Database, policy_change: Policy
 ) -> None:
     """The refusal names the event type, and the active policy stays."""
@@ -105,7 +105,7 @@ def test_a_policy_that_would_lose_what_is_recorded_leaves_the_active_one(
     assert len(select_rows(ledger, tables.active_policy)) == 1
 
 
-def test_other_systems_and_lead_times_are_welcome(ledger: Database) -> None:
+def test_a_policy_with_more_systems_and_other_lead_times_is_activated(ledger: Database) -> None:
     """Records depend on the same clocks as before."""
     slower = replace(SHIPPED.systems["crm"], lead_time="PT216H")
     changed_policy = replace(SHIPPED, version="next", systems={**SHIPPED.systems, "crm": slower})
@@ -147,7 +147,7 @@ def test_a_policy_without_a_system_that_was_commanded_is_refused(ledger: Databas
     assert (refused.value.systems, refused.value.purposes) == (("website",), ())
 
 
-def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Database) -> None:
+def test_a_policy_that_lacks_what_events_name_is_refused(ledger: Database) -> None:
     """The refusal names the system of a shared ticket, and the purpose of a consent."""
     shared = ticket("e1", "2025-01-01T12:00:00Z", shared_with=["psp"])
     consent = event(
@@ -175,7 +175,7 @@ def test_a_policy_without_what_events_name_is_refused_and_names_each(ledger: Dat
 
 
 @pytest.mark.parametrize("dropped", ["nowhere", "elsewhere"])
-def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
+def test_a_policy_without_a_system_that_still_holds_data_is_refused(
     ledger: Database, dropped: str
 ) -> None:
     """No command names it yet, but the erasure that is due later would be lost without a report."""
@@ -198,7 +198,7 @@ def test_a_policy_without_a_system_that_holds_what_is_not_due_yet_is_refused(
     assert len(select_rows(ledger, tables.active_policy)) == 1
 
 
-def test_what_the_ledger_names_nowhere_may_go(ledger: Database) -> None:
+def test_a_policy_may_drop_what_the_ledger_does_not_name(ledger: Database) -> None:
     """An empty ledger needs no system."""
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)

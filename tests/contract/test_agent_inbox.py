@@ -57,7 +57,7 @@ def database(shared: Database) -> Database:
     return shared
 
 
-def test_all_that_may_happen_to_a_command_happens_on_each_database(database: Database) -> None:
+def test_each_state_of_a_command_is_reached_on_each_database(database: Database) -> None:
     """A command is done, waiting, pending, recalled, failed or purged."""
     plays: dict[str, Result | Pending] = {
         command_id("done"): Result(status="done", counts={"orders": 1}),
@@ -127,7 +127,7 @@ STEPS = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
-def test_each_command_is_done_once_whatever_comes_between(
+def test_each_command_is_done_once_whatever_happens(
     shared: Database, steps: list[tuple[str, int | str, int]]
 ) -> None:
     """Repeated, out of order, or killed before or after the work, each is done and acknowledged."""

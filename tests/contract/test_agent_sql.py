@@ -169,7 +169,7 @@ def test_erasing_named_orders_takes_their_lines_along(crm: Crm) -> None:
     assert crm.column("order_lines", "order_no") == ["O2"]
 
 
-def test_what_is_found_is_noted_before_it_is_erased(crm: Crm) -> None:
+def test_the_number_of_rows_is_stored_before_they_are_erased(crm: Crm) -> None:
     """If a run dies before its acknowledgement, the next run still knows what was there."""
     crm.fill(orders=[order_row("O1")])
     crm.noted.clear()
@@ -180,7 +180,7 @@ def test_what_is_found_is_noted_before_it_is_erased(crm: Crm) -> None:
     assert crm.execute("erase", order("O1")).status == "nothing_held"
 
 
-def test_another_sources_event_of_the_same_id_is_another_record(crm: Crm) -> None:
+def test_an_event_of_another_source_with_the_same_id_is_another_record(crm: Crm) -> None:
     """Its row is not erased, and is not counted as still there."""
     crm.fill(orders=[order_row("O1")])
     other = replace(order("O1"), source="/till")
@@ -196,7 +196,7 @@ def test_an_order_whose_keys_do_not_all_agree_stays(crm: Crm) -> None:
     assert crm.column("orders", "order_no") == ["O1", "O2"]
 
 
-def test_erasing_may_leave_a_row_without_whom_it_is_about(crm: Crm) -> None:
+def test_erasing_may_keep_a_row_without_its_person(crm: Crm) -> None:
     """Working minutes stay, without the person, for planning."""
     crm.fill(tickets=[ticket_row("T1"), ticket_row("T2")])
     assert crm.execute("erase", ticket("T1")).counts == {"tickets": 1}
@@ -245,7 +245,7 @@ def test_a_record_without_its_key_is_never_done(crm: Crm) -> None:
     assert crm.column("orders", "order_no") == ["O1"]
 
 
-def test_verify_reads_by_the_other_way(crm: Crm) -> None:
+def test_a_verification_searches_in_another_way_than_the_erasure(crm: Crm) -> None:
     """Rows that the search still finds are reported, table by table."""
     crm.fill(orders=[order_row("O1"), order_row("O2")], tickets=[ticket_row("T1")])
     before = crm.execute("verify", order("O1"), ticket("T1"), verifies="erase")
@@ -265,7 +265,7 @@ def test_verify_finds_rows_whose_keys_were_changed_underneath(crm: Crm) -> None:
     assert crm.execute("verify", order("O1"), verifies="erase").counts["orders"] == 1
 
 
-def test_pseudonyms_keep_equals_equal_and_name_nobody(crm: Crm) -> None:
+def test_equal_values_get_equal_pseudonyms_that_name_no_person(crm: Crm) -> None:
     """Doing it twice changes nothing more."""
     crm.fill(orders=[order_row("O1"), order_row("O2"), order_row("O3", "C2"), order_row("O4")])
     records = [order("O1"), order("O2"), order("O3")]
@@ -288,7 +288,7 @@ def test_restriction_is_put_on_and_lifted(crm: Crm) -> None:
     assert crm.column("orders", "restricted") == [False, False]
 
 
-def test_what_a_table_does_not_say_is_not_done(crm: Crm) -> None:
+def test_an_action_that_a_table_does_not_declare_fails(crm: Crm) -> None:
     """A customer's table has no pseudonyms declared, so the command fails."""
     crm.fill(customers=[customer_row("C1")])
     result = crm.execute("pseudonymise", signed_up("C1"))
@@ -298,7 +298,7 @@ def test_what_a_table_does_not_say_is_not_done(crm: Crm) -> None:
     )
 
 
-def test_what_is_held_is_told_record_by_record(crm: Crm) -> None:
+def test_stored_data_is_disclosed_record_by_record(crm: Crm) -> None:
     """A row of the whole subject is disclosed once, however many records name it."""
     crm.fill(
         customers=[customer_row("C1")],
@@ -341,7 +341,7 @@ def test_a_correction_goes_to_its_column(crm: Crm) -> None:
     ({"orders": 1}, True, "recalled"),
     ({"orders": 1}, False, "already_done"),
 ])  # fmt: skip
-def test_a_recall_looks_whether_the_rows_are_there(
+def test_a_recall_checks_whether_the_rows_still_exist(
     crm: Crm, noted: dict[str, int] | None, rows_left: bool, status: str
 ) -> None:
     """A run that was interrupted has done everything or nothing."""
@@ -350,7 +350,7 @@ def test_a_recall_looks_whether_the_rows_are_there(
     assert result.status == status
 
 
-def test_what_the_database_refuses_is_told_without_the_row(crm: Crm) -> None:
+def test_an_error_of_the_database_is_reported_without_the_row(crm: Crm) -> None:
     """The whole command is rolled back, and the reason contains no value of the row."""
     crm.fill(
         orders=[order_row("O1")], order_lines=[{"order_no": "O1", "product": "ring"}],
@@ -383,7 +383,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("key", HOSTILE)
-def test_a_hostile_key_names_itself_and_nothing_else(crm: Crm, key: str) -> None:
+def test_a_hostile_key_matches_no_other_row(crm: Crm, key: str) -> None:
     """No text in a key can select another row."""
     crm.fill(orders=[order_row("O1"), order_row(key), order_row("O2")])
     assert crm.execute("erase", order(key)).counts["orders"] == 1

@@ -151,7 +151,7 @@ def test_a_key_is_found_by_its_bytes_whatever_the_collation_says(shop: Shop, kin
     assert column_values(engine, "number") == ["o1", "Ó1"]
 
 
-def test_names_that_a_collation_takes_for_one_get_pseudonyms_of_their_own(shop: Shop) -> None:
+def test_names_that_differ_only_in_case_get_different_pseudonyms(shop: Shop) -> None:
     """A value that differs from a pseudonym only in case is not taken for a pseudonym."""
     kind = "text COLLATE caseless" if shop.postgres else "text COLLATE NOCASE"
     engine = shop.with_tables(
@@ -183,7 +183,7 @@ ORDERS = "CREATE TABLE orders (number text PRIMARY KEY, event text)"
 LINE = "INSERT INTO lines VALUES ('O1', 'Dam 1')"
 
 
-def test_what_refers_to_a_row_goes_with_it_where_the_database_says_so(shop: Shop) -> None:
+def test_rows_that_refer_to_a_row_are_erased_where_the_database_cascades(shop: Shop) -> None:
     """SQLite cascades as the table was defined."""
     engine = shop.with_tables(ORDERS, CHILD.format(" ON DELETE CASCADE"), rows=[row("O1")])
     with engine.begin() as connection:
@@ -192,7 +192,7 @@ def test_what_refers_to_a_row_goes_with_it_where_the_database_says_so(shop: Shop
     assert column_values(engine, "street", "lines") == []
 
 
-def test_a_row_that_is_still_referred_to_is_not_called_erased(shop: Shop) -> None:
+def test_a_row_that_others_refer_to_is_not_reported_as_erased(shop: Shop) -> None:
     """The database would otherwise keep references to a row that is gone."""
     engine = shop.with_tables(ORDERS, CHILD.format(" ON DELETE RESTRICT"), rows=[row("O1")])
     with engine.begin() as connection:
@@ -228,7 +228,7 @@ def test_a_row_that_is_still_referred_to_is_not_called_erased(shop: Shop) -> Non
         ("mood", "text", "glad", "none"),
     ],
 )
-def test_a_replacement_is_written_and_known_again_in_every_type(
+def test_a_replacement_is_written_and_recognised_in_every_type(
     shop: Shop, on_postgres: str, on_sqlite: str, before: str, replacement: str
 ) -> None:
     """It is found before, replaced, and gone after; a database NULL is the configuration's null."""
@@ -258,7 +258,7 @@ def test_a_replacement_is_written_and_known_again_in_every_type(
         ("json", '"{"', "got '{'"),
     ],
 )
-def test_what_cannot_be_written_is_said_at_the_start(
+def test_a_replacement_that_cannot_be_written_is_reported_at_the_start(
     shop: Shop, kind: str, replacement: str, why: str
 ) -> None:
     """The problem has the column and the reason, at its key in the file."""
@@ -268,7 +268,7 @@ def test_what_cannot_be_written_is_said_at_the_start(
     assert why in problem
 
 
-def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None:
+def test_a_replacement_that_is_too_long_is_reported_at_the_start(shop: Shop) -> None:
     """The database would refuse the value, or truncate it."""
     shop.with_tables("CREATE TABLE orders (number text, event text, what varchar(4))")
     if shop.postgres:
@@ -280,7 +280,9 @@ def test_a_replacement_that_is_too_long_is_said_at_the_start(shop: Shop) -> None
         assert shop.adapter(erase="{set: {what: erased}}", holds="[what]")
 
 
-def test_a_flag_and_a_correction_that_cannot_be_written_are_said_at_the_start(shop: Shop) -> None:
+def test_a_flag_and_a_correction_that_cannot_be_written_are_reported_at_the_start(
+    shop: Shop,
+) -> None:
     """A column that cannot store what is declared for it is reported before the first command."""
     shop.with_tables(
         "CREATE TABLE orders (number text, event text, flag integer NOT NULL,"
@@ -294,7 +296,7 @@ def test_a_flag_and_a_correction_that_cannot_be_written_are_said_at_the_start(sh
 
 
 @pytest.mark.parametrize("kind", ["smallint", "integer", "bigint", "numeric(5)", "varchar(5)"])
-def test_a_key_that_no_row_can_have_does_not_cost_the_others(shop: Shop, kind: str) -> None:
+def test_a_key_that_no_row_can_have_does_not_stop_the_others(shop: Shop, kind: str) -> None:
     """A key is too large for one type or for all, and the existing row is still erased."""
     engine = shop.with_tables(
         f"CREATE TABLE orders (number {kind}, event text)", rows=[row("42") | {"number": 42}]
@@ -319,7 +321,7 @@ def test_another_columns_replacement_is_no_replacement(shop: Shop) -> None:
     assert execute(adapter, "verify", "O1", verifies="erase").counts == {"orders": 0}
 
 
-def test_a_view_that_hides_which_column_was_replaced_starts_nothing(shop: Shop) -> None:
+def test_a_view_that_hides_a_replaced_column_is_refused_at_the_start(shop: Shop) -> None:
     """A replaced value in it could not be distinguished from a person's name."""
     shop.with_tables(
         "CREATE TABLE orders (number text, event text, name text)",
@@ -333,7 +335,7 @@ def test_a_view_that_hides_which_column_was_replaced_starts_nothing(shop: Shop) 
     assert problem.startswith("adapter.sql.tables.orders.verify.holds: orders has no column 'who'")
 
 
-def test_what_is_held_is_disclosed_as_json_has_it(shop: Shop) -> None:
+def test_stored_data_is_disclosed_in_the_form_of_json(shop: Shop) -> None:
     """Values have JSON's form, not Python's."""
     array = "text[]" if shop.postgres else "json"
     profile, tags = '{"vip": true, "since": null}', '["a", "b"]'

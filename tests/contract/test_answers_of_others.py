@@ -148,7 +148,7 @@ def erasure_states(ledger: Database) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_no_system_takes_an_id_from_another(role: Role, at_once: bool) -> None:
+def test_a_system_cannot_use_up_an_acknowledgement_id_of_another(role: Role, at_once: bool) -> None:
     """psp, an outside controller, guesses the id that orders will use; orders' `done` must still count."""
     batch = [
         acknowledgement(role.ledger, "psp", status="refused"),

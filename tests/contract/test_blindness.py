@@ -232,7 +232,7 @@ def two_visitors(order_event: dict[str, Any]) -> dict[str, Any]:
 ALL = {"visitor:1", "visitor:2", "customer:1"}
 
 
-def test_where_nothing_is_parked_all_leaves(environment: Environment) -> None:
+def test_without_parked_events_all_commands_are_sent(environment: Environment) -> None:
     """This is the state from which the other tests begin."""
     environment.run_deleter()
     assert environment.subjects() == ALL
@@ -241,7 +241,7 @@ def test_where_nothing_is_parked_all_leaves(environment: Environment) -> None:
 
 @pytest.mark.parametrize("settled", ["replayed", "discarded"])
 @pytest.mark.parametrize("type_", [HOLD, RELEASE])
-def test_a_hold_that_nobody_can_read_stops_everything_until_it_is_settled(
+def test_an_unreadable_hold_stops_everything_until_it_is_settled(
     environment: Environment, type_: str, settled: str
 ) -> None:
     """It may be about any person.
@@ -272,7 +272,7 @@ def test_a_bad_hold_of_a_known_subject_stops_that_subject(environment: Environme
 @pytest.mark.parametrize(
     "hold_fields", [hold("nobody:1"), hold("visitor:"), hold(""), hold("x" * 600)], ids=str
 )
-def test_a_subject_that_is_none_is_anybody(
+def test_a_hold_with_an_invalid_subject_may_be_about_any_person(
     environment: Environment, hold_fields: dict[str, Any]
 ) -> None:
     """A hold whose subject is misspelt may be about any person."""
@@ -361,7 +361,7 @@ def test_a_hold_whose_identity_was_taken_on_its_own_topic_stops_its_subject(
     assert environment.subjects() == ALL - {"visitor:1"}
 
 
-def test_a_hold_whose_identity_another_topic_took_holds(environment: Environment) -> None:
+def test_a_hold_with_an_identity_of_another_topic_is_valid(environment: Environment) -> None:
     """Nothing is parked, and nothing is blocked."""
     environment.publish(FEEDBACK, {"feedback_id": "f9", "visitor_id": "9"}, id_="h1")
     environment.publish(HOLD, hold("visitor:1"), id_="h1")
@@ -370,7 +370,9 @@ def test_a_hold_whose_identity_another_topic_took_holds(environment: Environment
     assert environment.reach() == {}
 
 
-def test_a_hold_of_a_source_that_may_not_is_looked_at_first(environment: Environment) -> None:
+def test_a_hold_of_a_source_that_may_not_publish_it_blocks_its_subject(
+    environment: Environment,
+) -> None:
     """Its subject waits until an operator has settled it."""
     named = replace(POLICY.events[HOLD], sources=("/legal",))
     environment.policy = replace(POLICY, events={**POLICY.events, HOLD: named})
@@ -381,7 +383,7 @@ def test_a_hold_of_a_source_that_may_not_is_looked_at_first(environment: Environ
     assert environment.subjects() == ALL - {"visitor:2"}
 
 
-def test_a_parked_reinstatement_stops_what_hangs_on_that_relationship(
+def test_a_parked_reinstatement_blocks_records_of_that_relationship(
     environment: Environment,
 ) -> None:
     """It does not block another customer's erasure."""
@@ -397,7 +399,7 @@ def test_a_parked_reinstatement_stops_what_hangs_on_that_relationship(
 
 
 @pytest.mark.parametrize("type_", [BACK, GONE])
-def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(
+def test_an_unreadable_clock_change_blocks_all_clocks_of_its_kind(
     environment: Environment, type_: str
 ) -> None:
     """Visitors depend on no clock. A later end postpones what is due, as a start does."""
@@ -407,7 +409,7 @@ def test_a_move_that_nobody_can_read_stops_all_clocks_of_its_kind(
     assert environment.reach() == {"clocks": 1}
 
 
-def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Database) -> None:
+def test_a_parked_change_of_a_parent_clock_blocks_its_children(ledger: Database) -> None:
     """A supplier's contact is blocked with the supplier, by kind and by key."""
     policy, clock_kinds = POLICY, frozenset({"supplier"})
     engaged, ended = "suppliers.supplier-engaged", "suppliers.supplier-ended"
@@ -427,26 +429,28 @@ def test_a_parents_clock_keeps_what_hangs_on_its_children(ledger: Database) -> N
 
 
 @pytest.mark.parametrize("type_", [ORDER, FEEDBACK])
-def test_what_could_forbid_nothing_stops_nothing(environment: Environment, type_: str) -> None:
+def test_a_parked_event_that_could_forbid_nothing_blocks_nothing(
+    environment: Environment, type_: str
+) -> None:
     """An unreadable order is only a dead letter."""
     environment.publish(type_, GARBAGE)
     environment.run_deleter()
     assert environment.subjects() == ALL
 
 
-def test_a_tagged_event_that_nobody_can_read_may_be_a_hold(environment: Environment) -> None:
+def test_an_unreadable_tagged_event_may_be_a_hold(environment: Environment) -> None:
     """It is on the recorder's own topic."""
     environment.record([OutgoingMessage(topic=TAGGED.name, key=b"k", value=GARBAGE)])
     assert environment.run_deleter() == set()
 
 
-def test_a_letter_that_nobody_can_read_may_be_a_hold(environment: Environment) -> None:
+def test_an_unreadable_dead_letter_may_be_a_hold(environment: Environment) -> None:
     """A dead letter that cannot be decoded may hold a legal hold, so it blocks claims."""
     environment.record([OutgoingMessage(topic=DEAD_LETTERS.name, key=b"k", value=GARBAGE)])
     assert environment.run_deleter() == set()
 
 
-def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(
+def test_a_hold_too_large_for_kafka_is_parked_in_the_ledger_and_stops_all(
     environment: Environment,
 ) -> None:
     """It bypasses the recorder, the only role that can find its subject."""
@@ -459,7 +463,7 @@ def test_a_hold_too_large_for_the_bus_is_parked_in_the_ledger_and_stops_all(
     [{"tombstone_cipher": TombstoneCipher(bytes(32))}, {"tombstone_cipher": None}],
     ids=["another-key", "no-key"],
 )
-def test_a_deleter_with_another_key_lets_nothing_go(
+def test_a_deleter_with_another_key_sends_nothing(
     environment: Environment, other: dict[str, Any]
 ) -> None:
     """It cannot determine which subject the hold is about."""
@@ -475,7 +479,7 @@ def test_a_recorder_with_another_key_than_the_taggers_knows_only_the_type(
     assert environment.run_deleter() == set()
 
 
-def test_what_lies_in_the_outbox_waits_as_well(environment: Environment) -> None:
+def test_commands_in_the_outbox_wait_as_well(environment: Environment) -> None:
     """At its first attempt, and after a drain, a command leaves only if it is not blocked."""
 
     class Away(TopicBus):
@@ -505,7 +509,7 @@ def test_a_repetition_waits_as_well(environment: Environment) -> None:
     assert environment.run_deleter() == set()
 
 
-def test_what_is_replayed_during_a_round_is_not_overtaken_by_it(environment: Environment) -> None:
+def test_a_hold_that_is_replayed_during_a_run_still_blocks_it(environment: Environment) -> None:
     """The deleter checked the bus before the hold's replay, and claims after its letter was settled."""
     environment.publish(HOLD, BAD_HOLD)
     seeing = CatchUpCheck(lambda: environment.settle_dead_letters("replayed"))
@@ -513,13 +517,13 @@ def test_what_is_replayed_during_a_round_is_not_overtaken_by_it(environment: Env
     assert environment.subjects() == ALL - {"visitor:1"}
 
 
-def test_what_is_parked_during_a_round_counts_in_it(environment: Environment) -> None:
+def test_a_hold_that_is_parked_during_a_run_blocks_it(environment: Environment) -> None:
     """It is parked between the catch-up check and the claim."""
     seeing = CatchUpCheck(lambda: environment.publish(HOLD, GARBAGE))
     assert environment.run_deleter(seeing, rounds=1) == set()
 
 
-def test_parking_that_crashes_leaves_nothing_and_comes_again(environment: Environment) -> None:
+def test_a_crash_while_parking_leaves_nothing_and_is_repeated(environment: Environment) -> None:
     """Letter and block are one transaction, and the position was not advanced either."""
     messages = environment.tag(HOLD, GARBAGE)
     whole = environment.ledger
@@ -536,7 +540,9 @@ def test_parking_that_crashes_leaves_nothing_and_comes_again(environment: Enviro
     assert environment.run_deleter() == set()
 
 
-def test_two_recorders_park_it_once_and_settling_ends_it(environment: Environment) -> None:
+def test_two_recorders_park_a_hold_once_and_settling_ends_its_block(
+    environment: Environment,
+) -> None:
     """After a rebalance both read it, and a settled letter does not block again."""
     messages = environment.tag(HOLD, BAD_HOLD)
     environment.record(messages)
@@ -549,7 +555,9 @@ def test_two_recorders_park_it_once_and_settling_ends_it(environment: Environmen
     assert environment.subjects() == ALL
 
 
-def test_what_it_could_forbid_follows_from_the_active_policy(environment: Environment) -> None:
+def test_what_a_parked_event_could_forbid_follows_from_the_active_policy(
+    environment: Environment,
+) -> None:
     """Another policy may give the type another meaning, and then blocks what it could forbid there."""
     environment.publish(FEEDBACK, GARBAGE)
     environment.publish(BACK, {"customer_id": "1"}, now() + timedelta(days=9))
@@ -564,7 +572,7 @@ def test_what_it_could_forbid_follows_from_the_active_policy(environment: Enviro
     assert environment.reach() == {}
 
 
-def test_what_protects_leaves_meanwhile(environment: Environment) -> None:
+def test_protective_commands_are_sent_while_erasures_are_blocked(environment: Environment) -> None:
     """An objection restricts although nothing may be erased."""
     checked, raised = now() - timedelta(days=1), now() - timedelta(minutes=1)
     check = {"check_id": "1", "customer_id": "1"}
@@ -595,7 +603,7 @@ def test_a_letter_of_a_topic_with_an_endless_name_stops_everything_and_no_record
 
 
 @pytest.mark.parametrize("stop", ["parked", "paused"])
-def test_what_protects_leaves_also_where_an_erasure_is_due(
+def test_protective_commands_are_sent_also_where_an_erasure_is_due(
     environment: Environment, stop: str
 ) -> None:
     """The erasure would make the restriction needless, but it is blocked."""
@@ -624,7 +632,7 @@ def test_what_protects_leaves_also_where_an_erasure_is_due(
     assert {("crm", "erase"), ("credit-bureau", "erase")} <= environment.run_deleter()
 
 
-def test_nobody_is_named_by_what_is_kept(environment: Environment) -> None:
+def test_a_stored_block_names_no_person(environment: Environment) -> None:
     """Neither the letter's row nor the fields read from it name the person."""
     environment.publish(HOLD, hold("visitor:Sanne", ground="because"))
     environment.publish(BACK, {"customer_id": "Sanne"}, now() + timedelta(days=9))
@@ -636,7 +644,7 @@ def test_nobody_is_named_by_what_is_kept(environment: Environment) -> None:
     assert "Sanne" not in str([tuple(row) for row in stored])
 
 
-def test_the_list_says_which_letter_keeps_what_back(environment: Environment) -> None:
+def test_the_list_of_dead_letters_shows_what_each_blocks(environment: Environment) -> None:
     """An operator sees which letter to settle first."""
     environment.publish(ORDER, GARBAGE)
     environment.publish(HOLD, BAD_HOLD)
@@ -656,7 +664,7 @@ def test_the_list_says_which_letter_keeps_what_back(environment: Environment) ->
     assert environment.reach() == {"narrow": 1, "clocks": 1, "everything": 1}
 
 
-def test_what_was_parked_is_told_from_what_was_recorded(environment: Environment) -> None:
+def test_parked_and_recorded_events_are_distinguished_by_offset(environment: Environment) -> None:
     """The place on its own topic decides, whichever role parked it."""
     environment.publish(ORDER, GARBAGE)
     environment.publish(HOLD, hold("visitor:9"), id_="h1")
@@ -670,7 +678,7 @@ def test_what_was_parked_is_told_from_what_was_recorded(environment: Environment
         assert list(blind_spots.parked_offsets(connection, {"x.v1"})) == []
 
 
-def test_the_doctor_tells_what_is_kept_back(environment: Environment) -> None:
+def test_the_doctor_reports_what_is_blocked(environment: Environment) -> None:
     """It is a fault until it is settled."""
     assert check_parked(environment.ledger, POLICY).state == "sound"
     environment.publish(HOLD, GARBAGE)

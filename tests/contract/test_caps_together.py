@@ -77,7 +77,7 @@ def record_due(ledger: Database, count: int) -> None:
     record_events(ledger, late, LONG_AGO)
 
 
-def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
+def test_a_command_leased_by_one_deleter_is_not_sent_by_another(
     postgres_ledger: Database,
 ) -> None:
     """The second deleter does a whole round between the first one's lease and its delivery."""
@@ -89,7 +89,7 @@ def test_what_one_deleter_is_about_to_send_another_does_not_send_too(
     assert (len(first.bus.sent), len(second.bus.sent)) == (3, 0)
 
 
-def test_what_is_delivered_while_another_deleter_counts_is_counted(
+def test_a_command_delivered_while_another_deleter_counts_is_counted(
     postgres_ledger: Database,
 ) -> None:
     """A command is counted as leased or as sent at every moment, also between the two."""
@@ -134,7 +134,9 @@ def test_deleters_that_start_together_keep_the_cap(postgres_ledger: Database) ->
         assert pause.pause_state(connection, "deleter") == "paused"
 
 
-def test_what_a_crash_left_leased_is_sent_when_its_lease_is_over(postgres_ledger: Database) -> None:
+def test_a_command_left_leased_by_a_crash_is_sent_when_its_lease_ends(
+    postgres_ledger: Database,
+) -> None:
     """Otherwise three crashed leases would permanently block a cap of three."""
     record_due(postgres_ledger, 3)
     crashing = InterruptingBus(before=kill)

@@ -90,13 +90,13 @@ def blind_spots(
     return catch_up_check(ledger, bus).lagging_partitions(sent)
 
 
-def test_an_empty_bus_hides_nothing(ledger: Database) -> None:
+def test_an_empty_cluster_has_no_unread_events(ledger: Database) -> None:
     """Nothing was published, and nothing was read."""
     assert blind_spots(ledger, FakeBus(events=0)) == []
 
 
 @pytest.mark.parametrize(("read", "seen"), [(11, ["tagger: events.v1[0]"]), (12, [])])
-def test_what_the_tagger_has_not_read_is_a_blind_spot(
+def test_events_that_the_tagger_has_not_read_stop_claims(
     ledger: Database, read: int, seen: list[str]
 ) -> None:
     """The last event may be a hold."""
@@ -104,35 +104,35 @@ def test_what_the_tagger_has_not_read_is_a_blind_spot(
     assert blind_spots(ledger, FakeBus(events=12)) == seen
 
 
-def test_what_the_recorder_has_not_read_is_one_too(ledger: Database) -> None:
+def test_events_that_the_recorder_has_not_read_stop_claims_too(ledger: Database) -> None:
     """It is tagged, but not in the ledger yet."""
     set_offset(ledger, "tagger", EVENTS, 12)
     set_offset(ledger, "recorder", TAGGED, 6)
     assert blind_spots(ledger, FakeBus(events=12, tagged=7)) == ["recorder: tagged.v1[0]"]
 
 
-def test_a_log_that_was_cut_short_is_not_read(ledger: Database) -> None:
+def test_a_truncated_log_does_not_count_as_read(ledger: Database) -> None:
     """Below the old position there may now be other messages."""
     set_offset(ledger, "tagger", EVENTS, 12)
     assert blind_spots(ledger, FakeBus(events=10)) == ["tagger: events.v1[0]"]
 
 
 @pytest.mark.parametrize("events", [0, 5, 12])
-def test_a_topic_made_anew_is_not_read(ledger: Database, events: int) -> None:
+def test_a_recreated_topic_does_not_count_as_read(ledger: Database, events: int) -> None:
     """The deleted topic's position is not valid for the new topic, nor for what was lost."""
     set_offset(ledger, "tagger", EVENTS, 12)
     odd = ["tagger: events.v1[0]: its log is not the one that was read before"]
     assert blind_spots(ledger, FakeBus(events=events, events_id="anew")) == odd
 
 
-def test_another_cluster_is_not_read(ledger: Database) -> None:
+def test_another_cluster_does_not_count_as_read(ledger: Database) -> None:
     """An empty cluster, configured by mistake, must not count as fully read."""
     set_offset(ledger, "tagger", EVENTS, 12, cluster="another")
     odd = ["tagger: events.v1[0]: its log is not the one that was read before"]
     assert blind_spots(ledger, FakeBus(events=0)) == odd
 
 
-def test_a_broker_in_memory_leaves_nothing_behind(ledger: Database) -> None:
+def test_a_restarted_embedded_broker_has_no_unread_events(ledger: Database) -> None:
     """Each start of the embedded broker is a new cluster, and the earlier ones are gone."""
     set_offset(ledger, "tagger", EVENTS, 12, cluster="embedded-1")
     assert blind_spots(ledger, FakeBus(events=0)) == []
@@ -145,26 +145,28 @@ def test_a_broker_in_memory_leaves_nothing_behind(ledger: Database) -> None:
         (TAGGED, "recorder: tagged.v1: the topic does not exist, or this user may not see it"),
     ],
 )
-def test_a_topic_that_is_not_shown_is_not_empty(ledger: Database, topic: str, odd: str) -> None:
+def test_a_topic_that_is_not_visible_does_not_count_as_empty(
+    ledger: Database, topic: str, odd: str
+) -> None:
     """The policy names it, so it may have events."""
     assert blind_spots(ledger, FakeBus(events=0, unseen=[topic])) == [odd]
 
 
-def test_a_partition_without_a_leader_is_not_empty(ledger: Database) -> None:
+def test_a_partition_without_a_leader_does_not_count_as_empty(ledger: Database) -> None:
     """Its end is unknown and it cannot be read, so an earlier position proves nothing."""
     set_offset(ledger, "tagger", EVENTS, 7, partition=1)
     odd = ["tagger: events.v1[1]: no leader reports its end"]
     assert blind_spots(ledger, FakeBus(events=0, more={1: None})) == odd
 
 
-def test_a_partition_that_was_read_and_is_not_shown_is_a_blind_spot(ledger: Database) -> None:
+def test_a_partition_that_was_read_and_is_not_visible_stops_claims(ledger: Database) -> None:
     """A topic never loses partitions: the broker does not know this one, or not yet."""
     set_offset(ledger, "tagger", EVENTS, 7, partition=1)
     odd = ["tagger: events.v1[1]: the brokers do not show it"]
     assert blind_spots(ledger, FakeBus(events=0)) == odd
 
 
-def test_a_partition_that_was_ever_shown_has_to_be_shown(ledger: Database) -> None:
+def test_a_partition_that_was_once_visible_must_be_visible(ledger: Database) -> None:
     """One of two brokers may not know yet of the partitions that were added."""
     looking = catch_up_check(
         ledger, ChangingBus(FakeBus(events=0, more={1: 0}), FakeBus(events=0), FakeBus(events=0))
@@ -202,13 +204,15 @@ def test_a_leader_that_is_found_meanwhile_ends_the_waiting(ledger: Database) -> 
     ],
     ids=["an end of before it", "the end of it", "no topic"],
 )
-def test_what_was_just_sent_has_to_be_read(ledger: Database, bus: FakeBus, odd: str) -> None:
+def test_a_message_that_was_just_sent_must_be_read(
+    ledger: Database, bus: FakeBus, odd: str
+) -> None:
     """The brokers acknowledged its offset, so the log reaches at least that far."""
     set_offset(ledger, "tagger", EVENTS, 11)
     assert blind_spots(ledger, bus, {(EVENTS, 0): 12}) == [odd]
 
 
-def test_what_was_just_sent_to_a_partition_that_is_not_shown_is_a_blind_spot(
+def test_a_message_just_sent_to_an_invisible_partition_stops_claims(
     ledger: Database,
 ) -> None:
     """The producer knew the partition, and the broker that was asked does not."""
@@ -216,7 +220,7 @@ def test_what_was_just_sent_to_a_partition_that_is_not_shown_is_a_blind_spot(
     assert blind_spots(ledger, FakeBus(events=0), {(EVENTS, 1): 1}) == odd
 
 
-def test_a_gap_that_waits_blinds(ledger: Database) -> None:
+def test_a_gap_that_is_not_accepted_stops_claims(ledger: Database) -> None:
     """The lost messages may include a hold; an operator has to decide that they do not."""
     set_offset(ledger, "tagger", EVENTS, 12)
     gap = OffsetGap(role="tagger", log=partition_id(EVENTS), expected=3, low=9, high=12)

@@ -128,6 +128,6 @@ class CatchUpMachine(RuleBasedStateMachine):
             assert list(spots) == []
 
 
-def test_sight_takes_nothing_unread_for_read(shared_ledger: Database) -> None:
+def test_the_catch_up_check_never_takes_unread_events_for_read(shared_ledger: Database) -> None:
     """Once everything is visible and read, the check passes."""
     play(lambda: CatchUpMachine(shared_ledger), few=20, steps=20)

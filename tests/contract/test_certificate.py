@@ -84,7 +84,7 @@ def certify(
         return build_certificate(connection, subject, policy, REFERENCES, THEN, case)
 
 
-def test_what_was_read_again_is_certified(ledger: Database) -> None:
+def test_a_verified_erasure_is_certified(ledger: Database) -> None:
     """The line refers to the entry that proves it, and a signed head covers that."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     carry_out(ledger, ["website"])
@@ -106,7 +106,7 @@ def test_what_was_read_again_is_certified(ledger: Database) -> None:
     assert certificate.reference == REFERENCES.pseudonym("subject", "visitor:1").hex()
 
 
-def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
+def test_an_unverified_erasure_is_outstanding(ledger: Database) -> None:
     """An acknowledgement without a verification is not enough, and what is not due is kept."""
     record_events(ledger, [order("e1", JOINED)], JOINED)
     carry_out(ledger, [])
@@ -123,7 +123,9 @@ def test_what_is_not_proven_is_outstanding(ledger: Database) -> None:
     }
 
 
-def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Database) -> None:
+def test_a_controller_is_listed_as_notified_and_its_refusal_with_its_ground(
+    ledger: Database,
+) -> None:
     """The payment provider is itself responsible (GDPR 17(2), 19)."""
     record_events(ledger, [order("e1", JOINED), order("e2", JOINED, consumer="2")], JOINED)
     commands = [
@@ -143,7 +145,7 @@ def test_a_controller_is_notified_and_a_refusal_of_one_is_its_ground(ledger: Dat
     assert ("psp", "refused") in {(item.system, item.why) for item in other.kept}
 
 
-def test_a_system_that_cannot_read_again_attests(ledger: Database) -> None:
+def test_a_system_that_cannot_verify_attests(ledger: Database) -> None:
     """The certificate shows that the erasure is attested only."""
     systems = {**POLICY.systems, "website": replace(POLICY.systems["website"], reread="attested")}
     policy = replace(POLICY, systems=systems)
@@ -155,7 +157,7 @@ def test_a_system_that_cannot_read_again_attests(ledger: Database) -> None:
 
 
 @pytest.mark.parametrize("entered", [True, False])
-def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Database, entered: bool) -> None:
+def test_an_erasure_without_a_signed_head_is_not_certified(ledger: Database, entered: bool) -> None:
     """Even an entry in the log would prove nothing without a signed head."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     seal(ledger)
@@ -169,7 +171,7 @@ def test_what_is_not_under_a_head_yet_is_not_certified(ledger: Database, entered
     ]
 
 
-def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> None:
+def test_kept_data_is_listed_with_its_ground_and_its_end(ledger: Database) -> None:
     """The invoice of a customer who has left stays for the tax authority."""
     record_events(
         ledger, [signed_up("e0", JOINED), invoice("e1", JOINED), terminated("e2", ENDED)], JOINED
@@ -188,7 +190,7 @@ def test_what_is_kept_says_on_which_ground_and_until_when(ledger: Database) -> N
     assert certificate.outstanding == ()
 
 
-def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
+def test_data_under_a_legal_hold_is_listed_as_kept(ledger: Database) -> None:
     """Data that is due is kept too."""
     fields = {"subject": "visitor:1", "hold_id": "H", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", JOINED, **fields)
@@ -200,7 +202,7 @@ def test_what_is_under_a_hold_is_kept_for_it(ledger: Database) -> None:
     } == {("website", "hold", "GDPR 17(3)(e)")}
 
 
-def test_due_and_not_commanded_is_outstanding(ledger: Database) -> None:
+def test_due_data_that_is_not_commanded_is_outstanding(ledger: Database) -> None:
     """No system has got a command yet."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     seal(ledger)
@@ -229,7 +231,7 @@ class TestRequests:
             [case] = load_cases(connection, "visitor:1", POLICY)
         return case
 
-    def test_what_is_later_is_not_part_of_it(self, ledger: Database) -> None:
+    def test_records_after_the_request_are_not_in_its_certificate(self, ledger: Database) -> None:
         """Only one record of feedback existed when the request was verified."""
         case = self.asked(ledger)
         carry_out(ledger, ["website"])
@@ -242,7 +244,7 @@ class TestRequests:
         assert [item for item in certificate.kept if item.type == "website.feedback-given"] == []
         assert certificate.request == "Q1"
 
-    def test_another_right_erases_nothing(self, ledger: Database) -> None:
+    def test_a_request_for_another_right_has_no_certificate(self, ledger: Database) -> None:
         """There is nothing to certify."""
         case = self.asked(ledger, "access")
         seal(ledger)
@@ -250,14 +252,14 @@ class TestRequests:
             certify(ledger, "visitor:1", case)
 
 
-def test_nobody_that_is_known(ledger: Database) -> None:
+def test_an_unknown_subject_gets_no_certificate(ledger: Database) -> None:
     """A misspelt name certifies nothing."""
     seal(ledger)
     with pytest.raises(SubjectNotFound):
         certify(ledger, "visitor:2")
 
 
-def test_without_a_head_there_is_none(ledger: Database) -> None:
+def test_without_a_signed_head_there_is_no_certificate(ledger: Database) -> None:
     """Nothing would prove the certificate."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     with pytest.raises(NoSignedHead):
@@ -265,7 +267,7 @@ def test_without_a_head_there_is_none(ledger: Database) -> None:
 
 
 @pytest.mark.parametrize("language", ["nl", "en"])
-def test_the_files(ledger: Database, language: Any) -> None:
+def test_a_certificate_is_written_as_json_and_pdf(ledger: Database, language: Any) -> None:
     """There are JSON with everything and a PDF, without markup from systems' texts."""
     record_events(ledger, [order("e1", JOINED, consumer="<b>K1</b>")], JOINED)
     carry_out(ledger, list(POLICY.systems))
@@ -283,7 +285,7 @@ def test_the_files(ledger: Database, language: Any) -> None:
     assert "<b>K1" not in render_certificate(certificate, language)
 
 
-def test_a_long_list_of_entries_fits_on_paper(ledger: Database) -> None:
+def test_a_long_list_of_entries_fits_into_the_pdf(ledger: Database) -> None:
     """Of hundreds of commands the page names some, and the JSON all."""
     at: datetime = THEN
     record_events(ledger, [feedback(f"e{n}", JOINED) for n in range(3)], JOINED)

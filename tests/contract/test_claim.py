@@ -87,7 +87,7 @@ class TestDue:
         assert len(claim_all(ledger, DUE)) == 1
         assert crm_commands(ledger) == [("erase", "unsent")]
 
-    def test_what_is_due_is_commanded_once(self, ledger: Database) -> None:
+    def test_a_due_record_is_commanded_once(self, ledger: Database) -> None:
         """Further rounds of the deleter add no command."""
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)
         claim_all(ledger, FAR)
@@ -106,7 +106,7 @@ class TestDue:
         assert row.not_before == instant("2027-12-31T23:00:00Z")
         assert row.system == "accounting"
 
-    def test_a_command_with_a_minimum_does_not_leave_before_it(self, ledger: Database) -> None:
+    def test_a_command_with_a_minimum_is_not_sent_before_it(self, ledger: Database) -> None:
         """Sending checks `not_before` again, since its clock may be behind the claim's."""
         bus = FakeBus()
         record_events(ledger, [invoice("i1", JOINED)], JOINED)
@@ -122,7 +122,7 @@ class TestDue:
         send_due(ledger, bus, "2027-12-31T23:05:00Z")
         assert len(bus.sent) == 1
 
-    def test_a_walk_that_goes_on_with_an_earlier_clock_loses_nothing(
+    def test_a_scan_that_continues_with_an_earlier_time_loses_nothing(
         self, ledger: Database
     ) -> None:
         """Two deleters read the time apart: the one that is behind may take the scan's second chunk.
@@ -152,7 +152,7 @@ class TestDue:
         assert sizes == [1, 500, 500]
 
     @pytest.mark.parametrize("count", [499, 500, 501, 1000])
-    def test_a_walk_ends_with_its_last_record(self, ledger: Database, count: int) -> None:
+    def test_a_scan_ends_with_its_last_record(self, ledger: Database, count: int) -> None:
         """This holds even where the last chunk is full."""
         record_events(ledger, [*invoices(count), terminated("t1", ENDED)], ENDED)
         claim_all(ledger, DUE)
@@ -205,7 +205,7 @@ class TestIds:
 class TestLateArrivals:
     """A record that arrives under a clock that was already scanned is due again (ruling 2)."""
 
-    def test_a_record_that_arrives_after_the_walk_is_commanded(self, ledger: Database) -> None:
+    def test_a_record_that_arrives_after_the_scan_is_commanded(self, ledger: Database) -> None:
         """It is commanded at the next sweep, without waiting for the clock's next check time."""
         record_events(ledger, [*invoices(3), terminated("t1", ENDED)], ENDED)
         claim_all(ledger, DUE)
@@ -223,7 +223,7 @@ class TestLateArrivals:
         claim_all(ledger, DUE)
         assert count_commanded(ledger) == 1140
 
-    def test_a_record_that_arrives_before_the_first_wake_waits_for_it(
+    def test_a_record_that_arrives_before_the_first_check_time_waits_for_it(
         self, ledger: Database
     ) -> None:
         """It is not checked before the clock's first check time."""
@@ -239,7 +239,7 @@ class TestLateArrivals:
         claim_all(ledger, FAR)
         assert count_commanded(ledger, system="crm") == 3
 
-    def test_a_late_record_waits_for_the_second_wake_with_the_others(
+    def test_a_late_record_waits_for_the_second_check_time_with_the_others(
         self, ledger: Database
     ) -> None:
         """Each late record gets all its obligations: research's pseudonym and the erasures of a ticket."""

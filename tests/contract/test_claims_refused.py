@@ -60,7 +60,7 @@ def build_deleter(ledger: Database, bus: FakeBus) -> Deleter:
     )
 
 
-def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None:
+def test_protective_commands_are_sent_while_claims_fail(ledger: Database) -> None:
     """A person's restriction must not wait until the database accepts claims again."""
     now = datetime.now(UTC)
     checked, raised = (now - timedelta(days=10)).isoformat(), (now - timedelta(hours=1)).isoformat()
@@ -81,7 +81,7 @@ def test_what_protects_leaves_while_claims_are_refused(ledger: Database) -> None
         }
 
 
-def test_a_refused_command_stops_claims_aloud_and_forgets_nobody(ledger: Database) -> None:
+def test_a_command_that_the_database_refuses_stops_claims_with_an_error(ledger: Database) -> None:
     """Every round's claim fails as a whole and is reported; once the cause is fixed, all leave."""
     feedbacks = [
         event(f"f{n}", "website.feedback-given", GIVEN, feedback_id=f"f{n}", visitor_id=str(n))

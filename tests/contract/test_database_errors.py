@@ -36,6 +36,6 @@ def test_a_missing_table_is_named(ledger: Database) -> None:
     assert "nowhere" in describe_error(refusal(ledger, "SELECT :value FROM nowhere"))
 
 
-def test_an_error_of_no_database_is_said_in_one_line() -> None:
+def test_an_error_outside_the_database_is_one_line() -> None:
     """The line names the kind of error."""
     assert describe_error(ValueError("first\nsecond")) == "ValueError: first"

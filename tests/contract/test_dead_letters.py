@@ -54,7 +54,7 @@ def settle(
         dead_letters.close(connection, letter, state, operator=operator, reason=reason, now=NOW)
 
 
-def test_what_is_parked_comes_back_as_it_was(ledger: Database) -> None:
+def test_a_dead_letter_is_read_back_unchanged(ledger: Database) -> None:
     """Reason, place, instants and the encrypted bytes are unchanged."""
     park(ledger, LETTER)
     assert parked(ledger) == [LETTER]
@@ -85,25 +85,25 @@ def test_another_message_is_another_dead_letter(ledger: Database, other: DeadLet
     assert len(parked(ledger)) == 2
 
 
-def test_parking_nothing_is_nothing(ledger: Database) -> None:
+def test_parking_no_messages_changes_nothing(ledger: Database) -> None:
     """Most batches have no dead letter."""
     park(ledger)
     assert parked(ledger) == []
 
 
-def test_the_oldest_comes_first(ledger: Database) -> None:
+def test_the_oldest_dead_letter_is_listed_first(ledger: Database) -> None:
     """Its data is the nearest to the end of its term."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger) == [MALFORMED, LETTER]
 
 
-def test_they_are_found_by_reason(ledger: Database) -> None:
+def test_dead_letters_are_found_by_reason(ledger: Database) -> None:
     """One fault of one publisher makes many dead letters with the same reason."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger, reason="malformed") == [MALFORMED]
 
 
-def test_they_are_found_by_id(ledger: Database) -> None:
+def test_dead_letters_are_found_by_id(ledger: Database) -> None:
     """Only those with the given ids are found."""
     park(ledger, LETTER, MALFORMED)
     assert parked(ledger, LETTER.dead_letter_id) == [LETTER]
@@ -118,7 +118,7 @@ def test_an_id_that_is_not_parked_is_named(ledger: Database) -> None:
 
 
 @pytest.mark.parametrize("state", ["replayed", "discarded"])
-def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Database, state: str) -> None:
+def test_the_content_of_a_settled_dead_letter_is_deleted(ledger: Database, state: str) -> None:
     """The row stays as a fact, but its content is personal data and is deleted."""
     park(ledger, LETTER)
     settle(ledger, LETTER, state)
@@ -127,7 +127,7 @@ def test_what_is_settled_is_no_longer_parked_nor_kept(ledger: Database, state: s
     assert (row.state, bytes(row.sealed)) == (state, b"")
 
 
-def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Database) -> None:
+def test_a_settled_dead_letter_that_is_parked_again_stays_settled(ledger: Database) -> None:
     """The tagger may read it again, after an accepted gap, but an operator has settled it."""
     park(ledger, LETTER)
     settle(ledger, LETTER)
@@ -135,7 +135,7 @@ def test_a_settled_one_that_is_parked_again_stays_settled(ledger: Database) -> N
     assert parked(ledger) == []
 
 
-def test_settling_is_on_record(ledger: Database) -> None:
+def test_settling_a_dead_letter_is_recorded(ledger: Database) -> None:
     """The record has the operator, the time, the reason and the message."""
     park(ledger, LETTER)
     settle(ledger, LETTER)
@@ -149,7 +149,7 @@ def test_settling_is_on_record(ledger: Database) -> None:
     )
 
 
-def test_none_is_settled_twice(ledger: Database) -> None:
+def test_a_dead_letter_is_not_settled_twice(ledger: Database) -> None:
     """Of two operators at once, the second learns that it is done."""
     park(ledger, LETTER)
     settle(ledger, LETTER, "replayed")
@@ -159,7 +159,9 @@ def test_none_is_settled_twice(ledger: Database) -> None:
 
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("Anna", "")])
-def test_nobody_settles_namelessly(ledger: Database, operator: str, reason: str) -> None:
+def test_a_dead_letter_is_not_settled_without_an_operator(
+    ledger: Database, operator: str, reason: str
+) -> None:
     """It stays parked, with its content."""
     park(ledger, LETTER)
     with pytest.raises(OperatorRequired):

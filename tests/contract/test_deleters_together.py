@@ -70,7 +70,7 @@ def invoices(count: int, start: int = 0, customer: str = "1") -> list[Event]:
     ]
 
 
-def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
+def test_a_record_whose_transaction_commits_after_the_scan_is_commanded(
     postgres_ledger: Database,
 ) -> None:
     """It began before the scan passed its key: the scan waits for it or finds it later (ruling 2)."""
@@ -84,7 +84,7 @@ def test_a_record_whose_transaction_commits_after_the_walk_is_commanded(
     assert count_commanded(ledger) == 620
 
 
-def test_a_record_that_waits_for_a_walk_is_commanded_after_it(postgres_ledger: Database) -> None:
+def test_a_record_that_waits_for_a_scan_is_commanded_after_it(postgres_ledger: Database) -> None:
     """It finds the scan's first chunk committed, and gets a due time of its own."""
     ledger = postgres_ledger
     record_events(ledger, [*invoices(700), terminated("t1", ENDED)], ENDED)
@@ -120,7 +120,9 @@ def test_a_new_contact_sees_the_end_of_its_supplier_in_whatever_order_they_commi
         assert anchors[f"{supplier}/9"] == instant(ENDED)
 
 
-def test_a_reinstatement_and_a_relay_of_one_clock_do_not_overlap(postgres_ledger: Database) -> None:
+def test_a_reinstatement_and_a_dispatch_of_one_clock_do_not_overlap(
+    postgres_ledger: Database,
+) -> None:
     """The send that has begun finishes and is recalled; none starts after it."""
     ledger, bus = postgres_ledger, FakeBus()
     record_events(ledger, [*invoices(3), terminated("t1", ENDED)], ENDED)
@@ -369,7 +371,7 @@ def test_a_deadlock_repeats_the_whole_batch(postgres_ledger: Database) -> None:
     assert [row.subject for row in select_rows(ledger, tables.subject)] == ["a", "b"]
 
 
-def test_a_hold_of_a_subjects_lock_keeps_claim_and_relay_waiting(postgres_ledger: Database) -> None:
+def test_a_locked_subject_makes_claim_and_dispatch_wait(postgres_ledger: Database) -> None:
     """There is one lock, and its holder decides what is sent (ruling 3)."""
     ledger = postgres_ledger
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], ENDED)

@@ -48,7 +48,7 @@ class _UnavailableBus:
 class TestRelaying:
     """No command is `sent` before the broker acknowledged it, and none is lost."""
 
-    def test_a_crash_after_the_lease_sends_it_again_later(self, ledger: Database) -> None:
+    def test_after_a_crash_a_leased_command_is_sent_later(self, ledger: Database) -> None:
         """It is sent when the lease has run out, under the same id."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
@@ -59,7 +59,7 @@ class TestRelaying:
         send_due(ledger, bus, instant(FAR) + LEASE)
         assert [command.value["command_id"] for command in bus.sent] == [str(identity)]
 
-    def test_a_bus_that_fails_marks_nothing_as_sent(self, ledger: Database) -> None:
+    def test_a_failed_delivery_marks_nothing_as_sent(self, ledger: Database) -> None:
         """The whole batch is sent again."""
         record_events(ledger, [feedback("e1", JOINED), feedback("e2", ENDED)], JOINED)
         claim_all(ledger, FAR)
@@ -78,7 +78,7 @@ class TestRelaying:
         send_due(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2
 
-    def test_a_crash_after_the_bus_repeats_the_same_id(self, ledger: Database) -> None:
+    def test_a_crash_after_the_delivery_repeats_the_same_id(self, ledger: Database) -> None:
         """Sending twice is harmless, losing a command is not."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
@@ -91,7 +91,7 @@ class TestRelaying:
         assert len(bus.sent) == 2
         assert len({command.value["command_id"] for command in bus.sent}) == 1
 
-    def test_a_clock_that_opens_between_lease_and_relay_stops_the_command(
+    def test_a_clock_that_opens_between_lease_and_dispatch_stops_the_command(
         self, ledger: Database
     ) -> None:
         """Sending checks the facts again, inside the lock."""
@@ -107,7 +107,9 @@ class TestRelaying:
         )
         assert bus.sent == []
 
-    def test_an_answer_between_lease_and_relay_stops_the_repetition(self, ledger: Database) -> None:
+    def test_an_acknowledgement_between_lease_and_dispatch_stops_the_repetition(
+        self, ledger: Database
+    ) -> None:
         """An acknowledged command is not sent again."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
@@ -138,7 +140,7 @@ class TestRelaying:
         assert ledger.run_in_transaction(lambda c: lease(c, at, paused, limit=9)) == []
         assert len(ledger.run_in_transaction(lambda c: lease(c, at, drained, limit=9))) == 1
 
-    def test_two_relays_of_one_lease_raise_the_attempt_twice(self, ledger: Database) -> None:
+    def test_two_dispatches_of_one_lease_raise_the_attempt_twice(self, ledger: Database) -> None:
         """The second reads what the first has marked."""
         bus = FakeBus()
         record_events(ledger, [feedback("e1", JOINED)], JOINED)

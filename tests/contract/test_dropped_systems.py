@@ -135,7 +135,7 @@ def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
     ],
     ids=["one-more", "another-type", "named-nothing", "another-value", "always-instead"],
 )
-def test_a_policy_that_takes_nothing_from_recorded_events_is_welcome(
+def test_a_policy_that_takes_nothing_from_recorded_events_is_activated(
     ledger: Database,
     recorded_event: Event,
     event_type: str,
@@ -156,7 +156,7 @@ def test_only_what_the_policy_drops_can_be_named(ledger: Database) -> None:
     assert versions(ledger) == [SHIPPED.version]
 
 
-def test_what_was_dropped_by_name_is_not_asked_of_the_system_any_more(ledger: Database) -> None:
+def test_commands_to_a_dropped_system_are_cancelled(ledger: Database) -> None:
     """The command in the outbox is cancelled, and the next policy is compared with this one."""
     keep(ledger, feedback("e1", OLD))
     claim_all(ledger, NOW)

@@ -60,7 +60,7 @@ def test_nothing_is_due_in_an_empty_ledger(ledger: Database) -> None:
     assert not is_due(ledger)
 
 
-def test_a_record_is_due_from_its_instant_on(ledger: Database) -> None:
+def test_a_record_is_due_from_its_time_on(ledger: Database) -> None:
     """Feedback is kept for at most a year: of the 1st of February 2026, until the 1st of February 2027."""
     feedback_event = event(
         "e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1"
@@ -72,7 +72,7 @@ def test_a_record_is_due_from_its_instant_on(ledger: Database) -> None:
     assert is_due(ledger, NOW)
 
 
-def test_what_an_import_holds_back_is_not_due(ledger: Database) -> None:
+def test_records_of_an_unreleased_import_are_not_due(ledger: Database) -> None:
     feedback_event = event(
         "e1", "website.feedback-given", JOINED, feedback_id="F1", visitor_id="V1"
     )
@@ -107,7 +107,7 @@ def send_command(ledger: Database) -> None:
     ],
     ids=["clock", "subject", "attempt", "verification"],
 )
-def test_every_instant_at_which_something_is_to_be_done_counts(
+def test_each_kind_of_due_time_counts(
     ledger: Database, make: Callable[[Database], None], column: Column[datetime]
 ) -> None:
     """The other instants are taken away, so that this alone is due."""
@@ -129,7 +129,7 @@ def test_an_idle_deleter_checks_for_catch_up_now_and_then(ledger: Database) -> N
     assert watched.checks == 1
 
 
-def test_what_becomes_due_is_claimed_in_the_next_run(ledger: Database) -> None:
+def test_a_record_that_becomes_due_is_claimed_in_the_next_run(ledger: Database) -> None:
     """The interval of the idle checks delays no erasure."""
     watched = Counting()
     deleter = build_deleter(ledger, watched, timedelta(hours=1))

@@ -64,7 +64,7 @@ def commanded_lines(events: list[Event]) -> list[dict[str, Any]]:
 
 @settings(calm, max_examples=examples(40))
 @given(event_sets())
-def test_the_log_is_commanded_as_its_terms_are_and_nothing_else_changes(
+def test_the_log_gets_a_command_at_the_end_of_each_term(
     events: list[Event],
 ) -> None:
     """The oracle that judges this knows nothing of keys."""
@@ -73,7 +73,7 @@ def test_the_log_is_commanded_as_its_terms_are_and_nothing_else_changes(
 
 @settings(calm, max_examples=examples(40))
 @given(event_sets_with_rights())
-def test_with_rights_and_holds_as_well(events: list[Event]) -> None:
+def test_the_log_gets_commands_for_rights_and_holds_as_well(events: list[Event]) -> None:
     """A request ends the two-year data at once; the books' key stays until its minimum is over."""
     assert commanded_lines(events) == expected_lines(events)
 
@@ -139,7 +139,7 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
         assert sorted(whys) == ["unheld", "unrecorded"]
 
 
-def test_keys_that_the_policy_has_forgotten_are_found(
+def test_keys_of_systems_that_the_policy_dropped_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """No command would ever destroy them."""
@@ -151,7 +151,7 @@ def test_keys_that_the_policy_has_forgotten_are_found(
     assert orphaned_keys(vault, ledger, forgot) == {"bus": "unheld"}
 
 
-def test_keys_that_came_back_with_a_backup_are_found(
+def test_keys_that_a_backup_restored_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """Their erasure is proven, and yet they exist."""
@@ -176,7 +176,7 @@ def test_keys_that_came_back_with_a_backup_are_found(
     assert orphaned_keys(vault, ledger, encrypting) == {}
 
 
-def test_keys_are_walked_through_in_parts(vault: Vault) -> None:
+def test_keys_are_scanned_in_parts(vault: Vault) -> None:
     """Each part continues after the last, so that each key is checked once."""
     seen: list[ActiveKey] = []
     while part := vault.keys.active_keys(seen[-1] if seen else None, datetime.now(UTC), 1):

@@ -109,7 +109,7 @@ def prove_erasure(ledger: Database, bus: FakeBus) -> UUID:
 class TestEntries:
     """Each change in the outbox has one entry."""
 
-    def test_an_erasure_from_decision_to_proof(self, ledger: Database) -> None:
+    def test_the_evidence_has_an_erasure_from_decision_to_proof(self, ledger: Database) -> None:
         """It is decided, sent and acknowledged, and so is its verification, which proves it."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
@@ -123,7 +123,7 @@ class TestEntries:
             ("state", "erased"),
         ]
 
-    def test_a_decision_says_why(self, ledger: Database) -> None:
+    def test_an_entry_of_a_decision_has_its_reasons(self, ledger: Database) -> None:
         """System, purposes, rules, article and policy in clear; whose data it is as a keyed hash."""
         identity = prove_erasure(ledger, FakeBus())
         seal(ledger)
@@ -136,7 +136,7 @@ class TestEntries:
         assert decision["article"] == "GDPR 5(1)(e), 17(1)(a)"
         assert decision["policy_version"] == POLICY.version
 
-    def test_what_a_system_wrote_names_nobody(self, ledger: Database) -> None:
+    def test_texts_of_a_system_are_not_in_the_evidence(self, ledger: Database) -> None:
         """Counts under unknown names are added up, and nothing of a subject is in the log."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
@@ -164,7 +164,7 @@ class TestEntries:
         assert second["target"] == REFERENCES.pseudonym("text", "a7").hex()
         assert "K1" not in json.dumps([first, second])
 
-    def test_a_field_that_nobody_thought_of_is_keyed(self, ledger: Database) -> None:
+    def test_an_unknown_field_is_keyed(self, ledger: Database) -> None:
         """Only fields known to name no person are in the log in clear."""
         entry = audit_outbox.AuditEntry(THEN, "policy", None, {"name": "Jan", "names": ["Jan"]})
         with ledger.transaction() as connection:
@@ -174,7 +174,7 @@ class TestEntries:
         assert policy_entry["name"] == REFERENCES.pseudonym("text", "Jan").hex()
         assert policy_entry["names"] == REFERENCES.pseudonym("text", '["Jan"]').hex()
 
-    def test_a_request_that_was_answered(self, ledger: Database) -> None:
+    def test_the_evidence_has_an_answered_request(self, ledger: Database) -> None:
         """The person and the request's id are keyed, and the result is in clear, once."""
         request = {"subject": "visitor:1", "request_id": "Q1"}
         asked = [
@@ -194,7 +194,7 @@ class TestEntries:
         assert entry["request"] == REFERENCES.pseudonym("request", "Q1").hex()
         assert entry["pending"] == ["crm", "mail", "website"]
 
-    def test_the_active_policy(self, ledger: Database) -> None:
+    def test_the_evidence_has_the_first_use_of_a_policy(self, ledger: Database) -> None:
         """Its first use is on record, and no later one."""
         for _ in range(2):
             ledger.run_in_transaction(
@@ -204,7 +204,7 @@ class TestEntries:
         [entry] = [entry for entry in entries(ledger) if entry["kind"] == "policy"]
         assert (entry["policy"], entry["version"]) == (POLICY.policy, POLICY.version)
 
-    def test_a_customer_who_comes_back(self, ledger: Database) -> None:
+    def test_the_evidence_has_recalls_and_cancellations(self, ledger: Database) -> None:
         """A sent command is recalled by another command, and an unsent one is cancelled."""
         record_events(ledger, [signed_up("e1", JOINED), terminated("e2", ENDED)], JOINED)
         command_ids = claim_all(ledger, FAR)
@@ -216,7 +216,7 @@ class TestEntries:
         assert kinds["state", "recalling"] == kinds["commanded", "recall"] == 1
         assert kinds["state", "cancelled"] == len(command_ids) - 1
 
-    def test_given_up_and_repeated_after_a_restore(self, ledger: Database) -> None:
+    def test_the_evidence_has_abandoned_and_repeated_commands(self, ledger: Database) -> None:
         """Both are changes in the outbox."""
         proven = prove_erasure(ledger, FakeBus())
         ledger.run_in_transaction(
@@ -239,7 +239,7 @@ class TestEntries:
             (REFERENCES.pseudonym("command", str(again[0])).hex(), "closed"),
         ]
 
-    def test_each_attempt_is_one(self, ledger: Database) -> None:
+    def test_each_attempt_has_its_entry(self, ledger: Database) -> None:
         """A repetition does not change the state, but it has an entry."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         claim_all(ledger, FAR)
@@ -248,7 +248,7 @@ class TestEntries:
         seal(ledger)
         assert [entry["attempt"] for entry in entries(ledger) if entry["kind"] == "sent"] == [1, 2]
 
-    def test_an_answer_that_is_repeated_is_not(self, ledger: Database) -> None:
+    def test_a_repeated_acknowledgement_has_no_second_entry(self, ledger: Database) -> None:
         """A repeated acknowledgement counts once."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
@@ -258,7 +258,9 @@ class TestEntries:
         seal(ledger)
         assert [entry["kind"] for entry in entries(ledger)].count("answered") == 1
 
-    def test_what_was_proven_is_not_proven_again(self, ledger: Database) -> None:
+    def test_a_second_acknowledgement_of_a_verification_changes_no_state(
+        self, ledger: Database
+    ) -> None:
         """A second acknowledgement of the verification has an entry, but changes no state."""
         bus = FakeBus()
         prove_erasure(ledger, bus)
@@ -289,7 +291,7 @@ class TestEntries:
 class TestSealing:
     """Entries get consecutive numbers and hashes that follow on each other."""
 
-    def test_the_chain(self, ledger: Database) -> None:
+    def test_each_entry_has_the_hash_of_the_one_before(self, ledger: Database) -> None:
         """The first entry names the key of the references, and each hash covers the one before."""
         prove_erasure(ledger, FakeBus())
         assert seal(ledger).entries == 8
@@ -301,14 +303,14 @@ class TestSealing:
         assert entries(ledger)[0]["key"] == REFERENCES.key_id
         assert select_rows(ledger, tables.evidence_pending) == []
 
-    def test_in_parts_it_is_the_same_chain(self, ledger: Database) -> None:
+    def test_appending_in_parts_makes_the_same_chain(self, ledger: Database) -> None:
         """A transaction may append few entries or many."""
         prove_erasure(ledger, FakeBus())
         counts = [seal(ledger, later(FAR, seconds=n), limit=3).entries for n in range(4)]
         assert counts == [4, 3, 1, 0]
         assert verify(ledger).entries == 8
 
-    def test_at_rest_nothing_is_written(self, ledger: Database) -> None:
+    def test_without_new_entries_nothing_is_written(self, ledger: Database) -> None:
         """Not even a lock is taken, since a deleter checks several times a second."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
@@ -323,7 +325,7 @@ class TestSealing:
         assert {statement.split()[0] for statement in statements} <= {"SELECT", "BEGIN"}
         assert not any("FOR UPDATE" in statement for statement in statements)
 
-    def test_a_crash_changes_nothing(self, ledger: Database) -> None:
+    def test_a_crash_while_appending_changes_nothing(self, ledger: Database) -> None:
         """Entries that were not appended wait."""
         prove_erasure(ledger, FakeBus())
         roll_back(
@@ -433,7 +435,9 @@ class TestTampering:
     """Every change made to the tables from outside is found by the next check."""
 
     @pytest.mark.parametrize("tamper", [_altered, _taken_out, _cut, _rewritten])
-    def test_it_is_found(self, ledger: Database, tamper: Callable[[Database], None]) -> None:
+    def test_each_kind_of_tampering_is_found(
+        self, ledger: Database, tamper: Callable[[Database], None]
+    ) -> None:
         """A deleter that starts afterwards finds it too, and so does an export."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
@@ -441,7 +445,9 @@ class TestTampering:
         with ledger.transaction() as connection:
             assert ChainSelfCheck().check_next(connection).broken
 
-    def test_a_tail_cut_with_its_heads_is_found_by_who_saw_it(self, ledger: Database) -> None:
+    def test_a_truncation_with_its_heads_is_found_by_a_running_deleter(
+        self, ledger: Database
+    ) -> None:
         """A running deleter remembers where the chain ended."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
@@ -456,7 +462,7 @@ class TestTampering:
                 == "the log ends with entry 7, and had 8 entries before"
             )
 
-    def test_a_log_that_was_not_tampered_with_holds(self, ledger: Database) -> None:
+    def test_an_untampered_log_is_verified(self, ledger: Database) -> None:
         """Every check passes, in pieces, while the log grows."""
         recheck = ChainSelfCheck(chunk_size=3)
         prove_erasure(ledger, FakeBus())
@@ -466,7 +472,7 @@ class TestTampering:
             with ledger.transaction() as connection:
                 assert recheck.check_next(connection).broken is None
 
-    def test_what_is_far_from_the_end_is_found_in_time(self, ledger: Database) -> None:
+    def test_tampering_far_from_the_end_is_found_in_time(self, ledger: Database) -> None:
         """Each check takes the next piece, and stays with a wrong one."""
         prove_erasure(ledger, FakeBus())
         seal(ledger)
@@ -479,7 +485,7 @@ class TestTampering:
         assert faults == [None, "entry 3 was altered", "entry 3 was altered"]
 
 
-def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
+def test_many_processes_that_append_make_one_chain(postgres_ledger: Database) -> None:
     """Numbers are consecutive and each entry is in it once, in whatever order writers commit."""
     ledger = postgres_ledger
     at = instant(FAR)
@@ -519,7 +525,7 @@ def test_many_sealers_make_one_chain(postgres_ledger: Database) -> None:
         assert ChainSelfCheck().check_next(connection).broken is None
 
 
-def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> None:
+def test_an_entry_that_commits_later_gets_a_later_number(postgres_ledger: Database) -> None:
     """This holds although its place in the queue was taken first."""
     ledger = postgres_ledger
     rows_of = [
@@ -542,7 +548,7 @@ def test_what_commits_later_gets_a_later_number(postgres_ledger: Database) -> No
     assert targets == ["fast", "slow"]
 
 
-def test_a_second_sealer_does_not_wait(postgres_ledger: Database) -> None:
+def test_a_second_process_that_appends_does_not_wait(postgres_ledger: Database) -> None:
     """While one works there is nothing to do for another."""
     seal(postgres_ledger)
     with postgres_ledger.transaction() as connection:

@@ -19,14 +19,14 @@ CALM = settings(
 
 @CALM
 @given(event_sets())
-def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
+def test_every_holding_agrees_with_the_oracle(events: list[Event]) -> None:
     """Windows are exact to the second, in whatever order and however often lines are repeated."""
     assert explain_events(events) == expected_lines(events)
 
 
 @CALM
 @given(event_sets(duplicates=False), st.data())
-def test_what_has_ended_is_judged_at_the_instant_given(
+def test_the_state_of_a_holding_is_that_at_the_given_time(
     events: list[Event], data: st.DataObject
 ) -> None:
     """At the due instant itself a holding has ended, a second before it has not."""

@@ -99,7 +99,7 @@ def test_sweeps_between_the_batches_change_no_fact(
 
 @settings(calm, max_examples=examples(35))
 @given(events=event_sets(), data=st.data())
-def test_every_clock_stands_where_the_oracle_has_it(
+def test_every_clock_has_the_anchor_of_the_oracle(
     shared_ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """The anchor of each clock agrees, with a contact's also by its supplier's end."""
@@ -141,7 +141,7 @@ def test_other_content_under_a_known_identity_is_a_conflict_and_changes_nothing(
     assert load_facts(shared_ledger) == expected
 
 
-def test_a_conflict_inside_one_batch_is_told(ledger: Database) -> None:
+def test_a_conflict_inside_one_batch_is_reported(ledger: Database) -> None:
     """The first by its time is recorded, in whatever order they are read, since partitions keep none."""
     first, other = (
         terminated("e1", "2024-01-01T00:00:00Z"),
@@ -156,7 +156,7 @@ def test_a_conflict_inside_one_batch_is_told(ledger: Database) -> None:
         assert clock.anchor_at == instant("2024-01-01T00:00:00Z")
 
 
-def test_of_one_time_the_first_on_the_bus_is_the_event(ledger: Database) -> None:
+def test_of_events_at_one_time_the_first_on_kafka_counts(ledger: Database) -> None:
     """The offset of the original decides."""
     tagged_event = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     first = replace(tagged_event, offset=7, content_hash=b"first")
@@ -266,7 +266,7 @@ def test_a_ticket_is_a_record_for_each_person_in_it(ledger: Database) -> None:
     }
 
 
-def test_what_comes_after_the_end_and_what_is_overdue_is_counted(ledger: Database) -> None:
+def test_records_after_the_end_and_overdue_records_are_counted(ledger: Database) -> None:
     """No late record reinstates a customer (ruling 10 of the catalogue, 15 of the design)."""
     result = record_events(
         ledger,
@@ -370,13 +370,13 @@ def test_an_import_of_history_gives_the_same_facts(ledger: Database) -> None:
     assert load_facts(ledger) == expected
 
 
-def test_a_batch_of_nothing_is_nothing(ledger: Database) -> None:
+def test_recording_an_empty_batch_changes_nothing(ledger: Database) -> None:
     """A poll may return no message."""
     result = record_events(ledger, [], NOW)
     assert (result.new, result.duplicates, result.conflicts) == (0, 0, ())
 
 
-def test_a_duplicate_that_stood_elsewhere_on_the_bus_is_a_duplicate(ledger: Database) -> None:
+def test_a_duplicate_at_another_offset_is_a_duplicate(ledger: Database) -> None:
     """The place is not part of an event's identity, and the first place is kept."""
     first = arrival(feedback("e1", "2024-01-01T00:00:00Z"), POLICY)
     second = replace(first, partition=7, offset=99)

@@ -88,7 +88,7 @@ def test_every_table_has_a_role_that_reads_or_writes_it() -> None:
     assert names == {*metadata.tables, ALEMBIC}
 
 
-def test_every_column_that_is_named_is_one() -> None:
+def test_every_column_in_the_grants_exists() -> None:
     """Only `ledger migrate` would refuse a misspelt column."""
     there = table_columns()
     for role in GRANTS:
@@ -100,7 +100,9 @@ def test_every_column_that_is_named_is_one() -> None:
 
 
 @pytest.mark.parametrize("role", GRANTS)
-def test_a_role_may_do_what_the_table_says_and_no_more(granted: Database, role: Role) -> None:
+def test_a_database_role_may_do_what_the_table_of_grants_lists_and_no_more(
+    granted: Database, role: Role
+) -> None:
     """Every pair of table and right is checked as PostgreSQL itself judges it."""
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
         grant = GRANTS[role].get(table)
@@ -127,7 +129,7 @@ def statement_of(table: str, kind: str) -> str:
 
 
 @pytest.mark.parametrize("role", GRANTS)
-def test_what_is_not_granted_is_refused(granted: Database, role: Role) -> None:
+def test_operations_that_are_not_granted_are_refused(granted: Database, role: Role) -> None:
     """Every right on a table of which the role has none is really tried."""
     tried = 0
     for table, kind in product([*metadata.tables, ALEMBIC], KINDS):
@@ -166,7 +168,7 @@ def test_what_is_not_granted_is_refused(granted: Database, role: Role) -> None:
         ("operators", "DROP TABLE record"),
     ],
 )
-def test_what_a_role_must_never_do_is_refused(
+def test_operations_that_a_role_must_never_do_are_refused(
     granted: Database, role: Role, statement: str
 ) -> None:
     """This list is written by hand, independent of the table of grants."""
@@ -222,7 +224,7 @@ def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], st
             assert granting.current_role(connection) == "termijn_tagger"
 
 
-def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str]) -> None:
+def test_an_older_ledger_gets_the_grants_with_its_migration(postgres: Callable[[], str]) -> None:
     """It is at an earlier revision, in which later tables did not exist."""
     with closing(open_database(postgres())) as ledger:
         with ledger.transaction() as connection:
@@ -237,7 +239,7 @@ def test_an_older_ledger_gets_them_with_its_migration(postgres: Callable[[], str
                 )
 
 
-def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> None:
+def test_other_grants_are_revoked(postgres: Callable[[], str]) -> None:
     """A version that needs fewer rights revokes the others."""
     with closing(open_database(postgres())) as ledger:
         migrate.migrate(ledger)
@@ -250,7 +252,7 @@ def test_what_was_granted_besides_is_taken_back(postgres: Callable[[], str]) -> 
             )
 
 
-def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
+def test_a_lost_grant_is_reported_at_the_start(postgres: Callable[[], str]) -> None:
     """The error names the right, and migrating again fixes it."""
     url = postgres()
     with closing(open_database(url)) as ledger:
@@ -270,7 +272,7 @@ def test_a_lost_right_is_told_at_the_start(postgres: Callable[[], str]) -> None:
             schema_version.check_schema_version(deleter, "deleter")
 
 
-def test_whoever_may_not_make_roles_migrates_all_the_same(postgres_server: PostgresServer) -> None:
+def test_an_owner_who_may_not_create_roles_can_migrate(postgres_server: PostgresServer) -> None:
     """The missing groups are reported; `ledger grants` prints how to make them; then migrating grants."""
     with closing(open_database(postgres_server.fresh_database())) as admin:
         execute(admin, "CREATE ROLE owner LOGIN", "GRANT CREATE ON SCHEMA public TO owner")

@@ -28,7 +28,7 @@ def advance(ledger: Database, census: HoldingCounter) -> HoldingCounts:
         return census.advance(connection, NOW)
 
 
-def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy) -> None:
+def test_every_holding_is_counted_by_its_state(ledger: Database, policy: Policy) -> None:
     """There are an open customer, an order of this year, and one whose consumer's term is over."""
     events = [
         signed_up("S", "2020-01-01T00:00:00Z"),
@@ -54,7 +54,9 @@ def test_every_holding_is_counted_by_what_it_is(ledger: Database, policy: Policy
     }
 
 
-def test_what_a_system_says_it_erased_is_counted_as_that(ledger: Database, policy: Policy) -> None:
+def test_holdings_that_a_system_reports_as_erased_are_counted_so(
+    ledger: Database, policy: Policy
+) -> None:
     """It counts once it is acknowledged; the other system has only been commanded."""
     record_events(ledger, [order("old", "2022-02-01T00:00:00Z", "3")], NOW)
     claim_all(ledger, NOW)
@@ -148,7 +150,9 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
     assert (counted.overdue, counted.holds) == (1, 1)
 
 
-def test_a_look_without_history_sees_all_that_is_open(ledger: Database, policy: Policy) -> None:
+def test_a_count_without_history_includes_all_that_is_open(
+    ledger: Database, policy: Policy
+) -> None:
     """The open ticket of 2025 and what is due are counted, and nothing settled."""
     record_events(
         ledger,

@@ -28,7 +28,7 @@ def sent_actions(bus: FakeBus) -> set[tuple[str, str]]:
     return {(command.system, command.value["action"]) for command in bus.sent}
 
 
-def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
+def test_a_hold_on_a_consumer_after_the_claim_stops_the_dispatch(
     ledger: Database,
 ) -> None:
     """The customer's ticket names K1: its pseudonymisation is written, but not sent."""
@@ -41,7 +41,7 @@ def test_a_hold_on_a_consumer_that_comes_after_the_claim_is_seen_by_the_relay(
     assert ("helpdesk", "erase") in sent_actions(bus)
 
 
-def test_without_a_hold_it_goes_out(ledger: Database) -> None:
+def test_without_a_hold_on_a_consumer_the_command_is_sent(ledger: Database) -> None:
     """This shows that the test above fails only because of the hold."""
     record_events(ledger, STORY, LATER)
     claim_all(ledger, LATER)

@@ -211,7 +211,9 @@ def valid_event(offset: int) -> Message:
 @example(bad=[{**_SOUND, "backfill": "".join(map(chr, range(0x1F300, 0x1F600))).encode()}])
 @example(bad=[{**_SOUND, "consumer_ids": ["a\0b"]}])
 @hostile
-def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
+def test_a_hostile_event_does_not_stop_others(
+    shared_ledger: Database, bad: list[dict[str, Any]]
+) -> None:
     """From bytes to ledger, valid events are recorded and all others are parked."""
     ledger = empty_database(shared_ledger)
     recording, passed = RecordingObserver(), FakeProducer()
@@ -263,7 +265,9 @@ def test_no_event_stops_its_neighbours(shared_ledger: Database, bad: list[dict[s
 @example(bad=[{"ground": "a\0b"}])
 @example(bad=[{"acknowledgement_id": "".join(map(chr, range(0x1F300, 0x1F600)))}])
 @hostile
-def test_no_answer_stops_its_neighbours(shared_ledger: Database, bad: list[dict[str, Any]]) -> None:
+def test_a_hostile_acknowledgement_does_not_stop_others(
+    shared_ledger: Database, bad: list[dict[str, Any]]
+) -> None:
     """The acknowledgements are correctly signed by their systems, and still hostile."""
     ledger = empty_database(shared_ledger)
     first, second = feedback("e1", "2020-01-01T12:00:00Z"), feedback("e2", "2020-01-01T12:00:00Z")
@@ -331,7 +335,7 @@ class Registry:
         return json.dumps(definition)
 
 
-def test_a_schema_with_a_null_character_and_a_large_body_stops_nobody(ledger: Database) -> None:
+def test_a_schema_with_a_null_character_and_a_large_body_stops_no_role(ledger: Database) -> None:
     """The dead letter's reason names the cause; a letter so large goes into the ledger."""
     recording, passed = RecordingObserver(), FakeProducer()
     tagger = TaggerHandler(

@@ -106,7 +106,7 @@ def test_two_topics_of_one_identity_move_a_clock_in_whatever_order(ledger: Datab
             assert (clock.ended, clock.anchor_at) == (False, None)
 
 
-def test_what_a_ledger_of_before_has_comes_again_and_is_a_duplicate(ledger: Database) -> None:
+def test_an_event_of_an_older_ledger_is_recognised_as_a_duplicate(ledger: Database) -> None:
     """With other content it is a conflict, and on another topic an event of its own."""
     record_events(ledger, [feedback("e1", T0)], T0)
     age_ids(ledger)
@@ -128,7 +128,7 @@ EVENTS: Sequence[Event] = [
 ]
 
 
-def test_a_ledger_of_before_commands_what_it_would_have(ledger: Database) -> None:
+def test_an_older_ledger_sends_the_same_commands(ledger: Database) -> None:
     """Its ids are replaced between recording and sweeping, and again between two sweeps."""
     command_states: list[list[Any]] = []
     for old in (False, True):
@@ -159,7 +159,7 @@ def life(ledger: Database) -> LedgerLife:
     return LedgerLife(ledger=ledger)
 
 
-def test_what_was_forgotten_before_is_still_known(life: LedgerLife) -> None:
+def test_a_purged_event_of_an_older_ledger_is_still_recognised(life: LedgerLife) -> None:
     """It is recognised by its content; another topic's event under its identity is new."""
     life.record_events([feedback("e1", T0)], T0)
     age_ids(life.ledger)
@@ -171,7 +171,7 @@ def test_what_was_forgotten_before_is_still_known(life: LedgerLife) -> None:
     assert (result.new, result.duplicates, result.conflicts) == (1, 1, ())
 
 
-def test_what_is_remembered_from_before_is_forgotten_again(life: LedgerLife) -> None:
+def test_a_restored_person_of_an_older_ledger_is_purged_again(life: LedgerLife) -> None:
     """Its old ids are purged as well."""
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
     raised = event("o1", "privacy.objection-raised", ENDED, **objection)

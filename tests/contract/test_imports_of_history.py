@@ -45,7 +45,7 @@ def test_nothing_of_an_import_is_commanded_before_its_release(ledger: Database) 
     assert find_missing(ledger, events, instant(FAR)) == []
 
 
-def test_an_imported_end_holds_back_what_lives_under_it(ledger: Database) -> None:
+def test_an_imported_end_holds_back_the_records_that_depend_on_it(ledger: Database) -> None:
     """The customer's live records wait for the release of the end that decides."""
     record_events(ledger, [invoice("e1", JOINED)], DUE)
     record_events(ledger, [terminated("e2", ENDED)], DUE, backfill="history")
@@ -75,7 +75,7 @@ def test_what_arrives_live_while_an_import_decides_is_not_lost(ledger: Database)
     assert find_missing(ledger, [*events, terminated("e3", ENDED), late], instant(FAR)) == []
 
 
-def test_a_live_end_at_the_instant_of_an_imported_one_is_looked_at_anew(ledger: Database) -> None:
+def test_a_live_end_at_the_time_of_an_imported_one_causes_a_rescan(ledger: Database) -> None:
     """Records scanned while the import held the clock back do not wait for its release any longer."""
     events = [signed_up("e1", JOINED), terminated("e2", ENDED)]
     record_events(ledger, events, DUE)

@@ -111,7 +111,9 @@ def claim_and_send(ledger: Database, now: str) -> FakeBus:
 class TestUndecided:
     """No one has decided yet whose the key is."""
 
-    def test_an_order_of_nobody_with_anothers_number_erases_nothing(self, ledger: Database) -> None:
+    def test_an_order_with_the_number_of_another_persons_order_erases_nothing(
+        self, ledger: Database
+    ) -> None:
         """Its own term is long over, but the number belongs to the victim, whose term is not."""
         record_events(ledger, [VICTIM], PLACED)
         record_events(ledger, [FOREIGN_ORDER], NOW)
@@ -132,9 +134,7 @@ class TestUndecided:
         assert (conflict.key, conflict.owner) == ("order_id=o1", None)
         assert dict(conflict.claimants) == {"consumer:nobody": 1, "consumer:victim": 1}
 
-    def test_what_has_not_left_is_cancelled_and_what_has_is_recalled(
-        self, ledger: Database
-    ) -> None:
+    def test_unsent_commands_are_cancelled_and_sent_ones_recalled(self, ledger: Database) -> None:
         """The second event arrives while commands about the first are on their way."""
         record_events(ledger, [FOREIGN_ORDER], NOW)
         claim_all(ledger, NOW)
@@ -157,7 +157,7 @@ class TestUndecided:
             if command.value["action"] != "recall"
         ]
 
-    def test_what_lies_in_the_outbox_does_not_leave(self, ledger: Database) -> None:
+    def test_a_command_in_the_outbox_is_not_sent(self, ledger: Database) -> None:
         """Sending checks again, even where no scan has run in between."""
         record_events(ledger, [FOREIGN_ORDER], NOW)
         claim_all(ledger, NOW)
@@ -167,7 +167,7 @@ class TestUndecided:
         states = {state for _, action, state in list_commands(ledger) if action != "recall"}
         assert states <= {"cancelled", "recalling"}
 
-    def test_a_check_waits_too(self, ledger: Database) -> None:
+    def test_a_verification_waits_too(self, ledger: Database) -> None:
         """It would find the victim's rows, and cause another erasure."""
         record_events(ledger, [FOREIGN_ORDER], NOW)
         claim_and_send(ledger, NOW)
@@ -200,7 +200,7 @@ class TestUndecided:
             (system, "restrict", "consumer:victim", keys) for system in ("orders", "psp")
         ]
 
-    def test_what_is_due_is_restricted_as_well(self, ledger: Database) -> None:
+    def test_due_records_are_restricted_as_well(self, ledger: Database) -> None:
         """The erasure that would make it needless waits."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER, objection("nobody", "x1")], NOW)
         assert {command[:2] for command in sent_commands(claim_and_send(ledger, NOW))} == {
@@ -208,7 +208,7 @@ class TestUndecided:
             ("psp", "restrict"),
         }
 
-    def test_nothing_is_lifted(self, ledger: Database) -> None:
+    def test_no_restriction_is_lifted_during_a_conflict(self, ledger: Database) -> None:
         """The person that it would free is not known; once that is decided nothing needs a restriction."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER, objection("victim", "x1")], NOW)
         claim_and_send(ledger, NOW)
@@ -234,7 +234,7 @@ class TestUndecided:
             if command[2] == "consumer:victim"
         }
 
-    def test_others_orders_go_their_way(self, ledger: Database) -> None:
+    def test_other_orders_are_not_stopped_by_a_conflict(self, ledger: Database) -> None:
         """One number stops neither other people nor the same people's other orders."""
         other = order("e3", LONG_AGO, "nobody", number="o2", source="/anywhere")
         record_events(ledger, [VICTIM, FOREIGN_ORDER, other], NOW)
@@ -290,7 +290,9 @@ class TestNoConflict:
         ],
         ids=["twice", "ticket", "reopened", "survey", "suppliers", "requests", "fields"],
     )
-    def test_nothing_waits_for_anybody(self, ledger: Database, events: list[Event]) -> None:
+    def test_a_key_of_several_people_is_not_a_conflict(
+        self, ledger: Database, events: list[Event]
+    ) -> None:
         """A ticket has a customer and consumers, and a survey has many answers under one key."""
         record_events(ledger, events, NOW)
         assert (
@@ -327,13 +329,15 @@ class TestClocks:
             )
         )
 
-    def test_anothers_end_erases_nothing(self, ledger: Database) -> None:
+    def test_the_end_of_a_procedure_by_another_person_erases_nothing(
+        self, ledger: Database
+    ) -> None:
         """The event makes no record: it only ends the victim's procedure."""
         record_events(ledger, [self.RECEIVED], PLACED)
         record_events(ledger, [self.CLOSED], PLACED)
         assert sent_commands(claim_and_send(ledger, self.LATER)) == []
 
-    def test_once_it_is_decided_it_counts_no_more(self, ledger: Database) -> None:
+    def test_after_the_decision_the_other_subjects_end_is_ignored(self, ledger: Database) -> None:
         """The procedure continues, and later events of the other subject are ignored."""
         record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:victim") == ["application:a"]
@@ -341,7 +345,7 @@ class TestClocks:
         record_events(ledger, [application("a3", "closed", "nobody", self.LATER)], self.LATER)
         assert sent_commands(claim_and_send(ledger, "2030-01-01T00:00:00Z")) == []
 
-    def test_the_owners_own_end_counts(self, ledger: Database) -> None:
+    def test_the_end_by_the_owner_of_the_key_counts(self, ledger: Database) -> None:
         """It counts also from before the other's event."""
         record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         self.decide(ledger, "applicant:victim")
@@ -352,7 +356,7 @@ class TestClocks:
             ("recruitment", "applicant:victim"),
         }
 
-    def test_whoever_ended_it_rightly_has(self, ledger: Database) -> None:
+    def test_an_earlier_end_by_the_owner_of_the_key_stays(self, ledger: Database) -> None:
         """The clock change by the key's owner stays."""
         record_events(ledger, [self.RECEIVED, self.CLOSED], PLACED)
         assert self.decide(ledger, "applicant:nobody") == []
@@ -362,7 +366,7 @@ class TestClocks:
 class TestDecided:
     """A named operator has decided whose the key is."""
 
-    def test_the_owners_commands_carry_it_and_the_others_do_not(self, ledger: Database) -> None:
+    def test_only_the_owners_commands_have_the_contested_key(self, ledger: Database) -> None:
         """Either subject may be the owner, and all erasures are commanded."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         claim_and_send(ledger, NOW)
@@ -388,7 +392,7 @@ class TestDecided:
             for system in ("accounting", "orders", "psp", "research")
         }
 
-    def test_it_may_be_the_newcomers(self, ledger: Database) -> None:
+    def test_a_key_may_be_decided_for_the_second_subject(self, ledger: Database) -> None:
         """The first subject to claim it need not be right."""
         record_events(ledger, [VICTIM], PLACED)
         record_events(ledger, [FOREIGN_ORDER], NOW)
@@ -397,7 +401,9 @@ class TestDecided:
         assert {keys.get("order_id") for _, _, _, keys in sent_commands(bus)} == {"o1"}
         assert {subject for _, _, subject, _ in sent_commands(bus)} == {"consumer:nobody"}
 
-    def test_who_claims_it_afterwards_has_no_part_in_it(self, ledger: Database) -> None:
+    def test_a_subject_that_claims_a_decided_key_later_does_not_get_it(
+        self, ledger: Database
+    ) -> None:
         """The decision stays."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
@@ -410,7 +416,9 @@ class TestDecided:
         assert len(third) == 4
         assert all("order_id" not in keys for _, _, _, keys in third)
 
-    def test_what_was_recalled_is_commanded_again(self, ledger: Database) -> None:
+    def test_recalled_commands_are_commanded_again_after_the_decision(
+        self, ledger: Database
+    ) -> None:
         """The commands have other ids, since the recalled ones no longer count."""
         record_events(ledger, [FOREIGN_ORDER], NOW)
         first = {command.value["command_id"] for command in claim_and_send(ledger, NOW).sent}
@@ -424,7 +432,7 @@ class TestDecided:
         assert len(bus.sent) == 4
         assert not first & {command.value["command_id"] for command in bus.sent}
 
-    def test_opened_again_it_stops_everything_again(self, ledger: Database) -> None:
+    def test_a_reopened_conflict_stops_everything_again(self, ledger: Database) -> None:
         """An operator may have been wrong: sent commands are recalled, and the other owner is named."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:nobody")
@@ -448,7 +456,7 @@ class TestDecided:
             ("o1", "consumer:third", "order_id=o1: not claimed by consumer:third"),
         ],
     )
-    def test_only_who_claims_a_key_can_be_its_owner(
+    def test_only_a_subject_that_claims_a_key_can_be_its_owner(
         self, ledger: Database, value: str, owner: str, why: str
     ) -> None:
         """A misspelt subject decides nothing."""
@@ -478,7 +486,7 @@ class TestMentioned:
         assert research
         return loader.load_text(text[:start] + consumers + after, "without.yaml")
 
-    def test_a_decision_looks_at_them_too(self, ledger: Database) -> None:
+    def test_a_decision_rescans_the_records_of_the_key(self, ledger: Database) -> None:
         """This holds even where nothing else connects the key and their records."""
         policy, bus = self.without_a_customers_holdings(), FakeBus()
         opened = ticket("t1", self.OPENED, ["k"])
@@ -517,7 +525,9 @@ class TestMentioned:
 class TestPolicies:
     """Another policy may define other fields as identifying."""
 
-    def test_activating_it_finds_the_conflicts_of_what_is_recorded(self, ledger: Database) -> None:
+    def test_activating_a_policy_finds_conflicts_among_recorded_events(
+        self, ledger: Database
+    ) -> None:
         """Activating it also cancels the commands by the contested key that are on their way."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         before = loader.load_text(text.replace(", identifies: true", ""), "before.yaml")
@@ -534,7 +544,7 @@ class TestPolicies:
         assert {state for _, _, state in list_commands(ledger)} == {"cancelled"}
         assert sent_commands(claim_and_send(ledger, NOW)) == []
 
-    def test_what_was_decided_stands(self, ledger: Database) -> None:
+    def test_decisions_stay_under_a_new_policy(self, ledger: Database) -> None:
         """A new version does not ask again, and without keys nothing waits."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
@@ -546,7 +556,7 @@ class TestPolicies:
 class TestForgetting:
     """A key is purged with its last event, and a subject's claim with its last event of that key."""
 
-    def test_a_key_goes_with_its_last_event(self, ledger: Database) -> None:
+    def test_a_key_is_purged_with_its_last_event(self, ledger: Database) -> None:
         """Until then its owner is known."""
         again = order("e9", PLACED, "victim")
         record_events(ledger, [VICTIM, again], NOW)
@@ -557,7 +567,7 @@ class TestForgetting:
         self.forget(ledger, again)
         assert select_rows(ledger, tables.identifier) == []
 
-    def test_a_forgotten_owner_is_named_no_more(self, ledger: Database) -> None:
+    def test_a_purged_owner_of_a_key_is_no_longer_named(self, ledger: Database) -> None:
         """The key then has no owner, and the other subject does not get it back."""
         record_events(ledger, [VICTIM, FOREIGN_ORDER], NOW)
         decide(ledger, "consumer:victim")
@@ -572,7 +582,7 @@ class TestForgetting:
         self.forget(ledger, FOREIGN_ORDER)
         assert [select_rows(ledger, table) for table in KEYS] == [[], [], []]
 
-    def test_who_is_left_alone_by_a_new_policy_is_named_no_more_either(
+    def test_the_only_claimant_under_a_new_policy_is_no_longer_named(
         self, ledger: Database
     ) -> None:
         """The other was purged before the policy came, so no claim of several is left to purge."""
@@ -585,7 +595,9 @@ class TestForgetting:
         self.forget(ledger, VICTIM)
         assert [select_rows(ledger, table) for table in KEYS] == [[], [], []]
 
-    def test_a_key_that_identifies_no_more_names_nobody(self, ledger: Database) -> None:
+    def test_the_decision_about_a_key_that_no_longer_identifies_is_deleted(
+        self, ledger: Database
+    ) -> None:
         """No event's purge would ever remove the decision about it."""
         text = files(policy_package).joinpath(loader.DEFAULT_POLICY).read_text("utf-8")
         without = loader.load_text(text.replace(", identifies: true", ""), "without.yaml")

@@ -181,6 +181,6 @@ class KeyConflictMachine(RuleBasedStateMachine):
         ) == sorted((f"consumer:{person}", n) for by in alone for person, n in by.items())
 
 
-def test_no_command_goes_by_anothers_key(shared_ledger: Database) -> None:
+def test_no_command_uses_the_key_of_another_subject(shared_ledger: Database) -> None:
     """Commands by uncontested keys are all sent."""
     play(lambda: KeyConflictMachine(shared_ledger), few=40, steps=30)

@@ -65,7 +65,9 @@ def test_two_recorders_of_many_keys_do_not_deadlock(postgres_ledger: Database) -
     assert ledger.run_in_transaction(key_conflicts.count_undecided) == 300
 
 
-def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -> None:
+def test_a_claim_waits_for_the_transaction_that_records_the_conflict(
+    postgres_ledger: Database,
+) -> None:
     """It would otherwise command what the other transaction stops."""
     ledger = postgres_ledger
     record_events(ledger, [FOREIGN_ORDER], NOW)
@@ -78,7 +80,7 @@ def test_a_claim_waits_for_who_records_the_conflict(postgres_ledger: Database) -
     assert list_commands(ledger) == []
 
 
-def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> None:
+def test_commands_dispatched_meanwhile_are_recalled(postgres_ledger: Database) -> None:
     """The recorder waits for the send, and has what was sent rescanned."""
     ledger, bus = postgres_ledger, FakeBus()
     record_events(ledger, [FOREIGN_ORDER], NOW)
@@ -97,7 +99,7 @@ def test_what_a_relay_sends_meanwhile_is_recalled(postgres_ledger: Database) -> 
     )
 
 
-def test_who_claims_a_key_while_it_is_decided_is_not_forgotten(postgres_ledger: Database) -> None:
+def test_a_claim_during_the_decision_is_respected(postgres_ledger: Database) -> None:
     """Whichever commits first, the newcomer's commands leave without the key."""
     ledger = postgres_ledger
     third = order("e3", LONG_AGO, "third", source="/anywhere")

@@ -43,7 +43,7 @@ def _sent(ledger: Database, claimed: ClaimResult, *, sent: bool) -> list[Command
     return bus.sent
 
 
-def test_what_a_claim_takes_no_other_relay_takes_before_the_lease_is_over(ledger: Database) -> None:
+def test_commands_leased_by_a_claim_are_not_dispatched_by_another_deleter(ledger: Database) -> None:
     """It is `sending` from the claim's commit on, since it may be on the bus after any crash."""
     record_events(ledger, [feedback("e1", JOINED)], JOINED)
     claimed = _claim(ledger, room=10)
@@ -73,7 +73,7 @@ def test_a_claim_takes_nothing_for_a_stopped_system(ledger: Database) -> None:
     assert [row.state for row in select_rows(ledger, tables.command)] == ["unsent"]
 
 
-def test_what_the_claim_knows_and_what_the_ledger_knows_are_the_same_command(
+def test_the_message_of_a_claim_equals_the_one_read_from_the_ledger(
     ledger: Database,
 ) -> None:
     """The message from a claim's own events equals the one made by reading them again."""

@@ -155,7 +155,7 @@ def test_an_old_objection_counts_at_once(ledger: Database) -> None:
     assert pending_groups(ledger) == [(GROUP, 1, 0)]
 
 
-def test_what_comes_after_a_release_waits_anew(ledger: Database) -> None:
+def test_old_events_after_a_release_wait_again(ledger: Database) -> None:
     """No event can be added to a group that an operator has already released."""
     record_old(ledger, feedback("e1", JOINED))
     release(ledger)
@@ -168,7 +168,7 @@ def test_what_comes_after_a_release_waits_anew(ledger: Database) -> None:
         release(ledger)
 
 
-def test_a_released_import_lets_no_old_event_in(ledger: Database) -> None:
+def test_a_released_import_does_not_release_later_old_events(ledger: Database) -> None:
     """Naming a released import does not help: the event waits like any old live event."""
     record_events(ledger, [feedback("e1", JOINED)], DUE, backfill="import")
     release(ledger, "import", DUE)
@@ -176,7 +176,7 @@ def test_a_released_import_lets_no_old_event_in(ledger: Database) -> None:
     assert pending_groups(ledger) == [(GROUP, 1, 0)]
 
 
-def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Database) -> None:
+def test_old_events_of_an_unreleased_import_wait_with_it(ledger: Database) -> None:
     """Its own release releases them, and no second group waits."""
     record_old(ledger, feedback("e1", JOINED), legal_hold("e2", JOINED), backfill="import")
     assert pending_groups(ledger) == [("import", 1, 0)]
@@ -184,7 +184,7 @@ def test_an_import_that_waits_holds_its_old_events_back_itself(ledger: Database)
     assert pending_groups(ledger) == []
 
 
-def test_the_first_that_is_recorded_counts(ledger: Database) -> None:
+def test_the_first_recorded_copy_of_an_event_counts(ledger: Database) -> None:
     """A second copy neither releases nor holds back, and a rolled back batch has no effect."""
     arrivals = [arrival(feedback("e1", JOINED), POLICY, history=GROUP)]
     roll_back(ledger, lambda connection: record(connection, arrivals, POLICY, instant(DUE)))

@@ -87,7 +87,9 @@ def test_roles_and_partitions_have_positions_of_their_own(ledger: Database) -> N
 
 
 @pytest.mark.parametrize("expected", [4, 6, 0, None])
-def test_who_expects_another_position_is_fenced(ledger: Database, expected: int | None) -> None:
+def test_a_process_that_expects_another_offset_is_fenced(
+    ledger: Database, expected: int | None
+) -> None:
     """This includes a process that expects a log that was never read."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(Fenced):
@@ -95,7 +97,7 @@ def test_who_expects_another_position_is_fenced(ledger: Database, expected: int 
     assert position(ledger, LOG) == 5
 
 
-def test_who_expects_a_position_that_is_not_there_is_fenced(ledger: Database) -> None:
+def test_a_process_that_expects_an_offset_of_another_log_is_fenced(ledger: Database) -> None:
     """The position was read on another log."""
     advance(ledger, advance_of(LOG, None, 5))
     with pytest.raises(Fenced):
@@ -128,7 +130,7 @@ def test_going_back_to_the_log_that_was_read_is_no_change(ledger: Database) -> N
     assert position(ledger, LOG) == 5
 
 
-def test_each_start_of_an_embedded_broker_begins_anew(ledger: Database) -> None:
+def test_each_start_of_an_embedded_broker_begins_a_new_log(ledger: Database) -> None:
     """Its log is in memory, so that another log follows is expected."""
     first = PartitionId(cluster_id="embedded-1", topic="t.v1", topic_id="a", partition=0)
     second = PartitionId(cluster_id="embedded-2", topic="t.v1", topic_id="b", partition=0)
@@ -214,7 +216,7 @@ def test_other_gaps_go_on_waiting(ledger: Database) -> None:
     assert [gap.log for gap in gaps(ledger)] == [BESIDE]
 
 
-def test_acceptance_is_on_record(ledger: Database) -> None:
+def test_accepting_a_gap_is_recorded(ledger: Database) -> None:
     """The record has the operator, the time, the reason and the loss."""
     record_gap(ledger, LOG, 5, 18, 40)
     accept(ledger)
@@ -229,7 +231,9 @@ def test_acceptance_is_on_record(ledger: Database) -> None:
 
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "why"), ("  ", "why"), ("Anna", " ")])
-def test_nobody_accepts_namelessly(ledger: Database, operator: str, reason: str) -> None:
+def test_a_gap_is_not_accepted_without_an_operator(
+    ledger: Database, operator: str, reason: str
+) -> None:
     """The role stays stopped."""
     advance(ledger, advance_of(LOG, None, 5))
     record_gap(ledger, LOG, 5, 18, 40)

@@ -297,7 +297,7 @@ def _goes_on(row: Any) -> bool:
     return row.state in ("unsent", "sending", "sent", "refused") and row.next_attempt_at is not None
 
 
-def test_the_deleter_keeps_its_promises_whatever_happens(
+def test_the_deleter_agrees_with_the_oracle_whatever_happens(
     shared_ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oracle judges the ledger after every step."""

@@ -53,7 +53,7 @@ def systems_commanded(
     return {(command.system, command.action) for command in sent}
 
 
-def test_a_system_that_is_paused_meanwhile_is_told_nothing(ledger: Database) -> None:
+def test_a_system_that_is_paused_after_the_lease_gets_no_command(ledger: Database) -> None:
     """Other systems get their commands; this one's leave once it is resumed and the lease is over."""
     record_events(ledger, [feedback("f1", GIVEN), ORDER], GIVEN)
     claim_all(ledger, DUE)
@@ -78,7 +78,7 @@ def test_a_deleter_that_is_paused_meanwhile_sends_nothing(ledger: Database) -> N
 
 
 @pytest.mark.parametrize("scope", ["system:website", "deleter"])
-def test_what_is_drained_meanwhile_has_begun(ledger: Database, scope: str) -> None:
+def test_commands_leased_before_a_drain_are_sent(ledger: Database, scope: str) -> None:
     """Draining a system finishes what was already leased."""
     record_events(ledger, [feedback("f1", GIVEN)], GIVEN)
     claim_all(ledger, DUE)
@@ -86,7 +86,7 @@ def test_what_is_drained_meanwhile_has_begun(ledger: Database, scope: str) -> No
 
 
 @pytest.mark.parametrize("scope", ["system:crm", "deleter"])
-def test_what_protects_passes_a_pause_that_came_meanwhile(ledger: Database, scope: str) -> None:
+def test_protective_commands_are_sent_during_a_pause(ledger: Database, scope: str) -> None:
     """A person's restriction must not wait."""
     now = instant("2026-02-02T00:00:00Z")
     check = event(

@@ -61,7 +61,7 @@ def set_pause(ledger: Database, scope: str, state: pause.State) -> None:
         pause.set_pause_state(connection, scope, state, operator="o", reason="r", now=this_now())
 
 
-def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
+def test_lateness_of_records_due_before_the_start_counts_from_their_due_time(
     ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
     """The deleter may have been stopped for a year."""
@@ -70,7 +70,7 @@ def test_what_a_deleter_finds_when_it_starts_counts_from_its_own_instant(
     assert observer.since == [None]
 
 
-def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
+def test_lateness_of_records_that_arrive_overdue_counts_from_the_last_complete_scan(
     ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
     """That is the round before it, since an import of history makes no system late."""
@@ -84,7 +84,7 @@ def test_what_arrives_overdue_counts_from_the_last_look_that_found_nothing(
     assert before <= since <= after
 
 
-def test_a_round_that_leaves_some_behind_excuses_nothing(
+def test_an_incomplete_scan_does_not_reduce_lateness(
     ledger: Database, observer: RecordingObserver
 ) -> None:
     """A backlog that takes two rounds was due before the first."""
@@ -104,7 +104,7 @@ def test_a_round_that_leaves_some_behind_excuses_nothing(
 
 
 @pytest.mark.parametrize("hindered", ["paused", "blind"])
-def test_a_round_that_does_not_look_excuses_nothing(
+def test_a_run_without_a_scan_does_not_reduce_lateness(
     ledger: Database, deleter: Deleter, observer: RecordingObserver, hindered: str
 ) -> None:
     """What became due meanwhile is late from its own instant, or from the last round that scanned."""
@@ -125,7 +125,7 @@ def test_a_round_that_does_not_look_excuses_nothing(
     assert since <= looked
 
 
-def test_what_waits_in_the_outbox_counts_from_its_own_instant(
+def test_lateness_of_waiting_commands_counts_from_their_due_time(
     ledger: Database, deleter: Deleter, observer: RecordingObserver
 ) -> None:
     """A paused system's commands are late, although scans find nothing due any longer."""

@@ -47,7 +47,7 @@ def claimed_erasures(
     return sorted((row.system, row.subject) for row in commands)
 
 
-def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Database) -> None:
+def test_a_retired_system_gets_commands_only_about_earlier_events(ledger: Database) -> None:
     """For a late event its own time counts, not its arrival."""
     policy = policy_retiring({"psp": "2026-01-05T00:00:00Z"})
     record_events(ledger, SHIPPED, [order("e1", "2026-01-01T12:00:00Z", "before")])
@@ -75,7 +75,7 @@ def test_what_was_recorded_before_is_carried_out_and_nothing_new_is(ledger: Data
         ("repair", r"systems\.repair\.retired: .*2026-01-08.*; set a later instant"),
     ],
 )
-def test_an_instant_that_recorded_events_are_not_before_is_refused(
+def test_a_retirement_before_recorded_events_is_refused(
     ledger: Database, retired: str, problem: str
 ) -> None:
     """No system would carry out the obligations of those events."""
@@ -93,7 +93,7 @@ def test_an_instant_that_recorded_events_are_not_before_is_refused(
     activate(ledger, policy_retiring({retired: "2026-01-08T12:00:01Z"}))
 
 
-def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
+def test_a_system_without_recorded_events_may_be_retired_at_any_time(
     ledger: Database,
 ) -> None:
     """An order is in neither system, and a ticket is shared with a repairer only if it names one."""
@@ -108,7 +108,7 @@ def test_what_holds_nothing_of_what_is_recorded_may_be_retired_at_any_instant(
     )
 
 
-def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Database) -> None:
+def test_a_policy_with_the_same_retirements_is_activated(ledger: Database) -> None:
     """Events since then have no holding there; an earlier instant would revoke obligations."""
     record_events(ledger, SHIPPED, [order("e1", "2026-01-03T12:00:00Z")])
     activate(ledger, policy_retiring({"psp": "2026-01-05T00:00:00Z"}, "2"))
@@ -124,7 +124,9 @@ def test_a_policy_that_goes_on_retiring_what_is_retired_is_welcome(ledger: Datab
 
 
 @pytest.mark.parametrize("moved", [{}, {"website_experience": "2026-01-09T00:00:00Z"}])
-def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str, str]) -> None:
+def test_records_of_a_restored_system_get_new_due_times(
+    ledger: Database, moved: dict[str, str]
+) -> None:
     """Events of the meantime get holdings after all, whatever state their record was in."""
     policy = policy_retiring({"website_experience": "2026-01-05T00:00:00Z"}, "2")
     ledger.run_in_transaction(
@@ -138,7 +140,7 @@ def test_what_is_taken_up_again_is_dated_anew(ledger: Database, moved: dict[str,
     assert claimed_erasures(ledger, again) == [("website", "visitor:1")]
 
 
-def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
+def test_a_clock_change_reaches_records_of_a_restored_system(ledger: Database) -> None:
     """The ticket's customer ends after the system is in use again."""
     policy = policy_retiring({"helpdesk": "2026-01-05T00:00:00Z"}, "2")
     ledger.run_in_transaction(
@@ -158,7 +160,7 @@ def test_a_clock_reaches_what_is_taken_up_again(ledger: Database) -> None:
     assert ("helpdesk", "consumer:9") in claimed_erasures(ledger, policy_retiring({}, "3"))
 
 
-def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: Database) -> None:
+def test_commands_from_before_a_retirement_are_not_cancelled(ledger: Database) -> None:
     """Its event happened before the instant, so the erasure is still required."""
     record_events(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
     assert claimed_erasures(ledger, SHIPPED) == [("website", "visitor:1")]
@@ -166,7 +168,7 @@ def test_no_command_of_before_is_taken_back_when_its_system_is_retired(ledger: D
     assert list_commands(ledger) == [("website", "erase", "unsent")]
 
 
-def test_what_is_lacking_is_named_with_the_way_to_retire_it(ledger: Database) -> None:
+def test_a_refused_policy_names_how_to_retire_what_it_lacks(ledger: Database) -> None:
     """Missing are a system that is still needed, and a type of event."""
     record_events(ledger, SHIPPED, [feedback("e1", "2024-01-01T00:00:00Z")])
     remaining_systems = dict(SHIPPED.systems)

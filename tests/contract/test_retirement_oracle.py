@@ -45,7 +45,7 @@ SETS = (
 
 @settings(calm, max_examples=100)
 @given(SETS)
-def test_every_holding_is_as_the_oracle_has_it(history: tuple[list[Event], dict[str, str]]) -> None:
+def test_every_holding_agrees_with_the_oracle(history: tuple[list[Event], dict[str, str]]) -> None:
     """Events at the instant or later have no holding; earlier events keep theirs."""
     events, instants = history
     assert explain_events(events, policy=policy_retiring(instants)) == expected_lines(
@@ -55,7 +55,7 @@ def test_every_holding_is_as_the_oracle_has_it(history: tuple[list[Event], dict[
 
 @settings(calm, max_examples=80)
 @given(SETS)
-def test_every_command_leaves_as_the_oracle_has_it(
+def test_every_command_agrees_with_the_oracle(
     history: tuple[list[Event], dict[str, str]],
 ) -> None:
     """A retired system gets commands for everything that it held before, and for nothing else."""
@@ -68,7 +68,7 @@ def test_every_command_leaves_as_the_oracle_has_it(
 
 @settings(calm, max_examples=20)
 @given(history=SETS)
-def test_postgresql_and_sqlite_say_the_same(
+def test_postgresql_and_sqlite_agree(
     shared_ledger: Database, history: tuple[list[Event], dict[str, str]]
 ) -> None:
     """The oracle holds on each database."""

@@ -30,16 +30,14 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 
 @settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights())
-def test_every_holding_is_as_the_oracle_has_it(events: list[Event]) -> None:
+def test_every_holding_agrees_with_the_oracle(events: list[Event]) -> None:
     """Holdings are ended early, fallen back, held or postponed, whatever the order of the lines."""
     assert explain_events(events) == expected_lines(events)
 
 
 @settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights(duplicates=False), st.data())
-def test_what_is_held_is_judged_at_the_instant_given(
-    events: list[Event], data: st.DataObject
-) -> None:
+def test_a_legal_hold_is_judged_at_the_given_time(events: list[Event], data: st.DataObject) -> None:
     """At the instant of the placement a holding is held, at that of the release it is not."""
     moments = [oracle.instant(event["time"]) for event in events]
     now = data.draw(st.sampled_from(moments) | instants_about(events))
@@ -49,7 +47,7 @@ def test_what_is_held_is_judged_at_the_instant_given(
 @pytest.mark.parametrize("story", ["application", "website", "helpdesk", "acquisition"])
 @settings(calm, max_examples=examples(60))
 @given(data=st.data())
-def test_a_story_alone_is_as_the_oracle_has_it(story: str, data: st.DataObject) -> None:
+def test_a_single_story_agrees_with_the_oracle(story: str, data: st.DataObject) -> None:
     """In a single story consents, objections and clocks interact more often."""
     events = data.draw(event_sets_with_rights(stories=(story,)))
     assert explain_events(events) == expected_lines(events)
@@ -70,7 +68,7 @@ def test_the_order_of_the_lines_makes_no_difference(events: list[Event], random:
 
 @settings(calm, max_examples=examples(150))
 @given(event_sets_with_rights())
-def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
+def test_every_command_agrees_with_the_oracle(events: list[Event]) -> None:
     """Erasures, restrictions, lifts, disclosures and rectifications are exact to the second."""
     commands = simulate_events(LEDGER, events, FAR)
     assert command_lines(commands) == oracle.simulate(events, FAR)
@@ -78,7 +76,7 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
 
 @settings(calm, max_examples=examples(60))
 @given(event_sets_with_rights(duplicates=False), st.data())
-def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
+def test_a_simulation_ends_at_the_given_time(events: list[Event], data: st.DataObject) -> None:
     """A command at `until` is printed, one a second later is not."""
     moments = [oracle.instant(event["time"]) for event in events]
     until = data.draw(st.sampled_from(moments) | instants_about(events))
@@ -88,7 +86,7 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
 
 @settings(calm, max_examples=examples(25))
 @given(events=event_sets_with_rights(max_events=6, max_plots=3))
-def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
+def test_postgresql_and_sqlite_agree(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
     commands = simulate_events(shared_ledger, events, FAR)
     assert command_lines(commands) == oracle.simulate(events, FAR)

@@ -65,7 +65,7 @@ def close_connections(ledger: Database) -> None:
     ledger.engine.dispose()
 
 
-def test_ending_a_customer_moves_one_clock_and_no_record(big: Database) -> None:
+def test_the_end_of_a_customer_changes_one_clock_and_no_record(big: Database) -> None:
     """The customer's return changes one clock and no record either."""
     for change in (terminated("t1", ENDED), reinstated("r1", DUE)):
         close_connections(big)
@@ -153,7 +153,7 @@ def test_claims_read_the_partial_indexes(big: Database) -> None:
     assert tables_scanned(plans) & LARGE == set()
 
 
-def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
+def test_a_chunk_of_a_scan_reads_its_own_records(big: Database) -> None:
     """They are found by the clock and the cursor, then by key."""
 
     def walk(connection: Connection) -> None:
@@ -175,7 +175,7 @@ def test_a_chunk_of_a_walk_reads_its_own_records(big: Database) -> None:
     assert tables_scanned(plans) & LARGE <= {"event"}
 
 
-def test_a_lease_reads_what_is_to_go_out(big: Database) -> None:
+def test_a_lease_reads_only_commands_that_are_to_be_sent(big: Database) -> None:
     """They are found by the next attempt, and the settled rest is not read."""
     rows = [
         {

@@ -68,7 +68,7 @@ def test_a_ledger_without_tables_is_refused(bare: Database) -> None:
         schema_version.check_schema_version(bare)
 
 
-def test_what_was_done_before_the_log_is_in_it(bare: Database) -> None:
+def test_commands_from_before_the_evidence_are_added_to_it(bare: Database) -> None:
     """A migrated ledger has its commands in the evidence, marked as written later."""
     configuration = migrate._alembic_config()
     with bare.transaction() as connection:
@@ -99,7 +99,7 @@ def test_what_was_done_before_the_log_is_in_it(bare: Database) -> None:
     ]
 
 
-def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Database) -> None:
+def test_older_dead_letters_block_what_their_topic_could_forbid(bare: Database) -> None:
     """It blocks by the fields that the recorder kept, else everything, until it is settled."""
     letters = [
         ("tagger", "privacy.hold-placed.v1", "", "parked"),
@@ -145,7 +145,7 @@ def test_what_was_parked_before_keeps_back_what_its_topic_could_forbid(bare: Dat
     )
 
 
-def test_answers_and_refusals_of_an_older_ledger_are_brought_along(bare: Database) -> None:
+def test_acknowledgements_of_an_older_ledger_are_migrated(bare: Database) -> None:
     """Ids then count per system, and refused commands that may not be refused are repeated."""
     configuration = migrate._alembic_config()
     answer = {"command_id": UUID(int=1), "attempt": 1, "status": "refused", "counts": "{}"}

@@ -151,7 +151,9 @@ def command_state(ledger: Database) -> str:
     return str(row.state)
 
 
-def test_what_the_system_signed_closes_its_command(role: Role, erasure: UUID) -> None:
+def test_an_acknowledgement_signed_by_its_system_closes_its_command(
+    role: Role, erasure: UUID
+) -> None:
     """A valid signature parks nothing."""
     [key] = role.keys[SYSTEM]
     role.handle(message(done_answer(erasure), signed_headers(key, done_answer(erasure))))
@@ -245,7 +247,7 @@ def test_a_forgery_does_not_stop_the_batch(role: Role, erasure: UUID) -> None:
     assert (command_state(role.ledger), len(role.reasons)) == ("acknowledged", 1)
 
 
-def test_a_forger_cannot_pass_off_bytes_that_are_no_answer(role: Role, erasure: UUID) -> None:
+def test_forged_bytes_are_unverifiable_and_not_undecodable(role: Role, erasure: UUID) -> None:
     """The signature is verified before decoding: unsigned garbage is unverifiable, not undecodable."""
     role.handle(message(b"\x00garbage", ()))
     assert [reason for reason, _ in role.reasons] == ["unverifiable"]

@@ -24,7 +24,7 @@ calm = settings(deadline=None, suppress_health_check=SLOW)
 
 @settings(calm, max_examples=examples(120))
 @given(event_sets(shared_systems=SHARED))
-def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
+def test_every_command_agrees_with_the_oracle(events: list[Event]) -> None:
     """Action, system, time to the second and deadline are exact, whatever the order of the lines."""
     commands = simulate_events(LEDGER, events, FAR)
     assert command_lines(commands) == oracle.simulate(events, FAR)
@@ -32,7 +32,7 @@ def test_every_command_leaves_as_the_oracle_has_it(events: list[Event]) -> None:
 
 @settings(calm, max_examples=examples(60))
 @given(event_sets(shared_systems=SHARED, duplicates=False), st.data())
-def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.DataObject) -> None:
+def test_a_simulation_ends_at_the_given_time(events: list[Event], data: st.DataObject) -> None:
     """What is due at `until` is sent, what is due a second later is not."""
     until = data.draw(instants_about(events))
     commands = simulate_events(LEDGER, events, until)
@@ -41,7 +41,7 @@ def test_the_virtual_clock_stops_where_it_is_told(events: list[Event], data: st.
 
 @settings(calm, max_examples=examples(40))
 @given(event_sets(shared_systems=SHARED))
-def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> None:
+def test_commands_are_printed_in_the_order_in_which_they_are_sent(events: list[Event]) -> None:
     """No command is printed after one that left later."""
     times = [command.issued_at for command in simulate_events(LEDGER, events, FAR)]
     assert times == sorted(times)
@@ -49,7 +49,7 @@ def test_commands_come_in_the_order_in_which_they_leave(events: list[Event]) -> 
 
 @settings(calm, max_examples=examples(25))
 @given(events=event_sets(max_events=8, shared_systems=SHARED))
-def test_postgresql_and_sqlite_say_the_same(shared_ledger: Database, events: list[Event]) -> None:
+def test_postgresql_and_sqlite_agree(shared_ledger: Database, events: list[Event]) -> None:
     """The oracle holds on each database."""
     commands = simulate_events(shared_ledger, events, FAR)
     assert command_lines(commands) == oracle.simulate(events, FAR)

@@ -72,7 +72,7 @@ def test_a_destroyed_key_is_gone_and_the_others_are_not(vault: Vault) -> None:
     ]
 
 
-def test_what_was_destroyed_before_it_was_made_is_never_made(vault: Vault) -> None:
+def test_a_key_destroyed_before_it_was_made_is_never_made(vault: Vault) -> None:
     """A publisher may be late."""
     assert vault.shredder.destroy([FIRST], "bus", NOW) == ShredResult(
         destroyed=0, already_destroyed=0, never_existed=1
@@ -99,7 +99,7 @@ def test_two_publishers_of_one_event_get_one_key(vault: Vault) -> None:
     assert len(set(secrets)) == 1
 
 
-def test_rotation_wraps_living_keys_anew_and_shredded_ones_not(vault: Vault) -> None:
+def test_a_rotation_wraps_existing_keys_again_and_not_shredded_ones(vault: Vault) -> None:
     """Messages from before and after it stay readable, and destroyed keys stay destroyed."""
     before = vault.encrypted(order("O1")), vault.encrypted(order("O2"))
     vault.shredder.destroy([ORDER], "bus", NOW)
@@ -146,7 +146,7 @@ def test_a_key_that_was_wrapped_late_survives_the_old_master_key(vault: Vault) -
     assert secret(vault, FIRST) == data_key.secret
 
 
-def test_a_key_moved_to_another_row_does_not_open(vault: Vault) -> None:
+def test_a_key_moved_to_another_row_is_not_decrypted(vault: Vault) -> None:
     """A writer of the vault cannot replace a destroyed key by a living one."""
     keys = vault.keys.get_or_create([(FIRST, "bus"), (SECOND, "bus")], NOW)
     with vault.keys.database.transaction() as connection:
@@ -174,7 +174,7 @@ def test_the_sqlite_file_no_longer_has_what_was_destroyed(tmp_path: Path) -> Non
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(["bus", "bus-books"]))))
-def test_destroying_takes_exactly_what_it_names(gone: list[tuple[str, str]]) -> None:
+def test_exactly_the_named_keys_are_destroyed(gone: list[tuple[str, str]]) -> None:
     """In whatever order keys are destroyed, every other key can be opened as before."""
     with a_vault(FIXED) as vault:
         sealed = {name: vault.encrypted(order(name)) for name in "ABC"}
@@ -258,7 +258,7 @@ def test_a_kms_takes_the_place_of_the_files(vault: Vault) -> None:
     assert keys.get([data_key.key_id])[data_key.key_id][1].secret is None
 
 
-def test_a_key_of_before_is_found_under_the_identity_that_it_has(vault: Vault) -> None:
+def test_an_older_key_is_found_under_its_older_identity(vault: Vault) -> None:
     """An event published before identities counted per topic keeps its old key, and is shredded."""
     old = old_event_id("/orders", "order-O1")
     data_keys = vault.keys.get_or_create([(old, "bus"), (old, "bus-books")], NOW)

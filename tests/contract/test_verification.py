@@ -116,7 +116,7 @@ def send_check(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
 class TestChecks:
     """A verification follows each erasure that a system reported as done."""
 
-    def test_it_names_the_records_of_what_it_checks(self, ledger: Database) -> None:
+    def test_a_verification_has_the_records_of_its_erasure(self, ledger: Database) -> None:
         """The verification has the erasure's id and records, and erases nothing."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
@@ -130,7 +130,7 @@ class TestChecks:
         assert second["seq"] > first["seq"]
         assert select_rows(ledger, tables.member, command_id=check) == []
 
-    def test_there_is_one_however_often_is_looked(self, ledger: Database) -> None:
+    def test_an_erasure_has_one_verification(self, ledger: Database) -> None:
         """A repeated acknowledgement adds no second verification."""
         bus = FakeBus()
         erasure, _ = send_check(ledger, bus)
@@ -138,9 +138,7 @@ class TestChecks:
         assert verify(ledger) == NO_RESULT
 
     @pytest.mark.parametrize("status", ["done", "nothing_held", "already_done"])
-    def test_it_follows_whichever_way_the_system_was_done(
-        self, ledger: Database, status: str
-    ) -> None:
+    def test_every_completed_erasure_is_verified(self, ledger: Database, status: str) -> None:
         """`nothing_held` is suspicious, and is verified all the same."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
@@ -150,7 +148,9 @@ class TestChecks:
         assert len(verify(ledger).verifies) == 1
 
     @pytest.mark.parametrize("status", ["partial", "failed", "refused"])
-    def test_nothing_follows_what_was_not_carried_out(self, ledger: Database, status: str) -> None:
+    def test_an_erasure_that_was_not_carried_out_is_not_verified(
+        self, ledger: Database, status: str
+    ) -> None:
         """Such a command is repeated, or left to an operator."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (identity,) = claim_all(ledger, FAR)
@@ -158,7 +158,7 @@ class TestChecks:
         acknowledge(ledger, identity, status, FAR)  # type: ignore[arg-type]
         assert verify(ledger) == NO_RESULT
 
-    def test_it_waits_as_long_as_the_policy_says(self, ledger: Database) -> None:
+    def test_a_verification_waits_as_long_as_the_policy_states(self, ledger: Database) -> None:
         """A replica or a backup of the system may need a while."""
         policy = changed_policy("website", verify_after="PT2H")
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
@@ -179,7 +179,7 @@ class TestChecks:
         assert verify(ledger, policy=policy) == NO_RESULT
         assert claim_all(ledger, FAR) == []
 
-    def test_a_controller_is_not_checked(self, ledger: Database) -> None:
+    def test_a_controller_gets_no_verification(self, ledger: Database) -> None:
         """It was notified (GDPR 17(2), 19) and is itself responsible for what it keeps."""
         record_events(ledger, [order("e1", JOINED)], JOINED)
         identities = claim_all(ledger, DUE)
@@ -192,7 +192,7 @@ class TestChecks:
             NO_RESULT,
         )
 
-    def test_restricting_is_not_checked(self, ledger: Database) -> None:
+    def test_a_restriction_is_not_verified(self, ledger: Database) -> None:
         """A restriction removes no data."""
         record_events(
             ledger, [ticket("e1", "2000-03-01T12:00:00Z", shared_with="research")], JOINED
@@ -203,7 +203,7 @@ class TestChecks:
         acknowledge(ledger, identity, "done", DUE)
         assert (command_state(ledger, identity), verify(ledger)) == ("acknowledged", NO_RESULT)
 
-    def test_pseudonymising_is_checked(self, ledger: Database) -> None:
+    def test_a_pseudonymisation_is_verified(self, ledger: Database) -> None:
         """What was pseudonymised may no longer be tied to the person."""
         bus = FakeBus()
         record_events(ledger, [order("e1", JOINED)], JOINED)
@@ -223,7 +223,9 @@ class TestChecks:
         assert verifies == {"erase", "pseudonymise"}
         assert len(checks) == len(about)
 
-    def test_a_pseudonymised_records_check_names_no_person(self, ledger: Database) -> None:
+    def test_the_verification_of_a_pseudonymised_record_names_no_person(
+        self, ledger: Database
+    ) -> None:
         """The repeated erasure names no person either, as the first did not (ruling 11 of the design)."""
         bus, first = FakeBus(), "2021-12-31T12:00:00Z"
         record_events(ledger, [order("o1", JOINED)], JOINED)
@@ -246,7 +248,7 @@ class TestChecks:
         assert [command.value["action"] for command in about] == ["verify", "erase"]
         assert [(command.key, command.value["subject"]) for command in about] == [("o1", None)] * 2
 
-    def test_it_is_told_again_until_answered(self, ledger: Database) -> None:
+    def test_a_verification_is_repeated_until_it_is_acknowledged(self, ledger: Database) -> None:
         """A verification is repeated like every other command."""
         bus = FakeBus()
         _, check = send_check(ledger, bus)
@@ -254,13 +256,13 @@ class TestChecks:
         assert [command.value["attempt"] for command in bus.sent] == [1, 1, 2]
         assert bus.sent[-1].value["command_id"] == str(check)
 
-    def test_checks_do_not_count_towards_the_cap(self, ledger: Database) -> None:
+    def test_verifications_do_not_count_towards_the_cap(self, ledger: Database) -> None:
         """Verifications destroy nothing."""
         send_check(ledger, FakeBus())
         with ledger.transaction() as connection:
             assert count_first_sent(connection, instant(JOINED)) == 1
 
-    def test_many_are_written_at_once_and_no_more_than_asked(self, ledger: Database) -> None:
+    def test_verifications_are_written_up_to_the_limit(self, ledger: Database) -> None:
         """The oldest are written first, and the rest in the next round."""
         record_events(
             ledger,
@@ -295,7 +297,7 @@ class RecordingObserver(NullObserver):
 class TestRounds:
     """The deleter's round writes verifications, and only while it has caught up."""
 
-    def test_a_round_checks_unless_it_is_blind(self, ledger: Database) -> None:
+    def test_a_run_verifies_unless_it_waits_for_catch_up(self, ledger: Database) -> None:
         """A repeated erasure must not overtake an unread hold, so no verification is written."""
         seeing = RecordingObserver()
         deleter = Deleter(
@@ -325,7 +327,7 @@ class TestProof:
         ("status", "counts"),
         [("done", {"rows": 0}), ("done", {"a": 0, "b": 0}), ("nothing_held", {})],
     )
-    def test_nothing_found_is_proof(
+    def test_a_verification_that_finds_nothing_proves_the_erasure(
         self, ledger: Database, status: str, counts: dict[str, int]
     ) -> None:
         """The erasure is `erased`, and is not suspicious."""
@@ -346,7 +348,7 @@ class TestProof:
         assert verify(ledger) == NO_RESULT
         assert claim_all(ledger, FAR) == []
 
-    def test_a_check_that_counted_nothing_proves_nothing(self, ledger: Database) -> None:
+    def test_a_verification_without_counts_proves_nothing(self, ledger: Database) -> None:
         """A system that reports `done` to everything has not read its data, so it is asked again."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
@@ -360,7 +362,9 @@ class TestProof:
         ]
 
     @pytest.mark.parametrize("status", ["recalled", "already_done"])
-    def test_an_answer_to_something_else_is_refused(self, ledger: Database, status: str) -> None:
+    def test_an_acknowledgement_of_another_command_proves_nothing(
+        self, ledger: Database, status: str
+    ) -> None:
         """The acknowledgement of a recall does not prove an erasure."""
         erasure, check = send_check(ledger, FakeBus())
         with pytest.raises(IllegalTransition):
@@ -370,7 +374,7 @@ class TestProof:
             "sent",
         )
 
-    def test_what_was_found_is_commanded_again(self, ledger: Database) -> None:
+    def test_data_that_is_still_there_is_commanded_again(self, ledger: Database) -> None:
         """The repetition has the same records, and a new id that names what it supersedes."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
@@ -388,7 +392,7 @@ class TestProof:
         assert value["reason"] == "it was still there when it was read again"
         assert value["seq"] > bus.sent[1].value["seq"]
 
-    def test_it_goes_round_until_nothing_is_found(self, ledger: Database) -> None:
+    def test_erasure_and_verification_repeat_until_nothing_is_found(self, ledger: Database) -> None:
         """Each repetition is verified as the first erasure was, and has an id of its own."""
         bus = FakeBus()
         erasure, check = send_check(ledger, bus)
@@ -408,7 +412,9 @@ class TestProof:
         ]
         assert active_commands(ledger) == {command_ids[-1]}
 
-    def test_a_claim_meanwhile_does_not_command_it_twice(self, ledger: Database) -> None:
+    def test_a_claim_between_finding_and_repetition_commands_nothing(
+        self, ledger: Database
+    ) -> None:
         """Between the finding and the repetition no other command may have the records."""
         _, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "done", FAR, counts={"rows": 1})
@@ -418,7 +424,7 @@ class TestProof:
         assert len(verify(ledger).repeated) == 1
 
     @pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
-    def test_the_first_word_of_a_check_counts(
+    def test_the_first_result_of_a_verification_counts(
         self, ledger: Database, first: int, second: int
     ) -> None:
         """A second acknowledgement with another finding changes nothing."""
@@ -436,7 +442,7 @@ class TestProof:
         assert command_state(ledger, erasure) == "erased"
         assert verify(ledger) == NO_RESULT
 
-    def test_a_late_check_still_proves(self, ledger: Database) -> None:
+    def test_a_late_verification_still_proves_the_erasure(self, ledger: Database) -> None:
         """It counts however long the system takes, and however often it failed before."""
         erasure, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "failed", FAR)
@@ -445,7 +451,7 @@ class TestProof:
         acknowledge(ledger, check, "nothing_held", later(FAR, days=500))
         assert command_state(ledger, erasure) == "erased"
 
-    def test_a_refused_check_is_no_proof(self, ledger: Database) -> None:
+    def test_a_refused_verification_proves_nothing(self, ledger: Database) -> None:
         """It is escalated, and may still be acknowledged."""
         erasure, check = send_check(ledger, FakeBus())
         acknowledge(ledger, check, "refused", FAR)
@@ -458,7 +464,9 @@ class TestProof:
         acknowledge(ledger, check, "nothing_held", FAR)
         assert command_state(ledger, erasure) == "erased"
 
-    def test_a_check_that_was_given_up_leaves_it_unproven(self, ledger: Database) -> None:
+    def test_a_verification_that_was_given_up_leaves_the_erasure_unproven(
+        self, ledger: Database
+    ) -> None:
         """The operator's decision is on record."""
         erasure, check = send_check(ledger, FakeBus())
         ledger.run_in_transaction(lambda connection: close_command(connection, check, instant(FAR)))
@@ -482,7 +490,7 @@ def end_customer(ledger: Database, bus: FakeBus) -> UUID:
 class TestClocks:
     """A clock change after an erasure does not undo it, and commands nothing more."""
 
-    def test_a_customer_who_comes_back_leaves_what_is_done(self, ledger: Database) -> None:
+    def test_a_customer_who_comes_back_does_not_stop_a_verification(self, ledger: Database) -> None:
         """The verification continues, and proves the erasure."""
         bus = FakeBus()
         erasure = end_customer(ledger, bus)
@@ -493,7 +501,7 @@ class TestClocks:
         acknowledge(ledger, check, "nothing_held", BACK)
         assert command_state(ledger, erasure) == "erased"
 
-    def test_what_is_found_of_a_customer_who_came_back_stays(self, ledger: Database) -> None:
+    def test_data_found_of_a_customer_who_came_back_is_kept(self, ledger: Database) -> None:
         """It is kept again, and is commanded by the customer's new end."""
         bus = FakeBus()
         erasure = end_customer(ledger, bus)
@@ -508,7 +516,7 @@ class TestClocks:
         claim_all(ledger, FAR)
         assert list_commands(ledger).count(("crm", "erase", "unsent")) == 1
 
-    def test_what_is_found_after_an_end_was_corrected_is_commanded_by_the_new_end(
+    def test_data_found_after_a_corrected_end_is_commanded_by_the_new_end(
         self, ledger: Database
     ) -> None:
         """It is due under the new end as well: the facts decide again, and require the erasure."""
@@ -524,7 +532,7 @@ class TestClocks:
         assert again != erasure
         assert command_summary(ledger, again) == ("crm", "erase", "unsent")
 
-    def test_a_repetition_is_cancelled_by_a_clock_as_any_erasure_is(self, ledger: Database) -> None:
+    def test_a_repeated_erasure_is_cancelled_by_a_clock_change(self, ledger: Database) -> None:
         """It depends on the same clocks as the erasure that it supersedes."""
         bus = FakeBus()
         end_customer(ledger, bus)
@@ -548,7 +556,7 @@ class TestHolds:
     PLACED = "2059-12-31T00:00:00Z"
     RELEASED = "2060-02-01T00:00:00Z"
 
-    def test_a_hold_leaves_what_was_carried_out(self, ledger: Database) -> None:
+    def test_a_hold_does_not_stop_a_verification(self, ledger: Database) -> None:
         """The verification is still sent and proves the erasure; nothing is recalled."""
         bus = FakeBus()
         erasure = send_and_complete(ledger, bus)
@@ -560,7 +568,7 @@ class TestHolds:
         assert command_state(ledger, erasure) == "erased"
         assert {row.action for row in select_rows(ledger, tables.command)} == {"erase", "verify"}
 
-    def test_what_is_found_under_a_hold_stays_until_its_release(self, ledger: Database) -> None:
+    def test_data_found_under_a_hold_is_kept_until_its_release(self, ledger: Database) -> None:
         """The repetition is cancelled before it is sent; after the release the facts decide again."""
         bus = FakeBus()
         _, check = send_check(ledger, bus)
@@ -589,7 +597,7 @@ ANSWERS = st.sampled_from(["clean", "found", "failed", "done"])
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(ANSWERS, max_size=12))
-def test_however_checks_are_answered_one_command_has_the_record(
+def test_however_verifications_are_answered_one_command_has_the_record(
     shared_ledger: Database, answers: list[str]
 ) -> None:
     """What is `erased` was verified as clean, and no record has two outstanding commands."""
@@ -621,7 +629,7 @@ def test_however_checks_are_answered_one_command_has_the_record(
 class TestRestored:
     """A system restored from a backup repeats what it has done since the backup."""
 
-    def test_what_was_proven_since_the_backup_is_commanded_under_another_id(
+    def test_erasures_proven_since_a_backup_are_commanded_under_another_id(
         self, ledger: Database
     ) -> None:
         """It has the same records, the id that it supersedes, and the reason."""
@@ -649,7 +657,9 @@ class TestRestored:
         live = select_rows(ledger, tables.member, live=True, step="erase")
         assert [live_row.command_id for live_row in live] == [again]
 
-    def test_what_was_done_before_the_backup_and_by_others_is_left(self, ledger: Database) -> None:
+    def test_erasures_from_before_the_backup_and_of_other_systems_are_not_repeated(
+        self, ledger: Database
+    ) -> None:
         """The backup contains its result already."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (first,) = claim_all(ledger, FAR)
@@ -662,7 +672,7 @@ class TestRestored:
             == 0
         )
 
-    def test_restrictions_and_lifts_come_in_the_order_they_had(self, ledger: Database) -> None:
+    def test_restrictions_and_lifts_are_repeated_in_their_order(self, ledger: Database) -> None:
         """A record restricted and lifted since the backup must end up free."""
         acts = [
             event(
