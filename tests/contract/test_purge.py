@@ -85,14 +85,14 @@ def sent_commands(life: LedgerLife, action: str = "erase") -> list[tuple[str, st
     )
 
 
-def test_nothing_is_forgotten_before_the_term_of_the_proof_is_over(life: LedgerLife) -> None:
+def test_nothing_is_purged_before_the_term_of_the_proof_is_over(life: LedgerLife) -> None:
     """The term ends a month after the proof, to the second."""
     end_customer(life)
     assert life.purge("2012-07-01T11:59:59Z") == {}
     assert life.purge("2012-07-01T12:00:00Z")["events"] == 2
 
 
-def test_the_names_of_the_forgotten_are_nowhere_in_the_ledger(life: LedgerLife) -> None:
+def test_the_names_of_purged_people_are_nowhere_in_the_ledger(life: LedgerLife) -> None:
     """Only counts and keyed hashes are left; entries that wait for the evidence are left aside."""
     end_customer(life)
     assert "K-77" in life.dump()
@@ -114,7 +114,7 @@ def test_an_event_that_is_delivered_again_is_a_duplicate(life: LedgerLife) -> No
     assert "K-77" not in life.dump()
 
 
-def test_an_event_with_a_forgotten_identity_and_other_content_is_no_duplicate(
+def test_an_event_with_a_purged_identity_and_other_content_is_not_a_duplicate(
     life: LedgerLife,
 ) -> None:
     """It is parked, as if the first were still there."""
@@ -125,7 +125,7 @@ def test_an_event_with_a_forgotten_identity_and_other_content_is_no_duplicate(
     assert [conflict.id for conflict in recorded.conflicts] == ["e1"]
 
 
-def test_what_comes_late_hangs_on_the_end_that_was_forgotten(life: LedgerLife) -> None:
+def test_a_late_record_depends_on_the_purged_end(life: LedgerLife) -> None:
     """An invoice from before the end is due at once under R1, and is kept for seven years by law."""
     end_customer(life)
     life.purge(LATER)
@@ -157,7 +157,7 @@ def test_a_customer_who_comes_back_is_a_customer_again(life: LedgerLife) -> None
     ] == [None]
 
 
-def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: LedgerLife) -> None:
+def test_a_restored_clock_follows_the_active_policy(life: LedgerLife) -> None:
     """A longer term gives the clock a second check time, ten years after its end less a day."""
     end_customer(life)
     life.purge(LATER)
@@ -170,7 +170,7 @@ def test_a_clock_that_is_remembered_follows_the_policy_of_now(life: LedgerLife) 
     assert clock.next_due == instant("2020-05-31T12:00:00Z")
 
 
-def test_nothing_unproven_is_forgotten(life: LedgerLife) -> None:
+def test_unproven_erasures_are_not_purged(life: LedgerLife) -> None:
     """All systems have acknowledged, but one is not verified yet."""
     life.record_events([signed_up("e1", JOINED, "K-77"), terminated("e2", ENDED, "K-77")], ENDED)
     claim_all(life.ledger, GONE)
@@ -181,7 +181,7 @@ def test_nothing_unproven_is_forgotten(life: LedgerLife) -> None:
     assert life.purge(MUCH_LATER) == {}
 
 
-def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
+def test_a_person_under_a_legal_hold_is_not_purged(life: LedgerLife) -> None:
     """The hold is placed after everything was erased, and counts until its release."""
     end_customer(life)
     hold = {"subject": "customer:K-77", "hold_id": "h1"}
@@ -207,7 +207,7 @@ def test_nobody_under_a_hold_is_forgotten(life: LedgerLife) -> None:
     ],
     ids=["theirs", "of nobody that can be seen", "of some clock", "of no type", "another's"],
 )
-def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
+def test_a_person_whom_a_parked_event_may_be_about_is_not_purged(
     life: LedgerLife, seen: VisibleParts, is_kept: bool
 ) -> None:
     """If it were replayed later, the ledger would know nothing of its person."""
@@ -240,7 +240,7 @@ def test_nobody_is_forgotten_whom_a_parked_event_may_be_about(
     assert life.purge(LATER).keys() & going == (going if is_kept else set())
 
 
-def test_an_objection_outlives_whom_it_was_about(life: LedgerLife) -> None:
+def test_an_objection_stays_valid_after_its_person_is_purged(life: LedgerLife) -> None:
     """Acquisition is refused permanently: a lead bought years later is erased at once (GDPR 21(3))."""
     life.record_events([lead("l1", JOINED)], JOINED)
     objection = {"subject": "prospect:P-9", "purpose": "acquisition", "objection_id": "b1"}
@@ -268,7 +268,7 @@ def test_an_objection_outlives_whom_it_was_about(life: LedgerLife) -> None:
     assert late == {"crm", "mail", "post"}
 
 
-def test_without_its_key_nothing_more_is_recorded(life: LedgerLife) -> None:
+def test_without_the_key_of_tombstones_nothing_is_recorded(life: LedgerLife) -> None:
     """The subject of a hold or of an end could not be determined."""
     end_customer(life)
     life.purge(LATER)
@@ -278,7 +278,7 @@ def test_without_its_key_nothing_more_is_recorded(life: LedgerLife) -> None:
     assert select_rows(life.ledger, tables.event) == []
 
 
-def test_the_key_is_pinned_long_before_anything_is_forgotten(life: LedgerLife) -> None:
+def test_the_key_of_tombstones_is_fixed_long_before_anything_is_purged(life: LedgerLife) -> None:
     """A host with a key of its own is refused on its first day, not after years."""
     with life.ledger.transaction() as connection:
         bind_key(connection, life.tombstone_cipher)
@@ -287,7 +287,7 @@ def test_the_key_is_pinned_long_before_anything_is_forgotten(life: LedgerLife) -
             bind_key(connection, TombstoneCipher(bytes(31) + b"1"))
 
 
-def test_a_backup_from_before_what_is_forgotten_is_refused(life: LedgerLife) -> None:
+def test_a_backup_from_before_a_purge_is_refused(life: LedgerLife) -> None:
     """The ledger no longer knows what its system would have to erase again."""
     end_customer(life)
     life.purge(LATER)
@@ -298,7 +298,7 @@ def test_a_backup_from_before_what_is_forgotten_is_refused(life: LedgerLife) -> 
         assert recommand_since(connection, "crm", after, instant(MUCH_LATER)) == 0
 
 
-def test_what_was_forgotten_is_on_record_without_a_name(life: LedgerLife) -> None:
+def test_a_purge_is_in_the_evidence_without_names(life: LedgerLife) -> None:
     """The entry has the count of each kind, and is chained with all others."""
     end_customer(life)
     life.purge(LATER)
@@ -310,7 +310,7 @@ def test_what_was_forgotten_is_on_record_without_a_name(life: LedgerLife) -> Non
 
 
 @pytest.mark.postgres
-def test_who_forgets_waits_for_who_records(postgres_ledger: Database) -> None:
+def test_a_purge_waits_for_a_recorder_of_the_same_person(postgres_ledger: Database) -> None:
     """The purge sees the record that arrived meanwhile, so that person's privacy events stay."""
     life = LedgerLife(ledger=postgres_ledger)
     end_customer(life)
@@ -339,7 +339,7 @@ LATE = (0, 0, 0, 40, 1_200, 4_000, 9_000)
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(events=event_sets_with_rights(duplicates=False), data=st.data())
-def test_forgetting_changes_nothing_that_is_commanded(
+def test_a_purge_changes_no_command(
     ledger: Database, events: list[Event], data: st.DataObject
 ) -> None:
     """With late and repeated events, rights and holds, a purge changes none of the commands."""

@@ -32,7 +32,7 @@ def purge_objector(life: LedgerLife) -> None:
     assert "P-9" not in life.dump()
 
 
-def test_who_was_remembered_is_forgotten_again(life: LedgerLife) -> None:
+def test_a_restored_person_is_purged_again(life: LedgerLife) -> None:
     """The dossiers of privacy events are purged already, and must not keep the person's name."""
     purge_objector(life)
     life.record_events([lead("l2", "2023-02-01T12:00:00Z")], "2023-02-01T12:00:00Z")
@@ -44,7 +44,9 @@ def test_who_was_remembered_is_forgotten_again(life: LedgerLife) -> None:
     assert "P-9" not in life.dump()
 
 
-def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: LedgerLife) -> None:
+def test_other_content_under_a_purged_privacy_events_identity_is_a_conflict(
+    life: LedgerLife,
+) -> None:
     """It is parked as a conflict, like the event of a record, even if its subject is another."""
     purge_objector(life)
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}
@@ -53,7 +55,7 @@ def test_the_identity_of_what_was_said_with_other_content_is_no_new_event(life: 
     assert (recorded.new, [conflict.id for conflict in recorded.conflicts]) == (0, ["o1"])
 
 
-def test_an_identity_used_again_does_not_stop_who_records(life: LedgerLife) -> None:
+def test_a_reused_identity_does_not_stop_the_recorder(life: LedgerLife) -> None:
     """Events of the first person's subject can still be recorded."""
     purge_objector(life)
     other = {"subject": "prospect:P-8", "purpose": "acquisition", "objection_id": "b1"}

@@ -187,7 +187,7 @@ def wait_until_over(task: ConcurrentTransaction, *, wait: bool = False) -> bool:
     return True
 
 
-def test_what_several_recorders_have_at_once_is_all_looked_at(shared_ledger: Database) -> None:
+def test_all_that_concurrent_recorders_record_is_scanned(shared_ledger: Database) -> None:
     """The order of begins, commits and waits must not matter."""
     with worker_threads(8) as pool:
         play(lambda: RecorderMachine(shared_ledger, pool), few=25, steps=10)

@@ -126,7 +126,7 @@ SAYINGS = {
     ],
 )
 @pytest.mark.parametrize("what", sorted(SAYINGS))
-def test_what_is_said_finds_a_record_that_another_recorder_has(
+def test_a_privacy_event_applies_to_a_record_of_a_concurrent_recorder(
     ledger: Database, what: str, begins: str, overlap: bool, commits: str
 ) -> None:
     """In every order of begin, commit and scan the systems get the command to erase."""
@@ -151,7 +151,9 @@ def test_what_is_said_finds_a_record_that_another_recorder_has(
 
 
 @pytest.mark.parametrize("commits", ["record", "said"])
-def test_a_hold_finds_a_record_that_another_recorder_has(ledger: Database, commits: str) -> None:
+def test_a_hold_applies_to_a_record_of_a_concurrent_recorder(
+    ledger: Database, commits: str
+) -> None:
     """The record is long due, and nothing of it is sent."""
     fields = {"subject": "visitor:1", "hold_id": "h1", "ground": "legal_claim"}
     hold = event("h1", "privacy.hold-placed", ACT_TIME, **fields)

@@ -73,7 +73,7 @@ class TestRecalls:
     """Only `recalled` and `done` confirm a recall; only `already_done` shows that it was too late."""
 
     @pytest.mark.parametrize("status", UNHELPFUL)
-    def test_what_does_not_say_so_takes_nothing_back(
+    def test_an_ambiguous_answer_to_a_recall_does_not_end_it(
         self, ledger: Database, status: Status
     ) -> None:
         """The system may have erased it, or may still: the recall is repeated, with increasing waits."""
@@ -101,7 +101,7 @@ class TestRecalls:
         assert ledger.run_in_transaction(lambda c: escalate(c, POLICY, later(DUE, days=9))) == []
 
     @pytest.mark.parametrize("status", UNHELPFUL)
-    def test_what_is_said_at_last_counts(self, ledger: Database, status: Status) -> None:
+    def test_the_final_answer_to_a_recall_counts(self, ledger: Database, status: Status) -> None:
         """`recalled` frees the records, which are due again; `already_done` ends the erasure as done."""
         for number, (last, state) in enumerate(
             [("recalled", "recalled"), ("done", "recalled"), ("already_done", "acknowledged")], 1
@@ -120,7 +120,7 @@ class TestRecalls:
                 "acknowledged",
             )
 
-    def test_a_refusal_of_what_is_recalled_speaks_for_one_attempt(self, ledger: Database) -> None:
+    def test_a_refusal_of_a_recalled_command_is_about_one_attempt(self, ledger: Database) -> None:
         """Of two attempts the first was refused; the second may still be carried out."""
         bus = FakeBus()
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
@@ -136,7 +136,7 @@ class TestRecalls:
         recall = find_command(ledger, action="recall", system="crm")
         assert command_row(ledger, recall).state == "acknowledged"
 
-    def test_what_was_taken_back_and_then_done_is_a_fault(self, ledger: Database) -> None:
+    def test_a_command_that_was_recalled_and_then_done_is_a_fault(self, ledger: Database) -> None:
         """The system contradicts itself about data under a hold, so an operator has to check it."""
         erasure, recall = send_recall(ledger, FakeBus())
         acknowledge(ledger, recall, "recalled", DUE)
@@ -144,7 +144,7 @@ class TestRecalls:
             with pytest.raises(IllegalTransition):
                 acknowledge(ledger, identity, status, DUE)  # type: ignore[arg-type]
 
-    def test_a_recall_that_is_given_up_leaves_nothing_hanging(self, ledger: Database) -> None:
+    def test_giving_up_a_recall_closes_its_command_too(self, ledger: Database) -> None:
         """The operator who closes a recall also closes the erasure that it was about."""
         bus = FakeBus()
         erasure, recall = send_recall(ledger, bus)
@@ -158,7 +158,7 @@ class TestRecalls:
         assert count_sent(bus, recall) == 1
         assert find_unlogged(ledger) == []
 
-    def test_what_is_recalled_is_not_set_aside_to_be_sent(self, ledger: Database) -> None:
+    def test_a_recalled_command_that_kafka_refused_is_not_sent(self, ledger: Database) -> None:
         """An event revoked it while the bus refused it, so only its recall is sent from then on."""
         erasure, _ = send_recall(ledger, FakeBus())
         again = timedelta(hours=6)
@@ -167,7 +167,7 @@ class TestRecalls:
         )
         assert (aside, command_row(ledger, erasure).next_attempt_at) == (None, None)
 
-    def test_what_became_due_while_it_waited_for_its_recall_is_looked_at(
+    def test_a_record_that_became_due_during_its_recall_is_rescanned(
         self, ledger: Database
     ) -> None:
         """The hold was released while the recall was out; no other scan would find the record free."""
@@ -199,7 +199,7 @@ class TestRefusals:
         acknowledge(ledger, find_command(ledger, system="research"), "done", "2022-01-01T12:00:00Z")
         return {system: find_command(ledger, system=system) for system in ("orders", "psp")}
 
-    def test_it_is_told_again_after_a_day(
+    def test_a_refused_command_is_sent_again_after_a_day(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """It is repeated each day after that; a controller's refusal is never repeated."""
@@ -222,7 +222,7 @@ class TestRefusals:
         ]
         assert find_unlogged(ledger) == []
 
-    def test_the_alarm_stays_on_until_it_is_done(
+    def test_the_alarm_of_a_refused_erasure_is_on_until_it_is_done(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """It is on while the erasure is refused and while it is repeated, and no longer."""
@@ -240,7 +240,7 @@ class TestRefusals:
         assert result.duration is not None
         assert result.duration.total_seconds() == 49 * 3600
 
-    def test_a_controllers_refusal_is_no_alarm_however_long_it_was_silent(
+    def test_a_controllers_refusal_ends_the_alarm_of_its_silence(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """Its silence was an alarm, which its acknowledgement with a ground ends."""
@@ -251,7 +251,7 @@ class TestRefusals:
             assert read_status(connection, POLICY, instant("2022-01-10T12:00:00Z")).escalated == {}
         assert command_row(ledger, erasures["psp"]).settled_at == instant("2022-01-09T13:00:00Z")
 
-    def test_a_refusal_settles_nothing_where_it_is_not_final(
+    def test_a_refusal_that_is_not_final_completes_nothing(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """It does not count as an acknowledgement in time, and its records must not be purged."""
@@ -262,7 +262,7 @@ class TestRefusals:
         assert [acknowledgement.duration is None for acknowledgement in took] == [True, False]
         assert command_row(ledger, erasures["orders"]).settled_at is None
 
-    def test_a_late_refusal_does_not_put_off_the_next_attempt(
+    def test_a_late_refusal_does_not_delay_the_next_attempt(
         self, ledger: Database, erasures: dict[str, UUID]
     ) -> None:
         """It arrives a second time under another id, half a day later."""
@@ -272,7 +272,7 @@ class TestRefusals:
         send_due(ledger, bus, "2022-01-03T12:00:00Z")
         assert count_sent(bus, erasures["orders"]) == 1
 
-    def test_a_refused_check_is_told_again_after_a_day(self, ledger: Database) -> None:
+    def test_a_refused_verification_is_sent_again_after_a_day(self, ledger: Database) -> None:
         """Until the verification succeeds, its erasure is not proven."""
         record_events(ledger, [feedback("e1", JOINED)], JOINED)
         (erasure,) = claim_all(ledger, FAR)
@@ -291,7 +291,7 @@ class TestRefusals:
         assert command_row(ledger, erasure).state == "erased"
 
     @pytest.mark.parametrize("leased", [False, True])
-    def test_what_was_refused_is_recalled_when_it_is_no_longer_wanted(
+    def test_a_refused_command_is_recalled_when_it_is_no_longer_required(
         self, ledger: Database, leased: bool
     ) -> None:
         """Another attempt of it may be on its way, whatever the outbox knows."""

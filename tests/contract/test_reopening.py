@@ -75,7 +75,9 @@ def send_and_reopen(ledger: Database, bus: FakeBus) -> tuple[UUID, UUID]:
 class TestReopening:
     """A clock that opens again cancels or recalls what was not done (ruling 9; rulings 4 of the design)."""
 
-    def test_what_has_not_left_is_cancelled(self, ledger: Database) -> None:
+    def test_unsent_commands_of_a_customer_who_came_back_are_cancelled(
+        self, ledger: Database
+    ) -> None:
         """The command is written again when the customer has ended again."""
         bus = FakeBus()
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
@@ -89,7 +91,7 @@ class TestReopening:
         claim_all(ledger, DUE_AGAIN)
         assert crm_commands(ledger) == [("erase", "cancelled"), ("erase", "unsent")]
 
-    def test_what_has_left_is_recalled(self, ledger: Database) -> None:
+    def test_sent_commands_of_a_customer_who_came_back_are_recalled(self, ledger: Database) -> None:
         """The recall names the same records, and is sent at once."""
         bus = FakeBus()
         erasure, recall = send_and_reopen(ledger, bus)
@@ -109,7 +111,9 @@ class TestReopening:
         assert [command.value["action"] for command in bus.sent] == ["erase", *["recall"] * 3]
 
     @pytest.mark.parametrize("status", ["recalled", "done"])
-    def test_an_answered_recall_frees_the_records(self, ledger: Database, status: str) -> None:
+    def test_an_acknowledged_recall_releases_the_records(
+        self, ledger: Database, status: str
+    ) -> None:
         """They are commanded again when they are due, under another id."""
         erasure, recall = send_and_reopen(ledger, FakeBus())
         acknowledge(ledger, recall, status, DUE)  # type: ignore[arg-type]
@@ -123,9 +127,7 @@ class TestReopening:
         assert crm_commands(ledger)[:1] == [("erase", "recalled")]
         assert ("erase", "unsent") in crm_commands(ledger)
 
-    def test_what_is_due_again_before_the_recall_is_answered_waits_for_the_answer(
-        self, ledger: Database
-    ) -> None:
+    def test_records_due_again_wait_for_the_answer_to_their_recall(self, ledger: Database) -> None:
         """The first command may still be carried out, so the scan skips it until the recall is settled."""
         _, recall = send_and_reopen(ledger, FakeBus())
         record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
@@ -133,7 +135,7 @@ class TestReopening:
         acknowledge(ledger, recall, "done", later(DUE_AGAIN, hours=1))
         assert len(claim_all(ledger, later(DUE_AGAIN, hours=1))) == 1
 
-    def test_an_end_that_turns_out_earlier_is_walked_again(self, ledger: Database) -> None:
+    def test_an_end_that_turns_out_earlier_is_scanned_again(self, ledger: Database) -> None:
         """The contact's end was commanded; then its supplier turns out to have ended earlier."""
         events = [engaged("e1", JOINED, "1"), contact_changed("e2", BACK, "1", "2")]
         record_events(ledger, events, BACK)
@@ -159,7 +161,7 @@ class TestReopening:
         assert [command.value["action"] for command in bus.sent] == ["erase", "recall"]
 
     @pytest.mark.parametrize("of_recall", [True, False])
-    def test_what_was_already_done_stands(self, ledger: Database, of_recall: bool) -> None:
+    def test_a_completed_command_stays_completed(self, ledger: Database, of_recall: bool) -> None:
         """A command that was carried out stays done, and is not sent again (ruling 9)."""
         erasure, recall = send_and_reopen(ledger, FakeBus())
         acknowledge(ledger, recall if of_recall else erasure, "already_done", DUE)
@@ -167,7 +169,7 @@ class TestReopening:
         record_events(ledger, [terminated("t2", ENDED_AGAIN)], DUE)
         assert claim_all(ledger, DUE_AGAIN) == []
 
-    def test_what_was_done_before_the_recall_came_stands(self, ledger: Database) -> None:
+    def test_a_command_completed_before_its_recall_stays_completed(self, ledger: Database) -> None:
         """The command's state shows what was done, whatever acknowledgement the recall gets."""
         erasure, recall = send_and_reopen(ledger, FakeBus())
         acknowledge(ledger, erasure, "done", DUE)
@@ -185,7 +187,7 @@ class TestReopening:
         (again,) = claim_all(ledger, DUE_AGAIN)
         assert again != erasure
 
-    def test_a_corrected_end_moves_what_was_commanded_under_it(self, ledger: Database) -> None:
+    def test_a_corrected_end_replaces_the_commands_under_it(self, ledger: Database) -> None:
         """The end was a day later: the first erasure is cancelled, the second comes a day later."""
         record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
         claim_all(ledger, DUE)
@@ -219,7 +221,7 @@ class TestReopening:
             ("recall", "unsent"),
         ]
 
-    def test_a_walk_begins_anew_when_the_end_moves_midway(self, ledger: Database) -> None:
+    def test_a_scan_restarts_when_the_end_changes_midway(self, ledger: Database) -> None:
         """Nothing of the first chunk is lost, and nothing of the rest is commanded twice."""
         events = [*invoices(1200), terminated("t1", ENDED)]
         record_events(ledger, events, ENDED)
@@ -233,7 +235,7 @@ class TestReopening:
         assert find_too_early(ledger, [*events, corrected], at) == []
         assert find_missing(ledger, known_events, at) == []
 
-    def test_an_end_that_turns_out_earlier_midway_is_walked_from_the_start(
+    def test_an_end_that_turns_out_earlier_midway_is_scanned_from_the_start(
         self, ledger: Database
     ) -> None:
         """Of 700 records 500 were claimed under the later end; all 700 must be commanded by the earlier."""
@@ -256,7 +258,7 @@ class TestReopening:
             ("procurement", "recall", "unsent"),
         ]
 
-    def test_a_contact_that_had_left_before_stays_told(self, ledger: Database) -> None:
+    def test_commands_about_a_contact_that_ended_earlier_stay(self, ledger: Database) -> None:
         """A supplier's end after the contact's own, and its new start, change nothing for the contact."""
         record_events(
             ledger, [engaged("e1", JOINED, "1"), contact_changed("e2", ENDED, "1", "2")], ENDED
@@ -267,7 +269,7 @@ class TestReopening:
         (row,) = [row for row in select_rows(ledger, tables.command) if "1/1" in row.cause]
         assert row.state == "unsent"
 
-    def test_a_restriction_goes_out_whatever_becomes_of_the_other_purpose(
+    def test_a_restriction_is_sent_whatever_happens_to_the_other_purpose(
         self, ledger: Database
     ) -> None:
         """Research of 2000 ends in 2020 while the customer stays; the customer's end does not stop it."""
@@ -282,7 +284,7 @@ class TestReopening:
         send_due(ledger, bus, "2020-03-01T14:00:00Z")
         assert {command.value["action"] for command in bus.sent} == {"restrict"}
 
-    def test_a_restriction_that_was_cancelled_is_told_again(self, ledger: Database) -> None:
+    def test_a_cancelled_restriction_is_commanded_again(self, ledger: Database) -> None:
         """The customer had ended before; a corrected end does not revoke the restriction."""
         events = [
             ticket("e1", "2000-03-01T12:00:00Z", shared_with="research"),

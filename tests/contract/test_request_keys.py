@@ -76,7 +76,7 @@ def rectification_request(customer: str) -> list[Event]:
     ]
 
 
-def test_what_the_old_key_sealed_is_opened_and_nothing_new_is_sealed_by_it(
+def test_the_old_key_still_decrypts_and_no_longer_encrypts(
     ledger: Database,
 ) -> None:
     """After an upgrade there is one request from before and one from after it."""
@@ -110,7 +110,9 @@ def test_a_key_that_an_older_process_made_meanwhile_is_the_requests(ledger: Data
     [WITHOUT, RequestKeys(cipher=NEW, former_cipher=lambda: AeadCipher(b"x" * 32))],
     ids=["no older key", "another one"],
 )
-def test_a_key_that_is_not_here_is_named_in_one_line(ledger: Database, keys: RequestKeys) -> None:
+def test_a_missing_key_of_requests_is_named_in_one_line(
+    ledger: Database, keys: RequestKeys
+) -> None:
     """The line has the key's id and the settings, but neither the request nor the person."""
     store_correction(BEFORE, ledger, "consumer:K1")
     with ledger.transaction() as connection, pytest.raises(DecryptionKeyMissing) as refused:
@@ -132,7 +134,7 @@ class RecordingObserver(NullObserver):
         self.undeliverable_.append((system, why))
 
 
-def test_a_request_that_cannot_be_opened_holds_no_other_back(ledger: Database) -> None:
+def test_a_request_that_cannot_be_decrypted_delays_no_other(ledger: Database) -> None:
     """The deleter's host lacks the old key: that command is escalated, and the other is sent."""
     now = datetime.now(UTC)
     record_events(

@@ -220,7 +220,7 @@ def system_outcome(system: str, outcome: Any, at: str | None, **fields: Any) -> 
     )
 
 
-def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Database) -> None:
+def test_the_answer_to_an_erasure_lists_what_is_erased_and_what_is_kept(ledger: Database) -> None:
     """The books keep the order for 7 years from the end of 2026; everything else is erased."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     FakeSystems(ledger).complete_all()
@@ -244,7 +244,7 @@ def test_erasure_says_who_erased_and_what_the_law_keeps_until_when(ledger: Datab
     ]
 
 
-def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(
+def test_an_answer_names_a_refusal_with_its_ground_and_a_silent_system(
     ledger: Database,
 ) -> None:
     """The PSP is a controller and refuses; the platform does not acknowledge."""
@@ -255,13 +255,13 @@ def test_a_refusal_is_told_with_its_ground_and_a_silent_system_by_its_name(
     assert parts["orders"].outcome == "under_way"
 
 
-def test_what_is_not_commanded_yet_is_not_said_to_be_done(ledger: Database) -> None:
+def test_an_answer_does_not_report_uncommanded_erasures_as_done(ledger: Database) -> None:
     """Right after the verification no command has been sent."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     assert {part.outcome for part in load_report(ledger).parts} == {"under_way"}
 
 
-def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Database) -> None:
+def test_an_answer_does_not_report_unverified_erasures_as_done(ledger: Database) -> None:
     """All systems report `done`, but their verifications still find a row, so nothing is done."""
     record_events(ledger, [order(), request_event("erasure"), identity_verified()], NOW)
     systems = FakeSystems(ledger)
@@ -272,7 +272,7 @@ def test_what_is_said_to_be_erased_is_not_said_on_before_it_is_proven(ledger: Da
     assert set(outcomes.values()) == {"under_way"}
 
 
-def test_a_hold_is_a_ground_of_its_own(ledger: Database) -> None:
+def test_a_legal_hold_is_listed_as_a_ground(ledger: Database) -> None:
     """Under a hold nothing is erased, not even what no law requires to be kept."""
     hold = event(
         "hold",
@@ -314,7 +314,7 @@ def test_an_erasure_is_answered_once_all_systems_have_done_it(
 
 
 @pytest.mark.parametrize("imported", ["all", "the order"])
-def test_nothing_is_answered_about_what_is_held_back(
+def test_a_request_about_unreleased_events_is_not_answered(
     ledger: Database, database_clock: list[datetime], imported: str
 ) -> None:
     """Nothing is answered while the request, or some of the person's data, is held back."""
@@ -336,7 +336,7 @@ def test_nothing_is_answered_about_what_is_held_back(
     assert published.events[0].data["outcome"] == "partly"
 
 
-def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
+def test_near_the_limit_an_answer_names_the_systems_that_have_not_erased(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """A request of 2 April must be answered by 2 May, and is answered three days before."""
@@ -351,7 +351,7 @@ def test_near_the_limit_an_erasure_is_answered_with_those_that_owe_it_named(
     assert published.events[0].data["pending"] == ["orders"]
 
 
-def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
+def test_a_request_without_proof_of_identity_is_refused_within_the_month(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The refusal has the reason (GDPR 12(4), 12(6)), and no command was sent."""
@@ -368,7 +368,7 @@ def test_who_never_shows_who_they_are_is_refused_before_the_month_is_over(
     assert systems.bus.sent == []
 
 
-def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
+def test_nothing_is_answered_while_events_are_unread(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The verification of identity may be among the unread messages."""
@@ -379,7 +379,7 @@ def test_nothing_is_answered_while_something_lies_unread_on_the_bus(
     assert published.events == []
 
 
-def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
+def test_an_answer_that_could_not_be_published_is_published_later_unchanged(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Its identity and its time stay those of the moment when it was decided."""
@@ -398,7 +398,7 @@ def test_an_answer_that_could_not_be_published_is_published_later_as_it_was(
     ]
 
 
-def test_a_restriction_that_was_lifted_before_anybody_was_told_is_answered(
+def test_a_restriction_that_was_lifted_before_it_was_commanded_is_answered(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Both events arrive late and together: no system is commanded, and the answer waits for none."""
@@ -439,7 +439,7 @@ def test_access_beside_erasure_waits_for_no_system_that_only_erases(
     assert {part.system for part in handed[0].parts} == {"accounting", "crm"}
 
 
-def test_those_who_asked_twice_are_answered_together(
+def test_repeated_requests_are_answered_together(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """Each request's dossier needs its own answer, or its clock would never stop."""
@@ -451,7 +451,7 @@ def test_those_who_asked_twice_are_answered_together(
     assert sorted(event.data["request_id"] for event in published.events) == ["Q1", "Q2"]
 
 
-def test_disclosures_are_collected_sealed_and_gone_once_delivered(
+def test_disclosures_are_stored_encrypted_and_deleted_once_delivered(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """No table has the name unencrypted; after delivery the key is destroyed."""
@@ -477,7 +477,7 @@ def test_disclosures_are_collected_sealed_and_gone_once_delivered(
         delivering.deliver("consumer:K1", "Q1", handed.append, incomplete=False)
 
 
-def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
+def test_a_package_is_not_delivered_while_a_system_has_not_answered(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """An operator may decide so all the same; then the answer names the system."""
@@ -495,7 +495,7 @@ def test_a_package_is_not_handed_over_while_a_system_owes_its_part(
     }
 
 
-def test_a_handing_over_that_fails_leaves_everything_to_be_handed_over_again(
+def test_a_failed_delivery_can_be_repeated(
     ledger: Database, database_clock: list[datetime], tmp_path: Path
 ) -> None:
     """The disk is full: the key still exists, and nothing is answered."""
@@ -527,7 +527,7 @@ def test_a_disclosure_that_comes_after_the_delivery_is_not_kept(
     assert select_rows(ledger, tables.disclosure) == []
 
 
-def test_a_rectification_waits_for_its_corrections_and_seals_them_to_each_system(
+def test_a_rectification_waits_for_its_corrections_and_encrypts_them_to_each_system(
     ledger: Database, database_clock: list[datetime]
 ) -> None:
     """The PSP has a key and gets the values; the others get the names of the fields."""

@@ -135,7 +135,7 @@ def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Label
     assert watched.prometheus.rule_errors() == []
 
 
-def test_what_a_role_serves_is_well_formed_and_names_nobody(
+def test_the_metrics_of_a_role_are_well_formed_and_name_no_person(
     watched: Watched, wrong: Sequence[tuple[str, Labels]], promtool: Path
 ) -> None:
     """Prometheus' own check accepts every role's metrics, and no label has a person, a record or an id."""
@@ -154,7 +154,7 @@ def test_what_a_role_serves_is_well_formed_and_names_nobody(
         assert not [label for label in labels if NAMES.search(label)], role
 
 
-def test_what_is_wrong_with_data_is_seen_and_mended(
+def test_faults_of_data_raise_alerts_and_are_fixed(
     watched: Watched, wrong: Sequence[tuple[str, Labels]]
 ) -> None:
     """Each alert clears once the printer answers, requests are handed over and dead letters discarded."""
@@ -177,7 +177,7 @@ def test_what_is_wrong_with_data_is_seen_and_mended(
     watched.assert_cleared(("TermijnUnverifiable", {}), *wrong)
 
 
-def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
+def test_faults_of_roles_raise_alerts_and_are_fixed(watched: Watched) -> None:
     """A recorder is stopped, and messages that it had not read are lost meanwhile."""
     running = watched.running
     running.end("recorder", kill=True)
@@ -202,7 +202,7 @@ def test_what_is_wrong_with_roles_is_seen_and_mended(watched: Watched) -> None:
     watched.assert_cleared(down, ("TermijnDeleterBlind", {}), ("TermijnGap", {}))
 
 
-def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
+def test_delayed_work_raises_alerts(watched: Watched) -> None:
     """Alerts show work that a pause or a missing release delays.
 
     A paused tagger lags and stops the deleter's claims; an order of 2022 arrives live, and waits until
@@ -239,7 +239,7 @@ def test_what_was_stopped_is_seen_and_is_late(watched: Watched) -> None:
     )
 
 
-def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
+def test_a_wrong_clock_raises_an_alert(watched: Watched) -> None:
     """The database's clock goes back five seconds, and nothing is commanded until it is right again."""
     database = watched.running.query("SELECT current_database()")[0][0]
     watched.running.execute(
@@ -257,7 +257,7 @@ def test_a_clock_that_is_off_is_seen(watched: Watched) -> None:
 
 
 @pytest.mark.chaos
-def test_a_killed_broker_is_seen_and_silence_is_too(watched: Watched) -> None:
+def test_a_killed_broker_and_missing_events_raise_alerts(watched: Watched) -> None:
     """Every role runs without any work; and while no service publishes, nothing is tagged."""
     watched.broker.kill()
     away = [("TermijnRoleNotReady", {"role": role}) for role in ROLES]

@@ -87,7 +87,7 @@ def nothing_sealed(running: Running) -> Iterator[threading.Event]:
         thread.join()
 
 
-def test_faults_in_what_is_proven_are_seen_and_mended(watched: Watched) -> None:
+def test_faults_of_the_evidence_raise_alerts_and_are_fixed(watched: Watched) -> None:
     """The faults follow each other while nothing is sealed, since that alert alone takes longer."""
     running = watched.running
     running.start("sample-systems", options=("--silent", SYSTEM))

@@ -42,7 +42,7 @@ def waits(running: Running) -> dict[str, int]:
     return {row["which"]: row["value"] for row in rows if row["what"] == "history waits"}
 
 
-def test_an_old_order_of_today_leads_to_no_command_until_somebody_releases_it(
+def test_an_old_order_of_today_leads_to_no_command_until_it_is_released(
     running: Running,
 ) -> None:
     """A later objection's commands leave first, which shows that the old order was not merely slow."""

@@ -55,7 +55,7 @@ def apart(
 
 
 @pytest.mark.timeout(900)
-def test_from_order_to_proven_erasure_with_a_login_each(apart: Running) -> None:
+def test_an_order_is_erased_and_proven_with_a_login_for_each_role(apart: Running) -> None:
     """No role lacks a right that it needs, and each connects with its own login."""
     apart.start(*ROLES, "sample-systems")
     completed = apart.history(write_events(apart.directory / "e.jsonl", EVENTS))
@@ -81,7 +81,7 @@ def test_from_order_to_proven_erasure_with_a_login_each(apart: Running) -> None:
         assert "permission denied" not in apart.log(role)
 
 
-def test_no_login_may_do_anothers_work(apart: Running) -> None:
+def test_no_login_may_do_the_work_of_another_role(apart: Running) -> None:
     """The tagger's login cannot give an operator's order, directly or by changing its role."""
     apart.own["run"] = apart.own["tagger"]
     refused = apart.run("resume", "deleter", "--reason", "forged")

@@ -27,7 +27,7 @@ def kept_back(running: Running) -> list[tuple[str, int]]:
     ]
 
 
-def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_it(
+def test_an_unreadable_hold_stops_all_erasures_until_it_is_settled(
     running: Running,
 ) -> None:
     """It is parked before anything is due; once a named operator discards it, every erasure leaves."""
@@ -55,7 +55,7 @@ def test_a_hold_that_nobody_can_read_stops_all_erasures_until_somebody_settles_i
     running.until("both are gone", lambda: running.count("command", erased) == 2, 150)
 
 
-def test_publishing_fails_where_something_was_parked_instead(running: Running) -> None:
+def test_publishing_fails_where_an_event_was_parked(running: Running) -> None:
     """Both events were read, but one is parked, so that `publish --wait` must not report success."""
     running.start("tagger", "recorder")
     first = business_event("f1", FEEDBACK, "2026-03-15T13:00:00Z", feedback_id="f1", visitor_id="1")

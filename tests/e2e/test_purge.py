@@ -45,7 +45,7 @@ def running(
     running.end_all()
 
 
-def test_the_ledger_forgets_and_still_judges_as_before(running: Running) -> None:
+def test_a_purged_ledger_still_decides_correctly(running: Running) -> None:
     """No table names the customer, and a repeated event and a late one are still decided correctly."""
     publish(running, *GONE, STAYS)
     proven = "action = 'erase' AND (state = 'erased' OR system = 'psp' AND state = 'acknowledged')"

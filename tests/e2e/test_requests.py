@@ -205,7 +205,7 @@ def test_a_request_without_identity_is_refused(running: Running) -> None:
     assert requests(running)["consumer:K5"]["state"] == "refused"
 
 
-def test_access_is_handed_over_and_its_key_destroyed(running: Running) -> None:
+def test_an_access_package_is_delivered_and_its_key_destroyed(running: Running) -> None:
     """Until then, no data that the systems disclosed is unencrypted in the ledger."""
     until_ready(running, "consumer:K1")
     assert in_ledger(running, "CANARY") == []
@@ -220,7 +220,7 @@ def test_access_is_handed_over_and_its_key_destroyed(running: Running) -> None:
     until_answered(running, "consumer:K1")
 
 
-def test_portability_hands_over_what_the_person_gave(running: Running) -> None:
+def test_portability_delivers_the_data_that_the_person_gave(running: Running) -> None:
     until_ready(running, "applicant:P1")
     taken = deliver(running, "applicant:P1", "taken")
     records = json.loads((taken / "data.json").read_text("utf-8"))["records"]

@@ -45,7 +45,9 @@ def actions(running: Running) -> set[tuple[str, str]]:
     return set(running.query("SELECT system, action FROM command WHERE action <> 'verify'"))
 
 
-def test_erasure_asked_for_waits_for_a_hold_and_spares_what_the_law_keeps(running: Running) -> None:
+def test_a_requested_erasure_waits_for_a_hold_and_keeps_what_the_law_requires(
+    running: Running,
+) -> None:
     """K1 requests erasure under a hold: nothing leaves before its release, and the books are kept."""
     running.start(*ROLES, "sample-systems")
     published(

@@ -174,7 +174,7 @@ def test_a_publisher_cannot_command(secured: Secured) -> None:
         bus.open_producer().send([message])
 
 
-def test_a_certificate_says_who_one_is(secured: Secured, tmp_path: Path) -> None:
+def test_a_client_certificate_identifies_the_user(secured: Secured, tmp_path: Path) -> None:
     """The user is the certificate's name; another authority's certificate is refused with the setting."""
     broker, name = secured.broker, "CN=termijn-agent-crm"
     [use] = [user for user in deployment_access(load(), "termijn") if f"CN={user.user}" == name]
@@ -211,7 +211,7 @@ def test_a_wrong_password_is_one_line_that_names_its_setting(secured: Secured) -
     )
 
 
-def test_a_role_without_its_rules_says_which_topic_it_lacks(secured: Secured) -> None:
+def test_a_role_without_its_acls_names_the_topic_that_it_lacks(secured: Secured) -> None:
     """The role ends, and creates nothing."""
     secured.own["recorder"] = secured.login("termijn-publisher")
     secured.start("recorder")
@@ -235,7 +235,7 @@ def planted(secured: Secured) -> list[dict[str, str]]:
     ]
 
 
-def test_the_doctor_finds_no_fault_with_the_rules_as_they_are_written(secured: Secured) -> None:
+def test_the_doctor_finds_no_fault_with_the_acls_that_termijn_writes(secured: Secured) -> None:
     """The operator may read all rules; users of systems that do not run here are only warnings."""
     secured.runs_as("termijn-operator")
     assert planted(secured) == []

@@ -152,7 +152,7 @@ def broker_of(backup: Path, directory: Path) -> KafkaBroker:
     return broker
 
 
-def test_what_is_shredded_is_gone_from_copies_that_were_made_before(
+def test_shredded_fields_are_unreadable_in_older_copies(
     encrypting: Running, kafka_broker: KafkaBroker, tmp_path: Path
 ) -> None:
     """The order of 2020 loses its two-year data and keeps its seven-year data; that of 2026 is complete."""

@@ -68,7 +68,7 @@ def held(running: Running, system: str) -> set[tuple[str, str]]:
         return set(store.execute("SELECT id, subject FROM held").fetchall())
 
 
-def test_what_is_due_is_gone_and_what_is_not_is_there(running: Running) -> None:
+def test_due_data_is_erased_and_other_data_is_kept(running: Running) -> None:
     """The terms of order-1 (D4, 2022) and of contact P1 (R2) are over; everything else must be kept."""
     running.start(*ROLES, "sample-systems")
     completed = running.history(write_events(running.directory / "e.jsonl", EVENTS))
@@ -179,7 +179,7 @@ def test_every_sample_event_is_recorded_once(running: Running) -> None:
     assert running.count("dead_letter") == 0
 
 
-def test_a_client_that_is_not_ours_reads_the_commands(
+def test_another_kafka_client_reads_the_commands(
     running: Running, fresh_kafka: KafkaCluster, kcat: Path
 ) -> None:
     """kcat sees the subject as key, Termijn's framing, and the headers that schemas/README.md names."""
@@ -276,7 +276,7 @@ def test_the_cap_stops_the_deleter_until_it_is_resumed(
 
 
 @pytest.mark.parametrize("silent", ["tagger", "recorder"])
-def test_nothing_is_claimed_while_an_event_lies_unread(running: Running, silent: str) -> None:
+def test_nothing_is_claimed_while_an_event_is_unread(running: Running, silent: str) -> None:
     """An unread reinstatement must not be overtaken, so the deleter waits until it has caught up."""
     others = [role for role in ROLES if role != silent]
     ended = [

@@ -24,7 +24,7 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield broker
 
 
-def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Path) -> None:
+def test_the_example_hook_erases_letters(broker: EmbeddedBroker, tmp_path: Path) -> None:
     """The verification finds nothing left; /metrics counts it, and /readyz includes both loops."""
     letters = tmp_path / "letters"
     letters.mkdir()
@@ -47,7 +47,9 @@ def test_the_letters_are_erased_by_the_hook(broker: EmbeddedBroker, tmp_path: Pa
     assert "customer:C1" not in metrics
 
 
-def test_the_mailer_tells_the_agent_later(broker: EmbeddedBroker, tmp_path: Path) -> None:
+def test_the_example_mailer_reports_its_result_later(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
     """The mailer reports its result through the callback that the file declares."""
     mailer = Mailer(b"secret", slow=True)
     mailer.recipients["O1"] = "sanne@example.org"

@@ -83,7 +83,7 @@ def stalls(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Callab
     return lambda: stalled.append(kafka_broker)
 
 
-def test_an_end_that_no_broker_told_is_not_read(
+def test_an_unknown_end_of_a_log_does_not_count_as_read(
     kafka_broker: KafkaBroker, ledger: Database, stalls: Callable[[], None]
 ) -> None:
     """The three events may be holds: an unknown end of the log must not count as reached."""
@@ -94,7 +94,7 @@ def test_an_end_that_no_broker_told_is_not_read(
     assert looking.lagging_partitions() == [f"tagger: {EVENTS}[1]"]
 
 
-def test_publishing_waits_for_what_it_sent_whatever_the_broker_told(
+def test_publishing_waits_for_what_it_sent_whatever_the_broker_reports(
     kafka_broker: KafkaBroker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -20,7 +20,7 @@ from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 
 
-def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaCluster) -> None:
+def test_a_created_topic_is_visible_to_other_processes_too(fresh_kafka: KafkaCluster) -> None:
     """Several roles start at once on an empty broker, and each waits until it can read all topics."""
     commands = list(required_topics(loader.load()).commands.values())
 
@@ -33,7 +33,7 @@ def test_what_is_made_is_shown_even_to_who_did_not_make_it(fresh_kafka: KafkaClu
         assert list(threads.map(start, range(4))) == [{topic.name for topic in commands}] * 4
 
 
-def test_who_has_little_patience_gets_its_answer_soon(fresh_kafka: KafkaCluster) -> None:
+def test_a_short_timeout_fails_fast(fresh_kafka: KafkaCluster) -> None:
     """A missing topic, or one without a leader, fails fast, so that publishing heads does not block."""
     sender = KafkaClient(fresh_kafka.bootstrap).open_producer(2.0)
     patience = Patience(15)
@@ -65,7 +65,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("late")
-def test_what_was_applied_is_there_for_whoever_looks_next(
+def test_applied_topics_are_visible_to_the_next_process(
     fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`termijn topics apply` ends only when the brokers show what it made."""
@@ -88,7 +88,7 @@ def test_what_was_applied_is_there_for_whoever_looks_next(
     assert checked.exit_code == 0, checked.output
 
 
-def test_a_topic_that_nobody_makes_is_named(
+def test_a_missing_topic_is_named(
     fresh_kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A role that skipped a missing topic would never read the events published there."""

@@ -93,7 +93,9 @@ def test_a_log_is_read_from_its_beginning_in_order(kafka: KafkaCluster, ledger: 
     assert stored_offsets(ledger, 1) == [0, 1, 2]
 
 
-def test_a_restart_goes_on_where_the_ledger_is(kafka: KafkaCluster, ledger: Database) -> None:
+def test_a_restart_continues_at_the_offset_in_the_ledger(
+    kafka: KafkaCluster, ledger: Database
+) -> None:
     """The ledger's position decides, not what the group committed on the broker, which is nothing."""
     read_all(kafka, ledger, 10)
     publish(kafka, 5)
@@ -199,7 +201,7 @@ def test_after_acceptance_the_role_goes_on(kafka: KafkaCluster, ledger: Database
     assert stored_offsets(ledger) == [4, 5, 6, 7, 8, 9]
 
 
-def test_records_lost_while_the_role_stood_still_stop_it(
+def test_records_lost_while_the_role_was_stopped_stop_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """The position is below the log's first offset."""
@@ -213,7 +215,7 @@ def test_records_lost_while_the_role_stood_still_stop_it(
     assert stored_offsets(ledger) == [*range(10), 15, 16, 17, 18, 19]
 
 
-def test_records_that_were_read_may_go(kafka: KafkaCluster, ledger: Database) -> None:
+def test_retention_may_delete_records_that_were_read(kafka: KafkaCluster, ledger: Database) -> None:
     """Retention up to exactly the position loses nothing."""
     read_all(kafka, ledger, 10)
     publish(kafka, 5)
@@ -255,7 +257,7 @@ def test_a_position_beyond_the_end_stops_the_role(kafka: KafkaCluster, ledger: D
     assert waiting(ledger) == [(0, 12, 0, 10)]
 
 
-def test_a_cut_log_that_has_grown_past_the_position_still_waits(
+def test_a_truncated_log_that_has_grown_past_the_offset_still_waits(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Otherwise a role that restarts often enough would skip what was written in between."""
@@ -276,7 +278,7 @@ def recreate(kafka: KafkaCluster, count: int) -> None:
     publish(kafka, count)
 
 
-def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
+def test_a_topic_recreated_while_the_role_was_stopped_stops_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Its offsets name other messages, even where the position is inside its log."""
@@ -288,7 +290,7 @@ def test_a_topic_made_anew_while_the_role_stood_still_stops_it(
     assert stored_offsets(ledger) == [*range(10), *range(12)]
 
 
-def test_a_topic_made_anew_under_a_running_role_stops_it(
+def test_a_topic_recreated_under_a_running_role_stops_it(
     kafka: KafkaCluster, ledger: Database
 ) -> None:
     """Kafka itself reports nothing; once accepted, the topic is read from its own beginning."""
@@ -339,7 +341,7 @@ class Forgetful(Consumer):
         return delivered
 
 
-def test_what_a_consumer_keeps_back_is_read_all_the_same(
+def test_messages_that_librdkafka_withholds_are_read(
     kafka: KafkaCluster, ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """librdkafka was seen to do so under load: its position passed events that no role had read."""

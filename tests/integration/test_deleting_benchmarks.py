@@ -58,7 +58,7 @@ def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: Kafk
     assert figure.ratio
 
 
-def test_one_row_among_a_backlog_leaves(small: Stage, bus: KafkaClient) -> None:
+def test_one_row_among_a_backlog_is_commanded(small: Stage, bus: KafkaClient) -> None:
     """The result is one figure, in seconds."""
     figure = fairness.fair(small, bus, backlog=50)
     assert figure.name == "fair"
@@ -72,7 +72,7 @@ def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: K
     assert 0 <= held.earliest < 1
 
 
-def test_a_customers_end_is_one_move_and_its_return_stops_the_deleter(small: Stage) -> None:
+def test_a_customers_end_is_one_clock_change_and_its_return_stops_the_deleter(small: Stage) -> None:
     """There are five figures; the benchmark itself checks that nothing left after the return."""
     figures = {figure.name: figure for figure in terminating.terminate(small, records=20_000)}
     assert list(figures) == [
@@ -97,6 +97,6 @@ def test_the_ledger_and_the_plain_table_answer_every_operation_alike(small: Stag
 
 
 @pytest.mark.parametrize("mix", gdprbench.MIXES.values(), ids=list(gdprbench.MIXES))
-def test_a_mix_is_whole(mix: dict[str, float]) -> None:
+def test_the_shares_of_a_mix_are_complete(mix: dict[str, float]) -> None:
     """Its shares add up to all operations."""
     assert sum(mix.values()) == pytest.approx(1)

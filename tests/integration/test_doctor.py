@@ -69,7 +69,7 @@ def faults(settings: dict[str, str]) -> dict[str, str]:
     return {check["check"]: check["mend"] for check in planted(settings)}
 
 
-def test_where_nothing_is_wrong_nothing_is_found(whole: dict[str, str]) -> None:
+def test_the_doctor_finds_no_fault_where_nothing_is_wrong(whole: dict[str, str]) -> None:
     """The warnings are only that broker and ledger allow everything, and that no role has started yet."""
     findings = examined(whole, 0)
     assert [(check["check"], check["state"]) for check in findings] == [
@@ -96,7 +96,7 @@ MAY_NOT_READ = (
 )
 
 
-def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[str, str]) -> None:
+def test_a_login_with_more_rights_than_its_role_is_reported(whole: dict[str, str]) -> None:
     """The tagger's login is checked as it should be, with rights too many, and with rights missing."""
     url = make_url(whole["TERMIJN_LEDGER_URL"])
     own = url.set(username="doctored").render_as_string(hide_password=False)
@@ -146,7 +146,7 @@ def test_a_login_of_its_own_is_sound_and_one_that_may_more_is_told(whole: dict[s
     executed(whole, "DROP ROLE doctored")
 
 
-def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
+def test_a_missing_topic_and_one_kept_without_limit_are_reported(
     whole: dict[str, str], kafka: KafkaCluster
 ) -> None:
     """Both are named, and `termijn topics apply` fixes both."""
@@ -165,13 +165,15 @@ def test_a_topic_that_is_gone_and_one_that_is_kept_for_ever(
     ]
 
 
-def test_a_database_without_its_schema(whole: dict[str, str], postgres: Callable[[], str]) -> None:
+def test_a_database_without_its_schema_is_reported(
+    whole: dict[str, str], postgres: Callable[[], str]
+) -> None:
     """The database answers, but lacks the tables."""
     findings = faults({**whole, "TERMIJN_LEDGER_URL": postgres()})
     assert findings == {"migrations": "`termijn ledger migrate`"}
 
 
-def test_a_database_that_does_not_answer(whole: dict[str, str]) -> None:
+def test_a_database_that_does_not_answer_is_reported(whole: dict[str, str]) -> None:
     """The fault is one line without the database's password."""
     url = "postgresql+psycopg://termijn:hidden@127.0.0.1:1/ledger"
     [finding] = planted({**whole, "TERMIJN_LEDGER_URL": url})
@@ -180,7 +182,7 @@ def test_a_database_that_does_not_answer(whole: dict[str, str]) -> None:
     assert "hidden" not in json.dumps(finding)
 
 
-def test_a_sqlite_ledger_is_not_made_by_looking(whole: dict[str, str], tmp_path: Path) -> None:
+def test_the_doctor_does_not_make_a_sqlite_ledger(whole: dict[str, str], tmp_path: Path) -> None:
     """There is none before the check and none after it."""
     file = tmp_path / "ledger.sqlite"
     assert faults({**whole, "TERMIJN_LEDGER_URL": f"sqlite:///{file}"}) == {
@@ -189,7 +191,7 @@ def test_a_sqlite_ledger_is_not_made_by_looking(whole: dict[str, str], tmp_path:
     assert not file.exists()
 
 
-def test_a_broker_that_does_not_answer(
+def test_a_broker_that_does_not_answer_is_reported(
     whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other checks run all the same."""
@@ -199,7 +201,7 @@ def test_a_broker_that_does_not_answer(
     assert "KAFKA_BOOTSTRAP_SERVERS" in findings["broker"]
 
 
-def test_a_policy_that_cannot_be_used(whole: dict[str, str], tmp_path: Path) -> None:
+def test_an_invalid_policy_is_reported(whole: dict[str, str], tmp_path: Path) -> None:
     """The remedy is the command that shows every error of the policy."""
     broken = tmp_path / "policy.yaml"
     broken.write_text(SHIPPED.read_text("utf-8").replace("controller:", "controler:", 1), "utf-8")
@@ -207,7 +209,9 @@ def test_a_policy_that_cannot_be_used(whole: dict[str, str], tmp_path: Path) -> 
     assert findings == {"policy": "fix the lines that `termijn policy lint` names"}
 
 
-def test_another_policy_than_the_active_one(whole: dict[str, str], tmp_path: Path) -> None:
+def test_another_policy_than_the_active_one_is_reported(
+    whole: dict[str, str], tmp_path: Path
+) -> None:
     """The roles would refuse to start."""
     ledger = {**whole, "TERMIJN_LEDGER_URL": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
     call = CliRunner().invoke

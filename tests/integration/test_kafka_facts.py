@@ -142,7 +142,7 @@ def test_the_end_is_a_position_inside_the_log(topic: KafkaCluster) -> None:
     assert then == [10]
 
 
-def test_watermarks_tell_what_the_log_still_holds(topic: KafkaCluster) -> None:
+def test_watermarks_show_what_the_log_still_contains(topic: KafkaCluster) -> None:
     """The low watermark follows DeleteRecords; the high one is the next offset to be written."""
     assert topic.delete_records(TOPIC, 0, before=5) == 5
     with a_consumer(topic) as consumer:

@@ -170,7 +170,7 @@ def with_local_time(directory: Path) -> Codec:
     return Codec(load(directory))
 
 
-def test_what_no_check_knows_of_is_halved_and_parked_alone(
+def test_a_value_that_no_check_knows_is_parked_alone(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of Termijn's own must not stop the role: only the value that triggers it is parked."""
@@ -298,7 +298,7 @@ def test_a_command_is_split_by_bytes_as_well_as_by_number(
     assert {row.state for row in select_rows(environment.ledger, tables.command)} == {"sent"}
 
 
-def test_five_hundred_records_with_the_longest_ids_go_out(
+def test_five_hundred_records_with_the_longest_ids_are_sent(
     environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
     """This is the largest valid command: a megabyte of ids and keys."""
@@ -315,7 +315,7 @@ def test_five_hundred_records_with_the_longest_ids_go_out(
     assert {row.state for row in select_rows(environment.ledger, tables.command)} == {"sent"}
 
 
-def test_a_command_that_the_bus_never_takes_is_set_aside_and_the_others_go_out(
+def test_a_command_that_kafka_never_accepts_does_not_stop_the_others(
     environment: Environment, deleter: tuple[Deleter, RecordingDeleterObserver]
 ) -> None:
     """It is escalated at once and named, and still outstanding, so that no erasure is lost."""
@@ -464,7 +464,7 @@ REQUESTS = business_topic("privacy.request-received")
     ],
     ids=["subject", "request", "long subject"],
 )
-def test_a_hostile_request_stops_no_other(
+def test_a_hostile_request_does_not_stop_others(
     environment: Environment, hostile: Mapping[str, Any]
 ) -> None:
     """The tagger parks it, and the role that notes corrections skips it."""

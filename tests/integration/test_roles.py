@@ -239,7 +239,7 @@ def on_the_bus(kafka: KafkaCluster, topic: str) -> list[bytes]:
         consumer.close()
 
 
-def test_an_event_becomes_rows_and_its_body_stays_behind(environment: Environment) -> None:
+def test_an_event_is_recorded_without_its_body(environment: Environment) -> None:
     """The tagged message has only the decision fields, and the place of the original."""
     event = order()
     environment.send(message(event))
@@ -280,7 +280,7 @@ def test_one_identity_with_two_contents_is_a_dead_letter(environment: Environmen
     assert (letter.role, letter.reason) == ("recorder", "identity-conflict")
 
 
-def test_a_tagger_that_ends_before_it_moves_its_position_does_no_harm(
+def test_a_tagger_that_ends_before_its_offset_is_stored_does_no_harm(
     environment: Environment,
 ) -> None:
     """Its batch is tagged again, and the ledger contains the same facts as without the crash."""
@@ -383,7 +383,9 @@ def _poisons() -> Mapping[str, tuple[OutgoingMessage, str, str]]:
     }
 
 
-def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(environment: Environment) -> None:
+def test_messages_that_cannot_be_processed_are_parked_and_the_rest_recorded(
+    environment: Environment,
+) -> None:
     """Each is encrypted in the ledger with its reason, and the good events between them are recorded."""
     poisons = _poisons()
     expected = {}
@@ -402,7 +404,7 @@ def test_what_cannot_be_processed_is_parked_and_the_rest_goes_on(environment: En
     assert environment.events() == good
 
 
-def test_what_is_parked_is_nowhere_to_be_read(environment: Environment) -> None:
+def test_a_parked_message_is_readable_nowhere(environment: Environment) -> None:
     """It is unreadable on the bus and in the ledger, and complete for the holder of the key."""
     poison = with_headers(order(), ce_id=None)
     environment.send(poison)
@@ -455,7 +457,9 @@ def test_an_event_of_very_many_subjects_is_recorded(environment: Environment) ->
 
 
 @pytest.mark.parametrize("topic", [TAGGED, DEAD_LETTERS], ids=lambda topic: topic.schema)
-def test_what_the_recorder_cannot_read_is_parked_too(environment: Environment, topic: Any) -> None:
+def test_a_message_that_the_recorder_cannot_read_is_parked_too(
+    environment: Environment, topic: Any
+) -> None:
     """It is parked whichever client wrote it."""
     environment.send(
         OutgoingMessage(topic=topic.name, key=b"k", value=b"garbage"), message(order())
@@ -478,7 +482,7 @@ def test_what_the_recorder_cannot_read_is_parked_too(environment: Environment, t
         ("source", "/a\x00b", "undecodable"),
     ],
 )
-def test_a_tagged_message_that_makes_no_sense_is_parked(
+def test_an_inconsistent_tagged_message_is_parked(
     environment: Environment, field_: str, value: str, reason: str
 ) -> None:
     """It may come from a tagger under another policy, or from an unknown client."""
@@ -527,7 +531,7 @@ def today() -> str:
 
 
 @pytest.mark.parametrize("dated_by", ["LogAppendTime", "CreateTime"])
-def test_no_publisher_makes_an_old_event_one_of_its_time(
+def test_a_publisher_cannot_present_an_old_event_as_live(
     environment: Environment, dated_by: str
 ) -> None:
     """The publisher chooses a message's timestamp, so it does not count; six days are not too old."""
@@ -544,14 +548,16 @@ def test_no_publisher_makes_an_old_event_one_of_its_time(
     assert environment.groups() == [today(), None, today()]
 
 
-def test_a_wrong_clock_of_the_tagger_lets_no_old_event_in(environment: Environment) -> None:
+def test_a_wrong_clock_of_the_tagger_releases_no_old_event(environment: Environment) -> None:
     """By this machine's wrong clock the event is of today, so the database's clock decides."""
     environment.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
     environment.pass_through(clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
     assert environment.groups() == [today()]
 
 
-def test_what_is_tagged_again_after_a_crash_stays_held_back(environment: Environment) -> None:
+def test_an_old_event_that_is_tagged_again_after_a_crash_stays_held_back(
+    environment: Environment,
+) -> None:
     """The event is tagged and on the bus, but the tagger's position was not written."""
 
     class Ending:
@@ -566,7 +572,7 @@ def test_what_is_tagged_again_after_a_crash_stays_held_back(environment: Environ
     assert len(on_the_bus(environment.kafka, TAGGED.name)) == 2
 
 
-def test_no_import_is_called_as_live_history_is(environment: Environment) -> None:
+def test_an_import_with_the_name_of_live_history_is_parked(environment: Environment) -> None:
     """An import under a name that is reserved for live history is parked as malformed."""
     environment.send(
         with_headers(order("e1"), ce_termijnbackfill=today().encode()),
@@ -597,7 +603,7 @@ def replay(environment: Environment, tmp_path: Path, *arguments: str) -> str:
     return result.output
 
 
-def test_a_dead_letter_is_replayed_once_its_cause_is_mended(
+def test_a_dead_letter_is_replayed_once_its_cause_is_fixed(
     environment: Environment, tmp_path: Path
 ) -> None:
     """The cause here is a tagger's clock that was years behind."""
@@ -610,7 +616,7 @@ def test_a_dead_letter_is_replayed_once_its_cause_is_mended(
     assert environment.events() == ["e1"]
 
 
-def test_what_is_replayed_and_still_wrong_is_parked_anew(
+def test_a_replayed_message_that_is_still_wrong_is_parked_again(
     environment: Environment, tmp_path: Path
 ) -> None:
     """It is parked at its new place, and the first dead letter stays settled."""
@@ -623,7 +629,7 @@ def test_what_is_replayed_and_still_wrong_is_parked_anew(
     assert (first.offset, second.offset) == (0, 1)
 
 
-def test_a_large_dead_letter_is_parked_when_the_bus_would_not_take_it(
+def test_a_dead_letter_that_is_too_large_for_kafka_is_parked(
     environment: Environment,
 ) -> None:
     """The largest message that a publisher can send goes into the ledger directly, and can be decrypted."""

@@ -99,7 +99,7 @@ def check_published(kafka: KafkaCluster, codec: Codec) -> None:
         assert from_headers(headers(message), codec.decode(FEEDBACK, value)) == event
 
 
-def test_what_they_publish_is_recorded(
+def test_events_that_the_samples_publish_are_recorded(
     fresh_kafka: KafkaCluster, samples: Mapping[Language, Path], tmp_path: Path
 ) -> None:
     """The messages are in single-object encoding, byte for byte those of `termijn publish`."""
@@ -114,7 +114,7 @@ def test_what_they_publish_is_recorded(
         assert way.letters() == []
 
 
-def test_what_they_publish_through_a_registry_is_recorded(
+def test_events_that_the_samples_publish_through_a_registry_are_recorded(
     fresh_kafka: KafkaCluster,
     schema_registry: RegistryServer,
     samples: Mapping[Language, Path],
@@ -143,7 +143,7 @@ def sample(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_as_a_hook_they_erase_what_is_named(sample: Path, tmp_path: Path) -> None:
+def test_a_sample_erases_as_a_hook(sample: Path, tmp_path: Path) -> None:
     """A verification finds it gone, other records stay, and an unsupported action fails."""
     store = tmp_path / "feedback"
     store.mkdir()
@@ -178,7 +178,7 @@ def test_as_a_hook_they_erase_what_is_named(sample: Path, tmp_path: Path) -> Non
     assert [path.name for path in store.iterdir()] == ["F2.json"]
 
 
-def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) -> None:
+def test_a_sample_discloses_as_a_hook(sample: Path, tmp_path: Path) -> None:
     """The disclosure is exact in whatever locale."""
     feedback = {"feedback_id": "F1", "text": TEXT}
     (tmp_path / "F1.json").write_text(json.dumps(feedback, ensure_ascii=False), "utf-8")
@@ -200,7 +200,7 @@ def test_as_a_hook_they_disclose_what_they_hold(sample: Path, tmp_path: Path) ->
     ]
 
 
-def test_as_a_hook_they_know_records_by_source_and_id(sample: Path, tmp_path: Path) -> None:
+def test_a_sample_distinguishes_records_by_source_and_id(sample: Path, tmp_path: Path) -> None:
     """Two sources' events with one id are two pieces of feedback."""
     for name in ("F1", "F2"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"feedback_id": name}), "utf-8")

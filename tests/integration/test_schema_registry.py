@@ -58,7 +58,7 @@ def changed(schema: str, **field: Any) -> str:
     return json.dumps(definition)
 
 
-def test_what_was_registered_is_as_it_is_here(
+def test_the_registered_schemas_agree_with_the_code(
     schema_registry: RegistryServer, registered: Result
 ) -> None:
     """There is a line for each topic, the watch's own among them, and registering again changes nothing."""
@@ -69,7 +69,7 @@ def test_what_was_registered_is_as_it_is_here(
     assert check_faults(schema_registry) == []
 
 
-def test_a_value_goes_through_the_registry(client: SchemaRegistryClient) -> None:
+def test_a_value_is_encoded_and_decoded_through_the_registry(client: SchemaRegistryClient) -> None:
     """A codec writes it in the Confluent wire format, and another codec reads it."""
     value = Codec(SCHEMAS, Registry(client)).encode(ORDERS, MINIMAL[ORDERS.schema])
     assert value[:1] == b"\0"
@@ -107,7 +107,7 @@ def test_a_schema_that_was_altered_in_code_only_is_found(
     assert (ORDERS.name, f"{ORDERS.schema}.3.avsc is not registered") in wrong
 
 
-def test_a_level_that_somebody_lowered_is_found(
+def test_a_lowered_compatibility_level_is_found(
     schema_registry: RegistryServer, client: SchemaRegistryClient
 ) -> None:
     """Registering raises the level again."""
@@ -118,7 +118,7 @@ def test_a_level_that_somebody_lowered_is_found(
     assert client.get_compatibility(f"{ORDERS.name}-value") == "FULL_TRANSITIVE"
 
 
-def test_what_the_registry_refuses_is_one_line(
+def test_a_refusal_of_the_registry_is_one_line(
     schema_registry: RegistryServer, client: SchemaRegistryClient, tmp_path: Path
 ) -> None:
     """Another client has registered something else under a name that is new to Termijn."""
@@ -146,7 +146,7 @@ def own_type(directory: Path) -> Mapping[str, str]:
     }
 
 
-def test_the_doctor_judges_it_by_the_same(
+def test_the_doctor_reports_an_unreadable_version(
     schema_registry: RegistryServer, client: SchemaRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unreadable version by another client is reported with the command that fixes it."""
@@ -173,7 +173,7 @@ def test_the_doctor_judges_it_by_the_same(
     assert wrong[0]["mend"] == "`termijn schemas register`"
 
 
-def test_a_registry_that_is_away_is_one_line() -> None:
+def test_an_unreachable_registry_is_one_line() -> None:
     """The error names the address and what to do."""
     environment = {"SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
     outcome = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)

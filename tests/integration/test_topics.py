@@ -34,7 +34,7 @@ def orders(cluster: KafkaCluster) -> TopicState:
     return TopicAdmin(admin=cluster.admin).describe_topics([ORDERS])[ORDERS]
 
 
-def test_what_breaks_a_promise_is_found_and_mended(cluster: KafkaCluster) -> None:
+def test_wrong_topics_are_found_and_fixed(cluster: KafkaCluster) -> None:
     """Missing topics are made and settings set, after which there is nothing to do."""
     before = run_topics("check", "--json")
     rows = {row["topic"]: row for row in map(json.loads, before.stdout.splitlines())}

@@ -194,7 +194,7 @@ def watching(fresh_kafka: KafkaCluster, tmp_path: Path) -> Iterator[Watching]:
         watching.end(name, kill=True)
 
 
-def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> None:
+def test_the_watch_shows_outstanding_commands_and_their_answers(watching: Watching) -> None:
     """Of ten commands six are done, one refused, one failed; foreign acknowledgements settle none."""
     watching.start("one")
     commands = [erase(number) for number in range(10)]
@@ -235,7 +235,7 @@ def test_it_shows_what_is_out_and_how_it_was_answered(watching: Watching) -> Non
     assert CANARY not in watching.log("one")
 
 
-def test_one_that_is_killed_is_stood_in_for_and_counts_nothing_twice(watching: Watching) -> None:
+def test_a_killed_watch_is_replaced_and_nothing_counts_twice(watching: Watching) -> None:
     """Two watches share the partitions; the one that is left or returns knows everything that was seen."""
     commands = [erase(number) for number in range(60)]
     watching.start("one")

@@ -232,7 +232,7 @@ def evidence_proves_itself(running: Running, commanded: int) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900 + DUE)
-def test_nothing_personal_is_left_and_nothing_is_gone_that_should_stand(
+def test_all_due_data_is_erased_and_all_other_data_is_kept(
     running: Running, shop: Systems, kafka_broker: KafkaBroker, postgres_server: PostgresServer
 ) -> None:
     """Agents and roles are killed, commands and answers forged, and a system restored from a backup."""

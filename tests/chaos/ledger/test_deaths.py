@@ -144,7 +144,7 @@ def _live(ledger: Database) -> set[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("step", [*(f"{step}#2" for step in STEPS), "relay:produced#1"])
-def test_a_death_at_any_step_is_made_good(
+def test_a_kill_at_any_step_loses_nothing(
     url: str, tmp_path: Path, calm: Database, step: str
 ) -> None:
     """The steps are around the commit, between lease and send, and between the bus and the mark."""
@@ -158,7 +158,7 @@ def test_a_death_at_any_step_is_made_good(
     check(url, folder, calm)
 
 
-def test_deaths_at_random_moments_are_made_good(url: str, tmp_path: Path, calm: Database) -> None:
+def test_kills_at_random_moments_lose_nothing(url: str, tmp_path: Path, calm: Database) -> None:
     """Each start comes a day later, when every lease has run out."""
     folder = _folder(tmp_path)
     chance = random.Random(11)
