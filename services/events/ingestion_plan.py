@@ -1,6 +1,6 @@
 """Plan what a tagged event becomes in the ledger: records, clock changes and a privacy event.
 
-A plan does not depend on what the ledger holds. Events of one shape (`services.events.templates`) are
+A plan does not depend on what the ledger holds. Events of one shape (`services.policy.shapes`) are
 planned once, with placeholders for identifiers, which each event fills in. Others are planned singly.
 """
 
@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from services.events.decision_fields import encode_decision_fields
-from services.events.templates import Shapes, TextTemplate
 from services.policy import retiring
 from services.policy.check_times import EventTerm, clocks_of, event_check_times, event_terms
+from services.policy.decision_fields import encode_decision_fields
+from services.policy.gap_text import GapText
 from services.policy.ids import ClockRef, clock_ref, event_id, record_id
 from services.policy.model import Policy
+from services.policy.shapes import Shapes
 from services.policy.subject_state import PrivacyEvent
 from services.policy.tagged_event import ClockKey, DecisionValue, TaggedEvent
 from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, tag
@@ -181,12 +182,12 @@ class _PlanTemplate:
 
     def __init__(self, tagged: TaggedEvent, policy: Policy) -> None:
         self._policy = policy
-        self._deciding = TextTemplate(encode_decision_fields(tagged.decision_fields))
-        self._subject = TextTemplate(tagged.subject) if tagged.subject else None
+        self._deciding = GapText(encode_decision_fields(tagged.decision_fields))
+        self._subject = GapText(tagged.subject) if tagged.subject else None
         clocks: dict[ClockKey, int] = {}
         self._records = [
             (
-                TextTemplate(subject),
+                GapText(subject),
                 [
                     clocks.setdefault(clock, len(clocks))
                     for clock in clocks_of(tagged, subject, policy)
@@ -202,9 +203,9 @@ class _PlanTemplate:
         self._clocks = [
             (
                 clock.clock,
-                TextTemplate(clock.key),
+                GapText(clock.key),
                 clock.parent.clock if clock.parent else None,
-                TextTemplate(clock.parent.key) if clock.parent else None,
+                GapText(clock.parent.key) if clock.parent else None,
             )
             for clock in clocks
         ]
@@ -214,12 +215,12 @@ class _PlanTemplate:
         source, id = arrival.source, arrival.id
         event = event_id(arrival.type, source, id)
         clocks = [
-            clock_ref(kind, key.fill_text(values), parent, above.fill_text(values) if above else "")
+            clock_ref(kind, key.fill(values), parent, above.fill(values) if above else "")
             for kind, key, parent, above in self._clocks
         ]
         records = []
         for text, clock_indices, terms in self._records:
-            subject = text.fill_text(values)
+            subject = text.fill(values)
             records.append(
                 PlannedRecord(
                     record_id(event, source, id, subject),
@@ -234,8 +235,8 @@ class _PlanTemplate:
         return IngestionPlan(
             arrival,
             event,
-            self._deciding.fill_text(values),
-            self._subject.fill_text(values) if self._subject else None,
+            self._deciding.fill(values),
+            self._subject.fill(values) if self._subject else None,
             records,
             [PlannedClockChange(clocks[index], move) for index, move in self._moves],
         )

@@ -15,8 +15,8 @@ from schemas.cloudevents import CloudEvent, hash_event
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED
-from services.events.decision_fields import encode_decision_fields
 from services.kafka.record_metadata import RecordMetadata
+from services.policy.decision_fields import encode_decision_fields
 from services.policy.model import Policy
 from services.policy.retention_windows import NO_FACTS, Window, compute_window
 from services.policy.tagged_event import Holding, TaggedEvent

@@ -17,14 +17,15 @@ from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic
 from services.events import templates
-from services.events.decision_fields import encode_decision_fields
 from services.events.history import DEFAULT_BOUND, history_group
 from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMessage, VariableParts
-from services.events.templates import FastPathMessage, Shapes, TaggedEventTemplate
+from services.events.templates import FastPathMessage, TaggedEventTemplate
 from services.kafka.record_metadata import RecordMetadata
 from services.policy import retiring
+from services.policy.decision_fields import encode_decision_fields
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, event_anchor
+from services.policy.shapes import Shapes
 from services.policy.sources import admits_source, check_source
 from services.policy.tagged_event import Holding
 from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, tag

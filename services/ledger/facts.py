@@ -11,9 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.events.decision_fields import decode_decision_fields
 from services.ledger import clocks, tables
 from services.policy.check_times import clocks_of
+from services.policy.decision_fields import decode_decision_fields
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state

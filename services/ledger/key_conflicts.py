@@ -18,11 +18,11 @@ from uuid import UUID
 from sqlalchemy import Connection, case, func, literal, or_, select, update
 
 from schemas.errors import TermijnError
-from services.events.decision_fields import encode_decision_fields
 from services.ledger import disowned_keys, tables
 from services.ledger.facts import load_tagged_events
 from services.ledger.identifying_keys import load_claimants
 from services.ledger.subject_lock import lock_subjects
+from services.policy.decision_fields import encode_decision_fields
 from services.policy.ids import key_id, record_id
 from services.policy.model import Policy
 from services.storage.bulk import update_in
