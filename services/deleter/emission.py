@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, or_, select
 
-from services.deleter.plan_cache import CachingPlanner
+from services.deleter.due_obligations import DueObligations
 from services.deleter.planning import without_contested_keys
 from services.ledger import clocks, outbox, state_changes, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
@@ -168,10 +168,10 @@ def _drop_unwanted(
     ]
     # Step 3: plan each record again.
     anchors = {identity: clock.anchor for identity, clock in locked.items()}
-    planner = CachingPlanner(load_facts(connection, anchors, subjects, policy), policy, now)
+    due_obligations = DueObligations(load_facts(connection, anchors, subjects, policy), policy, now)
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
-    planned = _plan_records(changed_records, events, planner, contested)
+    planned = _plan_records(changed_records, events, due_obligations, contested)
     # Step 4: cancel or recall unwanted commands.
     with_changed_clock = _with_changed_clocks(connection, {row.command_id for row in rows})
     unwanted = [
@@ -215,7 +215,7 @@ def _drop_unwanted(
 def _plan_records(
     records: Collection[MemberRecord],
     events: Mapping[UUID, TaggedEvent],
-    planner: CachingPlanner,
+    due_obligations: DueObligations,
     contested: Collection[UUID],
 ) -> Mapping[UUID, frozenset[tuple[str, str]]]:
     """Return, by record, the systems and steps that are due; none are while an import is held back."""
@@ -224,7 +224,7 @@ def _plan_records(
         if record.record_id not in planned:
             is_held = record.backfill is not None
             event = events[record.event_id]
-            due = [] if is_held else planner.due_obligations(event, record.subject)
+            due = [] if is_held else due_obligations.of_record(event, record.subject)
             if record.event_id in contested:
                 due = without_contested_keys(due)
             planned[record.record_id] = frozenset((step.system, step.key) for step in due)

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, exists, or_, select
 
-from services.deleter.planning import due_obligations, outstanding
+from services.deleter.due_obligations import DueObligations
+from services.deleter.planning import outstanding
 from services.ledger import outbox, tables
 from services.ledger.facts import load_facts, load_tagged_events
 from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
@@ -54,10 +55,11 @@ def forecast(
         }
         subjects = {subject for tagged in events.values() for subject in tagged.subjects}
         facts = load_facts(connection, anchors, subjects, policy)
+        due_obligations = DueObligations(facts, policy, now)
         active = outbox.active_obligations(connection, {row.record_id for row in rows})
         for row in rows:
             active_steps = active.get(row.record_id, frozenset())
-            due = due_obligations(events[row.event_id], row.subject, facts, policy, now)
+            due = due_obligations.of_record(events[row.event_id], row.subject)
             for step in outstanding(due, active_steps):
                 count.update((step.system, rule, step.action) for rule in step.rules)
     return sorted(

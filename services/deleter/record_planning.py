@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.deleter.command_size import record_size, split_by_size
-from services.deleter.plan_cache import CachingPlanner
+from services.deleter.due_obligations import DueObligations
 from services.deleter.planning import (
     needed_restrictions,
     obsolete,
@@ -100,7 +100,7 @@ def plan_obligations(
     unsent = outbox.unsent_erasures(connection, with_privacy_events & active.keys())
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     # Step 3: plan each record.
-    planner = CachingPlanner(facts, policy, now)
+    due_obligations = DueObligations(facts, policy, now)
     planned: list[PlannedObligation] = []
     withheld: set[UUID] = set()
     superseded: dict[UUID, str] = {}
@@ -108,7 +108,7 @@ def plan_obligations(
     for row in rows:
         active_steps = active.get(row.record_id, frozenset())
         event = events[row.event_id]
-        due = planner.due_obligations(event, row.subject)
+        due = due_obligations.of_record(event, row.subject)
         if conflicted_keys.blocks(event):
             due = without_contested_keys(due)
         forbidden += [(row.record_id, system, step) for system, step in obsolete(due, active_steps)]

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 from services.policy import retiring
-from services.policy.check_times import EventTerm, clocks_of, event_check_times, event_terms
+from services.policy.check_times import (
+    clocks_of,
+    earliest_ending_terms,
+    event_check_times,
+    event_terms,
+)
 from services.policy.decision_fields import encode_decision_fields
 from services.policy.gap_text import GapText
 from services.policy.ids import ClockRef, clock_ref, event_id, record_id
@@ -192,7 +197,7 @@ class _PlanTemplate:
                     clocks.setdefault(clock, len(clocks))
                     for clock in clocks_of(tagged, subject, policy)
                 ],
-                _earliest_ending_terms(event_terms(tagged, subject, policy), policy),
+                earliest_ending_terms(event_terms(tagged, subject, policy), policy),
             )
             for subject in tagged.subjects
         ]
@@ -247,39 +252,3 @@ def _clock_ref(clock: ClockKey) -> ClockRef:
     return clock_ref(
         clock.clock, clock.key, above.clock if above else None, above.key if above else ""
     )
-
-
-def _earliest_ending_terms(terms: frozenset[EventTerm], policy: Policy) -> Sequence[EventTerm]:
-    """Return the terms of which one ends first, whatever the time of the event."""
-    by_rule: dict[str | None, EventTerm] = {}
-    for event_term in sorted(
-        terms, key=lambda event_term: policy.systems[event_term.system].lead_time_period.exact
-    ):
-        by_rule[event_term.rule] = event_term  # the longest lead leaves first
-    return [
-        event_term
-        for event_term in by_rule.values()
-        if not any(
-            _upper_bound(other, policy) < _lower_bound(event_term, policy)
-            for other in by_rule.values()
-        )
-    ]
-
-
-def _upper_bound(term: EventTerm, policy: Policy) -> timedelta:
-    """Return a time after the event by which a term has certainly ended."""
-    if term.rule is None:
-        return timedelta(0)
-    rule = policy.rules[term.rule]
-    year = 366 if rule.anchor.kind == "book-year" else 0
-    period = rule.period
-    return timedelta(days=31 * period.months + period.days + year + 2) + period.exact
-
-
-def _lower_bound(term: EventTerm, policy: Policy) -> timedelta:
-    """Return a time after the event by which a term has certainly not ended."""
-    if term.rule is None:
-        return timedelta(0)
-    period = policy.rules[term.rule].period
-    shortest = timedelta(days=28 * period.months + period.days - 2) + period.exact
-    return shortest - policy.systems[term.system].lead_time_period.exact

@@ -16,9 +16,9 @@ from services.policy.check_times import clocks_of
 from services.policy.decision_fields import decode_decision_fields
 from services.policy.ids import clock_id
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
 from services.policy.tagged_event import ClockKey, DecisionValue, TaggedEvent
-from services.policy.tagging import tag
 from services.storage.bulk import select_in
 
 
@@ -45,7 +45,8 @@ def load_tagged_events(
 ) -> dict[UUID, TaggedEvent]:
     """Return the events, tagged under the active policy from their decision fields."""
     rows = select_in(connection, select(*_EVENT_COLUMNS), tables.event.c.event_id, events)
-    return {row.event_id: tag(_event_from_row(row), policy, recorded=True) for row in rows}
+    compiled = compile_policy(policy)
+    return {row.event_id: compiled.tag(_event_from_row(row), recorded=True) for row in rows}
 
 
 def load_privacy_events(
@@ -67,7 +68,10 @@ def load_privacy_events(
     )
     if subject is not None:
         query = query.where(tables.act.c.subject == subject)
-    tagged = (tag(_event_from_row(row), policy, recorded=True) for row in connection.execute(query))
+    compiled = compile_policy(policy)
+    tagged = (
+        compiled.tag(_event_from_row(row), recorded=True) for row in connection.execute(query)
+    )
     return [event.privacy_event for event in tagged if event.privacy_event]
 
 
@@ -104,12 +108,13 @@ def load_facts(
         row.subject: row.acts
         for row in select_in(connection, subjects_query, column.subject, subjects)
     }
+    compiled = compile_policy(policy)
     acts: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     query = select(*_EVENT_COLUMNS, tables.act.c.backfill).join(
         tables.act, tables.act.c.event_id == tables.event.c.event_id
     )
     for row in select_in(connection, query, tables.act.c.subject, counts):
-        event = tag(_event_from_row(row), policy, recorded=True).privacy_event
+        event = compiled.tag(_event_from_row(row), recorded=True).privacy_event
         if event and (row.backfill is None or event.kind == "hold-placed"):
             acts[event.subject].append(event)
     return LedgerFacts(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.policy.model import Policy
@@ -13,6 +13,8 @@ from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
 
 def clocks_of(tagged: TaggedEvent, subject: str, policy: Policy) -> tuple[ClockKey, ...]:
     """Return the clocks on which any obligation depends, or would depend if nothing were retired."""
+    if tagged.plan:
+        return tagged.plan.clocks_of(subject)
     relevant = [*tagged.by_subject.get(subject, ()), *tagged.retired_by_subject.get(subject, ())]
     if any(policy.rules[holding.rule].pseudonymise for holding in relevant):
         relevant.extend(
@@ -45,6 +47,8 @@ class EventTerm(NamedTuple):
 
 def event_terms(tagged: TaggedEvent, subject: str, policy: Policy) -> frozenset[EventTerm]:
     """Return every term of the record that depends on no clock."""
+    if tagged.plan:
+        return tagged.plan.terms_of(subject)
     terms: set[EventTerm] = set()
     for holding in tagged.by_subject.get(subject, ()):
         if holding.clock is None:
@@ -71,3 +75,39 @@ def _holdings_needing_identity(holdings: Iterable[Holding], policy: Policy) -> t
         if not policy.bases[holding.basis].is_statutory
         and not policy.rules[holding.rule].pseudonymise
     )
+
+
+def earliest_ending_terms(terms: frozenset[EventTerm], policy: Policy) -> Sequence[EventTerm]:
+    """Return the terms of which one ends first, whatever the time of the event."""
+    by_rule: dict[str | None, EventTerm] = {}
+    for event_term in sorted(
+        terms, key=lambda event_term: policy.systems[event_term.system].lead_time_period.exact
+    ):
+        by_rule[event_term.rule] = event_term  # the longest lead leaves first
+    return [
+        event_term
+        for event_term in by_rule.values()
+        if not any(
+            _upper_bound(other, policy) < _lower_bound(event_term, policy)
+            for other in by_rule.values()
+        )
+    ]
+
+
+def _upper_bound(term: EventTerm, policy: Policy) -> timedelta:
+    """Return a time after the event by which a term has certainly ended."""
+    if term.rule is None:
+        return timedelta(0)
+    rule = policy.rules[term.rule]
+    year = 366 if rule.anchor.kind == "book-year" else 0
+    period = rule.period
+    return timedelta(days=31 * period.months + period.days + year + 2) + period.exact
+
+
+def _lower_bound(term: EventTerm, policy: Policy) -> timedelta:
+    """Return a time after the event by which a term has certainly not ended."""
+    if term.rule is None:
+        return timedelta(0)
+    period = policy.rules[term.rule].period
+    shortest = timedelta(days=28 * period.months + period.days - 2) + period.exact
+    return shortest - policy.systems[term.system].lead_time_period.exact

@@ -30,7 +30,20 @@ from services.policy.tagged_event import Holding, TaggedEvent
 def obligations_of(
     tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
 ) -> tuple[Obligation, ...]:
-    """Return every obligation whose time is known, for one subject's record, earliest first."""
+    """Return every obligation whose time is known, for one subject's record, earliest first.
+
+    They follow from the plan of the event's shape, unless one of its subjects has privacy events.
+    """
+    plan = tagged.plan
+    if plan and not any(facts.subject_state(name) for name in plan.subjects):
+        return plan.obligations(subject, tagged.time, facts, policy)
+    return obligations_of_holdings(tagged, subject, facts, policy)
+
+
+def obligations_of_holdings(
+    tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
+) -> tuple[Obligation, ...]:
+    """Return the same without a plan, whatever privacy events the event's subjects have."""
     windows = []
     for holding in tagged.by_subject.get(subject, ()):
         holding_window = compute_window(holding, tagged.time, facts, policy)

@@ -1,13 +1,14 @@
 """A plan: what every event of one shape means under a policy, with gaps for the event's identifiers.
 
-It has the records that an event makes, for each what its systems must do as its terms end, the clocks that
-the terms depend on, and the changes that the event makes to clocks.
+It has the event's records, what each system must do to them as their terms end, the clocks that the terms
+depend on, and the changes that the event makes to clocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple, Self
 
 from services.policy.check_times import EventTerm, clocks_of, earliest_ending_terms, event_terms
@@ -15,24 +16,13 @@ from services.policy.decision_fields import encode_decision_fields
 from services.policy.gap_text import GapText
 from services.policy.ids import ClockRef, clock_ref
 from services.policy.model import Policy
-from services.policy.system_plan import SystemPlan, system_plans
-from services.policy.tagged_event import ClockKey, HoldingChange, TaggedEvent
+from services.policy.obligation import Obligation
+from services.policy.plan_obligations import SystemPlan, plan_systems
+from services.policy.retention_windows import Facts
+from services.policy.tagged_event import ClockKey, Holding, HoldingChange, TaggedEvent
 
 
-class PlannedHolding(NamedTuple):
-    """A holding; its subject and its clock are given by their positions in the plan."""
-
-    subject: int
-    purpose: str
-    basis: str
-    rule: str
-    systems: tuple[str, ...]
-    clock: int | None
-    own_consent: bool
-    alternative: HoldingChange | None
-
-
-class PlannedClock(NamedTuple):
+class ClockPlan(NamedTuple):
     """A clock that the event names."""
 
     clock: str
@@ -42,7 +32,7 @@ class PlannedClock(NamedTuple):
 
     @classmethod
     def from_key(cls, clock: ClockKey) -> Self:
-        """Return the clock with gaps for what in its keys are placeholders."""
+        """Return the clock with gaps for the placeholders in its keys."""
         above = clock.parent
         return cls(
             clock.clock,
@@ -53,13 +43,38 @@ class PlannedClock(NamedTuple):
 
     def fill(self, identifiers: Sequence[str]) -> ClockRef:
         """Return the clock of an event with these identifiers."""
-        return clock_ref(
-            self.clock, self.key.fill(identifiers), self.parent, self.parent_key.fill(identifiers)
+        above = self.parent_key.fill(identifiers) if self.parent else ""
+        return clock_ref(self.clock, self.key.fill(identifiers), self.parent, above)
+
+
+class HoldingPlan(NamedTuple):
+    """A holding; the positions of its subject and its clock are those in the plan."""
+
+    subject: int
+    clock: int | None
+    purpose: str
+    basis: str
+    rule: str
+    systems: tuple[str, ...]
+    own_consent: bool
+    alternative: HoldingChange | None
+
+    def fill(self, subjects: Sequence[str], clocks: Sequence[ClockRef]) -> Holding:
+        """Return the holding of an event with these subjects and clocks."""
+        return Holding(
+            subject=subjects[self.subject],
+            purpose=self.purpose,
+            basis=self.basis,
+            rule=self.rule,
+            systems=self.systems,
+            clock=None if self.clock is None else clocks[self.clock].clock,
+            own_consent=self.own_consent,
+            alternative=self.alternative,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRecord:
+class RecordPlan:
     """An event's data on one of its subjects."""
 
     subject: GapText
@@ -69,8 +84,9 @@ class PlannedRecord:
     """The terms that depend on no clock."""
     first_terms: tuple[EventTerm, ...]
     """Those of them of which one ends first, whatever the time of the event."""
+    book_year_rule: str | None
+    """A rule of these terms, if the end of the event's book year starts them all."""
     systems: tuple[SystemPlan, ...]
-    """What each system must do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +98,11 @@ class Plan:
     """The decision fields as canonical JSON."""
     subject: GapText | None
     """The event's own subject."""
-    holdings: tuple[PlannedHolding, ...]
-    retired_holdings: tuple[PlannedHolding, ...]
-    records: tuple[PlannedRecord, ...]
-    clocks: tuple[PlannedClock, ...]
+    holdings: tuple[HoldingPlan, ...]
+    retired_holdings: tuple[HoldingPlan, ...]
+    records: tuple[RecordPlan, ...]
     clock_changes: tuple[tuple[int, Literal["start", "end"]], ...]
+    clocks: tuple[ClockPlan, ...]
 
     @classmethod
     def from_tagged(cls, tagged: TaggedEvent, policy: Policy) -> Self:
@@ -97,46 +113,109 @@ class Plan:
         def position(clock: ClockKey) -> int:
             return clocks.setdefault(clock, len(clocks))
 
-        def planned_holdings(retired: bool) -> tuple[PlannedHolding, ...]:
-            return tuple(
-                PlannedHolding(
-                    subject=subjects.index(holding.subject),
-                    purpose=holding.purpose,
-                    basis=holding.basis,
-                    rule=holding.rule,
-                    systems=holding.systems,
-                    clock=position(holding.clock) if holding.clock else None,
-                    own_consent=holding.own_consent,
-                    alternative=holding.alternative,
-                )
-                for holding in (tagged.retired_holdings if retired else tagged.holdings)
+        def planned(holding: Holding) -> HoldingPlan:
+            return HoldingPlan(
+                subject=subjects.index(holding.subject),
+                clock=position(holding.clock) if holding.clock else None,
+                purpose=holding.purpose,
+                basis=holding.basis,
+                rule=holding.rule,
+                systems=holding.systems,
+                own_consent=holding.own_consent,
+                alternative=holding.alternative,
             )
 
         records = []
         for subject in subjects:
             terms = event_terms(tagged, subject, policy)
             records.append(
-                PlannedRecord(
+                RecordPlan(
                     subject=GapText(subject),
                     clocks=tuple(map(position, clocks_of(tagged, subject, policy))),
                     terms=terms,
-                    first_terms=earliest_ending_terms(terms, policy),
-                    systems=system_plans(tagged, subject, policy),
+                    first_terms=tuple(earliest_ending_terms(terms, policy)),
+                    book_year_rule=_book_year_rule(terms, policy),
+                    systems=plan_systems(tagged, subject, policy, position),
                 )
             )
         return cls(
             type=tagged.type,
             decision_json=GapText(encode_decision_fields(tagged.decision_fields)),
             subject=GapText(tagged.subject) if tagged.subject else None,
-            holdings=planned_holdings(retired=False),
-            retired_holdings=planned_holdings(retired=True),
+            holdings=tuple(map(planned, tagged.holdings)),
+            retired_holdings=tuple(map(planned, tagged.retired_holdings)),
             records=tuple(records),
             clock_changes=tuple(
                 (position(change.clock), change.move) for change in tagged.clock_changes
             ),
-            clocks=tuple(map(PlannedClock.from_key, clocks)),
+            clocks=tuple(map(ClockPlan.from_key, clocks)),
+        )
+
+    def fill(self, identifiers: Sequence[str]) -> FilledPlan:
+        """Return the plan of an event with these identifiers."""
+        return FilledPlan(
+            self,
+            [record.subject.fill(identifiers) for record in self.records],
+            [clock.fill(identifiers) for clock in self.clocks],
         )
 
     def __hash__(self) -> int:
-        """Return a hash that plans of other events hardly have."""
+        """Return a hash that hardly any other plan has."""
         return hash(self.decision_json)
+
+
+def _book_year_rule(terms: Iterable[EventTerm], policy: Policy) -> str | None:
+    rules = [term.rule for term in terms]
+    if all(rule and policy.rules[rule].anchor.kind == "book-year" for rule in rules):
+        return next(iter(rules), None)
+    return None
+
+
+class FilledPlan(NamedTuple):
+    """A plan with the subjects of the records and the clocks of one event."""
+
+    plan: Plan
+    subjects: Sequence[str]
+    clocks: Sequence[ClockRef]
+
+    def record_of(self, subject: str) -> RecordPlan | None:
+        """Return the record of a subject; None if the event has none of it."""
+        if subject not in self.subjects:
+            return None
+        return self.plan.records[self.subjects.index(subject)]
+
+    def clocks_of(self, subject: str) -> tuple[ClockKey, ...]:
+        """Return the clocks that the record of a subject depends on."""
+        record = self.record_of(subject)
+        return tuple(self.clocks[position].clock for position in record.clocks) if record else ()
+
+    def terms_of(self, subject: str) -> frozenset[EventTerm]:
+        """Return the terms of the record of a subject that depend on no clock."""
+        record = self.record_of(subject)
+        return record.terms if record else frozenset()
+
+    def fill_holdings(self, holdings: Sequence[HoldingPlan]) -> tuple[Holding, ...]:
+        """Return these holdings of the plan with the event's subjects and clocks."""
+        return tuple(holding.fill(self.subjects, self.clocks) for holding in holdings)
+
+    def obligations(
+        self, subject: str, event_time: datetime, facts: Facts, policy: Policy
+    ) -> tuple[Obligation, ...]:
+        """Return the obligations about the record of a subject whose time is known, earliest first.
+
+        This holds while none of the event's subjects has a privacy event.
+        """
+        record = self.record_of(subject)
+        if record is None:
+            return ()
+        clocks = [ref.clock for ref in self.clocks]
+
+        def anchor_of(position: int) -> datetime | None:
+            return facts.anchor(clocks[position])
+
+        obligations = [
+            obligation
+            for system in record.systems
+            for obligation in system.obligations(event_time, anchor_of, clocks, policy)
+        ]
+        return tuple(sorted(obligations, key=lambda step: (step.due, step.system, step.action)))

@@ -114,7 +114,7 @@ def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: P
         anchor_at=anchor_at,
         not_due_before=not_due_before,
         early_end=early_end,
-        rule_ends_at=_ends_at(rule, anchor_at, policy) if anchor_at else None,
+        rule_ends_at=rule_ends_at(rule, anchor_at, policy) if anchor_at else None,
     )
 
 
@@ -175,7 +175,7 @@ def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
 
 def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) -> datetime:
     """Return when the command to a system with this lead time is sent, UTC."""
-    ends = _ends_at(rule, anchor_at, policy)
+    ends = rule_ends_at(rule, anchor_at, policy)
     return ends if rule.kind == "at_least" else max(anchor_at, ends - lead.exact)
 
 
@@ -188,7 +188,7 @@ def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[dateti
     )
 
 
-def _ends_at(rule: Rule, anchor_at: datetime, policy: Policy) -> datetime:
+def rule_ends_at(rule: Rule, anchor_at: datetime, policy: Policy) -> datetime:
     zone = policy.controller.zone
     if rule.kind == "at_most":
         return calendar.latest_erasure(anchor_at, rule.period, zone)

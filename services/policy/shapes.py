@@ -20,7 +20,9 @@ _is_plain_string = re.compile(r"[ !#-\[\]-~]{1,512}").fullmatch
 _is_unquoted_string = re.compile(r"[A-Za-z0-9_.~-]{1,512}").fullmatch
 
 Shape = tuple[object, ...]
-_DECIDING_KINDS = (str, bool, tuple)
+_DECIDING_KINDS = (str, bool)
+_LISTS = (list, tuple)
+"""Lists, as messages have them, and as they are once they are read."""
 TextCheck = Callable[[str], object]
 
 
@@ -96,7 +98,10 @@ class Shapes:
 
     def _find_slow(self, data: Mapping[str, Any], shape: list[object], values: list[str]) -> bool:
         for name in self.subjects:
-            kind, _, identifier = str(data.get(name)).partition(":")
+            value = data.get(name)
+            if value.__class__ is not str:
+                return False
+            kind, _, identifier = value.partition(":")
             if kind not in self.kinds or not _is_plain_string(identifier):
                 return False
             shape.append(kind)
@@ -109,9 +114,9 @@ class Shapes:
             values += value or ()
         for name in self.switches:
             value = data.get(name)
-            if value.__class__ is list and _is_plain_list(value, _is_plain_string):
+            if value.__class__ in _LISTS and _is_plain_list(value, _is_plain_string):
                 value = tuple(value)
-            if value is not None and value.__class__ not in _DECIDING_KINDS:
+            elif value is not None and value.__class__ not in _DECIDING_KINDS:
                 return False
             shape.append(value)
         return True
@@ -134,5 +139,6 @@ class Shapes:
 def _is_plain_list(value: Any, is_plain: TextCheck) -> bool:
     """Whether a value is None or a list of strings that pass the check."""
     return value is None or (
-        value.__class__ is list and all(item.__class__ is str and is_plain(item) for item in value)
+        value.__class__ in _LISTS
+        and all(item.__class__ is str and is_plain(item) for item in value)
     )

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from services.policy.subject_state import PrivacyEvent
+
+if TYPE_CHECKING:
+    from services.policy.plan import FilledPlan
 
 DecisionValue = str | bool | tuple[str, ...]
 
@@ -76,6 +79,8 @@ class TaggedEvent:
     """What it changes in its subject's state."""
     retired_holdings: tuple[Holding, ...] = ()
     """Its holdings if its purposes and systems were not retired; no command is made for them."""
+    plan: FilledPlan | None = attribute(default=None, repr=False, compare=False)
+    """The plan of its shape, from which the rest is read; None for an event that was tagged alone."""
     _by_subject: dict[str, tuple[Holding, ...]] = attribute(
         default_factory=dict, init=False, repr=False, compare=False
     )

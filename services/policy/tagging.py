@@ -89,7 +89,7 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
             for move in kind.moves
             if _has_clock_key(move, deciding, policy)
         ),
-        privacy_event=_build_privacy_event(kind, event, deciding, subject, policy)
+        privacy_event=build_privacy_event(kind, event, deciding, subject, policy)
         if kind.act
         else None,
     )
@@ -118,7 +118,7 @@ def clock_key(
     return ClockKey(clock=clock, key="/".join(parts), parent=parent)
 
 
-def _build_privacy_event(
+def build_privacy_event(
     kind: EventType,
     event: Event,
     deciding: Mapping[str, DecisionValue],

@@ -1,0 +1,54 @@
+"""Find which steps of records are due; records with one plan and the same clocks are looked at once.
+
+Without privacy events, a record's steps follow from its plan, from the ends of its clocks, and from the
+instants that the event itself fixes. These count only once a step that depends on them is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from datetime import datetime
+
+from services.deleter.planning import due_obligations
+from services.policy.model import Policy
+from services.policy.obligation import Obligation
+from services.policy.retention_windows import Facts, event_anchor
+from services.policy.tagged_event import TaggedEvent
+
+
+class DueObligations:
+    """Finds the due steps of records at one instant (UTC), under facts that do not change meanwhile."""
+
+    def __init__(self, facts: Facts, policy: Policy, now: datetime) -> None:
+        self._facts = facts
+        self._policy = policy
+        self._now = now
+        self._known: dict[Hashable, list[Obligation]] = {}
+
+    def of_record(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
+        """Return the steps of a record that are due by now; other records may share the list."""
+        key = self._cache_key(tagged, subject)
+        known = self._known.get(key) if key else None
+        if known is None:
+            known = due_obligations(tagged, subject, self._facts, self._policy, self._now)
+            if key:
+                self._known[key] = known
+        return known
+
+    def _cache_key(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
+        """Return what records with the same steps share; None if the record is looked at alone."""
+        plan = tagged.plan
+        record = plan and plan.record_of(subject)
+        if not (plan and record) or any(map(self._facts.subject_state, plan.subjects)):
+            return None
+        start = None
+        if record.first_terms and self._now >= min(
+            term.command_time(tagged.time, self._policy) for term in record.first_terms
+        ):
+            if record.book_year_rule is None:
+                return None  # hardly any other event has the same time
+            start = event_anchor(
+                self._policy.rules[record.book_year_rule], tagged.time, self._policy
+            )
+        clocks = tuple(plan.clocks[position].id for position in record.clocks)
+        return (plan.plan, plan.subjects.index(subject), clocks, start)

@@ -1,0 +1,175 @@
+"""What each system must do to a record as its terms end, compiled once for all events of a shape.
+
+The same follows as in `services.policy.obligations`, as long as none of the event's subjects has
+a privacy event: then an obligation depends on nothing but the terms of the record's holdings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from services.policy.check_times import co_subjects_holdings
+from services.policy.model import Policy, Rule
+from services.policy.obligation import Action, Obligation
+from services.policy.reasons import (
+    LAST_PURPOSE_ENDED,
+    ONLY_RESEARCH,
+    OTHER_PURPOSE_REMAINS,
+    PURPOSE_ENDED,
+)
+from services.policy.retention_windows import event_anchor, rule_ends_at
+from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
+
+AnchorOf = Callable[[int], datetime | None]
+"""Returns the end of a clock, by its position in the plan; None while it is open."""
+
+
+class TermPlan(NamedTuple):
+    """The term of a holding, as it concerns one system."""
+
+    rule_name: str
+    rule: Rule
+    purpose: str
+    clock: int | None
+    """The position of its clock in the plan; without one the event itself fixes its start."""
+    lead: timedelta
+    """How long before the end of a maximum the command is sent."""
+    longest_lead: timedelta
+    """The longest such time of the systems of the holding."""
+
+    def window(
+        self, event_time: datetime, anchor_of: AnchorOf, policy: Policy
+    ) -> TermWindow | None:
+        """Return when the term ends for an event of that time; None while its clock is open."""
+        clock = self.clock
+        start = event_anchor(self.rule, event_time, policy) if clock is None else anchor_of(clock)
+        if start is None:
+            return None
+        end = rule_ends_at(self.rule, start, policy)
+        if self.rule.kind == "at_least":
+            return TermWindow(self, end, end, end + self.longest_lead)
+        return TermWindow(self, max(start, end - self.lead), None, end)
+
+
+class TermWindow(NamedTuple):
+    """When a term of one event ends, UTC."""
+
+    term: TermPlan
+    due: datetime
+    """When the command for it is sent."""
+    not_before: datetime | None
+    erase_by: datetime
+
+
+class SystemPlan(NamedTuple):
+    """What one system must do to a record, and the terms on which that depends."""
+
+    system: str
+    terms: tuple[TermPlan, ...]
+    """Its purposes there: restricted as each ends, and erased when the last has ended."""
+    research: tuple[TermPlan, ...]
+    """Those of them that can do without the person."""
+    identifying: tuple[TermPlan, ...]
+    """The terms of all the event's subjects for which pseudonymisation for research must wait."""
+
+    def obligations(
+        self,
+        event_time: datetime,
+        anchor_of: AnchorOf,
+        clocks: Sequence[ClockKey],
+        policy: Policy,
+    ) -> Iterator[Obligation]:
+        """Return the obligations whose time is known; `clocks` are the plan's."""
+        windows = [term.window(event_time, anchor_of, policy) for term in self.terms]
+        known = [window for window in windows if window is not None]
+
+        def build(
+            action: Action,
+            ended: Sequence[TermPlan],
+            due: datetime,
+            erase_by: datetime,
+            reason: str,
+            depends_on: Iterable[TermPlan],
+            not_before: datetime | None = None,
+        ) -> Obligation:
+            positions = dict.fromkeys(term.clock for term in depends_on)
+            return Obligation(
+                system=self.system,
+                action=action,
+                due=due,
+                not_before=not_before,
+                erase_by=erase_by,
+                rules=tuple(sorted({term.rule_name for term in ended})),
+                purposes=tuple(sorted({term.purpose for term in ended})),
+                clocks=tuple(clocks[position] for position in positions if position is not None),
+                reason=reason,
+            )
+
+        erased_at = None
+        if len(known) == len(windows):
+            erased_at = max(window.due for window in known)
+            yield build(
+                "erase",
+                self.terms,
+                erased_at,
+                max(window.erase_by for window in known),
+                LAST_PURPOSE_ENDED if len(known) > 1 else PURPOSE_ENDED,
+                self.terms,
+                max((window.not_before for window in known if window.not_before), default=None),
+            )
+        by_due: dict[datetime, list[TermWindow]] = {}
+        for window in known:
+            if erased_at is None or window.due < erased_at:
+                by_due.setdefault(window.due, []).append(window)
+        for due, ended in by_due.items():
+            terms = [window.term for window in ended]
+            erase_by = max(window.erase_by for window in ended)
+            yield build("restrict", terms, due, erase_by, OTHER_PURPOSE_REMAINS, terms)
+        if not self.research:
+            return
+        waits = [term.window(event_time, anchor_of, policy) for term in self.identifying]
+        over = [window for window in waits if window is not None]
+        due = max((window.due for window in over), default=event_time)
+        if len(over) == len(waits) and not (erased_at and erased_at <= due):
+            erase_by = max((window.erase_by for window in over), default=event_time)
+            depends_on = (*self.research, *self.identifying)
+            yield build("pseudonymise", self.research, due, erase_by, ONLY_RESEARCH, depends_on)
+
+
+def plan_systems(
+    tagged: TaggedEvent, subject: str, policy: Policy, position: Callable[[ClockKey], int]
+) -> tuple[SystemPlan, ...]:
+    """Return what each system must do to the record of a subject; `position` numbers the plan's clocks."""
+    own = tagged.by_subject.get(subject, ())
+    identifying = co_subjects_holdings(tagged, policy)
+
+    def terms(holdings: Iterable[Holding], system: str) -> tuple[TermPlan, ...]:
+        return tuple(
+            TermPlan(
+                rule_name=holding.rule,
+                rule=policy.rules[holding.rule],
+                purpose=holding.purpose,
+                clock=position(holding.clock) if holding.clock else None,
+                lead=policy.systems[system].lead_time_period.exact,
+                longest_lead=max(
+                    policy.systems[name].lead_time_period.exact for name in holding.systems
+                ),
+            )
+            for holding in holdings
+        )
+
+    planned = []
+    for system in sorted({system for holding in own for system in holding.systems}):
+        serving = [holding for holding in own if system in holding.systems]
+        research = [part for part in serving if policy.rules[part.rule].pseudonymise]
+        planned.append(
+            SystemPlan(
+                system=system,
+                terms=terms(serving, system),
+                research=terms(research, system),
+                identifying=terms(identifying, system) if research else (),
+            )
+        )
+    return tuple(planned)
