@@ -104,9 +104,9 @@ class SimulatedSystemsLoop:
     def _acknowledge(self) -> None:
         ready = [reply for reply in self._delayed if reply.leaves_at <= self.now()]
         self._delayed = [reply for reply in self._delayed if reply.leaves_at > self.now()]
-        self.sender.send([self._signed(reply) for reply in ready])
+        self.sender.send([self._sign(reply) for reply in ready])
 
-    def _signed(self, reply: DelayedAcknowledgement) -> OutgoingMessage:
+    def _sign(self, reply: DelayedAcknowledgement) -> OutgoingMessage:
         topic = self.acknowledgements[reply.system]
         value = self.codec.encode(topic, reply.value, trusted=True)
         headers = self.signers[reply.system].sign(topic.name, reply.key, value, self.now())

@@ -34,10 +34,12 @@ class AcknowledgementBuilder:
         disclosure = None
         if command.action == "disclose" and result.status in ("done", "partial"):
             try:
-                disclosure = self._encrypted(command, result.records)
+                disclosure = self._encrypt_disclosure(command, result.records)
             except ValueError:
                 return self.build(
-                    command, _failed("the command has no key to encrypt the disclosure to"), now
+                    command,
+                    _failed_result("the command has no key to encrypt the disclosure to"),
+                    now,
                 )
         value = {
             "command_id": command.command_id,
@@ -59,10 +61,10 @@ class AcknowledgementBuilder:
             problem = (
                 f"{part} takes {len(encoded)} bytes; at most {self.max_bytes} fit into a message"
             )
-            return self.build(command, _failed(problem), now)
+            return self.build(command, _failed_result(problem), now)
         return result, encoded
 
-    def _encrypted(self, command: Command, records: Sequence[DisclosedRecord]) -> str:
+    def _encrypt_disclosure(self, command: Command, records: Sequence[DisclosedRecord]) -> str:
         content = {
             "command_id": command.command_id,
             "system": self.system,
@@ -71,5 +73,5 @@ class AcknowledgementBuilder:
         return jwe.encrypt(content, command.disclose_to or "", command.command_id)
 
 
-def _failed(detail: str) -> Result:
+def _failed_result(detail: str) -> Result:
     return Result(status="failed", detail=detail)

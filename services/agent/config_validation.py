@@ -47,7 +47,7 @@ def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
         )
     yield from _check_bus(config.bus)
     yield from validate_url(("inbox", "url"), config.inbox.url)
-    for path, value, maximum in _bounded(config):
+    for path, value, maximum in _bounded_numbers(config):
         if not 0 < value <= maximum:  # not true of NaN either
             yield path, f"must be above 0 and at most {maximum:g}, got {value:g}"
     if not _SYSTEM_NAME.fullmatch(config.system):
@@ -75,7 +75,7 @@ def validate_config(config: AgentConfig) -> Iterator[tuple[DocumentPath, str]]:
         yield from _check_vault(adapter.vault)
 
 
-def _bounded(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]:
+def _bounded_numbers(config: AgentConfig) -> Iterator[tuple[DocumentPath, float, float]]:
     """Yield each number that must be above 0, with its path and its maximum."""
     limits, adapter = config.limits, config.adapter
     yield ("limits", "at_once"), limits.at_once, 1_000

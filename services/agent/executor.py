@@ -90,7 +90,7 @@ class CommandExecutor:
 
     def run_once(self) -> int:
         """Carry out, one after the other, the commands that may run now; return how many there were."""
-        entries = self._startable(self.concurrency)
+        entries = self._entries_to_start(self.concurrency)
         for entry in entries:
             self.execute(entry)
         return len(entries)
@@ -254,12 +254,12 @@ class CommandExecutor:
 
     def _start(self, pool: ThreadPoolExecutor) -> int:
         self._collect()
-        entries = self._startable(self.concurrency - len(self._running))
+        entries = self._entries_to_start(self.concurrency - len(self._running))
         for entry in entries:
             self._running[entry.grp] = pool.submit(self.execute, entry)
         return len(entries)
 
-    def _startable(self, room: int) -> list[InboxEntry]:
+    def _entries_to_start(self, room: int) -> list[InboxEntry]:
         if room < 1:
             return []
         now = self.now()

@@ -109,7 +109,7 @@ class Inbox:
 
     def command(self, entry: InboxEntry) -> ReceivedCommand:
         """Return the command of an entry that is not completed."""
-        content = self._unsealed(entry)
+        content = self._decrypt_payload(entry)
         value = decode_base64(content["value"]) or b""
         decoded = self._codec.decode(topics.command_topic(self.system), value)
         return ReceivedCommand(
@@ -173,7 +173,7 @@ class Inbox:
         )
         query = (
             select(tables.entry)
-            .where(_due(now), _COLUMNS.grp.not_in(busy))
+            .where(_is_due(now), _COLUMNS.grp.not_in(busy))
             .where(or_(_COLUMNS.action == "recall", ~held_back))
             .order_by(_COLUMNS.due_at, _COLUMNS.seq, _COLUMNS.command_id)
             .limit(limit)
@@ -205,7 +205,7 @@ class Inbox:
         return [
             OutgoingAcknowledgement(
                 command_id=entry.command_id,
-                key=decode_base64(self._unsealed(entry)["key"]),
+                key=decode_base64(self._decrypt_payload(entry)["key"]),
                 value=entry.answer,
             )
             for entry in entries
@@ -277,13 +277,13 @@ class Inbox:
             )
         return int(gone.rowcount)
 
-    def _unsealed(self, entry: InboxEntry) -> dict[str, str | None]:
+    def _decrypt_payload(self, entry: InboxEntry) -> dict[str, str | None]:
         opened = self._cipher.decrypt(entry.sealed or b"", entry.command_id)
         content: dict[str, str | None] = json.loads(opened)
         return content
 
 
-def _due(now: datetime) -> ColumnElement[bool]:
+def _is_due(now: datetime) -> ColumnElement[bool]:
     return and_(_COLUMNS.state.in_(OPEN), _COLUMNS.due_at <= now)
 
 

@@ -81,7 +81,7 @@ def decode_acknowledgement(
         command_id = UUID(value["command_id"])
     except ValueError as cause:
         raise DecodingFailed(why="command_id is not a UUID", topic=topic.name) from cause
-    if beyond := _beyond_limits(value):
+    if beyond := _limit_problem(value):
         raise DecodingFailed(why=beyond, topic=topic.name)
     return Acknowledgement(
         acknowledgement_id=value["acknowledgement_id"],
@@ -96,7 +96,7 @@ def decode_acknowledgement(
     )
 
 
-def _beyond_limits(value: Mapping[str, Any]) -> str | None:
+def _limit_problem(value: Mapping[str, Any]) -> str | None:
     """Return which part of an acknowledgement is beyond a limit, and how; None if nothing is."""
     counts: Mapping[str, int] = value["counts"]
     ground, disclosure = value["ground"] or "", value["disclosure"] or ""

@@ -59,7 +59,7 @@ class _CompanyHistory:
 
     def _customer(self, n: str, number: int) -> Iterator[CloudEvent]:
         customer = f"SAMPLE-C{n}"
-        ended = self._started("R1")
+        ended = self._clock_start("R1")
         since = ended - timedelta(days=self._random.randint(200, 900))
 
         def random_time() -> datetime:
@@ -113,7 +113,7 @@ class _CompanyHistory:
         for order in range(4):
             yield self._event(
                 "orders.order-placed",
-                self._started("D4"),
+                self._clock_start("D4"),
                 {
                     "order_id": f"O{n}-{order}",
                     "customer_id": f"SAMPLE-C{n}",
@@ -125,7 +125,7 @@ class _CompanyHistory:
 
     def _applicant(self, n: str, number: int) -> Iterator[CloudEvent]:
         keep = number % 2 == 0
-        closed = self._started("R3b" if keep else "R3a")
+        closed = self._clock_start("R3b" if keep else "R3a")
         application = {"application_id": f"A{n}", "applicant_id": f"SAMPLE-A{n}"}
         yield self._event(
             "recruitment.application-received",
@@ -135,7 +135,7 @@ class _CompanyHistory:
         yield self._event("recruitment.application-closed", closed, application)
 
     def _prospect(self, n: str, number: int) -> Iterator[CloudEvent]:
-        contacted = self._started("D2")
+        contacted = self._clock_start("D2")
         prospect = {"prospect_id": f"SAMPLE-P{n}"}
         yield self._event(
             "acquisition.lead-acquired",
@@ -163,7 +163,7 @@ class _CompanyHistory:
 
     def _visitor(self, n: str, number: int) -> Iterator[CloudEvent]:
         visitor = {"visitor_id": f"SAMPLE-V{n}"}
-        resolved = self._started("D1")
+        resolved = self._clock_start("D1")
         message = visitor | {"message_id": f"M{n}"}
         yield self._event(
             "contact.message-received",
@@ -172,9 +172,9 @@ class _CompanyHistory:
         )
         yield self._event("contact.message-resolved", resolved, message)
         yield self._event(
-            "website.feedback-given", self._started("D5"), visitor | {"feedback_id": f"W{n}"}
+            "website.feedback-given", self._clock_start("D5"), visitor | {"feedback_id": f"W{n}"}
         )
-        answered = self._started("D6")
+        answered = self._clock_start("D6")
         yield self._event("research.survey-answered", answered, visitor | {"survey_id": f"Q{n}"})
 
     def _rights(self, n: str, number: int) -> Iterator[CloudEvent]:
@@ -216,7 +216,7 @@ class _CompanyHistory:
         for kind, days_ago, data in privacy_events:
             yield self._event(f"privacy.{kind}", self._now - timedelta(days=days_ago), data)
 
-    def _started(self, rule: str) -> datetime:
+    def _clock_start(self, rule: str) -> datetime:
         """Return when a clock started whose command is sent in some seconds, or in some days."""
         spec = self._policy.rules[rule]
         soon = self._random.random() < 1 / 3

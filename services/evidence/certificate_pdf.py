@@ -159,7 +159,7 @@ def render_certificate(certificate: Certificate, language: Language) -> str:
         controller=certificate.policy.controller,
         date=words.date,
         recipients=[_recipient(name, words) for name in certificate.recipients],
-        erased=[_erased(item, words) for item in certificate.erased],
+        erased=[_erased_row(item, words) for item in certificate.erased],
         kept=[_retained_row(item, words) for item in certificate.kept],
         outstanding=[_outstanding(item, words) for item in certificate.outstanding],
         head=certificate.head,
@@ -176,7 +176,7 @@ def _recipient(name: str, words: Translator) -> Mapping[str, str]:
     return {"system": words.system(name), "owner": system.owner, "role": role}
 
 
-def _erased(item: ErasedItem, words: Translator) -> Mapping[str, object]:
+def _erased_row(item: ErasedItem, words: Translator) -> Mapping[str, object]:
     proofs = _PROOF_TEXTS[words.language]
     proof = proofs[item.proof]
     if item.action == "pseudonymise":

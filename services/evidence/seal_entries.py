@@ -108,7 +108,7 @@ def append_entries(
     _check(chain, pseudonymizer)
     if chain is not None and not _has_work(connection, chain.number, now, head_every):
         return NOTHING_APPENDED
-    end = _locked(connection)
+    end = _lock_chain_end(connection)
     if end is None:
         return NOTHING_APPENDED
     _check(end, pseudonymizer)
@@ -139,7 +139,7 @@ def append_entries(
                 number=number, hash=last_hash, key_id=pseudonymizer.key_id
             )
         )
-    head = _head(connection, Head(number=number, hash=last_hash, at=now), ring, head_every)
+    head = _sign_head(connection, Head(number=number, hash=last_hash, at=now), ring, head_every)
     return AppendResult(entries=len(rows), head=head)
 
 
@@ -161,7 +161,7 @@ def _has_work(connection: Connection, number: int, now: datetime, head_every: ti
     return _head_is_due(connection, number, now, head_every)
 
 
-def _locked(connection: Connection) -> Row[Any] | None:
+def _lock_chain_end(connection: Connection) -> Row[Any] | None:
     """Lock and return the end of the chain; None where another process has locked it."""
     insert_or_ignore(
         connection,
@@ -263,7 +263,7 @@ def _head_is_due(connection: Connection, number: int, now: datetime, interval: t
     return bool(now - last_head.at >= wait)
 
 
-def _head(
+def _sign_head(
     connection: Connection, head: Head, ring: KeyringSource | None, interval: timedelta
 ) -> SignedHead | None:
     """Sign the end of the chain if a head is due and a key is valid."""

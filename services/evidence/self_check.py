@@ -134,9 +134,9 @@ class ChainSelfCheck:
             raise _ChainBroken(f"entry {after + len(rows) + 1} is missing")
         number = tables.evidence_head.c.number
         heads = select(tables.evidence_head).where(number > after, number <= until)
-        self._signed(connection.execute(heads.order_by(number)).all(), hashes)
+        self._verify_heads(connection.execute(heads.order_by(number)).all(), hashes)
 
-    def _signed(self, heads: Sequence[Row[Any]], hashes: dict[int, bytes | None]) -> None:
+    def _verify_heads(self, heads: Sequence[Row[Any]], hashes: dict[int, bytes | None]) -> None:
         for row in heads:
             try:
                 signed = signed_head(row)

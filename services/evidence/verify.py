@@ -75,7 +75,7 @@ def parse_saved_head(text: str) -> SavedHead:
     """
     try:
         fields = json.loads(text)
-        return _signed(fields)
+        return _parse_head(fields)
     except (ValueError, TypeError, KeyError, RecursionError, TermijnError) as cause:
         raise EvidenceBroken(
             1, 0, "the saved head is not what `termijn evidence head` prints"
@@ -139,7 +139,7 @@ class _Reader:
         elif fields.keys() == {"entry", "hash"}:
             self._entry(fields["entry"], fields["hash"])
         else:
-            self._head(_signed(fields))
+            self._read_head(_parse_head(fields))
 
     def finish(self, *, anchored: bool) -> VerifiedLog:
         """Return the verified log; raises `ValueError` when its end is missing."""
@@ -208,13 +208,13 @@ class _Reader:
                 "the log was rewritten: the saved head has another hash for this entry"
             )
 
-    def _head(self, signed: SavedHead) -> None:
+    def _read_head(self, signed: SavedHead) -> None:
         self._started = True
         if signed.head.number != self.number or signed.head.hash != self._hash:
             raise ValueError("its head has the hash of another log")
-        _verified(signed, self._key_of(signed.key_id))
+        _verify_signature(signed, self._key_of(signed.key_id))
         if self.saved_head and self._heads == 0:
-            _verified(self.saved_head, self._key_of(self.saved_head.key_id))
+            _verify_signature(self.saved_head, self._key_of(self.saved_head.key_id))
         self._heads += 1
         self._last = signed
 
@@ -227,7 +227,7 @@ class _Reader:
         return key
 
 
-def _signed(fields: Any) -> SavedHead:
+def _parse_head(fields: Any) -> SavedHead:
     if not isinstance(fields, dict) or fields.keys() != {"head", "key_id", "signature"}:
         raise ValueError("the line is neither an entry, a key nor a head")
     if not isinstance(fields["key_id"], str) or not isinstance(fields["signature"], str):
@@ -239,7 +239,7 @@ def _signed(fields: Any) -> SavedHead:
     )
 
 
-def _verified(signed: SavedHead, key: JsonWebKey) -> None:
+def _verify_signature(signed: SavedHead, key: JsonWebKey) -> None:
     try:
         verify(signed.head, signed.signature, key)
     except InvalidSignature as cause:

@@ -73,16 +73,16 @@ def create_group_statement(role: Role) -> str:
 
 def grant_statements(role: Role) -> Sequence[str]:
     """Return the statements that grant a group the privileges it needs, and revoke all others."""
-    group, all_tables = group_name(role), ", ".join(map(_quoted, table_columns()))
-    sequences = ", ".join(map(_quoted, sorted(table_sequences().values())))
+    group, all_tables = group_name(role), ", ".join(map(_quote, table_columns()))
+    sequences = ", ".join(map(_quote, sorted(table_sequences().values())))
     statements = [
         f"REVOKE ALL ON {all_tables} FROM {group}",
         f"REVOKE ALL ON SEQUENCE {sequences} FROM {group}",
     ]
     for table, grant in GRANTS[role].items():
-        statements.append(f"GRANT {', '.join(_privileges(grant))} ON {_quoted(table)} TO {group}")
+        statements.append(f"GRANT {', '.join(_privileges(grant))} ON {_quote(table)} TO {group}")
         if grant.insert and (sequence := table_sequences().get(table)):
-            statements.append(f"GRANT USAGE ON SEQUENCE {_quoted(sequence)} TO {group}")
+            statements.append(f"GRANT USAGE ON SEQUENCE {_quote(sequence)} TO {group}")
     return statements
 
 
@@ -179,9 +179,9 @@ def _privileges(grant: Grant) -> Sequence[str]:
         if columns is True:
             privileges.append(privilege)
         elif columns:
-            privileges.append(f"{privilege} ({', '.join(map(_quoted, columns))})")
+            privileges.append(f"{privilege} ({', '.join(map(_quote, columns))})")
     return [*privileges, "DELETE"] if grant.delete else privileges
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return f'"{name}"'

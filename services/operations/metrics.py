@@ -21,23 +21,23 @@ class Metrics:
 
     def init(self, name: str, **labels: str) -> None:
         """Show a counter or histogram at zero: Prometheus misses the first step of a later series."""
-        self._labelled(name, labels)
+        self._with_labels(name, labels)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Raise a counter."""
-        self._labelled(name, labels).inc(amount)
+        self._with_labels(name, labels).inc(amount)
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
-        self._labelled(name, labels).set(value)
+        self._with_labels(name, labels).set(value)
 
     def set_function(self, name: str, value: Callable[[], float], **labels: str) -> None:
         """Set a gauge to what a function returns at each scrape."""
-        self._labelled(name, labels).set_function(value)
+        self._with_labels(name, labels).set_function(value)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add to a histogram; a time below zero counts as zero."""
-        self._labelled(name, labels).observe(max(0.0, value))
+        self._with_labels(name, labels).observe(max(0.0, value))
 
     def replace_labels(
         self,
@@ -56,7 +56,7 @@ class Metrics:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry).decode()
 
-    def _labelled(self, name: str, labels: Mapping[str, str]) -> Any:
+    def _with_labels(self, name: str, labels: Mapping[str, str]) -> Any:
         metric = self._collectors[name]
         return metric.labels(**labels) if labels else metric
 

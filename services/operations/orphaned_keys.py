@@ -61,12 +61,12 @@ def find_orphaned_keys(
     renamed = _find_current_ids(ledger, unknown) if unknown else {}
     for identity, unrecorded in unknown.items():
         with ledger.transaction() as connection:
-            yield from _orphaned_under_each(
+            yield from _filter_orphaned_under_each(
                 connection, unrecorded, renamed.get(identity, ()), policy
             )
 
 
-def _orphaned_under_each(
+def _filter_orphaned_under_each(
     connection: Connection, orphans: Sequence[OrphanedKey], events: Collection[UUID], policy: Policy
 ) -> list[OrphanedKey]:
     """Return the keys that are orphaned whichever of these events they belong to."""

@@ -27,7 +27,7 @@ def _to_utc(value: datetime) -> datetime:
 
 
 def _not_an_instant() -> PydanticCustomError:
-    return PydanticCustomError("datetime_type", "is no instant")
+    return PydanticCustomError("datetime_type", "is not an instant")
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_to_utc)]

@@ -45,7 +45,7 @@ def build_report(
         parts=weighed.parts,
         kept=weighed.retained,
         processing=weighed.processing,
-        disclosed=tuple(_disclosed(connection, case, keys)) if keys else (),
+        disclosed=tuple(_load_disclosures(connection, case, keys)) if keys else (),
     )
 
 
@@ -67,7 +67,9 @@ def _report_header(case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
     }
 
 
-def _disclosed(connection: Connection, case: Case, keys: RequestKeys) -> Iterator[DisclosureItem]:
+def _load_disclosures(
+    connection: Connection, case: Case, keys: RequestKeys
+) -> Iterator[DisclosureItem]:
     private = keys.private(connection, case.subject, case.request)
     if private is None:
         return

@@ -152,7 +152,7 @@ def _record(
     record: DisclosureItem, words: Translator, fields: Sequence[tuple[str, str]]
 ) -> Mapping[str, object]:
     return {
-        "type": _plain(record.type),
+        "type": _shorten(record.type),
         "date": words.date(record.time) if record.time else "",
         "fields": fields,
     }
@@ -169,7 +169,7 @@ def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             pairs = list(enumerate(value, start=1))
             stack += [(f"{name}.{n}", v, depth + 1) for n, v in reversed(pairs)]
         else:
-            yield _plain(name), _plain(_format_value(value))
+            yield _shorten(name), _shorten(_format_value(value))
 
 
 def _is_list(value: object) -> bool:
@@ -182,7 +182,7 @@ def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _plain(text: str) -> str:
+def _shorten(text: str) -> str:
     return strip_control_characters(
         f"{text[:_MAX_VALUE_CHARS]}…" if len(text) > _MAX_VALUE_CHARS else text
     )

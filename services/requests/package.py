@@ -95,7 +95,7 @@ def build_package(report: Report, language: Language, schemas: SchemaSet) -> Map
         f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
     )
     files["SHA256SUMS"] = sums.encode()
-    return {**files, "package.zip": _zipped(files)}
+    return {**files, "package.zip": _zip_files(files)}
 
 
 def _data(report: Report, language: Language, schemas: SchemaSet) -> Mapping[str, Any]:
@@ -145,7 +145,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
     )
 
 
-def _zipped(files: Mapping[str, bytes]) -> bytes:
+def _zip_files(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

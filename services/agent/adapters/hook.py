@@ -55,7 +55,7 @@ class HookAdapter:
             raise RetryLater(f"the hook cannot be started ({type(cause).__name__})") from cause
         with process:
             try:
-                output = _talk(process, command_payload(task), self.timeout_seconds)
+                output = _communicate(process, command_payload(task), self.timeout_seconds)
             except TimeoutError as cause:
                 reason = f"the hook did not end within {self.timeout_seconds:g} s"
                 raise RetryLater(reason) from cause
@@ -68,7 +68,7 @@ class HookAdapter:
         return parse_result_json(output, task.command.action)
 
 
-def _talk(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes:
+def _communicate(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes:
     """Send the request and return the output once the program ends, even if a child holds the pipe open.
 
     Raises:

@@ -45,14 +45,14 @@ class VaultAdapter:
         command = task.command
         match command.action:
             case "erase":
-                return self._destroy(command, task.now)
+                return self._destroy_keys(command, task.now)
             case "verify":
-                return Result(status="done", counts={"keys": self._living(command)})
+                return Result(status="done", counts={"keys": self._count_active_keys(command)})
             case "recall":
-                stands = task.recalls != "erase" or self._living(command) == len(
+                is_untouched = task.recalls != "erase" or self._count_active_keys(command) == len(
                     self._events(command)
                 )
-                return Result(status="recalled" if stands else "already_done")
+                return Result(status="recalled" if is_untouched else "already_done")
             case "pseudonymise":
                 return Result(status="failed", detail="a log cannot be pseudonymised")
             case "restrict" | "lift" | "disclose" | "rectify":
@@ -60,22 +60,22 @@ class VaultAdapter:
             case _:
                 assert_never(command.action)
 
-    def _destroy(self, command: Command, now: datetime) -> Result:
+    def _destroy_keys(self, command: Command, now: datetime) -> Result:
         shredded = self.shredder.destroy(self._events(command), self.system, now)
         counts = {"keys": shredded.destroyed + shredded.already_destroyed}
-        if shredded.never_existed and not self._went_in_clear(command):
+        if shredded.never_existed and not self._was_published_unencrypted(command):
             # Without a key it was published in clear: somebody has to check its publisher.
             counts["published in clear"] = shredded.never_existed
         has_erased = counts["keys"] or "published in clear" not in counts
         return Result(status="done" if has_erased else "nothing_held", counts=counts)
 
-    def _went_in_clear(self, command: Command) -> bool:
+    def _was_published_unencrypted(self, command: Command) -> bool:
         since = self.encrypted_since
         return since is not None and all(
             record.time and record.time < since for record in command.records
         )
 
-    def _living(self, command: Command) -> int:
+    def _count_active_keys(self, command: Command) -> int:
         return self.shredder.count_active(self._events(command), self.system)
 
     def _events(self, command: Command) -> Collection[UUID]:

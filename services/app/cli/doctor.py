@@ -51,7 +51,7 @@ def doctor(as_json: bool, faults: bool) -> None:
     Each error comes with the command that fixes it. Nothing is changed. Fails if a check failed.
     """
     with open_resources() as opened:
-        findings = list(_examine(opened))
+        findings = list(_run_checks(opened))
     printed = [
         finding for finding in findings if not faults or finding.state in ("fault", "warning")
     ]
@@ -62,7 +62,7 @@ def doctor(as_json: bool, faults: bool) -> None:
         raise CheckFailed(f"{failed} checks failed")
 
 
-def _examine(opened: Resources) -> Iterator[Finding]:
+def _run_checks(opened: Resources) -> Iterator[Finding]:
     policy: Policy | None = None
     try:
         policy = opened.policy()

@@ -92,7 +92,7 @@ def _settled_since(
             continue
         due_at = compute_window(holding, tagged.time, facts, policy).due_at
         for system, due in due_at.items():
-            proven = _proven_commands(commands.get((system, "erase")), policy.systems[system].role)
+            proven = _proven_at(commands.get((system, "erase")), policy.systems[system].role)
             if due is None or due > now or proven is None:
                 return None
             settled.append(proven)
@@ -103,7 +103,7 @@ def _settled_since(
     return max(settled)
 
 
-def _proven_commands(command: CommandSummary | None, role: str) -> datetime | None:
+def _proven_at(command: CommandSummary | None, role: str) -> datetime | None:
     if command is None:
         return None
     final = (*_PROVEN, *_FINAL_REFUSALS) if role == "controller" else _PROVEN

@@ -50,7 +50,7 @@ def alerts(scale: TimeScale) -> list[Alert]:
     return [
         Alert(
             name="TermijnPunctualityBurnsFast",
-            expr=_burning(FAST),
+            expr=_burn_condition(FAST),
             for_="0s",
             severity="critical",
             summary="{{ $value | humanizePercentage }} of the commands are sent more than 5 minutes late",
@@ -58,7 +58,7 @@ def alerts(scale: TimeScale) -> list[Alert]:
         ),
         Alert(
             name="TermijnPunctualityBurnsSlowly",
-            expr=_burning(SLOW),
+            expr=_burn_condition(SLOW),
             for_="0s",
             severity="warning",
             summary="{{ $value | humanizePercentage }} of the commands are sent more than 5 minutes late",
@@ -82,7 +82,7 @@ def _late_share(window: float, scale: TimeScale) -> Recording:
     )
 
 
-def _burning(burns: tuple[BurnRate, ...]) -> str:
+def _burn_condition(burns: tuple[BurnRate, ...]) -> str:
     return " or ".join(
         f"({_name(burn.long)} > {burn.rate} * {1 - OBJECTIVE:.3f}"
         f" and {_name(burn.short)} > {burn.rate} * {1 - OBJECTIVE:.3f})"

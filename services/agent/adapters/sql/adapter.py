@@ -49,9 +49,9 @@ class SqlAdapter:
         try:
             return act(task)
         except _RowsRemaining as remaining:
-            return _failed(f"{remaining.table}: rows are still there after the erasure")
+            return _failed_result(f"{remaining.table}: rows are still there after the erasure")
         except ValueNotStorable as cause:
-            return _failed(f"corrections: a value does not fit its column: {cause}")
+            return _failed_result(f"corrections: a value does not fit its column: {cause}")
         except DBAPIError as cause:
             code = str(getattr(cause.orig, "sqlstate", None) or "")
             if (
@@ -60,9 +60,9 @@ class SqlAdapter:
                 or isinstance(cause, OperationalError)
             ):
                 raise RetryLater(f"database: {describe_refusal(cause)}") from cause
-            return _failed(describe_refusal(cause))
+            return _failed_result(describe_refusal(cause))
         except StatementError as cause:
-            return _failed(f"a value does not fit its column ({type(cause.orig).__name__})")
+            return _failed_result(f"a value does not fit its column ({type(cause.orig).__name__})")
 
     def steps(self, command: Command) -> list[Executable]:
         """Return the statements of a command, in order, as far as they do not depend on rows."""
@@ -236,7 +236,7 @@ class SqlAdapter:
         with self.engine.connect() as connection:  # not the transaction that erased
             counts = self._count_remaining(connection, selection, task.command.verifies or "erase")
         if selection.problems:
-            return _failed("; ".join(selection.problems))
+            return _failed_result("; ".join(selection.problems))
         return Result(status="done", counts=counts or {"rows": 0})
 
     def _recall(self, task: CommandTask) -> Result:
@@ -291,5 +291,5 @@ def _disclosed_record(record: CommandRecord, data: Mapping[str, Any]) -> Disclos
     return DisclosedRecord(type=record.type, id=record.id, time=time, data=data)
 
 
-def _failed(detail: str) -> Result:
+def _failed_result(detail: str) -> Result:
     return Result(status="failed", detail=detail[:300])

@@ -47,8 +47,8 @@ def bind_tables(
     for name, declared in tables.items():
         reading = declared.verify
         real, schema = declared.table or name, declared.schema
-        table = _reflected(engine, metadata, real, schema)
-        reading_table = _reflected(
+        table = _reflect_table(engine, metadata, real, schema)
+        reading_table = _reflect_table(
             engine, metadata, reading.table or real, reading.schema or schema
         )
         if table is None:
@@ -173,7 +173,9 @@ def matching_rows(
     ]
 
 
-def _reflected(engine: Engine, metadata: MetaData, name: str, schema: str | None) -> Table | None:
+def _reflect_table(
+    engine: Engine, metadata: MetaData, name: str, schema: str | None
+) -> Table | None:
     try:
         return Table(name, metadata, schema=schema, autoload_with=engine, resolve_fks=False)
     except NoSuchTableError:

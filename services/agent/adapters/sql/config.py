@@ -117,8 +117,8 @@ def values_of(
 
 def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[DocumentPath, str]]:
     """Yield the problems of one table that its shape alone does not show, with paths below `tables`."""
-    yield from _of_match((name, "match"), declared.match)
-    yield from _of_match((name, "verify", "match"), declared.verify.match)
+    yield from _check_match((name, "match"), declared.match)
+    yield from _check_match((name, "verify", "match"), declared.verify.match)
     if not declared.events:
         yield (name, "events"), "names no event: no command would ever find the table"
     if not declared.whole_subject and not any(map(_names_record, declared.match.values())):
@@ -153,10 +153,12 @@ def validate_table(name: str, declared: TableConfig) -> Iterator[tuple[DocumentP
             yield (name, action), "gives a column two new values"
 
 
-def _of_match(path: DocumentPath, match: Mapping[str, str]) -> Iterator[tuple[DocumentPath, str]]:
+def _check_match(
+    path: DocumentPath, match: Mapping[str, str]
+) -> Iterator[tuple[DocumentPath, str]]:
     if not match:
         yield path, "names no column: without a way to find its rows nothing would ever be erased"
-    elif not _names_whose(match.values()):
+    elif not _selects_own_rows(match.values()):
         yield (
             path,
             "says of no row whose it is: an id is its source's own, so name `record.source` beside"
@@ -174,7 +176,7 @@ def _of_match(path: DocumentPath, match: Mapping[str, str]) -> Iterator[tuple[Do
             )
 
 
-def _names_whose(sources: Collection[str]) -> bool:
+def _selects_own_rows(sources: Collection[str]) -> bool:
     """Return whether rows are selected by a whole record, by the subject, or by a key.
 
     A command has no keys of other people: only keys that identify, or that name its subject.
