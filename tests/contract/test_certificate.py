@@ -212,7 +212,7 @@ def test_due_data_that_is_not_commanded_is_outstanding(ledger: Database) -> None
 class TestRequests:
     """The certificate of one erasure request covers only what the request could erase."""
 
-    def asked(self, ledger: Database, right: str = "erasure") -> Case:
+    def verified_request(self, ledger: Database, right: str = "erasure") -> Case:
         """A request whose identity is verified."""
         about = {"subject": "visitor:1", "request_id": "Q1"}
         record_events(
@@ -233,7 +233,7 @@ class TestRequests:
 
     def test_records_after_the_request_are_not_in_its_certificate(self, ledger: Database) -> None:
         """Only one record of feedback existed when the request was verified."""
-        case = self.asked(ledger)
+        case = self.verified_request(ledger)
         carry_out(ledger, ["website"])
         seal(ledger)
         certificate = certify(ledger, "visitor:1", case)
@@ -246,7 +246,7 @@ class TestRequests:
 
     def test_a_request_for_another_right_has_no_certificate(self, ledger: Database) -> None:
         """There is nothing to certify."""
-        case = self.asked(ledger, "access")
+        case = self.verified_request(ledger, "access")
         seal(ledger)
         with pytest.raises(NotAnErasureRequest, match="asks for access"):
             certify(ledger, "visitor:1", case)

@@ -37,7 +37,9 @@ def park(ledger: Database, *letters: DeadLetter) -> None:
         dead_letters.store(connection, letters)
 
 
-def parked(ledger: Database, *ids: UUID, reason: str | None = None) -> Sequence[DeadLetter]:
+def list_parked_letters(
+    ledger: Database, *ids: UUID, reason: str | None = None
+) -> Sequence[DeadLetter]:
     with ledger.transaction() as connection:
         return dead_letters.list_parked(connection, ids, reason=reason)
 
@@ -57,7 +59,7 @@ def settle(
 def test_a_dead_letter_is_read_back_unchanged(ledger: Database) -> None:
     """Reason, place, instants and the encrypted bytes are unchanged."""
     park(ledger, LETTER)
-    assert parked(ledger) == [LETTER]
+    assert list_parked_letters(ledger) == [LETTER]
 
 
 def test_parking_twice_is_harmless(ledger: Database) -> None:
@@ -65,7 +67,7 @@ def test_parking_twice_is_harmless(ledger: Database) -> None:
     again = replace(LETTER, at=NOW + timedelta(hours=1), sealed=b"with another nonce")
     park(ledger, LETTER, again)
     park(ledger, again)
-    assert parked(ledger) == [LETTER]
+    assert list_parked_letters(ledger) == [LETTER]
 
 
 @pytest.mark.parametrize(
@@ -82,38 +84,38 @@ def test_parking_twice_is_harmless(ledger: Database) -> None:
 def test_another_message_is_another_dead_letter(ledger: Database, other: DeadLetter) -> None:
     """This includes a message at the same offset after its topic was made again."""
     park(ledger, LETTER, other)
-    assert len(parked(ledger)) == 2
+    assert len(list_parked_letters(ledger)) == 2
 
 
 def test_parking_no_messages_changes_nothing(ledger: Database) -> None:
     """Most batches have no dead letter."""
     park(ledger)
-    assert parked(ledger) == []
+    assert list_parked_letters(ledger) == []
 
 
 def test_the_oldest_dead_letter_is_listed_first(ledger: Database) -> None:
     """Its data is the nearest to the end of its term."""
     park(ledger, LETTER, MALFORMED)
-    assert parked(ledger) == [MALFORMED, LETTER]
+    assert list_parked_letters(ledger) == [MALFORMED, LETTER]
 
 
 def test_dead_letters_are_found_by_reason(ledger: Database) -> None:
     """One fault of one publisher makes many dead letters with the same reason."""
     park(ledger, LETTER, MALFORMED)
-    assert parked(ledger, reason="malformed") == [MALFORMED]
+    assert list_parked_letters(ledger, reason="malformed") == [MALFORMED]
 
 
 def test_dead_letters_are_found_by_id(ledger: Database) -> None:
     """Only those with the given ids are found."""
     park(ledger, LETTER, MALFORMED)
-    assert parked(ledger, LETTER.dead_letter_id) == [LETTER]
+    assert list_parked_letters(ledger, LETTER.dead_letter_id) == [LETTER]
 
 
 def test_an_id_that_is_not_parked_is_named(ledger: Database) -> None:
     """Nothing is done to the others meanwhile."""
     park(ledger, LETTER)
     with pytest.raises(DeadLetterNotFound) as refused:
-        parked(ledger, LETTER.dead_letter_id, MALFORMED.dead_letter_id)
+        list_parked_letters(ledger, LETTER.dead_letter_id, MALFORMED.dead_letter_id)
     assert refused.value.dead_letter_id == MALFORMED.dead_letter_id
 
 
@@ -122,7 +124,7 @@ def test_the_content_of_a_settled_dead_letter_is_deleted(ledger: Database, state
     """The row stays as a fact, but its content is personal data and is deleted."""
     park(ledger, LETTER)
     settle(ledger, LETTER, state)
-    assert parked(ledger) == []
+    assert list_parked_letters(ledger) == []
     (row,) = select_rows(ledger, tables.dead_letter)
     assert (row.state, bytes(row.sealed)) == (state, b"")
 
@@ -132,7 +134,7 @@ def test_a_settled_dead_letter_that_is_parked_again_stays_settled(ledger: Databa
     park(ledger, LETTER)
     settle(ledger, LETTER)
     park(ledger, LETTER)
-    assert parked(ledger) == []
+    assert list_parked_letters(ledger) == []
 
 
 def test_settling_a_dead_letter_is_recorded(ledger: Database) -> None:
@@ -166,4 +168,4 @@ def test_a_dead_letter_is_not_settled_without_an_operator(
     park(ledger, LETTER)
     with pytest.raises(OperatorRequired):
         settle(ledger, LETTER, operator=operator, reason=reason)
-    assert parked(ledger) == [LETTER]
+    assert list_parked_letters(ledger) == [LETTER]

@@ -32,7 +32,7 @@ def message(id_: str, channel: str) -> Event:
     return event(id_, MESSAGE, OLD, message_id=id_, visitor_id="1", channel=channel)
 
 
-def changed(
+def change_holdings(
     event_type: str, change: Callable[[HoldingRule], HoldingRule], version: str = "next"
 ) -> Policy:
     """Return the shipped policy with other holdings for one event type."""
@@ -116,11 +116,11 @@ def test_a_policy_that_takes_a_system_from_recorded_events_is_refused(
     """The system itself stays known, but would never erase its data of these events."""
     keep(ledger, recorded_event)
     with pytest.raises(PromiseDropped) as refused:
-        activate(ledger, changed(event_type, change))
+        activate(ledger, change_holdings(event_type, change))
     assert refused.value.drops == tuple(drops)
     assert f"--drop {event_type}:{drops[0].system}" in str(refused.value)
     assert versions(ledger) == [SHIPPED.version]
-    activate(ledger, changed(event_type, change), *drops)
+    activate(ledger, change_holdings(event_type, change), *drops)
     assert versions(ledger)[-1] == "next"
 
 
@@ -143,7 +143,7 @@ def test_a_policy_that_takes_nothing_from_recorded_events_is_activated(
 ) -> None:
     """What counts is where the recorded events are, not what the policy defines for others."""
     keep(ledger, recorded_event)
-    activate(ledger, changed(event_type, change))
+    activate(ledger, change_holdings(event_type, change))
     assert versions(ledger)[-1] == "next"
 
 
@@ -152,7 +152,7 @@ def test_only_what_the_policy_drops_can_be_named(ledger: Database) -> None:
     keep(ledger, feedback("e1", OLD))
     for drops in ([Drop(FEEDBACK, "crm")], [Drop(FEEDBACK, "website"), Drop(TICKET, "website")]):
         with pytest.raises((PromiseDropped, NothingDropped)):
-            activate(ledger, changed(FEEDBACK, in_crm), *drops)
+            activate(ledger, change_holdings(FEEDBACK, in_crm), *drops)
     assert versions(ledger) == [SHIPPED.version]
 
 
@@ -161,9 +161,9 @@ def test_commands_to_a_dropped_system_are_cancelled(ledger: Database) -> None:
     keep(ledger, feedback("e1", OLD))
     claim_all(ledger, NOW)
     assert ("website", "erase", "unsent") in list_commands(ledger)
-    activate(ledger, changed(FEEDBACK, in_crm), Drop(FEEDBACK, "website"))
+    activate(ledger, change_holdings(FEEDBACK, in_crm), Drop(FEEDBACK, "website"))
     assert ("website", "erase", "unsent") not in list_commands(ledger)
-    activate(ledger, changed(FEEDBACK, in_crm, "third"))
+    activate(ledger, change_holdings(FEEDBACK, in_crm, "third"))
     with pytest.raises(PromiseDropped, match=f"recorded events: crm those of {FEEDBACK}"):
         activate(ledger, replace(SHIPPED, version="fourth"))
 
@@ -180,7 +180,7 @@ def test_an_activation_sees_the_first_event_that_is_being_recorded(
         with ledger.transaction() as open_transaction:
             active_policy.require_active(open_transaction, SHIPPED, NOW)
             record(open_transaction, [arrival(feedback("e1", OLD), SHIPPED)], SHIPPED, NOW)
-            activating = pool.submit(activate, ledger, changed(FEEDBACK, in_crm))
+            activating = pool.submit(activate, ledger, change_holdings(FEEDBACK, in_crm))
             wait_for_lock(ledger, activating)
         with pytest.raises(PromiseDropped):
             activating.result(PATIENCE_SECONDS)

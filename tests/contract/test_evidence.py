@@ -388,7 +388,7 @@ def _nothing(_: Database) -> None:
     pass
 
 
-def _altered(ledger: Database) -> None:
+def _alter_entry(ledger: Database) -> None:
     with ledger.transaction() as connection:
         row = connection.execute(select(tables.evidence).where(tables.evidence.c.number == 3)).one()
         other = row.entry.replace('"attempt":1', '"attempt":2')
@@ -398,12 +398,12 @@ def _altered(ledger: Database) -> None:
         )
 
 
-def _taken_out(ledger: Database) -> None:
+def _delete_entry(ledger: Database) -> None:
     with ledger.transaction() as connection:
         connection.execute(delete(tables.evidence).where(tables.evidence.c.number == 3))
 
 
-def _cut(ledger: Database) -> None:
+def _delete_last_entry(ledger: Database) -> None:
     """Delete the last entry, also from the stored end of the chain."""
     with ledger.transaction() as connection:
         connection.execute(delete(tables.evidence).where(tables.evidence.c.number == 8))
@@ -411,15 +411,15 @@ def _cut(ledger: Database) -> None:
         connection.execute(update(tables.evidence_chain).values(number=7, hash=row.hash))
 
 
-def _cut_with_its_head(ledger: Database) -> None:
-    _cut(ledger)
+def _delete_last_entry_and_head(ledger: Database) -> None:
+    _delete_last_entry(ledger)
     with ledger.transaction() as connection:
         connection.execute(delete(tables.evidence_head))
 
 
-def _rewritten(ledger: Database) -> None:
+def _rewrite_chain(ledger: Database) -> None:
     """Hash everything from an entry on again, without a signature."""
-    _altered(ledger)
+    _alter_entry(ledger)
     with ledger.transaction() as connection:
         before = GENESIS
         column = tables.evidence.c
@@ -434,7 +434,9 @@ def _rewritten(ledger: Database) -> None:
 class TestTampering:
     """Every change made to the tables from outside is found by the next check."""
 
-    @pytest.mark.parametrize("tamper", [_altered, _taken_out, _cut, _rewritten])
+    @pytest.mark.parametrize(
+        "tamper", [_alter_entry, _delete_entry, _delete_last_entry, _rewrite_chain]
+    )
     def test_each_kind_of_tampering_is_found(
         self, ledger: Database, tamper: Callable[[Database], None]
     ) -> None:
@@ -454,7 +456,7 @@ class TestTampering:
         recheck = ChainSelfCheck()
         with ledger.transaction() as connection:
             assert recheck.check_next(connection).broken is None
-        _cut_with_its_head(ledger)
+        _delete_last_entry_and_head(ledger)
         with ledger.transaction() as connection:
             assert ChainSelfCheck().check_next(connection).broken is None
             assert (
@@ -477,7 +479,7 @@ class TestTampering:
         prove_erasure(ledger, FakeBus())
         seal(ledger)
         recheck = ChainSelfCheck(chunk_size=2)
-        _altered(ledger)
+        _alter_entry(ledger)
         faults = []
         for _ in range(3):
             with ledger.transaction() as connection:

@@ -397,7 +397,7 @@ class RightsMachine(RuleBasedStateMachine):
                 row.system, row.source, row.id, row.subject, action, self._cause(row.subject, what)
             )
             for row in rows
-            for action, what in _told(row.step)
+            for action, what in _oracle_steps(row.step)
         }
 
     def _cause(self, subject: str, what: str) -> str:
@@ -411,7 +411,7 @@ class RightsMachine(RuleBasedStateMachine):
         return what
 
 
-def _told(step: str) -> list[tuple[str, str]]:
+def _oracle_steps(step: str) -> list[tuple[str, str]]:
     """Convert the ledger's form of a step to the oracle's: one for each purpose that ended."""
     action, _, rest = step.partition(" ")
     if action == "restrict" and not rest.startswith(("objection ", "request ")):

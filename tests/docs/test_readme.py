@@ -95,7 +95,7 @@ def blocks(text: str, language: str = "") -> list[str]:
     return [block[3] for block in BLOCK.finditer(text) if block[2] == language]
 
 
-def given(line: str) -> str:
+def example_line(line: str) -> str:
     """A line of an example as it is given, with a role where the reader is to name one."""
     return line.strip().removeprefix("$ ").replace("termijn ROLE", "termijn tagger")
 
@@ -105,7 +105,7 @@ def examples(text: str = ALL) -> list[str]:
     return [
         line
         for block in blocks(text)
-        for line in map(given, block.splitlines())
+        for line in map(example_line, block.splitlines())
         if line.startswith("termijn ") and "│" not in line
     ]
 

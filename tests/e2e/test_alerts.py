@@ -48,7 +48,7 @@ def order(number: int, at: datetime | str, **fields: Any) -> dict[str, Any]:
     )
 
 
-def asked(consumer: str, days: int, right: str = "access") -> list[dict[str, Any]]:
+def verified_request(consumer: str, days: int, right: str = "access") -> list[dict[str, Any]]:
     """Return a request of so many days ago, by a person whose identity was verified at once."""
     at = NOW - timedelta(days=days)
     about = {"subject": f"consumer:{consumer}", "request_id": f"Q-{consumer}"}
@@ -81,7 +81,7 @@ def customer(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
+def data_faults(watched: Watched) -> Sequence[tuple[str, Labels]]:
     """Everything that is wrong with data, with the alerts that must fire.
 
     A silent printer, a lease partner whose agent cannot reach it, requests near and past their time
@@ -94,9 +94,9 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
         order(1, "2022-02-01T00:00:00Z"),
         order(2, NOW - timedelta(days=3)),
         *customer("C2"),
-        *asked("K2", 1, "erasure"),
-        *asked("K3", 27),
-        *asked("K4", 40, "portability"),
+        *verified_request("K2", 1, "erasure"),
+        *verified_request("K3", 27),
+        *verified_request("K4", 40, "portability"),
         business_event("opened", "helpdesk.ticket-opened", "2025-01-01T00:00:00Z", **ticket),
     )
     watched.publish(order(2, NOW - timedelta(days=3), amount="99.00"), wait=False)
@@ -118,9 +118,9 @@ def wrong(watched: Watched) -> Sequence[tuple[str, Labels]]:
     ]
 
 
-def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Labels]]) -> None:
+def test_every_panel_has_data(watched: Watched, data_faults: Sequence[tuple[str, Labels]]) -> None:
     """Every query returns data, and every rule can be evaluated."""
-    watched.assert_firing(*wrong)
+    watched.assert_firing(*data_faults)
 
     def empty() -> set[str]:
         return {
@@ -136,7 +136,7 @@ def test_every_panel_has_data(watched: Watched, wrong: Sequence[tuple[str, Label
 
 
 def test_the_metrics_of_a_role_are_well_formed_and_name_no_person(
-    watched: Watched, wrong: Sequence[tuple[str, Labels]], promtool: Path
+    watched: Watched, data_faults: Sequence[tuple[str, Labels]], promtool: Path
 ) -> None:
     """Prometheus' own check accepts every role's metrics, and no label has a person, a record or an id."""
     for role in ROLES:
@@ -155,11 +155,11 @@ def test_the_metrics_of_a_role_are_well_formed_and_name_no_person(
 
 
 def test_faults_of_data_raise_alerts_and_are_fixed(
-    watched: Watched, wrong: Sequence[tuple[str, Labels]]
+    watched: Watched, data_faults: Sequence[tuple[str, Labels]]
 ) -> None:
     """Each alert clears once the printer answers, requests are handed over and dead letters discarded."""
     running = watched.running
-    watched.assert_firing(*wrong)
+    watched.assert_firing(*data_faults)
 
     running.end("sample-systems")
     running.start("sample-systems")
@@ -174,7 +174,7 @@ def test_faults_of_data_raise_alerts_and_are_fixed(
         watched.fix(alert, DIRECTORY=str(running.directory / who), **words)
     for letter in running.run_json("dead-letters", "list"):
         watched.fix("TermijnDeadLetters", ID=letter["id"], TEXT="nothing of it counts")
-    watched.assert_cleared(("TermijnUnverifiable", {}), *wrong)
+    watched.assert_cleared(("TermijnUnverifiable", {}), *data_faults)
 
 
 def test_faults_of_roles_raise_alerts_and_are_fixed(watched: Watched) -> None:

@@ -24,7 +24,7 @@ SYSTEM = "printer"
 CODEC = Codec(load())
 
 
-def left(name: str) -> list[dict[str, object]]:
+def customer_who_left(name: str) -> list[dict[str, object]]:
     """Return a customer who left so long ago that the whole term of R1 is over."""
     return [
         business_event(f"{what}-{name}", f"customers.customer-{what}", at, customer_id=name)
@@ -91,7 +91,7 @@ def test_faults_of_the_evidence_raise_alerts_and_are_fixed(watched: Watched) -> 
     """The faults follow each other while nothing is sealed, since that alert alone takes longer."""
     running = watched.running
     running.start("sample-systems", options=("--silent", SYSTEM))
-    watched.publish(*left("C9"))
+    watched.publish(*customer_who_left("C9"))
     running.until("something is sealed", lambda: running.count("evidence") > 0)
     with nothing_sealed(running) as enough:
         answers_that_cannot_be_right(watched)

@@ -29,12 +29,12 @@ def privacy_event(id: str, what: str, time: str, **data: Any) -> Event:
     return business_event(id, f"privacy.{what}", time, **data)
 
 
-def published(running: Running, name: str, *events: Event) -> None:
+def publish(running: Running, name: str, *events: Event) -> None:
     completed = running.history(write_events(running.directory / f"{name}.jsonl", list(events)))
     assert completed.returncode == 0, completed.stderr
 
 
-def held(running: Running, system: str) -> set[str]:
+def held_events(running: Running, system: str) -> set[str]:
     """Return the events whose data a simulated system really has."""
     with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
         return {identifier for (identifier,) in store.execute("SELECT id FROM held").fetchall()}
@@ -50,7 +50,7 @@ def test_a_requested_erasure_waits_for_a_hold_and_keeps_what_the_law_requires(
 ) -> None:
     """K1 requests erasure under a hold: nothing leaves before its release, and the books are kept."""
     running.start(*ROLES, "sample-systems")
-    published(
+    publish(
         running,
         "asked",
         order(1, "K1"),
@@ -88,8 +88,8 @@ def test_a_requested_erasure_waits_for_a_hold_and_keeps_what_the_law_requires(
     )
     running.until("the objection restricts", lambda: ("research", "restrict") in actions(running))
     assert actions(running) == {("research", "restrict")}
-    assert held(running, "orders") == {"order-1", "order-2"}
-    published(
+    assert held_events(running, "orders") == {"order-1", "order-2"}
+    publish(
         running,
         "released",
         privacy_event(
@@ -120,9 +120,9 @@ def test_a_requested_erasure_waits_for_a_hold_and_keeps_what_the_law_requires(
         ("crm", "erase"),
         ("mail", "erase"),
     }
-    assert held(running, "orders") == {"order-2"}
-    assert held(running, "research") == {"order-2"}
-    assert held(running, "accounting") == {"order-1", "order-2"}
+    assert held_events(running, "orders") == {"order-2"}
+    assert held_events(running, "research") == {"order-2"}
+    assert held_events(running, "accounting") == {"order-1", "order-2"}
 
 
 def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -> None:
@@ -146,10 +146,10 @@ def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -
             request_id="Q",
         ),
     )
-    published(running, "asked", *asked)
+    publish(running, "asked", *asked)
     running.until("five are out", lambda: running.count("command", "state = 'sent'") == 5)
     first = set(running.query("SELECT command_id FROM command WHERE action = 'erase'"))
-    published(
+    publish(
         running,
         "held",
         privacy_event(
@@ -172,13 +172,13 @@ def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -
             == 5
         ),
     )
-    published(
+    publish(
         running,
         "released",
         privacy_event(
             "free", "hold-released", "2026-05-01T09:00:00Z", subject="consumer:K1", hold_id="H"
         ),
     )
-    running.until("orders holds nothing", lambda: held(running, "orders") == set())
-    assert held(running, "accounting") == {"order-1"}
+    running.until("orders holds nothing", lambda: held_events(running, "orders") == set())
+    assert held_events(running, "accounting") == {"order-1"}
     assert first <= set(running.query("SELECT command_id FROM command WHERE action = 'erase'"))

@@ -62,7 +62,7 @@ EVENTS = [
 _TOLD = "SELECT system FROM command WHERE attempt > 0 AND action <> 'verify'"
 
 
-def held(running: Running, system: str) -> set[tuple[str, str]]:
+def held_rows(running: Running, system: str) -> set[tuple[str, str]]:
     """Return the events and subjects whose data a simulated system really has."""
     with sqlite3.connect(running.data / "systems" / f"{system}.sqlite") as store:
         return set(store.execute("SELECT id, subject FROM held").fetchall())
@@ -80,11 +80,14 @@ def test_due_data_is_erased_and_other_data_is_kept(running: Running) -> None:
             and running.count("command", "state = 'acknowledged' AND system = 'psp'") == 1
         ),
     )
-    assert held(running, "orders") == {("order-2", "consumer:K2")}
-    assert held(running, "psp") == {("order-2", "consumer:K2")}
-    assert held(running, "procurement") == {("changed", "supplier:P2")}
-    assert held(running, "accounting") == {("order-1", "consumer:K1"), ("order-2", "consumer:K2")}
-    research = held(running, "research")
+    assert held_rows(running, "orders") == {("order-2", "consumer:K2")}
+    assert held_rows(running, "psp") == {("order-2", "consumer:K2")}
+    assert held_rows(running, "procurement") == {("changed", "supplier:P2")}
+    assert held_rows(running, "accounting") == {
+        ("order-1", "consumer:K1"),
+        ("order-2", "consumer:K2"),
+    }
+    research = held_rows(running, "research")
     assert ("order-2", "consumer:K2") in research
     assert ("order-1", "consumer:K1") not in research
     assert len(research) == 2  # order-1 is there under a pseudonym

@@ -200,7 +200,7 @@ def erase(subject: int, number: int, **further: Any) -> Command:
     return command(f"{subject}/{number}", **{**fields, **further})
 
 
-def left(crm: Crm) -> set[str]:
+def remaining_orders(crm: Crm) -> set[str]:
     with crm.engine.connect() as connection:
         return set(connection.execute(text("SELECT order_no FROM orders")).scalars())
 
@@ -233,7 +233,7 @@ def test_a_killed_agent_carries_out_each_signed_command_once(crm: Crm) -> None:
     assert {answered[command.command_id]["status"] for command in wanted} == {"done"}
     assert {answered[command.command_id]["counts"]["orders"] for command in wanted} == {1}
     assert answered[expired.command_id]["status"] == "failed"
-    assert left(crm) == {f"{CANARY}-{s}-{ORDERS - 1}" for s in range(SUBJECTS)}
+    assert remaining_orders(crm) == {f"{CANARY}-{s}-{ORDERS - 1}" for s in range(SUBJECTS)}
     ids = {(answer["command_id"], answer["acknowledgement_id"]) for answer in crm.answers}
     assert len(ids) == len({answer["command_id"] for answer in crm.answers})
     assert crm.end() == 0, crm.log()

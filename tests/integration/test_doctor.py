@@ -52,26 +52,26 @@ def whole(
     kafka.clear()
 
 
-def examined(settings: dict[str, str], exit_code: int) -> list[dict[str, Any]]:
+def run_doctor(settings: dict[str, str], exit_code: int) -> list[dict[str, Any]]:
     """Return the doctor's faults and warnings."""
     outcome = CliRunner().invoke(termijn, ["doctor", "--json", "--faults"], env=settings)
     assert outcome.exit_code == exit_code, outcome.output
     return [json.loads(line) for line in outcome.stdout.splitlines()]
 
 
-def planted(settings: dict[str, str]) -> list[dict[str, Any]]:
+def find_faults(settings: dict[str, str]) -> list[dict[str, Any]]:
     """Return the faults as the doctor prints them."""
-    return [check for check in examined(settings, 1) if check["state"] == "fault"]
+    return [check for check in run_doctor(settings, 1) if check["state"] == "fault"]
 
 
 def faults(settings: dict[str, str]) -> dict[str, str]:
     """Return the remedy of each fault, by its check."""
-    return {check["check"]: check["mend"] for check in planted(settings)}
+    return {check["check"]: check["mend"] for check in find_faults(settings)}
 
 
 def test_the_doctor_finds_no_fault_where_nothing_is_wrong(whole: dict[str, str]) -> None:
     """The warnings are only that broker and ledger allow everything, and that no role has started yet."""
-    findings = examined(whole, 0)
+    findings = run_doctor(whole, 0)
     assert [(check["check"], check["state"]) for check in findings] == [
         ("acls", "warning"),
         ("database login", "warning"),
@@ -79,7 +79,7 @@ def test_the_doctor_finds_no_fault_where_nothing_is_wrong(whole: dict[str, str])
     ]
 
 
-def executed(settings: dict[str, str], *statements: str) -> None:
+def execute_as_owner(settings: dict[str, str], *statements: str) -> None:
     """Change the ledger's database as its owner."""
     with (
         closing(open_database(settings["TERMIJN_LEDGER_URL"])) as ledger,
@@ -103,7 +103,7 @@ def test_a_login_with_more_rights_than_its_role_is_reported(whole: dict[str, str
     settings = {**whole, "TERMIJN_LEDGER_URL": own}
 
     def check_login_after(*statements: str) -> list[tuple[str, str, str]]:
-        executed(whole, *statements)
+        execute_as_owner(whole, *statements)
         outcome = CliRunner().invoke(termijn, ["doctor", "--json"], env=settings)
         lines = [json.loads(line) for line in outcome.stdout.splitlines() if line.startswith("{")]
         about = ("database login", "database roles", "requests")
@@ -143,7 +143,7 @@ def test_a_login_with_more_rights_than_its_role_is_reported(whole: dict[str, str
     assert what.startswith(
         "has no privilege to read the ledger: ProgrammingError: permission denied"
     )
-    executed(whole, "DROP ROLE doctored")
+    execute_as_owner(whole, "DROP ROLE doctored")
 
 
 def test_a_missing_topic_and_one_kept_without_limit_are_reported(
@@ -152,13 +152,13 @@ def test_a_missing_topic_and_one_kept_without_limit_are_reported(
     """Both are named, and `termijn topics apply` fixes both."""
     kafka.delete_topics(["retention.dead-letters.v1"])
     TopicAdmin(admin=kafka.admin).set_config(ORDERS, {"retention.ms": "-1"})
-    findings = planted(whole)
+    findings = find_faults(whole)
     assert sorted((check["target"], check["mend"]) for check in findings) == [
         (ORDERS, "`termijn topics apply`"),
         ("retention.dead-letters.v1", "`termijn topics apply`"),
     ]
     CliRunner().invoke(termijn, ["topics", "apply"], env=whole)
-    assert [check["check"] for check in examined(whole, 0)] == [
+    assert [check["check"] for check in run_doctor(whole, 0)] == [
         "acls",
         "database login",
         "active policy",
@@ -176,7 +176,7 @@ def test_a_database_without_its_schema_is_reported(
 def test_a_database_that_does_not_answer_is_reported(whole: dict[str, str]) -> None:
     """The fault is one line without the database's password."""
     url = "postgresql+psycopg://termijn:hidden@127.0.0.1:1/ledger"
-    [finding] = planted({**whole, "TERMIJN_LEDGER_URL": url})
+    [finding] = find_faults({**whole, "TERMIJN_LEDGER_URL": url})
     assert finding["check"] == "database"
     assert "TERMIJN_LEDGER_URL" in finding["mend"]
     assert "hidden" not in json.dumps(finding)

@@ -42,7 +42,7 @@ def publish(kafka: KafkaCluster, count: int, *, partition: int = 0) -> None:
     assert producer.flush(SOON) == 0
 
 
-def seen(consumer: Consumer, *, count: int, seconds: float = SOON) -> list[int | str]:
+def poll_results(consumer: Consumer, *, count: int, seconds: float = SOON) -> list[int | str]:
     """Return what poll gives, offsets and names of errors, up to a count or a time."""
     events: list[int | str] = []
     patience = Patience(seconds)
@@ -93,7 +93,7 @@ def test_the_error_comes_once_and_then_there_is_silence(topic: KafkaCluster) -> 
     topic.delete_records(TOPIC, 0, before=5)
     with a_consumer(topic) as consumer:
         consumer.assign([at(0)])
-        events = seen(consumer, count=1) + seen(consumer, count=1, seconds=A_WHILE)
+        events = poll_results(consumer, count=1) + poll_results(consumer, count=1, seconds=A_WHILE)
     assert events == ["_AUTO_OFFSET_RESET"]
 
 
@@ -103,7 +103,7 @@ def test_other_partitions_go_on_beside_the_error(topic: KafkaCluster) -> None:
     topic.delete_records(TOPIC, 0, before=5)
     with a_consumer(topic) as consumer:
         consumer.assign([at(0), at(0, partition=1)])
-        events = seen(consumer, count=4)
+        events = poll_results(consumer, count=4)
     assert sorted(events, key=str) == [0, 1, 2, "_AUTO_OFFSET_RESET"]
 
 
@@ -111,7 +111,7 @@ def test_no_position_is_an_error_too(topic: KafkaCluster) -> None:
     """An assignment without an offset, in a group that committed none, is not guessed."""
     with a_consumer(topic) as consumer:
         consumer.assign([TopicPartition(TOPIC, 0)])
-        events = seen(consumer, count=1)
+        events = poll_results(consumer, count=1)
     assert events == ["_AUTO_OFFSET_RESET"]
 
 
@@ -121,12 +121,12 @@ def test_a_running_consumer_that_is_overtaken_by_retention_gets_the_error(
     """Records lost ahead of a consumer that has read all so far are an error, not a jump."""
     with a_consumer(topic) as consumer:
         consumer.assign([at(0)])
-        read = seen(consumer, count=10)
+        read = poll_results(consumer, count=10)
         consumer.pause([at(10)])
         publish(topic, 10)
         topic.delete_records(TOPIC, 0, before=18)
         consumer.resume([at(10)])
-        after = seen(consumer, count=1)
+        after = poll_results(consumer, count=1)
     assert read == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert after == ["_AUTO_OFFSET_RESET"]
 
@@ -135,9 +135,9 @@ def test_the_end_is_a_position_inside_the_log(topic: KafkaCluster) -> None:
     """Waiting at the end for the next message is not an error."""
     with a_consumer(topic) as consumer:
         consumer.assign([at(10)])
-        waiting = seen(consumer, count=1, seconds=A_WHILE)
+        waiting = poll_results(consumer, count=1, seconds=A_WHILE)
         publish(topic, 1)
-        then = seen(consumer, count=1)
+        then = poll_results(consumer, count=1)
     assert waiting == []
     assert then == [10]
 
@@ -162,7 +162,7 @@ def test_positions_given_to_assign_in_the_callback_are_kept(topic: KafkaCluster)
                 [at(positions[each.partition], partition=each.partition) for each in assigned]
             ),
         )
-        events = seen(consumer, count=9)
+        events = poll_results(consumer, count=9)
     assert sorted(events, key=int) == [3, 4, 5, 6, 7, 8, 8, 9, 9]
 
 
@@ -179,7 +179,7 @@ def test_offsets_jump_inside_a_log_with_transactions(fresh_kafka: KafkaCluster) 
         producer.commit_transaction(SOON)
     with a_consumer(fresh_kafka) as consumer:
         consumer.assign([at(0)])
-        events = seen(consumer, count=2)
+        events = poll_results(consumer, count=2)
         assert consumer.get_watermark_offsets(at(0), timeout=SOON) == (0, 4)
     assert events == [0, 2]
 
@@ -200,13 +200,13 @@ def test_a_recreated_and_refilled_topic_is_read_on_without_any_error(topic: Kafk
     """
     with a_consumer(topic) as consumer:
         consumer.assign([at(0)])
-        seen(consumer, count=10)
+        poll_results(consumer, count=10)
         consumer.pause([at(10)])
         topic.delete_topics([TOPIC])
         topic.create_topics({TOPIC: 2})
         publish(topic, 12)
         consumer.resume([at(10)])
-        events = seen(consumer, count=2)
+        events = poll_results(consumer, count=2)
     assert events == [10, 11]
 
 
@@ -220,7 +220,7 @@ def test_the_cluster_id_outlives_a_crash_of_the_broker(kafka_broker: KafkaBroker
     assert (kafka_broker.cluster_id, kafka_broker.topic_id(TOPIC)) == before
     with a_consumer(kafka_broker) as consumer:
         consumer.assign([at(0)])
-        assert seen(consumer, count=10) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        assert poll_results(consumer, count=10) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
 def test_two_clusters_have_different_ids(kafka: KafkaCluster, kafka_broker: KafkaBroker) -> None:

@@ -253,7 +253,7 @@ def deleting(environment: Environment, recording: RecordingDeleterObserver) -> D
     )
 
 
-def commanded(environment: Environment) -> list[dict[str, Any]]:
+def read_commands(environment: Environment) -> list[dict[str, Any]]:
     """Return the commands on the website's topic."""
     topic = catalogue.command_topic(WEBSITE)
     return [CODEC.decode(topic, value) for value in on_the_bus(environment.kafka, topic.name)]
@@ -291,7 +291,7 @@ def test_a_command_is_split_by_bytes_as_well_as_by_number(
     recorded_before(environment, *(noise(100_000) for _ in range(12)))
     record_events(environment.ledger, [feedback(f"s{n}", LONG_AGO) for n in range(20)], LONG_AGO)
     rounds(deleter[0])
-    erasures = [command for command in commanded(environment) if command["action"] == "erase"]
+    erasures = [command for command in read_commands(environment) if command["action"] == "erase"]
     assert len(erasures) > 1
     assert sum(len(erasure["records"]) for erasure in erasures) == 32
     assert deleter[1].undeliverable_ == []
@@ -310,7 +310,7 @@ def test_five_hundred_records_with_the_longest_ids_are_sent(
         events.append(event)
     record_events(environment.ledger, events, LONG_AGO)
     rounds(deleter[0])
-    erasures = [command for command in commanded(environment) if command["action"] == "erase"]
+    erasures = [command for command in read_commands(environment) if command["action"] == "erase"]
     assert sum(len(erasure["records"]) for erasure in erasures) == 500
     assert {row.state for row in select_rows(environment.ledger, tables.command)} == {"sent"}
 
@@ -325,7 +325,7 @@ def test_a_command_that_kafka_never_accepts_does_not_stop_the_others(
     recorded_before(environment, noise(1_200_000))
     record_events(environment.ledger, small, LONG_AGO)
     rounds(deleter[0])
-    assert len([value for value in commanded(environment) if value["action"] == "erase"]) == 20
+    assert len([value for value in read_commands(environment) if value["action"] == "erase"]) == 20
     [(system, command)] = set(deleter[1].undeliverable_)
     assert system == WEBSITE
     [row] = select_rows(environment.ledger, tables.command, command_id=command)
@@ -486,7 +486,9 @@ def test_a_hostile_request_does_not_stop_others(
         "corrections": {"email": "s@example.org"},
     }
     too_much = {**good, "request_id": "R2", "corrections": {"notes": "x" * 500_000}}
-    environment.send(*(asked(message) for message in ({**good, **hostile}, too_much, good)))
+    environment.send(
+        *(request_message(message) for message in ({**good, **hostile}, too_much, good))
+    )
     with running(
         environment.kafka,
         environment.ledger,
@@ -502,7 +504,7 @@ def test_a_hostile_request_does_not_stop_others(
     ]
 
 
-def asked(data: Mapping[str, Any]) -> OutgoingMessage:
+def request_message(data: Mapping[str, Any]) -> OutgoingMessage:
     """Return a request as publishers send it."""
     event = CloudEvent(
         id="r", source="/privacy", type=REQUESTS.schema, time=datetime.now(UTC), data=data

@@ -77,7 +77,7 @@ def on_the_bus(kafka: KafkaCluster, count: int) -> Iterator[Message]:
         consumer.close()
 
 
-def given(language: Language) -> CloudEvent:
+def feedback_event(language: Language) -> CloudEvent:
     """Return the event of a sample's feedback."""
     data = {"feedback_id": language, "visitor_id": "V1", "text": TEXT}
     return CloudEvent(
@@ -92,7 +92,7 @@ def given(language: Language) -> CloudEvent:
 def check_published(kafka: KafkaCluster, codec: Codec) -> None:
     """Check that both publish what Termijn itself would publish."""
     for language, message in zip(LANGUAGES, on_the_bus(kafka, len(LANGUAGES)), strict=True):
-        event, value = given(language), to_bytes(message.value())
+        event, value = feedback_event(language), to_bytes(message.value())
         assert value == codec.encode(FEEDBACK, event.data)
         assert to_bytes(message.key()) == b"visitor:V1"
         assert {name for name, _ in headers(message)} == {name for name, _ in to_headers(event)}

@@ -41,7 +41,7 @@ def place(event: Event) -> tuple[datetime, str, str]:
     return instant(event["time"]), event["source"], event["id"]
 
 
-def of(events: Iterable[Event], kind: str, subject: str) -> list[Event]:
+def events_of(events: Iterable[Event], kind: str, subject: str) -> list[Event]:
     """Return the subject's events of this type, in order."""
     matching = [
         e for e in events if e["type"] == f"privacy.{kind}" and e["data"]["subject"] == subject
@@ -51,7 +51,7 @@ def of(events: Iterable[Event], kind: str, subject: str) -> list[Event]:
 
 def objection_times(events: Iterable[Event], subject: str, purpose: str) -> list[datetime]:
     """Return the times at which the subject objected to the purpose."""
-    raised = of(events, "objection-raised", subject)
+    raised = events_of(events, "objection-raised", subject)
     return [
         instant(raised_event["time"])
         for raised_event in raised
@@ -64,11 +64,11 @@ def objections(events: Iterable[Event], subject: str) -> list[Objection]:
     events = list(events)
     raised = [
         privacy_event
-        for privacy_event in of(events, "objection-raised", subject)
+        for privacy_event in events_of(events, "objection-raised", subject)
         if privacy_event["data"]["purpose"] not in NOT_WEIGHED
     ]
     first: dict[tuple[datetime, str, str], Event] = {}
-    for decision in of(events, "objection-decided", subject):
+    for decision in events_of(events, "objection-decided", subject):
         for decided_on in objections_of(decision, raised):
             first.setdefault(place(decided_on), decision)
     return [
@@ -113,7 +113,7 @@ def verified_requests(events: Iterable[Event], subject: str) -> list[Request]:
     """
     events = list(events)
     rights: dict[str, str] = {}
-    for received in of(events, "request-received", subject):
+    for received in events_of(events, "request-received", subject):
         rights.setdefault(received["data"]["request_id"], received["data"]["right"])
     requests: list[Request] = []
     repeats = repetitions(events, subject)
@@ -126,7 +126,7 @@ def verified_requests(events: Iterable[Event], subject: str) -> list[Request]:
             continue
         lifts = [
             instant(privacy_event["time"])
-            for privacy_event in of(events, "restriction-lifted", subject)
+            for privacy_event in events_of(events, "restriction-lifted", subject)
             if privacy_event["data"].get("request_id") in (None, request_id)
             and instant(privacy_event["time"]) >= times[0]
         ]
@@ -151,13 +151,13 @@ def repetitions(events: Iterable[Event], subject: str) -> dict[str, str]:
     events = list(events)
     closed: dict[str, tuple[datetime, str, str]] = {}
     for kind in ("request-answered", "request-refused"):
-        for privacy_event in of(events, kind, subject):
+        for privacy_event in events_of(events, kind, subject):
             name = privacy_event["data"]["request_id"]
             closed[name] = min(closed.get(name, place(privacy_event)), place(privacy_event))
     by_request: dict[str, str] = {}
     firsts: dict[str, str] = {}
     seen: set[str] = set()
-    for privacy_event in of(events, "request-received", subject):
+    for privacy_event in events_of(events, "request-received", subject):
         name, right = privacy_event["data"]["request_id"], privacy_event["data"]["right"]
         if name in seen:
             continue
@@ -182,12 +182,12 @@ def erasure_verifications(events: Iterable[Event], subject: str) -> list[Event]:
     events = list(events)
     names = {
         privacy_event["data"]["request_id"]
-        for privacy_event in of(events, "request-received", subject)
+        for privacy_event in events_of(events, "request-received", subject)
         if privacy_event["data"]["right"] == "erasure"
     }
     return [
         privacy_event
-        for privacy_event in of(events, "identity-verified", subject)
+        for privacy_event in events_of(events, "identity-verified", subject)
         if privacy_event["data"]["request_id"] in names
     ]
 
@@ -195,6 +195,6 @@ def erasure_verifications(events: Iterable[Event], subject: str) -> list[Event]:
 def verifications(events: Iterable[Event], subject: str, request_id: str) -> list[datetime]:
     return [
         instant(privacy_event["time"])
-        for privacy_event in of(events, "identity-verified", subject)
+        for privacy_event in events_of(events, "identity-verified", subject)
         if privacy_event["data"]["request_id"] == request_id
     ]

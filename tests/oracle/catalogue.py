@@ -6,7 +6,7 @@ from datetime import datetime
 from tests.oracle import clocks, consents, cuts
 from tests.oracle.clocks import Event
 from tests.oracle.instants import instant
-from tests.oracle.retired import Retired, struck
+from tests.oracle.retired import Retired, without_retired
 from tests.oracle.windows import Holding, at_least, at_most
 
 # These move a clock and make no holding.
@@ -48,7 +48,10 @@ def holdings_of(event: Event, events: Iterable[Event], retired: Retired = NOTHIN
     Legal holds are left out: they stop a command, and move no window.
     """
     events = list(events)
-    return [cuts.cut_short(holding, events) for holding in struck(by_table(event, events), retired)]
+    return [
+        cuts.cut_short(holding, events)
+        for holding in without_retired(by_table(event, events), retired)
+    ]
 
 
 def by_table(event: Event, events: list[Event]) -> list[Holding]:

@@ -16,7 +16,7 @@ from tests.oracle.holdings import once_each
 from tests.oracle.holds import Interval
 from tests.oracle.instants import instant, written
 from tests.oracle.retired import Retired
-from tests.oracle.steps import Done, Step, made, mark, marks, step
+from tests.oracle.steps import Done, Step, make_step, mark, marks, step
 from tests.oracle.windows import LEAD, Holding
 
 
@@ -153,7 +153,7 @@ def pseudonymise(system: str, research: Holding, of_event: list[Holding]) -> Ste
     """
     others = [other for other in of_event if counts(other)]
     if not others:
-        return made(research["at"], system, "pseudonymise", [research], research["at"], "")
+        return make_step(research["at"], system, "pseudonymise", [research], research["at"], "")
     ends: list[datetime] = []
     for holding in others:
         dues = [due for due in holding["due_at"].values() if due is not None]

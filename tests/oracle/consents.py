@@ -29,13 +29,13 @@ def consent_statements(
     statements = [
         (event, is_given)
         for kind, is_given in (("consent-given", True), ("consent-withdrawn", False))
-        for event in acts.of(events, kind, subject)
+        for event in acts.events_of(events, kind, subject)
         if event["data"]["purpose"] == purpose
     ]
     if purpose == "market_research":
         statements += [
             (event, False)
-            for event in acts.of(events, "objection-raised", subject)
+            for event in acts.events_of(events, "objection-raised", subject)
             if event["data"]["purpose"] == purpose
         ]
     return sorted(ConsentStatement(*acts.place(event), is_given) for event, is_given in statements)

@@ -21,9 +21,9 @@ def holds_over(events: Iterable[Event], subject: str, record: str) -> list[Inter
     under the same id, for the same subject.
     """
     events = list(events)
-    releases = acts.of(events, "hold-released", subject)
+    releases = acts.events_of(events, "hold-released", subject)
     intervals: list[Interval] = []
-    for placed in acts.of(events, "hold-placed", subject):
+    for placed in acts.events_of(events, "hold-placed", subject):
         data = placed["data"]
         if data.get("records") is not None and record not in data["records"]:
             continue

@@ -38,15 +38,15 @@ def step(
 ) -> Step:
     """Return the step for these holdings; its erase_by is their latest."""
     by = max(moment for holding in promised if (moment := holding["erase_by"]) is not None)
-    return made(due, system, action, of, by, "")
+    return make_step(due, system, action, of, by, "")
 
 
 def telling(due: datetime, system: str, action: str, of: list[Holding], cause: str) -> Step:
     """Return a step that an objection or a request requires, due at one instant."""
-    return made(due, system, action, of, due, cause)
+    return make_step(due, system, action, of, due, cause)
 
 
-def made(
+def make_step(
     due: datetime, system: str, action: str, of: list[Holding], erase_by: datetime, cause: str
 ) -> Step:
     return Step(

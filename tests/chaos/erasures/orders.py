@@ -36,7 +36,7 @@ class Order:
         return f"P{self.number // EACH}"
 
     @property
-    def held(self) -> bool:
+    def is_under_hold(self) -> bool:
         return self.number // EACH % 50 == 49
 
     @property
@@ -46,7 +46,7 @@ class Order:
     @property
     def must_stay(self) -> bool:
         """Return whether the order must still exist in the end."""
-        return self.held or self.recent
+        return self.is_under_hold or self.recent
 
     def canary(self, field: str) -> str:
         """Return the unique text of a field, which occurs nowhere else."""
@@ -89,7 +89,7 @@ def orders(due: int) -> Sequence[Order]:
 
 def holds(all_orders: Iterable[Order]) -> Iterator[Mapping[str, Any]]:
     """Return the events that place the legal holds."""
-    for person in sorted({order.person for order in all_orders if order.held}):
+    for person in sorted({order.person for order in all_orders if order.is_under_hold}):
         yield business_event(
             f"hold-{person}",
             "privacy.hold-placed",

@@ -84,7 +84,7 @@ class Systems:
         self._service.shutdown()
         self._service.server_close()
 
-    def left(self) -> dict[str, set[str]]:
+    def remaining_names(self) -> dict[str, set[str]]:
         """Return the names of the orders that each system still has."""
         with psycopg.connect(self._crm) as connection:
             rows = connection.execute(

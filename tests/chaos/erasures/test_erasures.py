@@ -107,7 +107,7 @@ def shop(running: Running, postgres_server: PostgresServer) -> Iterator[Systems]
     systems.close()
 
 
-def revealed(running: Running) -> dict[int, set[object]]:
+def decrypted_fields(running: Running) -> dict[int, set[object]]:
     """Return the personal fields of each order that a reader of the log can decrypt."""
     topic = catalogue.business_topic("orders.order-placed")
     vault = DataKeyStore(
@@ -137,7 +137,7 @@ def revealed(running: Running) -> dict[int, set[object]]:
     return values
 
 
-def commanded(running: Running, state: str) -> int:
+def count_erasures(running: Running, state: str) -> int:
     """Count the erasures of orders in a state, summed over the systems."""
     return running.count(
         "member m JOIN command c USING (command_id)",
@@ -167,7 +167,7 @@ def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -
     assert completed.returncode == 0, completed.stderr
     running.until(
         "every erasure is commanded",
-        lambda: commanded(running, "sent") == erasures,
+        lambda: count_erasures(running, "sent") == erasures,
         PATIENCE_SECONDS,
     )
     seen = forger.look()
@@ -179,7 +179,7 @@ def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -
         "the forged answers are parked",
         lambda: running.count("dead_letter") == sum(forger.sent.values()),
     )
-    assert commanded(running, "sent") == erasures
+    assert count_erasures(running, "sent") == erasures
 
 
 def restored(running: Running, shop: Systems, since: datetime) -> None:
@@ -205,7 +205,7 @@ def evidence_is_sealed(running: Running) -> None:
     )
 
 
-def evidence_proves_itself(running: Running, commanded: int) -> None:
+def evidence_proves_itself(running: Running, count_erasures: int) -> None:
     """Verify an export without ledger or bus; an altered byte and a truncated end are detected."""
     file = running.directory / "evidence.jsonl"
     exported = running.run("evidence", "export", str(file))
@@ -214,7 +214,7 @@ def evidence_proves_itself(running: Running, commanded: int) -> None:
     verified = running.run("evidence", "verify", str(file), *trusted)
     assert verified.returncode == 0, verified.stderr
     content = file.read_bytes()
-    assert content.count(b'"kind":"commanded"') == commanded
+    assert content.count(b'"kind":"commanded"') == count_erasures
     altered = running.directory / "altered.jsonl"
     place = random.Random(SEED).randrange(len(content))
     flipped = bytes([content[place] ^ 1])
@@ -258,12 +258,12 @@ def test_all_due_data_is_erased_and_all_other_data_is_kept(
         pause=(1.0, 4.0),
     )
     with killer, forger:
-        proven = lambda: commanded(running, "erased") == erasures  # noqa: E731
+        proven = lambda: count_erasures(running, "erased") == erasures  # noqa: E731
         running.until("every erasure is proven", proven, PATIENCE_SECONDS)
-        assert shop.left() == dict.fromkeys(SYSTEMS, standing)
+        assert shop.remaining_names() == dict.fromkeys(SYSTEMS, standing)
         restored(running, shop, backed_up_at)
         running.until("it is proven again", proven, PATIENCE_SECONDS)
-    assert shop.left() == dict.fromkeys(SYSTEMS, standing)
+    assert shop.remaining_names() == dict.fromkeys(SYSTEMS, standing)
     assert killer.kills >= KILLS
     assert set(forger.sent) == FORGERIES
     evidence_is_sealed(running)
@@ -277,7 +277,7 @@ def test_all_due_data_is_erased_and_all_other_data_is_kept(
     assert canaries_in(running.directory).keys() == numbers
     segments = [path for path in kafka_broker.data.iterdir() if not path.name.startswith(HOLDS)]
     assert canaries_in(*segments) == {}
-    read = revealed(running)
+    read = decrypted_fields(running)
     assert read.keys() == {order.number for order in all_orders}
     assert {number for number, fields in read.items() if ERASED not in fields} == numbers
     assert {number for number, fields in read.items() if fields != {ERASED}} == numbers

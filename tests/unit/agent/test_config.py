@@ -38,7 +38,7 @@ adapter:
 """
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def write_config(tmp_path: Path, text: str) -> Path:
     file = tmp_path / "agent.yaml"
     file.write_text(text, "utf-8")
     return file
@@ -47,7 +47,7 @@ def written(tmp_path: Path, text: str) -> Path:
 def problems(tmp_path: Path, text: str) -> list[str]:
     """What is wrong with a file: line, key and reason."""
     with pytest.raises(InvalidConfiguration) as raised:
-        load(written(tmp_path, text), {})
+        load(write_config(tmp_path, text), {})
     return [f"{problem.line}: {problem.key}: {problem.why}" for problem in raised.value.problems]
 
 
@@ -59,7 +59,7 @@ def test_the_example_configurations_are_accepted(name: str) -> None:
 
 def test_missing_settings_have_defaults(tmp_path: Path) -> None:
     """The default limits protect the system."""
-    limits = load(written(tmp_path, FILE), {}).configuration.limits
+    limits = load(write_config(tmp_path, FILE), {}).configuration.limits
     assert (limits.at_once, limits.per_second, limits.tries) == (4, 50.0, 5)
 
 
@@ -187,11 +187,11 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     """Relative to the file that names it."""
     (tmp_path / "url").write_text("sqlite:///crm.sqlite\n", "utf-8")
-    loaded = load(written(tmp_path, FILE), {"CRM_URL": "sqlite://"})
+    loaded = load(write_config(tmp_path, FILE), {"CRM_URL": "sqlite://"})
     sql = loaded.configuration.adapter.sql
     assert sql is not None
     assert loaded.text(sql.url, "adapter", "sql", "url") == "sqlite://"
-    loaded = load(written(tmp_path, FILE.replace("env: CRM_URL", "file: url")), {})
+    loaded = load(write_config(tmp_path, FILE.replace("env: CRM_URL", "file: url")), {})
     sql = loaded.configuration.adapter.sql
     assert sql is not None
     where = ("adapter", "sql", "url")
@@ -201,7 +201,7 @@ def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
 
 def test_a_missing_secret_is_named(tmp_path: Path) -> None:
     """The problem is at the key that refers to the secret."""
-    loaded = load(written(tmp_path, FILE), {})
+    loaded = load(write_config(tmp_path, FILE), {})
     sql = loaded.configuration.adapter.sql
     assert sql is not None
     with ExitStack() as stack, pytest.raises(InvalidConfiguration) as raised:
@@ -212,7 +212,7 @@ def test_a_missing_secret_is_named(tmp_path: Path) -> None:
 def test_an_unreachable_database_is_named(tmp_path: Path) -> None:
     """The error does not repeat the address, which may hold a password."""
     loaded = load(
-        written(tmp_path, FILE),
+        write_config(tmp_path, FILE),
         {"CRM_URL": "postgresql+psycopg://crm:secret@127.0.0.1:1/crm?connect_timeout=2"},
     )
     sql = loaded.configuration.adapter.sql
@@ -243,7 +243,7 @@ def test_the_agent_connects_to_kafka_as_configured(tmp_path: Path) -> None:
         "kafka:9092\n",
         f"kafka:9092\n{SCRAM}  sasl_password: {{env: CRM_PASSWORD}}\n  ca_file: ca.pem\n",
     )
-    settings = load(written(tmp_path, text), {"CRM_PASSWORD": "geheim"}).security()
+    settings = load(write_config(tmp_path, text), {"CRM_PASSWORD": "geheim"}).security()
     assert (settings.protocol, settings.mechanism) == ("SASL_SSL", "SCRAM-SHA-512")
     assert (settings.username, settings.password) == ("termijn-agent-crm", "geheim")
     assert settings.ca_file == tmp_path / "ca.pem"
@@ -292,9 +292,9 @@ CLEAR = "is not encrypted; use https, or set `insecure: true` if that is intende
 
 def test_a_webhook_configuration_is_accepted(tmp_path: Path) -> None:
     """As it is shipped, and without encryption where it states so."""
-    assert load(written(tmp_path, WEBHOOK), {})
+    assert load(write_config(tmp_path, WEBHOOK), {})
     clear = WEBHOOK.replace("https://", "http://").replace("port: 8081", "insecure: true, port: 1")
-    assert load(written(tmp_path, clear.replace("hmac:", "insecure: true\n    hmac:")), {})
+    assert load(write_config(tmp_path, clear.replace("hmac:", "insecure: true\n    hmac:")), {})
 
 
 @pytest.mark.parametrize(
@@ -409,12 +409,14 @@ def test_a_configuration_that_cannot_work_is_refused(
 def test_an_empty_secret_is_refused(tmp_path: Path, content: str) -> None:
     """Anyone could sign with it."""
     (tmp_path / "secret").write_text(content, "utf-8")
-    loaded = load(written(tmp_path, WEBHOOK), {})
+    loaded = load(write_config(tmp_path, WEBHOOK), {})
     signer = Signer(lambda: Keyring((new_key(),)))
     with pytest.raises(InvalidConfiguration, match=r"webhook\.hmac\.file: is empty"):
         webhook_adapter(loaded, lambda _: "t", signer)
     (tmp_path / "secret").unlink()
-    loaded = load(written(tmp_path, WEBHOOK.replace("{file: secret}", "{env: S}")), {"S": content})
+    loaded = load(
+        write_config(tmp_path, WEBHOOK.replace("{file: secret}", "{env: S}")), {"S": content}
+    )
     with pytest.raises(InvalidConfiguration, match="S is not set"):
         webhook_adapter(loaded, lambda _: "t", signer)
 
@@ -424,12 +426,12 @@ def test_a_hook_that_cannot_be_run_is_named_at_the_start(tmp_path: Path, program
     """Not at the first command, days later."""
     (tmp_path / "plain").write_text("#!/bin/sh\n", "utf-8")
     text = WEBHOOK[: WEBHOOK.index("  webhook")] + f'  hook: {{command: ["{program}"]}}\n'
-    loaded = load(written(tmp_path, text), {"PATH": "/usr/bin:/bin"})
+    loaded = load(write_config(tmp_path, text), {"PATH": "/usr/bin:/bin"})
     with pytest.raises(
         InvalidConfiguration, match=r"hook\.command\.0: must be an existing program"
     ):
         hook_adapter(loaded)
-    loaded = load(written(tmp_path, text.replace(program, "sh")), {"PATH": "/usr/bin:/bin"})
+    loaded = load(write_config(tmp_path, text.replace(program, "sh")), {"PATH": "/usr/bin:/bin"})
     assert hook_adapter(loaded).command == ("sh",)
 
 

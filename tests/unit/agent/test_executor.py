@@ -34,7 +34,7 @@ class Killed(BaseException):
     """The end of the process, as far as a test can play it."""
 
 
-def once(error: BaseException, result: Result | None = None) -> FakeAdapter:
+def failing_once(error: BaseException, result: Result | None = None) -> FakeAdapter:
     """An adapter that fails at its first call, and then does it."""
     errors = [error]
 
@@ -166,13 +166,13 @@ def test_an_unreachable_system_is_tried_again_with_growing_pauses() -> None:
 
 def test_a_system_that_states_when_to_try_again_is_not_asked_before() -> None:
     """Longer than the agent's own longest pause, but not beyond the validity of the command."""
-    adapter = once(RetryLater("busy", 3600))
+    adapter = failing_once(RetryLater("busy", 3600))
     environment = AgentEnvironment(adapter=adapter)
     assert environment.execute_all(command()) == []
     assert environment.execute(3599) == []
     assert len(adapter.tasks) == 1
     assert environment.execute(1) == ["done"]
-    environment = AgentEnvironment(adapter=once(RetryLater("busy", 1e300)))
+    environment = AgentEnvironment(adapter=failing_once(RetryLater("busy", 1e300)))
     environment.execute_all(command())
     assert environment.execute(7 * 86_400) == ["failed"]
     assert environment.answers()[0]["detail"] == "it expired before it could be carried out"
@@ -242,7 +242,7 @@ def test_nothing_is_carried_out_before_its_time() -> None:
 
 def test_commands_of_one_subject_are_carried_out_in_their_order() -> None:
     """They wait also when the first has to be tried again."""
-    adapter = once(RetryLater("connection refused"))
+    adapter = failing_once(RetryLater("connection refused"))
     environment = AgentEnvironment(adapter=adapter)
     assert environment.execute_all(command("c1"), command("c2", seq=2)) == []
     assert environment.execute(1) == ["done", "done"]
@@ -296,7 +296,7 @@ def test_an_unreachable_slow_processor_delays_no_other_command() -> None:
 
 def test_an_outdated_answer_is_not_sent() -> None:
     """The command was repeated before Kafka accepted it, and has a new answer."""
-    adapter = once(InvalidResult("it is no JSON"))
+    adapter = failing_once(InvalidResult("it is no JSON"))
     environment = AgentEnvironment(adapter=adapter)
     environment.arrive(command())
     environment.executor.run_once()

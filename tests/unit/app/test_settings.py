@@ -18,7 +18,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "termijn.toml"
 
 
-def written(file: Path, text: str, **environment: str) -> dict[str, str]:
+def write_settings(file: Path, text: str, **environment: str) -> dict[str, str]:
     """An environment that names the file with this text."""
     file.write_text(text, "utf-8")
     return {"TERMIJN_SETTINGS": str(file), **environment}
@@ -45,14 +45,14 @@ def test_signing_is_required_or_off_and_nothing_else() -> None:
 def test_the_environment_wins_over_the_file(file: Path) -> None:
     """For each key: keys that only the file has stay."""
     text = '[kafka]\nbatch = 10\ngroup = "night"\n'
-    settings = load(written(file, text, TERMIJN_BATCH="20"))
+    settings = load(write_settings(file, text, TERMIJN_BATCH="20"))
     assert settings.kafka.batch == 20
     assert settings.kafka.group == "night"
 
 
 def test_an_empty_variable_counts_as_not_set(file: Path) -> None:
     """As deployments write a setting without a value."""
-    assert load(written(file, "[kafka]\nbatch = 10\n", TERMIJN_BATCH="")).kafka.batch == 10
+    assert load(write_settings(file, "[kafka]\nbatch = 10\n", TERMIJN_BATCH="")).kafka.batch == 10
 
 
 def test_every_kind_of_value_is_read_from_a_file(file: Path) -> None:
@@ -68,7 +68,7 @@ def test_every_kind_of_value_is_read_from_a_file(file: Path) -> None:
     log_format = "json"
     metrics_port = 9000
     """
-    settings = load(written(file, text))
+    settings = load(write_settings(file, text))
     assert settings.ledger_url == "sqlite:////var/lib/termijn/ledger.sqlite"
     assert settings.storage.schemas == (Path("/etc/a"), Path("/etc/b"))
     assert (settings.deleting.idle_seconds, settings.deleting.retry_seconds) == (1.0, 1.5)
@@ -140,7 +140,7 @@ def test_an_invalid_port_is_refused() -> None:
 def test_an_invalid_key_of_the_file_is_named_with_the_file(file: Path, text: str, key: str) -> None:
     """A typing error is never ignored."""
     with pytest.raises(InvalidSetting) as refused:
-        load(written(file, text))
+        load(write_settings(file, text))
     assert str(refused.value).startswith(f"{file}: {key}: ")
     assert (refused.value.where, refused.value.key) == (str(file), key)
 
@@ -163,7 +163,7 @@ def test_a_secret_is_never_shown(file: Path) -> None:
     url = "postgresql+psycopg://termijn:geheim@database/termijn"
     for environment in (
         {"TERMIJN_LEDGER_URL": url},
-        written(file, f'[storage]\nledger_url = "{url}"\n'),
+        write_settings(file, f'[storage]\nledger_url = "{url}"\n'),
     ):
         assert load(environment).ledger_url == url
         [setting] = [
@@ -224,7 +224,7 @@ def test_a_kafka_password_in_the_settings_file_is_refused(file: Path) -> None:
     with pytest.raises(
         InvalidSetting, match=r"kafka\.sasl_password: cannot be set in a file"
     ) as refused:
-        load(written(file, '[kafka]\nsasl_password = "geheim"\n'))
+        load(write_settings(file, '[kafka]\nsasl_password = "geheim"\n'))
     assert "geheim" not in str(refused.value)
 
 
@@ -277,7 +277,7 @@ def test_an_unknown_security_protocol_is_refused(variable: str, value: str) -> N
 
 def test_each_setting_shows_where_it_comes_from(file: Path) -> None:
     """A variable, the file, or the default."""
-    environment = written(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM_RECORDS="20")
+    environment = write_settings(file, "[kafka]\nbatch = 10\n", TERMIJN_CLAIM_RECORDS="20")
     values = {
         setting.key: (setting.value, setting.source) for setting in list_settings(environment)
     }

@@ -35,7 +35,7 @@ def claimed_twice(ledger: Database, *, events: int = 1) -> None:
     )
 
 
-def shown(termijn: Call, *fields: str) -> list[tuple[Any, ...]]:
+def listed_conflicts(termijn: Call, *fields: str) -> list[tuple[Any, ...]]:
     rows = termijn("conflicts", "list", "--json", *fields).rows
     return [(row["key"], row["subject"], row["events"], row["state"]) for row in rows]
 
@@ -47,17 +47,17 @@ def test_a_conflict_is_listed_and_decided_by_a_named_operator(
     claimed_twice(ledger, events=2)
     [row] = [row for row in termijn("status", "--json").rows if row["what"] == "key-conflict"]
     assert row["value"] == 1
-    assert shown(termijn) == [
+    assert listed_conflicts(termijn) == [
         ("order_id=o=1", "consumer:nobody", 2, "key-conflict"),
         ("order_id=o=1", "consumer:victim", 1, "key-conflict"),
     ]
     decided = ("conflicts", "resolve", "order_id=o=1", "--subject", "consumer:victim")
     assert termijn(*decided, "--operator", "", "--reason", "x").code == 1
     assert termijn(*decided, *BY_ME).code == 0
-    assert shown(termijn) == []
-    assert [row[3] for row in shown(termijn, "--all")] == ["other", "owner"]
+    assert listed_conflicts(termijn) == []
+    assert [row[3] for row in listed_conflicts(termijn, "--all")] == ["other", "owner"]
     assert termijn("conflicts", "reopen", "order_id=o=1", *BY_ME).code == 0
-    assert [row[3] for row in shown(termijn)] == ["key-conflict", "key-conflict"]
+    assert [row[3] for row in listed_conflicts(termijn)] == ["key-conflict", "key-conflict"]
     target = str(key_id("order_id", "o=1"))
     assert actions(ledger) == [
         ("night-shift", "conflicts resolve", target, "a test"),

@@ -32,7 +32,7 @@ def ledger(termijn: Call) -> Iterator[Database]:
         yield opened
 
 
-def sealed(ledger: Database, at: datetime = NOW) -> None:
+def append_evidence(ledger: Database, at: datetime = NOW) -> None:
     """Append the queued entries, as a deleter does."""
     keys = Path(".termijn", "keys")
     ring = KeyDirectory(path=keys).private()
@@ -50,7 +50,7 @@ def test_an_export_verifies_without_a_ledger(
     termijn: Call, ledger: Database, tmp_path: Path
 ) -> None:
     """By the keys that were handed out and a head that was kept; nothing else is needed."""
-    sealed(ledger)
+    append_evidence(ledger)
     Path("head.json").write_text(termijn("evidence", "head").out)
     assert termijn("evidence", "export", "log.jsonl").out == "log.jsonl: 5 lines\n"
     Path(".termijn", "ledger.sqlite").unlink()
@@ -67,14 +67,14 @@ def test_verification_with_keys_from_the_same_source_is_marked(
     termijn: Call, ledger: Database
 ) -> None:
     """The log verifies, but that alone proves nothing against its author."""
-    sealed(ledger)
+    append_evidence(ledger)
     termijn("evidence", "export", "log.jsonl")
     assert "the keys are from the log itself" in termijn("evidence", "verify", "log.jsonl").err
 
 
 def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Database) -> None:
     """The line names the entry, and the last one that verifies."""
-    sealed(ledger)
+    append_evidence(ledger)
     termijn("evidence", "export", "log.jsonl")
     text = Path("log.jsonl").read_text()
     Path("log.jsonl").write_text(text.replace("optimum-pos", "optimum-sop"))
@@ -87,7 +87,7 @@ def test_an_altered_export_is_one_line_and_exit_code_1(termijn: Call, ledger: Da
 
 def test_an_older_export_is_not_overwritten(termijn: Call, ledger: Database) -> None:
     """It may be the only proof."""
-    sealed(ledger)
+    append_evidence(ledger)
     Path("log.jsonl").write_text("older")
     assert termijn("evidence", "export", "log.jsonl").code == 1
     assert Path("log.jsonl").read_text() == "older"
@@ -97,7 +97,7 @@ def test_the_evidence_in_the_ledger_is_verified_without_a_file(
     termijn: Call, ledger: Database
 ) -> None:
     """Entries that no signed head covers yet count too."""
-    sealed(ledger)
+    append_evidence(ledger)
     ledger.run_in_transaction(lambda connection: None)
     assert termijn("evidence", "verify").out.startswith("2 entries are valid")
     with ledger.transaction() as connection:
@@ -123,12 +123,12 @@ def test_the_evidence_continues_under_another_key_when_one_is_lost(
     termijn: Call, ledger: Database
 ) -> None:
     """Once a named operator decides so."""
-    sealed(ledger)
+    append_evidence(ledger)
     Path(".termijn", "keys", "evidence.key").unlink()
     with pytest.raises(Exception, match="termijn evidence rekey"):
-        sealed(ledger)
+        append_evidence(ledger)
     assert termijn("evidence", "rekey", *BY_ME).code == 0
-    sealed(ledger)
+    append_evidence(ledger)
     assert termijn("evidence", "verify").code == 0
 
 
@@ -147,7 +147,7 @@ def test_a_certificate_is_written_for_a_subject_or_a_request(
         )
     ]
     ledger.run_in_transaction(lambda connection: record(connection, arrivals, loader.load(), NOW))
-    sealed(ledger)
+    append_evidence(ledger)
     for number, about in enumerate(("visitor:1", "Q1")):
         outcome = termijn("certificate", about, "--to", f"c{number}")
         assert (outcome.code, "are outstanding and not certified" in outcome.err) == (0, True)

@@ -209,7 +209,7 @@ READERS = (
 
 
 @st.composite
-def mutated(draw: st.DrawFn, document: Any) -> Any:
+def mutate(draw: st.DrawFn, document: Any) -> Any:
     """Return a document in which one part is changed, missing or new."""
     if isinstance(document, dict) and document and draw(st.integers(0, 3)):
         key = draw(st.sampled_from(sorted(document)))
@@ -221,10 +221,10 @@ def mutated(draw: st.DrawFn, document: Any) -> Any:
             case 2:
                 new = draw(TEXT)
                 return {new if name == key else name: value for name, value in document.items()}
-        return {**document, key: draw(mutated(document[key]))}
+        return {**document, key: draw(mutate(document[key]))}
     if isinstance(document, list) and document and draw(st.integers(0, 3)):
         place = draw(st.integers(0, len(document) - 1))
-        return [*document[:place], draw(mutated(document[place])), *document[place + 1 :]]
+        return [*document[:place], draw(mutate(document[place])), *document[place + 1 :]]
     return draw(JSON)
 
 
@@ -234,14 +234,14 @@ def mutated(draw: st.DrawFn, document: Any) -> Any:
 def test_no_file_of_events_ends_in_a_traceback(
     desk: Call, reader: tuple[str, ...], data: st.DataObject
 ) -> None:
-    lines = [json.dumps(data.draw(mutated(event) | st.just(event))).encode() for event in GOOD]
+    lines = [json.dumps(data.draw(mutate(event) | st.just(event))).encode() for event in GOOD]
     lines += data.draw(st.lists(st.binary(max_size=30), max_size=1))
     Path("events.jsonl").write_bytes(b"\n".join(lines))
     ends_well(desk(*reader))
 
 
 @fuzz(40)
-@given(document=mutated(yaml.safe_load(SMALL)))
+@given(document=mutate(yaml.safe_load(SMALL)))
 def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
     """The policy is refused, or can be used."""
     with suppress(UnicodeEncodeError):
@@ -300,7 +300,7 @@ def test_no_bytes_end_in_a_traceback(desk: Call, raw: bytes) -> None:
 
 @fuzz(30)
 @given(
-    document=JSON | mutated({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "exp": 1}]})
+    document=JSON | mutate({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "exp": 1}]})
 )
 def test_no_json_ends_in_a_traceback(desk: Call, document: Any) -> None:
     Path("file").write_text(json.dumps(document), "utf-8")
@@ -378,7 +378,7 @@ COMMAND = {"command_id": str(UUID(int=1)), "system": "crm", "records": []}
 
 
 @fuzz(40)
-@given(document=mutated(AGENT), command=mutated(COMMAND))
+@given(document=mutate(AGENT), command=mutate(COMMAND))
 def test_no_file_of_an_agent_ends_in_a_traceback(desk: Call, document: Any, command: Any) -> None:
     """A command that it is asked to plan ends in no traceback either."""
     Path("agent.yaml").write_text(json.dumps(document), "utf-8")

@@ -37,7 +37,7 @@ PARTS = st.tuples(
 )
 
 
-def signed(key: JsonWebKey = MINE, topic: str = TOPIC) -> list[tuple[str, bytes | None]]:
+def sign_message(key: JsonWebKey = MINE, topic: str = TOPIC) -> list[tuple[str, bytes | None]]:
     """The headers that a key gives the message."""
     return [*Signer(lambda: Keyring((key,))).sign(topic, KEY, VALUE, NOW)]
 
@@ -114,13 +114,13 @@ def test_the_signed_bytes_contain_the_whole_message(
 def test_what_was_signed_is_verified() -> None:
     """The result names the key."""
     verifier = Verifier(lambda: Keyring((MINE.public(),)))
-    assert verifier.verify(TOPIC, KEY, VALUE, signed(), NOW) == MINE.key_id
+    assert verifier.verify(TOPIC, KEY, VALUE, sign_message(), NOW) == MINE.key_id
 
 
 def test_other_headers_do_not_change_the_signature() -> None:
     """Tracing adds its own."""
     verifier = Verifier(lambda: Keyring((MINE.public(),)))
-    headers = [("traceparent", b"00-1"), *signed(), ("x", None)]
+    headers = [("traceparent", b"00-1"), *sign_message(), ("x", None)]
     assert verifier.verify(TOPIC, KEY, VALUE, headers, NOW) == MINE.key_id
 
 
@@ -129,7 +129,7 @@ def test_each_byte_of_the_value_counts(place: int) -> None:
     """One flipped bit and the message is forged."""
     altered = bytearray(VALUE)
     altered[place] ^= 1
-    assert why_not(signed(), value=bytes(altered)) == "forged"
+    assert why_not(sign_message(), value=bytes(altered)) == "forged"
 
 
 @pytest.mark.parametrize("place", range(len(KEY)))
@@ -137,20 +137,20 @@ def test_each_byte_of_the_key_counts(place: int) -> None:
     """A command for one subject is none for another."""
     altered = bytearray(KEY)
     altered[place] ^= 1
-    assert why_not(signed(), key=bytes(altered)) == "forged"
+    assert why_not(sign_message(), key=bytes(altered)) == "forged"
 
 
 @pytest.mark.parametrize("place", range(len(TOPIC)))
 def test_each_letter_of_the_topic_counts(place: int) -> None:
     """A topic is another one from one letter on."""
     other = TOPIC[:place] + chr(ord(TOPIC[place]) ^ 1) + TOPIC[place + 1 :]
-    assert why_not(signed(), topic=other) == "forged"
+    assert why_not(sign_message(), topic=other) == "forged"
 
 
 @pytest.mark.parametrize("place", range(64))
 def test_each_byte_of_the_signature_counts(place: int) -> None:
     """One flipped bit and it is none."""
-    key_id, (name, signature) = signed()
+    key_id, (name, signature) = sign_message()
     altered = bytearray(signature or b"")
     altered[place] ^= 1
     assert why_not([key_id, (name, bytes(altered))]) == "forged"
@@ -159,28 +159,28 @@ def test_each_byte_of_the_signature_counts(place: int) -> None:
 @pytest.mark.parametrize("signature", [b"", b"x", bytes(64), bytes(63), bytes(65), bytes(4096)])
 def test_an_invalid_signature_counts_as_forged(signature: bytes) -> None:
     """Of any length."""
-    assert why_not([signed()[0], (SIGNATURE, signature)]) == "forged"
+    assert why_not([sign_message()[0], (SIGNATURE, signature)]) == "forged"
 
 
 def test_a_command_of_another_system_is_refused() -> None:
     """Replayed to another topic, byte for byte, with its own headers."""
-    assert why_not(signed(topic="retention.commands.psp.v1")) == "forged"
+    assert why_not(sign_message(topic="retention.commands.psp.v1")) == "forged"
 
 
 @pytest.mark.parametrize(("key", "value"), [(None, VALUE), (KEY, None), (b"", VALUE), (KEY, b"")])
 def test_a_message_without_its_value_is_forged(key: bytes | None, value: bytes | None) -> None:
     """A tombstone is not what was signed."""
-    assert why_not(signed(), key=key, value=value) == "forged"
+    assert why_not(sign_message(), key=key, value=value) == "forged"
 
 
 def test_the_key_of_another_system_proves_nothing() -> None:
     """It is a good key, of somebody else."""
-    assert why_not(signed(new_key())) == "unknown-key"
+    assert why_not(sign_message(new_key())) == "unknown-key"
 
 
 def test_the_id_of_a_trusted_key_does_not_replace_its_signature() -> None:
     """Signed with one's own key under the id of another's."""
-    forger = signed(new_key())
+    forger = sign_message(new_key())
     assert why_not([(KEY_ID, MINE.key_id.encode()), forger[1]]) == "forged"
 
 
@@ -205,7 +205,7 @@ def test_a_message_without_both_headers_is_unsigned(
 @pytest.mark.parametrize("twice", [0, 1])
 def test_a_message_with_two_signatures_is_refused(twice: int) -> None:
     """Readers that take the first and readers that take the last must not differ."""
-    headers = signed()
+    headers = sign_message()
     assert why_not([*headers, headers[twice]]) == "ambiguous"
 
 
@@ -213,14 +213,14 @@ def test_a_message_with_two_signatures_is_refused(twice: int) -> None:
 def test_an_unknown_key_is_not_named_in_the_reason(key_id: bytes) -> None:
     """What a stranger puts into a header does not get into our logs."""
     with pytest.raises(SignatureInvalid) as refused:
-        Verifier(Keyring).verify(TOPIC, KEY, VALUE, [(KEY_ID, key_id), signed()[1]], NOW)
+        Verifier(Keyring).verify(TOPIC, KEY, VALUE, [(KEY_ID, key_id), sign_message()[1]], NOW)
     assert str(refused.value) == "signature: cannot be verified: unknown-key"
 
 
 def test_a_key_that_has_expired_proves_nothing() -> None:
     """Even for what it signed while it held: who stole it may say when that was."""
     key = MINE.public().with_expiry(NOW + timedelta(hours=1))
-    assert why_not(signed(), trusted=[key], now=NOW + timedelta(hours=1)) == "expired-key"
+    assert why_not(sign_message(), trusted=[key], now=NOW + timedelta(hours=1)) == "expired-key"
 
 
 def test_a_key_that_is_not_valid_yet_proves_nothing() -> None:
@@ -252,7 +252,7 @@ def test_a_rotated_key_is_used_at_once() -> None:
 
 def test_a_retired_key_signs_and_proves_nothing() -> None:
     """What is gone from the ring is gone."""
-    assert why_not(signed(), trusted=[new_key().public()]) == "unknown-key"
+    assert why_not(sign_message(), trusted=[new_key().public()]) == "unknown-key"
     with pytest.raises(NoSigningKey):
         Signer(Keyring).sign(TOPIC, KEY, VALUE, NOW)
 
@@ -276,7 +276,7 @@ def test_the_sample_code_of_the_page_verifies() -> None:
     scope: dict[str, Any] = {}
     exec(compile(code, "services/crypto/README.md", "exec"), scope)
     jwks = {"keys": [new_key("enc").public().as_jwk(), MINE.public().as_jwk()]}
-    headers = dict(signed())
+    headers = dict(sign_message())
     scope["verify"](TOPIC, KEY, VALUE, headers, jwks, NOW.timestamp())
     null = dict(Signer(lambda: Keyring((MINE,))).sign(TOPIC, None, VALUE, NOW))
     scope["verify"](TOPIC, None, VALUE, null, jwks, NOW.timestamp())

@@ -34,7 +34,7 @@ def all_rules(*users: KafkaAccess) -> list[AclRule]:
     ]
 
 
-def judged(rights: AclRules) -> list[Finding]:
+def check(rights: AclRules) -> list[Finding]:
     """Return the findings where agents and publishers may have other names."""
     optional = {user.user for user in USERS if "agent" in user.user or "publisher" in user.user}
     return list(check_acls(rights, USERS, optional, DELETER))
@@ -116,7 +116,7 @@ def test_a_resource_without_acls_may_be_open() -> None:
 
 def test_the_acls_that_termijn_writes_are_ok() -> None:
     """No user lacks a right, and only the deleter may write commands."""
-    [finding] = judged(AclRules(enforced=True, rules=all_rules(*USERS)))
+    [finding] = check(AclRules(enforced=True, rules=all_rules(*USERS)))
     assert finding.state == "sound"
     assert finding.what.endswith("24 users have what they need")
 
@@ -128,7 +128,7 @@ def test_a_missing_acl_is_named_with_its_fix() -> None:
         for rule in all_rules(*USERS)
         if (rule.principal, rule.name) != ("User:termijn-recorder", TAGGED)
     ]
-    findings = judged(AclRules(enforced=True, rules=rules))
+    findings = check(AclRules(enforced=True, rules=rules))
     assert [(finding.state, finding.target, finding.what) for finding in findings] == [
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Describe"),
         ("fault", "topic retention.tagged.v1", "termijn-recorder may not Read"),
@@ -146,7 +146,7 @@ def test_a_missing_group_is_named() -> None:
         for rule in all_rules(*USERS)
         if (rule.kind, rule.name) != ("group", "termijn-recorder")
     ]
-    findings = judged(AclRules(enforced=True, rules=rules))
+    findings = check(AclRules(enforced=True, rules=rules))
     assert {finding.target for finding in findings} == {"group termijn-recorder"}
     assert "--group termijn-recorder`" in findings[0].fix
 
@@ -156,7 +156,7 @@ def test_a_role_without_any_acl_is_reported_once() -> None:
     visible_users = [
         user for user in USERS if user.user not in ("termijn-recorder", "termijn-agent-crm")
     ]
-    findings = judged(AclRules(enforced=True, rules=all_rules(*visible_users)))
+    findings = check(AclRules(enforced=True, rules=all_rules(*visible_users)))
     assert [(finding.state, finding.target, finding.what) for finding in findings] == [
         (
             "fault",
@@ -178,27 +178,27 @@ def test_other_users_who_may_write_commands_are_reported() -> None:
             principal="User:eve", kind="topic", name="retention.commands.crm.v1", operation="Write"
         ),
     ]
-    [finding] = judged(AclRules(enforced=True, rules=[*all_rules(*USERS), *more]))
+    [finding] = check(AclRules(enforced=True, rules=[*all_rules(*USERS), *more]))
     assert (finding.state, finding.target) == ("warning", "topic retention.commands.crm.v1")
     assert finding.what == "User:eve may write to it, but only termijn-deleter should"
 
 
 def test_a_cluster_without_an_authorizer_is_a_warning() -> None:
     """Any user may command an erasure."""
-    [finding] = judged(AclRules(enforced=False))
+    [finding] = check(AclRules(enforced=False))
     assert finding.state == "warning"
     assert "no authorizer" in finding.what
 
 
 def test_acls_that_are_not_visible_are_not_checked() -> None:
     """They are visible only to users who may describe the cluster."""
-    [finding] = judged(AclRules(enforced=True))
+    [finding] = check(AclRules(enforced=True))
     assert finding.state == "not checked"
 
 
 def test_a_cluster_without_acls_is_a_fault() -> None:
     """No role may do anything."""
-    [finding] = judged(AclRules(enforced=True, rules=[]))
+    [finding] = check(AclRules(enforced=True, rules=[]))
     assert finding.state == "fault"
     assert "no ACLs" in finding.what
 

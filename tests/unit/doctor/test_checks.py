@@ -50,7 +50,7 @@ def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
     return {finding.target: finding for finding in findings}
 
 
-def trusted(path: Path, *systems: str) -> KeyDirectory:
+def trusted_keys(path: Path, *systems: str) -> KeyDirectory:
     """Keys of the deleter, and of systems that are trusted."""
     directory = KeyDirectory(path=path)
     directory.create()
@@ -101,7 +101,7 @@ def test_a_clock_may_be_a_second_off(seconds: float, state: str) -> None:
 
 def test_valid_keys_are_ok(tmp_path: Path) -> None:
     """The deleter's own, and a system's."""
-    trusted(tmp_path, "crm")
+    trusted_keys(tmp_path, "crm")
     assert {name: finding.state for name, finding in keys(tmp_path, "crm").items()} == {
         "deleter": "sound",
         "crm": "sound",
@@ -117,7 +117,7 @@ def test_a_deleter_without_keys_is_a_fault(tmp_path: Path) -> None:
 
 def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> None:
     """A person who can read it can command an erasure."""
-    directory = trusted(tmp_path)
+    directory = trusted_keys(tmp_path)
     directory.private().path.chmod(0o644)
     finding = keys(tmp_path)["deleter"]
     assert finding.state == "fault"
@@ -126,7 +126,7 @@ def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> Non
 
 def test_a_system_without_trusted_keys_is_a_fault(tmp_path: Path) -> None:
     """Its answers would not be trusted."""
-    trusted(tmp_path, "crm")
+    trusted_keys(tmp_path, "crm")
     finding = keys(tmp_path, "crm", "psp")["psp"]
     assert finding.state == "fault"
     assert "`termijn keys trust psp psp.jwks`" in finding.fix
@@ -139,7 +139,7 @@ def test_the_end_of_the_last_key_is_reported_two_weeks_before(
     tmp_path: Path, days_left: int, state: str
 ) -> None:
     """Its successor must be distributed before; at the end itself the key is not valid."""
-    directory = trusted(tmp_path)
+    directory = trusted_keys(tmp_path)
     ring = directory.create("crm")
     [key] = ring
     directory.trust("crm", type(ring)((key.with_expiry(NOW + timedelta(days=days_left)),)))

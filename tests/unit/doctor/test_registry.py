@@ -50,7 +50,7 @@ class Silent(Kept):
         raise RegistryUnavailable(request=topic, why="connection refused")
 
 
-def judged(registry: Kept) -> list[Finding]:
+def check(registry: Kept) -> list[Finding]:
     return list(check_registry(registry, [(ORDERS, (FIRST, SECOND))] * 2))[:1]
 
 
@@ -74,7 +74,7 @@ def test_a_registry_that_agrees_is_ok() -> None:
 
 def test_a_version_that_is_not_registered_is_a_fault() -> None:
     """With its file: nothing could be written with it."""
-    [finding] = judged(Kept(texts=[FIRST.text]))
+    [finding] = check(Kept(texts=[FIRST.text]))
     assert (finding.state, finding.target) == ("fault", "orders.order-placed.v1")
     assert finding.what == "orders.order-placed.2.avsc is not registered"
     assert finding.fix == "`termijn schemas register`"
@@ -83,7 +83,7 @@ def test_a_version_that_is_not_registered_is_a_fault() -> None:
 def test_an_unknown_version_that_can_be_read_is_a_warning() -> None:
     """A publisher may have a newer version."""
     ahead = changed("more", type=["null", "string"], default=None)
-    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, ahead]))
+    [finding] = check(Kept(texts=[FIRST.text, SECOND.text, ahead]))
     assert finding.state == "warning"
     assert finding.what == "version 3 (id 72) has no schema file but can be read"
 
@@ -91,14 +91,14 @@ def test_an_unknown_version_that_can_be_read_is_a_warning() -> None:
 def test_an_unknown_version_that_cannot_be_read_is_a_fault() -> None:
     """Events that are written with it would be parked."""
     other = SECOND.text.replace('"order_id"', '"number"')
-    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, other]))
+    [finding] = check(Kept(texts=[FIRST.text, SECOND.text, other]))
     assert finding.state == "fault"
     assert finding.what.endswith("parked: order_id: is not written and has no default")
 
 
 def test_a_version_that_is_not_a_schema_is_a_fault() -> None:
     """It is reported, and the check continues."""
-    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text, "{"]))
+    [finding] = check(Kept(texts=[FIRST.text, SECOND.text, "{"]))
     assert (finding.state, finding.what.endswith("and is not a valid schema: JSONDecodeError")) == (
         "fault",
         True,
@@ -107,7 +107,7 @@ def test_a_version_that_is_not_a_schema_is_a_fault() -> None:
 
 def test_a_compatibility_level_that_may_break_readers_is_a_warning() -> None:
     """Registering sets it."""
-    [finding] = judged(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
+    [finding] = check(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
     assert finding.state == "warning"
     assert finding.what.startswith("compatibility is BACKWARD but must be FULL_TRANSITIVE")
 

@@ -16,7 +16,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ELSEWHERE = "kafka-1:9092,127.0.0.1:9092"
 
 
-def judged(security: Security, servers: str = ELSEWHERE) -> dict[tuple[str, str], Finding]:
+def check_by_target(security: Security, servers: str = ELSEWHERE) -> dict[tuple[str, str], Finding]:
     """Return the findings by check and target."""
     return {
         (finding.check, finding.target): finding
@@ -35,26 +35,26 @@ def certified(directory: Path, ca_days: float = 365, days: float = 365) -> Secur
 
 def test_unencrypted_connections_to_other_machines_are_a_warning() -> None:
     """Those on this machine are not named."""
-    finding = judged(Security())["tls", "kafka-1:9092"]
+    finding = check_by_target(Security())["tls", "kafka-1:9092"]
     assert finding.state == "warning"
     assert "KAFKA_SECURITY_PROTOCOL=SASL_SSL" in finding.fix
 
 
 def test_a_password_that_is_sent_in_clear_is_a_warning() -> None:
     """Anyone on the network path can read it."""
-    finding = judged(Security(protocol="SASL_PLAINTEXT"))["tls", "kafka-1:9092"]
+    finding = check_by_target(Security(protocol="SASL_PLAINTEXT"))["tls", "kafka-1:9092"]
     assert finding.what.endswith("and the password, can be read and changed on the way")
 
 
 def test_unencrypted_connections_to_this_machine_are_ok() -> None:
     """As those to the embedded broker are."""
-    [finding] = judged(Security(), "127.0.0.1:9092").values()
+    [finding] = check_by_target(Security(), "127.0.0.1:9092").values()
     assert finding.state == "sound"
 
 
 def test_valid_certificates_are_ok(tmp_path: Path) -> None:
     """The authority's, the client's, and its key."""
-    findings = judged(certified(tmp_path))
+    findings = check_by_target(certified(tmp_path))
     assert [(finding.check, finding.state) for finding in findings.values()] == [
         ("tls", "sound"),
         ("certificates", "sound"),
@@ -69,7 +69,9 @@ def test_the_end_of_the_authority_is_reported_two_weeks_before(
     tmp_path: Path, days: float, state: str
 ) -> None:
     """From its end on no broker is trusted."""
-    finding = judged(certified(tmp_path, ca_days=days))["certificates", str(tmp_path / "ca.pem")]
+    finding = check_by_target(certified(tmp_path, ca_days=days))[
+        "certificates", str(tmp_path / "ca.pem")
+    ]
     assert finding.state == state
     assert ("KAFKA_SSL_CA_FILE" in finding.fix) == (state != "sound")
 
@@ -79,7 +81,9 @@ def test_the_end_of_the_client_certificate_is_reported(
     tmp_path: Path, days: float, state: str
 ) -> None:
     """After it no broker would accept a connection."""
-    finding = judged(certified(tmp_path, days=days))["certificates", str(tmp_path / "me.pem")]
+    finding = check_by_target(certified(tmp_path, days=days))[
+        "certificates", str(tmp_path / "me.pem")
+    ]
     assert finding.state == state
     assert ("KAFKA_SSL_CERTIFICATE_FILE" in finding.fix) == (state != "sound")
 
@@ -89,14 +93,14 @@ def test_one_expired_authority_of_two_is_ok(tmp_path: Path) -> None:
     security = certified(tmp_path, ca_days=-1)
     file = tmp_path / "ca.pem"
     file.write_text(file.read_text("ascii") + Authority(NOW).certificate, "ascii")
-    assert judged(security)["certificates", str(file)].state == "sound"
+    assert check_by_target(security)["certificates", str(file)].state == "sound"
 
 
 def test_a_file_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
     """Whatever else it contains."""
     security = certified(tmp_path)
     (tmp_path / "ca.pem").write_text("certificate", "ascii")
-    finding = judged(security)["certificates", str(tmp_path / "ca.pem")]
+    finding = check_by_target(security)["certificates", str(tmp_path / "ca.pem")]
     assert (finding.state, finding.what) == ("fault", "contains no readable certificate (PEM)")
 
 
@@ -107,6 +111,6 @@ def test_a_key_that_does_not_fit_the_certificate_is_a_fault(
     """As after one of the two was renewed and the other was not."""
     security = certified(tmp_path)
     (tmp_path / "me.key").write_text(text or Authority(NOW).issue("x").key, "ascii")
-    finding = judged(security)["certificates", str(tmp_path / "me.key")]
+    finding = check_by_target(security)["certificates", str(tmp_path / "me.key")]
     assert finding.state == "fault"
     assert "KAFKA_SSL_KEY_FILE" in finding.fix

@@ -46,7 +46,7 @@ def lines_of(data: bytes) -> list[bytes]:
     return data.splitlines(keepends=True)
 
 
-def broken(lines: Sequence[bytes]) -> EvidenceBroken:
+def verification_error(lines: Sequence[bytes]) -> EvidenceBroken:
     """Return the error about a log that does not verify."""
     with pytest.raises(EvidenceBroken) as raised:
         verify_lines(lines)
@@ -65,7 +65,7 @@ def test_any_altered_byte_is_found(at: int, mask: int) -> None:
     """Wherever it is and whatever it becomes."""
     altered = bytearray(BYTES)
     altered[at] ^= mask
-    broken(lines_of(bytes(altered)))
+    verification_error(lines_of(bytes(altered)))
 
 
 def test_each_byte_with_its_lowest_bit_flipped_is_found() -> None:
@@ -78,18 +78,21 @@ def test_each_byte_with_its_lowest_bit_flipped_is_found() -> None:
         altered[at] ^= 1
         number = sum(start <= at for start in starts)
         # What comes before an entry is only asked for later: its key by the first head, its length last.
-        assert broken(lines_of(bytes(altered))).line >= number
+        assert verification_error(lines_of(bytes(altered))).line >= number
 
 
 @given(cut=st.integers(0, len(BYTES) - 1))
 def test_any_truncation_is_found(cut: int) -> None:
     """Within a line or between two."""
-    broken(lines_of(BYTES[:cut]))
+    verification_error(lines_of(BYTES[:cut]))
 
 
 def test_a_tail_cut_behind_a_head_is_found_by_the_first_line() -> None:
     """The first line states how far the log goes."""
-    assert broken(WHOLE[:6]).why == "the log was truncated: its first line promises entry 6"
+    assert (
+        verification_error(WHOLE[:6]).why
+        == "the log was truncated: its first line promises entry 6"
+    )
 
 
 def test_a_tail_cut_behind_a_head_with_a_new_first_line_is_found_by_a_head_kept_elsewhere() -> None:
@@ -148,7 +151,7 @@ def test_a_key_that_was_not_valid_yet_is_not_trusted() -> None:
 def test_an_entry_has_one_valid_form(old: bytes, new: bytes) -> None:
     """Another text with the same meaning counts as altered."""
     assert old in BYTES
-    broken(lines_of(BYTES.replace(old, new)))
+    verification_error(lines_of(BYTES.replace(old, new)))
 
 
 def test_an_unsigned_head_is_not_trusted() -> None:
@@ -161,14 +164,14 @@ def test_an_unsigned_head_is_not_trusted() -> None:
 
 def test_an_entry_that_is_missing_is_found() -> None:
     """An entry that is repeated, or in the wrong place, is found as well."""
-    assert broken([*WHOLE[:3], *WHOLE[4:]]).line == 4
-    assert broken([*WHOLE[:4], WHOLE[3], *WHOLE[4:]]).why == "the line is not entry 3"
-    assert broken([*WHOLE[:2], WHOLE[3], WHOLE[2], *WHOLE[4:]]).number == 0
+    assert verification_error([*WHOLE[:3], *WHOLE[4:]]).line == 4
+    assert verification_error([*WHOLE[:4], WHOLE[3], *WHOLE[4:]]).why == "the line is not entry 3"
+    assert verification_error([*WHOLE[:2], WHOLE[3], WHOLE[2], *WHOLE[4:]]).number == 0
 
 
 def test_an_empty_file_is_not_a_log() -> None:
     """It proves nothing."""
-    assert broken([]).why == "the export is empty"
+    assert verification_error([]).why == "the export is empty"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_an_empty_file_is_not_a_log() -> None:
 )
 def test_a_file_that_is_not_an_export_is_one_error(line: bytes) -> None:
     """Whatever it contains."""
-    assert broken([line]).line == 1
+    assert verification_error([line]).line == 1
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"head":1,"key_id":2,"signature":3}'])

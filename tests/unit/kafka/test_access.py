@@ -17,7 +17,7 @@ POLICY = load()
 USERS = {user.user: user for user in deployment_access(POLICY, "termijn")}
 
 
-def who(operation: str, topic: str) -> set[str]:
+def users_who_may(operation: str, topic: str) -> set[str]:
     """The users that may do this with a topic."""
     wanted = ("topic", topic, operation)
     return {
@@ -30,56 +30,62 @@ def who(operation: str, topic: str) -> set[str]:
 
 def test_only_the_deleter_may_write_commands() -> None:
     """Neither an operator nor a publisher does."""
-    assert who("Write", "retention.commands.crm.v1") == {"termijn-deleter"}
+    assert users_who_may("Write", "retention.commands.crm.v1") == {"termijn-deleter"}
 
 
 def test_a_system_reads_only_its_own_commands() -> None:
     """Other systems do not see whose data a system must erase."""
-    assert who("Read", "retention.commands.crm.v1") == {"termijn-agent-crm", "termijn-watch"}
+    assert users_who_may("Read", "retention.commands.crm.v1") == {
+        "termijn-agent-crm",
+        "termijn-watch",
+    }
 
 
 def test_a_system_writes_only_its_own_acknowledgements() -> None:
     """An operator may replay parked ones, which are signed."""
-    users = who("Write", "retention.acks.crm.v1")
+    users = users_who_may("Write", "retention.acks.crm.v1")
     assert users == {"termijn-agent-crm", "termijn-operator"}
 
 
 def test_publishers_write_orders_and_the_tagger_reads_them() -> None:
     """Their bodies go no further."""
-    assert who("Read", "orders.order-placed.v1") == {"termijn-tagger"}
-    assert who("Write", "orders.order-placed.v1") == {"termijn-publisher", "termijn-operator"}
+    assert users_who_may("Read", "orders.order-placed.v1") == {"termijn-tagger"}
+    assert users_who_may("Write", "orders.order-placed.v1") == {
+        "termijn-publisher",
+        "termijn-operator",
+    }
 
 
 def test_no_publisher_may_write_termijns_own_events() -> None:
     """The ledger decides who is answered."""
-    users = who("Write", "privacy.request-answered.v1")
+    users = users_who_may("Write", "privacy.request-answered.v1")
     assert users == {"termijn-rights", "termijn-operator"}
 
 
 def test_the_tagger_writes_what_the_recorder_reads() -> None:
     """Tagged events and dead letters; an operator replays what the recorder parked."""
-    assert who("Write", "retention.tagged.v1") == {"termijn-tagger", "termijn-operator"}
-    assert who("Write", "retention.dead-letters.v1") == {"termijn-tagger"}
+    assert users_who_may("Write", "retention.tagged.v1") == {"termijn-tagger", "termijn-operator"}
+    assert users_who_may("Write", "retention.dead-letters.v1") == {"termijn-tagger"}
     for topic in ("retention.tagged.v1", "retention.dead-letters.v1"):
-        assert who("Read", topic) == {"termijn-recorder"}
+        assert users_who_may("Read", topic) == {"termijn-recorder"}
 
 
 def test_the_rights_role_reads_requests_too() -> None:
     """They contain corrections, which systems get and the ledger does not keep."""
-    users = who("Read", "privacy.request-received.v1")
+    users = users_who_may("Read", "privacy.request-received.v1")
     assert users == {"termijn-tagger", "termijn-rights"}
 
 
 def test_only_the_deleter_writes_the_heads_of_the_evidence() -> None:
     """A process that keeps them elsewhere is not part of Termijn, and gets a user of its own."""
-    assert who("Write", "retention.evidence-heads.v1") == {"termijn-deleter"}
-    assert who("Read", "retention.evidence-heads.v1") == set()
+    assert users_who_may("Write", "retention.evidence-heads.v1") == {"termijn-deleter"}
+    assert users_who_may("Read", "retention.evidence-heads.v1") == set()
 
 
 def test_operators_make_topics_and_roles_do_not() -> None:
     """A missing topic is a mistake that a role should report."""
-    assert who("Create", "retention.tagged.v1") == {"termijn-operator"}
-    assert who("AlterConfigs", "retention.tagged.v1") == {"termijn-operator"}
+    assert users_who_may("Create", "retention.tagged.v1") == {"termijn-operator"}
+    assert users_who_may("AlterConfigs", "retention.tagged.v1") == {"termijn-operator"}
 
 
 def test_operators_read_no_message() -> None:
@@ -91,7 +97,7 @@ def test_operators_read_no_message() -> None:
 
 def test_roles_that_check_catch_up_may_describe_and_not_read() -> None:
     """The deleter and the rights role check whether all events are recorded."""
-    assert who("Describe", "orders.order-placed.v1") == {
+    assert users_who_may("Describe", "orders.order-placed.v1") == {
         "termijn-tagger",
         "termijn-deleter",
         "termijn-rights",

@@ -39,7 +39,7 @@ SOUND = {
 }
 
 
-def findings_of(_partitions: int = 6, /, **settings: object) -> TopicState:
+def topic_state(_partitions: int = 6, /, **settings: object) -> TopicState:
     """A topic as the brokers have it; settings by their names with underscores."""
     changed = {name.replace("_", "."): str(value) for name, value in settings.items()}
     return TopicState(partitions=_partitions, settings={**SOUND, **changed})
@@ -47,20 +47,20 @@ def findings_of(_partitions: int = 6, /, **settings: object) -> TopicState:
 
 def test_a_record_stays_for_the_retention_and_the_segment_time() -> None:
     """The broker's check interval counts too."""
-    assert max_record_age_ms(findings_of()) == 8 * DAY + LOOKS
+    assert max_record_age_ms(topic_state()) == 8 * DAY + LOOKS
 
 
 @pytest.mark.parametrize("settings", [{"retention_ms": -1}, {"cleanup_policy": "compact"}])
 def test_records_that_are_never_deleted_stay_without_limit(settings: dict[str, object]) -> None:
     """Compaction alone keeps each subject's last event."""
-    assert max_record_age_ms(findings_of(**settings)) is None
+    assert max_record_age_ms(topic_state(**settings)) is None
     problem = "records stay without limit, and R3a ends after 28.0 days"
-    assert problem in check_topic(APPLICATIONS, findings_of(**settings)).problems
+    assert problem in check_topic(APPLICATIONS, topic_state(**settings)).problems
 
 
 def test_a_correct_topic_is_only_advised_to_encrypt() -> None:
     """An erasure request cannot delete from the log."""
-    judged = check_topic(APPLICATIONS, findings_of())
+    judged = check_topic(APPLICATIONS, topic_state())
     assert (judged.problems, judged.changes) == ((), {})
     assert judged.warnings == ("needs field encryption: erasure request",)
 
@@ -68,13 +68,13 @@ def test_a_correct_topic_is_only_advised_to_encrypt() -> None:
 def test_a_fully_encrypted_topic_has_no_findings() -> None:
     """The keys are destroyed instead, so the log may be kept for longer."""
     encrypted = replace(APPLICATIONS, plaintext_fields=(), window_ms=None, rule=None)
-    judged = check_topic(encrypted, findings_of(retention_ms=3650 * DAY))
+    judged = check_topic(encrypted, topic_state(retention_ms=3650 * DAY))
     assert (judged.problems, judged.warnings) == ((), ())
 
 
 def test_the_time_of_an_open_segment_counts() -> None:
     """Retention alone would be short enough."""
-    judged = check_topic(APPLICATIONS, findings_of(retention_ms=27 * DAY, segment_ms=7 * DAY))
+    judged = check_topic(APPLICATIONS, topic_state(retention_ms=27 * DAY, segment_ms=7 * DAY))
     assert judged.problems == ("records stay 34.0 days, and R3a ends after 28.0 days",)
     assert judged.changes == {"retention.ms": str(7 * DAY), "segment.ms": str(DAY)}
 
@@ -82,20 +82,20 @@ def test_the_time_of_an_open_segment_counts() -> None:
 def test_the_exact_term_is_allowed_and_a_millisecond_more_is_not() -> None:
     """At most is at most."""
     retention = 27 * DAY - LOOKS
-    assert check_topic(APPLICATIONS, findings_of(retention_ms=retention)).problems == ()
-    assert check_topic(APPLICATIONS, findings_of(retention_ms=retention + 1)).problems != ()
+    assert check_topic(APPLICATIONS, topic_state(retention_ms=retention)).problems == ()
+    assert check_topic(APPLICATIONS, topic_state(retention_ms=retention + 1)).problems != ()
 
 
 def test_unencrypted_records_may_stay_for_a_month_at_most() -> None:
     """Within a month a person must be informed that the data was erased."""
     orders = replace(APPLICATIONS, window_ms=730 * DAY, rule="D4")
-    judged = check_topic(orders, findings_of(retention_ms=60 * DAY))
+    judged = check_topic(orders, topic_state(retention_ms=60 * DAY))
     assert judged.problems == (
         "records stay 61.0 days unencrypted, and erasure request ends it at once",
     )
     assert (
         check_topic(
-            replace(orders, plaintext_fields=()), findings_of(retention_ms=60 * DAY)
+            replace(orders, plaintext_fields=()), topic_state(retention_ms=60 * DAY)
         ).problems
         == ()
     )
@@ -103,14 +103,14 @@ def test_unencrypted_records_may_stay_for_a_month_at_most() -> None:
 
 def test_compaction_is_reported_and_removed() -> None:
     """It would delete events, and never a subject's last one."""
-    judged = check_topic(APPLICATIONS, findings_of(cleanup_policy="compact,delete"))
+    judged = check_topic(APPLICATIONS, topic_state(cleanup_policy="compact,delete"))
     assert judged.problems[0].startswith("compaction keeps only the last event of each subject")
     assert judged.changes == {"cleanup.policy": "delete"}
 
 
 def test_a_topic_with_a_limit_in_bytes_is_reported() -> None:
     """Events that were not read yet could be deleted."""
-    judged = check_topic(APPLICATIONS, findings_of(retention_bytes=1_000_000))
+    judged = check_topic(APPLICATIONS, topic_state(retention_bytes=1_000_000))
     assert judged.problems == (
         "records are deleted by size: messages that are not read yet would be lost",
     )
@@ -132,7 +132,7 @@ def test_termijns_own_topics_have_the_retention_of_the_catalogue(
     retention_ms: int, finding: str | None
 ) -> None:
     """Neither longer nor shorter."""
-    judged = check_topic(COMMANDS, findings_of(3, retention_ms=retention_ms, segment_ms=2 * DAY))
+    judged = check_topic(COMMANDS, topic_state(3, retention_ms=retention_ms, segment_ms=2 * DAY))
     assert judged.problems == ((finding,) if finding else ())
     assert judged.changes.get("retention.ms") == (str(14 * DAY) if finding else None)
 
@@ -151,7 +151,7 @@ def test_a_missing_topic_is_made_with_all_its_settings() -> None:
 
 def test_a_business_topic_with_timestamps_of_its_publishers_is_reported() -> None:
     """A publisher that sets the timestamp could present an old event as a live one."""
-    judged = check_topic(APPLICATIONS, findings_of(message_timestamp_type="CreateTime"))
+    judged = check_topic(APPLICATIONS, topic_state(message_timestamp_type="CreateTime"))
     assert judged.problems == (
         "senders set the time of a message, so an old event could be taken for a new one",
     )
@@ -160,7 +160,7 @@ def test_a_business_topic_with_timestamps_of_its_publishers_is_reported() -> Non
 
 def test_termijns_own_topics_may_have_timestamps_of_their_senders() -> None:
     """Nothing depends on them there."""
-    sent = findings_of(
+    sent = topic_state(
         3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime"
     )
     assert check_topic(COMMANDS, sent).problems == ()
@@ -172,7 +172,7 @@ def test_a_term_shorter_than_the_catalogues_retention_counts() -> None:
     settings = required_settings(short)
     assert (
         check_topic(
-            short, findings_of(**{k.replace(".", "_"): v for k, v in settings.items()})
+            short, topic_state(**{k.replace(".", "_"): v for k, v in settings.items()})
         ).problems
         == ()
     )
@@ -195,12 +195,12 @@ def test_the_catalogues_retention_fits_into_the_shortest_month(topic: Topic) -> 
     promise = RetentionRequirement(topic=topic, kind="own", window_ms=28 * DAY, rule="R3a")
     settings = {name.replace(".", "_"): value for name, value in required_settings(promise).items()}
     assert settings["retention_ms"] == str(topic.retention_ms)
-    assert check_topic(promise, findings_of(topic.partitions, **settings)).problems == ()
+    assert check_topic(promise, topic_state(topic.partitions, **settings)).problems == ()
 
 
 def test_another_number_of_partitions_is_reported_and_not_changed() -> None:
     """A key would move to another partition, and order would be lost."""
-    judged = check_topic(COMMANDS, findings_of(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
+    judged = check_topic(COMMANDS, topic_state(4, retention_ms=14 * DAY, segment_ms=2 * DAY))
     assert judged.changes == {}
     assert judged.warnings == (
         "must have 3 partitions, got 4; they stay, since a change would move keys to other partitions",
@@ -210,7 +210,7 @@ def test_another_number_of_partitions_is_reported_and_not_changed() -> None:
 def test_a_short_retention_of_a_business_topic_is_a_warning() -> None:
     """It is allowed, but a tagger must not be stopped for long."""
     judged = check_topic(
-        replace(APPLICATIONS, plaintext_fields=()), findings_of(retention_ms=DAY, segment_ms=DAY)
+        replace(APPLICATIONS, plaintext_fields=()), topic_state(retention_ms=DAY, segment_ms=DAY)
     )
     assert judged.warnings == (
         "records stay 2.0 days: a tagger that is down for longer loses events",

@@ -39,7 +39,7 @@ def schemas() -> SchemaSet:
     return load_schemas()
 
 
-def promised(event_type: str) -> RetentionRequirement:
+def retention_requirement(event_type: str) -> RetentionRequirement:
     """Of the topic of an event type, as if one field of it were in clear."""
     [requirement] = retention_requirements(
         policy(), [business_topic(event_type)], {event_type: ("name",)}
@@ -68,7 +68,7 @@ def test_a_term_has_its_shortest_possible_length(term: str, days: int) -> None:
 )
 def test_the_shortest_term_counts_from_the_event(event_type: str, rule: str, days: int) -> None:
     """Also if the retention clock is that of another event: it may start right after."""
-    requirement = promised(event_type)
+    requirement = retention_requirement(event_type)
     assert (requirement.rule, requirement.window_ms) == (rule, days * DAY)
 
 
@@ -95,7 +95,7 @@ def test_the_term_after_a_withdrawal_counts_too() -> None:
 )
 def test_terms_that_end_at_once_are_named(event_type: str, at_once: tuple[str, ...]) -> None:
     """No retention of a topic can follow these."""
-    ends = promised(event_type).immediate_ends
+    ends = retention_requirement(event_type).immediate_ends
     assert [name for name in at_once if name not in ends] == []
     assert bool(ends) == bool(at_once)
 
@@ -124,7 +124,7 @@ def test_decision_fields_do_not_count_as_unencrypted() -> None:
     assert plaintext_fields(policy().events["orders.order-placed"], record) == ("remarks",)
 
 
-def encrypted(written: dict[str, Any]) -> RetentionRequirement:
+def encrypted_requirement(written: dict[str, Any]) -> RetentionRequirement:
     """Of the topic of orders under a policy that encrypts them."""
     policy = policy_of(written)
     kind = policy.events["orders.order-placed"]
@@ -136,14 +136,16 @@ def encrypted(written: dict[str, Any]) -> RetentionRequirement:
 
 def test_an_encrypted_topic_may_be_kept_without_limit() -> None:
     """Its keys are destroyed instead."""
-    assert encrypted(document()) == RetentionRequirement(
+    assert encrypted_requirement(document()) == RetentionRequirement(
         topic=business_topic("orders.order-placed"), kind="business"
     )
 
 
 def test_one_unencrypted_field_limits_the_whole_topic_to_its_term() -> None:
     """It is named."""
-    requirement = encrypted(document(plain=["payment.method", "received_at", "placed_through"]))
+    requirement = encrypted_requirement(
+        document(plain=["payment.method", "received_at", "placed_through"])
+    )
     assert (requirement.plaintext_fields, requirement.rule) == (("lines[].quantity",), "D4")
     assert requirement.immediate_ends == ("erasure request",)
 

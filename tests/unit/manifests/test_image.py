@@ -26,7 +26,7 @@ def hadolint() -> Path:
     return cached("hadolint", "2.15.1", "hadolint")
 
 
-def pinned(path: Path) -> dict[str, str]:
+def pinned_versions(path: Path) -> dict[str, str]:
     """Versions by package."""
     document = _PINNED.findall(path.read_text("utf-8"))
     return {canonicalize_name(name): version for name, version in document}
@@ -72,7 +72,10 @@ def test_copied_files_exist_and_are_not_ignored() -> None:
 
 def test_the_packages_of_the_image_are_locked_and_none_is_for_developers() -> None:
     """`make lock` writes both."""
-    image_packages, all_ = pinned(IMAGE / "requirements.lock"), pinned(ROOT / "requirements.lock")
+    image_packages, all_ = (
+        pinned_versions(IMAGE / "requirements.lock"),
+        pinned_versions(ROOT / "requirements.lock"),
+    )
     assert image_packages.items() <= all_.items()
     assert (
         not {"pytest", "mypy", "ruff", "hypothesis", "avro-python3", "psutil"}
@@ -82,7 +85,7 @@ def test_the_packages_of_the_image_are_locked_and_none_is_for_developers() -> No
 
 def test_the_image_has_all_packages_that_termijn_needs() -> None:
     """All that Termijn with its extra `tracing` requires, and what those require, on this machine."""
-    image_packages = pinned(IMAGE / "requirements.lock")
+    image_packages = pinned_versions(IMAGE / "requirements.lock")
     waiting = [("termijn", frozenset({"", "tracing"}))]
     seen = set(waiting)
     while waiting:

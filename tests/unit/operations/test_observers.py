@@ -111,7 +111,7 @@ def facts(log: LogCapture) -> list[MutableMapping[str, Any]]:
     return log.entries
 
 
-def sent(attempt: int, late: float) -> SentCommand:
+def sent_command(attempt: int, late: float) -> SentCommand:
     """A command to the crm that left that many seconds after it was due."""
     return SentCommand(
         command_id=COMMAND,
@@ -125,7 +125,7 @@ def sent(attempt: int, late: float) -> SentCommand:
 
 def test_lateness_counts_for_the_first_attempt_only(deleter: DeleterObserver) -> None:
     """A repetition is not late: its command was sent in time."""
-    deleter.commands_sent([sent(1, 3.0), sent(2, 3_600.0)])
+    deleter.commands_sent([sent_command(1, 3.0), sent_command(2, 3_600.0)])
     assert value(deleter, "termijn_lateness_seconds_sum", system="crm") == 3.0
     assert value(deleter, "termijn_commands_sent_total", system="crm", action="erase") == 2
 
@@ -184,7 +184,7 @@ def test_systems_without_keys_are_counted(
 
 def test_a_record_that_arrived_overdue_is_not_late(deleter: DeleterObserver) -> None:
     """Nothing was due until two seconds before the command was sent: the rest is its publisher's delay."""
-    deleter.commands_sent([sent(1, 31_536_000.0)], NOW + timedelta(seconds=31_535_998))
+    deleter.commands_sent([sent_command(1, 31_536_000.0)], NOW + timedelta(seconds=31_535_998))
     assert value(deleter, "termijn_lateness_seconds_sum", system="crm") == 2.0
 
 
@@ -192,7 +192,7 @@ def test_a_record_that_became_due_after_the_last_scan_is_late_from_then_on(
     deleter: DeleterObserver,
 ) -> None:
     """The later of the two times counts."""
-    deleter.commands_sent([sent(1, 3.0)], NOW - timedelta(seconds=9))
+    deleter.commands_sent([sent_command(1, 3.0)], NOW - timedelta(seconds=9))
     assert value(deleter, "termijn_lateness_seconds_sum", system="crm") == 3.0
 
 

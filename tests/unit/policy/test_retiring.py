@@ -33,28 +33,28 @@ def tag_joining(policy: Policy, time: datetime) -> TaggedEvent:
     )
 
 
-def held(tagged_event: TaggedEvent) -> list[tuple[str, tuple[str, ...]]]:
+def purposes_and_systems(tagged_event: TaggedEvent) -> list[tuple[str, tuple[str, ...]]]:
     return [(holding.purpose, holding.systems) for holding in tagged_event.holdings]
 
 
 def test_a_retired_system_holds_nothing_of_later_events() -> None:
     """The event's own time counts, to the microsecond; its other systems stay."""
     policy = small(CARE, TAX, changed={BOOKS: f"{BOOKS}, retired: 2026-01-01T01:00:00+01:00"})
-    assert held(tag_joining(policy, JUST_BEFORE)) == [
+    assert purposes_and_systems(tag_joining(policy, JUST_BEFORE)) == [
         ("care", ("app", "books")),
         ("tax", ("books",)),
     ]
-    assert held(tag_joining(policy, AT)) == [("care", ("app",))]
+    assert purposes_and_systems(tag_joining(policy, AT)) == [("care", ("app",))]
 
 
 def test_later_events_have_no_holdings_of_a_retired_purpose() -> None:
     """In no system; the event's other purposes stay."""
     policy = small(CARE, TAX, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
-    assert held(tag_joining(policy, JUST_BEFORE)) == [
+    assert purposes_and_systems(tag_joining(policy, JUST_BEFORE)) == [
         ("care", ("app", "books")),
         ("tax", ("books",)),
     ]
-    assert held(tag_joining(policy, AT)) == [("tax", ("books",))]
+    assert purposes_and_systems(tag_joining(policy, AT)) == [("tax", ("books",))]
 
 
 def test_an_event_of_a_retired_purpose_is_recorded_under_its_clock() -> None:

@@ -13,7 +13,7 @@ from tests.unit.crypto.stage import document, policy, policy_of
 ORDER = "orders.order-placed"
 
 
-def refused(written: dict[str, Any]) -> str:
+def policy_problems(written: dict[str, Any]) -> str:
     """Return the problems that the loader reports."""
     with pytest.raises(InvalidPolicy) as cause:
         policy_of(written)
@@ -49,7 +49,7 @@ def test_a_field_that_cannot_be_encrypted_is_named(path: str, systems: list[str]
     """With its line and key."""
     written = document()
     written["events"][ORDER]["encrypted"][path] = systems
-    assert why in refused(written)
+    assert why in policy_problems(written)
 
 
 def test_a_deciding_field_inside_an_encrypted_one_is_found() -> None:
@@ -59,14 +59,16 @@ def test_a_deciding_field_inside_an_encrypted_one_is_found() -> None:
     assert not is_within("pay", "payment.iban")
     written = document(encrypted={"payment": ["bus"], "amount": ["bus-books"]}, plain=[])
     written["events"][ORDER]["fields"]["payment.method"] = {"required": False}
-    assert "payment.method is a decision field and must stay readable" in refused(written)
+    assert "payment.method is a decision field and must stay readable" in policy_problems(written)
 
 
 def test_a_system_whose_key_no_holding_ends_is_refused() -> None:
     """Its key would never be destroyed."""
     written = document()
     written["events"][ORDER]["holdings"][1]["systems"] = ["accounting"]
-    assert "no holding is in bus-books, so its key would never be destroyed" in refused(written)
+    assert "no holding is in bus-books, so its key would never be destroyed" in policy_problems(
+        written
+    )
 
 
 def test_a_system_that_would_hold_no_key_is_refused() -> None:
@@ -76,7 +78,7 @@ def test_a_system_that_would_hold_no_key_is_refused() -> None:
     written["events"][ORDER]["encrypted"] = {
         path: ["bus"] for path, systems in encrypted.items() if "bus" in systems
     }
-    assert "has no field whose key bus-books could hold" in refused(written)
+    assert "has no field whose key bus-books could hold" in policy_problems(written)
 
 
 def test_a_log_is_not_pseudonymised() -> None:
@@ -86,7 +88,7 @@ def test_a_log_is_not_pseudonymised() -> None:
         **written["events"][ORDER]["holdings"][2],
         "systems": ["research", "bus"],
     }
-    assert "R4 pseudonymises, and encrypted fields of the log cannot be" in refused(written)
+    assert "R4 pseudonymises, and encrypted fields of the log cannot be" in policy_problems(written)
 
 
 def test_data_of_others_in_an_event_has_no_key_of_its_own() -> None:
@@ -97,15 +99,16 @@ def test_data_of_others_in_an_event_has_no_key_of_its_own() -> None:
         if holding.get("subject"):
             holding["systems"] = [*holding["systems"], "bus"]
     ticket["encrypted"] = {"question": ["bus"]}
-    assert "keys are the event's own subject's" in refused(written)
+    assert "keys are the event's own subject's" in policy_problems(written)
 
 
 def test_what_a_person_says_is_not_encrypted() -> None:
     """Termijn reads it."""
     written = document()
     written["events"]["privacy.objection-raised"]["encrypted"] = {"reason": ["bus"]}
-    assert "an event with an act cannot be encrypted, since Termijn itself reads it" in refused(
-        written
+    assert (
+        "an event with an act cannot be encrypted, since Termijn itself reads it"
+        in policy_problems(written)
     )
 
 
@@ -114,7 +117,9 @@ def test_keys_are_in_a_system_of_our_own() -> None:
     for change in ({"role": "controller"}, {"reread": "attested"}):
         written = document()
         written["systems"]["bus"] = {**written["systems"]["bus"], **change}
-        assert "a system that holds keys needs role `own` and reread `system`" in refused(written)
+        assert "a system that holds keys needs role `own` and reread `system`" in policy_problems(
+            written
+        )
 
 
 def test_a_value_does_not_decide_which_system_has_the_key() -> None:
@@ -122,4 +127,4 @@ def test_a_value_does_not_decide_which_system_has_the_key() -> None:
     written = document()
     written["events"][ORDER]["fields"]["placed_through"] = {"required": False}
     written["events"][ORDER]["holdings"][0]["systems_when"] = {"placed_through": {"app": ["bus"]}}
-    assert "a system that holds keys must be in `systems`" in refused(written)
+    assert "a system that holds keys must be in `systems`" in policy_problems(written)

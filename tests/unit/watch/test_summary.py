@@ -12,7 +12,7 @@ from services.operations.watch.summary import RecentCounts, WatchSummary, is_exp
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 
 
-def out(seconds: float, action: str = "erase", **further: object) -> WatchedCommand:
+def outstanding_command(seconds: float, action: str = "erase", **further: object) -> WatchedCommand:
     """A command that left so long ago."""
     sent_at = NOW - timedelta(seconds=seconds)
     return WatchedCommand(system="crm", action=action, sent_at=sent_at, **further)  # type: ignore[arg-type]
@@ -21,10 +21,10 @@ def out(seconds: float, action: str = "erase", **further: object) -> WatchedComm
 def test_outstanding_commands_are_counted_by_action_with_the_oldest() -> None:
     """Acknowledged ones are not outstanding; those that failed so far are."""
     watched = [
-        out(10),
-        out(30, failed_at=NOW),
-        out(20, "verify"),
-        out(99, answered_at=NOW, status="done"),
+        outstanding_command(10),
+        outstanding_command(30, failed_at=NOW),
+        outstanding_command(20, "verify"),
+        outstanding_command(99, answered_at=NOW, status="done"),
         WatchedCommand(system="crm", answered_at=NOW, status="done"),
     ]
     summary = summarize(["crm", "psp"], watched, {}, NOW)
@@ -38,7 +38,7 @@ def test_outstanding_commands_are_counted_by_action_with_the_oldest() -> None:
 def test_the_summary_has_rates_over_five_minutes() -> None:
     """300 seconds; without answers the mean is absent."""
     recent = RecentCounts(sent=30, answered=15, refused=1, failed=2, took_seconds=45.0)
-    summary = summarize(["crm", "psp"], [out(1)], {"crm": recent}, NOW)
+    summary = summarize(["crm", "psp"], [outstanding_command(1)], {"crm": recent}, NOW)
     document = WatchSummary(at=NOW, partitions=(0, 2), partition_count=6, systems=summary).as_json()
     assert document["at"] == "2026-03-15T13:00:00Z"
     assert document["partitions"] == [0, 2]
@@ -61,10 +61,10 @@ def test_the_summary_has_rates_over_five_minutes() -> None:
 @pytest.mark.parametrize(
     ("watched", "expected"),
     [
-        (out(15 * 86_400), True),
-        (out(13 * 86_400), False),
-        (out(90_000, answered_at=NOW - timedelta(hours=25), status="done"), True),
-        (out(90_000, answered_at=NOW - timedelta(hours=23), status="done"), False),
+        (outstanding_command(15 * 86_400), True),
+        (outstanding_command(13 * 86_400), False),
+        (outstanding_command(90_000, answered_at=NOW - timedelta(hours=25), status="done"), True),
+        (outstanding_command(90_000, answered_at=NOW - timedelta(hours=23), status="done"), False),
         (WatchedCommand(system="crm", failed_at=NOW - timedelta(days=15)), True),
     ],
 )
