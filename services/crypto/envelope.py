@@ -16,11 +16,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.errors import PlacedError, TermijnError
 from services.crypto.base64_text import decode_base64, encode_base64
-from services.storage.files import write_whole_file
+from services.storage.files import is_open_to_all, write_whole_file
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-_OTHERS_MASK = 0o007
 
 
 class InvalidKeyFile(PlacedError):
@@ -158,7 +157,7 @@ def _read_secret(path: Path) -> bytes:
         raise InvalidKeyFile(
             path, f"is not a key of {_KEY_BYTES} bytes in base64; restore the right file"
         )
-    if mode & _OTHERS_MASK:
+    if is_open_to_all(mode):
         raise InvalidKeyFile(
             path, "can be accessed by every user of this machine; give it mode 0600"
         )

@@ -15,11 +15,10 @@ from typing import Final
 from schemas.errors import PlacedError
 from services.crypto.keyring import InvalidKey, JsonWebKey, Keyring, new_key, parse_keyring
 from services.crypto.signing import Signer, Verifier
-from services.storage.files import write_whole_file
+from services.storage.files import is_open_to_all, write_whole_file
 
 DELETER: Final = "deleter"
 """The owner whose keys sign commands."""
-_OTHERS_MASK = 0o007
 
 
 class InvalidKeyring(PlacedError):
@@ -69,7 +68,7 @@ class KeyringFile:
             raise InvalidKeyring(self.path, f"cannot be read: {cause}") from cause
         except InvalidKey as cause:
             raise InvalidKeyring(self.path, cause.why) from cause
-        if self._private and mode & _OTHERS_MASK:
+        if self._private and is_open_to_all(mode):
             raise InvalidKeyring(
                 self.path, "can be accessed by every user of this machine; give it mode 0600"
             )

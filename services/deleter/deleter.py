@@ -38,9 +38,9 @@ from services.storage.database import Database, database_now
 from services.storage.gc_pause import gc_paused
 
 ROLE = SCOPE
-_ESCALATE = timedelta(seconds=5)
+_ESCALATION_INTERVAL = timedelta(seconds=5)
 _NOTHING_PAUSED = PausedSystems()
-_AGAIN_SECONDS = 0.2
+_RETRY_SECONDS = 0.2
 
 
 class DeleterRunObserver(CatchUpObserver, CommandSenderObserver, Protocol):
@@ -113,15 +113,15 @@ class Deleter:
     """Finds the further fields of commands that serve a request."""
     tombstone_cipher: TombstoneCipher | None = None
     """Compares parked events with subjects and clocks; without it all they could forbid waits."""
-    wait_before_retry: Callable[[], None] = lambda: sleep(_AGAIN_SECONDS)
+    wait_before_retry: Callable[[], None] = lambda: sleep(_RETRY_SECONDS)
     """Waits between two attempts of a batch that fails."""
     _escalation_throttle: _Throttle = field(
-        default_factory=lambda: _Throttle(every=_ESCALATE), init=False
+        default_factory=lambda: _Throttle(every=_ESCALATION_INTERVAL), init=False
     )
     _last_empty_claim: _LastEmptyClaim = field(default_factory=_LastEmptyClaim, init=False)
     sender: CommandSender = field(init=False)
     _transactions: DeleterTransactions = field(init=False)
-    _protected: _Throttle = field(init=False)
+    _protection_throttle: _Throttle = field(init=False)
     _idle_throttle: _Throttle = field(init=False)
     _protection_scan: _ProtectionScan = field(default_factory=_ProtectionScan, init=False)
 
@@ -145,7 +145,7 @@ class Deleter:
         )
         object.__setattr__(self, "_transactions", transactions)
         object.__setattr__(self, "sender", sender)
-        object.__setattr__(self, "_protected", _Throttle(every=self.limits.protect_every))
+        object.__setattr__(self, "_protection_throttle", _Throttle(every=self.limits.protect_every))
         object.__setattr__(self, "_idle_throttle", _Throttle(every=self.limits.check_every))
 
     def run_once(self) -> int:
@@ -252,7 +252,7 @@ class Deleter:
 
     def _protect_if_due(self, now: datetime) -> int:
         """Write and send commands that protect, if that is due; return how many were leased."""
-        if not self._protected.is_due(now):
+        if not self._protection_throttle.is_due(now):
             return 0
         self._write_protection()
         return self.sender.send(self.sender.lease(_NOTHING_PAUSED, PROTECTIVE))

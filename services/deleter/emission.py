@@ -151,15 +151,9 @@ def _drop_unwanted(
         for record in records[row.command_id]
     ]
     # Step 2: lock the facts.
-    keys = {
-        key
-        for record in changed_records
-        for key in clocks_of(events[record.event_id], record.subject, policy)
-    }
-    locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
     subjects = {row.subject for row in unlocked}
     subjects |= {name for record in changed_records for name in events[record.event_id].subjects}
-    lock_subjects(connection, subjects, "command")
+    anchors = _lock_facts(connection, changed_records, events, subjects, policy)
     locking = query.with_for_update()
     rows = [
         row
@@ -167,25 +161,12 @@ def _drop_unwanted(
         if row.state in states
     ]
     # Step 3: plan each record again.
-    anchors = {identity: clock.anchor for identity, clock in locked.items()}
     due_obligations = DueObligations(load_facts(connection, anchors, subjects, policy), policy, now)
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
     planned = _plan_records(changed_records, events, due_obligations, contested)
     # Step 4: cancel or recall unwanted commands.
-    with_changed_clock = _with_changed_clocks(connection, {row.command_id for row in rows})
-    unwanted = [
-        row
-        for row in rows
-        if row.action not in ABOUT_COMMANDS
-        and (
-            row.command_id in with_changed_clock
-            or any(
-                (row.system, record.step) not in planned[record.record_id]
-                for record in records[row.command_id]
-            )
-        )
-    ]
+    unwanted = _unwanted_commands(connection, rows, records, planned)
     for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
         state_changes.schedule_rescan(connection, command, now)
     # Step 5: leave out commands that must wait. A `verify` would count the rows of another subject
@@ -210,6 +191,46 @@ def _drop_unwanted(
         disowned=conflicted_keys.disowned,
         contested=conflicted_keys.contested,
     )
+
+
+def _lock_facts(
+    connection: Connection,
+    records: Collection[MemberRecord],
+    events: Mapping[UUID, TaggedEvent],
+    subjects: Collection[str],
+    policy: Policy,
+) -> Mapping[UUID, datetime | None]:
+    """Lock the clocks of records, then the subjects; return the anchors of the clocks."""
+    keys = {
+        key
+        for record in records
+        for key in clocks_of(events[record.event_id], record.subject, policy)
+    }
+    locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
+    lock_subjects(connection, subjects, "command")
+    return {identity: clock.anchor for identity, clock in locked.items()}
+
+
+def _unwanted_commands(
+    connection: Connection,
+    rows: Collection[CommandRow],
+    records: Mapping[UUID, Sequence[MemberRecord]],
+    planned: Mapping[UUID, Collection[tuple[str, str]]],
+) -> list[CommandRow]:
+    """Return the commands that are not planned for each record, or whose clocks have changed."""
+    with_changed_clock = _with_changed_clocks(connection, {row.command_id for row in rows})
+    return [
+        row
+        for row in rows
+        if row.action not in ABOUT_COMMANDS
+        and (
+            row.command_id in with_changed_clock
+            or any(
+                (row.system, record.step) not in planned[record.record_id]
+                for record in records[row.command_id]
+            )
+        )
+    ]
 
 
 def _plan_records(

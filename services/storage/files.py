@@ -9,6 +9,12 @@ from tempfile import NamedTemporaryFile
 
 _PRIVATE_MODE = 0o600
 _PUBLIC_MODE = 0o644
+_OTHERS_MASK = 0o007
+
+
+def is_open_to_all(mode: int) -> bool:
+    """Return whether every user of this machine may access a file of that mode."""
+    return bool(mode & _OTHERS_MASK)
 
 
 def private_opener(path: str, flags: int) -> int:
