@@ -1,4 +1,4 @@
-"""One agent with everything around it made up: time, system, bus."""
+"""An agent whose clock, system and Kafka are made up by the tests."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class AgentEnvironment:
         self.start()
 
     def start(self) -> None:
-        """Start the agent, for the first time or after a crash: nothing but the inbox is left."""
+        """Start the agent, for the first time or after a crash that left only the inbox."""
         answers = AcknowledgementBuilder(system="crm", codec=CODEC, max_bytes=self.largest)
         self.inbox = Inbox(self.ledger, SEAL, answers)
         self.inbox.create_tables()
@@ -173,7 +173,7 @@ class AgentEnvironment:
         )
 
     def arrive(self, *commands: Command) -> list[str]:
-        """Commands come off the bus, in that order; what becomes of each."""
+        """Deliver commands in this order; return the result of each."""
         arrivals = [
             ReceivedCommand(
                 command=command,
@@ -195,12 +195,12 @@ class AgentEnvironment:
         return [answer["status"] for answer in self.answers()[before:]]
 
     def execute_all(self, *commands: Command) -> list[str]:
-        """Commands arrive and are obeyed; the statuses that went out."""
+        """Deliver commands and carry them out; return the statuses that were sent."""
         self.arrive(*commands)
         return self.execute()
 
     def answers(self) -> list[dict[str, Any]]:
-        """Every answer that went out."""
+        """Return every acknowledgement that was sent."""
         topic = topics.acknowledgement_topic("crm")
         return [
             CODEC.decode(topic, acknowledgement.value) for acknowledgement in self.observer.sent_

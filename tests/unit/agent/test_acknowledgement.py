@@ -1,4 +1,4 @@
-"""Answers: what is disclosed leaves encrypted, or not at all."""
+"""Acknowledgements of the agent: disclosed data is sent encrypted, or not at all."""
 
 from __future__ import annotations
 

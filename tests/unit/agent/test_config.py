@@ -45,7 +45,7 @@ def write_config(tmp_path: Path, text: str) -> Path:
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:
-    """What is wrong with a file: line, key and reason."""
+    """Return what is wrong with a file: line, key and reason."""
     with pytest.raises(InvalidConfiguration) as raised:
         load(write_config(tmp_path, text), {})
     return [f"{problem.line}: {problem.key}: {problem.why}" for problem in raised.value.problems]

@@ -1,4 +1,4 @@
-"""What an agent does with the commands that reach it, whatever order, repetition or crash."""
+"""How the agent carries out commands, in whatever order, with repetitions and crashes."""
 
 from __future__ import annotations
 
@@ -353,7 +353,7 @@ def test_a_superseded_command_is_not_carried_out() -> None:
 
 
 def recall() -> Command:
-    """What takes the first command back."""
+    """Return the command that recalls the first one."""
     return command("r1", action="recall", supersedes="c1", seq=2)
 
 

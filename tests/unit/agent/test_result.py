@@ -1,4 +1,4 @@
-"""Results: what a hook gives back is bound before anything is made of it."""
+"""Results of hooks: their limits are checked before they are used."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 
 @pytest.fixture
 def systems(tmp_path: Path) -> Iterator[SimulatedSystems]:
-    """Systems that hold one ticket of a customer with a consumer in it."""
+    """Return systems that hold one ticket of a customer with a consumer in it."""
     behaviours = {**SHOWN, "mail": SystemBehaviour(manner="silent")}
     systems = SimulatedSystems(policy=POLICY, directory=tmp_path, behaviours=behaviours)
     with closing(systems):

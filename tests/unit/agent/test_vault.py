@@ -44,7 +44,7 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
 def execute(
     vault: Vault, action: str = "erase", *, recalls: str | None = None, **fields: Any
 ) -> Result:
-    """What the adapter of `bus` makes of a command."""
+    """Return the result of the adapter of `bus` for a command."""
     adapter = VaultAdapter(shredder=vault.shredder, system="bus", **fields.pop("adapter", {}))
     message = command(system="bus", action=action, **fields)
     task = CommandTask(

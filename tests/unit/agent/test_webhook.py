@@ -295,7 +295,7 @@ def test_the_example_erases_at_once() -> None:
 
 
 def post(request: dict[str, Any], result: Any, token: str | None = None) -> int:
-    """What the service does when it has done what it was asked."""
+    """Post the service's result to the callback."""
     headers = {"authorization": f"Bearer {token or request['callback']['token']}"}
     return httpx2.post(
         request["callback"]["url"], json=result, headers=headers, trust_env=False

@@ -49,7 +49,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    """Where the children's logs go."""
+    """Return the directory of the children's logs."""
     return tmp_path / "logs"
 
 
@@ -79,7 +79,7 @@ def pids(tree: ProcessTree) -> list[int]:
 
 
 def is_there(pid: int) -> bool:
-    """Whether a process is there."""
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

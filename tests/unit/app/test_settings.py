@@ -1,4 +1,4 @@
-"""Settings: the environment wins over the file, and what is wrong is named and starts nothing."""
+"""Settings: the environment wins over the file, and an invalid setting is named and starts nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.app.settings_loader import list_settings, load
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the settings' file is."""
+    """Return the path of the settings file."""
     return tmp_path / "termijn.toml"
 
 

@@ -17,7 +17,7 @@ T = "2024-03-15T12:00:00Z"
 
 
 def claimed_twice(ledger: Database, *, events: int = 1) -> None:
-    """One number for two consumers."""
+    """Record one order number for two consumers."""
     recorded(
         ledger,
         order("o=1", T, "victim"),

@@ -1,4 +1,4 @@
-"""What an operator does: on record, with a name, and only what can have an effect."""
+"""Operators' commands: recorded, with a name, and refused where they can have no effect."""
 
 from __future__ import annotations
 

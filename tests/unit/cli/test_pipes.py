@@ -1,4 +1,4 @@
-"""Where a file of events or of JSON is taken, a pipe will do, and `-` is standard input."""
+"""Where a command reads a file of events or JSON, it also reads a pipe, and `-` is standard input."""
 
 from __future__ import annotations
 

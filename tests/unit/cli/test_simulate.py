@@ -1,4 +1,4 @@
-"""`termijn simulate --json`: each command at its instant, in the order in which it leaves."""
+"""`termijn simulate --json`: each command at its time, in the order in which they are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data is data: in a table, title, line of JSON or error it is never markup, emoji or escape code."""
+"""Printed data is never markup, emoji or an escape code, in tables, titles, JSON and errors."""
 
 from __future__ import annotations
 

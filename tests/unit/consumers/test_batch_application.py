@@ -1,4 +1,4 @@
-"""Halves of a batch move the positions past their own messages, and past no other."""
+"""Halves of a batch move the offsets past their own messages, and past no other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def log(place: Place) -> PartitionId:
 
 
 class Ledger:
-    """Compare-and-swap on the positions, as the ledger does it; and what was done, in order."""
+    """Stores offsets by compare-and-swap, as the ledger does, and keeps what was done, in order."""
 
     def __init__(self, *guilty: tuple[str, int, int], expected: int | None = None) -> None:
         self.guilty = set(guilty)

@@ -1,4 +1,4 @@
-"""What the loop makes of each thing that a consumer can hand it, played without a broker."""
+"""The consumer loop with everything that a consumer can return, without a broker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NotConnected(Exception):
 
 @dataclass(slots=True)
 class FakeConsumer:
-    """Hands out batches, then ends the play; a callable batch is a rebalance."""
+    """Returns batches, then stops the loop; a callable batch is a rebalance."""
 
     batches: list[Any]
     low: int = 0
@@ -93,7 +93,7 @@ class FakeBus:
 
 @dataclass(slots=True)
 class LoopRun:
-    """What came of it."""
+    """The result of a run of the loop."""
 
     applied: list[list[int]] = field(default_factory=list)
     again: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Messages: when they arrived, and what is sealed of those that cannot be processed."""
+"""Messages: when they arrived, and how those that cannot be processed are encrypted."""
 
 from __future__ import annotations
 

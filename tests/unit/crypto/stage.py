@@ -126,7 +126,7 @@ class Vault:
         return encrypted_event
 
     def reveal(self, event: CloudEvent, subject: str = "consumer:K1") -> dict[str, Any]:
-        """Its data as a reader gets it."""
+        """Return the event's data as a reader gets it."""
         return self.revealing.decrypt(event.type, subject, event.data)
 
 

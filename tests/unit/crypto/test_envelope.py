@@ -1,4 +1,4 @@
-"""Sealing: what is parked opens with its key, for its place, unaltered; and not otherwise."""
+"""Dead letters are decrypted only with their key, at their offset, and unaltered."""
 
 from __future__ import annotations
 

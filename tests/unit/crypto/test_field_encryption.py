@@ -1,4 +1,4 @@
-"""Fields on their way to the bus and back."""
+"""Encrypting the fields of published events, and decrypting them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the text, the place and the key: it opens there, and nowhere else."""
+"""An encrypted field is decrypted only with its key and in its place, whatever its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys on disk: what is made, read, refused and read again."""
+"""Key files: how they are made, read, refused and read again."""
 
 from __future__ import annotations
 

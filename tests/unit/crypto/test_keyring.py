@@ -1,4 +1,4 @@
-"""Key rings: which keys they take, and which of them count when."""
+"""Keyrings: which keys they accept, and which of them are valid when."""
 
 from __future__ import annotations
 

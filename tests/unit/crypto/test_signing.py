@@ -1,4 +1,4 @@
-"""Signatures: what they cover, and what is not taken for signed."""
+"""Signatures: what they cover, and what is refused as unsigned."""
 
 from __future__ import annotations
 

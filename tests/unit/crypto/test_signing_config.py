@@ -16,7 +16,7 @@ MESSAGE = ("t", b"k", b"v")
 
 
 def choose_signing(path: Path, *, makes: bool = True, required: bool = True) -> SigningConfig:
-    """Signatures with keys in a directory."""
+    """Return signing with keys in a directory."""
     return SigningConfig(
         keys=KeyDirectory(path=path / "keys"), creates_keys=makes, required=required
     )

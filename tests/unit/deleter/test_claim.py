@@ -1,4 +1,4 @@
-"""Claiming without a ledger: which due steps are still to be commanded, and how they make commands."""
+"""Claiming without a ledger: which due obligations are not commanded yet, and how they form commands."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ALLOWED = AclRule(principal="User:termijn-recorder", kind="topic", name=TAGGED, 
 
 
 def all_rules(*users: KafkaAccess) -> list[AclRule]:
-    """What deploy/kafka/users.yaml gives them."""
+    """Return the ACLs that deploy/kafka/users.yaml gives to these users."""
     return [
         AclRule(
             principal=f"User:{use.user}",

@@ -51,7 +51,7 @@ def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
 
 
 def trusted_keys(path: Path, *systems: str) -> KeyDirectory:
-    """Keys of the deleter, and of systems that are trusted."""
+    """Return a directory with keys of the deleter, and of systems that are trusted."""
     directory = KeyDirectory(path=path)
     directory.create()
     for system in systems:
@@ -153,7 +153,7 @@ def test_running_without_signatures_is_a_warning(tmp_path: Path) -> None:
 
 
 def seals(tmp_path: Path, **variables: Path) -> dict[str, Finding]:
-    """What is found of both seals, by their check."""
+    """Return the findings about both encryption keys, by check."""
     return {
         finding.check: finding for finding in check_key_files(seal_files(tmp_path, **variables))
     }

@@ -55,7 +55,7 @@ def check(registry: Kept) -> list[Finding]:
 
 
 def changed(name: str, **field: object) -> str:
-    """Our second version with one field more."""
+    """Return the second version of the schema with one field more."""
     definition = json.loads(SECOND.text)
     definition["fields"].append({"name": name, **field})
     return json.dumps(definition)

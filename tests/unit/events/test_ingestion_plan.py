@@ -27,7 +27,7 @@ calm = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 
 
 def arrival(event: dict[str, Any]) -> TaggedEventRow:
-    """As it comes off the bus: its deciding fields are what JSON makes of them."""
+    """Return the event as the recorder gets it: with decision fields as JSON has them."""
     arrival = plain_arrival(event, POLICY)
     deciding = json.loads(json.dumps(arrival.decision_fields))
     return replace(arrival, decision_fields=deciding)

@@ -1,4 +1,4 @@
-"""Tagged events by template: byte for byte what the plain way gives, whatever the event holds."""
+"""Tagged events by template have the same bytes as without, whatever the event contains."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ODD: tuple[Any, ...] = (
 
 
 def values(name: str, field: Field) -> st.SearchStrategy[Any]:
-    """Mostly what a field should hold, and sometimes anything."""
+    """Return values of a field: mostly valid, sometimes anything."""
     usual: st.SearchStrategy[Any]
     if field.one_of:
         usual = st.sampled_from(field.one_of)
@@ -97,7 +97,7 @@ TIMES = st.one_of(
 
 
 def outcome(made: Any) -> Any:
-    """What it gives, or what it complains of."""
+    """Return its result, or its error."""
     try:
         return made()
     except (MalformedEvent, TaggingFailed) as cause:
@@ -107,7 +107,7 @@ def outcome(made: Any) -> Any:
 def plainly(
     type: str, headers: Headers, data: Mapping[str, Any], place: RecordMetadata
 ) -> TaggedMessage:
-    """What the tagger passes on, without templates."""
+    """Return what the tagger publishes without templates."""
     event = from_headers(headers, data)
     if event.type != type:
         raise MalformedEvent(key="ce_type", why=f"is not the type of {place.topic}")

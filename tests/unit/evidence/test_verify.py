@@ -42,7 +42,7 @@ BYTES = b"".join(WHOLE)
 
 
 def lines_of(data: bytes) -> list[bytes]:
-    """As a file gives them."""
+    """Return the lines as a file gives them."""
     return data.splitlines(keepends=True)
 
 

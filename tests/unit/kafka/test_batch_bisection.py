@@ -14,7 +14,7 @@ TOO_LARGE = 10
 
 
 class Stage:
-    """Things are done together; the guilty ones fail, and everything that happens is kept."""
+    """A handler of batches in which bad messages fail, and which keeps everything that happens."""
 
     def __init__(self, *guilty: int, error: Exception | None = None) -> None:
         self.guilty = set(guilty)

@@ -15,7 +15,7 @@ from services.kafka.producer import BulkProducer
 
 @dataclass(slots=True, kw_only=True)
 class FakeProducer:
-    """Takes a batch as librdkafka does, all but what a value names as the error that it meets."""
+    """Accepts messages as librdkafka does, except those whose value names an error."""
 
     errors: dict[bytes, KafkaError] = field(default_factory=dict)
     """By value, met at the broker."""

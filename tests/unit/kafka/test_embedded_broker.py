@@ -45,7 +45,7 @@ def a_consumer(broker: EmbeddedBroker) -> Consumer:
 
 
 def first(broker: EmbeddedBroker, offset: int) -> Message:
-    """What a consumer is given first at a position in partition 0 of `notes`."""
+    """Return what a consumer gets first at an offset in partition 0 of `notes`."""
     consumer = a_consumer(broker)
     consumer.assign([TopicPartition("notes", 0, offset)])
     message = consumer.poll(SOON)

@@ -23,13 +23,13 @@ CANARY = "canary-jansen"
 
 
 def of_postgres(sqlstate: str) -> DBAPIError:
-    """What SQLAlchemy makes of PostgreSQL's answer."""
+    """Return SQLAlchemy's error for an error of PostgreSQL."""
     orig = psycopg.errors.lookup(sqlstate)(CANARY)
     return DBAPIError("INSERT", None, orig)
 
 
 def of_sqlite(name: str) -> DBAPIError:
-    """What SQLAlchemy makes of SQLite's."""
+    """Return SQLAlchemy's error for an error of SQLite."""
     orig: Any = sqlite3.OperationalError(CANARY)
     orig.sqlite_errorname = name
     return OperationalError("INSERT", None, orig)

@@ -32,7 +32,7 @@ class Delivered:
 
 @dataclass(slots=True, kw_only=True)
 class FakeProducer:
-    """Delivers at `flush`, all but what a value names as the error that it meets."""
+    """Delivers at `flush`, except messages whose value names an error."""
 
     errors: dict[bytes, KafkaError] = field(default_factory=dict)
     refuses: KafkaError | None = None

@@ -1,4 +1,4 @@
-"""How the bus is reached: in librdkafka's words and in Faust's, and what is missing is named."""
+"""Security settings of Kafka, as librdkafka and Faust get them; missing ones are named."""
 
 from __future__ import annotations
 

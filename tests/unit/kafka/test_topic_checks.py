@@ -1,4 +1,4 @@
-"""What a broker does with a topic against what is promised of it."""
+"""How long a broker keeps the records of a topic, compared with its retention requirement."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SOUND = {
 
 
 def topic_state(_partitions: int = 6, /, **settings: object) -> TopicState:
-    """A topic as the brokers have it; settings by their names with underscores."""
+    """Return a topic as the brokers have it; settings by their names with underscores."""
     changed = {name.replace("_", "."): str(value) for name, value in settings.items()}
     return TopicState(partitions=_partitions, settings={**SOUND, **changed})
 

@@ -1,4 +1,4 @@
-"""What is promised of a topic, by the shipped policy."""
+"""The retention requirements of topics, by the shipped policy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def schemas() -> SchemaSet:
 
 
 def retention_requirement(event_type: str) -> RetentionRequirement:
-    """Of the topic of an event type, as if one field of it were in clear."""
+    """Return the requirement of an event type's topic, as if one field were unencrypted."""
     [requirement] = retention_requirements(
         policy(), [business_topic(event_type)], {event_type: ("name",)}
     )
@@ -125,7 +125,7 @@ def test_decision_fields_do_not_count_as_unencrypted() -> None:
 
 
 def encrypted_requirement(written: dict[str, Any]) -> RetentionRequirement:
-    """Of the topic of orders under a policy that encrypts them."""
+    """Return the requirement of the topic of orders under a policy that encrypts them."""
     policy = policy_of(written)
     kind = policy.events["orders.order-placed"]
     clear = plaintext_fields(kind, schemas().newest("orders.order-placed").definition)

@@ -1,4 +1,4 @@
-"""Custom resources by their own definitions, as strict as `kubectl --validate` takes them."""
+"""Custom resources by their own definitions, as strict as `kubectl --validate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a validator needs and `make servers` brings."""
+"""Files that validators need and `make servers` downloads."""
 
 from __future__ import annotations
 

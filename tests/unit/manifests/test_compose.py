@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: as the Compose Specification wants it, and as the code is."""
+"""deploy/compose.yaml is valid by the Compose Specification, and agrees with the code."""
 
 from __future__ import annotations
 

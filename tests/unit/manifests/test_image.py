@@ -22,12 +22,12 @@ _PINNED = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\w.!+-]+)", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def hadolint() -> Path:
-    """hadolint 2.15.1."""
+    """Return the path of hadolint 2.15.1."""
     return cached("hadolint", "2.15.1", "hadolint")
 
 
 def pinned_versions(path: Path) -> dict[str, str]:
-    """Versions by package."""
+    """Return versions by package."""
     document = _PINNED.findall(path.read_text("utf-8"))
     return {canonicalize_name(name): version for name, version in document}
 
@@ -107,7 +107,7 @@ def test_the_image_has_all_packages_that_termijn_needs() -> None:
 
 
 def requires_of(name: str) -> list[str]:
-    """What an installed package requires; nothing of one that this platform does without."""
+    """Return the requirements of an installed package that apply to this platform."""
     try:
         return requires(name) or []
     except PackageNotFoundError:
@@ -156,6 +156,6 @@ def test_the_built_wheel_runs_without_its_sources(tmp_path: Path) -> None:
 
 
 def files(package: Path) -> set[str]:
-    """What a package is made of; the pages beside the code are of no use in an image."""
+    """Return the files of a package, except the pages beside the code."""
     paths = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     return {path.relative_to(package).as_posix() for path in paths if path.name != "README.md"}

@@ -81,6 +81,6 @@ def test_the_schemas_refuse_what_the_code_refuses(
 
 
 def find_errors(name: str, document: Any) -> list[str]:
-    """Where a document is not valid; instants, which YAML 1.1 knows as such, as JSON has them."""
+    """Return where a document is not valid; times, which YAML 1.1 parses, are as in JSON."""
     plain = json.loads(json.dumps(document, default=str))
     return [error.json_path for error in Draft202012Validator(SCHEMAS[name]).iter_errors(plain)]

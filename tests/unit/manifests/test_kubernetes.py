@@ -1,4 +1,4 @@
-"""deploy/kubernetes: built by Kustomize, valid by Kubernetes' own schemas, and as the code is."""
+"""deploy/kubernetes, built by Kustomize, is valid by Kubernetes' schemas and agrees with the code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CUSTOM = {
 
 @pytest.fixture(scope="module")
 def built() -> list[dict[str, Any]]:
-    """What `kubectl apply --kustomize` would send: the example, built by Kustomize 5.8.1."""
+    """Return what `kubectl apply --kustomize` would send: the example, built by Kustomize 5.8.1."""
     kustomize = cached("kustomize", "v5.8.1", "kustomize")
     completed = subprocess.run(
         [kustomize, "build", EXAMPLE], capture_output=True, text=True, check=False
@@ -40,7 +40,7 @@ def built() -> list[dict[str, Any]]:
 
 
 def of_kind(built: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
-    """By name."""
+    """Return the documents of a kind, by name."""
     return {
         document["metadata"]["name"]: document for document in built if document["kind"] == kind
     }

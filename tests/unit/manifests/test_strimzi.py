@@ -1,4 +1,4 @@
-"""Strimzi's topics: as the catalogue has them, and as Strimzi's own CRD wants them."""
+"""Strimzi's topics agree with the catalogue, and are valid by Strimzi's own CRD."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def validator() -> Draft202012Validator:
 
 
 def rules(user: str) -> dict[tuple[str, str], list[str]]:
-    """What a user may do, by thing."""
+    """Return what a user may do, by resource."""
     return {
         (acl["resource"]["type"], acl["resource"].get("name", "")): acl["operations"]
         for acl in USERS[user]["spec"]["authorization"]["acls"]

@@ -1,4 +1,4 @@
-"""Rules and dashboards: every alert fires when it should, and every expression asks for what there is."""
+"""Rules and dashboards: every alert fires when it should, and every expression has data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GROUPED = re.compile(r"\bby \(([^)]*)\)")
 
 
 def expressions() -> Iterator[str]:
-    """All that Prometheus is asked."""
+    """Return all expressions that Prometheus evaluates."""
     yield from (alert.expr for alert in ALERTS)
     yield from (recording.expr for recording in RECORDINGS)
     yield from (query.expr for _, panel in PANELS for query in panel.queries)

@@ -1,4 +1,4 @@
-"""Serving: metrics, and whether a role is alive and ready, on loopback."""
+"""The health server: metrics, and whether a role is alive and ready, on loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.operations.metrics import Metrics
 
 
 class Clock:
-    """Seconds that a test sets."""
+    """A clock in seconds that a test sets."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -30,13 +30,13 @@ def clock() -> Clock:
 
 @pytest.fixture
 def health(clock: Clock) -> Health:
-    """Of a role whose loops hang after a minute."""
+    """Return the health of a role whose loops hang after a minute."""
     return Health(timeout_seconds=60, monotonic_seconds=clock)
 
 
 @pytest.fixture
 def page(health: Health) -> Iterator[str]:
-    """Where it is served."""
+    """Return the address at which it is served."""
     metrics = Metrics()
     metrics.set("termijn_gaps", 1)
     with serve_http(metrics.registry, health, 0) as port:
@@ -44,7 +44,7 @@ def page(health: Health) -> Iterator[str]:
 
 
 def get(address: str) -> tuple[int, str]:
-    """Status and text."""
+    """Return status and text."""
     try:
         with urlopen(address) as answer:
             return answer.status, answer.read().decode()

@@ -1,4 +1,4 @@
-"""Logs: one fact a line on stderr, in the form that the settings say."""
+"""Logs: one fact a line on stderr, in the configured format."""
 
 from __future__ import annotations
 

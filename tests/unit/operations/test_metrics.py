@@ -45,7 +45,7 @@ UNITLESS = {
 
 
 def touched() -> Metrics:
-    """Every metric with a value of 1."""
+    """Return every metric with a value of 1."""
     metrics = Metrics()
     for metric in CATALOGUE:
         labels = {label: f"a {label}" for label in metric.labels}
@@ -60,7 +60,7 @@ def touched() -> Metrics:
 
 
 def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
-    """What one sample has."""
+    """Return the value of one sample."""
     return metrics.registry.get_sample_value(sample, labels)
 
 

@@ -1,4 +1,4 @@
-"""Observing: what the roles do is what Prometheus sees, and no log line names a person."""
+"""Observers: Prometheus sees what the roles do, and no log line names a person."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ EMPTY = LedgerStatus(
 
 @pytest.fixture
 def log() -> LogCapture:
-    """What was logged."""
+    """Return a log that keeps its lines."""
     return LogCapture()
 
 
@@ -102,7 +102,7 @@ def rights(log: LogCapture) -> RequestsObserver:
 
 
 def value(observer: RoleObserver, sample: str, **labels: str) -> float | None:
-    """What one sample has."""
+    """Return the value of one sample."""
     return observer.metrics.registry.get_sample_value(sample, labels)
 
 

@@ -1,4 +1,4 @@
-"""Measuring: now and then, and never for long."""
+"""Measurements are throttled: not too often, and never for long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Slow:
 
 
 def begun(took: float, until: float) -> list[float]:
-    """When measurements begin, if it is tried every second."""
+    """Return when measurements begin, if one is tried every second."""
     slow = Slow(took)
     measuring = Throttled(run=slow, interval_seconds=5, monotonic_seconds=lambda: slow.at)
     while slow.at < until:

@@ -1,4 +1,4 @@
-"""Keys are UUIDs made of names, the same wherever they are computed."""
+"""Ids are UUIDs made of names, the same wherever they are computed."""
 
 from __future__ import annotations
 

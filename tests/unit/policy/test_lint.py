@@ -1,4 +1,4 @@
-"""Lint: what is right by the rules, and is most likely not what was meant."""
+"""Lint warns of policies that are valid, and are probably not what was meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.unit.policy.small import SMALL, replaced
 
 
 def remarks(old: str, new: str) -> list[str]:
-    """What is remarked on the small policy after one change."""
+    """Return the warnings about the small policy after one change."""
     before = {(warning.key, warning.message) for warning in lint(load_text(SMALL, "small.yaml"))}
     after = lint(load_text(replaced(SMALL, old, new), "small.yaml"))
     return [

@@ -1,4 +1,4 @@
-"""Names that can work nowhere are refused with the policy, not found out at the first event."""
+"""Names that cannot work are refused with the policy, and not found at the first event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONG = "x" * 101
 
 
 def problem_texts(text: str) -> list[str]:
-    """What is wrong with a policy, without its file and line."""
+    """Return what is wrong with a policy, without its file and line."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
     return [f"{problem.key}: {problem.why}" for problem in refused.value.problems]

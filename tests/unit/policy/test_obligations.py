@@ -310,7 +310,7 @@ def test_a_record_has_a_check_time_for_each_time_fixed_by_its_event(
 
 
 class Counted(tuple[Holding, ...]):
-    """Holdings that count how often all of them are gone through."""
+    """Holdings that count how often all of them are read."""
 
     times = 0
 

@@ -1,4 +1,4 @@
-"""Windows: not before, no later than, and when each system's command leaves."""
+"""Retention windows: not before, no later than, and when each system's command is sent."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def policy(sources: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Polic
 
 
 def tagger(by: Policy) -> Callable[[str], bytes]:
-    """What passes feedback of a source on."""
+    """Return a tagger of feedback from a source."""
     topic = business_topic(FEEDBACK)
     tags = EventTagger(policy=by, codec=CODEC, topics={topic.name: topic})
     body = CODEC.encode(topic, {"feedback_id": "f1", "visitor_id": "V1"})

@@ -1,4 +1,4 @@
-"""Letters and packages: what a person gets to read, in both languages, whatever the data is."""
+"""Letters and packages that people get, in both languages, whatever the data is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the seal of requests is: made on one machine alone, given where roles share a ledger."""
+"""The key of requests: made on a single machine, configured where roles share a ledger."""
 
 from __future__ import annotations
 

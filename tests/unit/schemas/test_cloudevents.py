@@ -1,4 +1,4 @@
-"""CloudEvents: structured and binary mode, instants, and what makes two contents the same."""
+"""CloudEvents: structured and binary mode, times, and when two events have the same content."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_an_undecodable_message_has_its_reason(payload: bytes | None, why: str) 
 
 
 def survives(name: str, payload: bytes) -> None:
-    """Whatever it is: a value, or `DecodingFailed`."""
+    """Check that any input gives a value or `DecodingFailed`."""
     with suppress(DecodingFailed):
         CODEC.decode(topic_of(name), payload)
 

@@ -1,4 +1,4 @@
-"""Compatibility: every version reads every other, and the check sees each way in which one cannot."""
+"""Compatibility: every version reads every other, and the check finds each way in which one cannot."""
 
 from __future__ import annotations
 

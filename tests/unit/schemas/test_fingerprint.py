@@ -15,7 +15,7 @@ SCHEMAS = load()
 
 
 def crc_64_avro(text: str) -> bytes:
-    """CRC-64-AVRO bit by bit, little-endian as single-object encoding wants it."""
+    """Return CRC-64-AVRO bit by bit, little-endian as in single-object encoding."""
     remainder = 0xC15D213AA4D7A795
     for byte in text.encode():
         remainder ^= byte

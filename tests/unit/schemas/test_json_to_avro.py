@@ -1,4 +1,4 @@
-"""From JSON to Avro: what is taken as what is meant, and what is refused."""
+"""From JSON to Avro: which values are accepted, and which are refused."""
 
 from __future__ import annotations
 

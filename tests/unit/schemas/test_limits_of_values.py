@@ -1,4 +1,4 @@
-"""Values that are costly or strange: bound before they are decoded, and only canonical text is a number."""
+"""Costly values: limited before they are decoded; only canonical text is a number."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def schema(amount: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def codec(tmp_path: Path) -> Codec:
-    """One that knows of sales."""
+    """Return a codec with a schema of sales."""
     (tmp_path / f"{SALE}.1.avsc").write_text(json.dumps(schema(DECIMAL)), "utf-8")
     return Codec(load(tmp_path))
 

@@ -48,7 +48,7 @@ class Answering(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing on stderr."""
+        """Write nothing to stderr."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(certificate: Path) -> Iterator[str]:
-    """Where it listens."""
+    """Return the address at which it listens."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -88,7 +88,7 @@ def url(certificate: Path) -> Iterator[str]:
 
 
 def level(**environment: str) -> str:
-    """What the registry of these settings answers."""
+    """Return the compatibility level that the registry of these settings answers."""
     with resources.open_resources(settings_loader.load(environment)) as opened:
         registry = opened.registry()
         assert registry is not None

@@ -1,4 +1,4 @@
-"""What registering asks of a registry, and in which order."""
+"""Which requests registering sends to a registry, and in which order."""
 
 from __future__ import annotations
 

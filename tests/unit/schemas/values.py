@@ -1,4 +1,4 @@
-"""Schemas as their files hold them, and values that fit them: made from the JSON, not by the codec."""
+"""Schemas as their files have them, and values that fit them: made from the JSON, not by the codec."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ _SIMPLE: Mapping[str, st.SearchStrategy[Any]] = {
 
 
 def values(schema: Any, named: dict[str, Any] | None = None) -> st.SearchStrategy[Any]:
-    """Values that fit a schema of the kinds that ship, with every field present."""
+    """Return values that fit a shipped kind of schema, with every field present."""
     named = {} if named is None else named
     strategy: st.SearchStrategy[Any]
     match schema:

@@ -1,4 +1,4 @@
-"""What the watch knows of a command: whatever order its sightings come in, and however often."""
+"""What the watch knows of a command, in whatever order and however often it is seen."""
 
 from __future__ import annotations
 
