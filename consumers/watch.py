@@ -154,9 +154,9 @@ class WatchApp:
                 partition = event.message.partition
                 self._expire(watched, partition)
                 row = watched.get(observation.command_id)
-                known = from_row(row) if row else None
-                result = observe(known, observation)
-                if result.watched != known:
+                previous = from_row(row) if row else None
+                result = observe(previous, observation)
+                if result.watched != previous:
                     watched[observation.command_id] = to_row(result.watched, partition)
                 for counter in result.counted:
                     counted[f"{observation.system}|{counter}|{partition}"] += 1

@@ -217,10 +217,10 @@ class Inbox:
         statement = update(tables.entry).values(delivered=True, sealed=None)
         with self.ledger.transaction() as connection:
             for answer in answers:
-                same = and_(
+                is_same = and_(
                     _COLUMNS.command_id == answer.command_id, _COLUMNS.answer == answer.value
                 )
-                connection.execute(statement.where(same))
+                connection.execute(statement.where(is_same))
 
     def count_by_state(self) -> Mapping[str, int]:
         """Count the commands by state."""
@@ -271,11 +271,11 @@ class Inbox:
         """
         ended = and_(_COLUMNS.valid_until < now - keep, _COLUMNS.state.not_in(OPEN))
         with self.ledger.transaction() as connection:
-            gone = connection.execute(delete(tables.entry).where(ended, _COLUMNS.delivered))
+            deleted = connection.execute(delete(tables.entry).where(ended, _COLUMNS.delivered))
             connection.execute(
                 delete(tables.newest).where(tables.newest.c.valid_until < now - keep)
             )
-        return int(gone.rowcount)
+        return int(deleted.rowcount)
 
     def _decrypt_payload(self, entry: InboxEntry) -> dict[str, str | None]:
         opened = self._cipher.decrypt(entry.sealed or b"", entry.command_id)

@@ -27,11 +27,11 @@ class DisclosureUndecryptable(TermijnError):
     The operator asks the system to send it again.
     """
 
-    def __init__(self, about: str) -> None:
+    def __init__(self, context: str) -> None:
         super().__init__(
-            f"{about}: the disclosure cannot be decrypted with its key; have the system send it again"
+            f"{context}: the disclosure cannot be decrypted with its key; have the system send it again"
         )
-        self.about = about
+        self.context = context
 
 
 def new_key() -> str:
@@ -44,18 +44,18 @@ def to_public(key: str) -> str:
     return _text(_key(key).as_dict(private=False))
 
 
-def encrypt(content: Mapping[str, Any], public_key: str, about: str) -> str:
-    """Encrypt JSON content for the owner of a public key, bound to `about`.
+def encrypt(content: Mapping[str, Any], public_key: str, context: str) -> str:
+    """Encrypt JSON content for the owner of a public key, bound to `context`.
 
     Raises:
         ValueError: `public_key` is not an X25519 key.
     """
-    header = {"alg": _ALGORITHMS[0], "enc": _ALGORITHMS[1], "kid": about}
+    header = {"alg": _ALGORITHMS[0], "enc": _ALGORITHMS[1], "kid": context}
     plaintext = json.dumps(content, ensure_ascii=False, default=str).encode()
     return jwe.encrypt_compact(header, plaintext, _key(public_key), registry=_REGISTRY)
 
 
-def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
+def decrypt(text: str, key: str, context: str) -> Mapping[str, Any]:
     """Return the decrypted content.
 
     Raises:
@@ -65,9 +65,9 @@ def decrypt(text: str, key: str, about: str) -> Mapping[str, Any]:
         decrypted = jwe.decrypt_compact(text, _key(key), registry=_REGISTRY)
         content = json.loads(decrypted.plaintext or b"", parse_constant=_reject_constant)
     except (JoseError, ValueError, RecursionError) as cause:
-        raise DisclosureUndecryptable(about) from cause
-    if decrypted.protected.get("kid") != about or not isinstance(content, dict):
-        raise DisclosureUndecryptable(about)
+        raise DisclosureUndecryptable(context) from cause
+    if decrypted.protected.get("kid") != context or not isinstance(content, dict):
+        raise DisclosureUndecryptable(context)
     return content
 
 

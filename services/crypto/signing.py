@@ -114,7 +114,7 @@ class Verifier:
             SignatureInvalid: no valid key of the keyring signed exactly this message.
         """
         ids = [header for name, header in headers if name == KEY_ID]
-        signatures = [found for name, found in headers if name == SIGNATURE]
+        signatures = [header for name, header in headers if name == SIGNATURE]
         if len(ids) > 1 or len(signatures) > 1:
             raise SignatureInvalid("ambiguous")
         if not ids or not signatures or ids[0] is None or signatures[0] is None:

@@ -106,8 +106,8 @@ class _CompanyHistory:
         )
         yield self._event("customers.customer-terminated", ended, {"customer_id": customer})
         if number % 4 == 0:
-            later = ended + timedelta(days=30)
-            yield self._event("customers.customer-reinstated", later, {"customer_id": customer})
+            after_end = ended + timedelta(days=30)
+            yield self._event("customers.customer-reinstated", after_end, {"customer_id": customer})
 
     def _orders(self, n: str, number: int) -> Iterator[CloudEvent]:
         for order in range(4):

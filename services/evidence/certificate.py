@@ -106,8 +106,8 @@ class Certificate:
     @property
     def recipients(self) -> tuple[str, ...]:
         """Every system that has or had some of the data (GDPR 19)."""
-        named = {item.system for item in self.erased} | {item.system for item in self.kept}
-        return tuple(sorted(named | {item.system for item in self.outstanding}))
+        systems = {item.system for item in self.erased} | {item.system for item in self.kept}
+        return tuple(sorted(systems | {item.system for item in self.outstanding}))
 
 
 def as_json(certificate: Certificate) -> str:

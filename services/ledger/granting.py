@@ -86,7 +86,7 @@ def grant_statements(role: Role) -> Sequence[str]:
     return statements
 
 
-def held_privileges(connection: Connection, who: str) -> frozenset[Privilege]:
+def held_privileges(connection: Connection, database_role: str) -> frozenset[Privilege]:
     """Return the privileges that a database role has on the ledger's tables, directly or by a group."""
     candidates = [
         *((table, privilege, "") for table in table_columns() for privilege in _ON_TABLES),
@@ -99,7 +99,12 @@ def held_privileges(connection: Connection, who: str) -> frozenset[Privilege]:
         *((sequence, "USAGE", "") for sequence in table_sequences().values()),
     ]
     tables, privileges, columns = map(list, zip(*candidates, strict=True))
-    parameters = {"who": who, "tables": tables, "privileges": privileges, "columns": columns}
+    parameters = {
+        "who": database_role,
+        "tables": tables,
+        "privileges": privileges,
+        "columns": columns,
+    }
     return frozenset(Privilege(*row) for row in connection.execute(_HELD_PRIVILEGES, parameters))
 
 

@@ -24,8 +24,8 @@ class Privilege(NamedTuple):
 
     def __str__(self) -> str:
         """Return the privilege as SQL writes it."""
-        of = f" ({self.column})" if self.column else ""
-        return f"{self.privilege}{of} on {self.table}"
+        columns = f" ({self.column})" if self.column else ""
+        return f"{self.privilege}{columns} on {self.table}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,15 +79,15 @@ def schedule_rescan(
     connection: Connection,
     subjects: Collection[str],
     now: datetime,
-    beside: Collection[str] = (),
+    other_subjects: Collection[str] = (),
 ) -> None:
     """Make the records of these subjects due to be scanned at `now`, or sooner, and lock the subjects.
 
-    The subjects in `beside`, which the caller needs too, are locked with them, all in one order.
+    The `other_subjects`, which the caller needs too, are locked with them, all in one order.
     """
     if not subjects:
         return
-    lock_subjects(connection, {*subjects, *beside}, "privacy event")
+    lock_subjects(connection, {*subjects, *other_subjects}, "privacy event")
     column = tables.subject.c
     at = literal(now, column.next_due.type)
     is_later = or_(column.next_due.is_(None), column.next_due > at)

@@ -26,9 +26,9 @@ class PolicyStillNeeds(TermijnError):
 
     def __init__(self, systems: tuple[str, ...], purposes: tuple[str, ...]) -> None:
         kinds = (("systems", systems), ("purposes", purposes))
-        missing = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds if names)
+        required = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds if names)
         super().__init__(
-            f"policy: the ledger still needs: {missing};"
+            f"policy: the ledger still needs: {required};"
             " keep each in the policy and in its holdings, with `retired: INSTANT`:"
             " later events create nothing new there, and what was promised before is carried out"
         )

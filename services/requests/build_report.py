@@ -89,7 +89,7 @@ def _load_disclosures(
             yield _record(row.system, record, str(row.command_id))
 
 
-def _record(system: str, record: Any, about: str) -> DisclosureItem:
+def _record(system: str, record: Any, request: str) -> DisclosureItem:
     try:
         return DisclosureItem(
             system=system,
@@ -99,4 +99,4 @@ def _record(system: str, record: Any, about: str) -> DisclosureItem:
             data=dict(record["data"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as cause:
-        raise DisclosureUndecryptable(about) from cause
+        raise DisclosureUndecryptable(request) from cause

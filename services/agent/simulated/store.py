@@ -32,7 +32,7 @@ from sqlalchemy.event import listen
 from services.storage.files import create_private_file
 
 _metadata = MetaData()
-_held = Table(
+_stored_rows = Table(
     "held",
     _metadata,
     Column("source", Text, primary_key=True),
@@ -95,7 +95,7 @@ class SimulatedStore:
         ]
         if values:
             with self._engine.begin() as connection:
-                connection.execute(insert(_held).on_conflict_do_nothing(), values)
+                connection.execute(insert(_stored_rows).on_conflict_do_nothing(), values)
 
     def execute(
         self,
@@ -131,9 +131,9 @@ class SimulatedStore:
     ) -> list[Mapping[str, Any]]:
         """Return the data of these records: type, id and values."""
         query = (
-            select(_held)
+            select(_stored_rows)
             .where(_matching_rows(subject, records))
-            .order_by(_held.c.source, _held.c.id)
+            .order_by(_stored_rows.c.source, _stored_rows.c.id)
         )
         with self._engine.connect() as connection:
             return [
@@ -150,17 +150,17 @@ class SimulatedStore:
         """Write corrected values into every row that has such a field."""
         condition = _matching_rows(subject, records)
         with self._engine.begin() as connection:
-            for row in connection.execute(select(_held).where(condition)).all():
+            for row in connection.execute(select(_stored_rows).where(condition)).all():
                 body = json.loads(row.body)
                 right = {name: value for name, value in values.items() if name in body}
                 key = and_(
-                    _held.c.source == row.source,
-                    _held.c.id == row.id,
-                    _held.c.subject == row.subject,
-                    _held.c.type == row.type,
+                    _stored_rows.c.source == row.source,
+                    _stored_rows.c.id == row.id,
+                    _stored_rows.c.subject == row.subject,
+                    _stored_rows.c.type == row.type,
                 )
                 connection.execute(
-                    update(_held).where(key).values(body=json.dumps({**body, **right}))
+                    update(_stored_rows).where(key).values(body=json.dumps({**body, **right}))
                 )
 
     def has_executed(self, command_id: str) -> bool:
@@ -173,7 +173,10 @@ class SimulatedStore:
         """Return the numbers of rows."""
         with self._engine.connect() as connection:
             rows, restricted = connection.execute(
-                select(func.count(), func.coalesce(func.sum(cast(_held.c.restricted, Integer)), 0))
+                select(
+                    func.count(),
+                    func.coalesce(func.sum(cast(_stored_rows.c.restricted, Integer)), 0),
+                )
             ).one()
         return StoreCounts(rows=rows, restricted=restricted)
 
@@ -185,14 +188,14 @@ class SimulatedStore:
     def _statement(action: str, condition: ColumnElement[bool]) -> Any:
         match action:
             case "erase":
-                return delete(_held).where(condition)
+                return delete(_stored_rows).where(condition)
             case "restrict":
-                return update(_held).where(condition).values(restricted=True)
+                return update(_stored_rows).where(condition).values(restricted=True)
             case "lift":
-                return update(_held).where(condition).values(restricted=False)
+                return update(_stored_rows).where(condition).values(restricted=False)
             case "pseudonymise":
                 pseudonym = f"pseudonym:{uuid4()}"
-                return update(_held).where(condition).values(subject=pseudonym, body="{}")
+                return update(_stored_rows).where(condition).values(subject=pseudonym, body="{}")
         raise ValueError(f"a simulated system has no action {action!r}")
 
 
@@ -206,7 +209,7 @@ def _matching_rows(
     subject: str | None, records: Sequence[Mapping[str, Any]]
 ) -> ColumnElement[bool]:
     """Return the condition for the rows of the named events, and of the subject where one is named."""
-    column = _held.c
+    column = _stored_rows.c
     events = or_(
         *(
             and_(
@@ -217,4 +220,4 @@ def _matching_rows(
             for record in records
         )
     )
-    return events if subject is None else and_(events, _held.c.subject == subject)
+    return events if subject is None else and_(events, _stored_rows.c.subject == subject)

@@ -21,7 +21,7 @@ from services.storage.database import database_now
 
 
 @click.command()
-@click.argument("about", metavar="SUBJECT|REQUEST")
+@click.argument("subject_or_request", metavar="SUBJECT|REQUEST")
 @click.option(
     "--to",
     "directory",
@@ -36,7 +36,7 @@ from services.storage.database import database_now
     show_default=True,
     help="Of the PDF.",
 )
-def certificate(about: str, directory: Path, language: Language) -> None:
+def certificate(subject_or_request: str, directory: Path, language: Language) -> None:
     """Write the certificate of erasure of a SUBJECT (kind:id), or of one REQUEST for erasure.
 
     As JSON and PDF: for each recipient what was erased and how that is proven, what is retained and why,
@@ -46,8 +46,8 @@ def certificate(about: str, directory: Path, language: Language) -> None:
         policy, pseudonymizer = opened.policy(), opened.pseudonymizer()
         with opened.ledger().transaction() as connection:
             now = database_now(connection)
-            case = _case(connection, about, policy)
-            subject = case.subject if case else about
+            case = _case(connection, subject_or_request, policy)
+            subject = case.subject if case else subject_or_request
             document = build_certificate(connection, subject, policy, pseudonymizer, now, case)
     write_new_directory(directory, certificate_files(document, language))
     erased = sum(item.records for item in document.erased)
@@ -57,10 +57,10 @@ def certificate(about: str, directory: Path, language: Language) -> None:
         click.echo(f"{outstanding} records are outstanding and not certified", err=True)
 
 
-def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
+def _case(connection: Connection, subject_or_request: str, policy: Policy) -> Case | None:
     """Return the request with this id; None if it is a subject."""
     column = tables.record.c
-    query = select(column.record_id).where(column.subject == about).limit(1)
+    query = select(column.record_id).where(column.subject == subject_or_request).limit(1)
     if connection.execute(query).first() is not None:
         return None
     matching = [
@@ -68,12 +68,12 @@ def _case(connection: Connection, about: str, policy: Policy) -> Case | None:
         for case in list_cases(
             load_privacy_events(connection, PRIVACY_EVENT_PREFIXES, policy), policy
         )
-        if case.request == about and case.right == "erasure"
+        if case.request == subject_or_request and case.right == "erasure"
     ]
     if len({case.subject for case in matching}) > 1:
         raise click.UsageError(
-            f"{about}: several subjects have a request with this id; give the subject instead"
+            f"{subject_or_request}: several subjects have a request with this id; give the subject instead"
         )
     if not matching:
-        raise SubjectNotFound(about)
+        raise SubjectNotFound(subject_or_request)
     return matching[0]

@@ -44,13 +44,13 @@ def write(context: click.Context, directory: Path, pages: Path | None) -> None:
     chosen = settings_loader.load()
     with resources.open_resources(chosen) as opened:
         policy = opened.policy()
-    needed, group = required_topics(policy), chosen.kafka.group
-    log = [*needed.all, *topics.watch_topics(f"{group}-watch")]
+    required, group = required_topics(policy), chosen.kafka.group
+    log = [*required.all, *topics.watch_topics(f"{group}-watch")]
     users = deployment_access(policy, group)
     schemas = load_schemas(*chosen.storage.schemas)
     documents = {
         **strimzi.files(log, users),
-        **asyncapi.files(_channels(needed), schemas, version("termijn")),
+        **asyncapi.files(_channels(required), schemas, version("termijn")),
         **json_schemas.files(),
         **kubernetes.files(version("termijn"), group, policy.systems),
     }
@@ -61,8 +61,8 @@ def write(context: click.Context, directory: Path, pages: Path | None) -> None:
     click.echo(f"{directory}: {len(documents)} files, {len(log)} topics, {len(users)} users")
 
 
-def _channels(needed: RequiredTopics) -> Iterator[Channel]:
-    for topic in needed.business.values():
+def _channels(required: RequiredTopics) -> Iterator[Channel]:
+    for topic in required.business.values():
         is_own = topic.schema in OWN_EVENTS
         yield Channel(
             topic=topic,
@@ -72,7 +72,7 @@ def _channels(needed: RequiredTopics) -> Iterator[Channel]:
             else "A service publishes its events.",
             headers="event",
         )
-    systems = tuple(needed.commands)
+    systems = tuple(required.commands)
     for make, action, description in (
         (topics.command_topic, "send", "Commands to a system."),
         (topics.acknowledgement_topic, "receive", "Acknowledgements of a system."),

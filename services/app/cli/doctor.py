@@ -121,15 +121,15 @@ def _brokers(opened: Resources, policy: Policy | None, security: Security) -> It
         yield skipped("topics", f"{own_access.user} may not read their retention settings")
         yield from check_own_acls(describe_own_access(bus.admin, own_access), own_access)
         return
-    needed = required_topics(policy).all
+    required = required_topics(policy).all
     try:
-        states = TopicAdmin(admin=bus.admin).describe_topics([topic.name for topic in needed])
+        states = TopicAdmin(admin=bus.admin).describe_topics([topic.name for topic in required])
     except KafkaUnavailable as cause:
         if acls.rules is not None:
             raise
         yield skipped("topics", str(cause))
     else:
-        requirements = retention_requirements(policy, needed, opened.plaintext_fields(policy))
+        requirements = retention_requirements(policy, required, opened.plaintext_fields(policy))
         yield from check_topics(requirements, states)
     roles = {opened.kafka_access(role, policy).user for role in LEDGER_ROLES}
     deleter = opened.kafka_access("deleter", policy).user
@@ -145,11 +145,11 @@ def _registry(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
         yield skipped("registry", "needs a valid policy, which lists the schemas")
         return
     try:
-        needed = required_schemas(opened, policy)
+        required = required_schemas(opened, policy)
     except TermijnError as cause:
         yield error("registry", str(cause), "fix the file in TERMIJN_SCHEMAS that it names")
         return
-    yield from check_registry(registry, needed)
+    yield from check_registry(registry, required)
 
 
 def _ledger(opened: Resources, policy: Policy | None) -> Iterator[Finding]:

@@ -171,8 +171,8 @@ def _json_row(result: DryRunResult) -> dict[str, Any]:
 
 def _table_row(result: DryRunResult) -> dict[str, Any]:
     def until(holding: Mapping[str, Any]) -> str:
-        by = holding["erase_by"]
-        return f"gone by {by:%Y-%m-%d}" if by else "open"
+        erase_by = holding["erase_by"]
+        return f"gone by {erase_by:%Y-%m-%d}" if erase_by else "open"
 
     purposes = [
         f"{holding['purpose']} ({holding['rule']}, {until(holding)})" for holding in result.holdings
@@ -184,10 +184,10 @@ def _send(
     opened: Resources, events: Path, backfill: str | None, *, wait: bool, leave_out: bool
 ) -> int:
     bus, policy = opened.kafka_client(), opened.policy()
-    needed = required_topics(policy)
+    required = required_topics(policy)
     check: KafkaCatchUpCheck | None = None
     if wait or bus.is_embedded:
-        check = catch_up_check(bus, opened.ledger(), needed, _CATCH_UP_TIMEOUT)
+        check = catch_up_check(bus, opened.ledger(), required, _CATCH_UP_TIMEOUT)
     ends: dict[Partition, int] = {}
 
     def hold_back() -> None:
@@ -204,12 +204,12 @@ def _send(
         wait_until_recorded=hold_back if bus.is_embedded else None,
     )
     with open_rereadable(events) as source:
-        written = Counter(
+        counts = Counter(
             message.topic for message in publisher.messages_from_file(source, backfill)
         )
-        total = written.total()
+        total = counts.total()
         bus.ensure_topics(
-            needed.all if wait else [needed.business[name] for name in sorted(written)]
+            required.all if wait else [required.business[name] for name in sorted(counts)]
         )
         sent = 0
         terminal = console(err=True)

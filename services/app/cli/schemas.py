@@ -43,8 +43,8 @@ def check(as_json: bool) -> None:
     changes nothing.
     """
     with open_resources() as opened:
-        needed = required_schemas(opened, opened.policy())
-        findings = list(check_registry(_registry(opened), needed))
+        required = required_schemas(opened, opened.policy())
+        findings = list(check_registry(_registry(opened), required))
     columns = ("target", "state", "what", "mend")
     rows = (finding.to_row() for finding in findings)
     show(rows, as_json=as_json, title="Schema registry", columns=columns, heads=HEADS)

@@ -123,9 +123,9 @@ def _kafka_client(opened: Resources) -> KafkaClient:
 
 def _check_topics(opened: Resources, admin: TopicAdmin) -> Sequence[TopicCheck]:
     policy = opened.policy()
-    needed = required_topics(policy).all
-    states = admin.describe_topics([topic.name for topic in needed])
-    requirements = retention_requirements(policy, needed, opened.plaintext_fields(policy))
+    required = required_topics(policy).all
+    states = admin.describe_topics([topic.name for topic in required])
+    requirements = retention_requirements(policy, required, opened.plaintext_fields(policy))
     return [
         check_topic(requirement, states.get(requirement.topic.name)) for requirement in requirements
     ]

@@ -127,8 +127,8 @@ def shred(keys: tuple[str, ...], operator: str, reason: str) -> None:
         ledger, data_keys = opened.ledger(), opened.vault()
         shredder = Shredder(data_keys.database)
         active_keys = shredder.by_id(keys)
-        if missing := sorted(set(keys) - {key.key_id for key in active_keys}):
-            raise CheckFailed(f"{missing[0]}: no key has this id; nothing was destroyed")
+        if missing_keys := sorted(set(keys) - {key.key_id for key in active_keys}):
+            raise CheckFailed(f"{missing_keys[0]}: no key has this id; nothing was destroyed")
 
         def log_shredding(connection: Connection) -> None:
             for key in active_keys:

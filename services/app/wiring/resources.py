@@ -230,8 +230,8 @@ def required_schemas(opened: Resources, policy: Policy) -> Sequence[tuple[Topic,
         UnknownSchema: a topic has no schema.
     """
     schemas = load_schemas(*opened.settings.storage.schemas)
-    needed = [*required_topics(policy).all, catalogue.SIGHTINGS]
-    return [(topic, schemas.versions(topic.schema)) for topic in needed]
+    topics = [*required_topics(policy).all, catalogue.SIGHTINGS]
+    return [(topic, schemas.versions(topic.schema)) for topic in topics]
 
 
 @contextmanager

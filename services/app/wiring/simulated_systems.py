@@ -22,10 +22,10 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
     with open_resources(settings) as opened:
         logs.configure(settings.operating.log_format)
         policy, bus = opened.policy(), opened.kafka_client()
-        needed = required_topics(policy)
+        required = required_topics(policy)
         bus.ensure_topics(opened.kafka_access(SAMPLE_SYSTEMS, policy).topics)
         signatures = opened.signing()
-        signers = signatures.simulated_signers(needed.acknowledgements)
+        signers = signatures.simulated_signers(required.acknowledgements)
         systems = simulated_systems(settings, policy, silent)
         systems.reads = lambda system: signatures.simulated_private_key(system, utc_now())
         if key_systems(policy):
@@ -33,9 +33,9 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
         SimulatedSystemsLoop(
             bus=bus,
             codec=opened.codec(),
-            business=needed.business,
-            commands={topic.name: topic for topic in needed.commands.values()},
-            acknowledgements=needed.acknowledgements,
+            business=required.business,
+            commands={topic.name: topic for topic in required.commands.values()},
+            acknowledgements=required.acknowledgements,
             systems=systems,
             sender=bus.open_producer(),
             verifier=signatures.command_verifier(),

@@ -55,10 +55,10 @@ class RoleObserver:
         self.loop.mark_not_ready("retrying; the log has the cause")
         self.log.warning("retrying a batch", why=why.partition("\n")[0])
 
-    def signing_disabled(self, off: bool) -> None:
+    def signing_disabled(self, is_disabled: bool) -> None:
         """Note whether the role neither signs nor verifies."""
-        self.metrics.set("termijn_signing_off", off)
-        if off:
+        self.metrics.set("termijn_signing_off", is_disabled)
+        if is_disabled:
             self.log.error("signing is off: anyone who can write to Kafka can command an erasure")
 
 

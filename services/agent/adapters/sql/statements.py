@@ -205,9 +205,11 @@ def _still_holds(
         base = part.bound.table.c[name]
         conditions.append(holds_other(column, base, (change.set or {})[name], dialect))
     hashed_columns = [
-        one.hash for one in (declared.erase, declared.pseudonymise) if isinstance(one, ColumnChange)
+        declared_change.hash
+        for declared_change in (declared.erase, declared.pseudonymise)
+        if isinstance(declared_change, ColumnChange)
     ]
-    if is_text(column) and any(name in one for one in hashed_columns):
+    if is_text(column) and any(name in columns for columns in hashed_columns):
         conditions.append(_is_not_pseudonym(column, dialect))
     return and_(*conditions)
 
