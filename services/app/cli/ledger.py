@@ -23,8 +23,9 @@ def migrate() -> None:
     click.echo("the ledger's schema is up to date")
     if missing_groups:
         click.echo(
-            "ledger: one login for all roles: this one may not make the roles of the database, got none of"
-            f" {', '.join(missing_groups)}; have a superuser run what `termijn ledger grants` prints",
+            "ledger: this login may not create database roles, so every role keeps its login's privileges,"
+            f" missing {', '.join(missing_groups)};"
+            " have a superuser run what `termijn ledger grants` prints",
             err=True,
         )
 

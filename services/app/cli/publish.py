@@ -114,7 +114,7 @@ def _dry_run(
             with_unknown_fields += bool(result.left_out)
             if result.event is not None:
                 problem = (
-                    f"is no field of {result.event.type}, and is left out"
+                    f"is not a field of {result.event.type}, and is left out"
                     if leave_out
                     else unknown_field_problem(result.event.type)
                 )

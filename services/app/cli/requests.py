@@ -94,7 +94,7 @@ def letter(subject: str, request: str, language: Language) -> None:
             case = find_case(connection, subject, request, policy)
             if case.verified_at is None and case.state != "refused":
                 raise PackageIncomplete(
-                    request, "its requester is not verified, so there is no answer to print"
+                    request, "the person's identity is not verified, so there is no answer to print"
                 )
             report = build_report(connection, case, policy, database_now(connection))
     say(letters.render_letter(report, language))

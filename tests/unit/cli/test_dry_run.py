@@ -246,8 +246,8 @@ def test_a_field_that_is_not_in_the_schema_may_be_left_out(termijn: Call, events
     result = termijn("publish", file, "--dry-run", "--leave-out")
     assert result.code == 0
     assert result.err.splitlines() == [
-        f"{file}:2: payment.methd: is no field of orders.order-placed, and is left out",
-        f"{file}:2: consumer: is no field of orders.order-placed, and is left out",
+        f"{file}:2: payment.methd: is not a field of orders.order-placed, and is left out",
+        f"{file}:2: consumer: is not a field of orders.order-placed, and is left out",
     ]
 
 
