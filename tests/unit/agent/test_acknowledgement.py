@@ -73,7 +73,7 @@ def test_corrections_are_decrypted_with_any_key_of_the_system() -> None:
 
 
 def test_a_clock_that_is_set_back_adds_no_tokens() -> None:
-    """Only time that has passed adds some."""
+    """Tokens are added only for time that has passed."""
     bucket = TokenBucket(per_second=1, burst=1)
     assert bucket.take(T0)
     assert not bucket.take(T0 - timedelta(hours=1))

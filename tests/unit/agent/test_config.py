@@ -291,7 +291,7 @@ CLEAR = "is not encrypted; use https, or set `insecure: true` if that is intende
 
 
 def test_a_webhook_configuration_is_accepted(tmp_path: Path) -> None:
-    """As it is shipped, and without encryption where it states so."""
+    """It is accepted as it is shipped, and without encryption where it states so."""
     assert load(write_config(tmp_path, WEBHOOK), {})
     clear = WEBHOOK.replace("https://", "http://").replace("port: 8081", "insecure: true, port: 1")
     assert load(write_config(tmp_path, clear.replace("hmac:", "insecure: true\n    hmac:")), {})
@@ -398,7 +398,7 @@ def test_problems_of_a_webhook_are_named_without_its_password(
 def test_a_configuration_that_cannot_work_is_refused(
     tmp_path: Path, before: str, after: str, problem: str
 ) -> None:
-    """With its line, and no password is shown."""
+    """The error has its line, and shows no password."""
     assert before in FILE
     [reported] = problems(tmp_path, FILE.replace(before, after, 1))
     assert f": {problem}" in reported
@@ -423,7 +423,7 @@ def test_an_empty_secret_is_refused(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize("program", ["./nothing", "./plain", "no-such-program", "/nowhere/x", "./"])
 def test_a_hook_that_cannot_be_run_is_named_at_the_start(tmp_path: Path, program: str) -> None:
-    """Not at the first command, days later."""
+    """It is not found only at the first command, days later."""
     (tmp_path / "plain").write_text("#!/bin/sh\n", "utf-8")
     text = WEBHOOK[: WEBHOOK.index("  webhook")] + f'  hook: {{command: ["{program}"]}}\n'
     loaded = load(write_config(tmp_path, text), {"PATH": "/usr/bin:/bin"})

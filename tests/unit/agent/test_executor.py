@@ -113,7 +113,7 @@ def test_an_answer_that_kafka_did_not_accept_is_sent_later() -> None:
 
 
 def test_answers_that_cannot_be_sent_are_tried_again_with_a_pause() -> None:
-    """Not ten times a second."""
+    """They are not tried ten times a second."""
     environment = AgentEnvironment(adapter=FakeAdapter())
     environment.arrive(command())
     environment.observer.broken += [DeliveryFailed("retention.acks.crm.v1", "no leader")] * 100
@@ -220,7 +220,7 @@ def test_a_partial_result_is_reported_and_tried_again() -> None:
 
 
 def test_an_expired_command_is_not_carried_out() -> None:
-    """On arrival, or when its time comes later."""
+    """This is checked on arrival, and when its time comes later."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     late = command(valid_until=T0)
     assert environment.execute_all(late) == ["failed"]
@@ -268,7 +268,7 @@ def test_a_later_command_that_was_issued_earlier_is_carried_out() -> None:
 
 
 def test_waiting_commands_are_carried_out_in_order_too() -> None:
-    """Also if the later one could run first."""
+    """The later one waits even if it could run first."""
     adapter = FakeAdapter()
     environment = AgentEnvironment(adapter=adapter)
     environment.arrive(
@@ -309,7 +309,7 @@ def test_an_outdated_answer_is_not_sent() -> None:
 
 
 def test_a_command_that_is_repeated_while_it_is_carried_out_is_answered_once() -> None:
-    """For its latest attempt."""
+    """The answer is for its latest attempt."""
     environment = AgentEnvironment(adapter=FakeAdapter())
 
     def play(task: CommandTask) -> Result:
@@ -330,7 +330,7 @@ def test_an_older_disclosure_is_carried_out() -> None:
 
 
 def test_a_later_epoch_replaces_commands_that_were_not_begun() -> None:
-    """On the same records only."""
+    """It replaces only commands on the same records."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     old = command("old", epoch=1, seq=1, not_before=T0 + HOUR)
     other = command("other", epoch=1, seq=2, not_before=T0 + HOUR, records=(record("O2"),))
@@ -463,7 +463,7 @@ def test_a_processor_that_takes_days_outlives_the_process() -> None:
 
 
 def test_a_processor_that_stays_silent_is_asked_again() -> None:
-    """As long as an attempt is valid; each states its number."""
+    """It is asked as long as an attempt is valid; each states its number."""
     day = timedelta(days=1)
     environment = AgentEnvironment(
         adapter=(adapter := FakeAdapter(lambda task: Pending(ask_again_at=task.now + day)))
@@ -507,7 +507,7 @@ def test_answered_commands_are_deleted_once_they_cannot_be_replayed() -> None:
 
 
 def test_a_restored_system_gets_every_command_since_its_backup_again() -> None:
-    """When the controller repeats them; earlier and cancelled ones stay as they are."""
+    """The controller repeats them; earlier and cancelled ones stay as they are."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter()))
     environment.execute_all(command("before"))
     environment.now += HOUR
@@ -528,7 +528,7 @@ def test_a_restored_system_gets_every_command_since_its_backup_again() -> None:
 
 
 def test_the_agent_counts_open_commands() -> None:
-    """For its metrics."""
+    """The counts are exported as metrics."""
     environment = AgentEnvironment(
         adapter=FakeAdapter(lambda task: Pending(ask_again_at=T0 + HOUR))
     )
@@ -540,7 +540,7 @@ def test_the_agent_counts_open_commands() -> None:
 
 
 def test_a_killed_agent_does_each_command_once_more_at_most() -> None:
-    """Of many commands with a kill at each, all are answered done."""
+    """Many commands with a kill at each are all answered `done`."""
     kills = {command_id(f"c{n}") for n in range(20)}
 
     def play(task: CommandTask) -> Result:

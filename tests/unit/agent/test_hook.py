@@ -39,7 +39,7 @@ def task(**further: Any) -> CommandTask:
 
 
 def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
-    """As JSON, in the directory of the file that names it."""
+    """Both are JSON, and the hook runs in the directory of the file that names it."""
     adapter = hook(
         tmp_path,
         "(open('told.json', 'w')).write(json.dumps(told))\n"
@@ -55,7 +55,7 @@ def test_a_hook_gets_the_command_and_gives_its_result(tmp_path: Path) -> None:
 
 
 def test_a_hook_gets_only_the_environment_that_is_configured(tmp_path: Path) -> None:
-    """Not the agent's own secrets, but the command's trace."""
+    """It gets the command's trace, and none of the agent's own secrets."""
     adapter = hook(
         tmp_path,
         "counts = {name: 1 for name in os.environ if not name.startswith(('LC_', '__'))}\n"
@@ -67,7 +67,7 @@ def test_a_hook_gets_only_the_environment_that_is_configured(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("code", [75, 1, 127])
 def test_a_hook_that_exits_with_an_error_is_tried_again(tmp_path: Path, code: int) -> None:
-    """Whatever it wrote before."""
+    """What it wrote before does not count."""
     adapter = hook(tmp_path, f'print(\'{{"status": "done"}}\'); sys.exit({code})')
     with pytest.raises(RetryLater):
         adapter.execute(task())
@@ -107,7 +107,7 @@ def test_a_hook_ends_when_its_program_ends(tmp_path: Path, leaves: bool) -> None
 
 
 def test_a_hook_that_writes_without_end_is_ended(tmp_path: Path) -> None:
-    """At the largest that a result may be, not at the end of its time or of the memory."""
+    """It is killed at the size limit of a result, before its time or the memory is used up."""
     adapter = hook(tmp_path, "while True: sys.stdout.write('x' * 65536)", timeout_seconds=60)
     with pytest.raises(InvalidResult, match="more than 16777216 bytes"):
         adapter.execute(task())

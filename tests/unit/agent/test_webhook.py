@@ -62,7 +62,7 @@ def test_200_is_the_result() -> None:
 
 
 def test_a_request_is_signed_with_the_shared_secret() -> None:
-    """As the example checks it: a changed body or an old request is refused."""
+    """The example verifies it: a changed body or an old request is refused."""
     seen: list[httpx2.Request] = []
 
     def answering(request: httpx2.Request) -> httpx2.Response:
@@ -157,7 +157,7 @@ def dripping(head: bytes) -> Iterator[str]:
     "head", [b"", b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n"]
 )
 def test_a_service_that_drips_has_one_deadline(head: bytes) -> None:
-    """For status, head and body together."""
+    """The deadline is for status, headers and body together."""
     with dripping(head) as url:
         adapter = WebhookAdapter(
             client=lambda: httpx2.AsyncClient(timeout=1, trust_env=False),

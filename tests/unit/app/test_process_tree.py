@@ -110,7 +110,7 @@ def test_a_child_that_dies_silently_is_reported_too(
 def test_a_child_that_is_killed_is_reported_with_its_signal(
     logs: Path, environment: dict[str, str]
 ) -> None:
-    """As the kernel does when memory runs out."""
+    """The kernel kills a process this way when memory runs out."""
     with ProcessTree(logs, environment) as tree:
         tree.start("obedient")
         until_ready(logs / "obedient.log")
@@ -130,7 +130,7 @@ def test_children_end_in_order_with_the_block(logs: Path, environment: dict[str,
 
 
 def test_children_end_when_the_block_fails(logs: Path, environment: dict[str, str]) -> None:
-    """Whatever the failure was."""
+    """They end whatever the failure was."""
     identifiers: list[int] = []
 
     def fail() -> None:

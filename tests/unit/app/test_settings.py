@@ -43,7 +43,7 @@ def test_signing_is_required_or_off_and_nothing_else() -> None:
 
 
 def test_the_environment_wins_over_the_file(file: Path) -> None:
-    """For each key: keys that only the file has stay."""
+    """It wins key by key: keys that only the file has stay."""
     text = '[kafka]\nbatch = 10\ngroup = "night"\n'
     settings = load(write_settings(file, text, TERMIJN_BATCH="20"))
     assert settings.kafka.batch == 20
@@ -51,7 +51,7 @@ def test_the_environment_wins_over_the_file(file: Path) -> None:
 
 
 def test_an_empty_variable_counts_as_not_set(file: Path) -> None:
-    """As deployments write a setting without a value."""
+    """Deployments write a setting without a value this way."""
     assert load(write_settings(file, "[kafka]\nbatch = 10\n", TERMIJN_BATCH="")).kafka.batch == 10
 
 
@@ -76,7 +76,7 @@ def test_every_kind_of_value_is_read_from_a_file(file: Path) -> None:
 
 
 def test_a_list_in_the_environment_is_separated_by_colons() -> None:
-    """As paths are."""
+    """Lists of paths are written this way."""
     assert load({"TERMIJN_SCHEMAS": "/etc/a:/etc/b"}).storage.schemas == (
         Path("/etc/a"),
         Path("/etc/b"),
@@ -96,7 +96,7 @@ def test_a_list_in_the_environment_is_separated_by_colons() -> None:
     ],
 )
 def test_an_invalid_variable_is_named(variable: str, value: str) -> None:
-    """With its value, on one line."""
+    """The error has its value, on one line."""
     with pytest.raises(InvalidSetting) as refused:
         load({variable: value})
     assert str(refused.value).startswith(f"environment: {variable}: must be ")
@@ -106,7 +106,7 @@ def test_an_invalid_variable_is_named(variable: str, value: str) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e300", "3155760001", "a week"])
 def test_the_age_of_old_events_is_a_duration(text: str) -> None:
-    """At most a hundred years: beyond it all events would count as live."""
+    """It is a hundred years at most: beyond it all events would count as live."""
     with pytest.raises(InvalidSetting, match="TERMIJN_HISTORY_SECONDS"):
         load({"TERMIJN_HISTORY_SECONDS": text})
 
@@ -152,7 +152,7 @@ def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_text_is_named(file: Path) -> None:
-    """Whatever it contains."""
+    """It is named whatever it contains."""
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidSetting, match="is not UTF-8"):
         load({"TERMIJN_SETTINGS": str(file)})
@@ -198,7 +198,7 @@ SECURED = {
 
 
 def test_the_kafka_password_is_read_from_its_file(tmp_path: Path) -> None:
-    """Without the line end that editors add; it is shown nowhere."""
+    """The line end that editors add is dropped; the password is shown nowhere."""
     file = tmp_path / "password"
     file.write_text("geheim\n", "utf-8")
     environment = {**SECURED, "KAFKA_SASL_PASSWORD_FILE": str(file)}

@@ -51,7 +51,7 @@ def test_a_figure_is_compared_in_the_direction_of_its_target(
 
 
 def test_an_invalid_line_of_figures_is_named(tmp_path: Path) -> None:
-    """By file and line."""
+    """The error has the file and the line."""
     path = tmp_path / "figures.jsonl"
     path.write_text(json.dumps(figure("x", 1, None)) + "\nhello\n", "utf-8")
     with pytest.raises(comparing.UnreadableFigures, match=r"figures\.jsonl:2: is no figure"):

@@ -11,7 +11,7 @@ TAGGED = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
 
 
 def test_equal_results_may_be_compared() -> None:
-    """In whatever order they came, and however often."""
+    """Their order does not count, nor does a repetition."""
     same(TAGGED, frozenset([*TAGGED, *TAGGED]), "x")
 
 

@@ -70,7 +70,7 @@ def test_a_plan_shows_the_statements_with_their_values(crm: Path, tmp_path: Path
     ],
 )
 def test_each_action_has_its_plan(crm: Path, tmp_path: Path, action: str, first: str) -> None:
-    """As SQL that can be read."""
+    """The plan is readable SQL."""
     outcome = run("plan", "--config", crm, write_command(tmp_path, action=action, **FIELDS))
     assert outcome.stdout.startswith(first)
 
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_a_command_is_named(crm: Path, tmp_path: Path, text: 
 
 
 def test_a_gap_waits_until_an_operator_accepts_it(crm: Path, tmp_path: Path) -> None:
-    """With a name and a reason, which are recorded."""
+    """The operator's name and the reason are recorded."""
     assert run("status", "--config", crm).exit_code == 0
     topic = "retention.commands.crm.v1"
     log = PartitionId(cluster_id="c", topic=topic, topic_id="t", partition=1)

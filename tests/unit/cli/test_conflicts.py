@@ -43,7 +43,7 @@ def listed_conflicts(termijn: Call, *fields: str) -> list[tuple[Any, ...]]:
 def test_a_conflict_is_listed_and_decided_by_a_named_operator(
     termijn: Call, ledger: Database
 ) -> None:
-    """With a reason; recorded without the key, which may be a person's name."""
+    """The reason is recorded, but not the key, which may be a person's name."""
     claimed_twice(ledger, events=2)
     [row] = [row for row in termijn("status", "--json").rows if row["what"] == "key-conflict"]
     assert row["value"] == 1

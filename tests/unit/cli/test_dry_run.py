@@ -64,7 +64,7 @@ def test_a_dry_run_shows_what_would_be_recorded_and_its_windows(
 
 
 def test_the_table_shows_purposes_and_when_they_end(termijn: Call, events: Write) -> None:
-    """For people who read along."""
+    """The table is for people who read along."""
     result = termijn("publish", events([ORDER]), "--dry-run")
     assert (result.code, result.err) == (0, "")
     assert "service_delivery (D4, gone by 2026-03-15)" in result.out
@@ -159,7 +159,7 @@ def test_events_with_one_identity_are_one_event(termijn: Call, events: Write) ->
 
 
 def test_of_events_with_one_identity_the_earliest_counts(termijn: Call, events: Write) -> None:
-    """As in the recorder, wherever its line is; a line that is parked otherwise does not count."""
+    """The recorder decides so too, wherever its line is; a line that is parked otherwise does not count."""
     later, first = feedback("f1", "2024-03-15T13:00:01Z"), feedback("f1", "2024-03-15T13:00:00Z")
     never = feedback("f1", "1899-03-15T13:00:00Z")
     result = termijn("publish", events([later, first, first, never]), "--dry-run", "--json")
@@ -241,7 +241,7 @@ def test_a_field_that_is_not_in_the_schema_is_refused(termijn: Call, events: Wri
 
 
 def test_a_field_that_is_not_in_the_schema_may_be_left_out(termijn: Call, events: Write) -> None:
-    """For exports with fields that do not belong on Kafka; each is still named."""
+    """Exports may have fields that do not belong on Kafka; each is still named."""
     file = events([ORDER, TYPO])
     result = termijn("publish", file, "--dry-run", "--leave-out")
     assert result.code == 0
@@ -252,7 +252,7 @@ def test_a_field_that_is_not_in_the_schema_may_be_left_out(termijn: Call, events
 
 
 def test_a_field_that_is_not_in_the_schema_stops_publishing_the_file(events: Write) -> None:
-    """With its line and key, before anything is sent; left out on purpose, it is not on Kafka."""
+    """Its line and key are named before anything is sent; left out on purpose, it is not on Kafka."""
     file, codec = events([ORDER, TYPO]), Codec(load_schemas(), None)
     sent = Sent()
     publisher = Publisher(policy=loader.load(), codec=codec, sender=sent)

@@ -49,7 +49,7 @@ def append_evidence(ledger: Database, at: datetime = NOW) -> None:
 def test_an_export_verifies_without_a_ledger(
     termijn: Call, ledger: Database, tmp_path: Path
 ) -> None:
-    """By the keys that were handed out and a head that was kept; nothing else is needed."""
+    """It needs only the distributed keys and a head that was kept."""
     append_evidence(ledger)
     Path("head.json").write_text(termijn("evidence", "head").out)
     assert termijn("evidence", "export", "log.jsonl").out == "log.jsonl: 5 lines\n"

@@ -136,7 +136,7 @@ def test_after_a_minimum_the_system_has_its_lead_time(termijn: Call, events: Wri
 def test_a_month_after_the_31st_is_the_last_day_of_the_next_month(
     termijn: Call, events: Write, closed: str, erase_by: str
 ) -> None:
-    """By the wall clock of Amsterdam."""
+    """Local time in Amsterdam counts."""
     application = {"application_id": "1", "applicant_id": "1"}
     file = events(
         [
@@ -289,7 +289,7 @@ def test_a_file_without_events_explains_nothing(termijn: Call, events: Write) ->
 
 
 def test_the_policy_may_be_chosen(termijn: Call, events: Write, tmp_path: Any) -> None:
-    """By the option, the environment variable and the settings file alike."""
+    """The option, the environment variable and the settings file can name it."""
     file = events([feedback("f1", "2024-03-15T13:00:00Z")])
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: mine\n", "utf-8")

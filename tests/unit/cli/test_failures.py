@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_read_is_reported(
 def test_an_until_that_is_not_a_time_is_reported(
     termijn: Call, events: Write, arguments: tuple[str, ...]
 ) -> None:
-    """In one line, without the usage of the command."""
+    """The error is one line, without the usage of the command."""
     line = error_line(termijn("simulate", events([GOOD]), *arguments))
     assert "--until" in line
 
@@ -140,7 +140,7 @@ def test_wrong_usage_is_one_line(termijn: Call, arguments: tuple[str, ...]) -> N
 
 
 def test_each_problem_of_a_policy_is_one_line(termijn: Call, events: Write, tmp_path: Any) -> None:
-    """With file, line and key."""
+    """The line has file, line and key."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: mine\nversion: 1\n", "utf-8")
     outcome = termijn("explain", events([GOOD]), "--policy", policy)
@@ -179,7 +179,7 @@ def test_an_invalid_setting_is_reported(termijn: Call, monkeypatch: pytest.Monke
 def test_a_ledger_that_cannot_be_opened_is_reported(
     termijn: Call, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """Without a stack trace, and without its password."""
+    """The error has no stack trace, and no password."""
     monkeypatch.setenv("TERMIJN_LEDGER_URL", url)
     line = error_line(termijn("status"))
     assert line.startswith("termijn: ")
@@ -189,7 +189,7 @@ def test_a_ledger_that_cannot_be_opened_is_reported(
 def test_a_data_directory_that_cannot_be_made_is_reported(
     termijn: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For instance because of a wrong mount."""
+    """A wrong mount is a frequent cause."""
     monkeypatch.setenv("TERMIJN_DATA", "/proc/absent")
     assert "/proc/absent" in error_line(termijn("ledger", "migrate"))
 

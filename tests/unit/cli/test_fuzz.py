@@ -285,7 +285,7 @@ def test_no_policy_ends_in_a_traceback(desk: Call, document: Any) -> None:
 @example(raw=b"\x80\n")
 @example(raw=b"? !!binary aa\n: 1")
 def test_no_bytes_end_in_a_traceback(desk: Call, raw: bytes) -> None:
-    """For each file that a person may pass, whatever it contains."""
+    """This holds for each file that a person may pass, whatever it contains."""
     Path("file").write_bytes(raw)
     for arguments in (
         ("policy", "lint", "file"),

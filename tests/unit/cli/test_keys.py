@@ -143,7 +143,7 @@ def test_names_that_are_paths_and_invalid_durations_are_refused(
 
 
 def test_no_private_part_is_printed(termijn: Call, tmp_path: Path) -> None:
-    """In no command and no format."""
+    """This holds for every command and every format."""
     outcomes = [termijn("keys", "make", "--encryption")]
     outcomes += [
         termijn("keys", "rotate"),

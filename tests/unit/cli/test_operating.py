@@ -63,7 +63,7 @@ def test_migrating_twice_changes_nothing(termijn: Call, ledger: Database) -> Non
 
 
 def test_a_pause_is_listed_and_a_resume_ends_it(termijn: Call, ledger: Database) -> None:
-    """With the operator and the reason."""
+    """The list has the operator and the reason."""
     assert termijn("pause", "deleter", *BY_ME).out == "deleter: paused\n"
     [row] = [row for row in termijn("status", "--json").rows if row["which"] == "deleter"]
     assert row["what"].startswith("paused since ")
@@ -155,7 +155,7 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
 def test_an_id_that_does_not_exist_is_reported(
     termijn: Call, ledger: Database, arguments: tuple[str, ...], what: str
 ) -> None:
-    """In one line, and nothing is recorded."""
+    """The error is one line, and nothing is recorded."""
     outcome = termijn(*arguments, *BY_ME)
     assert (outcome.code, outcome.out) == (1, "")
     [line] = outcome.err.splitlines()
@@ -166,7 +166,7 @@ def test_an_id_that_does_not_exist_is_reported(
 def test_a_dry_run_of_a_sweep_shows_what_would_be_commanded(
     termijn: Call, ledger: Database
 ) -> None:
-    """At a later time; twice, and nothing is in the outbox."""
+    """It is run twice for a later time, and nothing is in the outbox."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     for _ in range(2):
         rows = termijn("sweep", "--dry-run", "--now", "2025-03-14T13:00:00Z", "--json").rows
@@ -178,14 +178,14 @@ def test_a_dry_run_of_a_sweep_shows_what_would_be_commanded(
 
 
 def test_a_sweep_lists_rules_as_json(termijn: Call, ledger: Database) -> None:
-    """As `simulate` does, not as JSON inside JSON."""
+    """`simulate` does so too; they are not JSON inside JSON."""
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     [row] = termijn("sweep", "--dry-run", "--now", "2025-03-14T13:00:00Z", "--json").rows
     assert row["rules"] == ["D5"]
 
 
 def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Database) -> None:
-    """At the current time, which is long after its terms."""
+    """The current time is long after its terms."""
     history = (signed_up("s1", "2010-01-01T09:00:00Z"), terminated("t1", "2012-01-01T09:00:00Z"))
     recorded(ledger, *history, backfill="2019")
     assert [row["value"] for row in termijn("status", "--json").rows if row["which"] == "2019"] == [
@@ -320,7 +320,7 @@ def test_lint_lists_what_the_privacy_officer_confirms(termijn: Call) -> None:
 
 
 def test_the_schema_of_a_policy_is_json_schema(termijn: Call) -> None:
-    """For an editor."""
+    """Editors use it to check a policy."""
     schema = json.loads(termijn("policy", "schema").out)
     assert {"policy", "rules", "events"} <= set(schema["properties"])
 

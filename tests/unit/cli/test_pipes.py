@@ -142,7 +142,7 @@ def test_a_file_that_changes_between_check_and_sending_is_reported(
 def test_a_pipe_gives_the_same_output_as_a_file(
     termijn: Call, events: Write, stdin: Stdin, arguments: tuple[str, ...]
 ) -> None:
-    """And so does standard input."""
+    """Standard input gives the same output too."""
 
     def rows(path: object) -> list[dict[str, Any]]:
         return termijn(*(argument.format(path) for argument in arguments)).rows

@@ -149,7 +149,7 @@ def test_a_completed_command_is_not_sent_again(
 def test_a_hold_is_too_late_for_a_system_that_does_not_report_that_it_stopped(
     termijn: Call, ledger: Database, status: Status | None, too_late: list[str]
 ) -> None:
-    """Whether it erased already or may still do so; a system that has not answered yet has time."""
+    """It may have erased, or may still do so; a system that has not answered yet has time."""
     record_events(ledger, [invoice("i1", JOINED), terminated("t1", ENDED)], DUE)
     claim_all(ledger, DUE)
     send_due(ledger, FakeBus(), DUE)

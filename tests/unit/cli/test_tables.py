@@ -88,7 +88,7 @@ def test_the_reason_of_a_stop_is_shown_as_it_is(
 def test_control_codes_are_made_visible(
     termijn: Call, ledger: Database, detail: str, shown: str
 ) -> None:
-    """In a table and in a line of JSON, where the value stays the same."""
+    """In a line of JSON the value stays the same."""
     letter = DeadLetter(
         role="tagger",
         reason="malformed",

@@ -46,7 +46,7 @@ def test_an_unexpected_error_is_one_line_with_its_own_exit_code(
 def test_an_unexpected_error_without_a_writable_directory_is_one_line(
     termijn: Call, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container with a read-only file system."""
+    """A container may have a read-only file system."""
     monkeypatch.setattr("tempfile.tempdir", "/proc/absent")
     outcome = termijn("explain", broken)
     assert outcome.code == 70

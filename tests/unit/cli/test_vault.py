@@ -75,7 +75,7 @@ def test_without_encrypted_fields_there_is_no_vault(events: Write) -> None:
 
 @pytest.mark.usefixtures("encrypting")
 def test_a_master_key_is_rotated_and_then_destroyed(termijn: Call, events: Write) -> None:
-    """Not at once: publishers reload keys within ten minutes, and the operator waits a week."""
+    """Publishers reload keys within ten minutes, and the operator waits a week."""
     messages(events([structured(order())]))
     [first] = [row["name"] for row in termijn("vault", "status", "--json").rows[:1]]
     rotated = termijn("vault", "rotate")

@@ -224,7 +224,7 @@ def test_messages_that_librdkafka_withheld_are_read_again(
 
 
 def test_messages_that_cannot_be_read_again_are_not_skipped(ledger: Database) -> None:
-    """Whatever prevents the second reading: the first one alone proves nothing."""
+    """The first reading alone proves nothing, whatever prevents the second."""
     broken = FakeConsumer([[failure(KafkaError._BAD_MSG, 1)]])
     again = FakeConsumer([messages(0, 1, 2)])
     played = play(ledger, FakeConsumer([[*messages(0), end(3)]]), broken, again)
@@ -265,7 +265,7 @@ def test_messages_of_a_revoked_partition_are_dropped(ledger: Database) -> None:
 
 
 def test_a_message_that_is_delivered_twice_counts_once(ledger: Database) -> None:
-    """As after a rebalance that assigns the same partition again."""
+    """A rebalance may assign the same partition again."""
     played = play(ledger, FakeConsumer([messages(0, 1), messages(0, 1, 2, 2)]))
     assert played.applied == [[0, 1], [2]]
 

@@ -61,7 +61,7 @@ class Unreadable:
 
 
 def test_a_message_arrived_at_its_kafka_timestamp() -> None:
-    """To the millisecond."""
+    """The time is exact to the millisecond."""
     assert arrival_time(message(1_773_576_000_123), NOW) == datetime(
         2026, 3, 15, 12, 0, 0, 123000, tzinfo=UTC
     )
@@ -139,7 +139,7 @@ def replayed() -> list[tuple[str, bytes]]:
 
 
 def test_a_replayed_message_keeps_its_first_arrival_time() -> None:
-    """Also if the broker gives it a new timestamp, and however often it is parked."""
+    """The broker may give it a new timestamp, and it may be parked again."""
     again = message(kind=APPENDED, key=b"k", value=b"v", headers=replayed())
     assert trusted_arrival_time(again, replayed(), NOW, SEAL) == MONTHS_AGO
     at = trusted_arrival_time(again, replayed(), NOW, SEAL)
@@ -172,7 +172,7 @@ def test_a_forged_arrival_time_is_ignored(word: bytes) -> None:
 
 
 def test_an_arrival_time_does_not_count_with_other_headers() -> None:
-    """For instance an older `ce_time` under the same signed arrival time."""
+    """An older `ce_time` under the same signed arrival time is one example."""
     other_headers = [("ce_id", b"e2") if name == "ce_id" else (name, at) for name, at in replayed()]
     assert trusted_arrival_time(message(key=b"k", value=b"v"), other_headers, NOW, SEAL) == NOW
 

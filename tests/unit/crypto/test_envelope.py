@@ -52,13 +52,13 @@ def test_a_decrypted_message_is_unchanged() -> None:
 def test_every_possible_message_is_decrypted_unchanged(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
-    """Whatever Kafka can carry; absent is not empty."""
+    """Absent parts stay absent, and do not become empty."""
     original = OriginalMessage(key=key, value=value, headers=headers)
     assert SEAL.decrypt(SEAL.encrypt(original, PLACE), PLACE, SEAL.key_id) == original
 
 
 def test_nothing_of_the_message_can_be_read_in_the_ciphertext() -> None:
-    """Not its key, body or headers, as they are or in base64."""
+    """Key, body and headers are not in it, neither in clear nor in base64."""
     sealed = SEAL.encrypt(ORIGINAL, PLACE)
     for part in (b"consumer:C1", b"a body", b"ce_id"):
         assert part not in sealed
@@ -85,7 +85,7 @@ def test_decrypting_with_another_key_fails_and_names_the_right_one() -> None:
 
 @pytest.mark.parametrize("position", [0, 12, -1])
 def test_one_altered_bit_is_detected(position: int) -> None:
-    """In the nonce, the message, or the tag."""
+    """It may be in the nonce, the message or the tag."""
     altered = bytearray(SEAL.encrypt(ORIGINAL, PLACE))
     altered[position] ^= 1
     with pytest.raises(DecryptionFailed):
@@ -94,7 +94,7 @@ def test_one_altered_bit_is_detected(position: int) -> None:
 
 @pytest.mark.parametrize("length", [0, 5, 12, 20])
 def test_a_truncated_envelope_is_detected(length: int) -> None:
-    """Also an empty one, as that of a settled dead letter."""
+    """An empty one, as that of a settled dead letter, is detected too."""
     with pytest.raises(DecryptionFailed):
         SEAL.decrypt(SEAL.encrypt(ORIGINAL, PLACE)[:length], PLACE, SEAL.key_id)
 
@@ -106,7 +106,7 @@ def test_the_key_id_distinguishes_keys_and_reveals_none() -> None:
 
 
 def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
-    """As `openssl rand -base64 32` writes it, with its line end."""
+    """The file is as `openssl rand -base64 32` writes it, with its line end."""
     path = key_file(tmp_path, base64.b64encode(KEY).decode() + "\n")
     assert read_key(path).key_id == SEAL.key_id
 
@@ -145,13 +145,13 @@ def test_a_key_that_all_users_may_read_is_refused(tmp_path: Path, mode: int) -> 
 
 
 def test_a_group_may_read_a_key(tmp_path: Path) -> None:
-    """As a mounted secret is that belongs to root and to the role's group."""
+    """A mounted secret may belong to root and to the role's group."""
     path = key_file(tmp_path, base64.b64encode(KEY).decode(), 0o440)
     assert read_key(path).key_id == SEAL.key_id
 
 
 def test_a_new_key_is_private_and_is_kept(tmp_path: Path) -> None:
-    """Whatever the umask; the second start finds the first one's key."""
+    """The umask does not matter; the second start finds the first one's key."""
     path = tmp_path / "data" / "dead-letters.key"
     before = os.umask(0)
     try:
@@ -181,7 +181,7 @@ def test_a_key_is_not_made_where_another_file_is(tmp_path: Path) -> None:
 
 
 def test_a_key_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
-    """For instance where a file has the name of the directory."""
+    """A file may have the name of the directory."""
     (tmp_path / "data").write_text("", "ascii")
     path = tmp_path / "data" / "a.key"
     with pytest.raises(InvalidKeyFile) as refused:

@@ -123,7 +123,7 @@ def test_an_event_type_that_encrypts_nothing_makes_no_key(vault: Vault) -> None:
 def test_a_token_is_decrypted_only_in_its_own_field(
     vault: Vault, moved: tuple[str, str], subject: str
 ) -> None:
-    """For that field and that person."""
+    """It is bound to that field and that person."""
     sealed = vault.encrypted(order())
     source, to = moved
     wrong = replace(sealed, data={**sealed.data, to: sealed.data[source]})

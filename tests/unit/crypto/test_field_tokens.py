@@ -33,7 +33,7 @@ SEVERAL = st.lists(SEALERS, min_size=1, max_size=3, unique_by=lambda key: key.ke
 def test_a_token_is_decrypted_with_any_of_its_keys(
     text: str, place: FieldLocation, sealers: list[FieldKey]
 ) -> None:
-    """Also if the others are destroyed."""
+    """The other keys may be destroyed."""
     token = encrypt_text(text, place, sealers)
     assert is_token(token)
     assert key_ids(token, place.path) == tuple(key.key_id for key in sealers)
@@ -57,7 +57,7 @@ def test_a_token_is_not_decrypted_in_another_place(
 def test_a_token_is_not_decrypted_with_another_key(
     text: str, place: FieldLocation, sealer: FieldKey, other: FieldKey
 ) -> None:
-    """Not another secret, nor the same for another system, nor under another id."""
+    """Another secret, the same for another system, and the same under another id all fail."""
     token = encrypt_text(text, place, [sealer])
     for name in ("system", "secret", "key_id"):
         wrong = replace(sealer, **{name: getattr(other, name)})

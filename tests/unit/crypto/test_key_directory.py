@@ -45,7 +45,7 @@ def test_the_public_file_of_the_deleter_verifies_its_signatures(keys: KeyDirecto
 
 
 def test_a_private_file_open_to_everybody_is_refused(keys: KeyDirectory) -> None:
-    """As with the key of dead letters."""
+    """The key of dead letters is refused so too."""
     keys.private().path.chmod(0o604)
     with pytest.raises(InvalidKeyring, match="give it mode 0600"):
         keys.signer()
@@ -72,7 +72,7 @@ def test_without_a_file_nothing_is_signed(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_named(keys: KeyDirectory) -> None:
-    """With what is wrong about it."""
+    """The error states what is wrong with it."""
     keys.public().path.write_text("nonsense")
     with pytest.raises(InvalidKeyring, match=r"deleter\.jwks: is not JSON"):
         keys.verifier()
@@ -126,7 +126,7 @@ def test_a_rotation_keeps_the_encryption_key(keys: KeyDirectory) -> None:
 
 
 def test_a_retired_key_is_removed_everywhere(keys: KeyDirectory) -> None:
-    """From private, public and trusted rings alike; others stay."""
+    """It is removed from private, public and trusted keys alike; others stay."""
     key_id = keys.create("crm").keys[0].key_id
     keys.trust("crm", keys.public("crm")())
     new_key_id = keys.rotate("crm", NOW, NOW + WEEK).key_id

@@ -39,7 +39,7 @@ def test_a_public_ring_has_no_private_part() -> None:
 
 
 def test_the_repr_of_a_key_has_no_private_part() -> None:
-    """What is logged or printed by accident is the `repr`."""
+    """The `repr` may be logged or printed by accident."""
     ring = parse_keyring(json.dumps(RFC8037))
     assert RFC8037["d"] not in repr(ring)
     assert RFC8037["d"] not in repr(ring.keys[0])
@@ -124,7 +124,7 @@ def test_a_key_is_valid_from_nbf_until_just_before_exp() -> None:
 
 
 def test_the_newest_valid_key_signs() -> None:
-    """Not one that is valid from tomorrow on, nor one that has expired."""
+    """A key that is valid from tomorrow on does not, nor does one that has expired."""
     expired = new_key("sig", NOON - timedelta(hours=1)).with_expiry(NOON)
     old, new = new_key(), new_key("sig", NOON - timedelta(days=1))
     coming = new_key("sig", NOON + timedelta(days=1))

@@ -91,7 +91,7 @@ def test_a_signature_is_the_one_of_rfc_8032() -> None:
 def test_no_two_messages_share_their_signed_bytes(
     first: tuple[str, bytes | None, bytes | None], other: tuple[str, bytes | None, bytes | None]
 ) -> None:
-    """Whatever is moved between topic, key and value gives other bytes; so does null for empty."""
+    """Moving bytes between topic, key and value gives other signed bytes; so does null for empty."""
     assume(first != other)
     assert signed_bytes(*first) != signed_bytes(*other)
 
@@ -158,7 +158,7 @@ def test_each_byte_of_the_signature_counts(place: int) -> None:
 
 @pytest.mark.parametrize("signature", [b"", b"x", bytes(64), bytes(63), bytes(65), bytes(4096)])
 def test_an_invalid_signature_counts_as_forged(signature: bytes) -> None:
-    """Of any length."""
+    """It may have any length."""
     assert why_not([sign_message()[0], (SIGNATURE, signature)]) == "forged"
 
 
@@ -211,7 +211,7 @@ def test_a_message_with_two_signatures_is_refused(twice: int) -> None:
 
 @pytest.mark.parametrize("key_id", [b"", b"\xff\xfe", b"x" * 10_000])
 def test_an_unknown_key_is_not_named_in_the_reason(key_id: bytes) -> None:
-    """What a stranger puts into a header does not get into our logs."""
+    """A header of an unknown sender must not get into logs."""
     with pytest.raises(SignatureInvalid) as refused:
         Verifier(Keyring).verify(TOPIC, KEY, VALUE, [(KEY_ID, key_id), sign_message()[1]], NOW)
     assert str(refused.value) == "signature: cannot be verified: unknown-key"
@@ -251,7 +251,7 @@ def test_a_rotated_key_is_used_at_once() -> None:
 
 
 def test_a_retired_key_signs_and_proves_nothing() -> None:
-    """What is gone from the ring is gone."""
+    """It is no longer in the keyring."""
     assert why_not(sign_message(), trusted=[new_key().public()]) == "unknown-key"
     with pytest.raises(NoSigningKey):
         Signer(Keyring).sign(TOPIC, KEY, VALUE, NOW)

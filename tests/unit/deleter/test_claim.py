@@ -65,7 +65,7 @@ MASK = step("research", "pseudonymise")
 def test_due_obligations_that_are_not_commanded_are_claimed(
     due: list[Obligation], done: list[tuple[str, str]], expected: list[Obligation]
 ) -> None:
-    """What the facts require, minus what the outbox has."""
+    """They are what the facts require, minus what the outbox has."""
     assert outstanding(due, done) == expected
 
 
@@ -77,7 +77,7 @@ def test_restrictions_are_distinguished_by_their_purposes() -> None:
 
 
 def test_records_with_the_same_instruction_are_one_command() -> None:
-    """In the order of their keys, in whatever order they were found."""
+    """They are in the order of their keys, in whatever order they were found."""
     (draft,) = group_into_commands([wanted(3, ERASE), wanted(1, ERASE), wanted(2, ERASE)])
     assert draft.records == (UUID(int=1), UUID(int=2), UUID(int=3))
     assert (draft.system, draft.subject, draft.action, draft.cause) == (
@@ -133,7 +133,7 @@ def test_a_command_is_split_where_its_records_would_be_too_large_for_kafka() -> 
 
 
 def test_the_id_of_a_command_depends_on_its_action_and_records() -> None:
-    """Also on its epoch, system and number; the same command has the same id."""
+    """Epoch, system and number count too; the same command has the same id."""
     (draft,) = group_into_commands([wanted(1, ERASE), wanted(2, ERASE)])
     (same,) = group_into_commands([wanted(2, ERASE), wanted(1, ERASE)])
     others = [

@@ -62,7 +62,7 @@ def check(rights: AclRules) -> list[Finding]:
     ids=str,
 )
 def test_an_acl_allows_one_operation_of_one_user(rule: AclRule, may_read: bool) -> None:
-    """By principal, resource and operation."""
+    """Principal, resource and operation decide."""
     rights = AclRules(enforced=True, rules=[rule])
     assert rights.allows("termijn-recorder", READS) is may_read
 
@@ -72,7 +72,7 @@ def test_an_acl_allows_one_operation_of_one_user(rule: AclRule, may_read: bool) 
     [("Read", True), ("Write", True), ("Alter", True), ("Delete", True), ("Create", False)],
 )
 def test_some_operations_include_describe(operation: str, may_describe: bool) -> None:
-    """As in Kafka: a user who may read may describe, one who may create may not."""
+    """In Kafka a user who may read may describe, and one who may create may not."""
     rights = AclRules(enforced=True, rules=[replace(ALLOWED, operation=operation)])
     assert rights.allows("termijn-recorder", DESCRIBES) is may_describe
 
@@ -85,7 +85,7 @@ def test_altering_settings_includes_describing_them() -> None:
 
 
 def test_a_denied_operation_is_denied() -> None:
-    """Whatever else allows it; a rule for one host only is not judged."""
+    """It does not matter what else allows it; a rule for one host only is not judged."""
     denied = replace(ALLOWED, principal="User:*", operation="All", allows=False)
     assert not AclRules(enforced=True, rules=[ALLOWED, denied]).allows("termijn-recorder", READS)
     elsewhere = replace(denied, host="10.0.0.7")
@@ -93,7 +93,7 @@ def test_a_denied_operation_is_denied() -> None:
 
 
 def test_denying_describe_does_not_deny_read() -> None:
-    """Only the operation itself, or all of them."""
+    """Only denying read itself, or all operations, does."""
     denied = replace(ALLOWED, operation="Describe", allows=False)
     rights = AclRules(enforced=True, rules=[ALLOWED, denied])
     assert rights.allows("termijn-recorder", READS)
@@ -107,7 +107,7 @@ def test_a_superuser_may_do_everything() -> None:
 
 
 def test_a_resource_without_acls_may_be_open() -> None:
-    """Where the brokers are configured so; one ACL closes it for all other users."""
+    """Brokers may be configured so; one ACL closes it for all other users."""
     rights = AclRules(enforced=True, rules=[], open_by_default=True)
     assert rights.allows("termijn-recorder", READS)
     others = replace(ALLOWED, principal="User:other")
@@ -152,7 +152,7 @@ def test_a_missing_group_is_named() -> None:
 
 
 def test_a_role_without_any_acl_is_reported_once() -> None:
-    """Not once for each right; users that may have other names are a warning."""
+    """It is not reported for each right; users that may have other names are a warning."""
     visible_users = [
         user for user in USERS if user.user not in ("termijn-recorder", "termijn-agent-crm")
     ]
@@ -172,7 +172,7 @@ def test_a_role_without_any_acl_is_reported_once() -> None:
 
 
 def test_other_users_who_may_write_commands_are_reported() -> None:
-    """By name, by prefix, or all users."""
+    """ACLs may name them, a prefix, or all users."""
     more = [
         AclRule(
             principal="User:eve", kind="topic", name="retention.commands.crm.v1", operation="Write"
@@ -204,7 +204,7 @@ def test_a_cluster_without_acls_is_a_fault() -> None:
 
 
 def test_a_user_is_shown_its_own_missing_acls() -> None:
-    """From what the brokers show to it."""
+    """The brokers show it its own rights."""
     [finding] = check_own_acls(AclRules(enforced=True, rules=all_rules(RECORDER)), RECORDER)
     assert finding.state == "sound"
     rules = [rule for rule in all_rules(RECORDER) if rule.kind != "group"]

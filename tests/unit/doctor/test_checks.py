@@ -93,7 +93,7 @@ def test_another_number_of_partitions_is_a_warning() -> None:
     ("seconds", "state"), [(0.0, "sound"), (1.0, "sound"), (1.1, "fault"), (-1.1, "fault")]
 )
 def test_a_clock_may_be_a_second_off(seconds: float, state: str) -> None:
-    """In either direction; beyond it nothing would be commanded."""
+    """Beyond a second, in either direction, nothing would be commanded."""
     finding = check_clock(timedelta(seconds=seconds), timedelta(seconds=1))
     assert finding.state == state
     assert ("timedatectl" in finding.fix) == (state == "fault")

@@ -62,7 +62,7 @@ def changed(name: str, **field: object) -> str:
 
 
 def test_a_registry_that_agrees_is_ok() -> None:
-    """In one line for all topics."""
+    """All topics are in one line."""
     [finding] = check_registry(
         Kept(texts=[FIRST.text, SECOND.text]), [(ORDERS, (FIRST, SECOND))] * 2
     )
@@ -73,7 +73,7 @@ def test_a_registry_that_agrees_is_ok() -> None:
 
 
 def test_a_version_that_is_not_registered_is_a_fault() -> None:
-    """With its file: nothing could be written with it."""
+    """Its file is named, since nothing could be written with it."""
     [finding] = check(Kept(texts=[FIRST.text]))
     assert (finding.state, finding.target) == ("fault", "orders.order-placed.v1")
     assert finding.what == "orders.order-placed.2.avsc is not registered"
@@ -113,7 +113,7 @@ def test_a_compatibility_level_that_may_break_readers_is_a_warning() -> None:
 
 
 def test_an_unreachable_registry_is_reported_once() -> None:
-    """Not once for each topic; it is not asked again."""
+    """It is not reported for each topic, and not asked again."""
     silent = Silent(texts=[])
     [finding] = check_registry(silent, [(ORDERS, (FIRST, SECOND))] * 2)
     assert finding.state == "fault"

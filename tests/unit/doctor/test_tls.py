@@ -47,7 +47,7 @@ def test_a_password_that_is_sent_in_clear_is_a_warning() -> None:
 
 
 def test_unencrypted_connections_to_this_machine_are_ok() -> None:
-    """As those to the embedded broker are."""
+    """The embedded broker is reached so."""
     [finding] = check_by_target(Security(), "127.0.0.1:9092").values()
     assert finding.state == "sound"
 
@@ -68,7 +68,7 @@ def test_valid_certificates_are_ok(tmp_path: Path) -> None:
 def test_the_end_of_the_authority_is_reported_two_weeks_before(
     tmp_path: Path, days: float, state: str
 ) -> None:
-    """From its end on no broker is trusted."""
+    """No broker is trusted from its end on."""
     finding = check_by_target(certified(tmp_path, ca_days=days))[
         "certificates", str(tmp_path / "ca.pem")
     ]
@@ -97,7 +97,7 @@ def test_one_expired_authority_of_two_is_ok(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
-    """Whatever else it contains."""
+    """It does not matter what else it contains."""
     security = certified(tmp_path)
     (tmp_path / "ca.pem").write_text("certificate", "ascii")
     finding = check_by_target(security)["certificates", str(tmp_path / "ca.pem")]
@@ -108,7 +108,7 @@ def test_a_file_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
 def test_a_key_that_does_not_fit_the_certificate_is_a_fault(
     tmp_path: Path, text: str | None
 ) -> None:
-    """As after one of the two was renewed and the other was not."""
+    """One of the two may have been renewed without the other."""
     security = certified(tmp_path)
     (tmp_path / "me.key").write_text(text or Authority(NOW).issue("x").key, "ascii")
     finding = check_by_target(security)["certificates", str(tmp_path / "me.key")]

@@ -38,7 +38,7 @@ def arrival(event: dict[str, Any]) -> TaggedEventRow:
 def test_the_cached_plan_of_a_business_event_is_that_of_the_event_alone(
     events: list[Event],
 ) -> None:
-    """Whatever its fields, and at times that are hard for calendars."""
+    """This holds for all fields, and at times that are hard for calendars."""
     for arrived in map(arrival, events):
         assert PLANS.plan_event(arrived) == PLANS.plan_event(arrived) == build_plan(arrived, POLICY)
 

@@ -26,7 +26,7 @@ class Broker:
 
 @given(PLACES)
 def test_only_offsets_that_were_sent_are_known(batches: list[set[tuple[str, int, int]]]) -> None:
-    """Between messages of others, over partitions; a partition's offsets only rise."""
+    """Messages of others may be between them; a partition's offsets only rise."""
     risen = [
         {(topic, part, offset + 20 * number) for topic, part, offset in batch}
         for number, batch in enumerate(batches)

@@ -144,7 +144,7 @@ def test_tagging_by_template_gives_the_same_as_without(
     backfill: bytes | None,
     offset: int,
 ) -> None:
-    """In the bytes, and in the errors; each twice, before and after its shape is known."""
+    """Bytes and errors agree; each is tried twice, before and after its shape is known."""
     type_, data = typed
     headers = [
         ("ce_specversion", b"1.0"),
@@ -243,5 +243,5 @@ def test_integers_are_encoded_as_in_avro(number: int, encoded: str) -> None:
 
 
 def test_a_string_is_encoded_with_its_length_before_it() -> None:
-    """In bytes."""
+    """The length is in bytes."""
     assert encode_string(b"a" * 64)[:3] == b"\x80\x01a"

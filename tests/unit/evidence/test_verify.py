@@ -69,7 +69,7 @@ def test_any_altered_byte_is_found(at: int, mask: int) -> None:
 
 
 def test_each_byte_with_its_lowest_bit_flipped_is_found() -> None:
-    """Each one, on its own line or the next."""
+    """It is found on its own line or the next."""
     starts = [0]
     for line in WHOLE:
         starts.append(starts[-1] + len(line))
@@ -112,7 +112,7 @@ def test_a_log_rewritten_with_the_right_key_is_found_by_a_head_kept_elsewhere() 
 
 
 def test_a_log_that_continued_is_verified_with_an_older_head() -> None:
-    """As it should."""
+    """A head that was kept stays valid."""
     assert verify_lines(log(9, (9,)), saved_head=parse_saved_head(WHOLE[-1].decode())).entries == 9
 
 
@@ -125,7 +125,7 @@ def test_a_log_signed_with_an_untrusted_key_is_refused() -> None:
 
 
 def test_a_key_that_was_not_valid_yet_is_not_trusted() -> None:
-    """When the head was signed."""
+    """The time at which the head was signed decides."""
     late = Keyring((new_key(not_before=AT + timedelta(days=1)),))
     [key] = late
     lines = log(6, (), key=key)
@@ -191,7 +191,7 @@ def test_an_empty_file_is_not_a_log() -> None:
     ids=range(10),
 )
 def test_a_file_that_is_not_an_export_is_one_error(line: bytes) -> None:
-    """Whatever it contains."""
+    """It may contain anything."""
     assert verification_error([line]).line == 1
 
 
@@ -210,7 +210,7 @@ def test_the_canonical_form_of_an_entry() -> None:
 
 
 def test_the_hash_is_computed_as_documented() -> None:
-    """By hand, as an auditor would."""
+    """The test computes it by hand, as an auditor would."""
     first = hashlib.sha256(b"termijn evidence 1\0" + bytes(32) + b'{"n":1}').digest()
     second = hashlib.sha256(b"termijn evidence 1\0" + first + b'{"n":2}').digest()
     assert entry_hash(entry_hash(GENESIS, '{"n":1}'), '{"n":2}') == second

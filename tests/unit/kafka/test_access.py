@@ -115,7 +115,7 @@ def test_a_consumer_group_belongs_to_one_user(use: KafkaAccess) -> None:
 
 
 def test_a_prefix_separates_two_installations_on_one_cluster() -> None:
-    """Of consumer groups and of users."""
+    """It is a prefix of consumer groups and of users."""
     night = access_table(POLICY, "night")["tagger"]
     assert (night.user, night.groups) == ("night-tagger", ("night-tagger",))
     assert agent_access("crm", "night-agent").user == "night-agent-crm"

@@ -72,7 +72,7 @@ def messages(*values: bytes) -> list[OutgoingMessage]:
 
 
 def test_sending_returns_the_offset_of_each_message_in_order() -> None:
-    """Where the broker put it."""
+    """The broker assigns the offsets."""
     placed = sender(FakeProducer()).send(messages(b"a", b"b"))
     assert placed == [
         RecordMetadata(topic="t", partition=0, offset=0),
@@ -81,14 +81,14 @@ def test_sending_returns_the_offset_of_each_message_in_order() -> None:
 
 
 def test_one_failed_message_fails_the_whole_send() -> None:
-    """What depends on all of them must not happen."""
+    """Actions that depend on all messages must not happen."""
     producer = FakeProducer(errors={b"b": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)})
     with pytest.raises(DeliveryFailed, match="t: not delivered: "):
         sender(producer).send(messages(b"a", b"b", b"c"))
 
 
 def test_a_send_without_delivery_reports_fails() -> None:
-    """Without its delivery report nothing is delivered."""
+    """A message without its report is not delivered."""
     with pytest.raises(DeliveryFailed, match="no delivery report in time"):
         sender(FakeProducer(silent=True)).send(messages(b"a"))
 

@@ -33,7 +33,7 @@ TLS = Security(
 
 
 def test_without_security_no_setting_is_passed_on() -> None:
-    """As the embedded broker needs it."""
+    """The embedded broker needs this."""
     assert librdkafka_config(Security()) == {}
     assert credentials(Security()) is None
 
@@ -158,7 +158,7 @@ def test_a_password_is_never_shown(
     ],
 )
 def test_an_error_that_will_not_pass_names_its_settings(setting: str, why: tuple[str, str]) -> None:
-    """As librdkafka reports it, also if it reports another error after it."""
+    """librdkafka reports it, and may report another error after it."""
     assert explain_error(SCRAM, [setting, "1/1 brokers are down"]) == why
 
 

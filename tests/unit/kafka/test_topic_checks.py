@@ -80,7 +80,7 @@ def test_the_time_of_an_open_segment_counts() -> None:
 
 
 def test_the_exact_term_is_allowed_and_a_millisecond_more_is_not() -> None:
-    """At most is at most."""
+    """The term is a maximum."""
     retention = 27 * DAY - LOOKS
     assert check_topic(APPLICATIONS, topic_state(retention_ms=retention)).problems == ()
     assert check_topic(APPLICATIONS, topic_state(retention_ms=retention + 1)).problems != ()
@@ -138,7 +138,7 @@ def test_termijns_own_topics_have_the_retention_of_the_catalogue(
 
 
 def test_a_missing_topic_is_made_with_all_its_settings() -> None:
-    """As the catalogue has it."""
+    """The settings are those of the catalogue."""
     judged = check_topic(COMMANDS, None)
     assert (judged.state, judged.problems) == (None, ("does not exist",))
     assert judged.changes == {
@@ -221,5 +221,5 @@ def test_a_short_retention_of_a_business_topic_is_a_warning() -> None:
     ("ms", "words"), [(None, "without limit"), (DAY, "24.0 hours"), (2 * DAY, "2.0 days")]
 )
 def test_a_duration_is_written_for_people(ms: int | None, words: str) -> None:
-    """For people."""
+    """Messages to operators have it in this form."""
     assert format_duration(ms) == words

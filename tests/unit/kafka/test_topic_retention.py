@@ -67,7 +67,7 @@ def test_a_term_has_its_shortest_possible_length(term: str, days: int) -> None:
     ],
 )
 def test_the_shortest_term_counts_from_the_event(event_type: str, rule: str, days: int) -> None:
-    """Also if the retention clock is that of another event: it may start right after."""
+    """The retention clock of another event may start right after it."""
     requirement = retention_requirement(event_type)
     assert (requirement.rule, requirement.window_ms) == (rule, days * DAY)
 

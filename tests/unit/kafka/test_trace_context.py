@@ -15,7 +15,7 @@ OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-00"
 
 
 def test_a_message_has_its_trace() -> None:
-    """In the headers of the W3C."""
+    """The headers are those of the W3C."""
     extracted = extract([("ce_id", b"1"), ("traceparent", PARENT.encode()), ("tracestate", b"a=1")])
     assert extracted == Trace(parent=PARENT, state="a=1")
     assert extracted.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -63,7 +63,7 @@ def test_the_trace_of_a_command_follows_from_its_id() -> None:
 
 
 def test_an_event_from_a_file_is_published_with_its_trace() -> None:
-    """As CloudEvents' binding to Kafka has it; one that is not text is left out."""
+    """CloudEvents' binding to Kafka gives its form; one that is not text is left out."""
     line = (
         '{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-03-15T13:00:00Z",'
         f'"traceparent":"{PARENT}","tracestate":7,"data":{{}}}}'

@@ -86,7 +86,7 @@ TABLE = {
 def test_a_command_changes_state_as_in_the_table(
     state: State, happening: CommandEvent, following: State
 ) -> None:
-    """Each possible transition."""
+    """Each possible transition is tried."""
     assert next_state(state, happening) == following
 
 

@@ -35,7 +35,7 @@ def validator() -> Draft7Validator:
 
 
 def test_the_asyncapi_document_is_valid(validator: Draft7Validator) -> None:
-    """By AsyncAPI's own schema, with its rules for channels, messages and Kafka's bindings."""
+    """AsyncAPI's own schema has rules for channels, messages and Kafka's bindings."""
     assert [error.json_path for error in validator.iter_errors(DOCUMENT)] == []
 
 
@@ -61,7 +61,7 @@ def test_every_topic_is_a_channel() -> None:
 
 
 def test_all_references_of_the_asyncapi_document_resolve() -> None:
-    """From operations to channels, and from channels to messages."""
+    """Operations refer to channels, and channels to messages."""
     messages = DOCUMENT["components"]["messages"]
     for channel in DOCUMENT["channels"].values():
         for reference in channel["messages"].values():

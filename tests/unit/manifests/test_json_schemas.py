@@ -39,7 +39,7 @@ metrics_port = 65535
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_each_generated_schema_is_a_json_schema(name: str) -> None:
-    """By the metaschema of draft 2020-12, as jsonschema carries it."""
+    """jsonschema checks it by the metaschema of draft 2020-12."""
     Draft202012Validator.check_schema(SCHEMAS[name])
 
 

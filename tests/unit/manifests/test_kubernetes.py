@@ -53,7 +53,7 @@ def container(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_manifest_is_valid(built: list[dict[str, Any]]) -> None:
-    """By Kubernetes' schemas in kubernetes-validate, unknown fields refused; the rest by its CRD."""
+    """kubernetes-validate has Kubernetes' schemas, and refuses unknown fields; the rest has its CRD."""
     for document in built:
         if document["kind"] in CUSTOM:
             file, version = CUSTOM[document["kind"]]
@@ -178,7 +178,7 @@ def test_each_role_reaches_the_ledger_by_a_login_of_its_own(built: list[dict[str
 
 
 def test_no_container_runs_as_root_or_may_become_root(built: list[dict[str, Any]]) -> None:
-    """As the `restricted` standard of Kubernetes requires."""
+    """The `restricted` standard of Kubernetes requires this."""
     for document in [*of_kind(built, "Deployment").values(), *of_kind(built, "Job").values()]:
         pod = document["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -201,7 +201,7 @@ def test_a_scaled_deployment_has_no_replica_count(built: list[dict[str, Any]]) -
 
 
 def test_the_queries_of_scalers_use_known_metrics(promtool: Path, tmp_path: Path) -> None:
-    """Each query is one, over metrics of the catalogue."""
+    """Each query is valid, and its metrics are in the catalogue."""
     queries = {role.name: role.scaled_by[0] for role in ROLES if role.scaled_by}
     rules = [{"record": f"scaled:{name}", "expr": query} for name, query in queries.items()]
     file = tmp_path / "rules.yml"

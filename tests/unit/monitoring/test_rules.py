@@ -66,7 +66,7 @@ def test_promtool_accepts_the_configuration_and_its_rules(promtool: Path) -> Non
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_each_alert_fires_when_it_must_and_only_then(promtool: Path, case: Path) -> None:
-    """On series written by hand."""
+    """The series are written by hand."""
     run(promtool, "test", "rules", case)
 
 
@@ -100,7 +100,7 @@ def test_every_metric_is_on_a_dashboard_or_has_an_alert() -> None:
 
 @pytest.mark.parametrize("expr", sorted(set(expressions())))
 def test_rules_group_only_by_labels_of_their_metrics(expr: str) -> None:
-    """By an unknown label Prometheus would group without a warning."""
+    """Prometheus would group by an unknown label without a warning."""
     names = {"le", "job"} | {
         label for name in metrics_of(expr) & METRICS.keys() for label in METRICS[name].labels
     }
@@ -111,7 +111,7 @@ def test_rules_group_only_by_labels_of_their_metrics(expr: str) -> None:
 
 
 def test_every_expression_is_valid(promtool: Path, tmp_path: Path) -> None:
-    """Also those of the dashboards, which are in no rule file."""
+    """Expressions of the dashboards, which are in no rule file, are checked too."""
     rules = [
         {"record": f"a:{number}", "expr": expr} for number, expr in enumerate(set(expressions()))
     ]
@@ -128,7 +128,7 @@ def test_queries_name_buckets_that_exist() -> None:
 
 
 def test_every_role_is_scraped_under_its_name_at_its_port() -> None:
-    """At its own port."""
+    """The configuration of Prometheus names each role."""
     configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
     assert {
         job["job_name"]: job["static_configs"][0]["targets"]
@@ -138,7 +138,7 @@ def test_every_role_is_scraped_under_its_name_at_its_port() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_the_text_of_an_alert_uses_labels_of_its_expression(alert: Alert) -> None:
-    """And nothing that could name a person."""
+    """It uses nothing that could name a person."""
     labels = {"job"} if "up{" in alert.expr else set()
     labels |= {
         label.strip() for grouping in GROUPED.findall(alert.expr) for label in grouping.split(",")
@@ -161,7 +161,7 @@ def commands_of(text: str) -> list[str]:
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
-    """Under the anchor that it links to."""
+    """The alert links to the runbook's anchor."""
     assert set(sections()) == {alert.name for alert in ALERTS}
     written = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
     links = {
@@ -172,7 +172,7 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
 
 @pytest.mark.parametrize("title", sections())
 def test_a_runbook_states_what_to_do(title: str) -> None:
-    """Where to look, how to fix the cause, and when the alert ends."""
+    """It has where to look, how to fix the cause, and when the alert ends."""
     text = sections()[title]
     assert [word for word in ("\nLook: ", "\nFix: ", "\nClears: ") if word not in text] == []
     assert text.strip().split("\n")[0]
@@ -224,7 +224,7 @@ def test_a_legend_names_labels_that_its_query_has(board: Board, panel: Panel) ->
 
 
 def test_an_accelerated_rule_differs_only_in_its_durations() -> None:
-    """With windows that still contain several scrapes, and the nearest existing bucket."""
+    """Its windows still contain several scrapes, and it names the nearest existing bucket."""
     fast = TimeScale(divisor=600)
     [overdue, due, *_] = alerts.alert_groups(fast)["promises"]
     assert (overdue.for_, due.for_) == ("500ms", "500ms")
@@ -241,7 +241,7 @@ def test_an_accelerated_rule_differs_only_in_its_durations() -> None:
     ("seconds", "text"), [(90, "90s"), (300, "5m"), (3600, "1h"), (259_200, "3d"), (0.5, "500ms")]
 )
 def test_a_duration_is_written_as_prometheus_reads_it(seconds: float, text: str) -> None:
-    """In the largest unit that it is a multiple of."""
+    """The unit is the largest of which it is a multiple."""
     assert PRODUCTION.for_duration(seconds) == text
 
 

@@ -19,7 +19,7 @@ def _unconfigured() -> Iterator[None]:
 
 
 def test_json_logs_are_one_object_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """With role, level and a time in UTC; stdout is for the output of commands."""
+    """Each has role, level and a time in UTC; stdout is for the output of commands."""
     logs.configure("json")
     logs.logger("tagger").warning("parked a dead letter", topic="t", offset=3)
     out, err = capsys.readouterr()

@@ -77,7 +77,7 @@ def test_promtool_finds_nothing_wrong(promtool: Path) -> None:
 
 
 def test_all_metrics_of_the_catalogue_are_exported() -> None:
-    """With kind, help text and labels."""
+    """Each has its kind, help text and labels."""
     families = {family.name: family for family in text_string_to_metric_families(touched().text())}
     for metric in CATALOGUE:
         family = families[metric.name.removesuffix("_total")]

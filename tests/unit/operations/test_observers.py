@@ -322,7 +322,7 @@ def test_a_gap_is_an_error_with_its_offset(recorder: RecorderObserver, log: LogC
 def test_a_parked_message_is_logged_with_its_offset(
     tagger: TaggerObserver, log: LogCapture
 ) -> None:
-    """Not with its content."""
+    """Its content is not logged."""
     letter = DeadLetter(
         role="tagger",
         reason="missing-field",

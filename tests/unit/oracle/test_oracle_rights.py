@@ -42,7 +42,7 @@ def _serves(line: dict[str, Any], command: dict[str, Any]) -> bool:
 @THOROUGH
 @given(event_sets_with_rights())
 def test_holdings_of_a_legal_obligation_never_end_early(events: list[dict[str, Any]]) -> None:
-    """What rests on a legal obligation has the window that it has without any act of a person."""
+    """Their window is the one without any privacy event."""
     own_topics = ("customers", "billing", "purchases", "orders", "suppliers")
     business = [event for event in events if event["type"].split(".")[0] in own_topics]
     holds = [event for event in events if event["type"].startswith("privacy.hold-")]
@@ -75,7 +75,7 @@ def test_no_command_is_about_erased_data_and_no_lift_without_its_restriction(
 @THOROUGH
 @given(st.data())
 def test_a_shorter_run_prints_the_beginning_of_a_longer_one(data: st.DataObject) -> None:
-    """Also where it ends under a hold."""
+    """The shorter run may end under a hold."""
     events = data.draw(event_sets_with_rights())
     until = data.draw(instants_about(events))
     whole = simulate(events, END)

@@ -35,12 +35,12 @@ def test_no_action_that_is_always_sent_may_break_a_legal_hold() -> None:
 
 
 def test_every_verification_has_its_reason() -> None:
-    """And no other action has such a reason."""
+    """No other action has such a reason."""
     assert set(VERIFICATION_REASONS) == set(actions.VERIFIED)
 
 
 def test_the_schema_names_the_same_actions() -> None:
-    """As in the newest version of the schema on Kafka."""
+    """The newest version of the schema on Kafka counts."""
     folder = files("schemas") / "retention"
     newest = max(path.name for path in folder.iterdir() if path.name.startswith("command."))
     schema = json.loads((folder / newest).read_text("utf-8"))

@@ -83,7 +83,7 @@ def test_a_maximum_ends_at_the_local_time_of_its_anchor_at_the_latest(
 
 
 def test_the_end_of_a_maximum_is_in_utc() -> None:
-    """In whatever zone the anchor was written."""
+    """The anchor may be written in any zone."""
     ends = latest_erasure(
         datetime.fromisoformat("2024-03-15T14:00+01:00"), parse_period("P2Y"), AMSTERDAM
     )

@@ -23,7 +23,7 @@ def test_ids_are_uuids_by_name() -> None:
 
 
 def test_a_clock_is_named_with_its_parent() -> None:
-    """By kind and key of both."""
+    """Its id has kind and key of both."""
     parent = ClockKey(clock="supplier", key="s")
     child = ClockKey(clock="supplier-contact", key="s/c", parent=parent)
     assert clock_ref("supplier-contact", "s/c", "supplier", "s") == (clock_id(child), child)

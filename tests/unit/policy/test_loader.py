@@ -388,7 +388,7 @@ def test_all_problems_are_reported_at_once() -> None:
 
 
 def test_all_problems_of_structure_are_reported_at_once() -> None:
-    """Also where keys are missing or unknown."""
+    """Missing and unknown keys are among them."""
     text = replaced(
         replaced(SMALL, "    key: [stay_id]\n", ""), "  name: Small\n", "  nam: Small\n"
     )
@@ -554,7 +554,7 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     ids=["open", "nested", "colon", "bell", "no-day", "digits", "no-number"],
 )
 def test_invalid_yaml_is_one_line(text: str, problem: str) -> None:
-    """Whatever error the parser raises."""
+    """The parser may raise any error."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
     [line] = str(refused.value).splitlines()
@@ -580,7 +580,7 @@ def test_invalid_yaml_is_one_line(text: str, problem: str) -> None:
     ],
 )
 def test_a_problem_is_described_in_terms_of_the_file(text: str, problem: str) -> None:
-    """Not in those of Python, and without the value, which in an agent's file may be a secret."""
+    """Python's terms are not used, nor the value, which in an agent's file may be a secret."""
     with pytest.raises(InvalidPolicy) as refused:
         load_text(text, "small.yaml")
     assert any(problem in line for line in str(refused.value).splitlines())
@@ -602,7 +602,7 @@ def test_a_problem_is_described_in_terms_of_the_file(text: str, problem: str) ->
     ids=lambda text: text[-24:],
 )
 def test_a_term_beyond_the_calendar_is_refused(old: str, new: str, key: str) -> None:
-    """With its place; the calendar ends with the year 9999."""
+    """The error has its place; the calendar ends with the year 9999."""
     text = replaced(SMALL, old, new)
     (problem,) = problems(text)
     assert (problem.key, problem.line) == (key, line_of(text, new))

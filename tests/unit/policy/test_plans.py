@@ -152,6 +152,6 @@ def test_plans_are_compared_by_content() -> None:
 
 
 def test_a_policy_is_compiled_once() -> None:
-    """And another policy is not taken for it."""
+    """Another policy is not mistaken for it."""
     first, other = small(), small()
     assert compile_policy(first) is compile_policy(first) is not compile_policy(other)

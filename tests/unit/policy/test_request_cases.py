@@ -76,7 +76,7 @@ def test_an_extension_counts_only_if_announced_within_the_month(
 def test_the_state_of_a_case_follows_from_its_privacy_events(
     further: list[PrivacyEventKind], state: str
 ) -> None:
-    """In whatever order they are recorded."""
+    """The order in which they are recorded does not matter."""
     acts = [
         act("request-received", "2026-01-15T10:00:00+01:00"),
         *(act(kind, f"2026-01-1{6 + i}T10:00:00+01:00") for i, kind in enumerate(further)),
@@ -169,5 +169,5 @@ def test_corrections_are_never_joined() -> None:
 def test_a_closed_case_stays_closed(
     state: CaseState, happening: RequestEvent, then: CaseState
 ) -> None:
-    """What is closed stays as it is."""
+    """Later privacy events do not change it."""
     assert next_state(state, happening) == then

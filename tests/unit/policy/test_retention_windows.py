@@ -50,7 +50,7 @@ def test_a_window_on_an_open_clock_is_open() -> None:
 
 
 def test_a_maximum_leaves_a_lead_time_before_its_end() -> None:
-    """Each system at its own instant."""
+    """Each system has its own time."""
     got = view(only("membership", "app, books"), "2024-03-15T13:00Z", "2024-06-01T10:00Z")
     assert got == Window(
         holding=got.holding,
@@ -139,7 +139,7 @@ def test_the_catalogues_purchase_is_kept_by_the_customer_for_two_years_after_the
 def test_a_clock_has_a_check_time_for_each_time_its_records_can_be_due(
     clock: str, expected: list[str]
 ) -> None:
-    """For every rule and every lead time."""
+    """Every rule and every lead time counts."""
     times = check_times(clock, instant("2024-06-01T10:00Z"), SHIPPED)
     assert list(times) == [instant(text) for text in expected]
 

@@ -48,7 +48,7 @@ def test_a_retired_system_holds_nothing_of_later_events() -> None:
 
 
 def test_later_events_have_no_holdings_of_a_retired_purpose() -> None:
-    """In no system; the event's other purposes stay."""
+    """This holds for every system; the event's other purposes stay."""
     policy = small(CARE, TAX, changed={CARE_TITLE: f"{CARE_TITLE}, retired: 2026-01-01T00:00:00Z"})
     assert purposes_and_systems(tag_joining(policy, JUST_BEFORE)) == [
         ("care", ("app", "books")),

@@ -67,7 +67,7 @@ def tagger(by: Policy) -> Callable[[str], bytes]:
     ],
 )
 def test_only_the_named_sources_may_publish(named: list[str], source: str, admitted: bool) -> None:
-    """In full, or by a prefix with `*`; where none is named, all may. Also for a cached plan."""
+    """A name is a full source, or a prefix with `*`; where none is named, all may publish."""
     passed = tagger(policy({FEEDBACK: named}))
     for first in ("/website", "/website/nl"):
         with suppress(TaggingFailed):

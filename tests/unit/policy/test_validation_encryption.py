@@ -46,7 +46,7 @@ def test_the_stages_policy_is_sound() -> None:
     ],
 )
 def test_a_field_that_cannot_be_encrypted_is_named(path: str, systems: list[str], why: str) -> None:
-    """With its line and key."""
+    """The error has its line and key."""
     written = document()
     written["events"][ORDER]["encrypted"][path] = systems
     assert why in policy_problems(written)

@@ -115,7 +115,7 @@ def flat(text: str) -> str:
     ],
 )
 def test_the_answer_to_an_erasure_names_each_system(language: Any, sentences: list[str]) -> None:
-    """Which erased, refused or has not answered, what is kept until when, and where to complain."""
+    """It lists who erased, refused or has not answered, what is kept, and where to complain."""
     text = flat(render_letter(the_report("erasure", parts=PARTS, kept=KEPT), language))
     assert [sentence for sentence in sentences if sentence not in text] == []
 

@@ -93,7 +93,7 @@ def test_an_invalid_event_is_refused_with_its_key(change: dict[str, Any], key: s
     ],
 )
 def test_a_line_that_is_not_json_is_malformed(text: str) -> None:
-    """Whatever error Python's parser raises."""
+    """Python's parser may raise any error."""
     with pytest.raises(MalformedEvent) as refused:
         parse_structured(text)
     assert refused.value.key == "json"
@@ -204,7 +204,7 @@ def test_an_invalid_time_is_refused(text: str) -> None:
 
 @given(at=INSTANTS)
 def test_a_written_time_is_read_unchanged(at: datetime) -> None:
-    """To the microsecond."""
+    """It is exact to the microsecond."""
     assert parse_rfc3339(format_rfc3339(at)) == at
 
 
@@ -215,7 +215,7 @@ def test_a_time_without_an_offset_is_refused() -> None:
 
 
 def test_the_time_of_an_event_is_in_utc() -> None:
-    """In whatever zone it was given."""
+    """It may be given in any zone."""
     created = event(time=datetime(2026, 3, 15, 14, tzinfo=timezone(timedelta(hours=1))))
     assert (created.time, created.time.tzinfo) == (AT, UTC)
 

@@ -152,13 +152,13 @@ def test_a_value_that_does_not_fit_names_the_field(
 
 
 def test_a_trusted_value_that_does_not_fit_is_unencodable() -> None:
-    """Without the checks too, no other error is raised."""
+    """No other error is raised without the checks either."""
     with pytest.raises(EncodingFailed):
         CODEC.encode(command_topic("crm"), {"command_id": 7}, trusted=True)
 
 
 def test_a_decoded_time_is_in_utc() -> None:
-    """To the microsecond."""
+    """It is exact to the microsecond."""
     order = {**MINIMAL["orders.order-placed"], "received_at": "2026-03-15T14:00:00.000001+01:00"}
     decoded = CODEC.decode(ORDERS, CODEC.encode(ORDERS, order))
     assert decoded["received_at"] == datetime(2026, 3, 15, 13, 0, 0, 1, tzinfo=UTC)
@@ -257,7 +257,7 @@ def test_a_missing_directory_of_schemas_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_tagged_event_is_decoded_unchanged(own: bool) -> None:
-    """On the busiest topic, encoded in both ways."""
+    """Its topic is the busiest, and it is encoded in both ways."""
     at = datetime(2026, 3, 15, 13, tzinfo=UTC)
     holding = {
         "purpose": "service_delivery",

@@ -123,7 +123,7 @@ def test_unknown_json_fields_are_ignored() -> None:
     ],
 )
 def test_a_value_that_does_not_fit_is_reported_with_its_path(value: Any, path: str) -> None:
-    """By field names alone: a map's keys may be personal data."""
+    """The path has field names alone: a map's keys may be personal data."""
     with pytest.raises(CoercionError) as refused:
         build_coercer(OUTER)(value)
     assert refused.value.path == path

@@ -83,6 +83,6 @@ def test_a_json_number_that_may_have_lost_digits_is_refused(codec: Codec, value:
     ],
 )
 def test_a_decimal_is_decoded_unchanged(codec: Codec, value: Any, expected: str) -> None:
-    """Also an integer in JSON."""
+    """An integer in JSON is a decimal too."""
     decoded = codec.decode(TOPIC, codec.encode(TOPIC, {"amount": value}))
     assert str(decoded["amount"]) == expected

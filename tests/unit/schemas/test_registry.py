@@ -107,7 +107,7 @@ def test_a_version_that_is_only_in_the_registry_is_read(
 def test_a_truncated_unknown_field_is_detected(
     codec: Codec, client: SchemaRegistryClient, type: Any, missing: int
 ) -> None:
-    """Also the fields that we do not know must be there whole."""
+    """Fields that this version does not know must be complete as well."""
     client.register_schema("any", Schema(changed(type=type), "AVRO"))
     added = {"string": b"\x06abc", "double": bytes(8)}.get(str(type), b"\x02\x06abc\x00")
     whole = b"\x00\x00\x00\x00\x01\x04L1" + added
@@ -150,7 +150,7 @@ def test_a_logical_type_that_changed_in_the_registry_is_refused(
 
 
 def test_an_unregistered_schema_id_is_undecodable(codec: Codec) -> None:
-    """Also one that no registry could assign."""
+    """An id that no registry could assign is undecodable too."""
     for frame in (b"\x00\x00\x00\x00\x07", b"\x00\xff\xff\xff\xff"):
         with pytest.raises(DecodingFailed, match="which the registry does not have"):
             codec.decode(ENDED, frame)

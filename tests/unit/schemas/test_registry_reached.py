@@ -138,7 +138,7 @@ def test_an_untrusted_certificate_of_the_registry_is_refused(url: str) -> None:
 
 
 def test_an_unreadable_login_file_is_reported(tmp_path: Path) -> None:
-    """With its setting, before anything is opened."""
+    """The error names its setting, before anything is opened."""
     with pytest.raises(InvalidSetting, match="absent"):
         level(
             SCHEMA_REGISTRY_URL="http://127.0.0.1:1",
@@ -147,7 +147,7 @@ def test_an_unreadable_login_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_login_without_a_password_is_reported(tmp_path: Path) -> None:
-    """Without its content."""
+    """The error does not show its content."""
     login = tmp_path / "login"
     login.write_text("hidden", "utf-8")
     with pytest.raises(InvalidSetting) as refused:

@@ -43,7 +43,7 @@ class Noting(Registry):
 def test_the_compatibility_level_is_set_before_registering(
     levels_first: bool, asked: list[str]
 ) -> None:
-    """Where the registry allows it: then it checks Termijn's own versions too, oldest first."""
+    """The registry then checks Termijn's own versions too, oldest first."""
     registry = Noting(levels_first=levels_first)
     assert schema_registration.register_schemas(ORDERS, Codec(SCHEMAS, registry), registry) == 2
     assert registry.asked == asked

@@ -96,7 +96,7 @@ def test_the_codec_reads_what_the_oracle_writes(file: Path, data: st.DataObject)
 @FEW
 @given(data=st.data())
 def test_the_first_version_of_an_order_reads_the_second(data: st.DataObject) -> None:
-    """By the oracle, a reader with the older version loses the new field and nothing else."""
+    """The oracle agrees: a reader with the older version loses the new field and nothing else."""
     first, second = (file for file in FILES if name_of(file) == "orders.order-placed")
     value = data.draw(values(definition(second)))
     decoded = oracle_reads(CODEC.encode(ORDERS, value)[FRAME:], second, first)

@@ -70,7 +70,7 @@ def test_the_store_of_a_sample_system_is_private(tmp_path: Path) -> None:
 
 
 def test_the_log_of_a_role_is_private(tmp_path: Path) -> None:
-    """Whatever the role writes there."""
+    """The role may write anything to it."""
     environment = settings_loader.environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with ProcessTree(tmp_path, environment) as tree:
         tree.start("status")

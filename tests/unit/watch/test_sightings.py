@@ -58,7 +58,7 @@ def test_a_command_is_outstanding_until_it_is_acknowledged() -> None:
 
 @pytest.mark.parametrize("status", ["done", "nothing_held", "refused", "recalled", "already_done"])
 def test_these_acknowledgements_complete_a_command(status: str) -> None:
-    """Whatever the system did, no more is expected of it."""
+    """No more is expected of the system, whatever it did."""
     assert after(sent(0), answered(5, status)).status == status
 
 
@@ -78,7 +78,7 @@ def test_a_repeated_command_counts_once() -> None:
 
 
 def test_the_time_to_answer_counts_once_command_and_answer_are_seen() -> None:
-    """Also if the answer is seen before the command."""
+    """The answer may be seen before the command."""
     early = observe(None, answered(5))
     assert early.took_seconds is None
     late = observe(early.watched, sent(0))
@@ -93,7 +93,7 @@ def test_an_answer_with_an_earlier_time_took_zero_seconds() -> None:
 
 @pytest.mark.parametrize("status", ["recalled", "already_done"])
 def test_an_acknowledged_recall_completes_the_recalled_command(status: str) -> None:
-    """In whatever order command and answer of the recall are seen."""
+    """Command and answer of the recall may be seen in any order."""
     expected = CommandObservation(
         command_id="c0", system="crm", what="answered", at=at(5), status=status
     )
@@ -162,7 +162,7 @@ def test_a_command_and_its_answer_count_once(sightings: list[CommandObservation]
 def test_a_stored_state_is_read_unchanged(
     sightings: list[CommandObservation], partition: int
 ) -> None:
-    """To the microsecond, and with its offset."""
+    """It is exact to the microsecond, and has its offset."""
     state = after(*sightings)
     value = to_row(state, partition)
     assert from_row(value) == state
