@@ -396,7 +396,7 @@ def test_a_request_of_an_unverified_person_has_no_letter_yet(
     )
     early = termijn("requests", "letter", "customer:1", "Q1")
     assert (early.code, early.out) == (1, "")
-    assert "requester is not verified" in early.err
+    assert "identity is not verified" in early.err
     receipt = termijn("requests", "notice", "request-received", "customer:1", "Q1")
     assert "ontvangen op 31 januari 2024" in receipt.out
     unknown = termijn("requests", "letter", "customer:1", "Q2")
