@@ -145,7 +145,7 @@ def test_a_wrong_acknowledgement_does_not_stop_the_others(ledger: Database) -> N
     The wrong ones are to an unknown command, of another system, and to a command that was never sent.
     """
     commands = varied_commands(ledger)
-    sent = next(row for row in commands if row.state == "sent" and row.action == "erase")
+    sent_command = next(row for row in commands if row.state == "sent" and row.action == "erase")
     unsent = next(row for row in commands if row.state == "unsent")
     unknown = Acknowledgement(
         acknowledgement_id="b",
@@ -157,9 +157,16 @@ def test_a_wrong_acknowledgement_does_not_stop_the_others(ledger: Database) -> N
         ground=None,
         at=instant(DUE),
     )
-    answers = [acknowledgement(unsent, "done", "a"), unknown, acknowledgement(sent, "done", "c")]
-    answers += [acknowledgement(sent, "done", "c"), acknowledgement(sent, "failed", "d")]
-    answers += [acknowledgement(sent, "failed", "c")]
+    answers = [
+        acknowledgement(unsent, "done", "a"),
+        unknown,
+        acknowledgement(sent_command, "done", "c"),
+    ]
+    answers += [
+        acknowledgement(sent_command, "done", "c"),
+        acknowledgement(sent_command, "failed", "d"),
+    ]
+    answers += [acknowledgement(sent_command, "failed", "c")]
     first, second, *rest, last = ledger.run_in_transaction(lambda c: apply_at_once(c, answers))
     assert isinstance(first, IllegalTransition)
     assert isinstance(second, UnknownCommand)
@@ -176,7 +183,7 @@ def test_a_wrong_acknowledgement_does_not_stop_the_others(ledger: Database) -> N
     ]
     rows = select_rows(ledger, tables.acknowledgement)
     assert [row.acknowledgement_id for row in rows] == ["c", "d"]
-    (after,) = select_rows(ledger, tables.command, command_id=sent.command_id)
+    (after,) = select_rows(ledger, tables.command, command_id=sent_command.command_id)
     assert (after.state, after.outcome) == ("acknowledged", "done")
     (after,) = select_rows(ledger, tables.command, command_id=unsent.command_id)
     assert (after.state, after.outcome) == ("unsent", None)

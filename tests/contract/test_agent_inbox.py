@@ -135,7 +135,7 @@ def test_each_command_is_done_once_whatever_happens(
         for table in (*tables.CONSUMER_TABLES, *tables.metadata.sorted_tables):
             table.drop(connection, checkfirst=True)
     unerased = {command_id(f"c{n}") for n in range(6)}
-    done: defaultdict[str, int] = defaultdict(int)
+    runs: defaultdict[str, int] = defaultdict(int)
     next_: list[str] = []
 
     def play(task: CommandTask) -> Result:
@@ -149,7 +149,7 @@ def test_each_command_is_done_once_whatever_happens(
         if duplicates:
             task.save_checkpoint({"rows": duplicates})
             unerased.discard(id)
-            done[id] += 1
+            runs[id] += 1
         if fate == "after":
             raise Killed
         counts = {"rows": duplicates or (task.checkpoint or {}).get("rows", 0)}
@@ -185,7 +185,7 @@ def test_each_command_is_done_once_whatever_happens(
     }
     finals = sorted(answer for answer in answers if answer[1] != "failed")
     assert finals == sorted((command.command_id, "done", 1) for command in commands)
-    assert set(done.values()) == {1}
+    assert set(runs.values()) == {1}
 
 
 def test_a_process_that_holds_an_inbox_keeps_another_process_away(tmp_path: Path) -> None:

@@ -48,15 +48,15 @@ class CatchUpMachine(RuleBasedStateMachine):
         """Return what the brokers show at this moment."""
         snapshots: dict[str, TopicSnapshot] = {}
         for topic in set(topics) - self.unseen:
-            there = [
+            partitions = [
                 partition
                 for partition in self.ends
                 if partition[0] == topic and partition not in self.hidden
             ]
-            self.known |= set(there)
+            self.known |= set(partitions)
             ends = {
                 partition[1]: None if partition in self.leaderless else self.ends[partition]
-                for partition in there
+                for partition in partitions
             }
             snapshots[topic] = TopicSnapshot(topic_id="id", end_offsets=ends)
         return snapshots

@@ -481,12 +481,12 @@ class TestWhatIsDropped:
         send_due(ledger, bus, "2025-08-03T00:00:00Z")
         erasures = select_rows(ledger, tables.command, action="erase")
         assert sorted(row.state for row in erasures) == ["recalled", "sent"]
-        sent = {
+        command_ids = {
             command.value["command_id"]
             for command in bus.sent
             if command.value["action"] == "erase"
         }
-        assert sent == {str(row.command_id) for row in erasures}
+        assert command_ids == {str(row.command_id) for row in erasures}
 
     def test_a_record_of_an_unreleased_import_is_asked_for_by_nobody(
         self, ledger: Database

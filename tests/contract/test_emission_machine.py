@@ -557,7 +557,7 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
 
     def nothing_is_out_that_is_not_asked_for(self) -> None:
         """Commands of a corrected policy are all cancelled or being recalled."""
-        made = {event["id"]: event for event, _ in self.oracle.records}
+        events_by_id = {event["id"]: event for event, _ in self.oracle.records}
         command, event_ = tables.command.c, tables.event.c
         query = (
             select(command.system, event_.id)
@@ -569,7 +569,10 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         with self.ledger.transaction() as connection:
             out = list(connection.execute(query))
         for row in out:
-            assert self.oracle.is_due(made[row.id], row.system, self.clock), (row.system, row.id)
+            assert self.oracle.is_due(events_by_id[row.id], row.system, self.clock), (
+                row.system,
+                row.id,
+            )
 
     def nothing_is_out_under_a_hold(self) -> None:
         """What a recorded hold forbids is being recalled, whatever stops the deleter."""

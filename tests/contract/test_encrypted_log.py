@@ -178,9 +178,9 @@ def test_keys_that_a_backup_restored_are_found(
 
 def test_keys_are_scanned_in_parts(vault: Vault) -> None:
     """Each part continues after the last, so that each key is checked once."""
-    seen: list[ActiveKey] = []
-    while part := vault.keys.active_keys(seen[-1] if seen else None, datetime.now(UTC), 1):
-        seen += part
-        assert len(seen) < 3
-    assert sorted(key.system for key in seen) == ["bus", "bus-books"]
-    assert timedelta(0) < datetime.now(UTC) - seen[0].made_at
+    keys: list[ActiveKey] = []
+    while part := vault.keys.active_keys(keys[-1] if keys else None, datetime.now(UTC), 1):
+        keys += part
+        assert len(keys) < 3
+    assert sorted(key.system for key in keys) == ["bus", "bus-books"]
+    assert timedelta(0) < datetime.now(UTC) - keys[0].made_at

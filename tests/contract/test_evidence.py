@@ -177,11 +177,11 @@ class TestEntries:
     def test_the_evidence_has_an_answered_request(self, ledger: Database) -> None:
         """The person and the request's id are keyed, and the result is in clear, once."""
         request = {"subject": "visitor:1", "request_id": "Q1"}
-        asked = [
+        request_events = [
             event_of("r1", "privacy.request-received", JOINED, right="erasure", **request),
             event_of("r2", "privacy.identity-verified", JOINED, **request),
         ]
-        record_events(ledger, [feedback("e1", JOINED), *asked], JOINED)
+        record_events(ledger, [feedback("e1", JOINED), *request_events], JOINED)
         with ledger.transaction() as connection:
             [case] = load_cases(connection, "visitor:1", POLICY)
             report = build_report(connection, case, POLICY, THEN)

@@ -63,9 +63,9 @@ def url_of(ledger: Database) -> str:
 
 def is_granted(ledger: Database, role: Role, table: str, kind: str) -> bool:
     """Return PostgreSQL's own answer for a table or any of its columns, without Termijn's query."""
-    asked = "has_table_privilege" if kind == "DELETE" else "has_any_column_privilege"
+    function = "has_table_privilege" if kind == "DELETE" else "has_any_column_privilege"
     with ledger.transaction() as connection:
-        query = text(f"SELECT {asked}('{group_name(role)}', '{table}', '{kind}')")
+        query = text(f"SELECT {function}('{group_name(role)}', '{table}', '{kind}')")
         return bool(connection.execute(query).scalar_one())
 
 
@@ -90,10 +90,10 @@ def test_every_table_has_a_role_that_reads_or_writes_it() -> None:
 
 def test_every_column_in_the_grants_exists() -> None:
     """Only `ledger migrate` would refuse a misspelt column."""
-    there = table_columns()
+    columns = table_columns()
     for role in GRANTS:
         for privilege in needed_privileges(role):
-            assert not privilege.column or privilege.column in there[privilege.table], (
+            assert not privilege.column or privilege.column in columns[privilege.table], (
                 role,
                 privilege,
             )

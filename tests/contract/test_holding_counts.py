@@ -100,11 +100,11 @@ def test_requests_are_counted_with_the_least_time_left(ledger: Database, policy:
     def privacy_event(id_: str, what: str, time: str, **data: str) -> dict[str, object]:
         return event(id_, f"privacy.{what}", time, **data)
 
-    asked = {"subject": "consumer:1", "request_id": "Q1", "right": "erasure"}
+    request_fields = {"subject": "consumer:1", "request_id": "Q1", "right": "erasure"}
     record_events(
         ledger,
         [
-            privacy_event("a", "request-received", "2026-03-01T11:00:00Z", **asked),
+            privacy_event("a", "request-received", "2026-03-01T11:00:00Z", **request_fields),
             privacy_event(
                 "b",
                 "request-received",
@@ -160,8 +160,8 @@ def test_a_count_without_history_includes_all_that_is_open(
         NOW,
     )
     with ledger.transaction() as connection:
-        seen = read_status(connection, policy, NOW, history=False)
+        status = read_status(connection, policy, NOW, history=False)
         whole = read_status(connection, policy, NOW)
-    assert seen.open_too_long["ticket"] == 1
-    assert (seen.due, seen.oldest_due_at) == (whole.due, whole.oldest_due_at)
-    assert (seen.events, whole.events) == (0, 2)
+    assert status.open_too_long["ticket"] == 1
+    assert (status.due, status.oldest_due_at) == (whole.due, whole.oldest_due_at)
+    assert (status.events, whole.events) == (0, 2)

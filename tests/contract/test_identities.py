@@ -85,8 +85,12 @@ def age_ids(ledger: Database) -> None:
 
 def test_a_hold_counts_whose_identity_another_topic_has_taken(ledger: Database) -> None:
     """A publisher of orders cannot suppress a hold, whether it publishes before, after or with it."""
-    taken, data = order("h1", T0, "9"), feedback("f1", T0)
-    for batches in ([[taken], [hold("h1")]], [[hold("h1")], [taken]], [[taken, hold("h1")]]):
+    order_event, data = order("h1", T0, "9"), feedback("f1", T0)
+    for batches in (
+        [[order_event], [hold("h1")]],
+        [[hold("h1")], [order_event]],
+        [[order_event, hold("h1")]],
+    ):
         empty_database(ledger)
         record_events(ledger, [data], T0)
         results = [record_events(ledger, batch, T0) for batch in batches]

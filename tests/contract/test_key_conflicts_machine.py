@@ -120,11 +120,11 @@ class KeyConflictMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.bus.sent)
     @rule(data=st.data(), status=st.sampled_from(["done", "recalled", "failed"]))
     def answered(self, data: st.DataObject, status: str) -> None:
-        sent = data.draw(st.sampled_from(self.bus.sent))
-        is_recall = sent.value["action"] == "recall"
-        if sent.value["action"] == "verify" or is_recall != (status == "recalled"):
+        command = data.draw(st.sampled_from(self.bus.sent))
+        is_recall = command.value["action"] == "recall"
+        if command.value["action"] == "verify" or is_recall != (status == "recalled"):
             return
-        identity = sent.value["command_id"]
+        identity = command.value["command_id"]
         [row] = [
             command_row
             for command_row in select_rows(self.ledger, tables.command)

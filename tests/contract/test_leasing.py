@@ -24,11 +24,11 @@ FAR = "2060-01-01T00:00:00Z"
 
 
 def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()) -> ClaimResult:
-    taken = LeaseRequest(
+    lease_request = LeaseRequest(
         until=instant(FAR) + timedelta(seconds=60), room=room, stopped_systems=stopped
     )
     return ledger.run_in_transaction(
-        lambda c: claim_due(c, POLICY, instant(FAR), limit=100, lease=taken)
+        lambda c: claim_due(c, POLICY, instant(FAR), limit=100, lease=lease_request)
     )
 
 

@@ -45,12 +45,12 @@ def systems_commanded(
     ledger: Database, at: datetime, scope: str, state: pause.State
 ) -> set[tuple[str, str]]:
     """Return system and action of what is sent when an operator acts between lease and sending."""
-    taken = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems.load(c), limit=100))
+    leased = ledger.run_in_transaction(lambda c: lease(c, at, PausedSystems.load(c), limit=100))
     set_pause(ledger, scope, state, at)
-    sent = ledger.run_in_transaction(
-        lambda c: dispatch(c, taken, FakeBus(), POLICY, at, RetryPolicy())
+    commands = ledger.run_in_transaction(
+        lambda c: dispatch(c, leased, FakeBus(), POLICY, at, RetryPolicy())
     )
-    return {(command.system, command.action) for command in sent}
+    return {(command.system, command.action) for command in commands}
 
 
 def test_a_system_that_is_paused_after_the_lease_gets_no_command(ledger: Database) -> None:

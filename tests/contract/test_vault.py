@@ -45,12 +45,12 @@ def secret(vault: Vault, event: UUID, system: str = "bus") -> bytes | None:
 
 def test_a_key_is_made_once_and_stays(vault: Vault) -> None:
     """Each event and system has a key of its own."""
-    wanted = [(FIRST, "bus"), (FIRST, "bus-books"), (SECOND, "bus")]
-    data_keys = vault.keys.get_or_create(wanted, NOW)
-    assert vault.keys.get_or_create(wanted[:1], NOW) == {wanted[0]: data_keys[wanted[0]]}
+    pairs = [(FIRST, "bus"), (FIRST, "bus-books"), (SECOND, "bus")]
+    data_keys = vault.keys.get_or_create(pairs, NOW)
+    assert vault.keys.get_or_create(pairs[:1], NOW) == {pairs[0]: data_keys[pairs[0]]}
     assert len({data_key.secret for data_key in data_keys.values()}) == 3
     assert all(len(data_key.secret or b"") == 32 for data_key in data_keys.values())
-    key = data_keys[wanted[0]]
+    key = data_keys[pairs[0]]
     assert vault.keys.get([key.key_id, "never"]) == {key.key_id: ("bus", key)}
 
 
@@ -183,11 +183,11 @@ def test_exactly_the_named_keys_are_destroyed(gone: list[tuple[str, str]]) -> No
                 [event_id("orders.order-placed", "/orders", f"order-{name}")], system, NOW
             )
         for name, event in sealed.items():
-            seen, clear = vault.reveal(event), order(name).data
+            revealed, clear = vault.reveal(event), order(name).data
             bus, books = (name, "bus") in gone, (name, "bus-books") in gone
-            assert seen["consumer_name"] == (ERASED if bus else clear["consumer_name"])
-            assert seen["amount"] == (ERASED if books else clear["amount"])
-            shared = seen["payment"]["transaction_id"]
+            assert revealed["consumer_name"] == (ERASED if bus else clear["consumer_name"])
+            assert revealed["amount"] == (ERASED if books else clear["amount"])
+            shared = revealed["payment"]["transaction_id"]
             both = bus and books
             assert shared == (ERASED if both else clear["payment"]["transaction_id"])
 

@@ -364,21 +364,21 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
-        there = (page.parent / path).resolve() if path else page
-        assert there.is_relative_to(ROOT), target
-        assert there.exists(), target
-        assert not anchor or anchor in anchors(there), target
+        destination = (page.parent / path).resolve() if path else page
+        assert destination.is_relative_to(ROOT), target
+        assert destination.exists(), target
+        assert not anchor or anchor in anchors(destination), target
 
 
 def test_every_page_is_found_from_the_front_page() -> None:
     """By links, over other pages where need be."""
-    paths, wanted = set(), [FRONT]
-    while wanted:
-        page = wanted.pop()
+    paths, waiting = set(), [FRONT]
+    while waiting:
+        page = waiting.pop()
         paths.add(page)
         for target in re.findall(r"\]\(([^)\s#]+\.md)", PAGES[page]):
-            there = (page.parent / target).resolve()
-            wanted += [there] if there in PAGES and there not in paths else []
+            destination = (page.parent / target).resolve()
+            waiting += [destination] if destination in PAGES and destination not in paths else []
     assert sorted(name_of(page) for page in PAGES if page not in paths) == []
 
 
@@ -394,8 +394,8 @@ def test_the_small_policy_does_what_the_front_page_shows(
         assert f"`{file}`" in text
         [content] = blocks(text, kind)
         Path(file).write_text(content, "utf-8")
-    [shown] = blocks(text)
-    calls = re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]
+    [block] = blocks(text)
+    calls = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
     assert [call.split()[1:3] for call in calls] == [["policy", "lint"], ["explain", "order.jsonl"]]
     for call in calls:
         line, _, expected = call.partition("\n")

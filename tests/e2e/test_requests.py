@@ -222,8 +222,8 @@ def test_an_access_package_is_delivered_and_its_key_destroyed(running: Running) 
 
 def test_portability_delivers_the_data_that_the_person_gave(running: Running) -> None:
     until_ready(running, "applicant:P1")
-    taken = deliver(running, "applicant:P1", "taken")
-    records = json.loads((taken / "data.json").read_text("utf-8"))["records"]
+    package = deliver(running, "applicant:P1", "taken")
+    records = json.loads((package / "data.json").read_text("utf-8"))["records"]
     assert {(record["system"], record["type"], record["data"]["name"]) for record in records} == {
         ("recruitment", "recruitment.application-received", "CANARY P1"),
         ("mail", "recruitment.application-received", "CANARY P1"),
@@ -274,8 +274,8 @@ def test_access_names_the_systems_that_refuse_or_are_silent(running: Running) ->
         ),
     )
     assert running.count("disclosure") > 0
-    asked = ("requests", "deliver", "customer:C1", "Q-customer:C1", "--language", "en", "--to")
-    early = running.run(*asked, str(running.directory / "early"))
+    delivery = ("requests", "deliver", "customer:C1", "Q-customer:C1", "--language", "en", "--to")
+    early = running.run(*delivery, str(running.directory / "early"))
     assert (early.returncode, "printer" in early.stderr) == (1, True)
     assert not (running.directory / "early").exists()
     late = deliver(running, "customer:C1", "late", "--language", "en", "--incomplete")

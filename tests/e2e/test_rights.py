@@ -128,7 +128,7 @@ def test_a_requested_erasure_waits_for_a_hold_and_keeps_what_the_law_requires(
 def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -> None:
     """The unacknowledged erasures are recalled, and commanded again once the hold is released."""
     running.start(*ROLES)
-    asked = (
+    request_events = (
         order(1, "K1"),
         privacy_event(
             "asked",
@@ -146,7 +146,7 @@ def test_a_hold_that_comes_while_a_command_is_out_recalls_it(running: Running) -
             request_id="Q",
         ),
     )
-    publish(running, "asked", *asked)
+    publish(running, "asked", *request_events)
     running.until("five are out", lambda: running.count("command", "state = 'sent'") == 5)
     first = set(running.query("SELECT command_id FROM command WHERE action = 'erase'"))
     publish(

@@ -75,8 +75,8 @@ class Watched:
 
     def fires(self, name: str, **labels: str) -> bool:
         """Return whether an alert fires with at least these labels."""
-        wanted = {"alertname": name, **labels}
-        return any(wanted.items() <= alert.items() for alert in self.prometheus.firing())
+        expected = {"alertname": name, **labels}
+        return any(expected.items() <= alert.items() for alert in self.prometheus.firing())
 
     def assert_firing(self, *alerts: tuple[str, Labels], seconds: float = 60) -> None:
         """Wait until all of these alerts fire."""

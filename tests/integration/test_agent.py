@@ -207,14 +207,14 @@ def remaining_orders(crm: Crm) -> set[str]:
 
 def test_a_killed_agent_carries_out_each_signed_command_once(crm: Crm) -> None:
     """The last order of each customer is kept, although senders without the right command its erasure."""
-    wanted = [erase(s, n) for n in range(ORDERS - 1) for s in range(SUBJECTS)]
+    erasures = [erase(s, n) for n in range(ORDERS - 1) for s in range(SUBJECTS)]
     stranger = Signer(lambda: Keyring((mine,)))
     mine = new_key()
     last = [erase(s, ORDERS - 1) for s in range(6)]
     honest = [crm.message(command, crm.signer) for command in last]
     expired = erase(7, ORDERS - 1, valid_until=now() - timedelta(seconds=1))
     crm.start()
-    crm.send(*wanted)
+    crm.send(*erasures)
     crm.put(
         replace(honest[0], headers=()),
         replace(honest[1], value=encoded(erase(1, ORDERS - 1, seq=99))),
@@ -228,10 +228,10 @@ def test_a_killed_agent_carries_out_each_signed_command_once(crm: Crm) -> None:
         crm.until_answered(answers)
         crm.end(kill=True)
         crm.start()
-    crm.send(*wanted[:50])  # replayed
-    answered = crm.until({command.command_id for command in (*wanted, expired)})
-    assert {answered[command.command_id]["status"] for command in wanted} == {"done"}
-    assert {answered[command.command_id]["counts"]["orders"] for command in wanted} == {1}
+    crm.send(*erasures[:50])  # replayed
+    answered = crm.until({command.command_id for command in (*erasures, expired)})
+    assert {answered[command.command_id]["status"] for command in erasures} == {"done"}
+    assert {answered[command.command_id]["counts"]["orders"] for command in erasures} == {1}
     assert answered[expired.command_id]["status"] == "failed"
     assert remaining_orders(crm) == {f"{CANARY}-{s}-{ORDERS - 1}" for s in range(SUBJECTS)}
     ids = {(answer["command_id"], answer["acknowledgement_id"]) for answer in crm.answers}

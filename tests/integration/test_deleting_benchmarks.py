@@ -67,9 +67,9 @@ def test_one_row_among_a_backlog_is_commanded(small: Stage, bus: KafkaClient) ->
 
 def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: KafkaClient) -> None:
     """There are forty rows in two seconds, and none leaves before its time."""
-    held = punctual.held(small, bus, rate=20, seconds=2)
-    assert held.on_time
-    assert 0 <= held.earliest < 1
+    punctuality = punctual.held(small, bus, rate=20, seconds=2)
+    assert punctuality.on_time
+    assert 0 <= punctuality.earliest < 1
 
 
 def test_a_customers_end_is_one_clock_change_and_its_return_stops_the_deleter(small: Stage) -> None:

@@ -540,9 +540,11 @@ def test_a_publisher_cannot_present_an_old_event_as_live(
     producer = Producer({"bootstrap.servers": environment.kafka.bootstrap, "log_level": 0})
     for id_, days in (("e1", 8), ("e2", 6), ("e3", 9_000)):
         event = replace(order(id_), time=now() - timedelta(days=days))
-        sent = message(event)
+        outgoing = message(event)
         written = int(event.time.timestamp() * 1000)
-        producer.produce(topic, sent.value, sent.key, headers=list(sent.headers), timestamp=written)
+        producer.produce(
+            topic, outgoing.value, outgoing.key, headers=list(outgoing.headers), timestamp=written
+        )
     assert producer.flush(20) == 0
     environment.pass_through()
     assert environment.groups() == [today(), None, today()]

@@ -189,9 +189,13 @@ def test_a_sample_discloses_as_a_hook(sample: Path, tmp_path: Path) -> None:
         timeout_seconds=30,
         environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C"},
     )
-    asked = fresh("d", subject="visitor:V1", action="disclose", records=(RECORD,))
+    disclosure = fresh("d", subject="visitor:V1", action="disclose", records=(RECORD,))
     task = CommandTask(
-        command=asked, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=datetime.now(UTC)
+        command=disclosure,
+        run=1,
+        checkpoint=None,
+        save_checkpoint=lambda _: None,
+        now=datetime.now(UTC),
     )
     result = hook.execute(task)
     assert (result.status, result.counts) == ("done", {"feedback": 1})
@@ -212,9 +216,13 @@ def test_a_sample_distinguishes_records_by_source_and_id(sample: Path, tmp_path:
         environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"]},
     )
     other = replace(RECORD, source="urn:example:app", keys={"feedback_id": "F2"})
-    asked = fresh("e", subject="visitor:V1", records=(RECORD, other))
+    erasure = fresh("e", subject="visitor:V1", records=(RECORD, other))
     task = CommandTask(
-        command=asked, run=1, checkpoint=None, save_checkpoint=lambda _: None, now=datetime.now(UTC)
+        command=erasure,
+        run=1,
+        checkpoint=None,
+        save_checkpoint=lambda _: None,
+        now=datetime.now(UTC),
     )
     assert hook.execute(task).counts == {"feedback": 2}
     assert list(tmp_path.iterdir()) == []

@@ -156,12 +156,12 @@ def repetitions(events: Iterable[Event], subject: str) -> dict[str, str]:
             closed[name] = min(closed.get(name, place(privacy_event)), place(privacy_event))
     by_request: dict[str, str] = {}
     firsts: dict[str, str] = {}
-    seen: set[str] = set()
+    request_ids: set[str] = set()
     for privacy_event in events_of(events, "request-received", subject):
         name, right = privacy_event["data"]["request_id"], privacy_event["data"]["right"]
-        if name in seen:
+        if name in request_ids:
             continue
-        seen.add(name)
+        request_ids.add(name)
         if right not in ("access", "portability"):
             continue
         first = firsts.get(right)

@@ -98,10 +98,10 @@ def by_table(event: Event, events: list[Event]) -> list[Holding]:
         else:
             subject, basis, rule = f"visitor:{data['visitor_id']}", "legitimate_interest", "D1"
             end = clocks.message_resolved(events, data["message_id"])
-        made = [at_most(event, subject, "communication", basis, rule, systems, end)]
+        holdings = [at_most(event, subject, "communication", basis, rule, systems, end)]
         if channel != "form":
-            made.append(research(subject))
-        return made
+            holdings.append(research(subject))
+        return holdings
 
     if kind == "acquisition.lead-acquired":
         subject, basis = f"prospect:{data['prospect_id']}", "legitimate_interest"
@@ -140,12 +140,14 @@ def by_table(event: Event, events: list[Event]) -> list[Holding]:
 
     if kind == "helpdesk.ticket-opened":
         systems = ["helpdesk", *shared_with(data)]
-        made = [of_customer(*systems), research(f"customer:{data['customer_id']}")]
+        holdings = [of_customer(*systems), research(f"customer:{data['customer_id']}")]
         resolved = clocks.ticket_resolved(events, data["ticket_id"])
         for consumer_id in sorted(set(data.get("consumer_ids") or [])):
             subject, basis = f"consumer:{consumer_id}", "legitimate_interest"
-            made.append(at_most(event, subject, "service_delivery", basis, "D7", systems, resolved))
-        return made
+            holdings.append(
+                at_most(event, subject, "service_delivery", basis, "D7", systems, resolved)
+            )
+        return holdings
 
     if kind == "administration.request-received":
         return [of_customer("crm", "accounting"), research(f"customer:{data['customer_id']}")]

@@ -14,13 +14,15 @@ from tests.oracle.windows import Holding
 
 def once_each(events: Iterable[Event]) -> list[Event]:
     """Return the events without duplicates (same source and id), in the order of their time."""
-    seen: dict[tuple[str, str], Event] = {}
+    events_by_identity: dict[tuple[str, str], Event] = {}
     for event in events:
-        first = seen.setdefault((event["source"], event["id"]), event)
+        first = events_by_identity.setdefault((event["source"], event["id"]), event)
         same_time = instant(first["time"]) == instant(event["time"])
         if first["type"] != event["type"] or first["data"] != event["data"] or not same_time:
             raise ValueError(f"{event['source']} {event['id']}: the same identity, other content")
-    return sorted(seen.values(), key=lambda e: (instant(e["time"]), e["source"], e["id"]))
+    return sorted(
+        events_by_identity.values(), key=lambda e: (instant(e["time"]), e["source"], e["id"])
+    )
 
 
 def explain(

@@ -27,9 +27,9 @@ def all_of(
     for request in acts.verified_requests(events, subject):
         if at > request.verified or request.right not in ASKS:
             continue
-        asked, action = concerned(request.right, serving), ASKS[request.right]
-        if asked and mark(system, asked[0], action, request.cause) not in done:
-            yield telling(request.verified, system, action, asked, request.cause)
+        holdings, action = concerned(request.right, serving), ASKS[request.right]
+        if holdings and mark(system, holdings[0], action, request.cause) not in done:
+            yield telling(request.verified, system, action, holdings, request.cause)
 
 
 class Span(NamedTuple):
@@ -59,9 +59,9 @@ def restrictions(
                 objection.cause, objected, max(objection.raised, at), objection.decided, lifts
             )
     for request in acts.verified_requests(events, subject):
-        asked = concerned(request.right, serving)
-        if request.right == "restriction" and at <= request.verified and asked:
-            yield Span(request.cause, asked, request.verified, request.lifted, True)
+        holdings = concerned(request.right, serving)
+        if request.right == "restriction" and at <= request.verified and holdings:
+            yield Span(request.cause, holdings, request.verified, request.lifted, True)
 
 
 def concerned(right: str, serving: list[Holding]) -> list[Holding]:

@@ -67,9 +67,9 @@ class Forger(threading.Thread):
     def run(self) -> None:
         """Forge messages until the `with` block ends."""
         while not self._enough.is_set():
-            for seen in self.look():
+            for command in self.look():
                 if self._random.random() < 0.05:
-                    self.send([self._random.choice(self.commands(seen))])
+                    self.send([self._random.choice(self.commands(command))])
 
     def __enter__(self) -> Self:
         self.start()
@@ -86,10 +86,10 @@ class Forger(threading.Thread):
             _seen(message) for message in self._reader.consume(500, 0.2) if message.error() is None
         ]
 
-    def commands(self, seen: Seen) -> list[tuple[str, OutgoingMessage]]:
+    def commands(self, command: Seen) -> list[tuple[str, OutgoingMessage]]:
         """Return forgeries of a command: an exact replay, and erasures of an order that must be kept."""
-        topic = topics.command_topic(_system(seen))
-        value = _CODEC.decode(topic, seen.value)
+        topic = topics.command_topic(_system(command))
+        value = _CODEC.decode(topic, command.value)
         aimed = self._aimed(value)
         forged = _CODEC.encode(topic, aimed, trusted=True)
         key = str(aimed["subject"]).encode()
@@ -97,12 +97,12 @@ class Forger(threading.Thread):
             self._random.choice([system for system in self._systems if system != value["system"]])
         )
         return [
-            ("replayed", _message(topic, seen.key, seen.value, seen.headers)),
+            ("replayed", _message(topic, command.key, command.value, command.headers)),
             ("unsigned", _message(topic, key, forged, ())),
-            ("altered", _message(topic, key, forged, seen.headers)),
+            ("altered", _message(topic, key, forged, command.headers)),
             ("a stranger's", self._signed(topic, key, forged, self._stranger)),
             ("a system's", self._signed(topic, key, forged, self._keys.signer(value["system"]))),
-            ("for another", _message(other, seen.key, seen.value, seen.headers)),
+            ("for another", _message(other, command.key, command.value, command.headers)),
         ]
 
     def answers(self, seen: Seen) -> list[tuple[str, OutgoingMessage]]:
@@ -162,8 +162,8 @@ def _message(topic: Topic, key: bytes, value: bytes, headers: Headers) -> Outgoi
     return OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
 
 
-def _system(seen: Seen) -> str:
-    return seen.topic.removeprefix("retention.commands.").removesuffix(".v1")
+def _system(command: Seen) -> str:
+    return command.topic.removeprefix("retention.commands.").removesuffix(".v1")
 
 
 def _done(command: dict[str, Any]) -> dict[str, Any]:

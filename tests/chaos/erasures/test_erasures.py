@@ -170,10 +170,10 @@ def forged_answers_are_parked(running: Running, forger: Forger, erasures: int) -
         lambda: count_erasures(running, "sent") == erasures,
         PATIENCE_SECONDS,
     )
-    seen = forger.look()
-    while len(seen) < FORGED_ANSWERS:
-        seen += forger.look()
-    for command in seen[:FORGED_ANSWERS]:
+    commands = forger.look()
+    while len(commands) < FORGED_ANSWERS:
+        commands += forger.look()
+    for command in commands[:FORGED_ANSWERS]:
         forger.send(forger.answers(command))
     running.until(
         "the forged answers are parked",

@@ -157,7 +157,7 @@ def terminated(id_: str, at: str) -> Event:
 
 def requested(right: str, received: str, verified: str | None, subject: str) -> tuple[Event, ...]:
     """Return request r1 of this right: p1 receives it, p2 verifies the identity."""
-    asked = act("p1", "request-received", received, subject, request_id="r1", right=right)
+    received_event = act("p1", "request-received", received, subject, request_id="r1", right=right)
     if verified is None:
-        return (asked,)
-    return asked, act("p2", "identity-verified", verified, subject, request_id="r1")
+        return (received_event,)
+    return received_event, act("p2", "identity-verified", verified, subject, request_id="r1")

@@ -63,14 +63,14 @@ def test_200_is_the_result() -> None:
 
 def test_a_request_is_signed_with_the_shared_secret() -> None:
     """The example verifies it: a changed body or an old request is refused."""
-    seen: list[httpx2.Request] = []
+    requests: list[httpx2.Request] = []
 
     def answering(request: httpx2.Request) -> httpx2.Response:
-        seen.append(request)
+        requests.append(request)
         return httpx2.Response(200, json={"status": "done"})
 
     webhook(answering).execute(task())
-    [request] = seen
+    [request] = requests
     timestamp, signature = (
         request.headers["termijn-timestamp"],
         request.headers["termijn-signature"],
@@ -232,10 +232,10 @@ def test_202_needs_a_callback() -> None:
 
 def test_202_waits_for_the_callback() -> None:
     """The request has the URL of the callback, and its token."""
-    seen: list[Any] = []
+    bodies: list[Any] = []
 
     def answering(request: httpx2.Request) -> httpx2.Response:
-        seen.append(json.loads(request.content))
+        bodies.append(json.loads(request.content))
         return httpx2.Response(202)
 
     hours = timedelta(hours=24)
@@ -244,7 +244,7 @@ def test_202_waits_for_the_callback() -> None:
     )
     assert webhook(answering, later).execute(task()) == Pending(ask_again_at=T0 + hours)
     id = command_id("c1")
-    assert seen[0]["callback"] == {"url": f"https://agent/cb/{id}", "token": f"t-{id}"}
+    assert bodies[0]["callback"] == {"url": f"https://agent/cb/{id}", "token": f"t-{id}"}
 
 
 @contextmanager

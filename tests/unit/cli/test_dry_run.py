@@ -254,12 +254,12 @@ def test_a_field_that_is_not_in_the_schema_may_be_left_out(termijn: Call, events
 def test_a_field_that_is_not_in_the_schema_stops_publishing_the_file(events: Write) -> None:
     """Its line and key are named before anything is sent; left out on purpose, it is not on Kafka."""
     file, codec = events([ORDER, TYPO]), Codec(load_schemas(), None)
-    sent = Sent()
-    publisher = Publisher(policy=loader.load(), codec=codec, sender=sent)
+    client = Sent()
+    publisher = Publisher(policy=loader.load(), codec=codec, sender=client)
     with pytest.raises(InvalidEventLine) as refused:
         list(publisher.messages_from_file(file, None))
     assert str(refused.value) == f"{file}:2: payment.methd: {WHY}"
-    assert sent.messages == []
+    assert client.messages == []
     lenient = replace(publisher, leave_out_unknown=True)
     [_, second] = lenient.messages_from_file(file, None)
     value = codec.decode(business_topic(TYPO["type"]), second.value)

@@ -275,9 +275,9 @@ def test_a_number_beyond_the_limits_is_reported(
 ) -> None:
     """The Kafka client reads at most a million messages at once, and no database counts to 1e400."""
     monkeypatch.setenv(name, value)
-    shown = value if len(value) <= 64 else f"{value[:64]}…"
+    quoted = value if len(value) <= 64 else f"{value[:64]}…"
     assert error_line(termijn("status")) == (
-        f"termijn: environment: {name}: must be a whole number from 1 to 1,000,000, got {shown!r}"
+        f"termijn: environment: {name}: must be a whole number from 1 to 1,000,000, got {quoted!r}"
     )
 
 

@@ -230,13 +230,13 @@ def test_commands_that_only_the_old_policy_requires_are_cancelled(
     ledger.run_in_transaction(
         lambda connection: active_policy.require_active(connection, wrong, at)
     )
-    for day, sent in ((1, True), (2, False)):
+    for day, is_sent in ((1, True), (2, False)):
         tagged_event = arrival(invoice(f"i{day}", f"2024-03-0{day}T12:00:00Z", f"{day}"), wrong)
         ledger.run_in_transaction(
             lambda connection, arrived=tagged_event: record(connection, [arrived], wrong, at)  # type: ignore[misc]
         )
         ledger.run_in_transaction(lambda connection: claim_due(connection, wrong, at, limit=9))
-        if sent:
+        if is_sent:
             leased = ledger.run_in_transaction(
                 lambda connection: lease(connection, at, PausedSystems(), limit=9)
             )

@@ -132,9 +132,9 @@ def test_the_screen_of_up_shows_texts_unchanged() -> None:
         state="sent",
     )
     console = Console(width=200, force_terminal=False, no_color=True)
-    with console.capture() as seen:
+    with console.capture() as capture:
         console.print(render_screen(EMPTY, [recent], {}, policy))
-    assert r"R[red]1 :id: \u001b[2J" in seen.get()
+    assert r"R[red]1 :id: \u001b[2J" in capture.get()
 
 
 @given(text=st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))))
@@ -145,8 +145,8 @@ def test_visible_characters_stay_unchanged(text: str) -> None:
 @given(text=st.text(st.characters()))
 def test_no_invisible_character_reaches_a_terminal(text: str) -> None:
     """In JSON the text is unchanged."""
-    shown = visible(text)
-    assert not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in shown)
+    printed = visible(text)
+    assert not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in printed)
     quoted = json.dumps(text, ensure_ascii=False)
     assert json.loads(visible(quoted)) == text
 
@@ -157,10 +157,10 @@ def test_a_table_takes_any_text(cells: list[str]) -> None:
     rendered = table(title=cells[0], columns=[f"c{index}" for index in range(len(cells))])
     rendered.add_row(*map(cell, cells))
     console = Console(width=4_000, no_color=True, force_terminal=False)
-    with console.capture() as seen:
+    with console.capture() as capture:
         console.print(rendered)
     for text in cells:
-        assert visible(text).strip() in seen.get()
+        assert visible(text).strip() in capture.get()
 
 
 def test_only_one_module_makes_tables() -> None:

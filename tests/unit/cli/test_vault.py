@@ -119,9 +119,9 @@ def test_an_orphaned_key_is_listed_and_shredded_by_a_named_operator(
     termijn("ledger", "migrate")
     messages(events([structured(order())]))
     assert termijn("vault", "check", "--json").rows == []
-    shown = termijn("vault", "check", "--older-than", "PT0S", "--json")
-    assert (shown.code, shown.err) == (1, "termijn: 2 keys have no term\n")
-    rows = [json.loads(line) for line in shown.out.splitlines()]
+    outcome = termijn("vault", "check", "--older-than", "PT0S", "--json")
+    assert (outcome.code, outcome.err) == (1, "termijn: 2 keys have no term\n")
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
     assert {(row["system"], row["why"]) for row in rows} == {
         ("bus", "unrecorded"),
         ("bus-books", "unrecorded"),

@@ -57,13 +57,13 @@ def test_fields_of_one_event_are_shredded_each_after_its_own_term(vault: Vault) 
     """A field under both terms is readable while one of its keys exists."""
     sealed = vault.encrypted(order())
     vault.shredder.destroy([ORDER], "bus", NOW)
-    seen = vault.reveal(sealed)
-    assert seen["consumer_name"] is ERASED
-    assert seen["delivery_address"]["street"] is ERASED
-    assert [line["product"] for line in seen["lines"]] == [ERASED, ERASED]
-    assert seen["amount"] == "12.50 canary-amount-O1"
-    assert seen["payment"]["iban"] is ERASED
-    assert seen["payment"]["transaction_id"] == "canary-transaction-O1"
+    revealed = vault.reveal(sealed)
+    assert revealed["consumer_name"] is ERASED
+    assert revealed["delivery_address"]["street"] is ERASED
+    assert [line["product"] for line in revealed["lines"]] == [ERASED, ERASED]
+    assert revealed["amount"] == "12.50 canary-amount-O1"
+    assert revealed["payment"]["iban"] is ERASED
+    assert revealed["payment"]["transaction_id"] == "canary-transaction-O1"
     vault.shredder.destroy([ORDER], "bus-books", NOW)
     assert vault.reveal(sealed)["payment"]["transaction_id"] is ERASED
 

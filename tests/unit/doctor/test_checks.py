@@ -40,8 +40,8 @@ SOUND_TAGS = {
 
 def tags(state: TopicState | None) -> list[Finding]:
     """Return the findings about the topic of tagged events."""
-    there = {} if state is None else {TAGGED.name: state}
-    return list(check_topics([RetentionRequirement(topic=TAGGED, kind="own")], there))
+    states = {} if state is None else {TAGGED.name: state}
+    return list(check_topics([RetentionRequirement(topic=TAGGED, kind="own")], states))
 
 
 def keys(path: Path, *systems: str, at: datetime = NOW) -> dict[str, Finding]:
@@ -218,9 +218,9 @@ def test_encrypted_requests_whose_key_is_missing_are_reported(tmp_path: Path) ->
         migrate.create_schema(ledger)
         for number, seal in enumerate((old, old, new)):
             keys = RequestKeys(cipher=seal, former_cipher=lambda: old)
-            asked = [("consumer:K1", f"Q{number}")]
+            requests = [("consumer:K1", f"Q{number}")]
             with ledger.transaction() as connection:
-                keys.public(connection, asked, NOW)
+                keys.public(connection, requests, NOW)
         [finding] = check_requests(ledger, chosen)
         assert (finding.state, finding.what) == ("sound", "3 keys can be opened")
         (tmp_path / "dead-letters.key").unlink()

@@ -181,7 +181,7 @@ def test_a_template_from_before_a_retirement_is_not_used_after_it() -> None:
         value = Codec(load()).decode(TAGGED, passed.value)
         assert value["id"] == f"e{number}"
         systems.append(
-            {system for held in value["records"][0]["holdings"] for system in held["systems"]}
+            {system for holding in value["records"][0]["holdings"] for system in holding["systems"]}
         )
     assert systems == [
         {"orders", "psp", "research", "accounting"},

@@ -19,11 +19,11 @@ USERS = {user.user: user for user in deployment_access(POLICY, "termijn")}
 
 def users_who_may(operation: str, topic: str) -> set[str]:
     """The users that may do this with a topic."""
-    wanted = ("topic", topic, operation)
+    right = ("topic", topic, operation)
     return {
         user
         for user, use in USERS.items()
-        if wanted
+        if right
         in {(acl_entry.kind, acl_entry.name, acl_entry.operation) for acl_entry in use.acl_entries}
     }
 

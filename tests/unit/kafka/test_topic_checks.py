@@ -160,10 +160,10 @@ def test_a_business_topic_with_timestamps_of_its_publishers_is_reported() -> Non
 
 def test_termijns_own_topics_may_have_timestamps_of_their_senders() -> None:
     """Nothing depends on them there."""
-    sent = topic_state(
+    state = topic_state(
         3, retention_ms=14 * DAY, segment_ms=2 * DAY, message_timestamp_type="CreateTime"
     )
-    assert check_topic(COMMANDS, sent).problems == ()
+    assert check_topic(COMMANDS, state).problems == ()
 
 
 def test_a_term_shorter_than_the_catalogues_retention_counts() -> None:

@@ -64,10 +64,10 @@ def test_copied_files_exist_and_are_not_ignored() -> None:
     )
     sources = {source for instruction in copied for source in instruction.split()}
     assert sources
-    seen = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    patterns = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     for source in sources:
         assert (ROOT / source).exists()
-        assert any(source.startswith(line[1:]) for line in seen if line.startswith("!"))
+        assert any(source.startswith(line[1:]) for line in patterns if line.startswith("!"))
 
 
 def test_the_packages_of_the_image_are_locked_and_none_is_for_developers() -> None:
@@ -87,7 +87,7 @@ def test_the_image_has_all_packages_that_termijn_needs() -> None:
     """All that Termijn with its extra `tracing` requires, and what those require, on this machine."""
     image_packages = pinned_versions(IMAGE / "requirements.lock")
     waiting = [("termijn", frozenset({"", "tracing"}))]
-    seen = set(waiting)
+    visited = set(waiting)
     while waiting:
         name, extras = waiting.pop()
         for text in requires_of(name):
@@ -100,10 +100,10 @@ def test_the_image_has_all_packages_that_termijn_needs() -> None:
                 f"{name} requires {requirement.name}"
             )
             following = (requirement.name, frozenset({"", *requirement.extras}))
-            if following not in seen:
-                seen.add(following)
+            if following not in visited:
+                visited.add(following)
                 waiting.append(following)
-    assert len(seen) > 30
+    assert len(visited) > 30
 
 
 def requires_of(name: str) -> list[str]:

@@ -129,18 +129,18 @@ def test_every_variable_in_the_manifests_is_a_setting(built: list[dict[str, Any]
 
 def test_only_roles_that_need_the_key_of_requests_have_it(built: list[dict[str, Any]]) -> None:
     """Tagger, recorder and acknowledgements start without it."""
-    seen, mounted_requests = set(), set()
+    with_key, mounted_requests = set(), set()
     for name, document in of_kind(built, "Deployment").items():
         volumes = {v["name"]: v for v in document["spec"]["template"]["spec"]["volumes"]}
         for source in volumes["keys"]["projected"]["sources"]:
             if "requests.key" in {
                 item["path"] for item in source.get("secret", {}).get("items", ())
             }:
-                seen.add(name)
+                with_key.add(name)
         variables = {v["name"]: v.get("value") for v in container(document)["env"]}
         if variables.get("TERMIJN_REQUEST_KEY_FILE") == "/etc/termijn/keys/requests.key":
             mounted_requests.add(name)
-    assert seen == mounted_requests == {"deleter", "rights"}
+    assert with_key == mounted_requests == {"deleter", "rights"}
 
 
 def test_users_and_secrets_have_the_names_of_strimzi(built: list[dict[str, Any]]) -> None:

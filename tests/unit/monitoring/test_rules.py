@@ -86,16 +86,16 @@ def test_each_alert_has_a_case_for_firing_and_one_for_not_firing(alert: Alert) -
 
 def test_every_name_is_a_metric_of_the_catalogue() -> None:
     """Or a recorded one."""
-    asked = {name for expr in expressions() for name in metrics_of(expr)}
-    assert asked - METRICS.keys() == set()
+    names = {name for expr in expressions() for name in metrics_of(expr)}
+    assert names - METRICS.keys() == set()
     recorded = {recording.record for recording in RECORDINGS}
     assert {name for expr in expressions() for name in recorded_of(expr)} <= recorded
 
 
 def test_every_metric_is_on_a_dashboard_or_has_an_alert() -> None:
     """A metric without dashboard and alert would never be seen."""
-    asked = {name for expr in expressions() for name in metrics_of(expr)}
-    assert METRICS.keys() - asked == set()
+    names = {name for expr in expressions() for name in metrics_of(expr)}
+    assert METRICS.keys() - names == set()
 
 
 @pytest.mark.parametrize("expr", sorted(set(expressions())))
@@ -122,8 +122,8 @@ def test_every_expression_is_valid(promtool: Path, tmp_path: Path) -> None:
 
 def test_queries_name_buckets_that_exist() -> None:
     """`le` is a text to Prometheus: a value that no histogram has matches nothing."""
-    asked = {bound for expr in expressions() for bound in re.findall(r'le="([^"]*)"', expr)}
-    assert asked == {"300.0"}
+    bounds = {bound for expr in expressions() for bound in re.findall(r'le="([^"]*)"', expr)}
+    assert bounds == {"300.0"}
     assert 300.0 in METRICS["termijn_lateness_seconds"].buckets
 
 
@@ -204,10 +204,10 @@ def test_the_panels_of_a_dashboard_do_not_overlap(board: Board) -> None:
     """Side by side, and each title once."""
     document = yaml.safe_load((DEPLOY / "grafana" / f"{board.uid}.json").read_text("utf-8"))
     places = [panel["gridPos"] for panel in document["panels"]]
-    taken = {
+    cells = {
         (x, place["y"]) for place in places for x in range(place["x"], place["x"] + place["w"])
     }
-    assert len(taken) == sum(place["w"] for place in places)
+    assert len(cells) == sum(place["w"] for place in places)
     assert max(place["x"] + place["w"] for place in places) <= 24
     assert len({panel.title for panel in board.panels}) == len(board.panels)
 

@@ -39,9 +39,9 @@ def only(rule: str, systems: str = "app") -> Policy:
 
 def test_a_window_on_an_open_clock_is_open() -> None:
     """Only the systems are known."""
-    got = view(only("membership", "app, lab"), "2024-03-15T13:00Z")
-    assert got == Window(
-        holding=got.holding,
+    window_view = view(only("membership", "app, lab"), "2024-03-15T13:00Z")
+    assert window_view == Window(
+        holding=window_view.holding,
         anchor_at=None,
         not_before=None,
         erase_by=None,
@@ -51,29 +51,29 @@ def test_a_window_on_an_open_clock_is_open() -> None:
 
 def test_a_maximum_leaves_a_lead_time_before_its_end() -> None:
     """Each system has its own time."""
-    got = view(only("membership", "app, books"), "2024-03-15T13:00Z", "2024-06-01T10:00Z")
-    assert got == Window(
-        holding=got.holding,
+    window_view = view(only("membership", "app, books"), "2024-03-15T13:00Z", "2024-06-01T10:00Z")
+    assert window_view == Window(
+        holding=window_view.holding,
         anchor_at=instant("2024-06-01T10:00Z"),
         not_before=None,
         erase_by=instant("2025-06-01T10:00Z"),
         due_at={"app": instant("2025-05-31T10:00Z"), "books": instant("2025-05-30T10:00Z")},
     )
-    assert got.ends_at == instant("2025-05-31T10:00Z")
+    assert window_view.ends_at == instant("2025-05-31T10:00Z")
 
 
 def test_the_lead_time_is_counted_in_elapsed_hours() -> None:
     """Over the change to summer time 24 hours before 12:00 is 11:00 on the day before."""
-    got = view(only("year"), "2023-03-31T10:00Z")
-    assert got.erase_by == instant("2024-03-31T10:00Z")
-    assert got.due_at == {"app": instant("2024-03-30T10:00Z")}
+    window_view = view(only("year"), "2023-03-31T10:00Z")
+    assert window_view.erase_by == instant("2024-03-31T10:00Z")
+    assert window_view.due_at == {"app": instant("2024-03-30T10:00Z")}
 
 
 def test_a_minimum_is_due_at_the_next_midnight_with_its_lead_time_after_it() -> None:
     """The catalogue's invoice of 15 March 2024; `erase_by` is `not_before` plus the lead time."""
-    got = view(only("books", "books"), "2024-03-15T13:00Z")
-    assert got == Window(
-        holding=got.holding,
+    window_view = view(only("books", "books"), "2024-03-15T13:00Z")
+    assert window_view == Window(
+        holding=window_view.holding,
         anchor_at=instant("2025-01-01T00:00+01:00"),
         not_before=instant("2032-01-01T00:00+01:00"),
         erase_by=instant("2032-01-03T00:00+01:00"),
@@ -108,7 +108,7 @@ def test_the_end_of_the_book_year_is_configurable(
 
 def test_the_catalogues_purchase_is_kept_by_the_customer_for_two_years_after_the_end() -> None:
     """R1: 2024-03-15T14:00 Amsterdam and P2Y is 2026-03-15T14:00 Amsterdam."""
-    got = view(
+    window_view = view(
         SHIPPED,
         "2020-01-01T12:00Z",
         "2024-03-15T14:00+01:00",
@@ -116,8 +116,8 @@ def test_the_catalogues_purchase_is_kept_by_the_customer_for_two_years_after_the
         purchase_id="1",
         customer_id="1",
     )
-    assert got.erase_by == instant("2026-03-15T14:00+01:00")
-    assert got.due_at == {
+    assert window_view.erase_by == instant("2026-03-15T14:00+01:00")
+    assert window_view.due_at == {
         "crm": instant("2026-03-14T14:00+01:00"),
         "orders": instant("2026-03-14T14:00+01:00"),
         "printer": instant("2026-03-14T14:00+01:00"),

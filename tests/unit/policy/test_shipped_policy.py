@@ -143,8 +143,8 @@ def test_each_derived_term_has_its_reason() -> None:
 
 def test_the_systems_of_the_shipped_policy_are_those_of_the_catalogue() -> None:
     """Roles, and a safeguard for each outside the EEA; every lead time is 24 hours unless stated."""
-    got = {name: (system.role, system.outside_eea) for name, system in SHIPPED.systems.items()}
-    assert got == SYSTEMS
+    systems = {name: (system.role, system.outside_eea) for name, system in SHIPPED.systems.items()}
+    assert systems == SYSTEMS
     assert {system.lead_time for system in SHIPPED.systems.values()} == {"PT24H"}
     assert all(system.safeguard for system in SHIPPED.systems.values() if system.outside_eea)
 

@@ -322,8 +322,8 @@ def test_a_record_too_wide_for_the_pdf_is_counted() -> None:
 def test_the_ground_of_a_refusal_cannot_spoil_the_answer(ground: str) -> None:
     """It is shown as plain and short text, in the letter as on the page."""
     files = build_package(the_report(parts=(part("psp", "refused", ground),)), "nl", SCHEMAS)
-    shown = files["letter.txt"].decode() + files["answer.html"].decode()
-    assert not any(char in shown for char in "\u202e\x00")
+    texts = files["letter.txt"].decode() + files["answer.html"].decode()
+    assert not any(char in texts for char in "\u202e\x00")
 
 
 def test_a_ground_cannot_add_a_line_to_the_letter() -> None:

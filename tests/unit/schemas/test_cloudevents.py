@@ -115,8 +115,8 @@ def test_an_event_is_parsed_from_its_headers_unchanged(
     id: str, source: str, type: str, time: datetime, backfill: str | None
 ) -> None:
     """Binary mode, for all text and to the microsecond."""
-    sent = event(id=id, source=source, type=type, time=time, backfill=backfill, data={"a": 1})
-    assert from_headers(to_headers(sent), {"a": 1}) == sent
+    original = event(id=id, source=source, type=type, time=time, backfill=backfill, data={"a": 1})
+    assert from_headers(to_headers(original), {"a": 1}) == original
 
 
 def test_the_headers_are_those_of_the_kafka_binding() -> None:
