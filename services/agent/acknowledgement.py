@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -51,10 +51,15 @@ class AcknowledgementBuilder:
             "detail": result.detail,
             "at": now,
             "disclosure": disclosure,
+            "checked": None
+            if result.checked is None
+            else {"records": len(command.records), "found": dict(result.checked)},
         }
         content_json = json.dumps(value, sort_keys=True, default=str)
         value["acknowledgement_id"] = str(uuid5(_ACKNOWLEDGEMENT_NAMESPACE, content_json))
         encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, trusted=True)
+        if len(encoded) > self.max_bytes and result.checked is not None:
+            return self.build(command, replace(result, checked=None), now)  # a verification follows
         is_minimal = result.status == "failed" and not result.counts and result.ground is None
         if len(encoded) > self.max_bytes and not is_minimal:
             part = "the acknowledgement" if disclosure is None else "the disclosed data"

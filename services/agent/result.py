@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from schemas import limits
 from schemas.errors import TermijnError
+from services.policy.reasons import VERIFICATION_REASONS
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
 FINAL: tuple[Status, ...] = ("done", "nothing_held", "recalled", "already_done")
@@ -22,7 +23,7 @@ _ALLOWED_STATUSES: tuple[Status, ...] = ("done", "nothing_held", "partial", "ref
 _MAX_TEXT_CHARS = 300
 MAX_RESULT_BYTES = 16 * 1024 * 1024
 """The largest result, in bytes; a disclosure may be long."""
-_RESULT_KEYS = frozenset({"status", "counts", "records", "ground", "detail"})
+_RESULT_KEYS = frozenset({"status", "counts", "checked", "records", "ground", "detail"})
 
 
 class InvalidResult(TermijnError):
@@ -74,6 +75,8 @@ class Result:
     status: Status
     counts: Mapping[str, int] = field(default_factory=dict)
     """The numbers of rows, by table or kind."""
+    checked: Mapping[str, int] | None = None
+    """The rows that a second reading still found, by table or kind; None if there was none."""
     records: tuple[DisclosedRecord, ...] = ()
     """The disclosed records, for `disclose`."""
     ground: str | None = None
@@ -132,6 +135,7 @@ def parse_result(document: Any, action: str) -> Result:
     return Result(
         status=status,
         counts=_counts(document.get("counts", {})),
+        checked=_checked(document.get("checked"), action, status),
         records=_records(document.get("records", []), action),
         ground=_text(document, "ground"),
         detail=_text(document, "detail"),
@@ -151,6 +155,16 @@ def _counts(counts: Any) -> dict[str, int]:
             f"a name in its counts is not a line of at most {limits.MAX_IDENTIFIER} bytes"
         )
     return dict(counts)
+
+
+def _checked(found: Any, action: str, status: str) -> dict[str, int] | None:
+    if found is None:
+        return None
+    if action not in VERIFICATION_REASONS or status != "done":
+        raise InvalidResult(f"checked: {action} that is {status} is not read again")
+    if found == {}:
+        raise InvalidResult("checked: it counts nothing, not even zero rows")
+    return _counts(found)
 
 
 def _records(records: Any, action: str) -> tuple[DisclosedRecord, ...]:

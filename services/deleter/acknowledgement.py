@@ -18,6 +18,16 @@ Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A second reading of erased records by their system, after the erasure was committed."""
+
+    records: int
+    """How many of the command's records were read again."""
+    found: Mapping[str, int]
+    """The rows that were still there, by table or kind, zeros included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
     """A system's report about a command; `at` is the time of the report, UTC."""
 
@@ -31,6 +41,8 @@ class Acknowledgement:
     at: datetime
     disclosure: str | None = None
     """The data that the system holds, encrypted to the request's key."""
+    checked: Checked | None = None
+    """What the system found when it read again after an erasure; None if it did not."""
 
 
 class UnknownCommand(TermijnError):
@@ -93,6 +105,7 @@ def decode_acknowledgement(
         ground=value["ground"],
         at=value["at"],
         disclosure=value["disclosure"],
+        checked=Checked(**value["checked"]) if value["checked"] else None,
     )
 
 
@@ -100,11 +113,14 @@ def _limit_problem(value: Mapping[str, Any]) -> str | None:
     """Return which part of an acknowledgement is beyond a limit, and how; None if nothing is."""
     counts: Mapping[str, int] = value["counts"]
     ground, disclosure = value["ground"] or "", value["disclosure"] or ""
+    found: Mapping[str, int] = value["checked"]["found"] if value["checked"] else {}
     checks = [
         ("acknowledgement_id", limits.identifier_problem(value["acknowledgement_id"])),
         ("ground", limits.line_problem(ground)),
         ("counts", limits.count_problem(counts, limits.MAX_COUNTS)),
         *(("counts", limits.identifier_problem(name)) for name in counts),
+        ("checked", limits.count_problem(found, limits.MAX_COUNTS)),
+        *(("checked", limits.identifier_problem(name)) for name in found),
         ("disclosure", None if disclosure.isascii() else "is not a JWE"),
         ("disclosure", limits.control_character_problem(disclosure)),
     ]

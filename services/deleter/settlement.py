@@ -20,6 +20,7 @@ from services.deleter.acknowledgement import (
     UnknownCommand,
     UnusableAcknowledgement,
 )
+from services.deleter.second_reading import apply_second_reading, count_records
 from services.deleter.stored_acknowledgement import audit_entry, content_of, to_row
 from services.ledger import state_changes, tables
 from services.ledger.command_state import RELEASED, CommandEvent, IllegalTransition, State
@@ -123,6 +124,10 @@ class _AcknowledgementBatch:
             (row.system, row.acknowledgement_id): content_of(row, json.loads(row.counts))
             for row in select_in(connection, select(tables.acknowledgement), column, ids)
         }
+        self._record_counts = count_records(
+            connection,
+            {item.command_id for item in acknowledgements if item.checked is not None},
+        )
         self._acknowledgement_rows: list[dict[str, object]] = []
         self._audit_entries: list[AuditEntry] = []
 
@@ -131,7 +136,7 @@ class _AcknowledgementBatch:
 
         1. Find its command, and whether the same acknowledgement was applied before.
         2. Change the command's state, and those of related commands: its recalls, or the command that it
-           recalls or verifies.
+           recalls or verifies. A second reading in the acknowledgement proves or contradicts an erasure.
         3. Schedule the verification or repetition that has to follow.
         4. Store the acknowledgement, and the changes for the evidence.
 
@@ -174,6 +179,19 @@ class _AcknowledgementBatch:
             changed.append(original)
             if original.state == "erased" != self._commands[original.command_id].state:
                 verified_after = self._now - original.created_at
+        is_acknowledged_now = changed_command.state == "acknowledged" != command.state
+        if is_acknowledged_now and command.action in VERIFICATION_REASONS:
+            changed[0] = apply_second_reading(
+                changed_command,
+                acknowledgement,
+                self._policy,
+                self._record_counts.get(command.command_id, 0),
+                self._now,
+            )
+            reopened = changed[0].state == "reopened"
+            verified_after = (
+                self._now - command.created_at if changed[0].state == "erased" else None
+            )
         # Step 3: schedule a verification or repetition.
         changed = [self._schedule_follow_up(item) for item in changed]
         changed_command, *other_commands = changed

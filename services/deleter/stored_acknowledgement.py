@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from schemas.cloudevents import format_rfc3339
-from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.acknowledgement import Acknowledgement, Checked
 from services.ledger.command_state import State
 from services.storage.audit_outbox import AuditEntry
 
@@ -16,12 +17,14 @@ from services.storage.audit_outbox import AuditEntry
 def content_of(acknowledgement: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
     """Return the content of an `Acknowledgement`, or of a row with its counts; the time does not count."""
     rows = dict(acknowledgement.counts if counts is None else counts)
+    checked = acknowledgement.checked
     return (
         acknowledgement.command_id,
         acknowledgement.attempt,
         acknowledgement.status,
         rows,
         acknowledgement.ground,
+        _checked_json(checked) if isinstance(checked, Checked) else checked,
     )
 
 
@@ -35,6 +38,7 @@ def to_row(acknowledgement: Acknowledgement, now: datetime) -> dict[str, object]
         "status": acknowledgement.status,
         "counts": json.dumps(dict(acknowledgement.counts)),
         "ground": acknowledgement.ground,
+        "checked": _checked_json(acknowledgement.checked) if acknowledgement.checked else None,
         "at": acknowledgement.at,
         "received_at": now,
     }
@@ -50,4 +54,11 @@ def audit_entry(acknowledgement: Acknowledgement, state: State, now: datetime) -
         "answered_at": format_rfc3339(acknowledgement.at),
         "state": state,
     }
+    if acknowledgement.checked is not None:
+        body["read_again"] = acknowledgement.checked.records
+        body["found"] = dict(acknowledgement.checked.found)
     return AuditEntry(now, "answered", acknowledgement.command_id, body)
+
+
+def _checked_json(checked: Checked) -> str:
+    return json.dumps(asdict(checked), sort_keys=True)

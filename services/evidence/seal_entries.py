@@ -37,7 +37,17 @@ _CLEAR = frozenset(
     (
         *("action", "answer", "answered_at", "article", "attempt", "digest", "done", "due_at"),
         *("epoch", "erase_by", "kept", "not_before", "outcome", "pending", "policy"),
-        *("policy_version", "purposes", "reason", "records", "rules", "seq", "state", "status"),
+        *(
+            "policy_version",
+            "purposes",
+            "read_again",
+            "reason",
+            "records",
+            "rules",
+            "seq",
+            "state",
+            "status",
+        ),
         *("system", "version", "written_later"),
     )
 )
@@ -237,7 +247,7 @@ def _decision(row: Row[Any]) -> dict[str, Any]:
 
 def _pseudonymize(name: str, value: Any, pseudonymizer: Pseudonymizer) -> Any:
     """Return the reference that replaces a value that may identify a person or was written by hand."""
-    if name == "counts":
+    if name in ("counts", "found"):
         return _sum_counts(value)
     return pseudonymizer.pseudonym(
         _KINDS.get(name, "text"), value if type(value) is str else json.dumps(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from services.policy.model import Policy
+from services.policy.model import VERIFY_ONE_IN, Policy
 from services.policy.validation import validate_policy
 from services.policy.yaml_file import document_schema, read_yaml_text, validate_yaml
 from services.policy.yaml_source import InvalidFile, decode_utf8
@@ -76,6 +76,8 @@ def hash_policy(policy: Policy) -> str:
         for event, kind in policy.events.items()
     }
     excluded: dict[str, Any] = {"events": unset} | ({} if policy.proof else {"proof": True})
+    if policy.verify_one_in == VERIFY_ONE_IN:
+        excluded["verify_one_in"] = True
     for section in ("systems", "purposes"):
         parts = getattr(policy, section).items()
         excluded[section] = {name: {"retired"} for name, part in parts if part.retired is None}

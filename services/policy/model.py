@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from services.policy.calendar import Period, parse_period
@@ -228,6 +228,10 @@ class Proof(StrictModel):
         return parse_period(self.term)
 
 
+VERIFY_ONE_IN: Final = 100
+"""The default of `verify_one_in`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy(StrictModel):
     """A whole policy file."""
@@ -251,6 +255,8 @@ class Policy(StrictModel):
     """Titles in other languages, for letters and certificates: by language, then by `section.name`."""
     proof: Proof | None = None
     """How long the ledger keeps the proof under a person's name; without it, permanently."""
+    verify_one_in: int = VERIFY_ONE_IN
+    """A system that read again in its acknowledgement is asked apart for one in so many erasures."""
 
     def title(self, section: str, name: str, language: str) -> str:
         """Return the title of an entry in a language; without one, the title in its section."""

@@ -28,6 +28,8 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     yield from _check_rules(policy)
     yield from _check_clocks(policy)
     yield from _check_proof(policy)
+    if policy.verify_one_in < 1:
+        yield ("verify_one_in",), f"is not 1 or more, got {policy.verify_one_in}; 1 verifies all"
     for name, event in policy.events.items():
         for path, problem in check_event(event, policy):
             yield ("events", name, *path), problem

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text
 
-from services.deleter.acknowledgement import Acknowledgement, Status
+from services.deleter.acknowledgement import Acknowledgement, Checked, Status
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, SentCommand, dispatch, lease
 from services.deleter.message import CommandMessage
@@ -158,6 +158,7 @@ def acknowledge(
     id: str | None = None,
     counts: Mapping[str, int] = MappingProxyType({}),
     policy: Policy = POLICY,
+    checked: Checked | None = None,
 ) -> AcknowledgementResult:
     """Record the acknowledgement of the command's system."""
     at = instant(now) if isinstance(now, str) else now
@@ -171,6 +172,7 @@ def acknowledge(
         counts=counts,
         ground=None,
         at=at,
+        checked=checked,
     )
     return run_as_role(
         ledger,

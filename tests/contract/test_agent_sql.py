@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from services.agent import config
 from services.agent.adapters.base import CommandTask
@@ -256,6 +257,50 @@ def test_a_verification_searches_in_another_way_than_the_erasure(crm: Crm) -> No
         "done",
         {"order_lines": 0, "orders": 0, "tickets": 0},
     )
+
+
+def test_an_erasure_tells_what_the_other_way_still_finds(crm: Crm) -> None:
+    """After its commit, so that no verification has to be sent."""
+    crm.fill(orders=[order_row("O1"), order_row("O2")], tickets=[ticket_row("T1")])
+    result = crm.execute("erase", order("O1"), ticket("T1"))
+    assert (result.status, result.checked) == (
+        "done",
+        {"order_lines": 0, "orders": 0, "tickets": 0},
+    )
+
+
+def test_an_erasure_tells_of_rows_that_it_missed(crm: Crm) -> None:
+    """The row of O1 was renumbered: its own event still finds it."""
+    crm.fill(orders=[{**order_row("O1"), "order_no": "renumbered"}, order_row("O2")])
+    result = crm.execute("erase", order("O1"), order("O2"))
+    assert (result.status, result.checked) == ("done", {"order_lines": 0, "orders": 1})
+
+
+def test_a_pseudonymised_row_is_read_again_too(crm: Crm) -> None:
+    crm.fill(orders=[order_row("O1")])
+    result = crm.execute("pseudonymise", order("O1"))
+    assert (result.checked or {})["orders"] == 0
+
+
+@pytest.mark.parametrize("action", ["restrict", "lift", "disclose", "verify"])
+def test_what_erases_nothing_is_not_read_again(crm: Crm, action: str) -> None:
+    crm.fill(orders=[order_row("O1")])
+    assert crm.execute(action, order("O1")).checked is None
+
+
+def test_a_reading_that_fails_does_not_undo_the_erasure(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away between the commit and the reading: a verification follows."""
+    crm.fill(orders=[order_row("O1")])
+
+    def lose_connection(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(SqlAdapter, "_count_remaining", lose_connection)
+    result = crm.execute("erase", order("O1"))
+    assert (result.status, result.counts["orders"], result.checked) == ("done", 1, None)
+    assert crm.column("orders", "order_no") == []
 
 
 def test_verify_finds_rows_whose_keys_were_changed_underneath(crm: Crm) -> None:

@@ -67,7 +67,11 @@ class VaultAdapter:
             # Without a key it was published in clear: somebody has to check its publisher.
             counts["published in clear"] = shredded.never_existed
         has_erased = counts["keys"] or "published in clear" not in counts
-        return Result(status="done" if has_erased else "nothing_held", counts=counts)
+        if not has_erased:
+            return Result(status="nothing_held", counts=counts)
+        return Result(
+            status="done", counts=counts, checked={"keys": self._count_active_keys(command)}
+        )
 
     def _was_published_unencrypted(self, command: Command) -> bool:
         since = self.encrypted_since

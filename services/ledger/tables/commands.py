@@ -136,6 +136,7 @@ acknowledgement = Table(
     Column("status", Text, nullable=False),
     Column("counts", Text, nullable=False),
     Column("ground", Text),
+    Column("checked", Text),
     Column("at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Index("acknowledgement_command", "command_id"),

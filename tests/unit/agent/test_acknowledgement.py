@@ -129,3 +129,19 @@ def test_an_answer_that_kafka_accepts_in_no_form_is_given_up_and_reported() -> N
     assert environment.execute_all(command(attempt=2, issued_at=T0 + timedelta(minutes=1))) == [
         "done"
     ]
+
+
+def test_what_was_read_again_is_told_with_the_number_of_records() -> None:
+    adapter = FakeAdapter(lambda _: Result(status="done", counts={"o": 2}, checked={"o": 0}))
+    environment = AgentEnvironment(adapter=adapter)
+    assert environment.execute_all(command(action="erase")) == ["done"]
+    assert environment.answers()[0]["checked"] == {"records": 1, "found": {"o": 0}}
+
+
+def test_a_reading_that_does_not_fit_is_left_out() -> None:
+    """The erasure is acknowledged all the same, and its verification follows."""
+    tables = {f"{number:030}": 0 for number in range(20)}
+    adapter = FakeAdapter(lambda _: Result(status="done", counts={"o": 2}, checked=tables))
+    environment = AgentEnvironment(adapter=adapter, largest=400)
+    assert environment.execute_all(command(action="erase")) == ["done"]
+    assert environment.answers()[0]["checked"] is None

@@ -439,6 +439,24 @@ def test_a_key_without_a_subject_is_not_an_identifying_key() -> None:
     assert "an event that names its subject" in problem.why
 
 
+@pytest.mark.parametrize("number", ["0", "-5"])
+def test_none_in_a_number_is_no_sample(number: str) -> None:
+    """`verify_one_in: 1` verifies every erasure; less than one means nothing."""
+    text = replaced(SMALL, "clocks:", f"verify_one_in: {number}\nclocks:")
+    (problem,) = problems(text)
+    assert (problem.key, problem.why) == (
+        "verify_one_in",
+        f"is not 1 or more, got {number}; 1 verifies all",
+    )
+
+
+def test_a_policy_with_the_usual_sample_keeps_its_hash() -> None:
+    """Roles go on after an upgrade."""
+    usual = load_text(replaced(SMALL, "clocks:", "verify_one_in: 100\nclocks:"), "small.yaml")
+    all_of_them = load_text(replaced(SMALL, "clocks:", "verify_one_in: 1\nclocks:"), "small.yaml")
+    assert hash_policy(usual) == DIGEST != hash_policy(all_of_them)
+
+
 def test_a_policy_without_identifying_keys_keeps_its_digest() -> None:
     """Roles continue after an upgrade; recorded events fit a policy that sets it later."""
     stay = "stay_id: {business_key: true"

@@ -19,6 +19,7 @@ from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
 from services.agent.adapters.sql.statements import CommandSelection, TableSelection
 from services.agent.command import Command, CommandRecord
 from services.agent.result import DisclosedRecord, Result, RetryLater, Status
+from services.policy.reasons import VERIFICATION_REASONS
 from services.storage.database import describe_refusal
 
 _RETRYABLE_SQLSTATES = ("40P01", "40001", "55P03", "57")
@@ -172,7 +173,21 @@ class SqlAdapter:
             counts = dict(
                 task.checkpoint or {}
             )  # an earlier run did it, but was cut short before it reported
-        return _result(selection, counts)
+        result = _result(selection, counts)
+        if task.command.action in VERIFICATION_REASONS and result.status == "done":
+            return replace(result, checked=self._read_again(task.command))
+        return result
+
+    def _read_again(self, command: Command) -> Mapping[str, int] | None:
+        """Read again after the commit, by another path than the erasure's; None if that fails."""
+        selection = self._plan(replace(command, action="verify", verifies=command.action))
+        if selection.problems:
+            return None
+        try:
+            with self.engine.connect() as connection:
+                return self._count_remaining(connection, selection, command.action) or {"rows": 0}
+        except DBAPIError:
+            return None  # the erasure is committed, and its verification follows
 
     def _pseudonymise_statements(
         self, connection: Connection, part: TableSelection
