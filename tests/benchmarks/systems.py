@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from threading import Event, Thread
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from confluent_kafka import TopicPartition
@@ -80,7 +81,9 @@ class AcknowledgingSystems:
         )
 
 
-def _done(command: Mapping[str, object], system: str) -> dict[str, object]:
+def _done(command: Mapping[str, Any], system: str) -> dict[str, object]:
+    """Return an acknowledgement; after an erasure the system has read again, as an agent does."""
+    is_erasure = command["action"] in ("erase", "pseudonymise")
     return {
         "acknowledgement_id": str(uuid5(NAMESPACE_URL, str(command["command_id"]))),
         "command_id": command["command_id"],
@@ -91,4 +94,7 @@ def _done(command: Mapping[str, object], system: str) -> dict[str, object]:
         "ground": None,
         "detail": None,
         "at": datetime.now(UTC),
+        "checked": {"records": len(command["records"]), "found": {"rows": 0}}
+        if is_erasure
+        else None,
     }
