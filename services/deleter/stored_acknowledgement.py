@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -61,4 +60,4 @@ def audit_entry(acknowledgement: Acknowledgement, state: State, now: datetime) -
 
 
 def _checked_json(checked: Checked) -> str:
-    return json.dumps(asdict(checked), sort_keys=True)
+    return json.dumps({"found": dict(checked.found), "records": checked.records}, sort_keys=True)
