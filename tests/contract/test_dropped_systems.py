@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -185,3 +186,19 @@ def test_an_activation_sees_the_first_event_that_is_being_recorded(
         with pytest.raises(PromiseDropped):
             activating.result(PATIENCE_SECONDS)
     assert versions(ledger) == [SHIPPED.version]
+
+
+def test_two_operators_that_drop_a_system_at_once_activate_it_once(ledger: Database) -> None:
+    """The second waits for the first, and finds that there is nothing left to drop."""
+    if ledger.is_sqlite:
+        pytest.skip("writes exclude each other there")
+    keep(ledger, feedback("e1", OLD))
+    policy, drop = change_holdings(FEEDBACK, in_crm), Drop(FEEDBACK, "website")
+    with worker_threads(1) as pool:
+        with ledger.transaction() as first:
+            activation.activate(first, policy, NOW, [drop])
+            second = pool.submit(activate, ledger, policy, drop)
+            wait_for_lock(ledger, second)
+        with suppress(NothingDropped):
+            second.result(PATIENCE_SECONDS)
+    assert versions(ledger) == [SHIPPED.version, "next"]

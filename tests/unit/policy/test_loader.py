@@ -651,3 +651,11 @@ def test_each_item_of_a_list_may_be_a_subject() -> None:
     """The valid form of what is refused above."""
     text = replaced(SMALL, HOLDING, HOLDING.replace("systems: [app]", f"systems: [app], {GUESTS}"))
     assert load_text(text, "small.yaml").events["club.joined"].holdings[0].subject
+
+
+def test_the_structure_of_the_shipped_policy_keeps_its_hash() -> None:
+    """Ledgers store it: another hash of an unchanged event type would refuse every later policy."""
+    hashes = structure_hashes(load())
+    stored = "9de20bee412402f282ecb8ff5636310c86f16eaba98514f85fb4ea68fc7bb51f"
+    assert hashes["recruitment.application-received"] == stored
+    assert len(hashes) == 39
