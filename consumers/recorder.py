@@ -19,7 +19,7 @@ from schemas.topics import DEAD_LETTERS, TAGGED, business_topic, event_type_from
 from services.crypto.envelope import AeadCipher, DecryptionFailed
 from services.crypto.tombstones import TombstoneCipher
 from services.events.ingestion import TaggedEventReader, decode_storable
-from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, TaggedEventRow
+from services.events.ingestion_plan import IngestionPlan, TaggedEventRow
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import active_policy, blind_spots
@@ -27,6 +27,7 @@ from services.ledger.blind_spots import ParkedEvent
 from services.ledger.recording import RecordingResult, record_planned
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.tagging_error import TaggingFailed
 from services.policy.untaggable_events import VisibleParts, read_visible_parts
 from services.storage import dead_letters, offsets
@@ -61,7 +62,7 @@ class RecorderHandler:
 
     def __post_init__(self) -> None:
         """Create the reader, whose caches are kept from batch to batch."""
-        reader = TaggedEventReader(planner=IngestionPlanner(policy=self.policy), codec=self.codec)
+        reader = TaggedEventReader(compiled=compile_policy(self.policy), codec=self.codec)
         object.__setattr__(self, "_reader", reader)
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:

@@ -23,17 +23,17 @@ class DueObligations:
         self._facts = facts
         self._policy = policy
         self._now = now
-        self._known: dict[Hashable, list[Obligation]] = {}
+        self._steps: dict[Hashable, list[Obligation]] = {}
 
     def of_record(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
         """Return the steps of a record that are due by now; other records may share the list."""
         key = self._cache_key(tagged, subject)
-        known = self._known.get(key) if key else None
-        if known is None:
-            known = due_obligations(tagged, subject, self._facts, self._policy, self._now)
+        steps = self._steps.get(key) if key else None
+        if steps is None:
+            steps = due_obligations(tagged, subject, self._facts, self._policy, self._now)
             if key:
-                self._known[key] = known
-        return known
+                self._steps[key] = steps
+        return steps
 
     def _cache_key(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
         """Return what records with the same steps share; None if the record is looked at alone."""

@@ -27,13 +27,14 @@ from services.crypto.field_paths import FieldNotText
 from services.events.event_file import Source, read_lines
 from services.events.history import DEFAULT_BOUND
 from services.events.ingestion import TaggedEventReader
-from services.events.ingestion_plan import IngestionPlan, IngestionPlanner
+from services.events.ingestion_plan import IngestionPlan
 from services.events.refusals import TAGGING_ERRORS, rejection_reason
 from services.events.tagged_message import TaggedMessage
 from services.events.tagger import EventTagger
 from services.kafka.record_metadata import RecordMetadata
 from services.policy.ids import event_id
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.tagging_error import TaggingFailed
 
 Outcome = Literal["recorded", "duplicate", "parked", "refused"]
@@ -99,7 +100,7 @@ class DryRun:
         self._now = now
         self._codec = Codec(schemas)
         self._tagger = EventTagger(policy=policy, codec=self._codec, topics=topics, bound=bound)
-        self._reader = TaggedEventReader(planner=IngestionPlanner(policy=policy), codec=self._codec)
+        self._reader = TaggedEventReader(compiled=compile_policy(policy), codec=self._codec)
         self._encryption: FieldEncryptor | None = None
         if any(event.encrypted for event in policy.events.values()):
             check_encrypted_fields(policy, schemas)

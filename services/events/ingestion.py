@@ -11,7 +11,8 @@ from schemas import limits
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed
 from schemas.topics import TAGGED, Topic
-from services.events.ingestion_plan import IngestionPlan, IngestionPlanner, TaggedEventRow
+from services.events.ingestion_plan import IngestionPlan, TaggedEventRow, plan_ingestion
+from services.policy.plans import CompiledPolicy
 from services.policy.sources import check_source
 from services.policy.tagged_event import DecisionValue
 
@@ -24,7 +25,7 @@ _IDENTIFIERS = ("source", "id", "type", "topic", "backfill")
 class TaggedEventReader:
     """Reads tagged events under one policy."""
 
-    planner: IngestionPlanner
+    compiled: CompiledPolicy
     codec: Codec
 
     def read_plan(self, payload: bytes | None) -> IngestionPlan:
@@ -36,8 +37,8 @@ class TaggedEventReader:
                 tagger's.
         """
         arrival = self.read_row(payload)
-        check_source(arrival, self.planner.policy)
-        return self.planner.plan_event(arrival)
+        check_source(arrival, self.compiled.policy)
+        return plan_ingestion(arrival, self.compiled)
 
     def read_row(self, payload: bytes | None) -> TaggedEventRow:
         """Return the tagged event in a message's value, without looking at the policy.

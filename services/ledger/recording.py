@@ -15,7 +15,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.events.ingestion_plan import IngestionPlan, PlannedRecord, TaggedEventRow, build_plan
+from services.events.ingestion_plan import (
+    IngestionPlan,
+    PlannedRecord,
+    TaggedEventRow,
+    plan_ingestion,
+)
 from services.ledger import (
     backfills,
     clocks,
@@ -31,9 +36,9 @@ from services.ledger.deduplication import deduplicate
 from services.policy import obligations
 from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.retention_windows import NoFacts
 from services.policy.tagged_event import ClockKey, TaggedEvent
-from services.policy.tagging import tag
 from services.storage.bulk import insert_tuples
 
 _EVENT = (
@@ -81,9 +86,9 @@ def record(
     Raises:
         TaggingFailed: the decision fields do not fit the policy; the caller parks that event first.
     """
-    return record_planned(
-        connection, [build_plan(event, policy) for event in arrivals], policy, now
-    )
+    compiled = compile_policy(policy)
+    plans = [plan_ingestion(event, compiled) for event in arrivals]
+    return record_planned(connection, plans, policy, now)
 
 
 def record_planned(
@@ -254,7 +259,7 @@ def _count_overdue(
     now: datetime,
 ) -> int:
     """Count the records that are due already; each event is tagged once, however many records it has."""
-    facts = _BatchClocks(clock_states)
+    facts, compiled = _BatchClocks(clock_states), compile_policy(policy)
     tagged: dict[UUID, TaggedEvent] = {}
     overdue = 0
     for item in records:
@@ -265,7 +270,7 @@ def _count_overdue(
             continue  # no step is due before everything that it waits for
         event = item.plan.event_id
         if event not in tagged:
-            tagged[event] = tag(item.plan.event, policy)
+            tagged[event] = compiled.tag(item.plan.event)
         steps = obligations.obligations_of(tagged[event], item.planned.subject, facts, policy)
         overdue += any(step.due < now for step in steps)
     return overdue

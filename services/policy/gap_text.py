@@ -9,9 +9,10 @@ from typing import Any
 from uuid import uuid4
 
 _MAX_IDENTIFIERS = 32
-PLACEHOLDERS = tuple(uuid4().hex for _ in range(_MAX_IDENTIFIERS))
-"""Stand for the identifiers of an event, in order; no real value is equal to one."""
-_find_placeholder = re.compile("|".join(PLACEHOLDERS))
+_PREFIX = uuid4().hex
+PLACEHOLDERS = tuple(f"{_PREFIX}{number:02}" for number in range(_MAX_IDENTIFIERS))
+"""Stand for the identifiers of an event, in order; no real value has one in it."""
+_placeholder = re.compile(rf"{_PREFIX}(\d\d)")
 
 
 class GapText:
@@ -21,10 +22,9 @@ class GapText:
 
     def __init__(self, text: str) -> None:
         """Make the gaps where the text has placeholders."""
-        indices = [PLACEHOLDERS.index(name) for name in _find_placeholder.findall(text)]
-        parts = _find_placeholder.split(text)
+        indices = [int(number) for number in _placeholder.findall(text)]
         self._text = text
-        self._format = "%s".join(part.replace("%", "%%") for part in parts)
+        self._format = _placeholder.sub("%s", text.replace("%", "%%"))
         self._pick: Callable[[Sequence[str]], Any] = (
             itemgetter(*indices) if indices else _pick_nothing
         )
@@ -41,6 +41,12 @@ class GapText:
     def __hash__(self) -> int:
         """Return the hash of the text."""
         return hash(self._text)
+
+
+def has_placeholder(value: object) -> bool:
+    """Return whether a decision field has a placeholder, in its text or in its list."""
+    texts = value if isinstance(value, tuple) else (value,)
+    return any(isinstance(text, str) and _placeholder.search(text) for text in texts)
 
 
 def _pick_nothing(_: Sequence[str]) -> tuple[str, ...]:

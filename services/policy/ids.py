@@ -77,6 +77,11 @@ def clock_ref(clock: str, key: str, parent: str | None, parent_key: str) -> Cloc
     return ClockRef(clock_id(key_of_clock), key_of_clock)
 
 
+def clock_ref_of(clock: ClockKey) -> ClockRef:
+    """Return a clock with its id."""
+    return ClockRef(clock_id(clock), clock)
+
+
 def _uuid8(namespace: bytes, name: str) -> UUID:
     """Return a name's id as `_fast_uuid5` does, but with version 8: old event ids have another version."""
     digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])

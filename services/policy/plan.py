@@ -6,20 +6,26 @@ depend on, and the changes that the event makes to clocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from services.policy.check_times import EventTerm, clocks_of, earliest_ending_terms, event_terms
 from services.policy.decision_fields import encode_decision_fields
-from services.policy.gap_text import GapText
+from services.policy.gap_text import GapText, has_placeholder
 from services.policy.ids import ClockRef, clock_ref
 from services.policy.model import Policy
 from services.policy.obligation import Obligation
 from services.policy.plan_obligations import SystemPlan, plan_systems
 from services.policy.retention_windows import Facts
-from services.policy.tagged_event import ClockKey, Holding, HoldingChange, TaggedEvent
+from services.policy.tagged_event import (
+    ClockKey,
+    DecisionValue,
+    Holding,
+    HoldingChange,
+    TaggedEvent,
+)
 
 
 class ClockPlan(NamedTuple):
@@ -96,6 +102,12 @@ class Plan:
     type: str
     decision_json: GapText
     """The decision fields as canonical JSON."""
+    fixed_fields: tuple[tuple[str, DecisionValue], ...]
+    """The decision fields that are the same in all of the events."""
+    text_fields: tuple[str, ...]
+    """The decision fields that are, or have, an identifier."""
+    list_fields: tuple[str, ...]
+    """The decision fields that are lists of identifiers."""
     subject: GapText | None
     """The event's own subject."""
     holdings: tuple[HoldingPlan, ...]
@@ -107,6 +119,8 @@ class Plan:
     @classmethod
     def from_tagged(cls, tagged: TaggedEvent, policy: Policy) -> Self:
         """Return the plan of a tagged event, with gaps for the placeholders among its identifiers."""
+        fields = tagged.decision_fields
+        open_ = [name for name, value in fields.items() if has_placeholder(value)]
         clocks: dict[ClockKey, int] = {}
         subjects = tagged.subjects
 
@@ -140,7 +154,12 @@ class Plan:
             )
         return cls(
             type=tagged.type,
-            decision_json=GapText(encode_decision_fields(tagged.decision_fields)),
+            decision_json=GapText(encode_decision_fields(fields)),
+            fixed_fields=tuple(
+                (name, value) for name, value in fields.items() if name not in open_
+            ),
+            text_fields=tuple(name for name in open_ if isinstance(fields[name], str)),
+            list_fields=tuple(name for name in open_ if isinstance(fields[name], tuple)),
             subject=GapText(tagged.subject) if tagged.subject else None,
             holdings=tuple(map(planned, tagged.holdings)),
             retired_holdings=tuple(map(planned, tagged.retired_holdings)),
@@ -151,10 +170,20 @@ class Plan:
             clocks=tuple(map(ClockPlan.from_key, clocks)),
         )
 
+    def decision_fields(self, data: Mapping[str, Any]) -> dict[str, DecisionValue]:
+        """Return the decision fields of an event with this data."""
+        fields: dict[str, DecisionValue] = dict(self.fixed_fields)
+        for name in self.text_fields:
+            fields[name] = data[name]
+        for name in self.list_fields:
+            fields[name] = tuple(data[name])
+        return fields
+
     def fill(self, identifiers: Sequence[str]) -> FilledPlan:
         """Return the plan of an event with these identifiers."""
         return FilledPlan(
             self,
+            identifiers,
             [record.subject.fill(identifiers) for record in self.records],
             [clock.fill(identifiers) for clock in self.clocks],
         )
@@ -175,8 +204,20 @@ class FilledPlan(NamedTuple):
     """A plan with the subjects of the records and the clocks of one event."""
 
     plan: Plan
+    identifiers: Sequence[str]
     subjects: Sequence[str]
     clocks: Sequence[ClockRef]
+
+    @property
+    def decision_json(self) -> str:
+        """The decision fields as canonical JSON."""
+        return self.plan.decision_json.fill(self.identifiers)
+
+    @property
+    def subject(self) -> str | None:
+        """The event's own subject."""
+        subject = self.plan.subject
+        return subject.fill(self.identifiers) if subject else None
 
     def record_of(self, subject: str) -> RecordPlan | None:
         """Return the record of a subject; None if the event has none of it."""

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from services.policy import retiring
 from services.policy.model import Policy
-from services.policy.plan import Plan
+from services.policy.plan import FilledPlan, Plan
 from services.policy.planned_event import PlannedEvent
 from services.policy.shapes import Shape, Shapes
-from services.policy.tagged_event import DecisionValue, TaggedEvent
+from services.policy.tagged_event import TaggedEvent
 from services.policy.tagging import (
     MAX_EVENT_TIME,
     MIN_EVENT_TIME,
@@ -30,21 +30,8 @@ _MAX_PLANS = 1_000
 _MAX_POLICIES = 8
 
 
-class ShapedEvent(NamedTuple):
-    """The shape of an event, with its identifiers in order."""
-
-    shape: Shape
-    identifiers: Sequence[str]
-
-
-class ShapePlan(NamedTuple):
-    """The plan of a shape, and its decision fields that are the same in all of its events."""
-
-    plan: Plan
-    fixed: Mapping[str, DecisionValue]
-    texts: tuple[str, ...]
-    """The other decision fields that are texts."""
-    lists: tuple[str, ...]
+ShapedEvent = tuple[Shape, Sequence[str]]
+"""The shape of an event, with its identifiers in order."""
 
 
 class _EventWithPlaceholders(NamedTuple):
@@ -62,14 +49,14 @@ class CompiledPolicy:
     policy: Policy
     _shapes: dict[str, Shapes] = field(default_factory=dict, init=False)
     _retiring: tuple[datetime, ...] = field(default=(), init=False)
-    _plans: dict[Shape, ShapePlan | None] = field(default_factory=dict, init=False)
+    _plans: dict[Shape, Plan | None] = field(default_factory=dict, init=False)
     """By shape; None for a shape whose events are tagged one by one."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_retiring", retiring.retirement_times(self.policy))
 
     def find_shape(
-        self, type: str, data: Mapping[str, Any], time: datetime, *, recorded: bool
+        self, type: str, data: Mapping[str, Any], time: datetime, recorded: bool = False
     ) -> ShapedEvent | None:
         """Return the shape and the identifiers of an event; None if it has to be tagged alone."""
         shapes = self._shapes.get(type) or self._find_shapes(type)
@@ -77,8 +64,7 @@ class CompiledPolicy:
         if found is None or not MIN_EVENT_TIME <= time < MAX_EVENT_TIME:
             return None
         shape, identifiers = found
-        era = retiring.retirement_era(time, self._retiring)
-        return ShapedEvent((type, recorded, era, shape), identifiers)
+        return (type, recorded, retiring.retirement_era(time, self._retiring), shape), identifiers
 
     def tag(self, event: Event, *, recorded: bool = False) -> TaggedEvent:
         """Return the same as `services.policy.tagging.tag`, by the plan of the event's shape.
@@ -86,30 +72,30 @@ class CompiledPolicy:
         Raises:
             TaggingFailed: the policy cannot tag it.
         """
-        shaped = self.find_shape(event.type, event.data, event.time, recorded=recorded)
-        planned = shaped and self.find_plan(shaped, event, recorded=recorded)
-        if not (shaped and planned):
-            return tag(event, self.policy, recorded=recorded)
-        return self._fill(event, planned, shaped.identifiers)
+        plan = self.fill_plan(event, recorded)
+        return self._fill(event, plan) if plan else tag(event, self.policy, recorded=recorded)
 
-    def find_plan(
-        self, shaped: ShapedEvent, event: Event, *, recorded: bool = False
-    ) -> ShapePlan | None:
-        """Return the plan of an event's shape, compiled if it is new; None if the shape has no plan.
+    def fill_plan(self, event: Event, recorded: bool = False) -> FilledPlan | None:
+        """Return the plan of an event's shape with the event's identifiers; None without such a plan.
 
         Raises:
             TaggingFailed: the shape is new, and the policy cannot tag the event.
         """
-        known = self._plans.get(shaped.shape)
-        if known is None and shaped.shape not in self._plans:
-            tagged = tag(event, self.policy, recorded=recorded)
-            known = self._compile(event, shaped.identifiers, recorded)
-            if self._fill(event, known, shaped.identifiers) != tagged:
-                known = None
+        shaped = self.find_shape(event.type, event.data, event.time, recorded)
+        if shaped is None:
+            return None
+        shape, identifiers = shaped
+        plan = self._plans.get(shape)
+        if plan is None and shape not in self._plans:
+            plan = self._compile(event, identifiers, recorded)
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            self._plans[shaped.shape] = known
-        return known
+            self._plans[shape] = plan
+        return plan.fill(identifiers) if plan else None
+
+    def with_placeholders(self, type: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the data of an event that has a shape, with placeholders for its identifiers."""
+        return self._shapes[type].with_placeholders(data)
 
     def _find_shapes(self, type: str) -> Shapes | None:
         kind = self.policy.events.get(type)
@@ -117,36 +103,21 @@ class CompiledPolicy:
             return None
         return self._shapes.setdefault(type, Shapes.from_policy(kind, self.policy))
 
-    def _compile(self, event: Event, identifiers: Sequence[str], recorded: bool) -> ShapePlan:
-        shapes = self._shapes[event.type]
-        placeholders = _EventWithPlaceholders(
-            event.id, event.source, event.type, event.time, shapes.with_placeholders(event.data)
-        )
-        tagged = tag(placeholders, self.policy, recorded=recorded)
-        fields = tagged.decision_fields
-        texts = (*(name for name, _ in shapes.names), *shapes.subjects)
-        return ShapePlan(
-            plan=Plan.from_tagged(tagged, self.policy),
-            fixed={name: fields[name] for name in shapes.switches if name in fields},
-            texts=tuple(name for name in texts if name in fields),
-            lists=tuple(name for name in shapes.lists if name in fields),
-        )
+    def _compile(self, event: Event, identifiers: Sequence[str], recorded: bool) -> Plan | None:
+        """Return the plan of an event's shape; None if tagging gives anything else for the event."""
+        tagged = tag(event, self.policy, recorded=recorded)
+        data = self.with_placeholders(event.type, event.data)
+        sample = _EventWithPlaceholders(event.id, event.source, event.type, event.time, data)
+        plan = Plan.from_tagged(tag(sample, self.policy, recorded=recorded), self.policy)
+        return plan if self._fill(event, plan.fill(identifiers)) == tagged else None
 
-    def _fill(self, event: Event, planned: ShapePlan, identifiers: Sequence[str]) -> TaggedEvent:
-        """Return the tagged event of an event with this plan and these identifiers."""
-        plan, data = planned.plan, event.data
-        filled = plan.fill(identifiers)
-        fields: dict[str, DecisionValue] = dict(planned.fixed)
-        for name in planned.texts:
-            fields[name] = data[name]
-        for name in planned.lists:
-            fields[name] = tuple(data[name])
-        subject = plan.subject.fill(identifiers) if plan.subject else None
-        kind = self.policy.events[plan.type]
+    def _fill(self, event: Event, plan: FilledPlan) -> TaggedEvent:
+        fields, subject = plan.plan.decision_fields(event.data), plan.subject
+        kind = self.policy.events[event.type]
         privacy_event = None
         if kind.act:
             privacy_event = build_privacy_event(kind, event, fields, subject, self.policy)
-        return PlannedEvent(event, fields, subject, filled, privacy_event)
+        return PlannedEvent(event, fields, subject, plan, privacy_event)
 
 
 _compiled: dict[int, CompiledPolicy] = {}
@@ -154,10 +125,10 @@ _compiled: dict[int, CompiledPolicy] = {}
 
 def compile_policy(policy: Policy) -> CompiledPolicy:
     """Return the policy, compiled; the same policy is compiled once in a process."""
-    known = _compiled.get(id(policy))
-    if known is None or known.policy is not policy:
-        known = CompiledPolicy(policy=policy)
+    compiled = _compiled.get(id(policy))
+    if compiled is None or compiled.policy is not policy:
+        compiled = CompiledPolicy(policy=policy)
         if len(_compiled) >= _MAX_POLICIES:
             _compiled.clear()
-        _compiled[id(policy)] = known
-    return known
+        _compiled[id(policy)] = compiled
+    return compiled

@@ -17,13 +17,13 @@ from sqlalchemy import Connection
 from schemas.codec import Codec
 from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
-from services.events.ingestion_plan import IngestionPlanner
 from services.events.sample_events import sample_events
 from services.events.tagged_message import TaggedEventBuilder
 from services.kafka.record_metadata import RecordMetadata
 from services.ledger import active_policy, migrate
 from services.ledger.recording import record_planned
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.storage import offsets
 from services.storage.database import Database, database_now, open_database
 from services.storage.offsets import OffsetAdvance, PartitionId
@@ -105,14 +105,14 @@ def record_batch(
     taken = [arrivals.read_plan(message) for message in messages]
     offsets.advance_offsets(connection, "recorder", [advance])
     database_now(connection)
-    active_policy.require_active(connection, arrivals.planner.policy, AT)
-    recorded = record_planned(connection, taken, arrivals.planner.policy, AT)
+    active_policy.require_active(connection, arrivals.compiled.policy, AT)
+    recorded = record_planned(connection, taken, arrivals.compiled.policy, AT)
     if recorded.new != len(messages):
         raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
 
 
 def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Stage) -> None:
-    arrivals = TaggedEventReader(planner=IngestionPlanner(policy=stage.policy), codec=stage.codec)
+    arrivals = TaggedEventReader(compiled=compile_policy(stage.policy), codec=stage.codec)
     for number, messages in enumerate(batches):
         with ledger.transaction() as connection:
             record_batch(connection, messages, arrivals, _advance(number))
@@ -120,7 +120,7 @@ def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Sta
 
 def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
     """Return the rows that each batch writes, as PostgreSQL encodes them."""
-    arrivals = TaggedEventReader(planner=IngestionPlanner(policy=stage.policy), codec=stage.codec)
+    arrivals = TaggedEventReader(compiled=compile_policy(stage.policy), codec=stage.codec)
     rows_of_batches = []
     with closing(fresh(stage)) as ledger:
         for number, messages in enumerate(batches):

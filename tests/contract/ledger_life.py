@@ -13,7 +13,7 @@ from services.crypto.pseudonyms import Pseudonymizer
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter.acknowledgement import Status
 from services.deleter.verification import verify_commands
-from services.events.ingestion_plan import build_plan
+from services.events.ingestion_plan import plan_ingestion
 from services.evidence.purge.base import ProofTerm, terms_of
 from services.evidence.purge.scan import is_purge_safe, next_pages, purge
 from services.evidence.seal_entries import append_entries
@@ -21,6 +21,7 @@ from services.ledger import tables
 from services.ledger.recording import RecordingResult, record_planned
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy, Proof
+from services.policy.plans import compile_policy
 from services.storage.database import Database
 from tests.contract.event_builders import Event, arrival
 from tests.contract.ledgers import (
@@ -49,7 +50,7 @@ class LedgerLife:
 
     def record_events(self, events: Iterable[Event], now: datetime | str) -> RecordingResult:
         """Record one batch, as the recorder does."""
-        plans = [build_plan(arrival(event, POLICY), POLICY) for event in events]
+        plans = [plan_ingestion(arrival(event, POLICY), compile_policy(POLICY)) for event in events]
         at = instant(now) if isinstance(now, str) else now
 
         def complete_all(connection: Any) -> RecordingResult:

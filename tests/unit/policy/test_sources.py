@@ -16,12 +16,12 @@ from schemas.cloudevents import CloudEvent, to_headers
 from schemas.codec import Codec, load
 from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
-from services.events.ingestion_plan import IngestionPlanner
 from services.events.tagger import EventTagger
 from services.kafka.record_metadata import RecordMetadata
 from services.policy.lint import lint
 from services.policy.loader import DEFAULT_POLICY, InvalidPolicy, hash_policy, load_text
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.tagging_error import TaggingFailed
 
 FEEDBACK, HOLD = "website.feedback-given", "privacy.hold-placed"
@@ -88,15 +88,13 @@ def test_the_recorder_refuses_events_tagged_before_sources_were_named() -> None:
     """They are between the two roles when the policy names its sources."""
     value = tagger(policy())("/attacker")
     arrivals = TaggedEventReader(
-        planner=IngestionPlanner(policy=policy({FEEDBACK: ["/website"]})), codec=CODEC
+        compiled=compile_policy(policy({FEEDBACK: ["/website"]})), codec=CODEC
     )
     with pytest.raises(TaggingFailed) as refused:
         arrivals.read_plan(value)
     assert refused.value.reason == "unknown-source"
     assert (
-        TaggedEventReader(planner=IngestionPlanner(policy=policy()), codec=CODEC)
-        .read_plan(value)
-        .event.id
+        TaggedEventReader(compiled=compile_policy(policy()), codec=CODEC).read_plan(value).event.id
         == "e1"
     )
     assert CODEC.decode(TAGGED, value)["source"] == "/attacker"
