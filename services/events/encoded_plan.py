@@ -1,6 +1,6 @@
-"""The bytes of tagged events, with gaps: what all events of one shape have in common is encoded once.
+"""Plans encoded for Kafka: the bytes of the tagged events of one shape, with gaps.
 
-Identifiers, times and offsets are filled in. The bytes are made from an event with placeholders, so that
+Identifiers, times and offsets are filled in. The bytes are those of an event with placeholders, so that
 nothing here knows schemas or rules.
 """
 
@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from schemas.instants import to_microseconds
+from services.policy.decision_fields import encode_decision_fields
 from services.policy.gap_text import PLACEHOLDERS, GapText
+from services.policy.tagged_event import Holding, TaggedEvent
 
 # Placeholders for what differs between events of one shape; no real value is equal to one.
 _FIRST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -60,19 +62,29 @@ class FastPathMessage(NamedTuple):
     """Its time, in the form of its header and its content hash."""
     time: datetime
     key: object
-    """Its shape, import, end of book year where that matters, group of old events, and retirements."""
+    """Its shape, import, end of book year where that matters, and group of old events."""
     values: Sequence[str]
 
 
-class TaggedEventTemplate:
-    """The tagged events of one shape: their bytes, with gaps."""
+class EncodedPlan:
+    """The tagged events of one shape: their keys and bytes, with gaps."""
 
-    __slots__ = ("_deciding", "_format", "_key", "_order", "_texts")
+    __slots__ = ("_deciding", "_format", "_key", "_order", "_texts", "fixed_holdings", "rules")
 
-    def __init__(self, encoded: bytes, key: str, deciding: str, texts: Sequence[str]) -> None:
-        """Make the template from bytes, key, decision fields and texts with placeholders."""
-        self._key = GapText(key)
-        self._deciding = GapText(deciding)
+    def __init__(
+        self,
+        encoded: bytes,
+        tagged: TaggedEvent,
+        fixed_holdings: Sequence[Holding],
+    ) -> None:
+        """Make the gaps where the bytes and the tagged event have placeholders."""
+        self.fixed_holdings = fixed_holdings
+        """The holdings whose windows the event's own time fixes."""
+        self.rules = tuple(holding.rule for holding in tagged.holdings)
+        """The rule of each of its holdings."""
+        texts = [*tagged.subjects, *(move.clock.key for move in tagged.clock_changes)]
+        self._key = GapText(tagged.message_key)
+        self._deciding = GapText(encode_decision_fields(tagged.decision_fields))
         self._texts = [GapText(text) for text in texts]
         fixed: list[Any] = [SOURCE, ID, TIME, HASH, PARTITION, OFFSET, DECIDING]
         holes = {

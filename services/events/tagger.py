@@ -1,13 +1,13 @@
 """Create the tagged event of a business message, reusing the result for events with the same fields.
 
-The fast path with a template and the slow path give the same bytes. The slow path makes the template from
-the first event of a shape, and it is used only if it gives the same bytes for that event.
+The fast path by the encoded plan of a shape and the slow path give the same bytes. The plan is encoded at
+the first event of its shape, and it is used only if it gives the same bytes for that event.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,35 +16,23 @@ from schemas.cloudevents import CloudEvent, from_headers, hash_content
 from schemas.codec import Codec
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic
-from services.events import templates
+from services.events import encoded_plan
+from services.events.encoded_plan import EncodedPlan, FastPathMessage
 from services.events.history import DEFAULT_BOUND, history_group
 from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMessage, VariableParts
-from services.events.templates import FastPathMessage, TaggedEventTemplate
 from services.kafka.record_metadata import RecordMetadata
-from services.policy import retiring
-from services.policy.decision_fields import encode_decision_fields
 from services.policy.model import Policy
+from services.policy.plans import CompiledPolicy, compile_policy
 from services.policy.retention_windows import Window, event_anchor
-from services.policy.shapes import Shapes
 from services.policy.sources import admits_source, check_source
 from services.policy.tagged_event import Holding
-from services.policy.tagging import MAX_EVENT_TIME, MIN_EVENT_TIME, tag
 from services.policy.tagging_error import TaggingFailed
 
 _MAX_CLOCK_SKEW = timedelta(days=1)
-_MAX_TEMPLATES = 1_000
+_MAX_PLANS = 1_000
 # Visible ASCII is the same in the tagged event as in the header.
 _is_plain_ascii = re.compile(rb"[!-~]{1,512}").fullmatch
 _parse_plain_time = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?!000000)\d{6})?Z").fullmatch
-
-
-@dataclass(frozen=True, slots=True)
-class _CachedTemplate:
-    """The template of a shape, and the holdings whose windows the event itself fixes."""
-
-    template: TaggedEventTemplate
-    fixed_holdings: Sequence[Holding]
-    rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +45,7 @@ class EventTagger:
     """The business topics by name; a topic's schema is its event type."""
     bound: timedelta = DEFAULT_BOUND
     """A live event that is older than its arrival by more than this is held back."""
-    _templates_by_topic: dict[str, _TypeTemplates] = field(default_factory=dict, init=False)
+    _plans_by_topic: dict[str, _TypePlans] = field(default_factory=dict, init=False)
 
     def tag_message(
         self,
@@ -79,11 +67,11 @@ class EventTagger:
         """
         topic = self.topics[place.topic]
         data = self.codec.decode(topic, body)
-        templates = self._templates_by_topic.get(place.topic) or self._templates_for(topic)
+        plans = self._plans_by_topic.get(place.topic) or self._plans_for(topic)
         taken_at = taken_at or arrived_at
-        plain = templates.fast_path_message(headers, data, arrived_at, taken_at, self.bound)
-        if plain is not None and (cached := templates.templates.get(plain.key)) is not None:
-            return templates.render(cached, plain, place, data)
+        plain = plans.fast_path_message(headers, data, arrived_at, taken_at, self.bound)
+        if plain is not None and (encoded := plans.encoded.get(plain.key)) is not None:
+            return plans.fill(encoded, plain, place, data)
         event = from_headers(headers, data)
         if event.type != topic.schema:
             raise MalformedEvent(key="ce_type", why=f"is not the type of {topic.name}")
@@ -92,32 +80,31 @@ class EventTagger:
             why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
             raise TaggingFailed("impossible-time", "time", why)
         history = history_group(event.type, event.time, taken_at, self.bound)
-        tagged_message = templates.passing.build(event, place, history)
-        if plain is not None and plain.key not in templates.templates:
-            templates.cache_template(plain, event, place, tagged_message, history)
+        tagged_message = plans.builder.build(event, place, history)
+        if plain is not None and plain.key not in plans.encoded:
+            plans.encode_plan(plain, event, place, tagged_message, history)
         return tagged_message
 
-    def _templates_for(self, topic: Topic) -> _TypeTemplates:
+    def _plans_for(self, topic: Topic) -> _TypePlans:
         builder = TaggedEventBuilder(policy=self.policy, codec=self.codec)
-        templates = _TypeTemplates(type=topic.schema, builder=builder)
-        self._templates_by_topic[topic.name] = templates
-        return templates
+        plans = _TypePlans(type=topic.schema, builder=builder)
+        self._plans_by_topic[topic.name] = plans
+        return plans
 
 
-class _TypeTemplates:
-    """The templates of the events of one type."""
+class _TypePlans:
+    """The encoded plans of the events of one type."""
 
     def __init__(self, type: str, builder: TaggedEventBuilder) -> None:
         self._type = type
         self._name = type.encode()
-        self.passing = builder
-        self.templates: dict[object, _CachedTemplate | None] = {}
-        """By shape and the other parts of `FastPathMessage.key`; None for a shape without a template."""
+        self.builder = builder
+        self.encoded: dict[object, EncodedPlan | None] = {}
+        """By `FastPathMessage.key`; None for events that always take the slow path."""
         policy = builder.policy
         kind = policy.events.get(type)
-        self._shapes = Shapes.from_policy(kind, policy) if kind else None
+        self._compiled: CompiledPolicy = compile_policy(policy)
         self._restricted_kind = kind if kind and kind.sources else None
-        self._retiring = retiring.retirement_times(policy)
         rules = [policy.rules[rule_of.rule] for rule_of in kind.holdings] if kind else []
         self._book_year = next(
             (rule_of for rule_of in rules if rule_of.anchor.kind == "book-year"), None
@@ -136,52 +123,48 @@ class _TypeTemplates:
         by_name = dict(headers)
         id, source, at = by_name.get("ce_id"), by_name.get("ce_source"), by_name.get("ce_time")
         if (
-            self._shapes is None
-            or by_name.get("ce_type") != self._name
+            by_name.get("ce_type") != self._name
             or by_name.get("ce_specversion") != b"1.0"
             or not (id and source and at)
             or not (_is_plain_ascii(id) and _is_plain_ascii(source) and _parse_plain_time(at))
             or (self._restricted_kind and not admits_source(self._restricted_kind, source.decode()))
         ):
             return None
-        shape_and_values = self._shapes.find(data)
-        if shape_and_values is None:
-            return None
         time_text = at.decode()
         try:
             time = datetime.fromisoformat(time_text)
         except ValueError:
             return None
-        if not MIN_EVENT_TIME <= time < MAX_EVENT_TIME or time > arrived + _MAX_CLOCK_SKEW:
+        shaped = self._compiled.find_shape(self._type, data, time)
+        if shaped is None or time > arrived + _MAX_CLOCK_SKEW:
             return None
-        shape, values = shape_and_values
+        shape, identifiers = shaped
         year = self._book_year_end(time) if self._book_year else None
         history = history_group(self._type, time, taken_at, bound)
-        era = retiring.retirement_era(time, self._retiring)
-        key = (shape, by_name.get("ce_termijnbackfill"), year, history, era)
-        return FastPathMessage(source, id, time_text, time, key, values)
+        key = (shape, by_name.get("ce_termijnbackfill"), year, history)
+        return FastPathMessage(source, id, time_text, time, key, identifiers)
 
-    def render(
+    def fill(
         self,
-        cached: _CachedTemplate,
+        encoded: EncodedPlan,
         plain: FastPathMessage,
         place: RecordMetadata,
         data: Mapping[str, Any],
     ) -> TaggedMessage:
-        """Return the tagged event of a fast path message by its template."""
+        """Return the tagged event of a fast path message by its encoded plan."""
         instants: list[datetime] = []
-        for holding in cached.fixed_holdings:
-            instants += _instants(self.passing.window_dates(plain.time)(holding))
-        key, value = cached.template.fill(
+        for holding in encoded.fixed_holdings:
+            instants += _instants(self.builder.window_dates(plain.time)(holding))
+        key, value = encoded.fill(
             plain,
             hash_content(self._type, plain.time_text, data),
             place.partition,
             place.offset,
             instants,
         )
-        return TaggedMessage(self._type, key, value, cached.rules)
+        return TaggedMessage(self._type, key, value, encoded.rules)
 
-    def cache_template(
+    def encode_plan(
         self,
         plain: FastPathMessage,
         event: CloudEvent,
@@ -189,53 +172,45 @@ class _TypeTemplates:
         tagged_message: TaggedMessage,
         history: str | None,
     ) -> None:
-        """Keep the template of a shape, if it gives the same for this event as the slow path."""
-        if len(self.templates) >= _MAX_TEMPLATES:
-            self.templates.clear()
-        cached = self._build_template(event, place.topic, history)
-        fits = self.render(cached, plain, place, event.data) == tagged_message
-        self.templates[plain.key] = cached if fits else None
+        """Keep the encoded plan of an event's shape, if it gives the same for it as the slow path."""
+        if len(self.encoded) >= _MAX_PLANS:
+            self.encoded.clear()
+        encoded = self._encode(event, place.topic, history)
+        fits = self.fill(encoded, plain, place, event.data) == tagged_message
+        self.encoded[plain.key] = encoded if fits else None
 
-    def _build_template(
-        self, event: CloudEvent, topic: str, history: str | None
-    ) -> _CachedTemplate:
-        """Return the template of an event's shape: its tagged event with placeholders for what differs."""
-        assert self._shapes is not None
-        placeholder_event = replace(
+    def _encode(self, event: CloudEvent, topic: str, history: str | None) -> EncodedPlan:
+        """Return the encoded plan of an event's shape: placeholders stand for what differs."""
+        sample = replace(
             event,
-            source=templates.SOURCE,
-            id=templates.ID,
-            data=self._shapes.with_placeholders(event.data),
+            source=encoded_plan.SOURCE,
+            id=encoded_plan.ID,
+            data=self._compiled.with_placeholders(event.type, event.data),
         )
-        policy = self.passing.policy
-        tagged = tag(placeholder_event, policy)
+        tagged = self._compiled.tag(sample)
         variable_parts = VariableParts(
-            time=templates.TIME, content_hash=templates.HASH, deciding=templates.DECIDING
+            time=encoded_plan.TIME, content_hash=encoded_plan.HASH, deciding=encoded_plan.DECIDING
         )
-        place = RecordMetadata(topic, templates.PARTITION, templates.OFFSET)
+        place = RecordMetadata(topic, encoded_plan.PARTITION, encoded_plan.OFFSET)
         with_own_dates: dict[tuple[str, tuple[str, ...]], tuple[Holding, Window]] = {}
-        unused = iter(templates.INSTANTS)
-        actual_window = self.passing.window_dates(event.time)
+        unused = iter(encoded_plan.INSTANTS)
+        actual_window = self.builder.window_dates(event.time)
+        rules = self.builder.policy.rules
 
         def window_of(holding: Holding) -> Window:
-            if holding.clock or policy.rules[holding.rule].anchor.kind != "event":
+            if holding.clock or rules[holding.rule].anchor.kind != "event":
                 return actual_window(holding)
             key = (holding.rule, holding.systems)
             if key not in with_own_dates:
                 with_own_dates[key] = holding, _with_placeholders(actual_window(holding), unused)
             return with_own_dates[key][1]
 
-        value = self.passing.value(
-            placeholder_event, place, tagged, variable_parts, window_of, history
+        value = self.builder.value(sample, place, tagged, variable_parts, window_of, history)
+        return EncodedPlan(
+            self.builder.codec.encode(TAGGED, value, trusted=True),
+            tagged,
+            [holding for holding, _ in with_own_dates.values()],
         )
-        template = TaggedEventTemplate(
-            self.passing.codec.encode(TAGGED, value, trusted=True),
-            key=tagged.message_key,
-            deciding=encode_decision_fields(tagged.decision_fields),
-            texts=[*tagged.subjects, *(move.clock.key for move in tagged.clock_changes)],
-        )
-        rules = tuple(holding.rule for holding in tagged.holdings)
-        return _CachedTemplate(template, [holding for holding, _ in with_own_dates.values()], rules)
 
     def _book_year_end(self, time: datetime) -> datetime:
         """Return the end of the book year of an instant, UTC.
@@ -246,7 +221,7 @@ class _TypeTemplates:
             if earliest <= time <= latest:
                 return end
         assert self._book_year is not None
-        end = event_anchor(self._book_year, time, self.passing.policy)
+        end = event_anchor(self._book_year, time, self.builder.policy)
         earliest, latest = self._years.get(end, (time, time))
         self._years[end] = min(earliest, time), max(latest, time)
         return end

@@ -1,4 +1,4 @@
-"""Tagged events by template have the same bytes as without, whatever the event contains."""
+"""Tagged events by encoded plan have the same bytes as without, whatever the event contains."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec, load
 from schemas.errors import MalformedEvent
 from schemas.topics import TAGGED, Topic, business_topic
+from services.events.encoded_plan import encode_long, encode_string
 from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMessage
 from services.events.tagger import EventTagger
-from services.events.templates import encode_long, encode_string
 from services.kafka.record_metadata import RecordMetadata
 from services.policy.event_type import Field
 from services.policy.loader import load as load_policy
@@ -107,7 +107,7 @@ def outcome(made: Any) -> Any:
 def plainly(
     type: str, headers: Headers, data: Mapping[str, Any], place: RecordMetadata
 ) -> TaggedMessage:
-    """Return what the tagger publishes without templates."""
+    """Return what the tagger publishes without plans."""
     event = from_headers(headers, data)
     if event.type != type:
         raise MalformedEvent(key="ce_type", why=f"is not the type of {place.topic}")
@@ -136,7 +136,7 @@ def plainly(
     None,
     0,
 )
-def test_tagging_by_template_gives_the_same_as_without(
+def test_tagging_by_plan_gives_the_same_as_without(
     typed: tuple[str, dict[str, Any]],
     time: str,
     id: bytes | None,
@@ -161,8 +161,8 @@ def test_tagging_by_template_gives_the_same_as_without(
         assert outcome(lambda: TAGS.tag_message(place, headers, body, NOW)) == expected
 
 
-def test_a_template_from_before_a_retirement_is_not_used_after_it() -> None:
-    """The template of an earlier order names the accounting system; the next order does not."""
+def test_a_plan_from_before_a_retirement_is_not_used_after_it() -> None:
+    """The plan of an earlier order names the accounting system; the next order does not."""
     policy = policy_retiring({"accounting": "2026-03-15T13:02:00Z"})
     tags = EventTagger(policy=policy, codec=CODEC, topics=TAGS.topics)
     systems = []
@@ -191,7 +191,7 @@ def test_a_template_from_before_a_retirement_is_not_used_after_it() -> None:
     ]
 
 
-def test_an_event_tagged_by_template_has_its_own_values() -> None:
+def test_an_event_tagged_by_plan_has_its_own_values() -> None:
     """The second order of its shape, read back from its bytes."""
     tags = EventTagger(policy=POLICY, codec=CODEC, topics=TAGS.topics)
     for number in ("1", "2"):
