@@ -18,7 +18,7 @@ from services.agent.simulated.systems import DelayedAcknowledgement, SimulatedSy
 from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
 from services.kafka.client import KafkaClient
 from services.kafka.producer import KafkaProducer, OutgoingMessage
-from services.policy.tagging import tag
+from services.policy.plans import compile_policy
 from services.policy.tagging_error import TaggingFailed
 
 _POLL_SECONDS = 0.2
@@ -96,7 +96,7 @@ class SimulatedSystemsLoop:
             event = from_headers(
                 headers(message), self.codec.decode(topic, to_bytes(message.value()))
             )
-            tag(event, self.systems.policy)
+            compile_policy(self.systems.policy).tag(event)
         except (DecodingFailed, MalformedEvent, TaggingFailed):
             return None
         return event

@@ -23,8 +23,8 @@ from services.crypto.field_paths import count_texts_at, map_texts_at
 from services.crypto.field_tokens import FieldKey, FieldLocation
 from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.tagged_event import TaggedEvent
-from services.policy.tagging import tag
 from services.policy.validation_encryption import key_systems
 
 _SECRET_BYTES = 32
@@ -133,7 +133,7 @@ class FieldEncryptor:
         Raises:
             TaggingFailed, FieldNotText, NoKeyHolder: as `encrypt_events` does.
         """
-        tagged = tag(event, self.policy)
+        tagged = compile_policy(self.policy).tag(event)
         fields = self.policy.events[event.type].encrypted
         if not fields:
             return tagged, ()

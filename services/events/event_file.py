@@ -16,9 +16,9 @@ from typing import IO
 from schemas.cloudevents import CloudEvent, MalformedEvent, hash_event, parse_structured
 from schemas.errors import TermijnError
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.sources import check_source
 from services.policy.tagged_event import TaggedEvent
-from services.policy.tagging import tag
 from services.policy.tagging_error import TaggingFailed
 
 _BOM = b"\xef\xbb\xbf"
@@ -117,7 +117,7 @@ def read_tagged_events(source: Source, policy: Policy) -> list[tuple[CloudEvent,
             continue
         try:
             check_source(event, policy)
-            by_identity[identity] = (event, tag(event, policy))
+            by_identity[identity] = (event, compile_policy(policy).tag(event))
         except TaggingFailed as cause:
             raise InvalidEventLine(str(source), number, cause.key, cause.why) from cause
     return list(by_identity.values())

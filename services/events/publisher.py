@@ -19,8 +19,8 @@ from services.events.event_file import InvalidEventLine, Source, read_events
 from services.kafka.producer import OutgoingMessage
 from services.kafka.record_metadata import RecordMetadata
 from services.policy.model import Policy
+from services.policy.plans import compile_policy
 from services.policy.sources import check_source
-from services.policy.tagging import tag
 from services.policy.tagging_error import TaggingFailed
 
 _BATCH_SIZE = 1_000
@@ -66,7 +66,7 @@ class Publisher:
         check_source(event, self.policy)
         message = OutgoingMessage(
             topic=topic.name,
-            key=tag(event, self.policy).message_key.encode(),
+            key=compile_policy(self.policy).tag(event).message_key.encode(),
             value=self.codec.encode(topic, event.data),
             headers=to_headers(event),
         )

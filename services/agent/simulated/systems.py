@@ -21,7 +21,7 @@ from services.agent.simulated.store import SimulatedStore, StoreCounts, StoredRo
 from services.crypto.jwe import decrypt, encrypt
 from services.crypto.shredding import Shredder
 from services.policy.model import Policy
-from services.policy.tagging import tag
+from services.policy.plans import compile_policy
 
 ResponseMode = Literal["prompt", "late", "refuse", "silent", "deaf-once"]
 """How a system acknowledges: at once, late, with a refusal, never, or only when a command is repeated."""
@@ -71,7 +71,7 @@ class SimulatedSystems:
         """Store the data of events, in each system for its own subjects and purposes."""
         rows: defaultdict[str, list[StoredRow]] = defaultdict(list)
         for event in events:
-            for holding in tag(event, self.policy).holdings:
+            for holding in compile_policy(self.policy).tag(event).holdings:
                 row = StoredRow(
                     source=event.source,
                     id=event.id,
