@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from services.policy.event_type import EventType, SubjectField
 from services.policy.model import Policy
@@ -38,13 +39,30 @@ def business_keys(
     """
     if subject != tagged.subject:
         return {}
-    event, deciding = policy.events[tagged.type], tagged.decision_fields
-    keys = identifying_keys(tagged.type, deciding, policy)
-    keys_to_send = {name: value for name, value in keys.items() if name not in excluded}
-    naming_field = _naming_field(event, deciding)
-    if names_subject and naming_field and event.fields[naming_field].business_key:
-        keys_to_send[naming_field] = str(deciding[naming_field])
-    return keys_to_send
+    fields = tagged.plan.plan.key_fields if tagged.plan else find_key_fields(tagged, policy)
+    names = [name for name in fields.identifying if name not in excluded]
+    if names_subject and fields.naming:
+        names.append(fields.naming)
+    return {name: str(tagged.decision_fields[name]) for name in names}
+
+
+class KeyFields(NamedTuple):
+    """The fields by which a system finds the rows of an event's own subject."""
+
+    identifying: tuple[str, ...]
+    """Those that name one person's rows."""
+    naming: str | None
+    """The business key that names the subject."""
+
+
+def find_key_fields(tagged: TaggedEvent, policy: Policy) -> KeyFields:
+    """Return the fields by which a system finds the rows of an event's own subject."""
+    kind, deciding = policy.events[tagged.type], tagged.decision_fields
+    naming = _naming_field(kind, deciding)
+    return KeyFields(
+        identifying=tuple(identifying_keys(tagged.type, deciding, policy)),
+        naming=naming if naming and kind.fields[naming].business_key else None,
+    )
 
 
 def find_subject(

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from services.policy.check_times import EventTerm, clocks_of, earliest_ending_terms, event_terms
 from services.policy.decision_fields import encode_decision_fields
+from services.policy.event_subject import KeyFields, find_key_fields
 from services.policy.gap_text import GapText, has_placeholder
 from services.policy.ids import ClockRef, clock_ref
 from services.policy.model import Policy
@@ -108,6 +109,8 @@ class Plan:
     """The decision fields that are, or have, an identifier."""
     list_fields: tuple[str, ...]
     """The decision fields that are lists of identifiers."""
+    key_fields: KeyFields
+    """The fields by which a system finds the rows of its own subject."""
     subject: GapText | None
     """The event's own subject."""
     holdings: tuple[HoldingPlan, ...]
@@ -160,6 +163,7 @@ class Plan:
             ),
             text_fields=tuple(name for name in open_ if isinstance(fields[name], str)),
             list_fields=tuple(name for name in open_ if isinstance(fields[name], tuple)),
+            key_fields=find_key_fields(tagged, policy),
             subject=GapText(tagged.subject) if tagged.subject else None,
             holdings=tuple(map(planned, tagged.holdings)),
             retired_holdings=tuple(map(planned, tagged.retired_holdings)),

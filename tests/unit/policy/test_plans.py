@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.cloudevents import CloudEvent
 from services.policy import loader
 from services.policy.check_times import clocks_of, event_check_times
+from services.policy.event_subject import business_keys
 from services.policy.model import Policy
 from services.policy.obligations import obligations_of
 from services.policy.plan import Plan
@@ -41,6 +42,8 @@ def check(event: CloudEvent, compiled: CompiledPolicy, facts: FactsAbout) -> Non
             assert clocks_of(planned, subject, policy) == clocks_of(alone, subject, policy)
             times = event_check_times(planned, subject, policy)
             assert times == event_check_times(alone, subject, policy)
+            keys = business_keys(planned, policy, subject)
+            assert keys == business_keys(alone, policy, subject)
             steps = obligations_of(planned, subject, facts, policy)
             assert steps == obligations_of(alone, subject, facts, policy)
 
