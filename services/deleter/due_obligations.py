@@ -12,6 +12,7 @@ from datetime import datetime
 from services.deleter.planning import due_obligations
 from services.policy.model import Policy
 from services.policy.obligation import Obligation
+from services.policy.plan import RecordPlan
 from services.policy.retention_windows import Facts, event_anchor
 from services.policy.tagged_event import TaggedEvent
 
@@ -42,13 +43,17 @@ class DueObligations:
         if not (plan and record) or any(map(self._facts.subject_state, plan.subjects)):
             return None
         start = None
-        if record.first_terms and self._now >= min(
-            term.command_time(tagged.time, self._policy) for term in record.first_terms
-        ):
+        if record.open_for is not None and self._has_ended_term(record, tagged.time):
             if record.book_year_rule is None:
                 return None  # hardly any other event has the same time
-            start = event_anchor(
-                self._policy.rules[record.book_year_rule], tagged.time, self._policy
-            )
+            rule = self._policy.rules[record.book_year_rule]
+            start = event_anchor(rule, tagged.time, self._policy)
         clocks = tuple(plan.clocks[position].id for position in record.clocks)
         return (plan.plan, plan.subjects.index(subject), clocks, start)
+
+    def _has_ended_term(self, record: RecordPlan, event_time: datetime) -> bool:
+        """Return whether a command is due for a term that depends on no clock."""
+        assert record.open_for is not None
+        return self._now >= event_time + record.open_for and self._now >= min(
+            term.command_time(event_time, self._policy) for term in record.first_terms
+        )

@@ -88,7 +88,7 @@ def earliest_ending_terms(terms: frozenset[EventTerm], policy: Policy) -> Sequen
         event_term
         for event_term in by_rule.values()
         if not any(
-            _upper_bound(other, policy) < _lower_bound(event_term, policy)
+            _upper_bound(other, policy) < certainly_open_for(event_term, policy)
             for other in by_rule.values()
         )
     ]
@@ -104,8 +104,8 @@ def _upper_bound(term: EventTerm, policy: Policy) -> timedelta:
     return timedelta(days=31 * period.months + period.days + year + 2) + period.exact
 
 
-def _lower_bound(term: EventTerm, policy: Policy) -> timedelta:
-    """Return a time after the event by which a term has certainly not ended."""
+def certainly_open_for(term: EventTerm, policy: Policy) -> timedelta:
+    """Return a time after the event by which no command for a term is sent, whatever the calendar."""
     if term.rule is None:
         return timedelta(0)
     period = policy.rules[term.rule].period

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, Self
 
-from services.policy.check_times import EventTerm, clocks_of, earliest_ending_terms, event_terms
+from services.policy.check_times import (
+    EventTerm,
+    certainly_open_for,
+    clocks_of,
+    earliest_ending_terms,
+    event_terms,
+)
 from services.policy.decision_fields import encode_decision_fields
 from services.policy.event_subject import KeyFields, find_key_fields
 from services.policy.gap_text import GapText, has_placeholder
@@ -91,6 +97,8 @@ class RecordPlan:
     """The terms that depend on no clock."""
     first_terms: tuple[EventTerm, ...]
     """Those of them of which one ends first, whatever the time of the event."""
+    open_for: timedelta | None
+    """A time after the event in which none of them certainly ends; None if there is none."""
     book_year_rule: str | None
     """A rule of these terms, if the end of the event's book year starts them all."""
     systems: tuple[SystemPlan, ...]
@@ -151,6 +159,9 @@ class Plan:
                     clocks=tuple(map(position, clocks_of(tagged, subject, policy))),
                     terms=terms,
                     first_terms=tuple(earliest_ending_terms(terms, policy)),
+                    open_for=min(
+                        (certainly_open_for(term, policy) for term in terms), default=None
+                    ),
                     book_year_rule=_book_year_rule(terms, policy),
                     systems=plan_systems(tagged, subject, policy, position),
                 )
