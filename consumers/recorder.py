@@ -18,13 +18,13 @@ from schemas.errors import DecodingFailed, UnknownSchema
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic, event_type_from_topic
 from services.crypto.envelope import AeadCipher, DecryptionFailed
 from services.crypto.tombstones import TombstoneCipher
+from services.events.incoming_event import IncomingEvent, TaggedEventRow
 from services.events.ingestion import TaggedEventReader, decode_storable
-from services.events.ingestion_plan import IngestionPlan, TaggedEventRow
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import ParkedEvent
-from services.ledger.recording import RecordingResult, record_planned
+from services.ledger.recording import RecordingResult, record_events
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy
 from services.policy.plans import compile_policy
@@ -67,7 +67,7 @@ class RecorderHandler:
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
         """Record a batch: first compare and swap the offsets, then write the events and dead letters."""
-        plans: list[IngestionPlan] = []
+        events: list[IncomingEvent] = []
         origin: dict[int, Message] = {}
         from_tagger: list[DeadLetter] = []
         own_letters: list[DeadLetter] = []
@@ -80,10 +80,10 @@ class RecorderHandler:
                     from_tagger.append(self._decode_dead_letter(message))
                     parked.append(self._describe_dead_letter(from_tagger[-1]))
                 else:
-                    plans.append(self._reader.read_plan(to_bytes(message.value())))
-                    origin[id(plans[-1].event)] = message
+                    events.append(self._reader.read_event(to_bytes(message.value())))
+                    origin[id(events[-1].row)] = message
                     if (trace := extract_trace(message)) is not None:
-                        traced.append((trace, plans[-1].event.type))
+                        traced.append((trace, events[-1].row.type))
             except (DecodingFailed, TaggingFailed) as cause:
                 own_letters.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
                 parked.append(self._describe_tagged_event(own_letters[-1], message))
@@ -92,9 +92,9 @@ class RecorderHandler:
             offsets.advance_offsets(connection, ROLE, advances)
             now = database_now(connection)
             active_policy.require_active(connection, self.policy, now)
-            restored = restore_tombstones(connection, plans, self.tombstone_cipher, self.policy)
+            restored = restore_tombstones(connection, events, self.tombstone_cipher, self.policy)
             recorded = restored.combined_with(
-                record_planned(connection, restored.plans, self.policy, now)
+                record_events(connection, restored.events, self.policy, now)
             )
             conflicts = [
                 self._dead_letter_for_conflict(event, origin[id(event)])

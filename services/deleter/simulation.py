@@ -23,7 +23,7 @@ from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import apply_acknowledgement
-from services.events.ingestion_plan import TaggedEventRow
+from services.events.incoming_event import TaggedEventRow
 from services.kafka.record_metadata import RecordMetadata
 from services.ledger import tables
 from services.ledger.recording import record

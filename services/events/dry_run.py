@@ -26,8 +26,8 @@ from services.crypto.field_encryption import FieldEncryptor, NoKeyHolder, check_
 from services.crypto.field_paths import FieldNotText
 from services.events.event_file import Source, read_lines
 from services.events.history import DEFAULT_BOUND
+from services.events.incoming_event import IncomingEvent
 from services.events.ingestion import TaggedEventReader
-from services.events.ingestion_plan import IngestionPlan
 from services.events.refusals import TAGGING_ERRORS, rejection_reason
 from services.events.tagged_message import TaggedMessage
 from services.events.tagger import EventTagger
@@ -130,7 +130,7 @@ class DryRun:
                 continue
             with suppress(_NotPublishable, *TAGGING_ERRORS):
                 event = replace(parse_structured(text), backfill=backfill)
-                arrival = self._plan_event(event)[1].event
+                arrival = self._run_event(event)[1].row
                 candidate = (event.time, number, arrival.content_hash)
                 identity = event_id(event.type, event.source, event.id)
                 first_events[identity] = min(candidate, first_events.get(identity, candidate))
@@ -164,8 +164,8 @@ class DryRun:
                 event=event,
             )
 
-    def _plan_event(self, event: CloudEvent) -> tuple[TaggedMessage, IngestionPlan]:
-        """Return the tagged event that the tagger would send, and the recorder's plan for it."""
+    def _run_event(self, event: CloudEvent) -> tuple[TaggedMessage, IncomingEvent]:
+        """Return the tagged event that the tagger would send, and what the recorder would make of it."""
         place = RecordMetadata(business_topic(event.type).name, 0, 0)
         headers = to_headers(event)
         body = self._encode_body(event)
@@ -177,12 +177,12 @@ class DryRun:
                 "data",
                 f"takes {size} bytes; at most {limits.MAX_PUBLISHED} fit into one message",
             )
-        return message, self._reader.read_plan(message.value)
+        return message, self._reader.read_event(message.value)
 
     def _check_event(self, line: int, event: CloudEvent, firsts: _FirstLines) -> DryRunResult:
-        message, plan = self._plan_event(event)
-        first_line, content = firsts.get(plan.event_id, (line, plan.event.content_hash))
-        if content != plan.event.content_hash:
+        message, incoming = self._run_event(event)
+        first_line, content = firsts.get(incoming.event_id, (line, incoming.row.content_hash))
+        if content != incoming.row.content_hash:
             problem = f"line {first_line} has the same identity and other content"
             raise TaggingFailed("identity-conflict", "id", problem)
         records = self._codec.decode(TAGGED, message.value)["records"]
@@ -191,8 +191,8 @@ class DryRun:
             outcome="recorded" if first_line == line else "duplicate",
             event=event,
             left_out=self._codec.unknown_fields(business_topic(event.type), event.data),
-            subject=plan.subject,
-            held_back=event.backfill or plan.history,
+            subject=incoming.subject,
+            held_back=event.backfill or incoming.history,
             holdings=tuple(
                 {"subject": record["subject"], **holding}
                 for record in records

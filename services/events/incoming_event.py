@@ -1,4 +1,4 @@
-"""Plan what a tagged event becomes in the ledger: records, clock changes and a privacy event.
+"""Incoming events: what a tagged event becomes in the ledger, its records, clock changes and privacy event.
 
 It does not depend on what the ledger holds.
 """
@@ -44,7 +44,7 @@ class TaggedEventRow:
         return self.decision_fields
 
 
-class PlannedRecord(NamedTuple):
+class IncomingRecord(NamedTuple):
     """A record to be inserted: an event's data on one subject."""
 
     record_id: UUID
@@ -54,24 +54,24 @@ class PlannedRecord(NamedTuple):
     """The first instant, UTC, fixed by the event itself, at which an obligation can become due."""
 
 
-class PlannedClockChange(NamedTuple):
+class IncomingClockChange(NamedTuple):
     """A clock to be ended or started."""
 
     clock: ClockRef
     move: Literal["start", "end"]
 
 
-class IngestionPlan(NamedTuple):
+class IncomingEvent(NamedTuple):
     """What a tagged event becomes in the ledger."""
 
-    event: TaggedEventRow
+    row: TaggedEventRow
     event_id: UUID
     decision_json: str
     """Its decision fields as canonical JSON."""
     subject: str | None
     """Its own subject, one of those of its records."""
-    records: Sequence[PlannedRecord]
-    clock_changes: Sequence[PlannedClockChange]
+    records: Sequence[IncomingRecord]
+    clock_changes: Sequence[IncomingClockChange]
     privacy_event: PrivacyEvent | None = None
 
     @property
@@ -81,10 +81,10 @@ class IngestionPlan(NamedTuple):
         A privacy event and the start of a clock count whatever their time.
         """
         makes_due = self.records or any(change.move == "end" for change in self.clock_changes)
-        return self.event.history if makes_due else None
+        return self.row.history if makes_due else None
 
 
-def plan_ingestion(arrival: TaggedEventRow, compiled: CompiledPolicy) -> IngestionPlan:
+def build_incoming_event(arrival: TaggedEventRow, compiled: CompiledPolicy) -> IncomingEvent:
     """Return what a tagged event becomes in the ledger.
 
     Raises:
@@ -94,17 +94,17 @@ def plan_ingestion(arrival: TaggedEventRow, compiled: CompiledPolicy) -> Ingesti
     kind = policy.events.get(arrival.type)
     plan = None if kind is None or kind.act else compiled.fill_plan(arrival)
     if plan is None:
-        return _plan_tagged(arrival, compiled.tag(arrival), policy)
+        return _build_from_tagged(arrival, compiled.tag(arrival), policy)
     time, source, id = arrival.time, arrival.source, arrival.id
     event = event_id(arrival.type, source, id)
     clocks = plan.clocks
-    return IngestionPlan(
+    return IncomingEvent(
         arrival,
         event,
         plan.decision_json,
         plan.subject,
         [
-            PlannedRecord(
+            IncomingRecord(
                 record_id(event, source, id, subject),
                 subject,
                 [clocks[position] for position in record.clocks],
@@ -112,19 +112,21 @@ def plan_ingestion(arrival: TaggedEventRow, compiled: CompiledPolicy) -> Ingesti
             )
             for record, subject in zip(plan.plan.records, plan.subjects, strict=True)
         ],
-        [PlannedClockChange(clocks[position], move) for position, move in plan.plan.clock_changes],
+        [IncomingClockChange(clocks[position], move) for position, move in plan.plan.clock_changes],
     )
 
 
-def _plan_tagged(arrival: TaggedEventRow, tagged: TaggedEvent, policy: Policy) -> IngestionPlan:
+def _build_from_tagged(
+    arrival: TaggedEventRow, tagged: TaggedEvent, policy: Policy
+) -> IncomingEvent:
     event = event_id(arrival.type, arrival.source, arrival.id)
-    return IngestionPlan(
-        event=arrival,
+    return IncomingEvent(
+        row=arrival,
         event_id=event,
         decision_json=encode_decision_fields(tagged.decision_fields),
         subject=tagged.subject,
         records=[
-            PlannedRecord(
+            IncomingRecord(
                 record_id=record_id(event, arrival.source, arrival.id, subject),
                 subject=subject,
                 clocks=[clock_ref_of(clock) for clock in clocks_of(tagged, subject, policy)],
@@ -133,7 +135,7 @@ def _plan_tagged(arrival: TaggedEventRow, tagged: TaggedEvent, policy: Policy) -
             for subject in tagged.subjects
         ],
         clock_changes=[
-            PlannedClockChange(clock_ref_of(change.clock), change.move)
+            IncomingClockChange(clock_ref_of(change.clock), change.move)
             for change in tagged.clock_changes
         ],
         privacy_event=tagged.privacy_event,

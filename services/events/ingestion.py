@@ -1,4 +1,4 @@
-"""Decode tagged events from Kafka, and plan what each becomes in the ledger."""
+"""Decode tagged events from Kafka, and find what each becomes in the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas import limits
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed
 from schemas.topics import TAGGED, Topic
-from services.events.ingestion_plan import IngestionPlan, TaggedEventRow, plan_ingestion
+from services.events.incoming_event import IncomingEvent, TaggedEventRow, build_incoming_event
 from services.policy.plans import CompiledPolicy
 from services.policy.sources import check_source
 from services.policy.tagged_event import DecisionValue
@@ -28,8 +28,8 @@ class TaggedEventReader:
     compiled: CompiledPolicy
     codec: Codec
 
-    def read_plan(self, payload: bytes | None) -> IngestionPlan:
-        """Return the plan for the tagged event in a message's value.
+    def read_event(self, payload: bytes | None) -> IncomingEvent:
+        """Return what the tagged event in a message's value becomes in the ledger.
 
         Raises:
             DecodingFailed: it is not a tagged event, or has a text that not every database can store.
@@ -38,7 +38,7 @@ class TaggedEventReader:
         """
         arrival = self.read_row(payload)
         check_source(arrival, self.compiled.policy)
-        return plan_ingestion(arrival, self.compiled)
+        return build_incoming_event(arrival, self.compiled)
 
     def read_row(self, payload: bytes | None) -> TaggedEventRow:
         """Return the tagged event in a message's value, without looking at the policy.

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, func, select, update
 
 from schemas.errors import TermijnError
 from services.events import history
-from services.events.ingestion_plan import IngestionPlan
+from services.events.incoming_event import IncomingEvent
 from services.ledger import subject_acts, tables
 from services.storage.bulk import insert_or_ignore, select_in
 
@@ -57,26 +57,28 @@ class BatchBackfills:
     groups: Mapping[str, str]
     """The open group for each group name that the tagger gave."""
 
-    def of_records(self, plan: IngestionPlan) -> str | None:
+    def of_records(self, event: IncomingEvent) -> str | None:
         """Return the import or group that holds back an event's records and ends of clocks, or None."""
-        return self.of_privacy_event(plan) or self.groups.get(plan.history or "")
+        return self.of_privacy_event(event) or self.groups.get(event.history or "")
 
-    def of_privacy_event(self, plan: IngestionPlan) -> str | None:
+    def of_privacy_event(self, event: IncomingEvent) -> str | None:
         """Return the import that holds back an event's privacy event and starts of clocks, or None.
 
         A group of live events holds back neither.
         """
-        backfill = plan.event.backfill
+        backfill = event.row.backfill
         return backfill if backfill in self.imports else None
 
 
 def find_backfills(
-    connection: Connection, plans: Sequence[IngestionPlan], now: datetime
+    connection: Connection, events: Sequence[IncomingEvent], now: datetime
 ) -> BatchBackfills:
     """Return the imports and groups that hold these events back, and store new ones."""
-    names = {plan.event.backfill for plan in plans if plan.event.backfill}
+    names = {event.row.backfill for event in events if event.row.backfill}
     imports = _unreleased_backfills(connection, names, now)
-    groups = {plan.history for plan in plans if plan.history and plan.event.backfill not in imports}
+    groups = {
+        event.history for event in events if event.history and event.row.backfill not in imports
+    }
     return BatchBackfills(imports=imports, groups=_open_groups(connection, groups, now))
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, update
 
-from services.events.ingestion_plan import IngestionPlan
+from services.events.incoming_event import IncomingEvent
 from services.ledger import outbox, tables
 from services.ledger.facts import load_tagged_events
 from services.policy.event_subject import identifying_keys
@@ -66,15 +66,15 @@ def reset_foreign_clocks(
 
 
 def load_clock_owners(
-    connection: Connection, plans: Iterable[IngestionPlan], policy: Policy
+    connection: Connection, events: Iterable[IncomingEvent], policy: Policy
 ) -> dict[UUID, str]:
     """Return the owner of each clock that these events name by a decided key; the caller locks the keys."""
     name_and_value = {
         key_id(name, value): (name, value)
-        for plan in plans
-        if plan.clock_changes
+        for event in events
+        if event.clock_changes
         for name, value in identifying_keys(
-            plan.event.type, plan.event.decision_fields, policy
+            event.row.type, event.row.decision_fields, policy
         ).items()
     }
     column = tables.key_conflict.c

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select, update
 
-from services.events.ingestion_plan import IngestionPlan
+from services.events.incoming_event import IncomingEvent
 from services.ledger import tables
 from services.ledger.facts import load_tagged_events
 from services.policy.event_subject import identifying_keys
@@ -32,15 +32,15 @@ _CHUNK_SIZE = 1_000
 
 
 def record_keys(
-    connection: Connection, plans: Iterable[IngestionPlan], policy: Policy, now: datetime
+    connection: Connection, events: Iterable[IncomingEvent], policy: Policy, now: datetime
 ) -> set[str]:
     """Store the keys of new events; return all subjects who claim a key that had one claimant until now.
 
     Once the caller has locked its clocks, it has their records scanned (`key_conflicts.schedule_rescan`).
     """
     claims = (
-        (plan.subject, identifying_keys(plan.event.type, plan.event.decision_fields, policy))
-        for plan in plans
+        (event.subject, identifying_keys(event.row.type, event.row.decision_fields, policy))
+        for event in events
     )
     return _record_claims(connection, claims, now)
 

@@ -15,11 +15,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.events.ingestion_plan import (
-    IngestionPlan,
-    PlannedRecord,
+from services.events.incoming_event import (
+    IncomingEvent,
+    IncomingRecord,
     TaggedEventRow,
-    plan_ingestion,
+    build_incoming_event,
 )
 from services.ledger import (
     backfills,
@@ -56,7 +56,7 @@ _EVENT = (
 _RECORD = ("record_id", "event_id", "subject", "next_due", "backfill")
 _RECORD_CLOCK = ("clock_id", "record_id")
 _by_event_id = attrgetter("event_id.int")
-_by_record_id = attrgetter("planned.record_id.int")
+_by_record_id = attrgetter("record.record_id.int")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,8 @@ class RecordingResult:
 
 
 class _RecordInBatch(NamedTuple):
-    planned: PlannedRecord
-    plan: IngestionPlan
+    record: IncomingRecord
+    event: IncomingEvent
 
 
 def record(
@@ -87,14 +87,14 @@ def record(
         TaggingFailed: the decision fields do not fit the policy; the caller parks that event first.
     """
     compiled = compile_policy(policy)
-    plans = [plan_ingestion(event, compiled) for event in arrivals]
-    return record_planned(connection, plans, policy, now)
+    events = [build_incoming_event(arrival, compiled) for arrival in arrivals]
+    return record_events(connection, events, policy, now)
 
 
-def record_planned(
-    connection: Connection, plans: Sequence[IngestionPlan], policy: Policy, now: datetime
+def record_events(
+    connection: Connection, events: Sequence[IncomingEvent], policy: Policy, now: datetime
 ) -> RecordingResult:
-    """Record a batch of planned events inside the caller's transaction; `now` is UTC.
+    """Record a batch of events inside the caller's transaction; `now` is UTC.
 
     1. Keep the events that are new; duplicates are dropped, and other content under a known identity is
        returned as a conflict.
@@ -107,36 +107,36 @@ def record_planned(
     Locks are taken in this order: keys, clocks, subjects.
     """
     # Step 1: keep the events that are new.
-    new_plans, duplicates, conflicts = deduplicate(connection, plans)
+    new_events, duplicates, conflicts = deduplicate(connection, events)
     # Step 2: find what holds them back.
-    held_back = backfills.find_backfills(connection, new_plans, now)
+    held_back = backfills.find_backfills(connection, new_events, now)
     # Step 3: insert the events and their keys.
-    new_plans.sort(key=_by_event_id)
-    _insert_events(connection, new_plans)
-    contested = identifying_keys.record_keys(connection, new_plans, policy, now)
+    new_events.sort(key=_by_event_id)
+    _insert_events(connection, new_events)
+    contested = identifying_keys.record_keys(connection, new_events, policy, now)
     # Step 4: merge their changes into the clocks.
-    records = [_RecordInBatch(planned, plan) for plan in new_plans for planned in plan.records]
+    records = [_RecordInBatch(record, event) for event in new_events for record in event.records]
     records.sort(key=_by_record_id)
-    owners = disowned_keys.load_clock_owners(connection, new_plans, policy)
+    owners = disowned_keys.load_clock_owners(connection, new_events, policy)
     merged = clocks.merge_changes(
         connection,
-        _clock_changes(new_plans, held_back, owners),
+        _clock_changes(new_events, held_back, owners),
         _first_record_times(records),
         policy,
     )
     outbox.invalidate_by_clock(connection, merged.reanchored, policy, now)
     # Step 5: store their privacy events.
-    subjects = {item.planned.subject for item in records}
-    privacy_events = _privacy_events(new_plans, held_back)
+    subjects = {item.record.subject for item in records}
+    privacy_events = _privacy_events(new_events, held_back)
     scanned_subjects = {*subjects, *(stored.privacy_event.subject for stored in privacy_events)}
     key_conflicts.schedule_rescan(connection, contested, now, scanned_subjects)
     subject_acts.store_privacy_events(connection, privacy_events, subjects, now)
     # Step 6: insert the records.
     with_privacy_events = subject_acts.subjects_with_privacy_events(connection, subjects)
     scanned_events = {
-        plan.event_id
-        for plan in new_plans
-        if any(planned.subject in with_privacy_events for planned in plan.records)
+        event.event_id
+        for event in new_events
+        if any(record.subject in with_privacy_events for record in event.records)
     }
     insert_tuples(
         connection,
@@ -144,22 +144,22 @@ def record_planned(
         _RECORD,
         [
             (
-                item.planned.record_id,
-                item.plan.event_id,
-                item.planned.subject,
+                item.record.record_id,
+                item.event.event_id,
+                item.record.subject,
                 _next_check_at(item, merged.clocks, scanned_events, now),
-                held_back.of_records(item.plan),
+                held_back.of_records(item.event),
             )
             for item in records
         ],
     )
     dependencies = [
-        (clock.id, item.planned.record_id) for item in records for clock in item.planned.clocks
+        (clock.id, item.record.record_id) for item in records for clock in item.record.clocks
     ]
     dependencies.sort(key=lambda row: row[0].int)  # stable: by record under the same clock
     insert_tuples(connection, tables.hanging, _RECORD_CLOCK, dependencies)
     return RecordingResult(
-        new=len(new_plans),
+        new=len(new_events),
         duplicates=duplicates,
         conflicts=tuple(conflicts),
         after_end=sum(_is_after_end(item, merged.clocks) for item in records),
@@ -167,44 +167,44 @@ def record_planned(
     )
 
 
-def _insert_events(connection: Connection, new_plans: Sequence[IngestionPlan]) -> None:
+def _insert_events(connection: Connection, new_events: Sequence[IncomingEvent]) -> None:
     rows = [
         (
-            plan.event_id,
-            event.source,
-            event.id,
-            event.type,
-            event.time,
-            event.content_hash,
-            plan.decision_json,
-            event.topic,
-            event.partition,
-            event.offset,
+            event.event_id,
+            row.source,
+            row.id,
+            row.type,
+            row.time,
+            row.content_hash,
+            event.decision_json,
+            row.topic,
+            row.partition,
+            row.offset,
         )
-        for plan in new_plans
-        for event in (plan.event,)
+        for event in new_events
+        for row in (event.row,)
     ]
     insert_tuples(connection, tables.event, _EVENT, rows)
 
 
 def _clock_changes(
-    new_plans: Sequence[IngestionPlan], held_back: BatchBackfills, owners: Mapping[UUID, str]
+    new_events: Sequence[IncomingEvent], held_back: BatchBackfills, owners: Mapping[UUID, str]
 ) -> list[clocks.StoredClockChange]:
     """Return the clock changes that count; a clock with a decided owner is changed by no other subject."""
     return [
         clocks.StoredClockChange(
             clock=change.clock,
             move=change.move,
-            time=plan.event.time,
-            source=plan.event.source,
-            id=plan.event.id,
-            backfill=held_back.of_records(plan)
+            time=event.row.time,
+            source=event.row.source,
+            id=event.row.id,
+            backfill=held_back.of_records(event)
             if change.move == "end"
-            else held_back.of_privacy_event(plan),
+            else held_back.of_privacy_event(event),
         )
-        for plan in new_plans
-        for change in plan.clock_changes
-        if owners.get(change.clock.id, plan.subject) == plan.subject
+        for event in new_events
+        for change in event.clock_changes
+        if owners.get(change.clock.id, event.subject) == event.subject
     ]
 
 
@@ -212,8 +212,8 @@ def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRe
     """Return the time of each clock's earliest record in the batch."""
     opened: dict[UUID, tuple[ClockRef, datetime]] = {}
     for item in records:
-        event_time = item.plan.event.time
-        for clock in item.planned.clocks:
+        event_time = item.event.row.time
+        for clock in item.record.clocks:
             earliest = opened.get(clock.id)
             if earliest is None or event_time < earliest[1]:
                 opened[clock.id] = (clock, event_time)
@@ -221,16 +221,16 @@ def _first_record_times(records: Sequence[_RecordInBatch]) -> list[tuple[ClockRe
 
 
 def _privacy_events(
-    new_plans: Sequence[IngestionPlan], held_back: BatchBackfills
+    new_events: Sequence[IncomingEvent], held_back: BatchBackfills
 ) -> list[subject_acts.StoredPrivacyEvent]:
     return [
         subject_acts.StoredPrivacyEvent(
-            event_id=plan.event_id,
-            privacy_event=plan.privacy_event,
-            backfill=held_back.of_privacy_event(plan),
+            event_id=event.event_id,
+            privacy_event=event.privacy_event,
+            backfill=held_back.of_privacy_event(event),
         )
-        for plan in new_plans
-        if plan.privacy_event
+        for event in new_events
+        if event.privacy_event
     ]
 
 
@@ -241,11 +241,11 @@ def _next_check_at(
     now: datetime,
 ) -> datetime | None:
     """Return when a record must be checked; at once if a scan that it waits for may have passed it."""
-    planned = item.planned
-    check_times = [] if planned.next_check_at is None else [planned.next_check_at]
-    if item.plan.event_id in scanned_events:
+    record = item.record
+    check_times = [] if record.next_check_at is None else [record.next_check_at]
+    if item.event.event_id in scanned_events:
         check_times.append(now)
-    for clock in planned.clocks:
+    for clock in record.clocks:
         fired_to = clock_states[clock.id].fired_to
         if fired_to is not None:
             check_times.append(fired_to)
@@ -263,15 +263,15 @@ def _count_overdue(
     tagged: dict[UUID, TaggedEvent] = {}
     overdue = 0
     for item in records:
-        check_at = item.planned.next_check_at
+        check_at = item.record.next_check_at
         if not (check_at and check_at < now) and not any(
-            clock_states[clock.id].has_due_records(now) for clock in item.planned.clocks
+            clock_states[clock.id].has_due_records(now) for clock in item.record.clocks
         ):
             continue  # no step is due before everything that it waits for
-        event = item.plan.event_id
-        if event not in tagged:
-            tagged[event] = compiled.tag(item.plan.event)
-        steps = obligations.obligations_of(tagged[event], item.planned.subject, facts, policy)
+        event_id = item.event.event_id
+        if event_id not in tagged:
+            tagged[event_id] = compiled.tag(item.event.row)
+        steps = obligations.obligations_of(tagged[event_id], item.record.subject, facts, policy)
         overdue += any(step.due < now for step in steps)
     return overdue
 
@@ -287,5 +287,5 @@ class _BatchClocks(NoFacts):
 
 
 def _is_after_end(item: _RecordInBatch, clock_states: Mapping[UUID, clocks.ClockState]) -> bool:
-    ends = [clock_states[clock.id].anchor_at for clock in item.planned.clocks]
-    return any(end is not None and item.plan.event.time > end for end in ends)
+    ends = [clock_states[clock.id].anchor_at for clock in item.record.clocks]
+    return any(end is not None and item.event.row.time > end for end in ends)

@@ -19,7 +19,7 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, Select, Uuid, selec
 from schemas.errors import TermijnError
 from services.crypto.base64_text import decode_base64, encode_base64
 from services.crypto.tombstones import Kind, TombstoneCipher
-from services.events.ingestion_plan import IngestionPlan, TaggedEventRow
+from services.events.incoming_event import IncomingEvent, TaggedEventRow
 from services.ledger import clocks, tables
 from services.ledger.clocks import ClockState
 from services.ledger.recording import RecordingResult
@@ -59,7 +59,7 @@ class TombstoneKeyMismatch(TermijnError):
 class RestoreResult:
     """A batch after the tombstones of its subjects and clocks were restored."""
 
-    plans: Sequence[IngestionPlan]
+    events: Sequence[IncomingEvent]
     """Events that are to be recorded."""
     duplicates: int = 0
     """Events that were recorded before, and purged."""
@@ -76,7 +76,7 @@ class RestoreResult:
 
 
 def restore_tombstones(
-    connection: Connection, plans: Sequence[IngestionPlan], cipher: TombstoneCipher, policy: Policy
+    connection: Connection, events: Sequence[IncomingEvent], cipher: TombstoneCipher, policy: Policy
 ) -> RestoreResult:
     """Restore the tombstones of all that a batch names; nothing is purged until the transaction ends.
 
@@ -85,10 +85,10 @@ def restore_tombstones(
     """
     row = block_purge(connection)
     if row.began_at is None:
-        return RestoreResult(plans=plans)
+        return RestoreResult(events=events)
     check_key(row.key_id, cipher)
-    restored = _drop_purged_events(connection, plans, cipher)
-    keys, subjects = _names_in_batch(restored.plans)
+    restored = _drop_purged_events(connection, events, cipher)
+    keys, subjects = _names_in_batch(restored.events)
     for rows in _take_tombstones(connection, cipher, "clock", set(map(clock_name, keys))):
         _restore_clock(connection, rows, policy)
     for rows in _take_tombstones(connection, cipher, "subject", subjects):
@@ -166,10 +166,10 @@ def _purge_state(connection: Connection, query: Select[Any]) -> Row[Any]:
 
 
 def _drop_purged_events(
-    connection: Connection, plans: Sequence[IngestionPlan], cipher: TombstoneCipher
+    connection: Connection, events: Sequence[IncomingEvent], cipher: TombstoneCipher
 ) -> RestoreResult:
-    ids = {plan.event_id for plan in plans}
-    old_ids = {id(plan): old_event_id(plan.event.source, plan.event.id) for plan in plans}
+    ids = {event.event_id for event in events}
+    old_ids = {id(event): old_event_id(event.row.source, event.row.id) for event in events}
     id_by_reference = {
         event_reference(identity, cipher): identity for identity in ids.union(old_ids.values())
     }
@@ -179,32 +179,32 @@ def _drop_purged_events(
         for row in select_in(connection, query, tables.forgotten_event.c.reference, id_by_reference)
     }
     if not content_by_id:
-        return RestoreResult(plans=plans)
+        return RestoreResult(events=events)
 
-    def was_purged(plan: IngestionPlan, identity: UUID) -> bool:
-        content = plan.event.content_hash
+    def was_purged(event: IncomingEvent, identity: UUID) -> bool:
+        content = event.row.content_hash
         return content_by_id.get(identity) == content_reference(identity, content, cipher)
 
-    duplicates, conflicts, new_plans = 0, [], []
-    for plan in plans:
+    duplicates, conflicts, new_events = 0, [], []
+    for event in events:
         # Events purged while identities were unique over all topics are recognised by their content alone.
-        if was_purged(plan, plan.event_id) or was_purged(plan, old_ids[id(plan)]):
+        if was_purged(event, event.event_id) or was_purged(event, old_ids[id(event)]):
             duplicates += 1
-        elif plan.event_id in content_by_id:
-            conflicts.append(plan.event)
+        elif event.event_id in content_by_id:
+            conflicts.append(event.row)
         else:
-            new_plans.append(plan)
-    return RestoreResult(plans=new_plans, duplicates=duplicates, conflicts=tuple(conflicts))
+            new_events.append(event)
+    return RestoreResult(events=new_events, duplicates=duplicates, conflicts=tuple(conflicts))
 
 
-def _names_in_batch(plans: Sequence[IngestionPlan]) -> tuple[set[ClockKey], set[str]]:
+def _names_in_batch(events: Sequence[IncomingEvent]) -> tuple[set[ClockKey], set[str]]:
     """Return the clocks, with their parents, and the subjects that a batch names."""
-    refs: set[ClockRef] = {change.clock for plan in plans for change in plan.clock_changes}
-    refs |= {clock for plan in plans for record in plan.records for clock in record.clocks}
+    refs: set[ClockRef] = {change.clock for event in events for change in event.clock_changes}
+    refs |= {clock for event in events for record in event.records for clock in record.clocks}
     keys = {ref.clock for ref in refs}
     keys |= {key.parent for key in keys if key.parent}
-    subjects = {record.subject for plan in plans for record in plan.records}
-    subjects |= {plan.privacy_event.subject for plan in plans if plan.privacy_event}
+    subjects = {record.subject for event in events for record in event.records}
+    subjects |= {event.privacy_event.subject for event in events if event.privacy_event}
     return keys, subjects
 
 

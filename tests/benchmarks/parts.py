@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 from schemas.cloudevents import CloudEvent, hash_event
 from schemas.codec import Codec
 from schemas.topics import business_topic
-from services.events.ingestion_plan import TaggedEventRow
+from services.events.incoming_event import TaggedEventRow
 from services.events.sample_events import sample_events
 from services.ledger import migrate, tables
 from services.ledger.recording import record

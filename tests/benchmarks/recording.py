@@ -21,7 +21,7 @@ from services.events.sample_events import sample_events
 from services.events.tagged_message import TaggedEventBuilder
 from services.kafka.record_metadata import RecordMetadata
 from services.ledger import active_policy, migrate
-from services.ledger.recording import record_planned
+from services.ledger.recording import record_events
 from services.policy.model import Policy
 from services.policy.plans import compile_policy
 from services.storage import offsets
@@ -102,11 +102,11 @@ def record_batch(
     advance: OffsetAdvance,
 ) -> None:
     """Process a batch as the recorder does, in its order."""
-    taken = [arrivals.read_plan(message) for message in messages]
+    taken = [arrivals.read_event(message) for message in messages]
     offsets.advance_offsets(connection, "recorder", [advance])
     database_now(connection)
     active_policy.require_active(connection, arrivals.compiled.policy, AT)
-    recorded = record_planned(connection, taken, arrivals.compiled.policy, AT)
+    recorded = record_events(connection, taken, arrivals.compiled.policy, AT)
     if recorded.new != len(messages):
         raise RuntimeError(f"{recorded.new} of {len(messages)} were new")
 

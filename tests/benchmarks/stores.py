@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from services.deleter.claim import claim_due
-from services.events.ingestion_plan import TaggedEventRow
+from services.events.incoming_event import TaggedEventRow
 from services.ledger.recording import record
 from services.policy.ids import clock_id
 from services.policy.model import Policy

@@ -10,7 +10,7 @@ from time import monotonic, perf_counter, sleep
 from sqlalchemy import text
 
 from services.deleter.claim import MAX_RECORDS_PER_COMMAND
-from services.events.ingestion_plan import TaggedEventRow
+from services.events.incoming_event import TaggedEventRow
 from services.ledger.recording import record
 from services.storage.database import Database, database_now
 from tests.benchmarks import backlogs, sweeping

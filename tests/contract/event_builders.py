@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from schemas.cloudevents import CloudEvent, hash_event, parse_structured
-from services.events.ingestion_plan import TaggedEventRow
+from services.events.incoming_event import TaggedEventRow
 from services.policy.model import Policy
 from services.policy.tagged_event import TaggedEvent
 from services.policy.tagging import tag

@@ -13,12 +13,12 @@ from services.crypto.pseudonyms import Pseudonymizer
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter.acknowledgement import Status
 from services.deleter.verification import verify_commands
-from services.events.ingestion_plan import plan_ingestion
+from services.events.incoming_event import build_incoming_event
 from services.evidence.purge.base import ProofTerm, terms_of
 from services.evidence.purge.scan import is_purge_safe, next_pages, purge
 from services.evidence.seal_entries import append_entries
 from services.ledger import tables
-from services.ledger.recording import RecordingResult, record_planned
+from services.ledger.recording import RecordingResult, record_events
 from services.ledger.tombstones import restore_tombstones
 from services.policy.model import Policy, Proof
 from services.policy.plans import compile_policy
@@ -50,12 +50,14 @@ class LedgerLife:
 
     def record_events(self, events: Iterable[Event], now: datetime | str) -> RecordingResult:
         """Record one batch, as the recorder does."""
-        plans = [plan_ingestion(arrival(event, POLICY), compile_policy(POLICY)) for event in events]
+        incoming = [
+            build_incoming_event(arrival(event, POLICY), compile_policy(POLICY)) for event in events
+        ]
         at = instant(now) if isinstance(now, str) else now
 
         def complete_all(connection: Any) -> RecordingResult:
-            recalled = restore_tombstones(connection, plans, self.tombstone_cipher, POLICY)
-            return recalled.combined_with(record_planned(connection, recalled.plans, POLICY, at))
+            recalled = restore_tombstones(connection, incoming, self.tombstone_cipher, POLICY)
+            return recalled.combined_with(record_events(connection, recalled.events, POLICY, at))
 
         return self.ledger.run_in_transaction(complete_all)
 

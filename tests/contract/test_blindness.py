@@ -309,7 +309,7 @@ def test_a_hold_that_no_attempt_can_record_stops_its_subject(
         raise ZeroDivisionError
 
     [message] = environment.tag(HOLD, hold())
-    monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
+    monkeypatch.setattr("services.events.incoming_event.event_id", event_id)
     apply_batch(
         environment.recorder(),
         [environment.message(message.topic, message.value)],

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.events.ingestion_plan import TaggedEventRow
+from services.events.incoming_event import TaggedEventRow
 from services.ledger import tables
 from services.ledger.recording import record
 from services.storage.database import Database

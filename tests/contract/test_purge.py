@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter.verification import BackupTooOld, recommand_since
-from services.events.ingestion_plan import plan_ingestion
+from services.events.incoming_event import build_incoming_event
 from services.ledger import blind_spots, tables
 from services.ledger.blind_spots import ParkedEvent
-from services.ledger.recording import record_planned
+from services.ledger.recording import record_events
 from services.ledger.tombstones import TombstoneKeyMismatch, bind_key, restore_tombstones
 from services.policy.plans import compile_policy
 from services.policy.untaggable_events import VisibleParts
@@ -164,9 +164,11 @@ def test_a_restored_clock_follows_the_active_policy(life: LedgerLife) -> None:
     life.purge(LATER)
     rules = {**POLICY.rules, "R1": replace(POLICY.rules["R1"], term="P10Y")}
     longer = replace(POLICY, rules=rules)
-    plans = [plan_ingestion(arrival(invoice("e3", JOINED, "K-77"), POLICY), compile_policy(POLICY))]
+    incoming = [
+        build_incoming_event(arrival(invoice("e3", JOINED, "K-77"), POLICY), compile_policy(POLICY))
+    ]
     with life.ledger.transaction() as connection:
-        restore_tombstones(connection, plans, life.tombstone_cipher, longer)
+        restore_tombstones(connection, incoming, life.tombstone_cipher, longer)
     [clock] = select_rows(life.ledger, tables.clock)
     assert clock.next_due == instant("2020-05-31T12:00:00Z")
 
@@ -316,14 +318,16 @@ def test_a_purge_waits_for_a_recorder_of_the_same_person(postgres_ledger: Databa
     life = LedgerLife(ledger=postgres_ledger)
     end_customer(life)
     life.purge("2012-06-15T12:00:00Z")  # nothing: but the row that is locked is there from now on
-    plans = [plan_ingestion(arrival(invoice("e3", JOINED, "K-77"), POLICY), compile_policy(POLICY))]
+    incoming = [
+        build_incoming_event(arrival(invoice("e3", JOINED, "K-77"), POLICY), compile_policy(POLICY))
+    ]
     with ThreadPoolExecutor() as threads:
         with postgres_ledger.transaction() as connection:
-            recalled = restore_tombstones(connection, plans, life.tombstone_cipher, POLICY)
+            recalled = restore_tombstones(connection, incoming, life.tombstone_cipher, POLICY)
             forgetting = threads.submit(life.purge, LATER)
             with pytest.raises(TimeoutError):
                 forgetting.result(timeout=0.5)
-            record_planned(connection, recalled.plans, POLICY, instant(LATER))
+            record_events(connection, recalled.events, POLICY, instant(LATER))
         forgotten = forgetting.result(timeout=300)
     assert "subjects" not in forgotten
     assert "clocks" not in forgotten

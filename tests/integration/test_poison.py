@@ -187,7 +187,7 @@ def test_a_value_that_no_check_knows_is_parked_alone(
         return keys.event_id(type_, source, id_)
 
     monkeypatch.setattr(EventTagger, "tag_message", of)
-    monkeypatch.setattr("services.events.ingestion_plan.event_id", event_id)
+    monkeypatch.setattr("services.events.incoming_event.event_id", event_id)
     names = [f"good{number:02}" for number in range(20)]
     ids = [*names[:7], "tagger", *names[7:13], "recorder", *names[13:]]
     environment.send(*(message(order(identifier)) for identifier in ids))

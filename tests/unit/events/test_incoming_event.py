@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.events.ingestion_plan import (
-    IngestionPlan,
-    PlannedClockChange,
-    PlannedRecord,
+from services.events.incoming_event import (
+    IncomingClockChange,
+    IncomingEvent,
+    IncomingRecord,
     TaggedEventRow,
-    plan_ingestion,
+    build_incoming_event,
 )
 from services.policy import loader
 from services.policy.check_times import clocks_of, event_check_times
@@ -45,17 +45,17 @@ def arrival(event: dict[str, Any]) -> TaggedEventRow:
     return replace(arrival, decision_fields=deciding)
 
 
-def plan_alone(arrived: TaggedEventRow, policy: Policy) -> IngestionPlan:
+def plan_alone(arrived: TaggedEventRow, policy: Policy) -> IncomingEvent:
     """Return what an event becomes in the ledger, without the plan of its shape."""
     tagged = tag(arrived, policy)
     event = event_id(arrived.type, arrived.source, arrived.id)
-    return IngestionPlan(
-        event=arrived,
+    return IncomingEvent(
+        row=arrived,
         event_id=event,
         decision_json=encode_decision_fields(tagged.decision_fields),
         subject=tagged.subject,
         records=[
-            PlannedRecord(
+            IncomingRecord(
                 record_id=record_id(event, arrived.source, arrived.id, subject),
                 subject=subject,
                 clocks=[clock_ref_of(clock) for clock in clocks_of(tagged, subject, policy)],
@@ -64,7 +64,7 @@ def plan_alone(arrived: TaggedEventRow, policy: Policy) -> IngestionPlan:
             for subject in tagged.subjects
         ],
         clock_changes=[
-            PlannedClockChange(clock_ref_of(change.clock), change.move)
+            IncomingClockChange(clock_ref_of(change.clock), change.move)
             for change in tagged.clock_changes
         ],
         privacy_event=tagged.privacy_event,
@@ -78,7 +78,7 @@ def test_the_cached_plan_of_a_business_event_is_that_of_the_event_alone(
 ) -> None:
     """This holds for all fields, and at times that are hard for calendars."""
     for arrived in map(arrival, (*events, *events)):
-        assert plan_ingestion(arrived, COMPILED) == plan_alone(arrived, POLICY)
+        assert build_incoming_event(arrived, COMPILED) == plan_alone(arrived, POLICY)
 
 
 @calm
@@ -86,7 +86,7 @@ def test_the_cached_plan_of_a_business_event_is_that_of_the_event_alone(
 def test_the_plan_of_a_privacy_event_is_that_of_the_event_alone(events: list[Event]) -> None:
     """Privacy events are not cached, whatever other events of their type were."""
     for arrived in map(arrival, (*events, *events)):
-        assert plan_ingestion(arrived, COMPILED) == plan_alone(arrived, POLICY)
+        assert build_incoming_event(arrived, COMPILED) == plan_alone(arrived, POLICY)
 
 
 @calm
@@ -98,7 +98,7 @@ def test_the_cached_plan_respects_retirements(events: list[Event], data: st.Data
     policy = policy_retiring({name: data.draw(st.sampled_from(times)) for name in names})
     compiled = CompiledPolicy(policy=policy)
     for arrived in map(arrival, (*events, *events)):
-        assert plan_ingestion(arrived, compiled) == plan_alone(arrived, policy)
+        assert build_incoming_event(arrived, compiled) == plan_alone(arrived, policy)
 
 
 def order(consumer: Any) -> TaggedEventRow:
@@ -112,15 +112,15 @@ def order(consumer: Any) -> TaggedEventRow:
 @pytest.mark.parametrize("consumer", ["", 7, "k" * 513, "a\0b", None, ["k"]])
 def test_a_cached_plan_accepts_no_event_that_cannot_be_tagged(consumer: Any) -> None:
     """A missing, long or unprintable identifier, after a valid one of the same type."""
-    plan_ingestion(order("k"), COMPILED)
+    build_incoming_event(order("k"), COMPILED)
     with pytest.raises(TaggingFailed):
-        plan_ingestion(order(consumer), COMPILED)
+        build_incoming_event(order(consumer), COMPILED)
 
 
 @pytest.mark.parametrize("consumer", ["a/b", 'a"b', "Ünïcode", "a b", "o", "%s", "50%"])
 def test_identifiers_with_special_characters_are_kept_unchanged(consumer: str) -> None:
     """Characters that are quoted in keys or in JSON, and values that another field has too."""
-    plan_ingestion(order("k"), COMPILED)
-    planned = plan_ingestion(order(consumer), COMPILED)
+    build_incoming_event(order("k"), COMPILED)
+    planned = build_incoming_event(order(consumer), COMPILED)
     assert planned == plan_alone(order(consumer), POLICY)
     assert [record.subject for record in planned.records] == [f"consumer:{consumer}"]

@@ -91,10 +91,10 @@ def test_the_recorder_refuses_events_tagged_before_sources_were_named() -> None:
         compiled=compile_policy(policy({FEEDBACK: ["/website"]})), codec=CODEC
     )
     with pytest.raises(TaggingFailed) as refused:
-        arrivals.read_plan(value)
+        arrivals.read_event(value)
     assert refused.value.reason == "unknown-source"
     assert (
-        TaggedEventReader(compiled=compile_policy(policy()), codec=CODEC).read_plan(value).event.id
+        TaggedEventReader(compiled=compile_policy(policy()), codec=CODEC).read_event(value).row.id
         == "e1"
     )
     assert CODEC.decode(TAGGED, value)["source"] == "/attacker"
