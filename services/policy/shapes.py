@@ -7,7 +7,7 @@ compiled once for each shape, from an event with placeholders for its identifier
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,8 @@ class Shapes:
     """Fields with an identifier, each with the check of whether it may take the fast path."""
     lists: tuple[str, ...]
     """Fields with a list of identifiers."""
-    subjects: tuple[str, ...]
-    """Fields with a subject in full, as kind:id."""
+    subjects: tuple[tuple[str, TextCheck], ...]
+    """Fields with a subject in full, as kind:id, each with the check of its id."""
     kinds: frozenset[str]
     """The kinds of subjects."""
 
@@ -52,7 +52,7 @@ class Shapes:
         if kind.act:
             deciding.add("purpose")  # which must be one of the policy's
         subject_fields = (*kind.subject, *(part.subject for part in kind.holdings if part.subject))
-        subjects = tuple({part.field for part in subject_fields if part.kind is None})
+        in_full = tuple({part.field for part in subject_fields if part.kind is None})
         identifiers = {
             name: spec.type
             for name, spec in kind.fields.items()
@@ -61,18 +61,22 @@ class Shapes:
         keys = {name for clock in policy.clocks.values() for name in clock.key}
         keys |= {name for part in kind.holdings for name in part.key.values()}
         keys |= {name for part in kind.moves for name in part.key.values()}
-        names = tuple(
-            (name, _is_unquoted_string if name in keys else _is_plain_string)
-            for name, type_ in identifiers.items()
-            if type_ == "string" and name not in subjects
+
+        def checked(names: Iterable[str]) -> tuple[tuple[str, TextCheck], ...]:
+            return tuple(
+                (name, _is_unquoted_string if name in keys else _is_plain_string) for name in names
+            )
+
+        names = checked(
+            name for name, type_ in identifiers.items() if type_ == "string" and name not in in_full
         )
         lists = tuple(name for name, type_ in identifiers.items() if type_ == "strings")
-        open_ = {*(name for name, _ in names), *lists, *subjects}
+        open_ = {*(name for name, _ in names), *lists, *in_full}
         return cls(
             switches=tuple(name for name in kind.fields if name not in open_),
             names=names,
             lists=lists,
-            subjects=subjects,
+            subjects=checked(in_full),
             kinds=frozenset(policy.subjects),
         )
 
@@ -97,12 +101,12 @@ class Shapes:
         return (tuple(shape), values) if len(values) <= len(PLACEHOLDERS) else None
 
     def _find_slow(self, data: Mapping[str, Any], shape: list[object], values: list[str]) -> bool:
-        for name in self.subjects:
+        for name, is_plain in self.subjects:
             value = data.get(name)
             if value.__class__ is not str:
                 return False
             kind, _, identifier = value.partition(":")
-            if kind not in self.kinds or not _is_plain_string(identifier):
+            if kind not in self.kinds or not is_plain(identifier):
                 return False
             shape.append(kind)
             values.append(identifier)
@@ -118,6 +122,8 @@ class Shapes:
                 value = tuple(value)
             elif value is not None and value.__class__ not in _DECIDING_KINDS:
                 return False
+            if value in values or (value.__class__ is tuple and not set(value).isdisjoint(values)):
+                return False  # both may name one subject or one clock
             shape.append(value)
         return True
 
@@ -128,7 +134,7 @@ class Shapes:
         for name, _ in self.names:
             if data.get(name):
                 replaced[name] = next(unused)
-        for name in self.subjects:
+        for name, _ in self.subjects:
             replaced[name] = f"{data[name].partition(':')[0]}:{next(unused)}"
         for name in self.lists:
             if data.get(name) is not None:

@@ -121,7 +121,7 @@ def test_plans_hold_for_any_policy(policy: Policy, data: st.DataObject) -> None:
 
 
 def joined(client: str, *, paid: bool) -> CloudEvent:
-    fields = {"client_id": client, "stay_id": f"S-{client}", "paid": paid}
+    fields = {"client_id": client, "stay_id": "S1", "paid": paid}
     return CloudEvent(
         id=f"{client} {paid}",
         source="/club",
@@ -158,3 +158,31 @@ def test_a_policy_is_compiled_once() -> None:
     """Another policy is not mistaken for it."""
     first, other = small(), small()
     assert compile_policy(first) is compile_policy(first) is not compile_policy(other)
+
+
+def test_a_deciding_field_and_an_identifier_may_name_one_subject() -> None:
+    """A client called `full` and the level `full` are one record where both are fields of a client."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: service, basis: contract, rule: year, systems: [app],"
+        " subject: {kind: client, field: level}",
+    )
+    compiled = CompiledPolicy(policy=policy)
+    for client in ("C1", "full"):
+        fields = {"client_id": client, "stay_id": "S1", "level": "full"}
+        at = datetime(2024, 1, 1, tzinfo=UTC)
+        event = CloudEvent(id=client, source="/club", type="club.joined", time=at, data=fields)
+        assert compiled.tag(event) == tag(event, policy)
+        assert compiled.tag(event).subjects == tag(event, policy).subjects
+
+
+def test_a_clock_may_be_named_by_a_subject_in_full() -> None:
+    """Its key is quoted: an id with a blank is not that of the plan's other events."""
+    policy = small(
+        "purpose: care, basis: contract, rule: membership, systems: [app]",
+        changed={"- {kind: client, field: client_id}": "- {field: client_id}"},
+    )
+    compiled = CompiledPolicy(policy=policy)
+    for client in ("client:C1", "client:C 2"):
+        event = joined(client, paid=True)
+        assert compiled.tag(event) == tag(event, policy)
