@@ -23,11 +23,8 @@ run: install ## everything on this machine, with sample events
 	$(BIN)/termijn up --sample
 
 test: lint servers ## lint, the servers that tests need, every test
-	@status=0; \
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
-		tests/unit tests/contract tests/docs tests/model || status=1; \
-	$(BIN)/python -m pytest tests/chaos tests/e2e tests/integration || status=1; \
-	exit $$status
+		tests/unit tests/contract tests/docs tests/model tests/chaos tests/e2e tests/integration
 
 quick: install ## tests without servers: unit, pages, contract on SQLite
 	$(BIN)/python -m pytest -m "not kafka and not postgres and not chaos" tests/unit tests/docs tests/contract

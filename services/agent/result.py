@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from schemas import limits
 from schemas.errors import TermijnError
-from services.policy.reasons import VERIFICATION_REASONS
+from services.policy.actions import VERIFIED
 
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
 FINAL: tuple[Status, ...] = ("done", "nothing_held", "recalled", "already_done")
@@ -160,7 +160,7 @@ def _counts(counts: Any) -> dict[str, int]:
 def _checked(found: Any, action: str, status: str) -> dict[str, int] | None:
     if found is None:
         return None
-    if action not in VERIFICATION_REASONS or status != "done":
+    if action not in VERIFIED or status != "done":
         raise InvalidResult(f"checked: {action} that is {status} is not read again")
     if found == {}:
         raise InvalidResult("checked: it counts nothing, not even zero rows")

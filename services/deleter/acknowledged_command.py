@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Select, select
 
 from services.ledger import state_changes, tables
 from services.ledger.command_state import SETTLED, CommandEvent, State, next_state
+from services.policy.actions import ABOUT_COMMANDS
 from services.storage.bulk import select_in
 
 
@@ -67,9 +68,7 @@ def load_acknowledged_commands(
     query = select(*_COLUMNS).order_by(column.command_id).with_for_update()
     commands = _select_commands(connection, query, column.command_id, ids)
     recalling = {item.command_id for item in commands.values() if item.state == "recalling"}
-    referenced = {
-        item.supersedes for item in commands.values() if item.action in ("recall", "verify")
-    }
+    referenced = {item.supersedes for item in commands.values() if item.action in ABOUT_COMMANDS}
     originals = {original for original in referenced if original and original not in commands}
     commands |= _select_commands(connection, query, column.command_id, originals)
     recalling |= {original for original in originals if commands[original].state == "recalling"}

@@ -24,8 +24,8 @@ from services.deleter.second_reading import apply_second_reading, count_records
 from services.deleter.stored_acknowledgement import audit_entry, content_of, to_row
 from services.ledger import state_changes, tables
 from services.ledger.command_state import RELEASED, CommandEvent, IllegalTransition, State
+from services.policy.actions import VERIFIED
 from services.policy.model import Policy
-from services.policy.reasons import VERIFICATION_REASONS
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert, select_in, update_each
@@ -180,7 +180,7 @@ class _AcknowledgementBatch:
             if original.state == "erased" != self._commands[original.command_id].state:
                 verified_after = self._now - original.created_at
         is_acknowledged_now = changed_command.state == "acknowledged" != command.state
-        if is_acknowledged_now and command.action in VERIFICATION_REASONS:
+        if is_acknowledged_now and command.action in VERIFIED:
             changed[0] = apply_second_reading(
                 changed_command,
                 acknowledgement,
@@ -279,7 +279,7 @@ class _AcknowledgementBatch:
     def _schedule_follow_up(self, command: AcknowledgedCommand) -> AcknowledgedCommand:
         """Return a command with its follow-up scheduled: a verification, a repetition, or nothing."""
         if (
-            command.action not in VERIFICATION_REASONS
+            command.action not in VERIFIED
             or command.state == self._commands[command.command_id].state
         ):
             return command

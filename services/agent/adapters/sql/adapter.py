@@ -19,7 +19,7 @@ from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
 from services.agent.adapters.sql.statements import CommandSelection, TableSelection
 from services.agent.command import Command, CommandRecord
 from services.agent.result import DisclosedRecord, Result, RetryLater, Status
-from services.policy.reasons import VERIFICATION_REASONS
+from services.policy.actions import ABOUT_COMMANDS, VERIFIED
 from services.storage.database import describe_refusal
 
 _RETRYABLE_SQLSTATES = ("40P01", "40001", "55P03", "57")
@@ -118,7 +118,7 @@ class SqlAdapter:
 
     def _plan(self, command: Command) -> CommandSelection:
         """Return the command's selection, without tables for which the action is not declared."""
-        rereads = command.action in ("verify", "recall")
+        rereads = command.action in ABOUT_COMMANDS
         selection = statements.select_records(
             command, self.bounds, self.without_rows, self._dialect, rereads=rereads
         )
@@ -174,7 +174,7 @@ class SqlAdapter:
                 task.checkpoint or {}
             )  # an earlier run did it, but was cut short before it reported
         result = _result(selection, counts)
-        if task.command.action in VERIFICATION_REASONS and result.status == "done":
+        if task.command.action in VERIFIED and result.status == "done":
             return replace(result, checked=self._read_again(task.command))
         return result
 
@@ -256,7 +256,7 @@ class SqlAdapter:
 
     def _recall(self, task: CommandTask) -> Result:
         selection = self._plan(task.command)
-        if task.recalls in ("erase", "pseudonymise") and not selection.problems:
+        if task.recalls in VERIFIED and not selection.problems:
             with self.engine.connect() as connection:
                 has_rows = any(self._count_remaining(connection, selection, task.recalls).values())
             return Result(
