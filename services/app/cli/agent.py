@@ -145,7 +145,13 @@ def accept_gap(config: Path, partition: int, operator: str, reason: str) -> None
 
 @agent.command()
 @_CONFIG
-@click.option("--since", type=parse_instant, required=True, help="The instant of the backup.")
+@click.option(
+    "--since",
+    type=parse_instant,
+    metavar="INSTANT",
+    required=True,
+    help="The instant of the backup.",
+)
 @operator_option
 @reason_option
 def replay(config: Path, since: datetime, operator: str, reason: str) -> None:

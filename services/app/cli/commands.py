@@ -124,7 +124,9 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
 
 @commands.command("resend")
 @click.option("--system", required=True, help="The system that was restored.")
-@click.option("--since", type=parse_instant, required=True, help="The time of its backup.")
+@click.option(
+    "--since", type=parse_instant, metavar="INSTANT", required=True, help="The time of its backup."
+)
 @operator_option
 @reason_option
 def resend_commands(system: str, since: datetime, operator: str, reason: str) -> None:

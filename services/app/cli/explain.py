@@ -38,6 +38,7 @@ _POLICY = click.option(
 @click.option(
     "--now",
     type=parse_instant,
+    metavar="INSTANT",
     help="The instant for the state of holdings; by default the latest event's time.",
 )
 def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | None) -> None:
@@ -61,7 +62,13 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
 @_FILE
 @_POLICY
 @json_option
-@click.option("--until", type=parse_instant, required=True, help="Where the virtual clock stops.")
+@click.option(
+    "--until",
+    type=parse_instant,
+    metavar="INSTANT",
+    required=True,
+    help="Where the virtual clock stops.",
+)
 def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) -> None:
     """Run the ledger and the deleter on a virtual clock, and print each command when it is sent.
 

@@ -27,7 +27,12 @@ class _Rollback(Exception):
     "--dry-run", is_flag=True, required=True, help="Required: this command only previews."
 )
 @click.option(
-    "--now", "at", type=parse_instant, required=True, help="Preview what is due by this instant."
+    "--now",
+    "at",
+    type=parse_instant,
+    metavar="INSTANT",
+    required=True,
+    help="Preview what is due by this instant.",
 )
 @json_option
 def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
