@@ -680,13 +680,13 @@ def test_parked_and_recorded_events_are_distinguished_by_offset(environment: Env
 
 def test_the_doctor_reports_what_is_blocked(environment: Environment) -> None:
     """It is a fault until it is settled."""
-    assert check_parked(environment.ledger, POLICY).state == "sound"
+    assert check_parked(environment.ledger, POLICY).state == "ok"
     environment.publish(HOLD, GARBAGE)
     environment.publish(HOLD, BAD_HOLD)
     finding = check_parked(environment.ledger, POLICY)
-    assert (finding.state, finding.what) == (
-        "fault",
+    assert (finding.state, finding.problem) == (
+        "error",
         "hold erasures back (1 everything, 1 narrow)",
     )
     environment.settle_dead_letters()
-    assert check_parked(environment.ledger, POLICY).state == "sound"
+    assert check_parked(environment.ledger, POLICY).state == "ok"

@@ -225,13 +225,13 @@ def test_a_role_without_its_acls_names_the_topic_that_it_lacks(secured: Secured)
 
 def planted(secured: Secured) -> list[dict[str, str]]:
     """Return the faults that the doctor finds on the bus."""
-    completed = secured.run("doctor", "--json", "--faults")
+    completed = secured.run("doctor", "--json", "--problems")
     results = [json.loads(line) for line in completed.stdout.splitlines()]
     checks_made = ("settings", "tls", "certificates", "broker", "credentials", "topics", "acls")
     return [
         result
         for result in results
-        if result["check"] in checks_made and result["state"] == "fault"
+        if result["check"] in checks_made and result["state"] == "error"
     ]
 
 
@@ -256,7 +256,7 @@ def test_the_doctor_names_a_missing_right(secured: Secured) -> None:
         for user in ("termijn-operator", "termijn-recorder"):
             secured.runs_as(user)
             results = [
-                (check["check"], check["target"], check["what"]) for check in planted(secured)
+                (check["check"], check["target"], check["result"]) for check in planted(secured)
             ]
             assert results == lacks
     finally:
@@ -268,14 +268,14 @@ def test_the_doctor_names_wrong_credentials_and_what_is_missing(secured: Secured
     """Each is one fault that names the setting."""
     secured.runs_as("termijn-operator", "mistaken")
     [refused] = planted(secured)
-    assert (refused["check"], refused["what"]) == (
+    assert (refused["check"], refused["result"]) == (
         "credentials",
         "the brokers refuse user 'termijn-operator' (SCRAM-SHA-512)",
     )
-    assert refused["mend"] == "fix KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE"
+    assert refused["fix"] == "fix KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD_FILE"
     secured.own["run"] = {"KAFKA_SASL_USERNAME": "termijn-operator"}
     [missing] = planted(secured)
-    assert (missing["check"], missing["what"]) == (
+    assert (missing["check"], missing["result"]) == (
         "settings",
         "kafka: KAFKA_SASL_PASSWORD_FILE: is not set, and SASL_SSL needs it",
     )

@@ -78,7 +78,7 @@ def test_applied_topics_are_visible_to_the_next_process(
     missing = [
         line
         for line in map(json.loads, outcome.stdout.splitlines())
-        if line["what"] == "does not exist"
+        if line["result"] == "does not exist"
     ]
     assert missing == []
     checked = run(termijn, ["topics", "check", "--json"])

@@ -53,20 +53,20 @@ def whole(
 
 
 def run_doctor(settings: dict[str, str], exit_code: int) -> list[dict[str, Any]]:
-    """Return the doctor's faults and warnings."""
-    outcome = CliRunner().invoke(termijn, ["doctor", "--json", "--faults"], env=settings)
+    """Return the doctor's errors and warnings."""
+    outcome = CliRunner().invoke(termijn, ["doctor", "--json", "--problems"], env=settings)
     assert outcome.exit_code == exit_code, outcome.output
     return [json.loads(line) for line in outcome.stdout.splitlines()]
 
 
 def find_faults(settings: dict[str, str]) -> list[dict[str, Any]]:
     """Return the faults as the doctor prints them."""
-    return [check for check in run_doctor(settings, 1) if check["state"] == "fault"]
+    return [check for check in run_doctor(settings, 1) if check["state"] == "error"]
 
 
 def faults(settings: dict[str, str]) -> dict[str, str]:
     """Return the remedy of each fault, by its check."""
-    return {check["check"]: check["mend"] for check in find_faults(settings)}
+    return {check["check"]: check["fix"] for check in find_faults(settings)}
 
 
 def test_the_doctor_finds_no_fault_where_nothing_is_wrong(whole: dict[str, str]) -> None:
@@ -90,7 +90,7 @@ def execute_as_owner(settings: dict[str, str], *statements: str) -> None:
 
 
 MAY_NOT_READ = (
-    "not checked",
+    "skipped",
     "",
     "the database login has no privilege to read it, and its role needs none",
 )
@@ -108,13 +108,13 @@ def test_a_login_with_more_rights_than_its_role_is_reported(whole: dict[str, str
         lines = [json.loads(line) for line in outcome.stdout.splitlines() if line.startswith("{")]
         about = ("database login", "database roles", "requests")
         return [
-            (line["state"], line["target"], line["what"])
+            (line["state"], line["target"], line["result"])
             for line in lines
             if line["check"] in about
         ]
 
     assert check_login_after("CREATE ROLE doctored LOGIN IN ROLE termijn_tagger") == [
-        ("sound", "doctored", "has the privileges of the tagger and no more"),
+        ("ok", "doctored", "has the privileges of the tagger and no more"),
         MAY_NOT_READ,
     ]
     assert check_login_after("GRANT DELETE ON record TO doctored") == [
@@ -127,19 +127,19 @@ def test_a_login_with_more_rights_than_its_role_is_reported(whole: dict[str, str
         "REVOKE INSERT ON answer FROM termijn_rights",
     ) == [
         (
-            "fault",
+            "error",
             "termijn_rights",
             "has no privilege for INSERT (data) on answer, INSERT (decided_at) on answer,"
             " INSERT (event_type) on answer and 4 more",
         ),
         ("warning", "doctored", "is one login for several roles: rights, tagger"),
-        ("sound", "", "0 keys can be opened"),
+        ("ok", "", "0 keys can be opened"),
     ]
     [(state, login, what)] = check_login_after(
         "GRANT INSERT ON answer TO termijn_rights",
         "REVOKE termijn_rights, termijn_tagger FROM doctored",
     )
-    assert (state, login) == ("fault", "doctored")
+    assert (state, login) == ("error", "doctored")
     assert what.startswith(
         "has no privilege to read the ledger: ProgrammingError: permission denied"
     )
@@ -153,7 +153,7 @@ def test_a_missing_topic_and_one_kept_without_limit_are_reported(
     kafka.delete_topics(["retention.dead-letters.v1"])
     TopicAdmin(admin=kafka.admin).set_config(ORDERS, {"retention.ms": "-1"})
     findings = find_faults(whole)
-    assert sorted((check["target"], check["mend"]) for check in findings) == [
+    assert sorted((check["target"], check["fix"]) for check in findings) == [
         (ORDERS, "`termijn topics apply`"),
         ("retention.dead-letters.v1", "`termijn topics apply`"),
     ]
@@ -178,7 +178,7 @@ def test_a_database_that_does_not_answer_is_reported(whole: dict[str, str]) -> N
     url = "postgresql+psycopg://termijn:hidden@127.0.0.1:1/ledger"
     [finding] = find_faults({**whole, "TERMIJN_LEDGER_URL": url})
     assert finding["check"] == "database"
-    assert "TERMIJN_LEDGER_URL" in finding["mend"]
+    assert "TERMIJN_LEDGER_URL" in finding["fix"]
     assert "hidden" not in json.dumps(finding)
 
 

@@ -46,7 +46,7 @@ def check_faults(registry: RegistryServer, **settings: str) -> list[tuple[str, s
     """Return the target and the text of each fault of `check`."""
     outcome = run_schemas(registry, "check", "--json", **settings)
     rows = [json.loads(line) for line in outcome.stdout.splitlines()]
-    wrong = [(row["target"], row["what"]) for row in rows if row["state"] != "sound"]
+    wrong = [(row["target"], row["result"]) for row in rows if row["state"] != "ok"]
     assert outcome.exit_code == (1 if wrong else 0)
     return wrong
 
@@ -162,15 +162,15 @@ def test_the_doctor_reports_an_unreadable_version(
     outcome = CliRunner().invoke(termijn, ["doctor", "--json"], env=environment)
     rows = [json.loads(line) for line in outcome.stdout.splitlines()]
     wrong = [row for row in rows if row["check"] == "registry" and row["target"] == topic.name]
-    assert [(check["state"], check["what"]) for check in wrong] == [
-        ("fault", "contact.message-resolved.1.avsc is not registered"),
+    assert [(check["state"], check["result"]) for check in wrong] == [
+        ("error", "contact.message-resolved.1.avsc is not registered"),
         (
-            "fault",
+            "error",
             f"version 2 (id {id}) has no schema file; events written with it are parked:"
             " .: Other became nl.termijn.business.contact.MessageResolved",
         ),
     ]
-    assert wrong[0]["mend"] == "`termijn schemas register`"
+    assert wrong[0]["fix"] == "`termijn schemas register`"
 
 
 def test_an_unreachable_registry_is_one_line() -> None:
@@ -179,5 +179,5 @@ def test_an_unreachable_registry_is_one_line() -> None:
     outcome = CliRunner().invoke(termijn, ["schemas", "check", "--json"], env=environment)
     [row] = map(json.loads, outcome.stdout.splitlines())
     assert outcome.exit_code == 1
-    assert row["what"].startswith("does not respond: schema registry: ")
-    assert "SCHEMA_REGISTRY_URL" in row["mend"]
+    assert row["result"].startswith("does not respond: schema registry: ")
+    assert "SCHEMA_REGISTRY_URL" in row["fix"]

@@ -24,7 +24,7 @@ from services.kafka.topic_admin import TopicAdmin
 from services.kafka.topic_retention import retention_requirements
 from services.operations.doctor.acls import check_acls, check_own_acls
 from services.operations.doctor.cluster import check_topics, describe_acls, describe_own_access
-from services.operations.doctor.findings import HEADS, Finding, error, ok, skipped
+from services.operations.doctor.findings import Finding, error, ok, skipped
 from services.operations.doctor.keys import (
     EncryptionKeyFiles,
     check_key_files,
@@ -39,13 +39,13 @@ from services.policy.loader import InvalidPolicy
 from services.policy.model import Policy
 from services.storage.database import open_database
 
-_COLUMNS = ("check", "target", "state", "what", "mend")
+_COLUMNS = ("check", "target", "state", "result", "fix")
 
 
 @click.command()
 @json_option
-@click.option("--faults", is_flag=True, help="Only errors and warnings.")
-def doctor(as_json: bool, faults: bool) -> None:
+@click.option("--problems", "only_problems", is_flag=True, help="Only errors and warnings.")
+def doctor(as_json: bool, only_problems: bool) -> None:
     """Check brokers, certificates, topics, ACLs, registry, database, clock, keys and policy.
 
     Each error comes with the command that fixes it. Nothing is changed. Fails if a check failed.
@@ -53,11 +53,13 @@ def doctor(as_json: bool, faults: bool) -> None:
     with open_resources() as opened:
         findings = list(_run_checks(opened))
     printed = [
-        finding for finding in findings if not faults or finding.state in ("fault", "warning")
+        finding
+        for finding in findings
+        if not only_problems or finding.state in ("error", "warning")
     ]
     rows = (finding.to_row() for finding in printed)
-    show(rows, as_json=as_json, title="Checks", columns=_COLUMNS, heads=HEADS)
-    failed = sum(1 for finding in findings if finding.state == "fault")
+    show(rows, as_json=as_json, title="Checks", columns=_COLUMNS)
+    failed = sum(1 for finding in findings if finding.state == "error")
     if failed:
         raise CheckFailed(f"{failed} checks failed")
 
@@ -160,7 +162,7 @@ def _ledger(opened: Resources, policy: Policy | None) -> Iterator[Finding]:
     tolerance = timedelta(seconds=opened.settings.deleting.clock_tolerance_seconds)
     findings = list(check_ledger(ledger, policy, utc_now, tolerance))
     yield from findings
-    if any(finding.check == "migrations" and finding.state == "sound" for finding in findings):
+    if any(finding.check == "migrations" and finding.state == "ok" for finding in findings):
         yield from check_requests(ledger, _seal_files(opened))
 
 

@@ -49,14 +49,13 @@ def show(
     as_json: bool,
     title: str,
     columns: Sequence[str],
-    heads: Mapping[str, str] | None = None,
 ) -> None:
-    """Print rows: one JSON object a line, or a table of the named columns under these `heads`."""
+    """Print rows: one JSON object a line, or a table of the named columns."""
     if as_json:
         for row in rows:
             say_json(row)
         return
-    lines = table(title, [(heads or {}).get(column, column) for column in columns])
+    lines = table(title, columns)
     for row in rows:
         lines.add_row(*(cell(row[column]) for column in columns))
     Console(width=None if console().is_terminal else _PLAIN_WIDTH).print(lines)

@@ -10,7 +10,6 @@ from services.app.cli.options import json_option, show
 from services.app.cli.session import open_resources
 from services.app.wiring.resources import Resources, required_schemas
 from services.kafka import schema_registration
-from services.operations.doctor.findings import HEADS
 from services.operations.doctor.registry import check_registry
 
 
@@ -45,10 +44,10 @@ def check(as_json: bool) -> None:
     with open_resources() as opened:
         required = required_schemas(opened, opened.policy())
         findings = list(check_registry(_registry(opened), required))
-    columns = ("target", "state", "what", "mend")
+    columns = ("target", "state", "result", "fix")
     rows = (finding.to_row() for finding in findings)
-    show(rows, as_json=as_json, title="Schema registry", columns=columns, heads=HEADS)
-    if differences := [finding for finding in findings if finding.state != "sound"]:
+    show(rows, as_json=as_json, title="Schema registry", columns=columns)
+    if differences := [finding for finding in findings if finding.state != "ok"]:
         raise CheckFailed(f"{len(differences)} differences")
 
 

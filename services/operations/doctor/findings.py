@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
-State = Literal["sound", "fault", "warning", "not checked"]
+State = Literal["ok", "error", "warning", "skipped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +16,8 @@ class Finding:
     """The kind of check: settings, tls, certificates, broker, credentials, topics, acls, registry,
     database, database roles, database login, migrations, clock, keys, policy."""
     state: State
-    what: str
-    """What was found; never a secret, never personal data."""
+    problem: str
+    """What is wrong, or what was checked if nothing is; never a secret, never personal data."""
     target: str = ""
     """What was checked, such as a topic or a system."""
     fix: str = ""
@@ -28,31 +28,27 @@ class Finding:
         return {
             "check": self.check,
             "state": self.state,
-            "what": self.what,
+            "result": self.problem,
             "target": self.target,
-            "mend": self.fix,
+            "fix": self.fix,
         }
 
 
-HEADS: Final = {"what": "result", "mend": "fix"}
-"""The heads of a table's columns that are called otherwise in JSON."""
-
-
-def ok(check: str, what: str, target: str = "") -> Finding:
+def ok(check: str, result: str, target: str = "") -> Finding:
     """Make the result of a check that passed."""
-    return Finding(check=check, state="sound", what=what, target=target)
+    return Finding(check=check, state="ok", problem=result, target=target)
 
 
 def error(check: str, problem: str, fix: str, target: str = "") -> Finding:
     """Make the result of a check that failed: a role cannot work, or a promise would be broken."""
-    return Finding(check=check, state="fault", what=problem, fix=fix, target=target)
+    return Finding(check=check, state="error", problem=problem, fix=fix, target=target)
 
 
 def warning(check: str, problem: str, fix: str, target: str = "") -> Finding:
     """Make the result of a check that passed, but that an operator should look at."""
-    return Finding(check=check, state="warning", what=problem, fix=fix, target=target)
+    return Finding(check=check, state="warning", problem=problem, fix=fix, target=target)
 
 
 def skipped(check: str, why: str) -> Finding:
     """Make the result of a check that could not be done."""
-    return Finding(check=check, state="not checked", what=why)
+    return Finding(check=check, state="skipped", problem=why)

@@ -65,7 +65,7 @@ def check_key_files(files: EncryptionKeyFiles) -> Iterator[Finding]:
     finding = _check_key_file(
         "request key", path, "TERMIJN_REQUEST_KEY_FILE", is_created=is_created
     )
-    if finding.state == "sound" and _key_ids((path,)) & _key_ids((files.dead_letters,)):
+    if finding.state == "ok" and _key_ids((path,)) & _key_ids((files.dead_letters,)):
         yield warning(
             "request key",
             "is also the key of dead letters: a role that opens dead letters can open requests",

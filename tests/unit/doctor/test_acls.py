@@ -117,8 +117,8 @@ def test_a_resource_without_acls_may_be_open() -> None:
 def test_the_acls_that_termijn_writes_are_ok() -> None:
     """No user lacks a right, and only the deleter may write commands."""
     [finding] = check(AclRules(enforced=True, rules=all_rules(*USERS)))
-    assert finding.state == "sound"
-    assert finding.what.endswith("24 users have what they need")
+    assert finding.state == "ok"
+    assert finding.problem.endswith("24 users have what they need")
 
 
 def test_a_missing_acl_is_named_with_its_fix() -> None:
@@ -129,9 +129,9 @@ def test_a_missing_acl_is_named_with_its_fix() -> None:
         if (rule.principal, rule.name) != ("User:termijn-recorder", TAGGED)
     ]
     findings = check(AclRules(enforced=True, rules=rules))
-    assert [(finding.state, finding.target, finding.what) for finding in findings] == [
-        ("fault", "topic retention.tagged.v1", "termijn-recorder may not Describe"),
-        ("fault", "topic retention.tagged.v1", "termijn-recorder may not Read"),
+    assert [(finding.state, finding.target, finding.problem) for finding in findings] == [
+        ("error", "topic retention.tagged.v1", "termijn-recorder may not Describe"),
+        ("error", "topic retention.tagged.v1", "termijn-recorder may not Read"),
     ]
     assert findings[1].fix == (
         "`kafka-acls --add --allow-principal User:termijn-recorder --operation Read"
@@ -157,9 +157,9 @@ def test_a_role_without_any_acl_is_reported_once() -> None:
         user for user in USERS if user.user not in ("termijn-recorder", "termijn-agent-crm")
     ]
     findings = check(AclRules(enforced=True, rules=all_rules(*visible_users)))
-    assert [(finding.state, finding.target, finding.what) for finding in findings] == [
+    assert [(finding.state, finding.target, finding.problem) for finding in findings] == [
         (
-            "fault",
+            "error",
             "user termijn-recorder",
             "no ACL names this user: 6 of 6 are missing",
         ),
@@ -180,36 +180,36 @@ def test_other_users_who_may_write_commands_are_reported() -> None:
     ]
     [finding] = check(AclRules(enforced=True, rules=[*all_rules(*USERS), *more]))
     assert (finding.state, finding.target) == ("warning", "topic retention.commands.crm.v1")
-    assert finding.what == "User:eve may write to it, but only termijn-deleter should"
+    assert finding.problem == "User:eve may write to it, but only termijn-deleter should"
 
 
 def test_a_cluster_without_an_authorizer_is_a_warning() -> None:
     """Any user may command an erasure."""
     [finding] = check(AclRules(enforced=False))
     assert finding.state == "warning"
-    assert "no authorizer" in finding.what
+    assert "no authorizer" in finding.problem
 
 
 def test_acls_that_are_not_visible_are_not_checked() -> None:
     """They are visible only to users who may describe the cluster."""
     [finding] = check(AclRules(enforced=True))
-    assert finding.state == "not checked"
+    assert finding.state == "skipped"
 
 
 def test_a_cluster_without_acls_is_a_fault() -> None:
     """No role may do anything."""
     [finding] = check(AclRules(enforced=True, rules=[]))
-    assert finding.state == "fault"
-    assert "no ACLs" in finding.what
+    assert finding.state == "error"
+    assert "no ACLs" in finding.problem
 
 
 def test_a_user_is_shown_its_own_missing_acls() -> None:
     """The brokers show it its own rights."""
     [finding] = check_own_acls(AclRules(enforced=True, rules=all_rules(RECORDER)), RECORDER)
-    assert finding.state == "sound"
+    assert finding.state == "ok"
     rules = [rule for rule in all_rules(RECORDER) if rule.kind != "group"]
     lacks = check_own_acls(AclRules(enforced=True, rules=rules), RECORDER)
-    assert [lacking.what for lacking in lacks] == [
+    assert [lacking.problem for lacking in lacks] == [
         "termijn-recorder may not Describe",
         "termijn-recorder may not Read",
     ]

@@ -62,14 +62,14 @@ def trusted_keys(path: Path, *systems: str) -> KeyDirectory:
 def test_a_topic_as_in_the_catalogue_is_ok() -> None:
     """Six partitions, kept for a week."""
     [finding] = tags(TopicState(partitions=6, settings=SOUND_TAGS))
-    assert (finding.state, finding.what) == ("sound", "1 exist as in the catalogue")
+    assert (finding.state, finding.problem) == ("ok", "1 exist as in the catalogue")
 
 
 def test_a_missing_topic_is_a_fault() -> None:
     """It is named, and `apply` creates it."""
     [finding] = tags(None)
-    assert (finding.state, finding.target, finding.what) == (
-        "fault",
+    assert (finding.state, finding.target, finding.problem) == (
+        "error",
         "retention.tagged.v1",
         "does not exist",
     )
@@ -79,39 +79,42 @@ def test_a_missing_topic_is_a_fault() -> None:
 def test_a_topic_that_is_kept_too_long_is_a_fault() -> None:
     """Retention without limit is longer than a week."""
     [finding] = tags(TopicState(partitions=6, settings={**SOUND_TAGS, "retention.ms": "-1"}))
-    assert (finding.state, finding.fix) == ("fault", "`termijn topics apply`")
-    assert finding.what == "records stay without limit, and its term is 8.0 days"
+    assert (finding.state, finding.fix) == ("error", "`termijn topics apply`")
+    assert finding.problem == "records stay without limit, and its term is 8.0 days"
 
 
 def test_another_number_of_partitions_is_a_warning() -> None:
     """It cannot be changed under data, so no fix is offered."""
     [finding] = tags(TopicState(partitions=4, settings=SOUND_TAGS))
-    assert (finding.state, finding.what) == ("warning", "has 4 partitions, but the catalogue has 6")
+    assert (finding.state, finding.problem) == (
+        "warning",
+        "has 4 partitions, but the catalogue has 6",
+    )
 
 
 @pytest.mark.parametrize(
-    ("seconds", "state"), [(0.0, "sound"), (1.0, "sound"), (1.1, "fault"), (-1.1, "fault")]
+    ("seconds", "state"), [(0.0, "ok"), (1.0, "ok"), (1.1, "error"), (-1.1, "error")]
 )
 def test_a_clock_may_be_a_second_off(seconds: float, state: str) -> None:
     """Beyond a second, in either direction, nothing would be commanded."""
     finding = check_clock(timedelta(seconds=seconds), timedelta(seconds=1))
     assert finding.state == state
-    assert ("timedatectl" in finding.fix) == (state == "fault")
+    assert ("timedatectl" in finding.fix) == (state == "error")
 
 
 def test_valid_keys_are_ok(tmp_path: Path) -> None:
     """The deleter's own, and a system's."""
     trusted_keys(tmp_path, "crm")
     assert {name: finding.state for name, finding in keys(tmp_path, "crm").items()} == {
-        "deleter": "sound",
-        "crm": "sound",
+        "deleter": "ok",
+        "crm": "ok",
     }
 
 
 def test_a_deleter_without_keys_is_a_fault(tmp_path: Path) -> None:
     """It could sign no command."""
     finding = keys(tmp_path)["deleter"]
-    assert finding.state == "fault"
+    assert finding.state == "error"
     assert "`termijn keys make`" in finding.fix
 
 
@@ -120,20 +123,20 @@ def test_a_private_key_that_everybody_may_read_is_a_fault(tmp_path: Path) -> Non
     directory = trusted_keys(tmp_path)
     directory.private().path.chmod(0o644)
     finding = keys(tmp_path)["deleter"]
-    assert finding.state == "fault"
-    assert "0600" in finding.what
+    assert finding.state == "error"
+    assert "0600" in finding.problem
 
 
 def test_a_system_without_trusted_keys_is_a_fault(tmp_path: Path) -> None:
     """Its answers would not be trusted."""
     trusted_keys(tmp_path, "crm")
     finding = keys(tmp_path, "crm", "psp")["psp"]
-    assert finding.state == "fault"
+    assert finding.state == "error"
     assert "`termijn keys trust psp psp.jwks`" in finding.fix
 
 
 @pytest.mark.parametrize(
-    ("days_left", "state"), [(-1, "fault"), (0, "fault"), (13, "warning"), (15, "sound")]
+    ("days_left", "state"), [(-1, "error"), (0, "error"), (13, "warning"), (15, "ok")]
 )
 def test_the_end_of_the_last_key_is_reported_two_weeks_before(
     tmp_path: Path, days_left: int, state: str
@@ -181,10 +184,10 @@ def key_file(path: Path, letter: bytes) -> Path:
 
 def test_a_missing_key_file_that_is_configured_is_a_fault(tmp_path: Path) -> None:
     """A new key would not decrypt what the old one encrypted."""
-    assert {finding.state for finding in seals(tmp_path).values()} == {"sound"}
+    assert {finding.state for finding in seals(tmp_path).values()} == {"ok"}
     named = {"TERMIJN_KEY_FILE": tmp_path / "d", "TERMIJN_REQUEST_KEY_FILE": tmp_path / "r"}
     findings = seals(tmp_path, **named)
-    assert {finding.state for finding in findings.values()} == {"fault"}
+    assert {finding.state for finding in findings.values()} == {"error"}
     assert findings["dead-letter key"].fix.endswith("or fix TERMIJN_KEY_FILE")
     assert findings["request key"].fix.endswith("or fix TERMIJN_REQUEST_KEY_FILE")
 
@@ -194,8 +197,8 @@ def test_a_key_of_requests_is_required_beside_a_configured_key_of_dead_letters(
 ) -> None:
     """Each role would make its own."""
     findings = seals(tmp_path, TERMIJN_KEY_FILE=key_file(tmp_path / "d", b"d"))
-    assert (findings["dead-letter key"].state, findings["request key"].state) == ("sound", "fault")
-    assert "TERMIJN_REQUEST_KEY_FILE must be set" in findings["request key"].what
+    assert (findings["dead-letter key"].state, findings["request key"].state) == ("ok", "error")
+    assert "TERMIJN_REQUEST_KEY_FILE must be set" in findings["request key"].problem
 
 
 def test_one_key_for_dead_letters_and_requests_is_a_warning(tmp_path: Path) -> None:
@@ -206,7 +209,7 @@ def test_one_key_for_dead_letters_and_requests_is_a_warning(tmp_path: Path) -> N
     }
     assert seals(tmp_path, **both)["request key"].state == "warning"
     key_file(tmp_path / "r", b"r")
-    assert seals(tmp_path, **both)["request key"].state == "sound"
+    assert seals(tmp_path, **both)["request key"].state == "ok"
 
 
 def test_encrypted_requests_whose_key_is_missing_are_reported(tmp_path: Path) -> None:
@@ -222,15 +225,16 @@ def test_encrypted_requests_whose_key_is_missing_are_reported(tmp_path: Path) ->
             with ledger.transaction() as connection:
                 keys.public(connection, requests, NOW)
         [finding] = check_requests(ledger, chosen)
-        assert (finding.state, finding.what) == ("sound", "3 keys can be opened")
+        assert (finding.state, finding.problem) == ("ok", "3 keys can be opened")
         (tmp_path / "dead-letters.key").unlink()
         [finding] = check_requests(ledger, chosen)
-        assert finding.state == "fault"
+        assert finding.state == "error"
         assert (
-            finding.what == f"2 keys are encrypted with key {old.key_id}, which is not configured"
+            finding.problem
+            == f"2 keys are encrypted with key {old.key_id}, which is not configured"
         )
         ledger.run_in_transaction(
             lambda c: [destroy_request_key(c, "consumer:K1", f"Q{n}", NOW) for n in (0, 1)]
         )
         [finding] = check_requests(ledger, chosen)
-        assert finding.state == "sound"
+        assert finding.state == "ok"

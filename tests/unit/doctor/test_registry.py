@@ -66,8 +66,8 @@ def test_a_registry_that_agrees_is_ok() -> None:
     [finding] = check_registry(
         Kept(texts=[FIRST.text, SECOND.text]), [(ORDERS, (FIRST, SECOND))] * 2
     )
-    assert (finding.state, finding.what) == (
-        "sound",
+    assert (finding.state, finding.problem) == (
+        "ok",
         "2 topics are registered with their schemas, FULL_TRANSITIVE",
     )
 
@@ -75,8 +75,8 @@ def test_a_registry_that_agrees_is_ok() -> None:
 def test_a_version_that_is_not_registered_is_a_fault() -> None:
     """Its file is named, since nothing could be written with it."""
     [finding] = check(Kept(texts=[FIRST.text]))
-    assert (finding.state, finding.target) == ("fault", "orders.order-placed.v1")
-    assert finding.what == "orders.order-placed.2.avsc is not registered"
+    assert (finding.state, finding.target) == ("error", "orders.order-placed.v1")
+    assert finding.problem == "orders.order-placed.2.avsc is not registered"
     assert finding.fix == "`termijn schemas register`"
 
 
@@ -85,22 +85,25 @@ def test_an_unknown_version_that_can_be_read_is_a_warning() -> None:
     ahead = changed("more", type=["null", "string"], default=None)
     [finding] = check(Kept(texts=[FIRST.text, SECOND.text, ahead]))
     assert finding.state == "warning"
-    assert finding.what == "version 3 (id 72) has no schema file but can be read"
+    assert finding.problem == "version 3 (id 72) has no schema file but can be read"
 
 
 def test_an_unknown_version_that_cannot_be_read_is_a_fault() -> None:
     """Events that are written with it would be parked."""
     other = SECOND.text.replace('"order_id"', '"number"')
     [finding] = check(Kept(texts=[FIRST.text, SECOND.text, other]))
-    assert finding.state == "fault"
-    assert finding.what.endswith("parked: order_id: is not written and has no default")
+    assert finding.state == "error"
+    assert finding.problem.endswith("parked: order_id: is not written and has no default")
 
 
 def test_a_version_that_is_not_a_schema_is_a_fault() -> None:
     """It is reported, and the check continues."""
     [finding] = check(Kept(texts=[FIRST.text, SECOND.text, "{"]))
-    assert (finding.state, finding.what.endswith("and is not a valid schema: JSONDecodeError")) == (
-        "fault",
+    assert (
+        finding.state,
+        finding.problem.endswith("and is not a valid schema: JSONDecodeError"),
+    ) == (
+        "error",
         True,
     )
 
@@ -109,13 +112,13 @@ def test_a_compatibility_level_that_may_break_readers_is_a_warning() -> None:
     """Registering sets it."""
     [finding] = check(Kept(texts=[FIRST.text, SECOND.text], level="BACKWARD"))
     assert finding.state == "warning"
-    assert finding.what.startswith("compatibility is BACKWARD but must be FULL_TRANSITIVE")
+    assert finding.problem.startswith("compatibility is BACKWARD but must be FULL_TRANSITIVE")
 
 
 def test_an_unreachable_registry_is_reported_once() -> None:
     """It is not reported for each topic, and not asked again."""
     silent = Silent(texts=[])
     [finding] = check_registry(silent, [(ORDERS, (FIRST, SECOND))] * 2)
-    assert finding.state == "fault"
+    assert finding.state == "error"
     assert "SCHEMA_REGISTRY_URL" in finding.fix
     assert silent.asked == [ORDERS.name]

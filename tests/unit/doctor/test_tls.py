@@ -43,27 +43,27 @@ def test_unencrypted_connections_to_other_machines_are_a_warning() -> None:
 def test_a_password_that_is_sent_in_clear_is_a_warning() -> None:
     """Anyone on the network path can read it."""
     finding = check_by_target(Security(protocol="SASL_PLAINTEXT"))["tls", "kafka-1:9092"]
-    assert finding.what.endswith("and the password, can be read and changed on the way")
+    assert finding.problem.endswith("and the password, can be read and changed on the way")
 
 
 def test_unencrypted_connections_to_this_machine_are_ok() -> None:
     """The embedded broker is reached so."""
     [finding] = check_by_target(Security(), "127.0.0.1:9092").values()
-    assert finding.state == "sound"
+    assert finding.state == "ok"
 
 
 def test_valid_certificates_are_ok(tmp_path: Path) -> None:
     """The authority's, the client's, and its key."""
     findings = check_by_target(certified(tmp_path))
     assert [(finding.check, finding.state) for finding in findings.values()] == [
-        ("tls", "sound"),
-        ("certificates", "sound"),
-        ("certificates", "sound"),
+        ("tls", "ok"),
+        ("certificates", "ok"),
+        ("certificates", "ok"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("days", "state"), [(-1, "fault"), (0, "fault"), (14, "warning"), (15, "sound")]
+    ("days", "state"), [(-1, "error"), (0, "error"), (14, "warning"), (15, "ok")]
 )
 def test_the_end_of_the_authority_is_reported_two_weeks_before(
     tmp_path: Path, days: float, state: str
@@ -73,10 +73,10 @@ def test_the_end_of_the_authority_is_reported_two_weeks_before(
         "certificates", str(tmp_path / "ca.pem")
     ]
     assert finding.state == state
-    assert ("KAFKA_SSL_CA_FILE" in finding.fix) == (state != "sound")
+    assert ("KAFKA_SSL_CA_FILE" in finding.fix) == (state != "ok")
 
 
-@pytest.mark.parametrize(("days", "state"), [(-1, "fault"), (13, "warning"), (15, "sound")])
+@pytest.mark.parametrize(("days", "state"), [(-1, "error"), (13, "warning"), (15, "ok")])
 def test_the_end_of_the_client_certificate_is_reported(
     tmp_path: Path, days: float, state: str
 ) -> None:
@@ -85,7 +85,7 @@ def test_the_end_of_the_client_certificate_is_reported(
         "certificates", str(tmp_path / "me.pem")
     ]
     assert finding.state == state
-    assert ("KAFKA_SSL_CERTIFICATE_FILE" in finding.fix) == (state != "sound")
+    assert ("KAFKA_SSL_CERTIFICATE_FILE" in finding.fix) == (state != "ok")
 
 
 def test_one_expired_authority_of_two_is_ok(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_one_expired_authority_of_two_is_ok(tmp_path: Path) -> None:
     security = certified(tmp_path, ca_days=-1)
     file = tmp_path / "ca.pem"
     file.write_text(file.read_text("ascii") + Authority(NOW).certificate, "ascii")
-    assert check_by_target(security)["certificates", str(file)].state == "sound"
+    assert check_by_target(security)["certificates", str(file)].state == "ok"
 
 
 def test_a_file_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_file_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
     security = certified(tmp_path)
     (tmp_path / "ca.pem").write_text("certificate", "ascii")
     finding = check_by_target(security)["certificates", str(tmp_path / "ca.pem")]
-    assert (finding.state, finding.what) == ("fault", "contains no readable certificate (PEM)")
+    assert (finding.state, finding.problem) == ("error", "contains no readable certificate (PEM)")
 
 
 @pytest.mark.parametrize("text", [None, "key"], ids=["another's", "no key"])
@@ -112,5 +112,5 @@ def test_a_key_that_does_not_fit_the_certificate_is_a_fault(
     security = certified(tmp_path)
     (tmp_path / "me.key").write_text(text or Authority(NOW).issue("x").key, "ascii")
     finding = check_by_target(security)["certificates", str(tmp_path / "me.key")]
-    assert finding.state == "fault"
+    assert finding.state == "error"
     assert "KAFKA_SSL_KEY_FILE" in finding.fix
