@@ -18,11 +18,11 @@ from services.deleter.settlement import AcknowledgementResult, apply_acknowledge
 from services.storage import offsets
 from services.storage.database import Database, database_now
 from services.storage.offsets import OffsetAdvance, PartitionId
-from tests.benchmarks import sweeping
-from tests.benchmarks.bare import transaction_id
+from tests.benchmarks import deleter_driver
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, ResultsDiffer
+from tests.benchmarks.plain_sql import transaction_id
 from tests.benchmarks.recording import AT, fresh
-from tests.benchmarks.stage import Stage
 
 _SYSTEM = "crm"
 _TOPIC = acknowledgement_topic(_SYSTEM)
@@ -53,7 +53,7 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
     Raises:
         ResultsDiffer: the two ways wrote different rows.
     """
-    signer = sweeping.signer(stage, _SYSTEM)
+    signer = deleter_driver.signer(stage, _SYSTEM)
     values = [_answer(stage, number, signer) for number in range(1, answers + 1)]
     batches = [values[start : start + batch] for start in range(0, answers, batch)]
     rows = _rows(stage, batches)
@@ -105,7 +105,7 @@ def _settle(stage: Stage, ledger: Database, batches: Sequence[_Batch]) -> None:
 
 def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: int) -> None:
     """Process a batch as the acknowledgements role does, in its order."""
-    verifier = sweeping.verifier(stage, _SYSTEM)
+    verifier = deleter_driver.verifier(stage, _SYSTEM)
     for value, signed in values:
         verifier.verify(_TOPIC.name, None, value, signed, AT)
     answers = [decode_acknowledgement(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]

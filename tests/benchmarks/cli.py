@@ -14,8 +14,8 @@ from services.app import settings_loader
 from services.app.cli.options import show
 from services.app.wiring import resources
 from tests.benchmarks import comparing, plots
+from tests.benchmarks.environment import Sizes, environment
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.stage import Sizes, environment
 from tests.benchmarks.suite import SUITE
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -10,11 +10,11 @@ from statistics import median
 from services.deleter.deleter import DeleterLimits
 from services.kafka.client import KafkaClient
 from services.storage.database import Database
-from tests.benchmarks import backlogs, statements, sweeping
-from tests.benchmarks.backlogs import FEEDBACK, INVOICE, Load
+from tests.benchmarks import deleter_driver, load_fixtures, statements
+from tests.benchmarks.deleter_driver import SweepStats
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, lower, upper
-from tests.benchmarks.stage import Stage
-from tests.benchmarks.sweeping import Seen
+from tests.benchmarks.load_fixtures import FEEDBACK, INVOICE, Load
 
 _LONG_AGO = timedelta(days=1_000)
 _SECOND = timedelta(seconds=1)
@@ -22,7 +22,7 @@ _LIMITS = DeleterLimits(commands_per_hour=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class DeletingSizes:
     """The number of records for each figure."""
 
     chunked: int
@@ -35,21 +35,21 @@ class Sizes:
     """Rows that come due among the others."""
 
 
-_QUICK = Sizes(chunked=20, singles=5_000, growth=(20_000, 200_000), due=2_000)
-_FULL = Sizes(chunked=200, singles=30_000, growth=(100_000, 3_000_000), due=10_000)
-_WHOLE = Sizes(chunked=2_000, singles=1_000_000, growth=(100_000, 10_000_000), due=10_000)
+_QUICK = DeletingSizes(chunked=20, singles=5_000, growth=(20_000, 200_000), due=2_000)
+_FULL = DeletingSizes(chunked=200, singles=30_000, growth=(100_000, 3_000_000), due=10_000)
+_WHOLE = DeletingSizes(chunked=2_000, singles=1_000_000, growth=(100_000, 10_000_000), due=10_000)
 
 
 def deleting(stage: Stage) -> Iterator[Figure]:
     """Measure records a second to Kafka against the statements alone, and in small and large ledgers."""
     sizes = stage.size(_QUICK, _FULL, _WHOLE)
-    bus = sweeping.open_bus(stage)
+    bus = deleter_driver.open_bus(stage)
     yield chunks(stage, bus, sizes)
     yield singles(stage, bus, sizes)
     yield growth(stage, bus, sizes)
 
 
-def chunks(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
+def chunks(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     """Measure subjects with 500 records each, all due at one second through their clocks."""
     due = _just_now(stage)
     load = Load(
@@ -70,10 +70,10 @@ def chunks(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
     )
 
 
-def singles(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
+def singles(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     """Measure subjects with one record each, all due at one second."""
     due = _just_now(stage)
-    at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+    at = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
     load = Load(
         kind=FEEDBACK,
         name="s",
@@ -97,10 +97,12 @@ def _against_statements(
 ) -> Figure:
     signed, alone = [], []
     for _ in range(stage.runs):
-        with backlogs.fresh_ledger(stage) as ledger, backlogs.fresh_ledger(stage) as bare:
+        with load_fixtures.fresh_ledger(stage) as ledger, load_fixtures.fresh_ledger(stage) as bare:
             _due(ledger, load, due, stage)
-            seen = Seen()
-            signed.append(sweeping.drained(sweeping.deleter(stage, ledger, bus, seen, _LIMITS)))
+            seen = SweepStats()
+            signed.append(
+                deleter_driver.drained(deleter_driver.deleter(stage, ledger, bus, seen, _LIMITS))
+            )
             batches = statements.prepared(
                 ledger, records=_LIMITS.records_per_claim, by_clock=load.kind.clock is not None
             )
@@ -117,26 +119,26 @@ def _against_statements(
     )
 
 
-def growth(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
+def growth(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     """Measure the time per due row with many other rows against the time with few."""
     seconds: dict[int, list[float]] = {others: [] for others in sizes.growth}
     for others in sizes.growth:
-        with backlogs.fresh_ledger(stage) as ledger:
-            later = backlogs.now(ledger) + timedelta(days=30)
-            at = backlogs.time_when_due(FEEDBACK, later, stage.policy)
+        with load_fixtures.fresh_ledger(stage) as ledger:
+            later = load_fixtures.now(ledger) + timedelta(days=30)
+            at = load_fixtures.time_when_due(FEEDBACK, later, stage.policy)
             apart = timedelta(days=300) / others
             outside_load = Load(
                 kind=FEEDBACK, name="k", subjects=others, each=1, time=at, apart=apart
             )
-            backlogs.fill(ledger, outside_load, stage.policy)
-            seen = Seen()
-            deleter = sweeping.deleter(stage, ledger, bus, seen, _LIMITS)
+            load_fixtures.fill(ledger, outside_load, stage.policy)
+            seen = SweepStats()
+            deleter = deleter_driver.deleter(stage, ledger, bus, seen, _LIMITS)
             for run in range(stage.runs + 1):
-                due = backlogs.now(ledger) - timedelta(seconds=1)
-                at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+                due = load_fixtures.now(ledger) - timedelta(seconds=1)
+                at = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
                 load = Load(kind=FEEDBACK, name=f"d{run}", subjects=sizes.due, each=1, time=at)
-                backlogs.fill(ledger, load, stage.policy)
-                seconds[others].append(sweeping.drained(deleter))
+                load_fixtures.fill(ledger, load, stage.policy)
+                seconds[others].append(deleter_driver.drained(deleter))
             if seen.commands != sizes.due * (stage.runs + 1):
                 raise RuntimeError(f"{seen.commands} commands went out")
     few, many = sizes.growth
@@ -151,18 +153,18 @@ def growth(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Figure:
 
 
 def _due(ledger: Database, load: Load, due: datetime, stage: Stage) -> None:
-    backlogs.fill(ledger, load, stage.policy)
+    load_fixtures.fill(ledger, load, stage.policy)
     if load.kind.clock:
-        at = backlogs.end_when_due(load.kind.clock, due, stage.policy)
-        backlogs.end(ledger, load, at, stage.policy)
-        backlogs.settle(ledger)
+        at = load_fixtures.end_when_due(load.kind.clock, due, stage.policy)
+        load_fixtures.end(ledger, load, at, stage.policy)
+        load_fixtures.settle(ledger)
 
 
 def _just_now(stage: Stage) -> datetime:
-    return sweeping.this_now().replace(microsecond=0) - 2 * _SECOND
+    return deleter_driver.this_now().replace(microsecond=0) - 2 * _SECOND
 
 
-def _check_equal(ledger: Database, bare: Database, load: Load, seen: Seen) -> None:
+def _check_equal(ledger: Database, bare: Database, load: Load, seen: SweepStats) -> None:
     """Check that in both ledgers each record is in one command, and each command is sent."""
     expected = {
         "record": load.records,
@@ -171,9 +173,9 @@ def _check_equal(ledger: Database, bare: Database, load: Load, seen: Seen) -> No
     }
     for database in (ledger, bare):
         with database.transaction() as connection:
-            counts = {table: backlogs.count(connection, table) for table in expected}
-            sent = backlogs.count(connection, "command", "state = 'sent' AND attempt = 1")
-            attempts = backlogs.count(connection, "attempt")
+            counts = {table: load_fixtures.count(connection, table) for table in expected}
+            sent = load_fixtures.count(connection, "command", "state = 'sent' AND attempt = 1")
+            attempts = load_fixtures.count(connection, "attempt")
         if counts != expected or not sent == attempts == expected["command"]:
             raise RuntimeError(f"{counts}, {sent} sent, {attempts} attempts; expected {expected}")
     if seen.commands != expected["command"]:

@@ -7,11 +7,11 @@ from datetime import timedelta
 from statistics import median
 
 from services.kafka.client import KafkaClient
-from tests.benchmarks import backlogs, sweeping
-from tests.benchmarks.backlogs import FEEDBACK, Load
+from tests.benchmarks import deleter_driver, load_fixtures
+from tests.benchmarks.deleter_driver import SweepStats
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, upper
-from tests.benchmarks.stage import Stage
-from tests.benchmarks.sweeping import Seen
+from tests.benchmarks.load_fixtures import FEEDBACK, Load
 
 _QUICK = 50_000
 _FULL = 1_000_000
@@ -23,34 +23,34 @@ _PATIENCE = timedelta(seconds=30)
 
 def fairness(stage: Stage) -> Iterator[Figure]:
     """Measure one due row of another subject among a large backlog."""
-    yield fair(stage, sweeping.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
+    yield fair(stage, deleter_driver.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
 
 
 def fair(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
     """Return the seconds from a due row's arrival until its command is sent, during the backlog."""
-    with backlogs.fresh_ledger(stage) as ledger:
-        due = backlogs.now(ledger) - timedelta(seconds=1)
-        at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+    with load_fixtures.fresh_ledger(stage) as ledger:
+        due = load_fixtures.now(ledger) - timedelta(seconds=1)
+        at = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
         many = Load(kind=FEEDBACK, name="many", subjects=backlog, each=1, time=at)
-        backlogs.fill(ledger, many, stage.policy)
-        seen = Seen()
-        deleter = sweeping.deleter(stage, ledger, bus, seen)
+        load_fixtures.fill(ledger, many, stage.policy)
+        seen = SweepStats()
+        deleter = deleter_driver.deleter(stage, ledger, bus, seen)
         waits = []
         for run in range(stage.runs):
             for _ in range(_UNDER_WAY):
                 deleter.run_once()
-            due = backlogs.now(ledger)
-            at = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+            due = load_fixtures.now(ledger)
+            at = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
             load = Load(kind=FEEDBACK, name=f"one{run}", subjects=1, each=1, time=at)
-            backlogs.insert(ledger, load, stage.policy)
+            load_fixtures.insert(ledger, load, stage.policy)
             given_up = due + _PATIENCE
-            while due not in seen.out_at and sweeping.this_now() < given_up:
+            while due not in seen.out_at and deleter_driver.this_now() < given_up:
                 deleter.run_once()
             waits.append((seen.out_at.get(due, given_up) - due).total_seconds())
     return Figure(
         name="fair",
         value=median(waits),
         unit=f"s until one row's command is out while {backlog:,} others drain",
-        reach=upper(5, of="value"),
+        reach=upper(5, subject="value"),
         runs=stage.runs,
     )

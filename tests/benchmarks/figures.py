@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.environment import Stage
 
 
 class ResultsDiffer(RuntimeError):
@@ -15,28 +15,28 @@ class ResultsDiffer(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The bound of a figure: its ratio, or its value, must be at most or at least this."""
+    """The limit of a figure: its ratio, or its value, must be at most or at least this."""
 
-    of: Literal["ratio", "value"] = "ratio"
-    bound: float
-    side: Literal["at_most", "at_least"]
+    subject: Literal["ratio", "value"] = "ratio"
+    limit: float
+    direction: Literal["at_most", "at_least"]
 
     def __str__(self) -> str:
-        return f"{self.of} {'<=' if self.side == 'at_most' else '>='} {self.bound:g}"
+        return f"{self.subject} {'<=' if self.direction == 'at_most' else '>='} {self.limit:g}"
 
-    def met(self, measured: float) -> bool:
-        """Return whether the figure meets its target; None where there is none."""
-        return measured <= self.bound if self.side == "at_most" else measured >= self.bound
+    def is_met(self, measured: float) -> bool:
+        """Return whether a measured ratio or value meets the target."""
+        return measured <= self.limit if self.direction == "at_most" else measured >= self.limit
 
 
-def upper(bound: float, of: Literal["ratio", "value"] = "ratio") -> Target:
+def upper(limit: float, subject: Literal["ratio", "value"] = "ratio") -> Target:
     """Return a target that must not be exceeded."""
-    return Target(of=of, bound=bound, side="at_most")
+    return Target(subject=subject, limit=limit, direction="at_most")
 
 
-def lower(bound: float, of: Literal["ratio", "value"] = "ratio") -> Target:
+def lower(limit: float, subject: Literal["ratio", "value"] = "ratio") -> Target:
     """Return a target that must be reached."""
-    return Target(of=of, bound=bound, side="at_least")
+    return Target(subject=subject, limit=limit, direction="at_least")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +61,8 @@ class Figure:
         """Return whether the target was met; None without a target."""
         if self.reach is None:
             return None
-        measured = self.value if self.reach.of == "value" else self.ratio
-        return measured is not None and self.reach.met(measured)
+        measured = self.value if self.reach.subject == "value" else self.ratio
+        return measured is not None and self.reach.is_met(measured)
 
     def as_row(self) -> dict[str, Any]:
         """Return the figure as `python -m tests.benchmarks all --json` prints it."""

@@ -35,10 +35,10 @@ from time import perf_counter
 from sqlalchemy import Connection
 
 from services.storage.database import Database
-from tests.benchmarks import backlogs
-from tests.benchmarks.backlogs import FEEDBACK, INVOICE, Kind, Load
+from tests.benchmarks import load_fixtures
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, lower
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.load_fixtures import FEEDBACK, INVOICE, Kind, Load
 from tests.benchmarks.stores import ChangedUser, CreatedUser, Key, LedgerStore, PlainStore, User
 
 MIXES: Mapping[str, Mapping[str, float]] = {
@@ -69,7 +69,7 @@ _PURPOSES = ("acquisition", "website_experience")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class GdprBenchSizes:
     """The sizes of the tables and of a mix."""
 
     customers: int
@@ -80,8 +80,8 @@ class Sizes:
     operations: int
 
 
-_QUICK = Sizes(customers=200, each=40, prospects=100, doomed=1_000, operations=400)
-_FULL = Sizes(customers=2_000, each=40, prospects=1_000, doomed=3_000, operations=2_000)
+_QUICK = GdprBenchSizes(customers=200, each=40, prospects=100, doomed=1_000, operations=400)
+_FULL = GdprBenchSizes(customers=2_000, each=40, prospects=1_000, doomed=3_000, operations=2_000)
 
 
 def gdprbench(stage: Stage) -> Iterator[Figure]:
@@ -90,7 +90,7 @@ def gdprbench(stage: Stage) -> Iterator[Figure]:
 
 
 @dataclass(slots=True, kw_only=True)
-class _World:
+class _Population:
     """The load that the operations use, and what has happened to it so far."""
 
     customers: Load
@@ -113,17 +113,20 @@ class _World:
         return self.start + self.doomed.apart * (self.erased - 1)
 
 
-def mixes(stage: Stage, sizes: Sizes) -> Iterator[Figure]:
+def mixes(stage: Stage, sizes: GdprBenchSizes) -> Iterator[Figure]:
     """Measure all four mixes on one ledger and one plain table, one after the other."""
     with ExitStack() as stack:
-        ledger = stack.enter_context(backlogs.fresh_ledger(stage))
-        plain = stack.enter_context(backlogs.fresh_ledger(stage))
+        ledger = stack.enter_context(load_fixtures.fresh_ledger(stage))
+        plain = stack.enter_context(load_fixtures.fresh_ledger(stage))
         world = _made(stage, (ledger, plain), sizes)
         termijn_store, theirs = LedgerStore(stage.policy), PlainStore(stage.policy)
         with plain.transaction() as connection:
             theirs.prepare(connection, termijn_store)
-        backlogs.settle(plain)
-        sides = (_Side(store=termijn_store, ledger=ledger), _Side(store=theirs, ledger=plain))
+        load_fixtures.settle(plain)
+        sides = (
+            _Contender(store=termijn_store, ledger=ledger),
+            _Contender(store=theirs, ledger=plain),
+        )
         for role in MIXES:
             for side in sides:
                 side.seconds = 0.0
@@ -140,7 +143,7 @@ def mixes(stage: Stage, sizes: Sizes) -> Iterator[Figure]:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Side:
+class _Contender:
     """One store with its database, and the time that it has taken for a mix."""
 
     store: LedgerStore | PlainStore
@@ -177,7 +180,7 @@ class _Read:
     connection: Connection
 
 
-def _window(world: _World, sides: tuple[_Side, _Side], role: str) -> None:
+def _window(world: _Population, sides: tuple[_Contender, _Contender], role: str) -> None:
     """Run some operations of a mix on both sides, whose answers must be equal."""
     skew = _SKEW if role in _ZIPFIAN else 0.0
     mix = MIXES[role]
@@ -209,13 +212,13 @@ def _window(world: _World, sides: tuple[_Side, _Side], role: str) -> None:
             raise RuntimeError(f"{role}: the terms of {user.subject} differ: {terms}")
 
 
-def _created(world: _World, skew: float) -> CreatedUser:
+def _created(world: _Population, skew: float) -> CreatedUser:
     return CreatedUser(
         number=next(world.numbers), user=world.user(world.customers, skew), at=world.start
     )
 
 
-def _read(operation: str, world: _World, skew: float) -> Callable[[_Read], object] | None:
+def _read(operation: str, world: _Population, skew: float) -> Callable[[_Read], object] | None:
     if operation == "read_data":
         key = Key(load=world.customers, number=world.random.randrange(world.customers.records))
         return lambda at: at.store.read_data(at.connection, key)
@@ -235,11 +238,11 @@ def _read(operation: str, world: _World, skew: float) -> Callable[[_Read], objec
     return None
 
 
-def _made(stage: Stage, ledgers: Sequence[Database], sizes: Sizes) -> _World:
+def _made(stage: Stage, ledgers: Sequence[Database], sizes: GdprBenchSizes) -> _Population:
     """Make the same data in every database."""
-    start = backlogs.now(ledgers[0]).replace(microsecond=0) + timedelta(days=1)
+    start = load_fixtures.now(ledgers[0]).replace(microsecond=0) + timedelta(days=1)
     joined = start - timedelta(days=100)
-    world = _World(
+    world = _Population(
         customers=Load(
             kind=INVOICE, name="c", subjects=sizes.customers, each=sizes.each, time=joined
         ),
@@ -249,13 +252,13 @@ def _made(stage: Stage, ledgers: Sequence[Database], sizes: Sizes) -> _World:
             name="d",
             subjects=sizes.doomed,
             each=1,
-            time=backlogs.time_when_due(FEEDBACK, start, stage.policy),
+            time=load_fixtures.time_when_due(FEEDBACK, start, stage.policy),
             apart=timedelta(seconds=1),
         ),
         start=start,
     )
     for ledger in ledgers:
         for load in (world.customers, world.prospects, world.doomed):
-            backlogs.insert(ledger, load, stage.policy)
-        backlogs.settle(ledger)
+            load_fixtures.insert(ledger, load, stage.policy)
+        load_fixtures.settle(ledger)
     return world

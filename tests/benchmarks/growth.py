@@ -12,11 +12,11 @@ from services.deleter.claim import claim_due
 from services.events.sample_events import sample_events
 from services.ledger.recording import record
 from services.storage.database import Database, database_now
-from tests.benchmarks import backlogs
-from tests.benchmarks.backlogs import FEEDBACK, Load
+from tests.benchmarks import load_fixtures
+from tests.benchmarks.components import arrival_of
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, upper
-from tests.benchmarks.parts import arrival_of
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.load_fixtures import FEEDBACK, Load
 
 _QUICK = {"1k": 1_000, "10k": 10_000}
 _FULL = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
@@ -33,7 +33,7 @@ def growth(stage: Stage) -> Iterator[Figure]:
     """Measure recording and claiming while the ledger grows from one size to the next."""
     sizes = stage.size(_QUICK, _FULL, _WHOLE)
     smallest: dict[str, float] = {}
-    with backlogs.fresh_ledger(stage) as ledger:
+    with load_fixtures.fresh_ledger(stage) as ledger:
         there = 0
         for number, (name, size) in enumerate(sizes.items()):
             _grow(ledger, stage, f"g{number}", size - there)
@@ -55,14 +55,14 @@ def growth(stage: Stage) -> Iterator[Figure]:
 
 def _grow(ledger: Database, stage: Stage, name: str, records: int) -> None:
     """Insert records that are due in a year."""
-    due = backlogs.now(ledger) + timedelta(days=365)
-    time = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+    due = load_fixtures.now(ledger) + timedelta(days=365)
+    time = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
     load = Load(kind=FEEDBACK, name=name, subjects=records, each=1, time=time)
-    backlogs.fill(ledger, load, stage.policy)
+    load_fixtures.fill(ledger, load, stage.policy)
 
 
 def _microseconds_an_event(ledger: Database, stage: Stage, *, seed: int) -> float:
-    at = backlogs.now(ledger)
+    at = load_fixtures.now(ledger)
     events = sample_events(stage.policy, at, seed=1_000 + seed, companies=_COMPANIES)
     arrivals = [arrival_of(event, stage.policy) for event in events]
     spent = []
@@ -77,10 +77,10 @@ def _microseconds_an_event(ledger: Database, stage: Stage, *, seed: int) -> floa
 def _microseconds_a_due_row(ledger: Database, stage: Stage, name: str) -> float:
     """Measure claiming rows, one subject each, after claiming what the recorded events left due."""
     _claim_all(ledger, stage)
-    due = backlogs.now(ledger) - timedelta(seconds=1)
-    time = backlogs.time_when_due(FEEDBACK, due, stage.policy)
+    due = load_fixtures.now(ledger) - timedelta(seconds=1)
+    time = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
     load = Load(kind=FEEDBACK, name=name, subjects=_DUE, each=1, time=time)
-    backlogs.fill(ledger, load, stage.policy)
+    load_fixtures.fill(ledger, load, stage.policy)
     started = perf_counter()
     _claim_all(ledger, stage)
     return (perf_counter() - started) / _DUE * 1e6

@@ -10,10 +10,10 @@ from services.app.wiring.required_topics import required_topics
 from services.crypto.key_directory import KeyDirectory
 from services.ledger import migrate
 from services.storage.database import open_database
-from tests.benchmarks import sweeping
+from tests.benchmarks import deleter_driver
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.roles import Role
-from tests.benchmarks.stage import Stage
 
 _ROLES = ("tagger", "recorder", "deleter", "acknowledgements", "rights")
 _START_SECONDS = 20.0
@@ -26,7 +26,7 @@ _RESIDENT_MIB = 130.0
 
 def idle(stage: Stage) -> Iterator[Figure]:
     """Measure what each role uses with every topic of the policy, empty, and nothing due."""
-    bus = sweeping.open_bus(stage)
+    bus = deleter_driver.open_bus(stage)
     bus.ensure_topics(required_topics(stage.policy).all)
     url = stage.postgres().fresh_database()
     keys = KeyDirectory(path=stage.directory / "idle-keys")
@@ -54,11 +54,11 @@ def idle(stage: Stage) -> Iterator[Figure]:
                 name=f"idle.{name}",
                 value=100 * (used.cpu_seconds - before[name].cpu_seconds) / seconds,
                 unit=f"% of a core with nothing to do, over {seconds:.0f} s",
-                reach=upper(_CORE_PERCENT, of="value"),
+                reach=upper(_CORE_PERCENT, subject="value"),
             )
             yield Figure(
                 name=f"idle.memory.{name}",
                 value=used.resident_bytes / 2**20,
                 unit="MiB resident with nothing to do",
-                reach=upper(_RESIDENT_MIB, of="value"),
+                reach=upper(_RESIDENT_MIB, subject="value"),
             )

@@ -20,11 +20,11 @@ from services.ledger import active_policy, migrate
 from services.policy import loader
 from services.policy.model import Policy
 from services.storage.database import Database, database_now, open_database
-from tests.benchmarks import backlogs
-from tests.benchmarks.backlogs import Kind, Load
+from tests.benchmarks import load_fixtures
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, upper
+from tests.benchmarks.load_fixtures import Kind, Load
 from tests.benchmarks.roles import Role
-from tests.benchmarks.stage import Stage
 from tests.benchmarks.systems import AcknowledgingSystems
 from tests.benchmarks.traffic import wait_until
 
@@ -74,21 +74,21 @@ def life(stage: Stage) -> Iterator[Figure]:
             name="life",
             subjects=subjects,
             each=1,
-            time=backlogs.now(ledger) - _AGE,
+            time=load_fixtures.now(ledger) - _AGE,
         )
-        backlogs.insert(ledger, load, policy)
+        load_fixtures.insert(ledger, load, policy)
         wait_until(lambda: _proven(ledger) >= due, f"not all of {due} were proven", every=1.0)
         server = stage.postgres().cpu_seconds() - server
         spent = {name: role.used().cpu_seconds - before[name] for name, role in roles.items()}
         wait_until(lambda: _is_sealed(ledger), "the evidence is not sealed", every=0.5)
-        backlogs.settle(ledger)
+        load_fixtures.settle(ledger)
         used = _journal_bytes(ledger) - empty
     unit = f"µs for a record in a system, of {due:,}"
     yield Figure(
         name="life.cpu.roles",
         value=1e6 * sum(spent.values()) / due,
         unit=unit,
-        reach=upper(_ROLES_US, of="value"),
+        reach=upper(_ROLES_US, subject="value"),
     )
     for name, seconds in spent.items():
         yield Figure(name=f"life.cpu.{name}", value=1e6 * seconds / due, unit=unit)
@@ -100,7 +100,7 @@ def life(stage: Stage) -> Iterator[Figure]:
         name="life.bytes",
         value=used / due,
         unit="bytes of journal and evidence for a record in a system",
-        reach=upper(_BYTES, of="value"),
+        reach=upper(_BYTES, subject="value"),
     )
 
 
@@ -150,7 +150,7 @@ def _start_roles(
 
 def _proven(ledger: Database) -> int:
     with ledger.transaction() as connection:
-        return backlogs.count(
+        return load_fixtures.count(
             connection,
             "member JOIN command USING (command_id)",
             "command.action = 'erase' AND command.state = 'erased'",
@@ -159,7 +159,7 @@ def _proven(ledger: Database) -> int:
 
 def _is_sealed(ledger: Database) -> bool:
     with ledger.transaction() as connection:
-        return backlogs.count(connection, "evidence_pending") == 0
+        return load_fixtures.count(connection, "evidence_pending") == 0
 
 
 def _journal_bytes(ledger: Database) -> int:

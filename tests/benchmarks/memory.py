@@ -13,10 +13,10 @@ from services.events.publisher import Publisher
 from services.kafka.client import KafkaClient
 from services.ledger import backfills, migrate
 from services.storage.database import Database, database_now, open_database
-from tests.benchmarks import backlogs, sweeping
+from tests.benchmarks import deleter_driver, load_fixtures
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.roles import Role
-from tests.benchmarks.stage import Stage
 from tests.benchmarks.systems import AcknowledgingSystems
 from tests.benchmarks.traffic import wait_until
 
@@ -35,7 +35,7 @@ _FLAT = 1.1
 def memory(stage: Stage) -> Iterator[Figure]:
     """Measure the resident memory of each role after some events, and after many more."""
     first, last = stage.size(_QUICK, _FULL, _WHOLE)
-    bus = sweeping.open_bus(stage)
+    bus = deleter_driver.open_bus(stage)
     url = stage.postgres().fresh_database()
     keys = KeyDirectory(path=stage.directory / "memory-keys")
     keys.create()
@@ -99,7 +99,7 @@ def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: 
 def _counted(ledger: Database, table: str, where: str, wanted: int) -> Callable[[], bool]:
     def counted() -> bool:
         with ledger.transaction() as connection:
-            return backlogs.count(connection, table, where) >= wanted
+            return load_fixtures.count(connection, table, where) >= wanted
 
     return counted
 

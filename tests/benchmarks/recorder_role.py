@@ -9,10 +9,10 @@ from schemas.topics import TAGGED
 from services.storage import pause
 from services.storage.database import Database, database_now, open_database
 from services.storage.pause import State
-from tests.benchmarks import backlogs
+from tests.benchmarks import load_fixtures
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.roles import Role
-from tests.benchmarks.stage import Stage
 from tests.benchmarks.tagging import until_joined
 from tests.benchmarks.traffic import Traffic, wait_until
 
@@ -73,7 +73,7 @@ def _settings(stage: Stage, traffic: Traffic, url: str, group: str) -> dict[str,
 
 def _events(ledger: Database) -> int:
     with ledger.transaction() as connection:
-        return backlogs.count(connection, "event")
+        return load_fixtures.count(connection, "event")
 
 
 def _put(ledger: Database, state: State) -> None:

@@ -27,10 +27,10 @@ from services.policy.plans import compile_policy
 from services.storage import offsets
 from services.storage.database import Database, database_now, open_database
 from services.storage.offsets import OffsetAdvance, PartitionId
-from tests.benchmarks.bare import Bare, Rows, transaction_id
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, lower
+from tests.benchmarks.plain_sql import PlainSqlWriter, Rows, transaction_id
 from tests.benchmarks.recorder_role import recorder_cpu
-from tests.benchmarks.stage import Stage
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 """When everything is recorded: what is due by then is the same in every run."""
@@ -62,11 +62,11 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
     for _ in range(stage.runs):
         with closing(fresh(stage)) as ledger, closing(fresh(stage)) as other:
             thought.append(_timed(lambda: _record_all(ledger, batches, stage)))
-            writer = Bare(other)
+            writer = PlainSqlWriter(other)
             bare.append(_timed(lambda: writer.write_all(rows)))  # noqa: B023
             writer.check_equal(ledger)
         with closing(fresh(stage)) as ledger:
-            copier = Bare(ledger, indexed=False)
+            copier = PlainSqlWriter(ledger, indexed=False)
             copied.append(_timed(lambda: copier.copy_all(rows)))  # noqa: B023
     events = len(messages)
     yield Figure(

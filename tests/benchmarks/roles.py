@@ -17,7 +17,7 @@ from services.app.settings_loader import environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class ResourceUsage:
     """What a process has used so far."""
 
     cpu_seconds: float
@@ -52,11 +52,11 @@ class Program:
         """Return whether it still runs."""
         return self._process.poll() is None
 
-    def used(self) -> Used:
+    def used(self) -> ResourceUsage:
         """Return what it has used since its start; a difference of two is the cost of the work between."""
         with self._seen.oneshot():
             times, memory = self._seen.cpu_times(), self._seen.memory_info()
-        return Used(cpu_seconds=times.user + times.system, resident_bytes=memory.rss)
+        return ResourceUsage(cpu_seconds=times.user + times.system, resident_bytes=memory.rss)
 
     def __enter__(self) -> Self:
         return self

@@ -9,10 +9,10 @@ from time import monotonic, sleep
 from schemas.topics import TAGGED
 from services.storage import pause
 from services.storage.database import Database, database_now, open_database
-from tests.benchmarks import backlogs
+from tests.benchmarks import load_fixtures
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, lower
 from tests.benchmarks.roles import Role
-from tests.benchmarks.stage import Stage
 from tests.benchmarks.tagging import until_joined
 from tests.benchmarks.traffic import Traffic, wait_until
 
@@ -93,7 +93,7 @@ class _Run:
     def recorded(self) -> int:
         """Return how many events have been recorded."""
         with self._ledger.transaction() as connection:
-            return backlogs.count(connection, "event")
+            return load_fixtures.count(connection, "event")
 
     def _put(self, role: str, state: pause.State) -> None:
         self._ledger.run_in_transaction(

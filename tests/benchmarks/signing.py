@@ -8,9 +8,9 @@ from time import process_time
 
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import signed_bytes
+from tests.benchmarks.deleter_driver import this_now
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.stage import Stage
-from tests.benchmarks.sweeping import this_now
 
 _QUICK = 2_000
 _FULL = 50_000

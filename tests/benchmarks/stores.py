@@ -21,7 +21,7 @@ from services.ledger.recording import record
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.retention_windows import check_times
-from tests.benchmarks.backlogs import SOURCE, Load, clock_of
+from tests.benchmarks.load_fixtures import SOURCE, Load, clock_of
 
 Metadata = list[tuple[str, tuple[str, ...]]]
 """Records by key, each with its purposes, in order."""

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from tests.benchmarks.acknowledging import acknowledging
+from tests.benchmarks.competitors import competitors, kafka_streams
+from tests.benchmarks.components import components
 from tests.benchmarks.deleting import deleting
 from tests.benchmarks.fairness import fairness
 from tests.benchmarks.figures import Benchmark
 from tests.benchmarks.gdprbench import gdprbench
 from tests.benchmarks.growth import growth
 from tests.benchmarks.idle import idle
+from tests.benchmarks.latency_under_load import punctuality
 from tests.benchmarks.life import life
 from tests.benchmarks.memory import memory
-from tests.benchmarks.parts import components
-from tests.benchmarks.punctual import punctuality
 from tests.benchmarks.recording import recording
-from tests.benchmarks.rivals import competitors, kafka_streams
 from tests.benchmarks.scale import scale
 from tests.benchmarks.signing import signing
 from tests.benchmarks.tagging import tagging
-from tests.benchmarks.terminating import termination_latency
+from tests.benchmarks.termination_latency import termination_latency
 
 SUITE = (
     Benchmark(name="parts", title="Tagging and recording in one process", measure=components),

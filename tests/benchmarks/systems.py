@@ -16,7 +16,7 @@ from schemas.codec import Codec
 from services.crypto.signing import Signer
 from services.kafka.client import KafkaClient
 from services.kafka.producer import OutgoingMessage
-from tests.benchmarks import sweeping
+from tests.benchmarks import deleter_driver
 
 _BATCH = 5_000
 
@@ -77,7 +77,9 @@ class AcknowledgingSystems:
             topic=answers.name,
             key=key,
             value=encoded,
-            headers=self._by_system[system].sign(answers.name, key, encoded, sweeping.this_now()),
+            headers=self._by_system[system].sign(
+                answers.name, key, encoded, deleter_driver.this_now()
+            ),
         )
 
 

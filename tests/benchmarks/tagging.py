@@ -17,10 +17,10 @@ from schemas.topics import TAGGED
 from services.storage import pause
 from services.storage.database import Database, open_database
 from services.storage.pause import State
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, upper
 from tests.benchmarks.roles import Program, Role
-from tests.benchmarks.stage import Stage
-from tests.benchmarks.traffic import Place, Stuck, Traffic, wait_until
+from tests.benchmarks.traffic import NoProgress, Place, Traffic, wait_until
 
 _QUICK = 350
 """Companies; each makes about thirty events."""
@@ -30,7 +30,7 @@ _SETTLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class CpuTime:
     """The CPU and time that the traffic has cost."""
 
     cpu_seconds: float
@@ -76,7 +76,7 @@ def tagging(stage: Stage) -> Iterator[Figure]:
     )
 
 
-def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench") -> Spent:
+def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench") -> CpuTime:
     """Return what `termijn tagger` spends on the traffic, from its first message to its last."""
     url = stage.postgres().fresh_database()
     data = stage.directory / f"{group}-{run}"
@@ -94,17 +94,17 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
             return _spent(traffic, role, TAGGED.name, lambda: _put(ledger, "running"))
 
 
-def _by_copier(stage: Stage, traffic: Traffic, run: int) -> Spent:
+def _by_copier(stage: Stage, traffic: Traffic, run: int) -> CpuTime:
     """Return the cost of copying the same keys and values, with the same client as the tagger."""
     log = stage.directory / f"copier-{run}.log"
-    program = "tests.benchmarks.peers.passthrough"
+    program = "tests.benchmarks.engines.passthrough"
     arguments = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.topics)
     with Program([sys.executable, "-m", program, *arguments], {}, log) as copier:
         wait_until(lambda: b"ready" in log.read_bytes(), "the copier did not start")
         return _spent(traffic, copier, _COPIES, lambda: copier.write_line("go"))
 
 
-def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]) -> Spent:
+def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]) -> CpuTime:
     broker = psutil.Process(traffic.broker.pid)
     since = traffic.bus.end_offsets([sink])
     before, broker_before = program.used(), _cpu_seconds(broker)
@@ -114,7 +114,7 @@ def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]
     wait_for(traffic, program, sink, since, traffic.events)
     seconds = time.monotonic() - started
     time.sleep(_SETTLE_SECONDS)  # until it has noted how far it read
-    return Spent(
+    return CpuTime(
         cpu_seconds=program.used().cpu_seconds - before.cpu_seconds,
         broker_cpu_seconds=_cpu_seconds(broker) - broker_before,
         seconds=seconds,
@@ -127,12 +127,12 @@ def wait_for(
     """Wait until a program has sent so many messages to a topic.
 
     Raises:
-        Stuck: the program ended, or did not send them within three minutes.
+        NoProgress: the program ended, or did not send them within three minutes.
     """
 
     def arrived() -> bool:
         if not program.alive:
-            raise Stuck(f"it ended; see {program.log}")
+            raise NoProgress(f"it ended; see {program.log}")
         return traffic.arrived(sink, since) >= count
 
     wait_until(arrived, f"{sink} did not get {count} messages")
@@ -156,7 +156,7 @@ def until_joined(traffic: Traffic, group: str, role: Role) -> None:
 
     def joined() -> bool:
         if not role.alive:
-            raise Stuck(f"it ended; see {role.log}")
+            raise NoProgress(f"it ended; see {role.log}")
         asked = traffic.broker.admin.describe_consumer_groups([group])
         try:
             return bool(asked[group].result().state is ConsumerGroupState.STABLE)

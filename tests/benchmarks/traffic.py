@@ -16,7 +16,7 @@ from services.events.publisher import Publisher
 from services.events.sample_events import sample_events
 from services.kafka.client import KafkaClient
 from services.kafka.producer import OutgoingMessage
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.environment import Stage
 from tests.servers.kafka import KafkaBroker
 
 Place = tuple[str, int]
@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 180.0
 _BATCH = 5_000
 
 
-class Stuck(RuntimeError):
+class NoProgress(RuntimeError):
     """An event that a benchmark waited for did not happen."""
 
 
@@ -113,10 +113,10 @@ def wait_until(condition: Callable[[], bool], otherwise: str, *, every: float = 
     """Check a condition at an interval of so many seconds.
 
     Raises:
-        Stuck: it was not true within three minutes.
+        NoProgress: it was not true within three minutes.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise Stuck(otherwise)
+            raise NoProgress(otherwise)
         time.sleep(every)

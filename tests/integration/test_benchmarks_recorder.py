@@ -11,9 +11,9 @@ from schemas.codec import Codec, load
 from services.ledger import tables
 from services.policy.loader import load as load_policy
 from tests.benchmarks import acknowledging, recording
-from tests.benchmarks.bare import Bare
+from tests.benchmarks.environment import environment
 from tests.benchmarks.figures import ResultsDiffer
-from tests.benchmarks.stage import environment
+from tests.benchmarks.plain_sql import PlainSqlWriter
 
 
 @pytest.mark.postgres
@@ -41,7 +41,7 @@ def test_a_row_that_differs_ends_the_benchmark() -> None:
         closing(recording.fresh(small)) as ledger,
         closing(recording.fresh(small)) as other,
     ):
-        writer = Bare(ledger)
+        writer = PlainSqlWriter(ledger)
         writer.check_equal(other)
         with other.transaction() as connection:
             connection.execute(insert(tables.subject).values(subject="client:1"))

@@ -71,12 +71,12 @@ def stalls(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> Callab
     def list_offsets(self: AdminClient, wanted: Any, **fields: Any) -> Mapping[Any, Any]:
         if not stalled:
             return ask(self, wanted, **fields)
-        stalled.pop().freeze()
+        stalled.pop().suspend()
         try:
             answers = ask(self, wanted, **{**fields, "request_timeout": 0.4})
             wait(answers.values())
         finally:
-            kafka_broker.thaw()
+            kafka_broker.resume()
         return answers
 
     monkeypatch.setattr(AdminClient, "list_offsets", list_offsets)

@@ -426,9 +426,9 @@ def _killed(broker: KafkaBroker) -> None:
 
 
 def _frozen(broker: KafkaBroker) -> None:
-    broker.freeze()
+    broker.suspend()
     time.sleep(5)
-    broker.thaw()
+    broker.resume()
 
 
 @pytest.mark.parametrize("happens", [_killed, _frozen])

@@ -11,12 +11,19 @@ import pytest
 from schemas.codec import Codec, load
 from services.kafka.client import KafkaClient
 from services.policy.loader import load as load_policy
-from tests.benchmarks import deleting, fairness, gdprbench, punctual, sweeping, terminating
-from tests.benchmarks.deleting import Sizes
-from tests.benchmarks.stage import Stage, environment
+from tests.benchmarks import (
+    deleter_driver,
+    deleting,
+    fairness,
+    gdprbench,
+    latency_under_load,
+    termination_latency,
+)
+from tests.benchmarks.deleting import DeletingSizes
+from tests.benchmarks.environment import Stage, environment
 from tests.servers.kafka import KafkaCluster
 
-_TINY = Sizes(chunked=2, singles=20, growth=(50, 500), due=20)
+_TINY = DeletingSizes(chunked=2, singles=20, growth=(50, 500), due=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ def small(
 @pytest.fixture
 def bus(small: Stage) -> KafkaClient:
     """The bus with every topic that the deleter needs."""
-    return sweeping.open_bus(small)
+    return deleter_driver.open_bus(small)
 
 
 def test_the_deleter_and_its_statements_alone_write_the_same(
@@ -67,14 +74,16 @@ def test_one_row_among_a_backlog_is_commanded(small: Stage, bus: KafkaClient) ->
 
 def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: KafkaClient) -> None:
     """There are forty rows in two seconds, and none leaves before its time."""
-    punctuality = punctual.held(small, bus, rate=20, seconds=2)
+    punctuality = latency_under_load.held(small, bus, rate=20, seconds=2)
     assert punctuality.on_time
     assert 0 <= punctuality.earliest < 1
 
 
 def test_a_customers_end_is_one_clock_change_and_its_return_stops_the_deleter(small: Stage) -> None:
     """There are five figures; the benchmark itself checks that nothing left after the return."""
-    figures = {figure.name: figure for figure in terminating.terminate(small, records=20_000)}
+    figures = {
+        figure.name: figure for figure in termination_latency.terminate(small, records=20_000)
+    }
     assert list(figures) == [
         "terminate.move",
         "terminate.first",
@@ -87,7 +96,7 @@ def test_a_customers_end_is_one_clock_change_and_its_return_stops_the_deleter(sm
 
 def test_the_ledger_and_the_plain_table_answer_every_operation_alike(small: Stage) -> None:
     """There are four mixes; a different answer or term would raise."""
-    sizes = gdprbench.Sizes(customers=5, each=4, prospects=5, doomed=200, operations=100)
+    sizes = gdprbench.GdprBenchSizes(customers=5, each=4, prospects=5, doomed=200, operations=100)
     assert [figure.name for figure in gdprbench.mixes(small, sizes)] == [
         "gdprbench.controller",
         "gdprbench.customer",

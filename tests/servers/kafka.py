@@ -227,13 +227,13 @@ class KafkaBroker(KafkaCluster):
         if self._process is not None:
             self._process.end(signal.SIGKILL)
 
-    def freeze(self) -> None:
-        """Suspend the broker with open connections (SIGSTOP) until `thaw`."""
+    def suspend(self) -> None:
+        """Suspend the broker with open connections (SIGSTOP) until `resume`."""
         if self._process is not None:
             self._process.send(signal.SIGSTOP)
 
-    def thaw(self) -> None:
-        """Resume the broker after `freeze` (SIGCONT)."""
+    def resume(self) -> None:
+        """Resume the broker after `suspend` (SIGCONT)."""
         if self._process is not None:
             self._process.send(signal.SIGCONT)
 

@@ -6,9 +6,9 @@ import pytest
 
 from schemas.codec import Codec, load
 from services.policy.loader import load as load_policy
+from tests.benchmarks.components import components
+from tests.benchmarks.environment import environment
 from tests.benchmarks.figures import Figure, lower, upper
-from tests.benchmarks.parts import components
-from tests.benchmarks.stage import environment
 
 
 def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
@@ -28,8 +28,8 @@ def test_each_part_is_a_ratio_to_the_least_that_it_can_cost() -> None:
         (31.0, 10.0, upper(3), False),
         (5.0, 10.0, lower(0.5), True),
         (4.9, 10.0, lower(0.5), False),
-        (6_000.0, None, lower(5_000, of="value"), True),
-        (4_000.0, None, lower(5_000, of="value"), False),
+        (6_000.0, None, lower(5_000, subject="value"), True),
+        (4_000.0, None, lower(5_000, subject="value"), False),
         (30.0, None, upper(3), False),
         (30.0, 10.0, None, None),
     ],

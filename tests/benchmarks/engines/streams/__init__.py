@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from services.policy.model import Policy
-from tests.benchmarks.peers.environments import DIRECTORY, PROJECT, PeerMissing, run
+from tests.benchmarks.engines.environments import DIRECTORY, PROJECT, PeerMissing, run
 
 NAME = "streams"
 TYPE = "website.feedback-given"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.benchmarks.competitors import same
 from tests.benchmarks.figures import ResultsDiffer
-from tests.benchmarks.rivals import same
 
 TAGGED = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
 

@@ -13,7 +13,7 @@ from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]  # as ab
 from bytewax.testing import cluster_main  # type: ignore[import-not-found]  # as above
 
 from services.kafka.record_metadata import RecordMetadata
-from tests.benchmarks.peers.job import Job
+from tests.benchmarks.engines.job import Job
 
 
 def main() -> None:

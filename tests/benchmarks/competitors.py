@@ -10,11 +10,11 @@ from statistics import median
 
 from schemas.cloudevents import CloudEvent
 from schemas.topics import TAGGED
+from tests.benchmarks.engines import streams
+from tests.benchmarks.engines.environments import PEERS, Peer, PeerMissing
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, ResultsDiffer, lower
-from tests.benchmarks.peers import streams
-from tests.benchmarks.peers.environments import PEERS, Peer, PeerMissing
 from tests.benchmarks.roles import Program
-from tests.benchmarks.stage import Stage
 from tests.benchmarks.tagging import by_tagger, wait_for
 from tests.benchmarks.traffic import Traffic
 

@@ -13,11 +13,11 @@ from statistics import quantiles
 from time import sleep
 
 from services.kafka.client import KafkaClient
-from tests.benchmarks import backlogs, sweeping
-from tests.benchmarks.backlogs import FEEDBACK, Load
+from tests.benchmarks import deleter_driver, load_fixtures
+from tests.benchmarks.deleter_driver import SweepStats
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, lower
-from tests.benchmarks.stage import Stage
-from tests.benchmarks.sweeping import Seen
+from tests.benchmarks.load_fixtures import FEEDBACK, Load
 
 _RUN_UP = timedelta(seconds=3)
 """Between the moment at which the rows are there and the first that is due."""
@@ -33,7 +33,7 @@ _TRIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class LatencySizes:
     """How long to measure, and from which rate on."""
 
     first: int
@@ -45,7 +45,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class LoadResult:
     """The result of one rate."""
 
     p99: float
@@ -59,19 +59,19 @@ class Held:
         return self.p99 < _LATEST and self.earliest >= 0
 
 
-_QUICK = Sizes(first=1_000, step_seconds=3, steps=1, held_seconds=4)
-_FULL = Sizes(first=2_500, step_seconds=12, steps=5, held_seconds=60)
-_WHOLE = Sizes(first=2_500, step_seconds=12, steps=5, held_seconds=120)
+_QUICK = LatencySizes(first=1_000, step_seconds=3, steps=1, held_seconds=4)
+_FULL = LatencySizes(first=2_500, step_seconds=12, steps=5, held_seconds=60)
+_WHOLE = LatencySizes(first=2_500, step_seconds=12, steps=5, held_seconds=120)
 
 
 def punctuality(stage: Stage) -> Iterator[Figure]:
     """Measure the highest rate that is held with a 99th percentile below a second."""
     yield from latency_under_load(
-        stage, sweeping.open_bus(stage), stage.size(_QUICK, _FULL, _WHOLE)
+        stage, deleter_driver.open_bus(stage), stage.size(_QUICK, _FULL, _WHOLE)
     )
 
 
-def latency_under_load(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Iterator[Figure]:
+def latency_under_load(stage: Stage, bus: KafkaClient, sizes: LatencySizes) -> Iterator[Figure]:
     """Step up while a rate holds, else down; hold the best for a while, else go down.
 
     Only a rate that was held to the end is reported: 0 where none was.
@@ -94,7 +94,7 @@ def latency_under_load(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Iterator
         name="punctual",
         value=float(rate) if last.on_time else 0.0,
         unit=f"due rows/s, one a subject, held for {sizes.held_seconds} s, p99 late by under 1 s",
-        reach=lower(5_000, of="value"),
+        reach=lower(5_000, subject="value"),
     )
     yield Figure(
         name="punctual.p99",
@@ -103,27 +103,27 @@ def latency_under_load(stage: Stage, bus: KafkaClient, sizes: Sizes) -> Iterator
     )
 
 
-def held(stage: Stage, bus: KafkaClient, rate: int, seconds: int) -> Held:
+def held(stage: Stage, bus: KafkaClient, rate: int, seconds: int) -> LoadResult:
     """Measure how punctual the deleter is when so many rows become due every second."""
     rows = rate * seconds
     apart = timedelta(seconds=1) / rate
-    with backlogs.fresh_ledger(stage) as ledger:
+    with load_fixtures.fresh_ledger(stage) as ledger:
         loading = timedelta(seconds=rows / _LOADED_A_SECOND)
-        first = backlogs.now(ledger) + _RUN_UP + loading
-        at = backlogs.time_when_due(FEEDBACK, first, stage.policy)
+        first = load_fixtures.now(ledger) + _RUN_UP + loading
+        at = load_fixtures.time_when_due(FEEDBACK, first, stage.policy)
         load = Load(kind=FEEDBACK, name="p", subjects=rows, each=1, time=at, apart=apart)
-        backlogs.fill(ledger, load, stage.policy)
-        if backlogs.now(ledger) > first:
+        load_fixtures.fill(ledger, load, stage.policy)
+        if load_fixtures.now(ledger) > first:
             raise RuntimeError("the rows came too late to be measured")
-        seen = Seen()
-        deleter = sweeping.deleter(stage, ledger, bus, seen)
+        seen = SweepStats()
+        deleter = deleter_driver.deleter(stage, ledger, bus, seen)
         last = first + apart * rows
         given_up = last + timedelta(seconds=_LATEST * 2)
-        while seen.commands < rows and sweeping.this_now() < given_up:
+        while seen.commands < rows and deleter_driver.this_now() < given_up:
             if seen.lateness and seen.lateness[-1] > _LOST:
                 break
             if not deleter.run_once():
-                sleep(sweeping.REST_SECONDS)
+                sleep(deleter_driver.REST_SECONDS)
     if seen.commands < rows:
-        return Held(p99=float("inf"), earliest=seen.earliest)
-    return Held(p99=quantiles(seen.lateness, n=100)[98], earliest=seen.earliest)
+        return LoadResult(p99=float("inf"), earliest=seen.earliest)
+    return LoadResult(p99=quantiles(seen.lateness, n=100)[98], earliest=seen.earliest)

@@ -1,4 +1,4 @@
-"""The peers' virtual environments in `.cache/peers`: made when missing, never in the lock file."""
+"""Virtual environments of other engines in `.cache/engines`: made when missing, not in the lock file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from schemas.errors import TermijnError
 
 PROJECT = Path(__file__).resolve().parents[3]
-DIRECTORY = PROJECT / ".cache" / "peers"
+DIRECTORY = PROJECT / ".cache" / "engines"
 _OURS = ("fastavro==1.13.1", "pyyaml==6.0.3")
 """What the shared function needs, as `requirements.lock` has it."""
 

@@ -41,7 +41,7 @@ class Rows:
         return cls(by_table=row)
 
 
-class Bare:
+class PlainSqlWriter:
     """Writes encoded rows, in one transaction a batch."""
 
     def __init__(self, ledger: Database, *, indexed: bool = True) -> None:

@@ -20,8 +20,8 @@ from services.ledger.recording import record
 from services.policy.model import Policy
 from services.policy.tagging import tag
 from services.storage.database import Database, open_database
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.stage import Stage
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH = 2_000

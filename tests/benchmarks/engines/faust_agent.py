@@ -9,7 +9,7 @@ from faust import App
 from faust.types import EventT, StreamT
 
 from services.kafka.record_metadata import RecordMetadata
-from tests.benchmarks.peers.job import Job
+from tests.benchmarks.engines.job import Job
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from services.deleter.publisher import KafkaCommandPublisher
 from services.kafka.client import KafkaClient
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage.database import Database
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.environment import Stage
 
 _NO_CAP = DeleterLimits(commands_per_hour=0)
 _NO_REPETITION = RetryPolicy(base=timedelta(days=1), cap=timedelta(days=1))
@@ -28,7 +28,7 @@ REST_SECONDS = 0.02
 
 
 @dataclass(slots=True)
-class Seen:
+class SweepStats:
     """The observer of a deleter, which notes when commands were sent."""
 
     commands: int = 0
@@ -81,7 +81,11 @@ def open_bus(stage: Stage) -> KafkaClient:
 
 
 def deleter(
-    stage: Stage, ledger: Database, bus: KafkaClient, seen: Seen, limits: DeleterLimits = _NO_CAP
+    stage: Stage,
+    ledger: Database,
+    bus: KafkaClient,
+    seen: SweepStats,
+    limits: DeleterLimits = _NO_CAP,
 ) -> Deleter:
     """Make a deleter as `termijn deleter` runs it, without the hourly cap."""
     return Deleter(

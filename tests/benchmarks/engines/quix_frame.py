@@ -12,7 +12,7 @@ from quixstreams.models import Serializer  # type: ignore[import-not-found]  # a
 
 from services.events.tagged_message import TaggedMessage
 from services.kafka.record_metadata import RecordMetadata
-from tests.benchmarks.peers.job import Job
+from tests.benchmarks.engines.job import Job
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from services.policy.retention_windows import check_times
 from services.policy.tagged_event import ClockKey, TaggedEvent
 from services.policy.tagging import tag
 from services.storage.database import Database, database_now, open_database
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.environment import Stage
 
 SOURCE = "urn:termijn:benchmark"
 _NUMBER, _OWNER = "%n", "%s"

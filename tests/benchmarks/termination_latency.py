@@ -13,11 +13,11 @@ from services.deleter.claim import MAX_RECORDS_PER_COMMAND
 from services.events.incoming_event import TaggedEventRow
 from services.ledger.recording import record
 from services.storage.database import Database, database_now
-from tests.benchmarks import backlogs, sweeping
-from tests.benchmarks.backlogs import FEEDBACK, INVOICE, SOURCE, Load
+from tests.benchmarks import deleter_driver, load_fixtures
+from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, lower, upper
+from tests.benchmarks.load_fixtures import FEEDBACK, INVOICE, SOURCE, Load
 from tests.benchmarks.roles import Role
-from tests.benchmarks.stage import Stage
 
 _QUICK = 50_000
 _FULL = 500_000
@@ -42,14 +42,14 @@ def termination_latency(stage: Stage) -> Iterator[Figure]:
 
 def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:
     """Measure all figures of one customer's end."""
-    sweeping.open_bus(stage)
-    with backlogs.fresh_ledger(stage) as ledger:
-        joined = backlogs.now(ledger) - _AGO
+    deleter_driver.open_bus(stage)
+    with load_fixtures.fresh_ledger(stage) as ledger:
+        joined = load_fixtures.now(ledger) - _AGO
         load = Load(kind=INVOICE, name="big", subjects=1, each=records, time=joined)
-        backlogs.fill(ledger, load, stage.policy)
+        load_fixtures.fill(ledger, load, stage.policy)
         updated = _updated(ledger)
-        due = backlogs.now(ledger) + _SOON
-        ended = backlogs.end_when_due("relationship", due, stage.policy)
+        due = load_fixtures.now(ledger) + _SOON
+        ended = load_fixtures.end_when_due("relationship", due, stage.policy)
         for _ in range(_WARM_UPS):  # a recorder has recorded before
             _take(stage, ledger, "customers.customer-terminated", ended, "another")
             _take(stage, ledger, "customers.customer-reinstated", ended, "another")
@@ -73,16 +73,16 @@ def _drain(
     _until(role, lambda: _sent(ledger) > 0)
     yield Figure(
         name="terminate.first",
-        value=(backlogs.now(ledger) - due).total_seconds(),
+        value=(load_fixtures.now(ledger) - due).total_seconds(),
         unit="s from the instant due until a first command is out",
-        reach=upper(1, of="value"),
+        reach=upper(1, subject="value"),
     )
     _until(role, lambda: _sent(ledger) >= load.records * _WARM)
     warm = role.used().resident_bytes
     _until(role, lambda: _sent(ledger) >= load.records * _NEARLY)
     late = role.used().resident_bytes
-    _take(stage, ledger, "customers.customer-reinstated", backlogs.now(ledger))
-    stopped = backlogs.now(ledger)
+    _take(stage, ledger, "customers.customer-reinstated", load_fixtures.now(ledger))
+    stopped = load_fixtures.now(ledger)
     sleep(_STILL_SECONDS)
     yield Figure(
         name="terminate.rss",
@@ -95,13 +95,13 @@ def _drain(
         name="terminate.others",
         value=_longest_wait(ledger, stopped),
         unit="s: the longest that another subject's row waited meanwhile",
-        reach=upper(5, of="value"),
+        reach=upper(5, subject="value"),
     )
     yield Figure(
         name="terminate.stopped",
         value=_out(ledger, stopped),
         unit="erasures of the customer's records that left after the reinstatement",
-        reach=upper(500, of="value"),
+        reach=upper(500, subject="value"),
     )
     if _sent(ledger) >= load.records:
         raise RuntimeError("everything was sent before the reinstatement")
@@ -124,9 +124,9 @@ def _deleter(stage: Stage, ledger: Database) -> Role:
 
 def _others(stage: Stage, ledger: Database, due: datetime) -> None:
     """Make rows of other subjects for some minutes, four a second from a second after the customer's."""
-    at = backlogs.time_when_due(FEEDBACK, due + timedelta(seconds=1), stage.policy)
+    at = load_fixtures.time_when_due(FEEDBACK, due + timedelta(seconds=1), stage.policy)
     load = Load(kind=FEEDBACK, name="other", subjects=1_000, each=1, time=at, apart=_OTHERS_APART)
-    backlogs.insert(ledger, load, stage.policy)
+    load_fixtures.insert(ledger, load, stage.policy)
 
 
 def _updated(ledger: Database) -> float:
@@ -139,7 +139,7 @@ def _updated(ledger: Database) -> float:
             "CREATE INDEX plain_due ON plain (next_due)",
         ):
             connection.execute(text(statement))
-    backlogs.settle(ledger)
+    load_fixtures.settle(ledger)
     began = perf_counter()
     with ledger.transaction() as connection:
         connection.execute(
@@ -149,7 +149,7 @@ def _updated(ledger: Database) -> float:
     seconds = perf_counter() - began
     with ledger.transaction() as connection:
         connection.execute(text("DROP TABLE plain"))
-    backlogs.settle(ledger)
+    load_fixtures.settle(ledger)
     return seconds
 
 
