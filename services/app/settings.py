@@ -86,7 +86,7 @@ class Tagging:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleterSettings:
-    """How the deleter works."""
+    """Limits, waits and retries of the deleter."""
 
     claim_records: int = setting(
         "TERMIJN_CLAIM_RECORDS",

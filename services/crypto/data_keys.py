@@ -64,7 +64,7 @@ KeyRef = tuple[UUID, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataKey:
-    """One data key."""
+    """The key that encrypts the fields of one event for one system."""
 
     key_id: str
     secret: bytes | None = field(repr=False)

@@ -40,7 +40,7 @@ class TokenTampered(PlacedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldLocation:
-    """The place of a text: its encryption is bound to it."""
+    """The field and event that a token is bound to."""
 
     schema: str
     path: str

@@ -36,7 +36,7 @@ class AcknowledgedCommand:
     def after(
         self, event: CommandEvent, now: datetime, outcome: str | None = None
     ) -> AcknowledgedCommand:
-        """Return the command after an event; a settled one keeps its outcome.
+        """Return the command as an event leaves it; a settled command keeps its outcome.
 
         Raises:
             IllegalTransition: the event cannot happen in its state.

@@ -99,7 +99,10 @@ class _ProtectionScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleter:
-    """The deleter of one process; `now` is this machine's clock, UTC."""
+    """Runs the deleter's work in one process: claim, send, verify.
+
+    `now` is this machine's clock, UTC.
+    """
 
     ledger: Database
     publisher: CommandPublisher

@@ -1,7 +1,8 @@
-"""Find which steps of records are due; records with one plan and the same clocks are looked at once.
+"""Find which obligations to records are due, once for all records with one plan and the same clocks.
 
-Without privacy events, a record's steps follow from its plan, from the ends of its clocks, and from the
-instants that the event itself fixes. These count only once a step that depends on them is due.
+Without privacy events, the obligations to a record follow from its plan, from the ends of its clocks, and
+from the instants that the event itself fixes. These count only once an obligation that depends on them is
+due.
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ from services.policy.tagged_event import TaggedEvent
 
 
 class DueObligations:
-    """Finds the due steps of records at one instant (UTC), under facts that do not change meanwhile."""
+    """Finds the due obligations to records at one instant (UTC); the facts do not change meanwhile."""
 
     def __init__(self, facts: Facts, policy: Policy, now: datetime) -> None:
         self._facts = facts
         self._policy = policy
         self._now = now
-        self._steps: dict[Hashable, list[Obligation]] = {}
+        self._obligations: dict[Hashable, list[Obligation]] = {}
 
     def of_record(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
-        """Return the steps of a record that are due by now; other records may share the list."""
+        """Return the obligations to a record that are due by now; other records may share the list."""
         key = self._cache_key(tagged, subject)
-        steps = self._steps.get(key) if key else None
-        if steps is None:
-            steps = due_obligations(tagged, subject, self._facts, self._policy, self._now)
+        obligations = self._obligations.get(key) if key else None
+        if obligations is None:
+            obligations = due_obligations(tagged, subject, self._facts, self._policy, self._now)
             if key:
-                self._steps[key] = steps
-        return steps
+                self._obligations[key] = obligations
+        return obligations
 
     def _cache_key(self, tagged: TaggedEvent, subject: str) -> Hashable | None:
-        """Return what records with the same steps share; None if the record is looked at alone."""
+        """Return what records with the same obligations share; None if the record is looked at alone."""
         plan = tagged.plan
         record = plan and plan.record_of(subject)
         if not (plan and record) or any(map(self._facts.subject_state, plan.subjects)):

@@ -1,4 +1,4 @@
-"""Plan one record: which steps are due for it, and which of these have no command yet."""
+"""Plan one record: which obligations are due for it, and which of these have no command yet."""
 
 from __future__ import annotations
 
@@ -13,41 +13,45 @@ from services.policy.retention_windows import Facts
 from services.policy.tagged_event import TaggedEvent
 
 ActiveObligations = Collection[tuple[str, str]]
-"""The steps that a record's commands do or have done: system and step."""
+"""The obligations that a record's commands carry out or have carried out: system and key."""
 
 
 def due_obligations(
     tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy, now: datetime
 ) -> list[Obligation]:
-    """Return the steps of a record that are due now; an open legal hold keeps even overdue data."""
+    """Return the obligations to a record that are due now; an open legal hold keeps even overdue data."""
     due = [
-        step
-        for step in obligations.obligations_of(tagged, subject, facts, policy)
-        if step.due <= now
+        obligation
+        for obligation in obligations.obligations_of(tagged, subject, facts, policy)
+        if obligation.due <= now
     ]
     state = facts.subject_state(subject)
     if state.holds and rights_effects.is_under_legal_hold(now, tagged.id, state):
-        return [step for step in due if step.action not in ("erase", "pseudonymise")]
+        return [
+            obligation for obligation in due if obligation.action not in ("erase", "pseudonymise")
+        ]
     return due
 
 
 def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Obligation]:
-    """Return the due steps that have no command yet.
+    """Return the due obligations that have no command yet.
 
-    An erasure makes every other step needless; a lift makes a restriction needless that was not sent.
+    An erasure makes every other obligation needless; a lift makes a restriction needless that was not sent.
     """
     due = list(due)
-    erased = {system for system, step in active if step == "erase"}
-    erased |= {step.system for step in due if step.action == "erase"}
-    lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
+    erased = {system for system, key in active if key == "erase"}
+    erased |= {obligation.system for obligation in due if obligation.action == "erase"}
+    lifted = {
+        (obligation.system, obligation.cause) for obligation in due if obligation.action == "lift"
+    }
     return [
-        step
-        for step in due
-        if (step.system, step.key) not in active
+        obligation
+        for obligation in due
+        if (obligation.system, obligation.key) not in active
         and (
-            (step.system, "erase") not in active
-            if step.action == "erase"
-            else step.system not in erased and _is_applicable(step, lifted, active)
+            (obligation.system, "erase") not in active
+            if obligation.action == "erase"
+            else obligation.system not in erased and _is_applicable(obligation, lifted, active)
         )
     ]
 
@@ -59,36 +63,41 @@ def needed_restrictions(
 
     This is for erasures that have to wait: an erasure makes restrictions needless only once it is sent.
     """
-    lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
+    lifted = {
+        (obligation.system, obligation.cause) for obligation in due if obligation.action == "lift"
+    }
     return [
-        step
-        for step in due
-        if step.action == "restrict"
-        and step.cause
-        and (step.system, step.cause) not in lifted
-        and (step.system, step.key) not in active
+        obligation
+        for obligation in due
+        if obligation.action == "restrict"
+        and obligation.cause
+        and (obligation.system, obligation.cause) not in lifted
+        and (obligation.system, obligation.key) not in active
     ]
 
 
 def without_contested_keys(due: Iterable[Obligation]) -> list[Obligation]:
-    """Return the due steps that may be sent while the owner of one of the record's keys is not decided.
+    """Return the due obligations that may be met while the owner of one of the keys is not decided.
 
     A restriction by the record itself and the person's own keys cannot affect another person's rows. After
-    the decision it is another step, with the key if that is the person's.
+    the decision it is another obligation, with the key if that is the person's.
     """
     due = list(due)
-    lifted = {(step.system, step.cause) for step in due if step.action == "lift"}
+    lifted = {
+        (obligation.system, obligation.cause) for obligation in due if obligation.action == "lift"
+    }
     return [
-        replace(step, keyless=True)
-        for step in due
-        if step.action == "restrict" and not (step.cause and (step.system, step.cause) in lifted)
+        replace(obligation, keyless=True)
+        for obligation in due
+        if obligation.action == "restrict"
+        and not (obligation.cause and (obligation.system, obligation.cause) in lifted)
     ]
 
 
 def obsolete(due: Collection[Obligation], active: ActiveObligations) -> list[tuple[str, str]]:
-    """Return the steps that commands do to a record although nothing requires them any more."""
-    planned = {(step.system, step.key) for step in due}
-    erasing = {step.system for step in due if step.action == "erase"}
+    """Return the obligations of a record's commands that nothing requires any more."""
+    planned = {(obligation.system, obligation.key) for obligation in due}
+    erasing = {obligation.system for obligation in due if obligation.action == "erase"}
     return [
         (system, key)
         for system, key in active
@@ -97,15 +106,16 @@ def obsolete(due: Collection[Obligation], active: ActiveObligations) -> list[tup
 
 
 def _is_applicable(
-    step: Obligation, lifted: Collection[tuple[str, str]], active: ActiveObligations
+    obligation: Obligation, lifted: Collection[tuple[str, str]], active: ActiveObligations
 ) -> bool:
-    if not step.cause:
+    if not obligation.cause:
         return True
-    if step.action == "restrict":
-        return (step.system, step.cause) not in lifted
-    if step.action == "lift":
-        restricted = f"restrict {step.cause}"
+    if obligation.action == "restrict":
+        return (obligation.system, obligation.cause) not in lifted
+    if obligation.action == "lift":
+        restricted = f"restrict {obligation.cause}"
         return any(
-            (step.system, key) in active for key in (restricted, f"{restricted}{KEYLESS_SUFFIX}")
+            (obligation.system, key) in active
+            for key in (restricted, f"{restricted}{KEYLESS_SUFFIX}")
         )
     return True

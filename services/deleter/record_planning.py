@@ -1,4 +1,4 @@
-"""Plan many records: which steps facts and policy require now that have no command yet."""
+"""Plan many records: which obligations facts and policy require now that have no command yet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ IsPostponed = Callable[[Obligation, TaggedEvent, str], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedObligation:
-    """An obligation to one record that is due, with the epochs of the clocks that make it due."""
+    """A due obligation to one record, and the version (epoch) of each clock it depends on."""
 
     record_id: UUID
     subject: str
@@ -52,12 +52,12 @@ class PlannedObligation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningResult:
-    """The steps that records need now."""
+    """The obligations to records that need a command now."""
 
     obligations: Sequence[PlannedObligation]
     """Obligations that are due and have no command yet."""
     withheld: Set[UUID]
-    """Records with a step that has to wait."""
+    """Records with an obligation that has to wait."""
     superseded: Mapping[UUID, str]
     """Records, with their subject, for which no restriction is needed once their erasure is sent."""
     facts: LedgerFacts
@@ -106,38 +106,52 @@ def plan_obligations(
     superseded: dict[UUID, str] = {}
     forbidden: list[tuple[UUID, str, str]] = []
     for row in rows:
-        active_steps = active.get(row.record_id, frozenset())
+        active_obligations = active.get(row.record_id, frozenset())
         event = events[row.event_id]
         due = due_obligations.of_record(event, row.subject)
         if conflicted_keys.blocks(event):
             due = without_contested_keys(due)
-        forbidden += [(row.record_id, system, step) for system, step in obsolete(due, active_steps)]
-        new_steps = outstanding(due, active_steps)
+        forbidden += [
+            (row.record_id, system, key) for system, key in obsolete(due, active_obligations)
+        ]
+        new_obligations = outstanding(due, active_obligations)
         restrictions = [
-            step for step in needed_restrictions(due, active_steps) if step not in new_steps
+            obligation
+            for obligation in needed_restrictions(due, active_obligations)
+            if obligation not in new_obligations
         ]
         unsent_systems = set(unsent.get(row.record_id, ())) if restrictions else set()
-        if any(is_postponed(step, event, row.subject) for step in new_steps):
+        if any(is_postponed(obligation, event, row.subject) for obligation in new_obligations):
             withheld.add(row.record_id)
-            new_steps = [step for step in new_steps if not is_postponed(step, event, row.subject)]
+            new_obligations = [
+                obligation
+                for obligation in new_obligations
+                if not is_postponed(obligation, event, row.subject)
+            ]
             unsent_systems |= {
-                step.system for step in restrictions if (step.system, "erase") not in active_steps
+                obligation.system
+                for obligation in restrictions
+                if (obligation.system, "erase") not in active_obligations
             }
-        elif any((step.system, "erase") not in active_steps for step in restrictions):
+        elif any(
+            (obligation.system, "erase") not in active_obligations for obligation in restrictions
+        ):
             superseded[row.record_id] = row.subject
-        new_steps += [step for step in restrictions if step.system in unsent_systems]
-        for step in new_steps:
+        new_obligations += [
+            obligation for obligation in restrictions if obligation.system in unsent_systems
+        ]
+        for obligation in new_obligations:
             epochs = tuple(
-                (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in step.clocks
+                (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in obligation.clocks
             )
             planned.append(
                 PlannedObligation(
                     record_id=row.record_id,
                     subject=row.subject,
-                    obligation=step,
+                    obligation=obligation,
                     epochs=epochs,
-                    names_subject=step.action != "erase"
-                    or (step.system, "pseudonymise") not in active_steps,
+                    names_subject=obligation.action != "erase"
+                    or (obligation.system, "pseudonymise") not in active_obligations,
                     acts=acts[row.event_id],
                     size=record_size(event, policy),
                 )
@@ -160,18 +174,18 @@ def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDra
     groups: defaultdict[tuple[Any, ...], list[tuple[UUID, int]]] = defaultdict(list)
     first_items: dict[tuple[Any, ...], PlannedObligation] = {}
     for item in planned:
-        step = item.obligation
+        obligation = item.obligation
         group = (
-            step.due,
-            step.system,
+            obligation.due,
+            obligation.system,
             item.subject,
-            step.action,
-            step.rules,
-            step.purposes,
-            step.reason,
-            step.key,
-            step.not_before,
-            step.erase_by,
+            obligation.action,
+            obligation.rules,
+            obligation.purposes,
+            obligation.reason,
+            obligation.key,
+            obligation.not_before,
+            obligation.erase_by,
             item.epochs,
             item.names_subject,
             item.acts,
@@ -181,25 +195,25 @@ def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDra
     drafts = []
     for group, records in groups.items():
         first_item = first_items[group]
-        step = first_item.obligation
+        obligation = first_item.obligation
         for chunk in split_by_size(sorted(records)):
             drafts.append(
                 CommandDraft(
-                    system=step.system,
+                    system=obligation.system,
                     subject=first_item.subject,
-                    action=step.action,
-                    step=step.key,
-                    rules=step.rules,
-                    purposes=step.purposes,
-                    reason=step.reason,
-                    due_at=step.due,
-                    not_before=step.not_before,
-                    erase_by=step.erase_by,
+                    action=obligation.action,
+                    step=obligation.key,
+                    rules=obligation.rules,
+                    purposes=obligation.purposes,
+                    reason=obligation.reason,
+                    due_at=obligation.due,
+                    not_before=obligation.not_before,
+                    erase_by=obligation.erase_by,
                     epochs=first_item.epochs,
                     records=chunk,
                     names_subject=first_item.names_subject,
                     acts=first_item.acts,
-                    request=step.request,
+                    request=obligation.request,
                 )
             )
     return sorted(

@@ -91,7 +91,7 @@ class CertificateLines:
                 self._add_retained(system, tagged, serving, "basis")
 
     def proven(self) -> set[CommandSummary]:
-        """Return the commands whose erasure is proven by the ledger."""
+        """Return the erasure commands whose effect the ledger proves."""
         return {command for _, command in self._commands}
 
     def erased(

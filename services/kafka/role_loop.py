@@ -20,7 +20,7 @@ class LoopObserver(Protocol):
         """The loop is alive."""
 
     def ready(self) -> None:
-        """The role does its work: it reaches what it depends on."""
+        """The role reaches everything that it depends on."""
 
     def batch_retried(self, reason: str) -> None:
         """A run or a batch failed and will be retried."""

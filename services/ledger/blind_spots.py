@@ -132,7 +132,7 @@ def count_by_reach(connection: Connection, policy: Policy) -> Mapping[str, int]:
 
 
 def reach_by_dead_letter(connection: Connection, policy: Policy) -> Mapping[UUID, Reach]:
-    """Return, by dead letter, how much a parked event holds back, if anything."""
+    """Return which erasures each parked event holds back, by its dead letter."""
     column = tables.parked_event.c
     rows = _forbidding_rows(connection, policy, column.dead_letter_id)
     return {row.dead_letter_id: _row_reach(row, policy) for row in rows}

@@ -32,7 +32,10 @@ class StoredClockChange:
 
     @property
     def sort_key(self) -> tuple[datetime, str, str, bool]:
-        """Return what orders changes: event time, source, id, and last the change that keeps data."""
+        """Return the key by which changes of a clock are sorted.
+
+        Of two changes that are equal otherwise, the one that keeps data is the last.
+        """
         return (self.time, self.source, self.id, self.move == "start")
 
 
@@ -112,7 +115,7 @@ class ClockState:
         return replace(self, next_due=min(due, default=None), fired_to=None, cursor=None)
 
     def with_scan_advanced(self, now: datetime, cursor: UUID | None, policy: Policy) -> ClockState:
-        """Return the clock after one chunk of the scan that is due; without a cursor the scan is over."""
+        """Return the clock after a chunk of its records was scanned; no cursor: all were."""
         times = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
         fired_to = self.fired_to if self.cursor else max(time for time in times if time <= now)
         if cursor is not None:

@@ -189,6 +189,7 @@ def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[dateti
 
 
 def rule_ends_at(rule: Rule, anchor_at: datetime, policy: Policy) -> datetime:
+    """Return when the rule's minimum or maximum term after an anchor ends, UTC."""
     zone = policy.controller.zone
     if rule.kind == "at_most":
         return calendar.latest_erasure(anchor_at, rule.period, zone)

@@ -162,6 +162,7 @@ def key_columns(role: str, log: PartitionId) -> Mapping[str, object]:
 
 
 def matches_log(table: Table, role: str, log: PartitionId) -> ColumnElement[bool]:
+    """Return the condition that a row is of this role and partition."""
     column = table.c
     return and_(
         column.role == role,

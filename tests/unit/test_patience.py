@@ -53,6 +53,6 @@ def test_waiting_ends_whatever_the_machine_does() -> None:
 
 
 def test_patience_works_on_this_machine() -> None:
-    """Also where the kernel counts nothing."""
+    """It also works where the kernel does not count stalls."""
     assert not Patience(60).is_over
     assert Patience(-1).is_over

@@ -15,7 +15,7 @@ from services.storage.bulk import delete_in, select_in
 
 
 class CommandPurge:
-    """Commands by id, with their acknowledgements; what they proved is in the evidence."""
+    """Purges commands, with their acknowledgements; the evidence keeps what they proved."""
 
     name = "commands"
 

@@ -41,7 +41,7 @@ class EligibleSubject(NamedTuple):
 
 
 class SubjectPurge:
-    """Subjects by name. Their state and the numbers of their commands stay as encrypted tombstones."""
+    """Purges subjects; their state stays as encrypted tombstones."""
 
     name = "subjects"
 

@@ -46,7 +46,7 @@ class RoleObserver:
         self.loop.heartbeat()
 
     def ready(self) -> None:
-        """Note that the role does its work."""
+        """Mark the role as ready."""
         self.loop.mark_ready()
 
     def batch_retried(self, why: str) -> None:

@@ -83,7 +83,7 @@ def test_a_refused_command_is_sent_again_at_once(
 def test_all_refused_commands_of_a_system_are_sent_again_at_once(
     termijn: Call, ledger: Database, refused: dict[str, UUID]
 ) -> None:
-    """But none that a controller refused."""
+    """A command that a controller refused is not sent again."""
     assert termijn("commands", "retry", "--system", "orders", *BY_ME).out == (
         "orders: 1 commands will be sent again\n"
     )

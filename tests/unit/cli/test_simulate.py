@@ -144,7 +144,7 @@ def test_a_simulation_writes_no_files(termijn: Call, events: Write) -> None:
 
 @pytest.mark.parametrize("command", ["explain", "simulate"])
 def test_help_needs_no_file_and_no_policy(termijn: Call, command: str) -> None:
-    """Nor anything else that is configured."""
+    """`--help` works without any configuration."""
     outcome = termijn(command, "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert "EVENTS.jsonl" in outcome.out

@@ -63,7 +63,7 @@ def test_simulated_systems_are_not_trusted_where_keys_are_configured(tmp_path: P
 
 
 def test_signing_is_off_only_by_a_setting(tmp_path: Path) -> None:
-    """Then it is off for all, and no key is made."""
+    """The setting turns it off for every role and system, and no key is made."""
     signatures = choose_signing(tmp_path, required=False)
     used = [
         signatures.signer(),

@@ -22,12 +22,12 @@ EVENTS = list(sample_events(POLICY, NOW, seed=7, companies=12))
 
 
 def test_sample_events_have_every_event_type_of_the_policy() -> None:
-    """So that `termijn up --sample` shows everything that the policy knows."""
+    """`termijn up --sample` shows everything that the policy knows."""
     assert sorted({event.type for event in EVENTS}) == sorted(POLICY.events)
 
 
 def test_all_sample_events_can_be_tagged_and_have_a_partition() -> None:
-    """None becomes a dead letter."""
+    """No sample event becomes a dead letter."""
     assert all(tag(event, POLICY).message_key for event in EVENTS)
 
 
@@ -51,7 +51,7 @@ def test_sample_events_are_in_order_and_not_later_than_now() -> None:
 
 
 def test_no_two_sample_events_have_one_identity() -> None:
-    """Neither within a history nor in the next one."""
+    """Identities differ within a history, and between one history and the next."""
     other_events = list(sample_events(POLICY, NOW, seed=8, companies=2))
     ids = Counter((event.source, event.id) for event in [*EVENTS, *other_events])
     assert max(ids.values()) == 1
@@ -63,7 +63,7 @@ def test_no_two_sample_events_have_one_identity() -> None:
 
 
 def test_the_same_seed_gives_the_same_sample_events() -> None:
-    """So that a result can be reproduced."""
+    """A result can be reproduced."""
     assert list(sample_events(POLICY, NOW, seed=7, companies=12)) == EVENTS
 
 

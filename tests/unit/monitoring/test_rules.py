@@ -85,7 +85,7 @@ def test_each_alert_has_a_case_for_firing_and_one_for_not_firing(alert: Alert) -
 
 
 def test_every_name_is_a_metric_of_the_catalogue() -> None:
-    """Or a recorded one."""
+    """A name may also be that of a recording rule."""
     names = {name for expr in expressions() for name in metrics_of(expr)}
     assert names - METRICS.keys() == set()
     recorded = {recording.record for recording in RECORDINGS}

@@ -113,7 +113,7 @@ def test_a_retirement_without_a_time_and_zone_is_refused(written: str) -> None:
 
 
 def test_lint_lists_what_is_retired() -> None:
-    """So that an operator sees why it gets no commands."""
+    """An operator sees why a retired system gets no commands."""
     policy = policy_retiring(
         {"lease": "2026-01-01T00:00:00Z", "acquisition": "2027-01-01T00:00:00Z"}
     )

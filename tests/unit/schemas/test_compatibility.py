@@ -33,7 +33,7 @@ def test_the_versions_of_a_shipped_schema_read_each_other(name: str) -> None:
 
 
 def test_a_shipped_schema_has_two_versions_that_differ() -> None:
-    """So that the test above compares something."""
+    """Otherwise the test of compatibility would compare nothing."""
     orders = [file for file in FILES if name_of(file) == "orders.order-placed"]
     first, second = map(definition, sorted(orders, key=version_of))
     added = {field["name"] for field in second["fields"]} - {
