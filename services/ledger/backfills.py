@@ -28,7 +28,7 @@ class BackfillNotFound(TermijnError):
     def __init__(self, backfill: str) -> None:
         super().__init__(
             f"backfill: none of that name waits for release, got {backfill!r};"
-            " `termijn status` shows those that wait"
+            " `termijn backfill list` shows those that wait"
         )
         self.backfill = backfill
 

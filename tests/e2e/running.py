@@ -67,7 +67,7 @@ class Running:
         self._imports += 1
         name = f"import-{self._imports}"
         completed = self.run("publish", "--backfill", "--name", name, str(file))
-        return completed if completed.returncode else self.run("release", name)
+        return completed if completed.returncode else self.run("backfill", "release", name)
 
     def run_json(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the rows that a command prints with --json."""

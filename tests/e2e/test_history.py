@@ -68,14 +68,14 @@ def test_an_old_order_of_today_leads_to_no_command_until_it_is_released(
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     [(group, records)] = waits(running).items()
     assert (group, records) == (f"live-history/{day}/orders.order-placed", 1)
-    forecast = running.run_json("forecast", group)
+    forecast = running.run_json("backfill", "forecast", group)
     assert {(backfill["system"], backfill["action"]) for backfill in forecast} == {
         ("orders", "erase"),
         ("psp", "erase"),
         ("accounting", "erase"),
         ("research", "erase"),
     }
-    assert running.run("release", group).returncode == 0
+    assert running.run("backfill", "release", group).returncode == 0
     running.until(
         "it leaves now", lambda: len(commands_sent(running, "consumer:nobody")) == len(forecast)
     )

@@ -41,7 +41,7 @@ def test_an_unreadable_hold_stops_all_erasures_until_it_is_settled(
     assert completed.returncode == 0, completed.stderr
     garbage(running)
     running.until("it is parked", lambda: running.count("parked_event") == 1)
-    assert running.run("release", "history").returncode == 0
+    assert running.run("backfill", "release", "history").returncode == 0
     looked = "SELECT count(*) FROM record WHERE next_due > now() AND backfill IS NULL"
     running.until("both were looked at", lambda: running.query(looked) == [(2,)])
     assert running.count("command") == 0

@@ -151,7 +151,7 @@ def test_an_order_is_erased_and_proven_by_users_with_the_least_rights(secured: S
     assert completed.returncode == 0, completed.stderr
     secured.until("it waits, since it is old", lambda: secured.count("backfill") == 1)
     [(group,)] = secured.query("SELECT backfill FROM backfill")
-    assert secured.run("release", group).returncode == 0
+    assert secured.run("backfill", "release", group).returncode == 0
     secured.until(
         "the erasure is proven, and watched",
         lambda: (

@@ -238,7 +238,7 @@ def test_an_import_waits_for_its_release(running: Running) -> None:
     file = write_events(running.directory / "e.jsonl", EVENTS)
     completed = running.run("publish", "--backfill", "--name", "history", str(file))
     assert completed.returncode == 0, completed.stderr
-    forecast = running.run_json("forecast", "history")
+    forecast = running.run_json("backfill", "forecast", "history")
     assert {
         (backfill["system"], backfill["rule"], backfill["action"], backfill["records"])
         for backfill in forecast
@@ -249,10 +249,10 @@ def test_an_import_waits_for_its_release(running: Running) -> None:
         ("research", "R4", "pseudonymise", 1),
     }
     assert running.count("command") == 0
-    assert running.run("release", "history").returncode == 0
+    assert running.run("backfill", "release", "history").returncode == 0
     running.until("all four are out", lambda: len(running.query(_TOLD)) == 4)
     assert running.query("SELECT operator, action, target FROM operator_action") == [
-        ("tester", "release", "history")
+        ("tester", "backfill release", "history")
     ]
 
 

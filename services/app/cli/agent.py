@@ -118,7 +118,12 @@ def status(config: Path, as_json: bool) -> None:
     show([row], as_json=as_json, title="Inbox", columns=list(row))
 
 
-@agent.command("accept-gap")
+@agent.group()
+def gaps() -> None:
+    """Messages that Kafka deleted before the agent read them: it waits until an operator accepts."""
+
+
+@gaps.command("accept")
 @_CONFIG
 @click.argument("partition", type=int)
 @operator_option

@@ -1,4 +1,4 @@
-"""`termijn commands`: list open commands, retry, resend or close them."""
+"""`termijn commands`: list open commands, retry, resend or abandon them."""
 
 from __future__ import annotations
 
@@ -75,21 +75,21 @@ def list_commands(system: str | None, states: tuple[str, ...], as_json: bool) ->
     show(rows, as_json=as_json, title="Commands" if states else "Open commands", columns=columns)
 
 
-@commands.command("close")
+@commands.command("abandon")
 @click.argument("command", type=click.UUID)
 @operator_option
 @reason_option
-def close_command(command: UUID, operator: str, reason: str) -> None:
-    """Give up COMMAND: it is not sent again, and the operator is responsible for its data."""
+def abandon_command(command: UUID, operator: str, reason: str) -> None:
+    """Give up COMMAND: it is closed and not sent again, and the operator is responsible for its data."""
 
     def work(connection: Connection, now: datetime) -> None:
         escalation.close_command(connection, command, now)
         log_operator_action(
-            connection, "commands close", str(command), operator=operator, reason=reason, now=now
+            connection, "commands abandon", str(command), operator=operator, reason=reason, now=now
         )
 
     run_in_transaction(work)
-    click.echo(f"closed {command}")
+    click.echo(f"abandoned {command}")
 
 
 @commands.command("retry")

@@ -101,7 +101,7 @@ def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
         bound = format_bound(settings.tagging.bound)
         click.echo(
             f"in production, live events older than their arrival by more than {bound} are held back"
-            " until `termijn release`",
+            " until `termijn backfill release`",
             err=True,
         )
 

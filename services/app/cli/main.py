@@ -32,6 +32,7 @@ class _Invocation:
 _COMMANDS = {
     "acknowledgements": "run.acknowledgements",
     "agent": "agent.agent",
+    "backfill": "backfill.backfill",
     "certificate": "certificate.certificate",
     "commands": "commands.commands",
     "conflicts": "conflicts.conflicts",
@@ -42,7 +43,6 @@ _COMMANDS = {
     "drain": "pause.drain",
     "evidence": "evidence.evidence",
     "explain": "explain.explain",
-    "forecast": "backfill.forecast",
     "gaps": "gaps.gaps",
     "holds": "requests.holds",
     "keys": "keys.keys",
@@ -52,7 +52,6 @@ _COMMANDS = {
     "policy": "policy.policy",
     "publish": "publish.publish",
     "recorder": "run.recorder",
-    "release": "backfill.release",
     "requests": "requests.requests",
     "resume": "pause.resume",
     "rights": "run.rights",

@@ -42,7 +42,8 @@ _CATCH_UP_TIMEOUT = timedelta(minutes=10)
 @click.option(
     "--backfill",
     is_flag=True,
-    help="An import of history: record it, preview its commands, and hold it until `termijn release`.",
+    help="An import of history: record it, preview its commands, and hold it until"
+    " `termijn backfill release`.",
 )
 @click.option("--name", help="The import's name; by default made from the time.")
 @click.option(
@@ -94,7 +95,7 @@ def publish(
     say(f"published {count} events")
     if import_name:
         show_forecast(import_name, as_json=False)
-        say(f"held back; release it with: termijn release {import_name} --operator NAME")
+        say(f"held back; release it with: termijn backfill release {import_name} --operator NAME")
 
 
 def _dry_run(

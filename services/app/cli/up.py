@@ -176,7 +176,7 @@ def _release_history(connection: Connection) -> None:
             backfills.release(connection, backfill.backfill, _OPERATOR, now)
             log_operator_action(
                 connection,
-                "release",
+                "backfill release",
                 backfill.backfill,
                 operator=_OPERATOR,
                 reason="it is a sample",

@@ -111,9 +111,11 @@ def test_a_gap_waits_until_an_operator_accepts_it(crm: Path, tmp_path: Path) -> 
         record_gap(connection, gap, T0)
     status = json.loads(run("status", "--config", crm, "--json").stdout)
     assert status["gaps"] == [f"{topic} 1"]
-    nameless = run("accept-gap", "--config", crm, "1", "--reason", "restored")
+    nameless = run("gaps", "accept", "--config", crm, "1", "--reason", "restored")
     assert nameless.exit_code == 1
-    outcome = run("accept-gap", "--config", crm, "1", "--operator", "Anna", "--reason", "restored")
+    outcome = run(
+        "gaps", "accept", "--config", crm, "1", "--operator", "Anna", "--reason", "restored"
+    )
     assert outcome.stdout == "continues at offset 7\n"
     assert json.loads(run("status", "--config", crm, "--json").stdout)["gaps"] == []
 

@@ -351,6 +351,6 @@ def test_a_line_names_what_production_would_hold_back(
     outcome = termijn(name, file, *options)
     assert outcome.err == (
         f"in production, live events older than their arrival by more than {words} are held back"
-        " until `termijn release`\n"
+        " until `termijn backfill release`\n"
     )
     assert termijn(name, file, *options, "--json").err == ""

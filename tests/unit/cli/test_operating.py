@@ -145,9 +145,9 @@ def test_a_gap_is_listed_and_accepted(termijn: Call, ledger: Database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("commands", "close", UNKNOWN_ID), UNKNOWN_ID),
+        (("commands", "abandon", UNKNOWN_ID), UNKNOWN_ID),
         (("dead-letters", "discard", UNKNOWN_ID), UNKNOWN_ID),
-        (("release", "2019"), "'2019'"),
+        (("backfill", "release", "2019"), "'2019'"),
         (("gaps", "accept", "tagger", "t", "0"), "t[0]"),
     ],
     ids=lambda argument: argument[0] if isinstance(argument, tuple) else "",
@@ -191,15 +191,20 @@ def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Database
     assert [row["value"] for row in termijn("status", "--json").rows if row["which"] == "2019"] == [
         1
     ]
-    rows = termijn("forecast", "2019", "--json").rows
+    [waiting] = termijn("backfill", "list", "--json").rows
+    assert (waiting["backfill"], waiting["records"], waiting["clocks"]) == ("2019", 1, 1)
+    rows = termijn("backfill", "forecast", "2019", "--json").rows
     assert [(row["system"], row["rule"], row["action"], row["records"]) for row in rows] == [
         (system, "R1", "erase", 1)
         for system in ("crm", "lease", "orders", "printer", "psp", "website")
     ]
-    assert termijn("release", "2019", "--operator", "night-shift").out == "released 2019\n"
-    assert termijn("release", "2019", "--operator", "night-shift").code == 1
+    assert (
+        termijn("backfill", "release", "2019", "--operator", "night-shift").out == "released 2019\n"
+    )
+    assert termijn("backfill", "release", "2019", "--operator", "night-shift").code == 1
+    assert termijn("backfill", "list", "--json").rows == []
     assert actions(ledger) == [
-        ("night-shift", "release", "2019", "released after its forecast"),
+        ("night-shift", "backfill release", "2019", "released after its forecast"),
     ]
 
 

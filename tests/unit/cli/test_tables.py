@@ -71,7 +71,7 @@ def test_a_list_of_requests_shows_an_id_as_it_is(termijn: Call, ledger: Database
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_title_shows_a_name_as_it_is(termijn: Call, ledger: Database, name: str) -> None:
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"), backfill=name)
-    outcome = termijn("forecast", name)
+    outcome = termijn("backfill", "forecast", name)
     assert (outcome.code, outcome.err) == (0, "")
     assert f"{name}: sent on release" in outcome.out
 
