@@ -54,15 +54,18 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
         ResultsDiffer: the two ways wrote different rows.
     """
     signer = deleter_driver.signer(stage, _SYSTEM)
-    values = [_answer(stage, number, signer) for number in range(1, answers + 1)]
+    values = [_encode_acknowledgement(stage, number, signer) for number in range(1, answers + 1)]
     batches = [values[start : start + batch] for start in range(0, answers, batch)]
-    rows = _rows(stage, batches)
+    rows = _load_written_rows(stage, batches)
     settled, bare = [], []
     for _ in range(stage.runs):
-        with closing(_sent(stage, answers)) as ledger, closing(_sent(stage, answers)) as other:
-            settled.append(_timed(lambda: _settle(stage, ledger, batches)))
-            bare.append(_timed(lambda: _write(other, rows)))
-            if _left(ledger) != _left(other):
+        with (
+            closing(_create_sent_commands(stage, answers)) as ledger,
+            closing(_create_sent_commands(stage, answers)) as other,
+        ):
+            settled.append(_measure_seconds(lambda: _settle(stage, ledger, batches)))
+            bare.append(_measure_seconds(lambda: _write(other, rows)))
+            if _load_results(ledger) != _load_results(other):
                 raise ResultsDiffer("the settled commands differ")
     return Figure(
         name="acknowledgements",
@@ -73,7 +76,9 @@ def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
     )
 
 
-def _answer(stage: Stage, number: int, signer: SignerProtocol) -> tuple[bytes, Headers]:
+def _encode_acknowledgement(
+    stage: Stage, number: int, signer: SignerProtocol
+) -> tuple[bytes, Headers]:
     value = {
         "acknowledgement_id": f"a{number}",
         "command_id": str(UUID(int=number)),
@@ -89,7 +94,7 @@ def _answer(stage: Stage, number: int, signer: SignerProtocol) -> tuple[bytes, H
     return payload, signer.sign(_TOPIC.name, None, payload, AT)
 
 
-def _sent(stage: Stage, count: int) -> Database:
+def _create_sent_commands(stage: Stage, count: int) -> Database:
     """Make a ledger whose commands are sent."""
     ledger = fresh(stage)
     with ledger.transaction() as connection:
@@ -117,10 +122,10 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
         raise RuntimeError("an answer was not taken")
 
 
-def _rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
+def _load_written_rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
     """Return the rows that each batch writes, in the binary form of COPY."""
     rows_of_batches = []
-    with closing(_sent(stage, sum(map(len, batches)))) as ledger:
+    with closing(_create_sent_commands(stage, sum(map(len, batches)))) as ledger:
         for number, values in enumerate(batches):
             with ledger.transaction() as connection:
                 _settle_batch(stage, connection, values, number)
@@ -128,7 +133,9 @@ def _rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
             with ledger.transaction() as connection, _cursor(connection) as cursor:
                 rows_of_batches.append(
                     {
-                        table: _out(cursor, f"{query} WHERE xmin = '{written_by}'::xid ORDER BY 1")
+                        table: _copy_out(
+                            cursor, f"{query} WHERE xmin = '{written_by}'::xid ORDER BY 1"
+                        )
                         for table, query in _WRITTEN.items()
                     }
                 )
@@ -144,16 +151,16 @@ def _write(ledger: Database, batches: Sequence[dict[str, bytes]]) -> None:
                 "CREATE TEMPORARY TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS"
                 f" AS {_WRITTEN['command']} LIMIT 0"
             )
-            _in(cursor, "staged", rows["command"])
+            _copy_in(cursor, "staged", rows["command"])
             cursor.execute(
                 "UPDATE command SET state = s.state, settled_at = s.settled_at,"
                 " next_attempt_at = s.next_attempt_at, outcome = s.outcome"
                 " FROM staged s WHERE command.command_id = s.command_id"
             )
-            _in(cursor, "acknowledgement", rows["acknowledgement"])
+            _copy_in(cursor, "acknowledgement", rows["acknowledgement"])
 
 
-def _left(ledger: Database) -> list[list[tuple[Any, ...]]]:
+def _load_results(ledger: Database) -> list[list[tuple[Any, ...]]]:
     with ledger.transaction() as connection:
         return [
             [tuple(row) for row in connection.execute(text(f"{query} ORDER BY 1"))]
@@ -166,17 +173,17 @@ def _cursor(connection: Connection) -> Any:
     return driver.cursor()
 
 
-def _out(cursor: Any, query: str) -> bytes:
+def _copy_out(cursor: Any, query: str) -> bytes:
     with cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
         return b"".join(bytes(part) for part in copy)
 
 
-def _in(cursor: Any, table: str, rows: bytes) -> None:
+def _copy_in(cursor: Any, table: str, rows: bytes) -> None:
     with cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
         copy.write(rows)
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _measure_seconds(work: Callable[[], object]) -> float:
     started = perf_counter()
     work()
     return perf_counter() - started

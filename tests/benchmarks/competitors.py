@@ -29,7 +29,7 @@ def competitors(stage: Stage) -> Iterator[Figure]:
     """Measure events a CPU second of the tagger and of each peer that can be installed."""
     # A partition a topic: Bytewax opens a consumer for each, and is to be spared what it need not do.
     traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL), partitions=1)
-    peers = list(_installed())
+    peers = list(_install_peers())
     termijn_figures: list[float] = []
     theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for run in range(stage.runs):
@@ -41,7 +41,7 @@ def competitors(stage: Stage) -> Iterator[Figure]:
         expected = traffic.read(TAGGED.name)
         for peer in peers:
             sink = f"benchmark.{peer.name}.{run}"
-            theirs[peer.name].append(_by_peer(stage, traffic, peer, sink))
+            theirs[peer.name].append(_measure_peer(stage, traffic, peer, sink))
             same(expected, traffic.read(sink), peer.name)
     for peer in peers:
         yield Figure(
@@ -64,7 +64,7 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
     except PeerMissing as cause:
         print(f"tagger.{streams.NAME} is left out: {cause}", file=sys.stderr)
         return
-    events = list(_feedback(_FEEDBACK))
+    events = list(_make_feedback(_FEEDBACK))
     traffic = Traffic.of(stage, events[:30], events[30:], partitions=1)
     termijn_figures, theirs = [], []
     for run in range(stage.runs):
@@ -77,7 +77,7 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
         sink = f"benchmark.{streams.NAME}.{run}"
         state = stage.directory / sink
         command = streams.command(stage.policy, state, traffic.broker.bootstrap, sink, sink)
-        theirs.append(_passed_on(stage, traffic, command, {}, sink))
+        theirs.append(_measure_pass_rate(stage, traffic, command, {}, sink))
         same(expected, traffic.read(sink), streams.NAME)
     yield Figure(
         name=f"tagger.{streams.NAME}",
@@ -105,7 +105,7 @@ def same(
         )
 
 
-def _installed() -> Iterator[Peer]:
+def _install_peers() -> Iterator[Peer]:
     for peer in PEERS:
         try:
             peer.install()
@@ -115,12 +115,12 @@ def _installed() -> Iterator[Peer]:
             yield peer
 
 
-def _by_peer(stage: Stage, traffic: Traffic, peer: Peer, sink: str) -> float:
+def _measure_peer(stage: Stage, traffic: Traffic, peer: Peer, sink: str) -> float:
     command = peer.command(traffic.broker.bootstrap, sink, sink)
-    return _passed_on(stage, traffic, command, peer.settings, sink)
+    return _measure_pass_rate(stage, traffic, command, peer.settings, sink)
 
 
-def _passed_on(
+def _measure_pass_rate(
     stage: Stage, traffic: Traffic, command: Sequence[str], settings: Mapping[str, str], sink: str
 ) -> float:
     """Return how many events a CPU second a program publishes, once it has started."""
@@ -136,7 +136,7 @@ def _passed_on(
     return len(traffic.rest) / spent
 
 
-def _feedback(events: int) -> Iterator[CloudEvent]:
+def _make_feedback(events: int) -> Iterator[CloudEvent]:
     """Return events of the one type, a second apart, the last of them a minute ago."""
     last = datetime.now(UTC) - timedelta(minutes=1)
     for number in range(events):

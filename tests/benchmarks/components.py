@@ -33,10 +33,10 @@ _FULL = 200
 def components(stage: Stage) -> Iterator[Figure]:
     """Measure tagging against decoding alone, and recording against bare inserts of the same rows."""
     companies = stage.size(_QUICK, _FULL)
-    yield from _parts(stage.policy, stage.codec, companies=companies, runs=stage.runs)
+    yield from _measure_parts(stage.policy, stage.codec, companies=companies, runs=stage.runs)
 
 
-def _parts(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterator[Figure]:
+def _measure_parts(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterator[Figure]:
     events = list(sample_events(policy, _AT, seed=1, companies=companies))
     bodies = [(event, codec.encode(business_topic(event.type), event.data)) for event in events]
 
@@ -51,22 +51,24 @@ def _parts(policy: Policy, codec: Codec, *, companies: int, runs: int) -> Iterat
 
     yield Figure(
         name="tagging.cpu",
-        value=_microseconds(tagged, len(events), runs),
+        value=_measure_microseconds(tagged, len(events), runs),
         unit="CPU µs an event: decode and tag",
-        baseline=_microseconds(decoded, len(events), runs),
+        baseline=_measure_microseconds(decoded, len(events), runs),
         runs=runs,
     )
     arrivals = [arrival_of(event, policy) for event in events]
     yield Figure(
         name="recording.cpu",
-        value=_microseconds(lambda: _recorded(arrivals, policy), len(events), runs),
+        value=_measure_microseconds(
+            lambda: _record_in_new_ledger(arrivals, policy), len(events), runs
+        ),
         unit="CPU µs an event: into SQLite in memory",
-        baseline=_microseconds(_copying(arrivals, policy), len(events), runs),
+        baseline=_measure_microseconds(_prepare_copy(arrivals, policy), len(events), runs),
         runs=runs,
     )
 
 
-def _microseconds(work: Callable[[], object], events: int, runs: int) -> float:
+def _measure_microseconds(work: Callable[[], object], events: int, runs: int) -> float:
     spent = []
     for _ in range(runs):
         started = process_time()
@@ -75,15 +77,15 @@ def _microseconds(work: Callable[[], object], events: int, runs: int) -> float:
     return median(spent)
 
 
-def _recorded(arrivals: Sequence[TaggedEventRow], policy: Policy) -> None:
-    with closing(_fresh()) as ledger:
+def _record_in_new_ledger(arrivals: Sequence[TaggedEventRow], policy: Policy) -> None:
+    with closing(_create_ledger()) as ledger:
         _record(ledger, arrivals, policy)
 
 
-def _copying(arrivals: Sequence[TaggedEventRow], policy: Policy) -> Callable[[], None]:
+def _prepare_copy(arrivals: Sequence[TaggedEventRow], policy: Policy) -> Callable[[], None]:
     """Copy the same rows into the same tables, without any decision."""
     copied_tables = (tables.event, tables.record, tables.clock, tables.hanging)
-    with closing(_fresh()) as ledger:
+    with closing(_create_ledger()) as ledger:
         _record(ledger, arrivals, policy)
         with ledger.transaction() as connection:
             rows = {
@@ -92,7 +94,7 @@ def _copying(arrivals: Sequence[TaggedEventRow], policy: Policy) -> Callable[[],
             }
 
     def copy() -> None:
-        with closing(_fresh()) as ledger, ledger.transaction() as connection:
+        with closing(_create_ledger()) as ledger, ledger.transaction() as connection:
             for table, row in rows.items():
                 connection.execute(insert(table), row)
 
@@ -105,7 +107,7 @@ def _record(ledger: Database, arrivals: Sequence[TaggedEventRow], policy: Policy
             record(connection, arrivals[start : start + _BATCH], policy, _AT)
 
 
-def _fresh() -> Database:
+def _create_ledger() -> Database:
     ledger = open_database("sqlite://")
     migrate.create_schema(ledger)
     return ledger

@@ -51,7 +51,7 @@ def deleting(stage: Stage) -> Iterator[Figure]:
 
 def chunks(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     """Measure subjects with 500 records each, all due at one second through their clocks."""
-    due = _just_now(stage)
+    due = _recent_time(stage)
     load = Load(
         kind=INVOICE,
         name="c",
@@ -60,7 +60,7 @@ def chunks(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
         time=due - _LONG_AGO,
         apart=timedelta(seconds=97),
     )
-    return _against_statements(
+    return _compare_with_statements(
         stage,
         bus,
         load,
@@ -72,7 +72,7 @@ def chunks(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
 
 def singles(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     """Measure subjects with one record each, all due at one second."""
-    due = _just_now(stage)
+    due = _recent_time(stage)
     at = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
     load = Load(
         kind=FEEDBACK,
@@ -82,7 +82,7 @@ def singles(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
         time=at,
         apart=_SECOND / sizes.singles,
     )
-    return _against_statements(
+    return _compare_with_statements(
         stage,
         bus,
         load,
@@ -92,13 +92,13 @@ def singles(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     )
 
 
-def _against_statements(
+def _compare_with_statements(
     stage: Stage, bus: KafkaClient, load: Load, due: datetime, *, name: str, unit: str
 ) -> Figure:
     signed, alone = [], []
     for _ in range(stage.runs):
         with load_fixtures.fresh_ledger(stage) as ledger, load_fixtures.fresh_ledger(stage) as bare:
-            _due(ledger, load, due, stage)
+            _make_due(ledger, load, due, stage)
             seen = SweepStats()
             signed.append(
                 deleter_driver.drained(deleter_driver.deleter(stage, ledger, bus, seen, _LIMITS))
@@ -106,7 +106,7 @@ def _against_statements(
             batches = statements.prepared(
                 ledger, records=_LIMITS.records_per_claim, by_clock=load.kind.clock is not None
             )
-            _due(bare, load, due, stage)
+            _make_due(bare, load, due, stage)
             alone.append(statements.executed(bare, batches))
             _check_equal(ledger, bare, load, seen)
     return Figure(
@@ -152,7 +152,7 @@ def growth(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     )
 
 
-def _due(ledger: Database, load: Load, due: datetime, stage: Stage) -> None:
+def _make_due(ledger: Database, load: Load, due: datetime, stage: Stage) -> None:
     load_fixtures.fill(ledger, load, stage.policy)
     if load.kind.clock:
         at = load_fixtures.end_when_due(load.kind.clock, due, stage.policy)
@@ -160,7 +160,7 @@ def _due(ledger: Database, load: Load, due: datetime, stage: Stage) -> None:
         load_fixtures.settle(ledger)
 
 
-def _just_now(stage: Stage) -> datetime:
+def _recent_time(stage: Stage) -> datetime:
     return deleter_driver.this_now().replace(microsecond=0) - 2 * _SECOND
 
 

@@ -69,10 +69,10 @@ class Figure:
         ratio = self.ratio
         return {
             "name": self.name,
-            "value": _short(self.value),
+            "value": _round_number(self.value),
             "unit": self.unit,
-            "baseline": None if self.baseline is None else _short(self.baseline),
-            "ratio": None if ratio is None else _short(ratio),
+            "baseline": None if self.baseline is None else _round_number(self.baseline),
+            "ratio": None if ratio is None else _round_number(ratio),
             "reach": None if self.reach is None else str(self.reach),
             "met": self.met,
             "runs": self.runs,
@@ -88,5 +88,5 @@ class Benchmark:
     measure: Callable[[Stage], Iterator[Figure]]
 
 
-def _short(number: float) -> float:
+def _round_number(number: float) -> float:
     return float(f"{number:.4g}")

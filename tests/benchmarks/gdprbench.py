@@ -118,7 +118,7 @@ def mixes(stage: Stage, sizes: GdprBenchSizes) -> Iterator[Figure]:
     with ExitStack() as stack:
         ledger = stack.enter_context(load_fixtures.fresh_ledger(stage))
         plain = stack.enter_context(load_fixtures.fresh_ledger(stage))
-        world = _made(stage, (ledger, plain), sizes)
+        world = _make_population(stage, (ledger, plain), sizes)
         termijn_store, theirs = LedgerStore(stage.policy), PlainStore(stage.policy)
         with plain.transaction() as connection:
             theirs.prepare(connection, termijn_store)
@@ -131,7 +131,7 @@ def mixes(stage: Stage, sizes: GdprBenchSizes) -> Iterator[Figure]:
             for side in sides:
                 side.seconds = 0.0
             for _ in range(sizes.operations // _WINDOW):
-                _window(world, sides, role)
+                _run_operations(world, sides, role)
             yield Figure(
                 name=f"gdprbench.{role}",
                 value=sizes.operations / sides[0].seconds,
@@ -180,16 +180,18 @@ class _Read:
     connection: Connection
 
 
-def _window(world: _Population, sides: tuple[_Contender, _Contender], role: str) -> None:
+def _run_operations(world: _Population, sides: tuple[_Contender, _Contender], role: str) -> None:
     """Run some operations of a mix on both sides, whose answers must be equal."""
     skew = _SKEW if role in _ZIPFIAN else 0.0
     mix = MIXES[role]
     operations = world.random.choices(list(mix), list(mix.values()), k=_WINDOW)
-    reads = [read for operation in operations if (read := _read(operation, world, skew))]
+    reads = [read for operation in operations if (read := _prepare_read(operation, world, skew))]
     answers = [side.answers(reads) for side in sides]
     if answers[0] != answers[1]:
         raise RuntimeError(f"{role}: the ledger and the plain table answer differently")
-    creations = [_created(world, skew) for operation in operations if operation == "create"]
+    creations = [
+        _draw_created_user(world, skew) for operation in operations if operation == "create"
+    ]
     moves = [
         ChangedUser(
             user=world.user(load, skew), at=world.start + timedelta(seconds=next(world.numbers))
@@ -212,13 +214,15 @@ def _window(world: _Population, sides: tuple[_Contender, _Contender], role: str)
             raise RuntimeError(f"{role}: the terms of {user.subject} differ: {terms}")
 
 
-def _created(world: _Population, skew: float) -> CreatedUser:
+def _draw_created_user(world: _Population, skew: float) -> CreatedUser:
     return CreatedUser(
         number=next(world.numbers), user=world.user(world.customers, skew), at=world.start
     )
 
 
-def _read(operation: str, world: _Population, skew: float) -> Callable[[_Read], object] | None:
+def _prepare_read(
+    operation: str, world: _Population, skew: float
+) -> Callable[[_Read], object] | None:
     if operation == "read_data":
         key = Key(load=world.customers, number=world.random.randrange(world.customers.records))
         return lambda at: at.store.read_data(at.connection, key)
@@ -238,7 +242,9 @@ def _read(operation: str, world: _Population, skew: float) -> Callable[[_Read], 
     return None
 
 
-def _made(stage: Stage, ledgers: Sequence[Database], sizes: GdprBenchSizes) -> _Population:
+def _make_population(
+    stage: Stage, ledgers: Sequence[Database], sizes: GdprBenchSizes
+) -> _Population:
     """Make the same data in every database."""
     start = load_fixtures.now(ledgers[0]).replace(microsecond=0) + timedelta(days=1)
     joined = start - timedelta(days=100)

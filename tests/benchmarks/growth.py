@@ -39,8 +39,8 @@ def growth(stage: Stage) -> Iterator[Figure]:
             _grow(ledger, stage, f"g{number}", size - there)
             there = size
             measured = {
-                "event": _microseconds_an_event(ledger, stage, seed=number),
-                "due": _microseconds_a_due_row(ledger, stage, f"d{number}"),
+                "event": _measure_event_microseconds(ledger, stage, seed=number),
+                "due": _measure_due_row_microseconds(ledger, stage, f"d{number}"),
             }
             for what, value in measured.items():
                 smallest.setdefault(what, value)
@@ -61,7 +61,7 @@ def _grow(ledger: Database, stage: Stage, name: str, records: int) -> None:
     load_fixtures.fill(ledger, load, stage.policy)
 
 
-def _microseconds_an_event(ledger: Database, stage: Stage, *, seed: int) -> float:
+def _measure_event_microseconds(ledger: Database, stage: Stage, *, seed: int) -> float:
     at = load_fixtures.now(ledger)
     events = sample_events(stage.policy, at, seed=1_000 + seed, companies=_COMPANIES)
     arrivals = [arrival_of(event, stage.policy) for event in events]
@@ -74,7 +74,7 @@ def _microseconds_an_event(ledger: Database, stage: Stage, *, seed: int) -> floa
     return median(spent)
 
 
-def _microseconds_a_due_row(ledger: Database, stage: Stage, name: str) -> float:
+def _measure_due_row_microseconds(ledger: Database, stage: Stage, name: str) -> float:
     """Measure claiming rows, one subject each, after claiming what the recorded events left due."""
     _claim_all(ledger, stage)
     due = load_fixtures.now(ledger) - timedelta(seconds=1)

@@ -66,7 +66,7 @@ def life(stage: Stage) -> Iterator[Figure]:
         signers = {system: keys.signer(system) for system in policy.systems}
         systems = stack.enter_context(AcknowledgingSystems(stage.codec, bus, signers))
         sleep(_START_SECONDS)
-        empty = _journal_bytes(ledger)
+        empty = _measure_outbox_bytes(ledger)
         before = {name: role.used().cpu_seconds for name, role in roles.items()}
         server = stage.postgres().cpu_seconds()
         load = Load(
@@ -77,12 +77,12 @@ def life(stage: Stage) -> Iterator[Figure]:
             time=load_fixtures.now(ledger) - _AGE,
         )
         load_fixtures.insert(ledger, load, policy)
-        wait_until(lambda: _proven(ledger) >= due, f"not all of {due} were proven", every=1.0)
+        wait_until(lambda: _count_proven(ledger) >= due, f"not all of {due} were proven", every=1.0)
         server = stage.postgres().cpu_seconds() - server
         spent = {name: role.used().cpu_seconds - before[name] for name, role in roles.items()}
         wait_until(lambda: _is_sealed(ledger), "the evidence is not sealed", every=0.5)
         load_fixtures.settle(ledger)
-        used = _journal_bytes(ledger) - empty
+        used = _measure_outbox_bytes(ledger) - empty
     unit = f"µs for a record in a system, of {due:,}"
     yield Figure(
         name="life.cpu.roles",
@@ -148,7 +148,7 @@ def _start_roles(
     }
 
 
-def _proven(ledger: Database) -> int:
+def _count_proven(ledger: Database) -> int:
     with ledger.transaction() as connection:
         return load_fixtures.count(
             connection,
@@ -162,7 +162,7 @@ def _is_sealed(ledger: Database) -> bool:
         return load_fixtures.count(connection, "evidence_pending") == 0
 
 
-def _journal_bytes(ledger: Database) -> int:
+def _measure_outbox_bytes(ledger: Database) -> int:
     """Return the bytes of all tables and their indexes, except those of facts."""
     query = text(
         "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class"

@@ -114,12 +114,12 @@ def time_when_due(kind: Kind, due: datetime, policy: Policy) -> datetime:
     def wake(at: datetime) -> datetime:
         return event_check_times(*kind.tagged(at, policy), policy)[0]
 
-    return _before(due, wake)
+    return _find_time_before(due, wake)
 
 
 def end_when_due(clock: str, due: datetime, policy: Policy) -> datetime:
     """Return when a clock must end so that its first check time is at `due`."""
-    return _before(due, lambda at: check_times(clock, at, policy)[0])
+    return _find_time_before(due, lambda at: check_times(clock, at, policy)[0])
 
 
 def fill(ledger: Database, load: Load, policy: Policy) -> None:
@@ -196,7 +196,7 @@ def count(connection: Connection, table: str, where: str = "true") -> int:
     return int(connection.execute(text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one())
 
 
-def _before(due: datetime, wake: Callable[[datetime], datetime]) -> datetime:
+def _find_time_before(due: datetime, wake: Callable[[datetime], datetime]) -> datetime:
     at = due - timedelta(days=365)
     for _ in range(5):  # a calendar's terms differ by days: each step gets closer
         at += due - wake(at)

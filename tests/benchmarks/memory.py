@@ -56,9 +56,9 @@ def memory(stage: Stage) -> Iterator[Figure]:
             for name in _ROLES
         }
         stack.enter_context(AcknowledgingSystems(stage.codec, bus, {_SYSTEM: keys.signer(_SYSTEM)}))
-        _pass_by(stage, bus, ledger, 0, first)
+        _process_events(stage, bus, ledger, 0, first)
         before = {name: role.used().resident_bytes for name, role in roles.items()}
-        _pass_by(stage, bus, ledger, first, last)
+        _process_events(stage, bus, ledger, first, last)
         for name, role in roles.items():
             yield Figure(
                 name=f"memory.{name}",
@@ -69,16 +69,18 @@ def memory(stage: Stage) -> Iterator[Figure]:
             )
 
 
-def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: int) -> None:
+def _process_events(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: int) -> None:
     """Publish events, and wait until all are recorded and all that is due is acknowledged."""
     publisher = Publisher(policy=stage.policy, codec=stage.codec, sender=bus.open_producer())
     sender = bus.open_producer()
     name = f"memory-{start}"
     for part in range(start, end, _AT_ONCE):
         numbers = range(part, min(part + _AT_ONCE, end))
-        sender.send([publisher.build_message(_feedback(number, name)) for number in numbers])
+        sender.send([publisher.build_message(_make_feedback(number, name)) for number in numbers])
     wait_until(
-        _counted(ledger, "event", "true", end), f"not all of {end} events were recorded", every=1.0
+        _make_count_check(ledger, "event", "true", end),
+        f"not all of {end} events were recorded",
+        every=1.0,
     )
     ledger.run_in_transaction(
         lambda connection: backfills.release(
@@ -87,7 +89,7 @@ def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: 
     )
     due = -(-end // _OVERDUE)
     wait_until(
-        _counted(
+        _make_count_check(
             ledger, "command", "action = 'erase' AND state IN ('acknowledged', 'erased')", due
         ),
         f"not all of {due} commands were acknowledged",
@@ -96,7 +98,7 @@ def _pass_by(stage: Stage, bus: KafkaClient, ledger: Database, start: int, end: 
     sleep(_SETTLE_SECONDS)
 
 
-def _counted(ledger: Database, table: str, where: str, wanted: int) -> Callable[[], bool]:
+def _make_count_check(ledger: Database, table: str, where: str, wanted: int) -> Callable[[], bool]:
     def counted() -> bool:
         with ledger.transaction() as connection:
             return load_fixtures.count(connection, table, where) >= wanted
@@ -104,7 +106,7 @@ def _counted(ledger: Database, table: str, where: str, wanted: int) -> Callable[
     return counted
 
 
-def _feedback(number: int, name: str) -> CloudEvent:
+def _make_feedback(number: int, name: str) -> CloudEvent:
     """Return a visitor's feedback of now, or of so long ago that it is overdue: an import publishes it."""
     old = number % _OVERDUE == 0
     age = timedelta(days=400 if old else 1)

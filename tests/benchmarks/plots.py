@@ -15,7 +15,7 @@ _SIZES = {"10k": 1e4, "100k": 1e5, "1M": 1e6, "3M": 3e6, "10M": 1e7}
 def plot(figures: Mapping[str, Mapping[str, Any]], directory: Path) -> Iterator[Path]:
     """Draw the plots for which there are figures, and return each file's name."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, chart in (("reaches", _reaches(figures)), ("growth", _growth(figures))):
+    for name, chart in (("reaches", _draw_reaches(figures)), ("growth", _draw_growth(figures))):
         if chart is not None:
             path = directory / f"{name}.svg"
             chart.add_xml_filter(_without_scripts)
@@ -23,7 +23,7 @@ def plot(figures: Mapping[str, Mapping[str, Any]], directory: Path) -> Iterator[
             yield path
 
 
-def _reaches(figures: Mapping[str, Mapping[str, Any]]) -> Any:
+def _draw_reaches(figures: Mapping[str, Mapping[str, Any]]) -> Any:
     """Draw how far each figure is from its target: 1 is just met, more is better; logarithmic."""
     chart = pygal.HorizontalBar(
         **_CONFIGURATION, logarithmic=True, show_legend=False, title="How well each reach is met"
@@ -37,7 +37,7 @@ def _reaches(figures: Mapping[str, Mapping[str, Any]]) -> Any:
     return chart
 
 
-def _growth(figures: Mapping[str, Mapping[str, Any]]) -> Any:
+def _draw_growth(figures: Mapping[str, Mapping[str, Any]]) -> Any:
     """Draw the cost over the number of rows that exist already."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for name, row in figures.items():

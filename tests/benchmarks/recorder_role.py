@@ -24,7 +24,7 @@ def recorder_cpu(stage: Stage, *, companies: int) -> Figure:
     traffic.go_on()
     traffic.bus.ensure_topics([TAGGED])
     _tag(stage, traffic)
-    spent = [_recorded(stage, traffic, run) for run in range(stage.runs)]
+    spent = [_measure_recording(stage, traffic, run) for run in range(stage.runs)]
     return Figure(
         name="recorder.cpu",
         value=median(spent) / traffic.events * 1e6,
@@ -41,7 +41,7 @@ def _tag(stage: Stage, traffic: Traffic) -> None:
         )
 
 
-def _recorded(stage: Stage, traffic: Traffic, run: int) -> float:
+def _measure_recording(stage: Stage, traffic: Traffic, run: int) -> float:
     """Return the CPU seconds of recording every event into an empty ledger."""
     url, group = _new_database(stage), f"records-{run}"
     settings = _settings(stage, traffic, url, group)
@@ -51,7 +51,7 @@ def _recorded(stage: Stage, traffic: Traffic, run: int) -> float:
             until_joined(traffic, f"{group}-recorder", role)
             before = role.used().cpu_seconds
             _put(ledger, "running")
-            wait_until(lambda: _events(ledger) >= traffic.events, "recording did not finish")
+            wait_until(lambda: _count_events(ledger) >= traffic.events, "recording did not finish")
             return role.used().cpu_seconds - before
 
 
@@ -71,7 +71,7 @@ def _settings(stage: Stage, traffic: Traffic, url: str, group: str) -> dict[str,
     }
 
 
-def _events(ledger: Database) -> int:
+def _count_events(ledger: Database) -> int:
     with ledger.transaction() as connection:
         return load_fixtures.count(connection, "event")
 

@@ -57,17 +57,17 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
         ResultsDiffer: the two ways wrote different rows.
     """
     batches = [messages[start : start + batch] for start in range(0, len(messages), batch)]
-    rows = _rows(stage, batches)
+    rows = _load_written_rows(stage, batches)
     thought, bare, copied = [], [], []
     for _ in range(stage.runs):
         with closing(fresh(stage)) as ledger, closing(fresh(stage)) as other:
-            thought.append(_timed(lambda: _record_all(ledger, batches, stage)))
+            thought.append(_measure_seconds(lambda: _record_all(ledger, batches, stage)))
             writer = PlainSqlWriter(other)
-            bare.append(_timed(lambda: writer.write_all(rows)))  # noqa: B023
+            bare.append(_measure_seconds(lambda: writer.write_all(rows)))  # noqa: B023
             writer.check_equal(ledger)
         with closing(fresh(stage)) as ledger:
             copier = PlainSqlWriter(ledger, indexed=False)
-            copied.append(_timed(lambda: copier.copy_all(rows)))  # noqa: B023
+            copied.append(_measure_seconds(lambda: copier.copy_all(rows)))  # noqa: B023
     events = len(messages)
     yield Figure(
         name="recorder",
@@ -118,7 +118,7 @@ def _record_all(ledger: Database, batches: Sequence[Sequence[bytes]], stage: Sta
             record_batch(connection, messages, arrivals, _advance(number))
 
 
-def _rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
+def _load_written_rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list[Rows]:
     """Return the rows that each batch writes, as PostgreSQL encodes them."""
     arrivals = TaggedEventReader(compiled=compile_policy(stage.policy), codec=stage.codec)
     rows_of_batches = []
@@ -144,7 +144,7 @@ def fresh(stage: Stage) -> Database:
     return ledger
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _measure_seconds(work: Callable[[], object]) -> float:
     started = perf_counter()
     work()
     return perf_counter() - started

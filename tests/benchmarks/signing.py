@@ -46,14 +46,14 @@ def signing(stage: Stage) -> Iterator[Figure]:
     ):
         yield Figure(
             name=name,
-            value=_rate(termijn_part, count, stage.runs),
+            value=_measure_rate(termijn_part, count, stage.runs),
             unit="messages a CPU second; against Ed25519 alone",
-            baseline=_rate(bare, count, stage.runs),
+            baseline=_measure_rate(bare, count, stage.runs),
             runs=stage.runs,
         )
 
 
-def _rate(work: Callable[[], object], count: int, runs: int) -> float:
+def _measure_rate(work: Callable[[], object], count: int, runs: int) -> float:
     spent = []
     for _ in range(runs):
         started = process_time()

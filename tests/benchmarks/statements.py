@@ -73,8 +73,8 @@ def _batch(
     clocks = connection.execute(
         "SELECT DISTINCT clock_id FROM command_clock WHERE command_id = ANY(%s) ORDER BY 1", [ids]
     ).fetchall()
-    copies = {table: _copied(connection, table, ids) for table in _BY_COMMAND}
-    copies["sequence"] = _out(
+    copies = {table: _copy_out_rows(connection, table, ids) for table in _BY_COMMAND}
+    copies["sequence"] = _copy_out(
         connection, "SELECT * FROM sequence WHERE subject = ANY(%s)", [subjects]
     )
     return Batch(
@@ -87,7 +87,7 @@ def _batch(
     )
 
 
-def _copied(connection: psycopg.Connection[Any], table: str, ids: Sequence[UUID]) -> bytes:
+def _copy_out_rows(connection: psycopg.Connection[Any], table: str, ids: Sequence[UUID]) -> bytes:
     defaults = _AS_CLAIMED if table == "command" else {}
     columns = connection.execute(
         "SELECT column_name FROM information_schema.columns"
@@ -95,10 +95,10 @@ def _copied(connection: psycopg.Connection[Any], table: str, ids: Sequence[UUID]
         [table],
     )
     chosen = ", ".join(defaults.get(name, f'"{name}"') for (name,) in columns)
-    return _out(connection, f"SELECT {chosen} FROM {table} WHERE command_id = ANY(%s)", [ids])
+    return _copy_out(connection, f"SELECT {chosen} FROM {table} WHERE command_id = ANY(%s)", [ids])
 
 
-def _out(connection: psycopg.Connection[Any], query: str, values: list[Any]) -> bytes:
+def _copy_out(connection: psycopg.Connection[Any], query: str, values: list[Any]) -> bytes:
     with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT", values) as copy:
         return b"".join(bytes(part) for part in copy)
 

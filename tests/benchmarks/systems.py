@@ -56,14 +56,14 @@ class AcknowledgingSystems:
             )
             while not self._stop.is_set():
                 out = [
-                    self._acknowledgement(str(message.topic()), message.key(), message.value())
+                    self._make_message(str(message.topic()), message.key(), message.value())
                     for message in consumer.consume(_BATCH, 0.2)
                     if message.error() is None
                 ]
                 if out:
                     sender.send(out)
 
-    def _acknowledgement(self, topic: str, key: object, value: object) -> OutgoingMessage:
+    def _make_message(self, topic: str, key: object, value: object) -> OutgoingMessage:
         assert isinstance(key, bytes)
         assert isinstance(value, bytes)
         system = self._signers[topic]
@@ -72,7 +72,7 @@ class AcknowledgingSystems:
             self.records += len(command["records"])
             self.commands += 1
         answers = topics.acknowledgement_topic(system)
-        encoded = self._codec.encode(answers, _done(command, system), trusted=True)
+        encoded = self._codec.encode(answers, _make_acknowledgement(command, system), trusted=True)
         return OutgoingMessage(
             topic=answers.name,
             key=key,
@@ -83,7 +83,7 @@ class AcknowledgingSystems:
         )
 
 
-def _done(command: Mapping[str, Any], system: str) -> dict[str, object]:
+def _make_acknowledgement(command: Mapping[str, Any], system: str) -> dict[str, object]:
     """Return an acknowledgement; after an erasure the system has read again, as an agent does."""
     is_erasure = command["action"] in ("erase", "pseudonymise")
     return {

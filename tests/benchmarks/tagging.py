@@ -49,7 +49,7 @@ def tagging(stage: Stage) -> Iterator[Figure]:
     tagged, copied = [], []
     for run in range(stage.runs):
         tagged.append(by_tagger(stage, traffic, run))
-        copied.append(_by_copier(stage, traffic, run))
+        copied.append(_measure_copier(stage, traffic, run))
     yield Figure(
         name="tagger.cpu",
         value=_microseconds([tagged_event.cpu_seconds for tagged_event in tagged], traffic),
@@ -91,20 +91,22 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
         _put(ledger, "paused")
         with Role("tagger", settings, stage.directory / "tagger.log") as role:
             until_joined(traffic, f"{group}-{run}-tagger", role)
-            return _spent(traffic, role, TAGGED.name, lambda: _put(ledger, "running"))
+            return _measure_cpu_time(traffic, role, TAGGED.name, lambda: _put(ledger, "running"))
 
 
-def _by_copier(stage: Stage, traffic: Traffic, run: int) -> CpuTime:
+def _measure_copier(stage: Stage, traffic: Traffic, run: int) -> CpuTime:
     """Return the cost of copying the same keys and values, with the same client as the tagger."""
     log = stage.directory / f"copier-{run}.log"
     program = "tests.benchmarks.engines.passthrough"
     arguments = (traffic.broker.bootstrap, f"copier-{run}", _COPIES, *traffic.topics)
     with Program([sys.executable, "-m", program, *arguments], {}, log) as copier:
         wait_until(lambda: b"ready" in log.read_bytes(), "the copier did not start")
-        return _spent(traffic, copier, _COPIES, lambda: copier.write_line("go"))
+        return _measure_cpu_time(traffic, copier, _COPIES, lambda: copier.write_line("go"))
 
 
-def _spent(traffic: Traffic, program: Program, sink: str, go: Callable[[], None]) -> CpuTime:
+def _measure_cpu_time(
+    traffic: Traffic, program: Program, sink: str, go: Callable[[], None]
+) -> CpuTime:
     broker = psutil.Process(traffic.broker.pid)
     since = traffic.bus.end_offsets([sink])
     before, broker_before = program.used(), _cpu_seconds(broker)

@@ -47,14 +47,14 @@ def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:
         joined = load_fixtures.now(ledger) - _AGO
         load = Load(kind=INVOICE, name="big", subjects=1, each=records, time=joined)
         load_fixtures.fill(ledger, load, stage.policy)
-        updated = _updated(ledger)
+        updated = _measure_update(ledger)
         due = load_fixtures.now(ledger) + _SOON
         ended = load_fixtures.end_when_due("relationship", due, stage.policy)
         for _ in range(_WARM_UPS):  # a recorder has recorded before
-            _take(stage, ledger, "customers.customer-terminated", ended, "another")
-            _take(stage, ledger, "customers.customer-reinstated", ended, "another")
+            _record_event(stage, ledger, "customers.customer-terminated", ended, "another")
+            _record_event(stage, ledger, "customers.customer-reinstated", ended, "another")
         began = perf_counter()
-        _take(stage, ledger, "customers.customer-terminated", ended)
+        _record_event(stage, ledger, "customers.customer-terminated", ended)
         yield Figure(
             name="terminate.move",
             value=updated,
@@ -62,7 +62,7 @@ def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:
             baseline=perf_counter() - began,
             reach=lower(100),
         )
-        _others(stage, ledger, due)
+        _add_other_subjects(stage, ledger, due)
         with _deleter(stage, ledger) as role:
             yield from _drain(stage, ledger, role, load, due)
 
@@ -70,18 +70,18 @@ def terminate(stage: Stage, *, records: int) -> Iterator[Figure]:
 def _drain(
     stage: Stage, ledger: Database, role: Role, load: Load, due: datetime
 ) -> Iterator[Figure]:
-    _until(role, lambda: _sent(ledger) > 0)
+    _wait_until(role, lambda: _count_sent(ledger) > 0)
     yield Figure(
         name="terminate.first",
         value=(load_fixtures.now(ledger) - due).total_seconds(),
         unit="s from the instant due until a first command is out",
         reach=upper(1, subject="value"),
     )
-    _until(role, lambda: _sent(ledger) >= load.records * _WARM)
+    _wait_until(role, lambda: _count_sent(ledger) >= load.records * _WARM)
     warm = role.used().resident_bytes
-    _until(role, lambda: _sent(ledger) >= load.records * _NEARLY)
+    _wait_until(role, lambda: _count_sent(ledger) >= load.records * _NEARLY)
     late = role.used().resident_bytes
-    _take(stage, ledger, "customers.customer-reinstated", load_fixtures.now(ledger))
+    _record_event(stage, ledger, "customers.customer-reinstated", load_fixtures.now(ledger))
     stopped = load_fixtures.now(ledger)
     sleep(_STILL_SECONDS)
     yield Figure(
@@ -99,11 +99,11 @@ def _drain(
     )
     yield Figure(
         name="terminate.stopped",
-        value=_out(ledger, stopped),
+        value=_count_erasable(ledger, stopped),
         unit="erasures of the customer's records that left after the reinstatement",
         reach=upper(500, subject="value"),
     )
-    if _sent(ledger) >= load.records:
+    if _count_sent(ledger) >= load.records:
         raise RuntimeError("everything was sent before the reinstatement")
 
 
@@ -122,14 +122,14 @@ def _deleter(stage: Stage, ledger: Database) -> Role:
     )
 
 
-def _others(stage: Stage, ledger: Database, due: datetime) -> None:
+def _add_other_subjects(stage: Stage, ledger: Database, due: datetime) -> None:
     """Make rows of other subjects for some minutes, four a second from a second after the customer's."""
     at = load_fixtures.time_when_due(FEEDBACK, due + timedelta(seconds=1), stage.policy)
     load = Load(kind=FEEDBACK, name="other", subjects=1_000, each=1, time=at, apart=_OTHERS_APART)
     load_fixtures.insert(ledger, load, stage.policy)
 
 
-def _updated(ledger: Database) -> float:
+def _measure_update(ledger: Database) -> float:
     """Return the seconds that a table without clocks needs to give each row a new term."""
     with ledger.transaction() as connection:
         for statement in (
@@ -153,7 +153,7 @@ def _updated(ledger: Database) -> float:
     return seconds
 
 
-def _take(
+def _record_event(
     stage: Stage, ledger: Database, event_type: str, at: datetime, customer: str = _CUSTOMER
 ) -> None:
     """Record one event of a customer, as the recorder does; a repeated event is a duplicate."""
@@ -171,7 +171,7 @@ def _take(
     ledger.run_in_transaction(lambda c: record(c, [arrival], stage.policy, database_now(c)))
 
 
-def _until(role: Role, done: Callable[[], bool]) -> None:
+def _wait_until(role: Role, done: Callable[[], bool]) -> None:
     deadline = monotonic() + _PATIENCE_SECONDS
     while not done():
         if not role.alive or monotonic() > deadline:
@@ -179,12 +179,12 @@ def _until(role: Role, done: Callable[[], bool]) -> None:
         sleep(_LOOK_SECONDS)
 
 
-def _sent(ledger: Database) -> int:
+def _count_sent(ledger: Database) -> int:
     """Return how many of the customer's records are in commands that were sent."""
-    return _out(ledger, datetime.min.replace(tzinfo=UTC))
+    return _count_erasable(ledger, datetime.min.replace(tzinfo=UTC))
 
 
-def _out(ledger: Database, after: datetime) -> int:
+def _count_erasable(ledger: Database, after: datetime) -> int:
     """Return the most records that the erasures sent after an instant can contain."""
     query = text(
         "SELECT count(*) FROM attempt JOIN command USING (command_id)"

@@ -39,7 +39,7 @@ class Peer:
     def installed(self) -> bool:
         """Return whether its environment exists, with exactly these requirements."""
         stamp = self._home / "requirements.txt"
-        return stamp.exists() and stamp.read_text() == self._wanted
+        return stamp.exists() and stamp.read_text() == self._requirements_text
 
     def install(self) -> None:
         """Make its environment, unless it exists.
@@ -54,7 +54,7 @@ class Peer:
         run([sys.executable, "-m", "venv", str(self._home / "venv")], self.name)
         pip = [*self._python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         run([*pip, *self.requirements, *_OURS], self.name)
-        (self._home / "requirements.txt").write_text(self._wanted)
+        (self._home / "requirements.txt").write_text(self._requirements_text)
 
     def command(self, *arguments: str) -> Sequence[str]:
         """Return the command that starts it, with broker, group and sink."""
@@ -69,7 +69,7 @@ class Peer:
         return [str(self._home / "venv" / "bin" / "python")]
 
     @property
-    def _wanted(self) -> str:
+    def _requirements_text(self) -> str:
         return "\n".join((*self.requirements, *_OURS))
 
     @property

@@ -30,7 +30,7 @@ def main() -> None:
     @app.agent(source)
     async def tagger(messages: StreamT[bytes]) -> None:
         async for event in messages.events():
-            key, value = _passed(job, event)
+            key, value = _tag_event(job, event)
             await sink.send(key=key, value=value)
 
     # Only so is its web server off: with `web_enabled=False` it listens on every address.
@@ -38,7 +38,7 @@ def main() -> None:
     app.main()
 
 
-def _passed(job: Job, event: EventT[bytes]) -> tuple[bytes, bytes]:
+def _tag_event(job: Job, event: EventT[bytes]) -> tuple[bytes, bytes]:
     message = event.message
     place = RecordMetadata(message.topic, message.partition, message.offset)
     headers = message.headers or ()

@@ -27,7 +27,7 @@ _CODEC = Codec(load())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ReceivedCommand:
     """A command that the forger read from the bus."""
 
     topic: str
@@ -80,13 +80,15 @@ class Forger(threading.Thread):
         self.join()
         self._reader.close()
 
-    def look(self) -> list[Seen]:
+    def look(self) -> list[ReceivedCommand]:
         """Return the commands that arrived since the last call."""
         return [
-            _seen(message) for message in self._reader.consume(500, 0.2) if message.error() is None
+            _read_command(message)
+            for message in self._reader.consume(500, 0.2)
+            if message.error() is None
         ]
 
-    def commands(self, command: Seen) -> list[tuple[str, OutgoingMessage]]:
+    def commands(self, command: ReceivedCommand) -> list[tuple[str, OutgoingMessage]]:
         """Return forgeries of a command: an exact replay, and erasures of an order that must be kept."""
         topic = topics.command_topic(_system(command))
         value = _CODEC.decode(topic, command.value)
@@ -105,7 +107,7 @@ class Forger(threading.Thread):
             ("for another", _message(other, command.key, command.value, command.headers)),
         ]
 
-    def answers(self, seen: Seen) -> list[tuple[str, OutgoingMessage]]:
+    def answers(self, seen: ReceivedCommand) -> list[tuple[str, OutgoingMessage]]:
         """Return acknowledgements with the status `done` that the command's system did not send."""
         system = _system(seen)
         command = _CODEC.decode(topics.command_topic(system), seen.value)
@@ -150,19 +152,19 @@ class Forger(threading.Thread):
         self.sent.update(kind for kind, _ in messages)
 
 
-def _seen(message: Message) -> Seen:
+def _read_command(message: Message) -> ReceivedCommand:
     key, value = message.key(), message.value()
     assert isinstance(key, bytes)
     assert isinstance(value, bytes)
     headers: Any = message.headers() or ()  # one of the forger's own has none
-    return Seen(topic=str(message.topic()), key=key, value=value, headers=headers)
+    return ReceivedCommand(topic=str(message.topic()), key=key, value=value, headers=headers)
 
 
 def _message(topic: Topic, key: bytes, value: bytes, headers: Headers) -> OutgoingMessage:
     return OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
 
 
-def _system(command: Seen) -> str:
+def _system(command: ReceivedCommand) -> str:
     return command.topic.removeprefix("retention.commands.").removesuffix(".v1")
 
 
