@@ -125,14 +125,14 @@ def test_missing_settings_have_defaults(tmp_path: Path) -> None:
         (
             "{order_no: keys.order_id}",
             "{event_id: record.id}",
-            "14: adapter.sql.tables.orders.match: says of no row whose it is: an id is its source's"
-            " own, so name `record.source` beside `record.id`, or a key or the subject",
+            "14: adapter.sql.tables.orders.match: does not identify the row's owner: an id is its"
+            " source's own, so name `record.source` beside `record.id`, or a key or the subject",
         ),
         (
             "{event_source: record.source, event_id: record.id}",
             "{event_source: record.source}",
-            "17: adapter.sql.tables.orders.verify.match: says of no row whose it is: an id is its"
-            " source's own, so name `record.source` beside `record.id`, or a key or the subject",
+            "17: adapter.sql.tables.orders.verify.match: does not identify the row's owner: an id is"
+            " its source's own, so name `record.source` beside `record.id`, or a key or the subject",
         ),
         (
             "erase: delete",

@@ -161,7 +161,7 @@ def _check_match(
     elif not _selects_own_rows(match.values()):
         yield (
             path,
-            "says of no row whose it is: an id is its source's own, so name `record.source` beside"
+            "does not identify the row's owner: an id is its source's own, so name `record.source` beside"
             " `record.id`, or a key or the subject",
         )
     for column, source in match.items():
