@@ -32,7 +32,7 @@ class IntakeObserver(DeadLetterObserver, Protocol):
     """Receives the commands and dead letters that arrived."""
 
     def commands_received(self, counts: Mapping[str, int]) -> None:
-        """These numbers of commands arrived, by the decision on them: carry out, expired and so on."""
+        """These numbers of commands arrived, by the decision on them: execute, expired and so on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

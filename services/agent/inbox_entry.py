@@ -116,7 +116,7 @@ class LatestCommand:
 
 
 Intake = Literal[
-    "carry out", "under way", "answer again", "recalled before", "expired", "overtaken"
+    "execute", "in_progress", "resend_answer", "already_recalled", "expired", "superseded"
 ]
 
 
@@ -125,21 +125,21 @@ def decide_intake(
 ) -> Intake:
     """Decide what to do with a received command whose signature is verified.
 
-    `overtaken`: a later command on the same subject was issued after this attempt, so the controller may
+    `superseded`: a later command on the same subject was issued after this attempt, so the controller may
     not want it any more. It is acknowledged as `failed`; the controller checks each attempt before it is
     sent, so a command that is still wanted comes again with a later `issued_at`, and is then carried out.
     """
     if entry is None:
         if command.valid_until <= now:
             return "expired"
-        overtaken = newest is not None and (
+        is_superseded = newest is not None and (
             command.seq < newest.seq and command.issued_at < newest.issued_at
         )
-        return "overtaken" if overtaken and command.action not in UNORDERED else "carry out"
+        return "superseded" if is_superseded and command.action not in UNORDERED else "execute"
     if entry.state in OPEN:
-        return "under way"
+        return "in_progress"
     if entry.answer is None:
-        return "recalled before"
+        return "already_recalled"
     if entry.state == "settled" or command.attempt <= entry.attempt:
-        return "answer again"
+        return "resend_answer"
     return decide_intake(command, None, newest, now)

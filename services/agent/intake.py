@@ -26,7 +26,7 @@ from services.policy.actions import CHANGING
 
 _REJECTION_DETAIL = {
     "expired": "it had expired when it arrived",
-    "overtaken": "a later command on this subject was issued before it arrived",
+    "superseded": "a later command on this subject was issued before it arrived",
 }
 _PARTLY_EXECUTED = "it had been carried out in part"
 _RECALL_RESULTS: dict[Status | None, Result] = {
@@ -60,7 +60,7 @@ def _take_command(
     judgement = decide_intake(command, entry_before, newest, now)
     sealed = inbox.encrypt_payload(arrival)
     entry = entry_before or _is_new_attempt(command, group)
-    if judgement == "answer again":
+    if judgement == "resend_answer":
         inbox.put(connection, replace(entry, sealed=sealed, delivered=False))
         return judgement
     entry = replace(
@@ -71,15 +71,15 @@ def _take_command(
         valid_until=max(entry.valid_until, command.valid_until),
     )
     match judgement:
-        case "under way":
+        case "in_progress":
             pass
-        case "recalled before":
+        case "already_recalled":
             result = _RESULTS_AFTER_RECALL.get(entry.status, _RECALLED_RESULT)
             entry = inbox.complete(entry, command, result, now).ended()
-        case "expired" | "overtaken":
+        case "expired" | "superseded":
             result = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
             entry = inbox.complete(entry, command, result, now)
-        case "carry out":
+        case "execute":
             entry = entry.accepted(max(command.not_before or now, now))
             if command.action == "recall":
                 entry = _handle_recall(connection, inbox, entry, command, now)

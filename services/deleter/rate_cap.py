@@ -64,12 +64,8 @@ def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapa
     return RemainingCapacity(commands=max(0, remaining - leased), reached=reached)
 
 
-def count_first_sent(connection: Connection, since: datetime) -> int:
-    """Count the commands sent for the first time since an instant, except those that destroy nothing."""
-    return int(connection.execute(_first_sent_since(since)).scalar_one())
-
-
 def _first_sent_since(since: datetime) -> Select[int]:
+    """Count the commands sent for the first time since an instant, except those that destroy nothing."""
     return select(func.count()).where(tables.command.c.first_sent_at > since, *_is_counted())
 
 

@@ -17,7 +17,6 @@ from services.policy.model import Policy
 
 SOURCE = "urn:termijn:sample"
 _NAMES = ("A. Voorbeeld", "B. Specimen", "C. Muster", "D. Exempel", "E. Sample")
-_GOODS = ("receipt printer", "kitchen display", "card reader", "till drawer", "menu print")
 _SOON = timedelta(seconds=90)
 
 

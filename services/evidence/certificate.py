@@ -136,7 +136,7 @@ def as_json(certificate: Certificate) -> str:
         "erased": [asdict(item) for item in certificate.erased],
         "kept": [asdict(item) for item in certificate.kept],
         "outstanding": [asdict(item) for item in certificate.outstanding],
-        "head": json.loads(certificate.head.line()),
+        "head": json.loads(certificate.head.as_json_line()),
         "key": {"crv": "Ed25519", "kty": "OKP", "x": certificate.head.x},
     }
     return canonical_json(json.loads(json.dumps(content, default=_instant))) + "\n"

@@ -64,7 +64,7 @@ class SignedHead:
     x: str
     signature: bytes
 
-    def line(self) -> str:
+    def as_json_line(self) -> str:
         """Return the head as one line of JSON without its public key, to export it or to save it."""
         return canonical_json(
             {

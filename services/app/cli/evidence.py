@@ -99,7 +99,7 @@ def head() -> None:
         open_resources() as opened,
         opened.ledger().transaction() as connection,
     ):
-        click.echo(latest_head(connection).line())
+        click.echo(latest_head(connection).as_json_line())
 
 
 @evidence.command()

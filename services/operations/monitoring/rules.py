@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import yaml
 
-from services.operations.metric_catalogue import CATALOGUE
-
 Severity = Literal["critical", "warning"]
 """Critical: a promise or duty is broken, or will be within hours. Warning: it will be without action."""
-
-_METRIC = re.compile(r"\btermijn_[a-z0-9_]+")
-_RECORDED = re.compile(r"\btermijn:[a-z0-9_:]+")
-_OF_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
-_HISTOGRAM_NAMES = {metric.name for metric in CATALOGUE if metric.kind == "histogram"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +38,6 @@ class Alert:
     def section(self) -> str:
         """The anchor of the alert's section in the runbooks."""
         return self.name.lower()
-
-
-def metrics_of(expr: str) -> set[str]:
-    """Return the names of metrics in an expression, whether the catalogue has them or not."""
-    return {
-        base if (base := _OF_HISTOGRAM.sub("", name)) in _HISTOGRAM_NAMES and base != name else name
-        for name in _METRIC.findall(expr)
-    }
-
-
-def recorded_of(expr: str) -> set[str]:
-    """Return the names of recorded series in an expression."""
-    return set(_RECORDED.findall(expr))
 
 
 def recording_file(groups: Mapping[str, Sequence[Recording]]) -> str:

@@ -33,7 +33,7 @@ def log(
         before = entry_hash(before, entry)
         lines.append(f'{{"entry":{entry},"hash":"{before.hex()}"}}')
         if number in heads_at:
-            lines.append(sign(Head(number=number, hash=before, at=AT), lambda: ring).line())
+            lines.append(sign(Head(number=number, hash=before, at=AT), lambda: ring).as_json_line())
     return [f"{line}\n".encode() for line in lines]
 
 
@@ -133,7 +133,9 @@ def test_a_key_that_was_not_valid_yet_is_not_trusted() -> None:
     bare = Keyring(
         (JsonWebKey(key_id=key.key_id, use="sig", x=key.x, private_key=key.private_key),)
     )
-    lines.append(sign(Head(number=6, hash=hash, at=AT), lambda: bare).line().encode() + b"\n")
+    lines.append(
+        sign(Head(number=6, hash=hash, at=AT), lambda: bare).as_json_line().encode() + b"\n"
+    )
     with pytest.raises(EvidenceBroken, match="was not valid when it signed"):
         verify_lines(lines, late.public())
 

@@ -20,7 +20,7 @@ from services.operations.metric_catalogue import CATALOGUE
 from services.operations.monitoring import alerts, recordings, slo
 from services.operations.monitoring.dashboards import Board, Panel
 from services.operations.monitoring.files import BOARDS
-from services.operations.monitoring.rules import Alert, Recording, metrics_of, recorded_of
+from services.operations.monitoring.rules import Alert, Recording
 from services.operations.monitoring.time_scale import PRODUCTION, TimeScale
 from services.operations.ports import PORTS
 
@@ -34,6 +34,23 @@ RECORDINGS = [
 PANELS = [(board, panel) for board in BOARDS for panel in board.panels]
 METRICS = {metric.name: metric for metric in CATALOGUE}
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
+METRIC = re.compile(r"\btermijn_[a-z0-9_]+")
+RECORDED = re.compile(r"\btermijn:[a-z0-9_:]+")
+OF_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
+HISTOGRAM_NAMES = {metric.name for metric in CATALOGUE if metric.kind == "histogram"}
+
+
+def metrics_of(expr: str) -> set[str]:
+    """Return the names of metrics in an expression, whether the catalogue has them or not."""
+    return {
+        base if (base := OF_HISTOGRAM.sub("", name)) in HISTOGRAM_NAMES and base != name else name
+        for name in METRIC.findall(expr)
+    }
+
+
+def recorded_of(expr: str) -> set[str]:
+    """Return the names of recorded series in an expression."""
+    return set(RECORDED.findall(expr))
 
 
 def expressions() -> Iterator[str]:

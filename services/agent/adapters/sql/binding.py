@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from services.agent.adapters.sql.column_values import (
     ValueNotStorable,
-    can_match,
     is_text,
+    supports_equality,
     to_column_value,
 )
 from services.agent.adapters.sql.columns import equals_key, write_problem
@@ -20,7 +20,6 @@ from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag, Ta
 from services.policy.yaml_source import DocumentPath
 
 Problem = tuple[DocumentPath, str]
-DIALECTS = ("postgresql", "sqlite")
 PSEUDONYM = "pseudonym:"
 PSEUDONYM_LENGTH = len(PSEUDONYM) + 32
 _CHUNK_SIZE = 100
@@ -76,7 +75,7 @@ def _binding_problems(bound: BoundTable) -> Iterator[Problem]:
             yield ("verify",), f"{reading_table.name} has no column {column!r}"
     for matched, match in ((table, declared.match), (reading_table, declared.verify.match)):
         for column in match:
-            if column in matched.c and not can_match(matched.c[column]):
+            if column in matched.c and not supports_equality(matched.c[column]):
                 kind = matched.c[column].type
                 yield ("match", column), f"has type {kind!r}, which cannot be compared with a key"
     for column in declared.verify.holds:

@@ -201,7 +201,7 @@ _SQLITE_PARSERS: Sequence[tuple[type[Any], Callable[[Any], Any]]] = (
 )
 
 
-def can_match(column: Column[Any]) -> bool:
+def supports_equality(column: Column[Any]) -> bool:
     """Return whether keys can be looked up in a column; in other types no row would be found."""
     kind = column_type(column)
     if isinstance(kind, sqltypes.Float):
