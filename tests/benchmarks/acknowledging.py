@@ -22,7 +22,7 @@ from tests.benchmarks import deleter_driver
 from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, ResultsDiffer
 from tests.benchmarks.plain_sql import transaction_id
-from tests.benchmarks.recording import AT, fresh
+from tests.benchmarks.recording import AT, create_empty_ledger
 
 _SYSTEM = "crm"
 _TOPIC = acknowledgement_topic(_SYSTEM)
@@ -44,10 +44,10 @@ _WRITTEN = {
 
 def acknowledging(stage: Stage) -> Iterator[Figure]:
     """Measure acknowledgements a second, against the same rows written bare."""
-    yield measured(stage, answers=stage.size(_QUICK, _FULL), batch=_BATCH)
+    yield measure_acknowledging(stage, answers=stage.size(_QUICK, _FULL), batch=_BATCH)
 
 
-def measured(stage: Stage, *, answers: int, batch: int) -> Figure:
+def measure_acknowledging(stage: Stage, *, answers: int, batch: int) -> Figure:
     """Return the figure for so many acknowledgements, each for a command of its own.
 
     Raises:
@@ -96,7 +96,7 @@ def _encode_acknowledgement(
 
 def _create_sent_commands(stage: Stage, count: int) -> Database:
     """Make a ledger whose commands are sent."""
-    ledger = fresh(stage)
+    ledger = create_empty_ledger(stage)
     with ledger.transaction() as connection:
         connection.execute(text(_COMMANDS), {"system": _SYSTEM, "at": AT, "count": count})
     return ledger

@@ -15,7 +15,7 @@ from tests.benchmarks.engines.environments import PEERS, Peer, PeerMissing
 from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, ResultsDiffer, lower
 from tests.benchmarks.roles import Program
-from tests.benchmarks.tagging import by_tagger, wait_for
+from tests.benchmarks.tagging import measure_tagger, wait_for
 from tests.benchmarks.traffic import Traffic
 
 _QUICK = 80
@@ -36,13 +36,13 @@ def competitors(stage: Stage) -> Iterator[Figure]:
         traffic.begin()
         traffic.go_on()
         termijn_figures.append(
-            traffic.events / by_tagger(stage, traffic, run, group="rivals").cpu_seconds
+            traffic.events / measure_tagger(stage, traffic, run, group="rivals").cpu_seconds
         )
         expected = traffic.read(TAGGED.name)
         for peer in peers:
             sink = f"benchmark.{peer.name}.{run}"
             theirs[peer.name].append(_measure_peer(stage, traffic, peer, sink))
-            same(expected, traffic.read(sink), peer.name)
+            check_same(expected, traffic.read(sink), peer.name)
     for peer in peers:
         yield Figure(
             name=f"tagger.{peer.name}",
@@ -71,14 +71,14 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
         traffic.begin()
         traffic.go_on()
         termijn_figures.append(
-            traffic.events / by_tagger(stage, traffic, run, group="streams").cpu_seconds
+            traffic.events / measure_tagger(stage, traffic, run, group="streams").cpu_seconds
         )
         expected = traffic.read(TAGGED.name)
         sink = f"benchmark.{streams.NAME}.{run}"
         state = stage.directory / sink
         command = streams.command(stage.policy, state, traffic.broker.bootstrap, sink, sink)
         theirs.append(_measure_pass_rate(stage, traffic, command, {}, sink))
-        same(expected, traffic.read(sink), streams.NAME)
+        check_same(expected, traffic.read(sink), streams.NAME)
     yield Figure(
         name=f"tagger.{streams.NAME}",
         value=median(termijn_figures),
@@ -88,7 +88,7 @@ def kafka_streams(stage: Stage) -> Iterator[Figure]:
     )
 
 
-def same(
+def check_same(
     termijn_messages: frozenset[tuple[bytes, bytes]],
     theirs: frozenset[tuple[bytes, bytes]],
     name: str,

@@ -48,7 +48,7 @@ class SweepStats:
         self, commands: Sequence[SentCommand], nothing_due_at: datetime | None = None
     ) -> None:
         """Note the commands."""
-        at = this_now()
+        at = current_time()
         self.commands += len(commands)
         for command in commands:
             self.earliest = min(self.earliest, (command.at - command.due_at).total_seconds())
@@ -65,7 +65,7 @@ class SweepStats:
         """Ignore it, since a benchmark has no cap."""
 
 
-def this_now() -> datetime:
+def current_time() -> datetime:
     """Return this machine's time, UTC; the database on the stage has the same."""
     return datetime.fromtimestamp(time(), UTC)
 
@@ -106,7 +106,7 @@ def deleter(
         ),
         policy=stage.policy,
         observer=seen,
-        now=this_now,
+        now=current_time,
         limits=limits,
         retry_policy=_NO_REPETITION,
     )
@@ -124,7 +124,7 @@ def verifier(stage: Stage, owner: str = DELETER) -> Verifier:
     return KeyDirectory(path=stage.directory / "keys").verifier(owner)
 
 
-def drained(deleter: Deleter) -> float:
+def measure_drain(deleter: Deleter) -> float:
     """Return the seconds until nothing is due any longer."""
     started = perf_counter()
     while deleter.run_once():

@@ -101,13 +101,15 @@ def _compare_with_statements(
             _make_due(ledger, load, due, stage)
             seen = SweepStats()
             signed.append(
-                deleter_driver.drained(deleter_driver.deleter(stage, ledger, bus, seen, _LIMITS))
+                deleter_driver.measure_drain(
+                    deleter_driver.deleter(stage, ledger, bus, seen, _LIMITS)
+                )
             )
-            batches = statements.prepared(
+            batches = statements.build_batches(
                 ledger, records=_LIMITS.records_per_claim, by_clock=load.kind.clock is not None
             )
             _make_due(bare, load, due, stage)
-            alone.append(statements.executed(bare, batches))
+            alone.append(statements.measure_statements(bare, batches))
             _check_equal(ledger, bare, load, seen)
     return Figure(
         name=name,
@@ -138,7 +140,7 @@ def growth(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
                 at = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)
                 load = Load(kind=FEEDBACK, name=f"d{run}", subjects=sizes.due, each=1, time=at)
                 load_fixtures.fill(ledger, load, stage.policy)
-                seconds[others].append(deleter_driver.drained(deleter))
+                seconds[others].append(deleter_driver.measure_drain(deleter))
             if seen.commands != sizes.due * (stage.runs + 1):
                 raise RuntimeError(f"{seen.commands} commands went out")
     few, many = sizes.growth
@@ -161,7 +163,7 @@ def _make_due(ledger: Database, load: Load, due: datetime, stage: Stage) -> None
 
 
 def _recent_time(stage: Stage) -> datetime:
-    return deleter_driver.this_now().replace(microsecond=0) - 2 * _SECOND
+    return deleter_driver.current_time().replace(microsecond=0) - 2 * _SECOND
 
 
 def _check_equal(ledger: Database, bare: Database, load: Load, seen: SweepStats) -> None:

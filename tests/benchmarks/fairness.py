@@ -23,10 +23,10 @@ _PATIENCE = timedelta(seconds=30)
 
 def fairness(stage: Stage) -> Iterator[Figure]:
     """Measure one due row of another subject among a large backlog."""
-    yield fair(stage, deleter_driver.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
+    yield measure_fairness(stage, deleter_driver.open_bus(stage), backlog=stage.size(_QUICK, _FULL))
 
 
-def fair(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
+def measure_fairness(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
     """Return the seconds from a due row's arrival until its command is sent, during the backlog."""
     with load_fixtures.fresh_ledger(stage) as ledger:
         due = load_fixtures.now(ledger) - timedelta(seconds=1)
@@ -44,7 +44,7 @@ def fair(stage: Stage, bus: KafkaClient, *, backlog: int) -> Figure:
             load = Load(kind=FEEDBACK, name=f"one{run}", subjects=1, each=1, time=at)
             load_fixtures.insert(ledger, load, stage.policy)
             given_up = due + _PATIENCE
-            while due not in seen.out_at and deleter_driver.this_now() < given_up:
+            while due not in seen.out_at and deleter_driver.current_time() < given_up:
                 deleter.run_once()
             waits.append((seen.out_at.get(due, given_up) - due).total_seconds())
     return Figure(

@@ -78,7 +78,7 @@ def latency_under_load(stage: Stage, bus: KafkaClient, sizes: LatencySizes) -> I
     """
     rate, best = sizes.first, 0
     for _ in range(sizes.steps):
-        if held(stage, bus, rate, sizes.step_seconds).on_time:
+        if measure_rate(stage, bus, rate, sizes.step_seconds).on_time:
             best, rate = rate, int(rate * _STEP)
         elif best:
             break
@@ -86,7 +86,7 @@ def latency_under_load(stage: Stage, bus: KafkaClient, sizes: LatencySizes) -> I
             rate = int(rate / _STEP)
     rate = best or rate
     for _ in range(_TRIES):
-        last = held(stage, bus, rate, sizes.held_seconds)
+        last = measure_rate(stage, bus, rate, sizes.held_seconds)
         if last.on_time:
             break
         rate = int(rate / _STEP)
@@ -103,7 +103,7 @@ def latency_under_load(stage: Stage, bus: KafkaClient, sizes: LatencySizes) -> I
     )
 
 
-def held(stage: Stage, bus: KafkaClient, rate: int, seconds: int) -> LoadResult:
+def measure_rate(stage: Stage, bus: KafkaClient, rate: int, seconds: int) -> LoadResult:
     """Measure how punctual the deleter is when so many rows become due every second."""
     rows = rate * seconds
     apart = timedelta(seconds=1) / rate
@@ -119,7 +119,7 @@ def held(stage: Stage, bus: KafkaClient, rate: int, seconds: int) -> LoadResult:
         deleter = deleter_driver.deleter(stage, ledger, bus, seen)
         last = first + apart * rows
         given_up = last + timedelta(seconds=_LATEST * 2)
-        while seen.commands < rows and deleter_driver.this_now() < given_up:
+        while seen.commands < rows and deleter_driver.current_time() < given_up:
             if seen.lateness and seen.lateness[-1] > _LOST:
                 break
             if not deleter.run_once():

@@ -13,7 +13,7 @@ from tests.benchmarks import load_fixtures
 from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.roles import Role
-from tests.benchmarks.tagging import until_joined
+from tests.benchmarks.tagging import wait_until_joined
 from tests.benchmarks.traffic import Traffic, wait_until
 
 
@@ -48,7 +48,7 @@ def _measure_recording(stage: Stage, traffic: Traffic, run: int) -> float:
     with closing(open_database(url)) as ledger:
         _put(ledger, "paused")
         with Role("recorder", settings, stage.directory / f"{group}.log") as role:
-            until_joined(traffic, f"{group}-recorder", role)
+            wait_until_joined(traffic, f"{group}-recorder", role)
             before = role.used().cpu_seconds
             _put(ledger, "running")
             wait_until(lambda: _count_events(ledger) >= traffic.events, "recording did not finish")

@@ -46,11 +46,11 @@ def recording(stage: Stage) -> Iterator[Figure]:
     """Measure events a second into the ledger, against its statements alone; bare COPY beside it."""
     companies = stage.size(_QUICK, _FULL)
     messages = tagged_messages(stage.policy, stage.codec, companies=companies)
-    yield from measured(stage, messages, batch=_BATCH)
+    yield from measure_recording(stage, messages, batch=_BATCH)
     yield recorder_cpu(stage, companies=companies)
 
 
-def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator[Figure]:
+def measure_recording(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator[Figure]:
     """Return the figures for these messages.
 
     Raises:
@@ -60,12 +60,15 @@ def measured(stage: Stage, messages: Sequence[bytes], *, batch: int) -> Iterator
     rows = _load_written_rows(stage, batches)
     thought, bare, copied = [], [], []
     for _ in range(stage.runs):
-        with closing(fresh(stage)) as ledger, closing(fresh(stage)) as other:
+        with (
+            closing(create_empty_ledger(stage)) as ledger,
+            closing(create_empty_ledger(stage)) as other,
+        ):
             thought.append(_measure_seconds(lambda: _record_all(ledger, batches, stage)))
             writer = PlainSqlWriter(other)
             bare.append(_measure_seconds(lambda: writer.write_all(rows)))  # noqa: B023
             writer.check_equal(ledger)
-        with closing(fresh(stage)) as ledger:
+        with closing(create_empty_ledger(stage)) as ledger:
             copier = PlainSqlWriter(ledger, indexed=False)
             copied.append(_measure_seconds(lambda: copier.copy_all(rows)))  # noqa: B023
     events = len(messages)
@@ -122,7 +125,7 @@ def _load_written_rows(stage: Stage, batches: Sequence[Sequence[bytes]]) -> list
     """Return the rows that each batch writes, as PostgreSQL encodes them."""
     arrivals = TaggedEventReader(compiled=compile_policy(stage.policy), codec=stage.codec)
     rows_of_batches = []
-    with closing(fresh(stage)) as ledger:
+    with closing(create_empty_ledger(stage)) as ledger:
         for number, messages in enumerate(batches):
             with ledger.transaction() as connection:
                 record_batch(connection, messages, arrivals, _advance(number))
@@ -135,7 +138,7 @@ def _advance(number: int) -> OffsetAdvance:
     return OffsetAdvance(log=_LOG, expected=number or None, next=number + 1)
 
 
-def fresh(stage: Stage) -> Database:
+def create_empty_ledger(stage: Stage) -> Database:
     """Make an empty ledger in a database of its own, fsync on, with the policy active."""
     ledger = open_database(stage.postgres().fresh_database())
     migrate.migrate(ledger)

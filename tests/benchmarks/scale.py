@@ -13,7 +13,7 @@ from tests.benchmarks import load_fixtures
 from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, lower
 from tests.benchmarks.roles import Role
-from tests.benchmarks.tagging import until_joined
+from tests.benchmarks.tagging import wait_until_joined
 from tests.benchmarks.traffic import Traffic, wait_until
 
 _QUICK = 100
@@ -77,7 +77,7 @@ class _Run:
                 log = self._stage.directory / f"scale-{role}-{number}.log"
                 process = stack.enter_context(Role(role, settings, log))
             sleep(_START_SECONDS)
-            until_joined(self._traffic, f"scale-{self._processes}-{role}", process)
+            wait_until_joined(self._traffic, f"scale-{self._processes}-{role}", process)
             self._put(role, "running")
             wait_until(lambda: passed() > 0, f"no {role} did anything")
             first, started = passed(), monotonic()

@@ -8,7 +8,7 @@ from time import process_time
 
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import signed_bytes
-from tests.benchmarks.deleter_driver import this_now
+from tests.benchmarks.deleter_driver import current_time
 from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure
 
@@ -28,7 +28,7 @@ def signing(stage: Stage) -> Iterator[Figure]:
     assert key.private_key is not None
     assert key.public_key is not None
     private, public = key.private_key, key.public_key
-    signer, verifier, now = keys.signer(), keys.verifier(), this_now()
+    signer, verifier, now = keys.signer(), keys.verifier(), current_time()
     message = signed_bytes(_TOPIC, _KEY, _VALUE)
     signature = private.sign(message)
     headers = signer.sign(_TOPIC, _KEY, _VALUE, now)

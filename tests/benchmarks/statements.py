@@ -41,7 +41,7 @@ class Batch:
     """By table: `command`, `member`, `command_clock`, `sequence`, and `attempt` for the relay."""
 
 
-def prepared(done: Database, *, records: int, by_clock: bool) -> list[Batch]:
+def build_batches(done: Database, *, records: int, by_clock: bool) -> list[Batch]:
     """Return the batches, of about so many records, of a deleter's finished work."""
     with _connection(done) as connection:
         commands = connection.execute(
@@ -103,7 +103,7 @@ def _copy_out(connection: psycopg.Connection[Any], query: str, values: list[Any]
         return b"".join(bytes(part) for part in copy)
 
 
-def executed(ledger: Database, batches: Sequence[Batch]) -> float:
+def measure_statements(ledger: Database, batches: Sequence[Batch]) -> float:
     """Return the seconds for the statements of all batches on a ledger where the same is due."""
     with _connection(ledger) as connection:
         started = perf_counter()

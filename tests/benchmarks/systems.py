@@ -78,7 +78,7 @@ class AcknowledgingSystems:
             key=key,
             value=encoded,
             headers=self._by_system[system].sign(
-                answers.name, key, encoded, deleter_driver.this_now()
+                answers.name, key, encoded, deleter_driver.current_time()
             ),
         )
 

@@ -48,7 +48,7 @@ def tagging(stage: Stage) -> Iterator[Figure]:
     traffic.broker.create_topics({_COPIES: TAGGED.partitions})
     tagged, copied = [], []
     for run in range(stage.runs):
-        tagged.append(by_tagger(stage, traffic, run))
+        tagged.append(measure_tagger(stage, traffic, run))
         copied.append(_measure_copier(stage, traffic, run))
     yield Figure(
         name="tagger.cpu",
@@ -76,7 +76,7 @@ def tagging(stage: Stage) -> Iterator[Figure]:
     )
 
 
-def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench") -> CpuTime:
+def measure_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench") -> CpuTime:
     """Return what `termijn tagger` spends on the traffic, from its first message to its last."""
     url = stage.postgres().fresh_database()
     data = stage.directory / f"{group}-{run}"
@@ -90,7 +90,7 @@ def by_tagger(stage: Stage, traffic: Traffic, run: int, *, group: str = "bench")
         stage.migrate(ledger)
         _put(ledger, "paused")
         with Role("tagger", settings, stage.directory / "tagger.log") as role:
-            until_joined(traffic, f"{group}-{run}-tagger", role)
+            wait_until_joined(traffic, f"{group}-{run}-tagger", role)
             return _measure_cpu_time(traffic, role, TAGGED.name, lambda: _put(ledger, "running"))
 
 
@@ -153,7 +153,7 @@ def _put(ledger: Database, state: State) -> None:
     )
 
 
-def until_joined(traffic: Traffic, group: str, role: Role) -> None:
+def wait_until_joined(traffic: Traffic, group: str, role: Role) -> None:
     """Wait until the role is ready for its first message: its start is not measured."""
 
     def joined() -> bool:

@@ -21,7 +21,7 @@ def test_recorded_rows_are_those_that_bare_statements_write() -> None:
     """There are two batches; a difference in any row would raise `ResultsDiffer`."""
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
         messages = recording.tagged_messages(small.policy, small.codec, companies=2)
-        figures = list(recording.measured(small, messages, batch=len(messages) // 2 + 1))
+        figures = list(recording.measure_recording(small, messages, batch=len(messages) // 2 + 1))
     assert [figure.name for figure in figures] == ["recorder", "recorder.copy"]
 
 
@@ -29,7 +29,7 @@ def test_recorded_rows_are_those_that_bare_statements_write() -> None:
 def test_settled_commands_are_those_that_bare_statements_write() -> None:
     """There are three batches; a difference in any row would raise `ResultsDiffer`."""
     with environment(load_policy(), Codec(load()), sizes="quick") as small:
-        figure = acknowledging.measured(small, answers=25, batch=10)
+        figure = acknowledging.measure_acknowledging(small, answers=25, batch=10)
     assert (figure.name, figure.reach) == ("acknowledgements", None)
 
 
@@ -38,8 +38,8 @@ def test_a_row_that_differs_ends_the_benchmark() -> None:
     """Otherwise the two tests above would show nothing."""
     with (
         environment(load_policy(), Codec(load()), sizes="quick") as small,
-        closing(recording.fresh(small)) as ledger,
-        closing(recording.fresh(small)) as other,
+        closing(recording.create_empty_ledger(small)) as ledger,
+        closing(recording.create_empty_ledger(small)) as other,
     ):
         writer = PlainSqlWriter(ledger)
         writer.check_equal(other)

@@ -67,14 +67,14 @@ def test_growth_compares_a_large_ledger_with_a_small_one(small: Stage, bus: Kafk
 
 def test_one_row_among_a_backlog_is_commanded(small: Stage, bus: KafkaClient) -> None:
     """The result is one figure, in seconds."""
-    figure = fairness.fair(small, bus, backlog=50)
+    figure = fairness.measure_fairness(small, bus, backlog=50)
     assert figure.name == "fair"
     assert figure.value > 0
 
 
 def test_a_rate_is_held_when_every_row_left_within_a_second(small: Stage, bus: KafkaClient) -> None:
     """There are forty rows in two seconds, and none leaves before its time."""
-    punctuality = latency_under_load.held(small, bus, rate=20, seconds=2)
+    punctuality = latency_under_load.measure_rate(small, bus, rate=20, seconds=2)
     assert punctuality.on_time
     assert 0 <= punctuality.earliest < 1
 

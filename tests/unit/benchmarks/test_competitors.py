@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.competitors import same
+from tests.benchmarks.competitors import check_same
 from tests.benchmarks.figures import ResultsDiffer
 
 TAGGED = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
@@ -12,7 +12,7 @@ TAGGED = frozenset({(b"customer:C1", b"1"), (b"customer:C2", b"2")})
 
 def test_equal_results_may_be_compared() -> None:
     """Their order does not count, nor does a repetition."""
-    same(TAGGED, frozenset([*TAGGED, *TAGGED]), "x")
+    check_same(TAGGED, frozenset([*TAGGED, *TAGGED]), "x")
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_equal_results_may_be_compared() -> None:
 def test_different_results_are_not_compared(theirs: list[tuple[bytes, bytes]], why: str) -> None:
     """One too few, another value, one too many."""
     with pytest.raises(ResultsDiffer, match=why):
-        same(TAGGED, frozenset(theirs), "x")
+        check_same(TAGGED, frozenset(theirs), "x")
