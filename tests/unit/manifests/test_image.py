@@ -158,4 +158,4 @@ def test_the_built_wheel_runs_without_its_sources(tmp_path: Path) -> None:
 def files(package: Path) -> set[str]:
     """Return the files of a package, except the pages beside the code."""
     paths = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    return {path.relative_to(package).as_posix() for path in paths if path.name != "README.md"}
+    return {path.relative_to(package).as_posix() for path in paths if path.suffix != ".md"}
