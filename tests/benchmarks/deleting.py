@@ -44,12 +44,12 @@ def deleting(stage: Stage) -> Iterator[Figure]:
     """Measure records a second to Kafka against the statements alone, and in small and large ledgers."""
     sizes = stage.size(_QUICK, _FULL, _WHOLE)
     bus = deleter_driver.open_bus(stage)
-    yield chunks(stage, bus, sizes)
-    yield singles(stage, bus, sizes)
+    yield measure_chunks(stage, bus, sizes)
+    yield measure_singles(stage, bus, sizes)
     yield growth(stage, bus, sizes)
 
 
-def chunks(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
+def measure_chunks(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     """Measure subjects with 500 records each, all due at one second through their clocks."""
     due = _recent_time(stage)
     load = Load(
@@ -70,7 +70,7 @@ def chunks(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     )
 
 
-def singles(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
+def measure_singles(stage: Stage, bus: KafkaClient, sizes: DeletingSizes) -> Figure:
     """Measure subjects with one record each, all due at one second."""
     due = _recent_time(stage)
     at = load_fixtures.time_when_due(FEEDBACK, due, stage.policy)

@@ -53,7 +53,10 @@ def test_the_deleter_and_its_statements_alone_write_the_same(
     small: Stage, bus: KafkaClient
 ) -> None:
     """The benchmark itself compares members, commands and attempts, and raises where they differ."""
-    figures = [deleting.chunks(small, bus, _TINY), deleting.singles(small, bus, _TINY)]
+    figures = [
+        deleting.measure_chunks(small, bus, _TINY),
+        deleting.measure_singles(small, bus, _TINY),
+    ]
     assert [figure.name for figure in figures] == ["deleter.chunks", "deleter.singles"]
     assert all(figure.value > 0 and figure.baseline for figure in figures)
 
