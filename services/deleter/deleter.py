@@ -76,8 +76,8 @@ class _Throttle:
     last: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether it is due again; if so, it counts as done at `now`."""
-        if self.last is not None and now - self.last < self.every:
+        """Return whether it is due, as it is after a clock was set back; if so, it is done at `now`."""
+        if self.last is not None and timedelta(0) <= now - self.last < self.every:
             return False
         self.last = now
         return True

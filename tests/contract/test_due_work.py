@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Column, update
 
+from services.deleter import deleter as deleter_role
 from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.due_work import has_due_work
 from services.ledger import tables
@@ -151,3 +152,16 @@ def test_an_idle_deleter_with_an_old_policy_stops(ledger: Database) -> None:
         connection.execute(update(tables.active_policy).values(digest="another"))
     with pytest.raises(PolicyMismatch):
         deleter.run_once()
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_checks(
+    ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both clocks go back an hour: the next check would otherwise wait for that hour."""
+    times = iter([NOW, NOW - timedelta(hours=1), NOW - timedelta(hours=1) + timedelta(seconds=1)])
+    monkeypatch.setattr(deleter_role, "checked_now", lambda *_: next(times))
+    watched = Counting()
+    deleter = build_deleter(ledger, watched, timedelta(minutes=1))
+    for _ in range(3):
+        deleter.run_once()
+    assert watched.checks == 2
