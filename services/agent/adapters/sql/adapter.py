@@ -175,19 +175,17 @@ class SqlAdapter:
             )  # an earlier run did it, but was cut short before it reported
         result = _result(selection, counts)
         if task.command.action in VERIFIED and result.status == "done":
-            return replace(result, checked=self._read_again(task.command))
+            return replace(result, checked=self._read_again(task))
         return result
 
-    def _read_again(self, command: Command) -> Mapping[str, int] | None:
-        """Read again after the commit, by another path than the erasure's; None if that fails."""
-        selection = self._plan(replace(command, action="verify", verifies=command.action))
-        if selection.problems:
-            return None
+    def _read_again(self, task: CommandTask) -> Mapping[str, int] | None:
+        """Read again after the commit, as a verification does; None if that fails."""
+        command = replace(task.command, action="verify", verifies=task.command.action)
         try:
-            with self.engine.connect() as connection:
-                return self._count_remaining(connection, selection, command.action) or {"rows": 0}
+            verified = self._verify(replace(task, command=command))
         except DBAPIError:
             return None  # the erasure is committed, and its verification follows
+        return verified.counts if verified.status == "done" else None
 
     def _pseudonymise_statements(
         self, connection: Connection, part: TableSelection
