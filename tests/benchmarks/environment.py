@@ -64,11 +64,11 @@ class Stage:
             self._kafka.start()
         return self._kafka
 
-    def migrate(self, ledger: Database) -> None:
-        """Create this version's schema, and activate the policy, for which the tagger waits."""
+    def migrate(self, ledger: Database, policy: Policy | None = None) -> None:
+        """Create this version's schema, and activate a policy, the stage's if none is named."""
         schema.migrate(ledger)
         ledger.run_in_transaction(
-            lambda c: active_policy.require_active(c, self.policy, database_now(c))
+            lambda c: active_policy.require_active(c, policy or self.policy, database_now(c))
         )
 
     def postgres(self) -> PostgresServer:

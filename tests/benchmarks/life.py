@@ -13,13 +13,12 @@ from time import sleep
 
 from sqlalchemy import text
 
-from schemas import topics
+from services.app.wiring.required_topics import required_topics
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.client import KafkaClient
-from services.ledger import active_policy, migrate
 from services.policy import loader
 from services.policy.model import Policy
-from services.storage.database import Database, database_now, open_database
+from services.storage.database import Database, open_database
 from tests.benchmarks import load_fixtures
 from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, upper
@@ -61,7 +60,7 @@ def life(stage: Stage) -> Iterator[Figure]:
         keys.trust(system, keys.create(system))
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(open_database(url)))
-        _activate(ledger, policy)
+        stage.migrate(ledger, policy)
         roles = _start_roles(stack, stage, url, keys)
         signers = {system: keys.signer(system) for system in policy.systems}
         systems = stack.enter_context(AcknowledgingSystems(stage.codec, bus, signers))
@@ -108,25 +107,8 @@ def _open_bus(stage: Stage, policy: Policy) -> KafkaClient:
     """Return the stage's Kafka, cleared, with the topics of the policy."""
     stage.kafka().clear()
     bus = KafkaClient(stage.kafka().bootstrap)
-    systems = policy.systems
-    bus.ensure_topics(
-        [
-            *(topics.business_topic(event_type) for event_type in policy.events),
-            *(topics.command_topic(system) for system in systems),
-            *(topics.acknowledgement_topic(system) for system in systems),
-            *(topics.TAGGED, topics.DEAD_LETTERS, topics.EVIDENCE_HEADS),
-        ]
-    )
+    bus.ensure_topics(required_topics(policy).all)
     return bus
-
-
-def _activate(ledger: Database, policy: Policy) -> None:
-    migrate.migrate(ledger)
-    ledger.run_in_transaction(
-        lambda connection: active_policy.require_active(
-            connection, policy, database_now(connection)
-        )
-    )
 
 
 def _start_roles(

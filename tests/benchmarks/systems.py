@@ -28,12 +28,12 @@ class AcknowledgingSystems:
         """Prepare to acknowledge; `signers` has the signer of each system by its name."""
         self._codec = codec
         self._bus = bus
-        self._signers = {topics.command_topic(name).name: name for name in signers}
-        self._by_system = signers
+        self._signers = signers
+        self._systems = {topics.command_topic(name).name: name for name in signers}
         self._stop = Event()
         self._thread = Thread(target=self._acknowledge, daemon=True)
         self.records = 0
-        """How many records were erased; a command that is read again counts twice."""
+        """How many records the commands had, verifications apart."""
         self.commands = 0
 
     def __enter__(self) -> AcknowledgingSystems:
@@ -50,7 +50,7 @@ class AcknowledgingSystems:
             consumer.assign(
                 [
                     TopicPartition(name, number, 0)
-                    for name, system in self._signers.items()
+                    for name, system in self._systems.items()
                     for number in range(topics.command_topic(system).partitions)
                 ]
             )
@@ -66,7 +66,7 @@ class AcknowledgingSystems:
     def _make_message(self, topic: str, key: object, value: object) -> OutgoingMessage:
         assert isinstance(key, bytes)
         assert isinstance(value, bytes)
-        system = self._signers[topic]
+        system = self._systems[topic]
         command = self._codec.decode(topics.command_topic(system), value)
         if command["action"] != "verify":
             self.records += len(command["records"])
@@ -77,7 +77,7 @@ class AcknowledgingSystems:
             topic=answers.name,
             key=key,
             value=encoded,
-            headers=self._by_system[system].sign(
+            headers=self._signers[system].sign(
                 answers.name, key, encoded, deleter_driver.current_time()
             ),
         )
