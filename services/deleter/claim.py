@@ -25,6 +25,7 @@ from services.ledger.blind_spots import (
     schedule_record_check,
 )
 from services.ledger.clocks import ClockState
+from services.ledger.due import is_scan_due
 from services.ledger.facts import load_tagged_events
 from services.ledger.outbox import LeaseRequest
 from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
@@ -133,7 +134,7 @@ def _due_records(connection: Connection, now: datetime, limit: int) -> list[Reco
     record = tables.record.c
     query = (
         select(*RECORD_COLUMNS)
-        .where(record.next_due <= now, record.next_due.is_not(None), record.backfill.is_(None))
+        .where(is_scan_due(tables.record, now))
         .with_for_update(skip_locked=True)
     )
     newest = limit // _NEWEST_SHARE
@@ -151,7 +152,7 @@ def _due_clocks(connection: Connection, now: datetime, limit: int) -> Iterator[C
     column = tables.clock.c
     query = (
         select(tables.clock)
-        .where(column.next_due <= now, column.next_due.is_not(None), column.backfill.is_(None))
+        .where(is_scan_due(tables.clock, now))
         .where(or_(column.cursor.is_(None), column.fired_to <= now))
         .with_for_update(skip_locked=True)
     )

@@ -31,6 +31,7 @@ from services.kafka.record_metadata import RecordMetadata
 from services.ledger import state_changes, tables
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.command_state import State
+from services.ledger.due import is_due
 from services.ledger.rows import CommandRow
 from services.policy.model import Policy
 from services.policy.retry import backoff
@@ -97,7 +98,7 @@ def lease(
     column = tables.command.c
     query = (
         select(column.command_id, column.state, column.action, column.supersedes)
-        .where(column.next_attempt_at <= now, column.next_attempt_at.is_not(None))
+        .where(is_due(column.next_attempt_at, now))
         .where(column.system.not_in(paused.paused))
         .where(not_(and_(column.system.in_(paused.drained), column.state == "unsent")))
         .order_by(column.next_attempt_at, column.seq)

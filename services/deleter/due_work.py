@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, exists, or_, select
 
 from services.ledger import tables
+from services.ledger.due import is_due, is_scan_due
 
 
 def has_due_work(connection: Connection, now: datetime) -> bool:
@@ -14,17 +15,12 @@ def has_due_work(connection: Connection, now: datetime) -> bool:
 
     Data that an import holds back is not.
     """
-    record, clock, subject = tables.record.c, tables.clock.c, tables.subject.c
-    command = tables.command.c
     due = (
-        exists().where(
-            record.next_due <= now, record.next_due.is_not(None), record.backfill.is_(None)
-        ),
-        exists().where(
-            clock.next_due <= now, clock.next_due.is_not(None), clock.backfill.is_(None)
-        ),
-        exists().where(subject.next_due <= now, subject.next_due.is_not(None)),
-        exists().where(command.next_attempt_at <= now, command.next_attempt_at.is_not(None)),
-        exists().where(command.follow_up_at <= now, command.follow_up_at.is_not(None)),
+        is_scan_due(tables.record, now),
+        is_scan_due(tables.clock, now),
+        is_due(tables.subject.c.next_due, now),
+        is_due(tables.command.c.next_attempt_at, now),
+        is_due(tables.command.c.follow_up_at, now),
     )
-    return bool(connection.execute(select(or_(*due))).scalar_one())
+    any_due = or_(*(exists().where(condition) for condition in due))
+    return bool(connection.execute(select(any_due)).scalar_one())

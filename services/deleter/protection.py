@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from services.deleter.claim import MAX_RECORDS_PER_COMMAND
 from services.deleter.record_planning import group_into_commands, plan_obligations
 from services.ledger import outbox, tables
+from services.ledger.due import is_due
 from services.ledger.facts import load_tagged_events
 from services.ledger.rows import RECORD_COLUMNS, record_rows
 from services.policy.actions import PROTECTIVE
@@ -72,7 +73,7 @@ def _next_subject(connection: Connection, subject: str, now: datetime) -> str | 
     column = tables.subject.c
     query = (
         select(column.subject)
-        .where(column.next_due <= now, column.next_due.is_not(None), column.subject > subject)
+        .where(is_due(column.next_due, now), column.subject > subject)
         .order_by(column.subject)
         .limit(1)
     )

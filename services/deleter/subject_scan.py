@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, or_, select, update
 
 from services.ledger import tables
+from services.ledger.due import is_due
 from services.ledger.facts import LedgerFacts
 from services.ledger.rows import RECORD_COLUMNS, SUBJECT_COLUMNS, RecordRow, SubjectRow, record_rows
 from services.policy.ids import record_id
@@ -43,7 +44,7 @@ def due_scans(
     column = tables.subject.c
     query = (
         select(*SUBJECT_COLUMNS)
-        .where(column.next_due <= now, column.next_due.is_not(None))
+        .where(is_due(column.next_due, now))
         .order_by(column.next_due)
         .limit(limit)
     )

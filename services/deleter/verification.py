@@ -20,6 +20,7 @@ from schemas.errors import TermijnError
 from services.ledger import outbox, state_changes, tables
 from services.ledger.command_draft import CommandDraft
 from services.ledger.command_state import CARRIED_OUT
+from services.ledger.due import is_due
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
 from services.ledger.subject_lock import lock_subjects
 from services.policy.actions import CHANGING
@@ -140,17 +141,17 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
 def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) -> list[CommandRow]:
     """Lock and return the commands with a follow-up due, after locking their subjects."""
     column = tables.command.c
-    is_due = (column.follow_up_at <= now, column.follow_up_at.is_not(None))
+    waits = is_due(column.follow_up_at, now)
     due_commands = connection.execute(
         select(column.command_id, column.subject)
-        .where(*is_due)
+        .where(waits)
         .order_by(column.follow_up_at, column.command_id)
         .limit(limit)
     ).all()
     if not due_commands:
         return []
     lock_subjects(connection, {row.subject for row in due_commands}, "command")
-    query = select(*COMMAND_COLUMNS).where(*is_due).order_by(column.subject, column.seq)
+    query = select(*COMMAND_COLUMNS).where(waits).order_by(column.subject, column.seq)
     query = query.with_for_update()
     ids = {row.command_id for row in due_commands}
     return command_rows(select_in(connection, query, column.command_id, ids))

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select
 from services.deleter.undeliverable import UNDELIVERABLE
 from services.ledger import backfills, blind_spots, key_conflicts, tables
 from services.ledger.command_state import OUTSTANDING
+from services.ledger.due import is_scan_due
 from services.policy.calendar import parse_period
 from services.policy.model import Policy
 from services.storage.gaps import OffsetGap, open_gaps
@@ -118,12 +119,10 @@ def _count_due(connection: Connection, now: datetime) -> tuple[int, datetime | N
     """Return how many records and clocks are due, and since when the oldest is."""
     due, oldest_due = 0, []
     for table in (tables.record, tables.clock):
-        is_due = and_(
-            table.c.next_due <= now, table.c.next_due.is_not(None), table.c.backfill.is_(None)
-        )
-        capped = select(table.c.next_due).where(is_due).limit(MAX_ROWS).subquery()
+        waits = is_scan_due(table, now)
+        capped = select(table.c.next_due).where(waits).limit(MAX_ROWS).subquery()
         due += connection.execute(select(func.count()).select_from(capped)).scalar_one()
-        earliest = connection.execute(select(func.min(table.c.next_due)).where(is_due)).scalar_one()
+        earliest = connection.execute(select(func.min(table.c.next_due)).where(waits)).scalar_one()
         oldest_due += [earliest] if earliest else []
     return due, min(oldest_due, default=None)
 
