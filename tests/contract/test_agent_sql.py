@@ -303,6 +303,14 @@ def test_a_reading_that_fails_does_not_undo_the_erasure(
     assert crm.column("orders", "order_no") == []
 
 
+def test_a_run_after_one_that_was_cut_short_reads_again_too(crm: Crm) -> None:
+    """The first run had erased and committed, and was killed before it could report."""
+    crm.fill(orders=[order_row("O2")])
+    result = crm.execute("erase", order("O1"), checkpoint={"orders": 1})
+    assert (result.status, result.counts) == ("done", {"orders": 1})
+    assert result.checked == {"order_lines": 0, "orders": 0}
+
+
 def test_verify_finds_rows_whose_keys_were_changed_underneath(crm: Crm) -> None:
     """The erasure misses them, which is why a verification searches in another way."""
     crm.fill(orders=[{**order_row("O1"), "order_no": "renumbered"}])

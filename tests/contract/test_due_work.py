@@ -13,6 +13,7 @@ from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.due_work import has_due_work
 from services.ledger import tables
 from services.ledger.active_policy import PolicyMismatch
+from services.storage import pause
 from services.storage.database import Database, database_now
 from tests.contract.event_builders import event
 from tests.contract.ledgers import POLICY, FakeBus, record_events
@@ -165,3 +166,22 @@ def test_a_clock_that_is_set_back_does_not_stop_the_checks(
     for _ in range(3):
         deleter.run_once()
     assert watched.checks == 2
+
+
+def test_a_paused_deleter_checks_nothing_until_it_is_resumed(ledger: Database) -> None:
+    """An operator stopped it: it reports no catch-up and escalates nothing."""
+    watched = Counting()
+    deleter = build_deleter(ledger, watched, timedelta(0))
+
+    def set_state(state: pause.State) -> None:
+        with ledger.transaction() as connection:
+            pause.set_pause_state(
+                connection, "deleter", state, operator="eve", reason="test", now=NOW
+            )
+
+    set_state("paused")
+    deleter.run_once()
+    assert watched.checks == 0
+    set_state("running")
+    deleter.run_once()
+    assert watched.checks == 1
