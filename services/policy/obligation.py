@@ -64,6 +64,13 @@ class HoldingWindow:
     window: Window
 
 
+def purpose_ends_at(system: str, holdings: Iterable[HoldingWindow]) -> datetime | None:
+    """Return when a purpose with these holdings ends in a system, UTC; None while one of them is open."""
+    due_at = [item.window.due_at[system] for item in holdings]
+    known = [at for at in due_at if at is not None]
+    return max(known) if len(known) == len(due_at) else None
+
+
 def build_obligation(
     system: str,
     action: Action,

@@ -1,8 +1,8 @@
 """Obligations: what each system must do to a record, such as erase or restrict it, and when.
 
 A record is one event's data on one subject. A system keeps it until the last purpose that it serves has
-ended. When another purpose ends earlier, the record is restricted (GDPR 18). As soon as only research and a
-statute need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
+ended. When another purpose ends earlier, with its last holding there, the record is restricted (GDPR 18). As
+soon as only research and a statute need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from datetime import datetime
 from services.policy import rights_effects
 from services.policy.check_times import co_subjects_holdings
 from services.policy.model import Policy
-from services.policy.obligation import HoldingWindow, Obligation, build_obligation
+from services.policy.obligation import (
+    HoldingWindow,
+    Obligation,
+    build_obligation,
+    purpose_ends_at,
+)
 from services.policy.obligations_from_rights import obligations_from_rights
 from services.policy.reasons import (
     HOLD_RELEASED,
@@ -126,10 +131,11 @@ def _restriction_obligations(
     system: str, serving: list[HoldingWindow], erasure: Obligation | None
 ) -> Iterator[Obligation]:
     by_due: dict[datetime, list[HoldingWindow]] = {}
-    for item in serving:
-        at = item.window.due_at[system]
+    for purpose in dict.fromkeys(item.holding.purpose for item in serving):
+        its_holdings = [item for item in serving if item.holding.purpose == purpose]
+        at = purpose_ends_at(system, its_holdings)
         if at is not None and (erasure is None or at < erasure.due):
-            by_due.setdefault(at, []).append(item)
+            by_due.setdefault(at, []).extend(its_holdings)
     for at, ended in by_due.items():
         yield build_obligation(
             system,

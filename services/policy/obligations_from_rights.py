@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from services.policy import rights_effects
 from services.policy.model import Policy
-from services.policy.obligation import Action, HoldingWindow, Obligation, build_obligation
+from services.policy.obligation import (
+    Action,
+    HoldingWindow,
+    Obligation,
+    build_obligation,
+    purpose_ends_at,
+)
 from services.policy.retention_windows import Facts
 from services.policy.rights import RIGHTS
 from services.policy.subject_state import VerifiedRequest
@@ -37,7 +43,12 @@ def obligations_from_rights(
         freed = [
             item
             for item in affected
-            if _is_unrestricted(item, system, restriction, restrictions_of[id(item)])
+            if _is_unrestricted(
+                [other for other in serving if other.holding.purpose == item.holding.purpose],
+                system,
+                restriction,
+                restrictions_of,
+            )
         ]
         if freed:
             yield _requested_obligation(
@@ -55,21 +66,25 @@ def obligations_from_rights(
 
 
 def _is_unrestricted(
-    item: HoldingWindow,
+    its_holdings: list[HoldingWindow],
     system: str,
     ended: rights_effects.Restriction,
-    restrictions: Iterable[rights_effects.Restriction],
+    restrictions_of: Mapping[int, Iterable[rights_effects.Restriction]],
 ) -> bool:
-    """Return whether a holding may be used again when a restriction ends: no other one restricts it."""
-    ends_at, due_at = ended.end, item.window.due_at[system]
+    """Return whether a purpose with these holdings may be used again when a restriction ends.
+
+    It may if it goes on by then, and no other restriction is on any of them.
+    """
+    lifted_at, ends_at = ended.end, purpose_ends_at(system, its_holdings)
     return (
-        ends_at is not None
-        and (due_at is None or due_at > ends_at)
+        lifted_at is not None
+        and (ends_at is None or ends_at > lifted_at)
         and not any(
             other.cause != ended.cause
-            and other.start <= ends_at
-            and (other.end is None or ends_at < other.end)
-            for other in restrictions
+            and other.start <= lifted_at
+            and (other.end is None or lifted_at < other.end)
+            for item in its_holdings
+            for other in restrictions_of[id(item)]
         )
     )
 

@@ -68,7 +68,7 @@ class SystemPlan(NamedTuple):
 
     system: str
     terms: tuple[TermPlan, ...]
-    """Its purposes there: restricted as each ends, and erased when the last has ended."""
+    """Its purposes there: each is restricted as its last term ends, and all are erased at the last end."""
     research: tuple[TermPlan, ...]
     """Those of them that can do without the person."""
     identifying: tuple[TermPlan, ...]
@@ -119,10 +119,18 @@ class SystemPlan(NamedTuple):
                 self.terms,
                 max((window.not_before for window in known if window.not_before), default=None),
             )
-        by_due: dict[datetime, list[TermWindow]] = {}
+        open_purposes = {
+            term.purpose for term, window in zip(self.terms, windows, strict=True) if not window
+        }
+        by_purpose: dict[str, list[TermWindow]] = {}
         for window in known:
-            if erased_at is None or window.due < erased_at:
-                by_due.setdefault(window.due, []).append(window)
+            if window.term.purpose not in open_purposes:
+                by_purpose.setdefault(window.term.purpose, []).append(window)
+        by_due: dict[datetime, list[TermWindow]] = {}
+        for its_windows in by_purpose.values():
+            due = max(window.due for window in its_windows)
+            if erased_at is None or due < erased_at:
+                by_due.setdefault(due, []).extend(its_windows)
         for due, ended in by_due.items():
             terms = [window.term for window in ended]
             erase_by = max(window.erase_by for window in ended)

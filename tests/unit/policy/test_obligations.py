@@ -137,6 +137,61 @@ def test_a_minimum_that_ends_before_a_maximum_is_restricted() -> None:
     assert steps[1].not_before == instant("2031-12-31T23:00Z")
 
 
+class TestTwoHoldingsOfOnePurpose:
+    """A purpose has ended in a system once the last of its holdings there has ended."""
+
+    def test_the_end_of_the_first_restricts_nothing(self) -> None:
+        """The purpose goes on with the second, such as the longer term of what is paid for."""
+        policy = small(
+            "purpose: care, basis: contract, rule: year, systems: [app]",
+            "purpose: care, basis: contract, rule: two-years, systems: [app]",
+        )
+        assert brief(planned(policy)) == [("2026-03-14T13:00Z", "app", "erase", "care")]
+
+    def test_a_holding_that_is_open_keeps_the_purpose(self) -> None:
+        policy = small(
+            "purpose: care, basis: contract, rule: year, systems: [app]",
+            "purpose: care, basis: contract, rule: membership, systems: [app]",
+        )
+        assert brief(planned(policy)) == []
+
+    def test_the_last_of_them_restricts_while_another_purpose_goes_on(self) -> None:
+        """The restriction names both rules, and its promised end is the later one."""
+        policy = small(
+            "purpose: care, basis: contract, rule: year, systems: [app]",
+            "purpose: care, basis: contract, rule: two-years, systems: [app]",
+            "purpose: service, basis: contract, rule: membership, systems: [app]",
+        )
+        (step,) = planned(policy)
+        assert brief([step]) == [("2026-03-14T13:00Z", "app", "restrict", "care")]
+        assert step.rules == ("two-years", "year")
+        assert step.erase_by == instant("2026-03-15T13:00Z")
+
+    def test_a_holding_in_another_system_does_not_count(self) -> None:
+        policy = small(
+            "purpose: care, basis: contract, rule: year, systems: [app]",
+            "purpose: care, basis: contract, rule: two-years, systems: [lab]",
+            "purpose: service, basis: contract, rule: membership, systems: [app]",
+        )
+        assert brief(planned(policy)) == [
+            ("2025-03-14T13:00Z", "app", "restrict", "care"),
+            ("2026-03-15T01:00Z", "lab", "erase", "care"),
+        ]
+
+    def test_a_restriction_depends_on_the_clocks_of_both(self) -> None:
+        """If the second clock moves, the purpose goes on, and the command is recalled."""
+        policy = small(
+            "purpose: care, basis: contract, rule: at-once, systems: [app]",
+            "purpose: care, basis: contract, rule: membership, systems: [app]",
+            "purpose: service, basis: contract, rule: study, systems: [app]",
+            changed={"    pseudonymise: true\n": ""},
+        )
+        ends = {"stay": "2024-05-01T10:00Z", "membership": "2024-06-01T10:00Z"}
+        restriction, _ = planned(policy, ends)
+        assert brief([restriction]) == [("2025-05-31T10:00Z", "app", "restrict", "care")]
+        assert {clock.clock for clock in restriction.clocks} == {"stay", "membership"}
+
+
 def test_an_open_clock_keeps_the_record_and_restricts_the_rest() -> None:
     """While one purpose's clock is open, the others that ended are restrictions."""
     policy = small(

@@ -90,6 +90,11 @@ def policies(draw: st.DrawFn) -> Policy:
         if draw(st.booleans()):
             holdings.append(holding)
         if purpose != "study" and draw(st.booleans()):
+            again, system = draw(st.sampled_from(rules)), draw(st.sampled_from(["app", "books"]))
+            holdings.append(
+                f"purpose: {purpose}, basis: {basis}, rule: {again}, systems: [{system}]"
+            )
+        if purpose != "study" and draw(st.booleans()):
             about = draw(st.sampled_from(["", ", when: {paid: [true]}"]))
             guest = ", subject: {kind: guest, field: guest_ids, each: true}"
             holdings.append(holding + guest + about)
