@@ -14,7 +14,7 @@ from typing import Any
 
 from services.agent import config
 from services.app.settings import GROUPS
-from services.policy import loader
+from services.policy import editor_schema
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _DIRECTORY = Path("schemas")
@@ -25,7 +25,7 @@ _PORT_BOUND = 2**16
 def files() -> Mapping[Path, str]:
     """Return every schema as text, by its path below the directory that they are written to."""
     schemas = {
-        "policy": loader.json_schema(),
+        "policy": editor_schema.policy_schema(),
         "settings": settings_schema(),
         "agent": config.json_schema(),
     }

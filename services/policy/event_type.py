@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services.policy.strict_model import StrictModel
+from services.policy.text_formats import PathText, SourceText
 
 PrivacyEventKind = Literal[
     "consent-given",
@@ -30,9 +31,13 @@ class Field(StrictModel):
     """A decision field of an event; Termijn keeps no other data of an event than these fields."""
 
     type: Literal["string", "boolean", "strings"] = "string"
+    """The type of its value; `strings` is a list of texts."""
     required: bool = True
+    """Whether every event must have it."""
     default: str | None = None
+    """The value of an event without the field."""
     one_of: tuple[str, ...] = ()
+    """The only values that it may have; without it any text."""
     business_key: bool = False
     """Whether a system finds its rows by it; commands contain it if it names the subject."""
     identifies: bool = field(default=False, repr=False)  # not in the structure hash
@@ -48,6 +53,7 @@ class SubjectField(StrictModel):
     """A field that names the data subject of an event; of several, the first that is present counts."""
 
     field: str
+    """A name in `fields`."""
     kind: str | None = None
     """The kind of data subject; without it the field contains it, as `kind:id`."""
     each: bool = False
@@ -59,7 +65,9 @@ class ConsentFallback(StrictModel):
     """The basis and the rule that a holding changes to; its anchor stays."""
 
     basis: str
+    """A name in `bases`."""
     rule: str
+    """A name in `rules`; same anchor and kind as the holding's own rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +75,13 @@ class HoldingRule(StrictModel):
     """A holding that an event makes: a purpose, its basis and rule, and the systems that have the data."""
 
     purpose: str
+    """Why the data is kept: a name in `purposes`."""
     basis: str
+    """The legal basis of keeping it: a name in `bases`."""
     rule: str
+    """How long it is kept: a name in `rules`."""
     systems: tuple[str, ...]
+    """The systems that hold the data: names in `systems`, at least one."""
     key: Mapping[str, str] = field(default_factory=dict)
     """The event field for each key field of its rule's clock, where the names differ."""
     subject: SubjectField | None = None
@@ -95,7 +107,9 @@ class MoveRule(StrictModel):
     """A change that an event makes to a clock: it ends it, or starts it (again)."""
 
     clock: str
+    """A name in `clocks`."""
     move: Literal["start", "end"]
+    """`end`: terms that count from the clock begin; `start`: it runs, or runs again."""
     key: Mapping[str, str] = field(default_factory=dict)
     """The event field for each key field, where the names differ."""
 
@@ -107,17 +121,22 @@ class EventType(StrictModel):
     process: str
     """The process in the statement that it belongs to."""
     fields: Mapping[str, Field]
+    """The fields of its data that Termijn needs, by name."""
     subject: tuple[SubjectField, ...] = ()
+    """The fields that name whose data it contains."""
     categories: tuple[str, ...] = ()
+    """The kinds of data that it contains: names in `categories`."""
     holdings: tuple[HoldingRule, ...] = ()
+    """What is kept because of it: one entry for each purpose and rule."""
     moves: tuple[MoveRule, ...] = ()
+    """The retention clocks that it starts or ends."""
     act: PrivacyEventKind | None = None
     """What it changes in its data subject's state."""
-    sources: tuple[str, ...] = ()
+    sources: tuple[SourceText, ...] = ()
     """The CloudEvents sources that may publish it: each in full, or a prefix with `*` at its end.
     Events of other sources are parked. Without it every source may publish."""
-    encrypted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    encrypted: Mapping[PathText, tuple[str, ...]] = field(default_factory=dict)
     """Fields that are encrypted on Kafka, such as `lines[].product`, each with the systems that hold
     its keys: it can be read while one of them has its key."""
-    plain: tuple[str, ...] = ()
+    plain: tuple[PathText, ...] = ()
     """Other fields, which identify no person once the encrypted ones are unreadable, and stay in clear."""

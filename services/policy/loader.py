@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from services.policy.model import VERIFY_ONE_IN, Policy
 from services.policy.validation import validate_policy
-from services.policy.yaml_file import document_schema, read_yaml_text, validate_yaml
+from services.policy.yaml_file import read_yaml_text, validate_yaml
 from services.policy.yaml_source import InvalidFile, decode_utf8
 
 DEFAULT_POLICY = "optimum_pos.yaml"
@@ -110,8 +110,3 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
         shape = shape.replace("ConsentFallback(", "Alternative(")  # its name in stored hashes
         hashes[name] = sha256(shape.encode()).hexdigest()
     return hashes
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a policy file, for editors."""
-    return document_schema(_ADAPTER)

@@ -16,6 +16,14 @@ from services.policy.calendar import Period, parse_period
 from services.policy.event_type import EventType
 from services.policy.instants import Instant
 from services.policy.strict_model import StrictModel
+from services.policy.text_formats import (
+    DaysText,
+    ExactPeriodText,
+    MonthDayText,
+    PeriodText,
+    TermText,
+    ZoneText,
+)
 
 Right = Literal["access", "rectification", "erasure", "portability", "restriction"]
 """A right of the data subject that is exercised by a request (GDPR 15-18 and 20)."""
@@ -29,11 +37,12 @@ class Controller(StrictModel):
     """The company that is responsible for the data (GDPR art. 4(7))."""
 
     name: str
+    """The company's name, as its letters have it."""
     contact: str
     """Where a data subject can reach it."""
-    time_zone: str
+    time_zone: ZoneText
     """IANA name; every calendar computation uses it."""
-    book_year_end: str = "12-31"
+    book_year_end: MonthDayText = "12-31"
     """The last day of the book year, as month-day; 02-29 is the last day of February."""
     statement: str
     """The privacy statement and its version, from which the stated terms come."""
@@ -59,7 +68,8 @@ class Purpose(StrictModel):
     """Why data is processed (GDPR art. 5(1)(b))."""
 
     title: str
-    dpv: str
+    """The purpose in a few words, for letters and certificates."""
+    dpv: TermText
     """A DPV 2.3 term, such as dpv:DirectMarketing."""
     source: str
     """The heading of the statement that names it."""
@@ -74,9 +84,11 @@ class LegalBasis(StrictModel):
     """A legal basis of processing (GDPR art. 6(1))."""
 
     title: str
-    dpv: str
+    """The basis in a few words, for letters and certificates."""
+    dpv: TermText
     """A DPV eu-gdpr term, such as eu-gdpr:A6-1-b."""
     article: str
+    """The article of the law, such as GDPR 6(1)(b)."""
     ground: Literal[
         "consent",
         "contract",
@@ -98,7 +110,8 @@ class Category(StrictModel):
     """A kind of personal data."""
 
     title: str
-    dpv: tuple[str, ...]
+    """The kind of data in a few words, for letters and certificates."""
+    dpv: tuple[TermText, ...]
     """Terms of DPV's personal-data extension, such as pd:EmailAddress."""
 
 
@@ -107,8 +120,11 @@ class SubjectKind(StrictModel):
     """A kind of data subject; subjects are written `kind:id`."""
 
     title: str
-    dpv: str
+    """The kind of person in a few words."""
+    dpv: TermText
+    """A DPV 2.3 term, such as dpv:Customer."""
     source: str
+    """The heading of the statement that names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,20 +132,22 @@ class System(StrictModel):
     """A system that holds data and obeys commands: the company's own, a processor's or a controller's."""
 
     title: str
+    """The system in a few words, for letters and certificates."""
     owner: str
     """The team or company that is responsible for it."""
     role: Literal["own", "processor", "controller"] = "own"
     """To a `controller` a command is a notice (GDPR 17(2), 19), and its refusal with a ground is final."""
     outside_eea: bool = False
+    """Whether its data is outside the European Economic Area; then it needs a `safeguard`."""
     safeguard: str | None = None
     """The transfer safeguard (GDPR ch. V); required outside the EEA."""
-    lead_time: str = "PT24H"
+    lead_time: ExactPeriodText = "PT24H"
     """How long it needs to erase: its command is sent this long before `erase_by`. Exact period."""
-    acknowledge_within: str = "PT24H"
+    acknowledge_within: ExactPeriodText = "PT24H"
     """How long its acknowledgement of a command may take before that is escalated. Exact period."""
     reread: Literal["system", "attested"] = "system"
     """Whether it reads again what it erased; `attested`: it cannot, its acknowledgement is the proof."""
-    verify_after: str = "PT0S"
+    verify_after: ExactPeriodText = "PT0S"
     """How long after an erasure it is asked to read again. Exact period."""
     holds: Literal["data", "keys"] = "data"
     """`keys`: the Kafka log, of whose encrypted fields it holds the keys; it erases by destroying them."""
@@ -154,6 +172,7 @@ class Anchor(StrictModel):
     """When a term starts: at the event, at its book year's end, or when a retention clock ends."""
 
     kind: Literal["event", "book-year", "clock"]
+    """What the term counts from; `book-year`: the end of the book year in which the event falls."""
     clock: str | None = None
     """The retention clock, for kind `clock`."""
 
@@ -166,12 +185,17 @@ class Rule(StrictModel):
     """How long data is kept: a promised maximum (`at_most`) or a statutory minimum (`at_least`)."""
 
     title: str
+    """What is kept under the rule, in a few words, for letters and certificates."""
     kind: Literal["at_most", "at_least"]
-    term: str
+    """`at_most`: gone by the end of the term, as promised; `at_least`: kept so long, as a law requires."""
+    term: PeriodText
     """ISO 8601 period, computed once from the anchor."""
     anchor: Anchor
+    """What the term counts from."""
     term_from: Provenance
+    """Where the term comes from: the statement, a law, or a reading of either."""
     anchor_from: Provenance
+    """Where the start of the term comes from."""
     source: str
     """The heading of the statement, or the article of the law."""
     rationale: str | None = None
@@ -199,11 +223,12 @@ class Clock(StrictModel):
     """
 
     title: str
+    """What lasts until the clock ends, in a few words."""
     key: tuple[str, ...]
     """The event fields that identify one such clock."""
     parent: str | None = None
     """A clock whose end also ends this one; its key fields are among this one's."""
-    max_open: str | None = None
+    max_open: DaysText | None = None
     """The period in days from its first record after which an open clock, which keeps data, is an alarm."""
 
 
@@ -214,9 +239,10 @@ class Proof(StrictModel):
     After that the ledger purges the person (GDPR 5(1)(e)). The evidence, which names no person, stays.
     """
 
-    term: str
+    term: PeriodText
     """ISO 8601 period, from the instant at which a record's last erasure was verified."""
     term_from: Provenance
+    """Where the term comes from: the statement, a law, or a reading of either."""
     source: str
     """The heading of the statement, or the article of the law."""
     rationale: str | None = None
@@ -243,14 +269,23 @@ class Policy(StrictModel):
     dpv: Literal["https://w3id.org/dpv/2.3"]
     """The vocabulary of every dpv term in the file."""
     controller: Controller
+    """The company that is responsible for the data."""
     purposes: Mapping[str, Purpose]
+    """Why data is processed, by name."""
     bases: Mapping[str, LegalBasis]
+    """The legal bases of processing, by name."""
     categories: Mapping[str, Category]
+    """The kinds of personal data, by name."""
     subjects: Mapping[str, SubjectKind]
+    """The kinds of data subjects, by name; a subject is written `kind:id`."""
     systems: Mapping[str, System]
+    """The systems that hold data, by name; the name is part of topics."""
     clocks: Mapping[str, Clock]
+    """The retention clocks, by name; `{}` if no rule needs one."""
     rules: Mapping[str, Rule]
+    """How long data is kept, by name."""
     events: Mapping[str, EventType]
+    """What each type of event means, by its CloudEvents type, which is also the name of its topic."""
     titles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Titles in other languages, for letters and certificates: by language, then by `section.name`."""
     proof: Proof | None = None

@@ -18,10 +18,14 @@ MAX_NAME_LENGTH = 100
 _MAX_EVENT_TYPE_LENGTH = 249 - len(".v1")
 
 _ALLOWED = f"letters, digits and ._- only, at most {MAX_NAME_LENGTH}"
-_SYSTEM = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
-_EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SYSTEM_PATTERN = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$"
+EVENT_TYPE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+KIND_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+FIELD_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
+_SYSTEM = re.compile(SYSTEM_PATTERN)
+_EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
+_KIND = re.compile(KIND_PATTERN)
+_FIELD = re.compile(FIELD_PATTERN)
 
 _RESERVED_TOPIC_PREFIX = "retention."
 _RESERVED_SYSTEMS = ("deleter",)

@@ -16,8 +16,9 @@ from services.app.cli.session import open_resources, run_in_transaction
 from services.deleter import activation
 from services.events.event_file import open_bytes
 from services.ledger.policy_references import Drop
+from services.policy.editor_schema import policy_schema
 from services.policy.lint import lint as lint_policy
-from services.policy.loader import json_schema, load, load_bytes
+from services.policy.loader import load, load_bytes
 from services.policy.model import Policy
 from services.storage.operator_log import log_operator_action
 
@@ -52,8 +53,12 @@ def _configured_policy() -> Path | None:
 
 @policy.command()
 def schema() -> None:
-    """Print the JSON Schema of a policy file, for editors."""
-    click.echo(json.dumps(json_schema(), indent=2))
+    """Print the JSON Schema of a policy file, for editors.
+
+    An editor with the YAML language server checks a file against it whose first line is
+    `# yaml-language-server: $schema=FILE`, with the path of what this prints.
+    """
+    click.echo(json.dumps(policy_schema(), indent=2, ensure_ascii=False))
 
 
 def _read_drops(

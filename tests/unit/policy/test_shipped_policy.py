@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
-from typing import Any
 
-import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
 from services.policy import loader
 
@@ -208,54 +204,6 @@ def test_the_privacy_statement_is_not_copied() -> None:
     """Facts in Termijn's own words; cited headings are short."""
     document = yaml.safe_load(TEXT)
     assert all(len(rule["source"]) < 80 for rule in document["rules"].values())
-
-
-def _schema_errors(document: Any) -> list[str]:
-    validator = Draft202012Validator(loader.json_schema())
-    return sorted(
-        "/".join(map(str, error.absolute_path)) for error in validator.iter_errors(document)
-    )
-
-
-def test_the_json_schema_is_valid_and_accepts_the_shipped_policy() -> None:
-    """Editors check a policy with it."""
-    schema = loader.json_schema()
-    Draft202012Validator.check_schema(schema)
-    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert _schema_errors(yaml.safe_load(TEXT)) == []
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "at"),
-    [
-        (("rules", "R1", "kind"), "about", "rules/R1/kind"),
-        (("rules", "R1", "tern"), "P2Y", "rules/R1"),
-        (("rules", "R1", "anchor", "kind"), "whim", "rules/R1/anchor/kind"),
-        (("systems", "crm", "role"), "friend", "systems/crm/role"),
-        (("systems", "crm", "owner"), None, "systems/crm/owner"),
-        (("purposes", "acquisition", "objection"), "ignore", "purposes/acquisition/objection"),
-        (("dpv",), "https://w3id.org/dpv/1.0", "dpv"),
-        (("surprise",), 1, ""),
-    ],
-)
-def test_the_json_schema_refuses_a_broken_file(
-    path: tuple[str, ...], value: object, at: str
-) -> None:
-    """A wrong word, an unknown key and a wrong type are each reported in their place."""
-    document = json.loads(json.dumps(yaml.safe_load(TEXT)))
-    place = document
-    for part in path[:-1]:
-        place = place[part]
-    place[path[-1]] = value
-    assert _schema_errors(document) == [at]
-
-
-@pytest.mark.parametrize("key", ["policy", "controller", "events", "rules"])
-def test_the_json_schema_requires_every_part_of_a_policy(key: str) -> None:
-    """Every part of a policy is required."""
-    document = yaml.safe_load(TEXT)
-    del document[key]
-    assert _schema_errors(document) == [""]
 
 
 def test_the_digest_of_a_policy_is_unique_and_stable() -> None:
