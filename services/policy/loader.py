@@ -84,6 +84,12 @@ def hash_policy(policy: Policy) -> str:
     return sha256(_ADAPTER.dump_json(policy, exclude=excluded)).hexdigest()
 
 
+def policy_values(policy: Policy) -> dict[str, Any]:
+    """Return a policy as JSON values, by key of its file; keys that are not set have their default."""
+    values: dict[str, Any] = _ADAPTER.dump_python(policy, mode="json")
+    return values
+
+
 def structure_hashes(policy: Policy) -> dict[str, str]:
     """Return, by event type, a hash of whose data it holds, and which clocks it depends on and changes.
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from services.app import settings_loader
 from services.app.cli.options import json_option, operator_option, reason_option, show
+from services.app.cli.policy_changes import diff
 from services.app.cli.session import open_resources, run_in_transaction
 from services.deleter import activation
 from services.events.event_file import open_bytes
@@ -25,7 +26,10 @@ from services.storage.operator_log import log_operator_action
 
 @click.group()
 def policy() -> None:
-    """Check policy files, and activate one."""
+    """Check and compare policy files, and activate one."""
+
+
+policy.add_command(diff)
 
 
 @policy.command()
