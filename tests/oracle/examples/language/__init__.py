@@ -1,0 +1,12 @@
+"""Examples of the policy language, with every value worked out by hand.
+
+Instants are UTC, and written without their zeros: `2024-01-10T10` is 10:00:00Z.
+"""
+
+from tests.oracle.examples.language.dates import DATES
+from tests.oracle.examples.language.forms import LanguageExample
+from tests.oracle.examples.language.several_ends import SEVERAL_ENDS
+
+LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (*SEVERAL_ENDS, *DATES)
+
+__all__ = ["LANGUAGE_EXAMPLES", "LanguageExample"]

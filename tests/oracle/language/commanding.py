@@ -1,0 +1,152 @@
+"""The commands that a schedule requires, and what `termijn simulate --json` prints of them.
+
+As in `tests.oracle.commands`, a virtual clock visits every instant at which an event arrives or a step
+is due. At each, everything is computed again from the events known by then. A purpose is restricted in
+a system when the last of its holdings there has ended while another purpose goes on. If one of its
+holdings lives again, the purpose is lifted at once.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from tests.oracle.holdings import once_each
+from tests.oracle.instants import instant, written
+from tests.oracle.language.explaining import Kept, kept_of
+from tests.oracle.language.rules import Event, Schedule
+
+
+class Record(NamedTuple):
+    """An event's data about a subject in one system."""
+
+    source: str
+    event: str
+    subject: str
+    system: str
+
+
+class Step(NamedTuple):
+    """One command about one record."""
+
+    due: datetime
+    record: Record
+    action: str
+    rules: tuple[str, ...]
+    purposes: tuple[str, ...]
+    erase_by: datetime
+
+
+class Journal:
+    """What was sent: which records are erased, and which purposes are restricted where."""
+
+    def __init__(self) -> None:
+        self.erased: set[Record] = set()
+        self.restricted: set[tuple[Record, str]] = set()
+
+    def note(self, step: Step) -> None:
+        if step.action == "erase":
+            self.erased.add(step.record)
+        marks = {(step.record, purpose) for purpose in step.purposes}
+        if step.action == "restrict":
+            self.restricted |= marks
+        if step.action == "lift":
+            self.restricted -= marks
+
+
+def simulate(
+    events: Iterable[Event], schedule: Schedule, until: str | datetime
+) -> list[dict[str, Any]]:
+    """Return every command sent up to and including `until`, in the order of sending."""
+    ordered, end, journal = once_each(events), instant(until), Journal()
+    arrivals = sorted({instant(event["time"]) for event in ordered})
+    commands: list[dict[str, Any]] = []
+    now = arrivals[0] if arrivals else end
+    while now <= end:
+        known = [event for event in ordered if instant(event["time"]) <= now]
+        for step in plan(known, schedule, journal, now):
+            if step.due <= now:
+                commands.append(sent(step, now))
+                journal.note(step)
+        later = [step.due for step in plan(known, schedule, journal, now) if step.due > now]
+        later += [arrival for arrival in arrivals if arrival > now]
+        if not later:
+            break
+        now = min(later)
+    return sorted(commands, key=in_order)
+
+
+def plan(events: list[Event], schedule: Schedule, journal: Journal, now: datetime) -> list[Step]:
+    """Return everything still to be done; rules that are only tried require nothing and keep nothing."""
+    steps: list[Step] = []
+    for event in events:
+        enforced = [kept for kept in kept_of(event, events, schedule) if not kept.test]
+        for system in sorted({system for kept in enforced for system in kept.systems}):
+            serving = [kept for kept in enforced if system in kept.systems]
+            record = Record(event["source"], event["id"], serving[0].subject, system)
+            if record not in journal.erased:
+                steps += steps_for(record, serving, journal, now)
+    return steps
+
+
+def steps_for(record: Record, serving: list[Kept], journal: Journal, now: datetime) -> list[Step]:
+    """Return what is still to be done to a record in the system that holds it for these holdings."""
+    system = record.system
+    erase_due = latest([kept.window.due_at[system] for kept in serving])
+    steps = [] if erase_due is None else [step(erase_due, record, "erase", serving)]
+    erase_leaves = None if erase_due is None else max(erase_due, now)
+    together: dict[datetime, list[Kept]] = {}
+    living: list[Kept] = []
+    for purpose in sorted({kept.purpose for kept in serving}):
+        own = [kept for kept in serving if kept.purpose == purpose]
+        ended = latest([kept.window.due_at[system] for kept in own])
+        if (record, purpose) not in journal.restricted:
+            if ended is not None and (erase_leaves is None or max(ended, now) < erase_leaves):
+                together.setdefault(max(ended, now), []).extend(own)
+        elif ended is None or ended > now:
+            living += [kept for kept in own if lives(kept, system, now)]
+    steps += [step(due, record, "restrict", own) for due, own in together.items()]
+    if living:
+        steps.append(step(now, record, "lift", living)._replace(erase_by=now))
+    return steps
+
+
+def latest(dues: list[datetime | None]) -> datetime | None:
+    """Return the latest instant; None while one is not known."""
+    known = [due for due in dues if due is not None]
+    return max(known) if known and len(known) == len(dues) else None
+
+
+def lives(kept: Kept, system: str, now: datetime) -> bool:
+    due = kept.window.due_at[system]
+    return due is None or due > now
+
+
+def step(due: datetime, record: Record, action: str, of: list[Kept]) -> Step:
+    by = max((kept.window.erase_by for kept in of if kept.window.erase_by), default=due)
+    return Step(
+        due=due,
+        record=record,
+        action=action,
+        rules=tuple(sorted({kept.rule for kept in of})),
+        purposes=tuple(sorted({kept.purpose for kept in of})),
+        erase_by=by,
+    )
+
+
+def sent(step: Step, now: datetime) -> dict[str, Any]:
+    return {
+        "issued_at": written(now),
+        "system": step.record.system,
+        "subject": step.record.subject,
+        "action": step.action,
+        "record": step.record.event,
+        "rules": list(step.rules),
+        "purposes": list(step.purposes),
+        "erase_by": written(step.erase_by),
+    }
+
+
+def in_order(command: dict[str, Any]) -> tuple[Any, ...]:
+    """Sort lines by time of sending; the rest of the line makes the order of equals certain."""
+    keys = ("system", "subject", "action", "record", "purposes", "rules", "erase_by")
+    return instant(command["issued_at"]), *(command[key] for key in keys)
