@@ -5,8 +5,19 @@ Instants are UTC, and written without their zeros: `2024-01-10T10` is 10:00:00Z.
 
 from tests.oracle.examples.language.dates import DATES
 from tests.oracle.examples.language.forms import LanguageExample
+from tests.oracle.examples.language.minimum import MINIMUM
+from tests.oracle.examples.language.outcomes import OUTCOMES
+from tests.oracle.examples.language.purposes import PURPOSES
 from tests.oracle.examples.language.several_ends import SEVERAL_ENDS
+from tests.oracle.examples.language.years import ENDS_OF_YEARS
 
-LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (*SEVERAL_ENDS, *DATES)
+LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (
+    *SEVERAL_ENDS,
+    *DATES,
+    *ENDS_OF_YEARS,
+    *OUTCOMES,
+    *MINIMUM,
+    *PURPOSES,
+)
 
 __all__ = ["LANGUAGE_EXAMPLES", "LanguageExample"]
