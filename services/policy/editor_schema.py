@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from services.policy import included
 from services.policy.model import Policy
 from services.policy.names import EVENT_TYPE_PATTERN, FIELD_PATTERN, KIND_PATTERN, SYSTEM_PATTERN
 from services.policy.yaml_file import document_schema
@@ -22,6 +23,10 @@ _NAME_PATTERNS = {
     ("EventType", "fields"): FIELD_PATTERN,
 }
 """The pattern of the names in a section, by model and key; other names are any visible text."""
+_SECTIONS = ("bases", "clocks", "events")
+"""The sections that a built-in part has entries of."""
+_INCLUDABLE = ("bases", "clocks")
+"""The sections that a file may leave out if it includes a built-in part."""
 _TITLES = {"dpv": "DPV term", "outside_eea": "Outside the EEA"}
 
 
@@ -32,6 +37,7 @@ def policy_schema() -> dict[str, Any]:
         for key, part in model["properties"].items():
             part["title"] = _TITLES.get(key) or key.replace("_", " ").capitalize()
             _restrict_names(part, _NAME_PATTERNS.get((name, key)))
+    _describe_include(schema)
     return schema
 
 
@@ -47,3 +53,26 @@ def _restrict_names(part: dict[str, Any], pattern: str | None) -> None:
         pattern, part["additionalProperties"] = found, values
     if pattern is not None:
         part["propertyNames"] = {"pattern": pattern}
+
+
+def _describe_include(schema: dict[str, Any]) -> None:
+    """Add the key `include`, and let a file override single keys of the entries that it includes."""
+    schema["properties"][included.KEY] = {
+        "title": "Include",
+        "description": "A built-in part of policies. `gdpr`: the legal bases of GDPR 6(1), and the events"
+        " by which consent, objections, requests and legal holds are reported. The file's own entries"
+        " override it key by key.",
+        "enum": list(included.NAMES),
+        "type": "string",
+    }
+    for part in map(included.read_part, included.NAMES):
+        for section in _SECTIONS:
+            names = part.get(section, {})
+            values = schema["properties"][section]
+            model = values["additionalProperties"]["$ref"].rpartition("/")[2]
+            change = f"{model}Change"
+            schema["$defs"][change] = {**schema["$defs"][model], "required": [], "title": change}
+            values["properties"] = {name: {"$ref": f"#/$defs/{change}"} for name in names}
+    schema["required"] = [key for key in schema["required"] if key not in _INCLUDABLE]
+    schema["if"] = {"required": [included.KEY]}
+    schema["else"] = {"required": list(_INCLUDABLE)}

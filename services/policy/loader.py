@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from services.policy import included
 from services.policy.model import VERIFY_ONE_IN, Policy
 from services.policy.validation import validate_policy
-from services.policy.yaml_file import read_yaml_text, validate_yaml
-from services.policy.yaml_source import InvalidFile, decode_utf8
+from services.policy.yaml_file import read_yaml_text, validate_document
+from services.policy.yaml_source import InvalidFile, decode_utf8, parse_yaml
 
 DEFAULT_POLICY = "optimum_pos.yaml"
 _ADAPTER = TypeAdapter(Policy)
@@ -53,7 +54,8 @@ def load_text(text: str, name: str) -> Policy:
     Raises:
         InvalidPolicy: naming every problem that was found.
     """
-    policy, lines = validate_yaml(_ADAPTER, text, name, InvalidPolicy)
+    document, lines = included.expand(*parse_yaml(text, name, InvalidPolicy), InvalidPolicy)
+    policy = validate_document(_ADAPTER, document, lines, InvalidPolicy)
     problems = tuple(lines.problem_at(path, problem) for path, problem in validate_policy(policy))
     if problems:
         raise InvalidPolicy(problems)

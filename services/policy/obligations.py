@@ -1,8 +1,8 @@
 """Obligations: what each system must do to a record, such as erase or restrict it, and when.
 
 A record is one event's data on one subject. A system keeps it until the last purpose that it serves has
-ended. When another purpose ends earlier, with its last holding there, the record is restricted (GDPR 18). As
-soon as only research and a statute need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
+ended. When another purpose ends earlier, with its last holding there, the record is restricted (GDPR 18).
+As soon as only research and a statute need the person, the record is pseudonymised (art. 5(1)(c), 89(1)).
 """
 
 from __future__ import annotations

@@ -50,8 +50,23 @@ def validate_yaml(
         InvalidFile: as `error`; it is not YAML, or does not fit the adapter's schema.
     """
     document, lines = parse_yaml(text, name, error)
+    return validate_document(adapter, document, lines, error, path_of), lines
+
+
+def validate_document(
+    adapter: TypeAdapter[T],
+    document: Any,
+    lines: SourceLines,
+    error: type[InvalidFile],
+    path_of: Callable[[tuple[int | str, ...]], DocumentPath] = validation_path,
+) -> T:
+    """Return the value of a document that was read from YAML.
+
+    Raises:
+        InvalidFile: as `error`; it does not fit the adapter's schema.
+    """
     try:
-        return adapter.validate_python(document), lines
+        return adapter.validate_python(document)
     except ValidationError as cause:
         raise error(translate_errors(cause, lines, path_of)) from cause
 

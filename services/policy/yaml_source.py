@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,13 +120,21 @@ class SourceLines:
 
     def problem_at(self, path: DocumentPath, why: str) -> PolicyProblem:
         """Return a problem with the line of the deepest part of its path that is in the file."""
-        node, line = self._root, 1
+        line = (1, *self._lines_along(path))[-1]
+        return PolicyProblem(file=self._file, line=line, key=".".join(map(str, path)), why=why)
+
+    def depth_of(self, path: DocumentPath) -> int:
+        """Return how many parts of a path are in the file."""
+        return len(tuple(self._lines_along(path)))
+
+    def _lines_along(self, path: DocumentPath) -> Iterator[int]:
+        node = self._root
         for part in path:
             step = self._child(node, part)
             if step is None:
-                break
+                return
             node, line = step
-        return PolicyProblem(file=self._file, line=line, key=".".join(map(str, path)), why=why)
+            yield line
 
     @staticmethod
     def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, int] | None:

@@ -35,7 +35,7 @@ def policy(sources: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Polic
     """The shipped policy with these sources, by event type."""
     document = yaml.safe_load(TEXT)
     for name, source in sources.items():
-        document["events"][name]["sources"] = list(source)
+        document["events"].setdefault(name, {})["sources"] = list(source)
     return load_text(json.dumps(document), "policy")
 
 
