@@ -1,12 +1,17 @@
-"""Activate another policy: commands that only the old policy requires are cancelled or recalled."""
+"""Activate another policy, and preview what that does.
+
+Commands that only the old policy requires are cancelled or recalled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from services.deleter.emission import cancel_unwanted
 from services.ledger import active_policy, tables
@@ -35,10 +40,57 @@ def activate(
         RetiredTooEarly: events are recorded from after the instant of a retirement.
     """
     active_policy.activate(connection, policy, now, drops)
+    for ids in _commands_not_carried_out(connection):
+        cancel_unwanted(connection, ids, policy, now)
+
+
+class WithdrawnCommands(NamedTuple):
+    """How many commands to a system a policy does not require."""
+
+    system: str
+    action: str
+    was_sent: bool
+    """Whether they may have been sent, so that they are recalled; the others are cancelled."""
+    commands: int
+
+
+def count_withdrawn(
+    connection: Connection, policy: Policy, now: datetime
+) -> Sequence[WithdrawnCommands]:
+    """Return how many commands activating the policy would cancel or recall, by system and action.
+
+    They are decided as for an activation, a few hundred together, and nothing is changed. `now` is UTC.
+    """
+    counts: Counter[tuple[str, str, bool]] = Counter()
+    for ids in _commands_not_carried_out(connection):
+        attempt = connection.begin_nested()
+        try:
+            cancel_unwanted(connection, ids, policy, now)
+            counts += _count_withdrawn_of(connection, ids)
+        finally:
+            attempt.rollback()
+    return sorted(WithdrawnCommands(*command, count) for command, count in counts.items())
+
+
+def _count_withdrawn_of(
+    connection: Connection, ids: Collection[UUID]
+) -> Counter[tuple[str, str, bool]]:
+    column = tables.command.c
+    query = (
+        select(column.system, column.action, column.state, func.count())
+        .where(column.command_id.in_(ids), column.state.in_(("cancelled", "recalling")))
+        .group_by(column.system, column.action, column.state)
+    )
+    rows = connection.execute(query)
+    return Counter({(system, action, state == "recalling"): n for system, action, state, n in rows})
+
+
+def _commands_not_carried_out(connection: Connection) -> Iterator[Sequence[UUID]]:
+    """Yield the ids of all such commands, a few hundred together."""
     column = tables.command.c
     query = select(column.command_id).order_by(column.command_id).limit(_CHUNK_SIZE)
     query = query.where(column.state.in_(NOT_CARRIED_OUT))
     last_id = UUID(int=0)
     while ids := connection.execute(query.where(column.command_id > last_id)).scalars().all():
-        cancel_unwanted(connection, ids, policy, now)
+        yield ids
         last_id = ids[-1]

@@ -8,7 +8,7 @@ active any more.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -127,12 +127,7 @@ def activate(
         placement.from_json(active_shapes.pop(_PLACEMENTS_KEY, {})),
         active_shapes.pop(_RETIREMENTS_KEY, {}),
     )
-    shapes = structure_hashes(policy)
-    changed = tuple(
-        sorted(name for name, shape in active_shapes.items() if shapes.get(name) != shape)
-    )
-    if changed:
-        raise IncompatiblePolicy(changed, [name for name in changed if name not in shapes])
+    check_structure(active_shapes, policy)
     policy_references.check_references(connection, policy, placements, drops)
     retirement.check_retirements(
         connection, policy, placement.possible_systems(placements), retirements
@@ -154,6 +149,18 @@ def activate(
         states = [clocks.clock_from_row(row) for row in rows]
         clocks.update_clocks(connection, [clock.with_scan_restarted(policy) for clock in states])
         last_id = states[-1].clock_id
+
+
+def check_structure(active: Mapping[str, str], policy: Policy) -> None:
+    """Check that events of each type mean the same as under the active policy, given its structure hashes.
+
+    Raises:
+        IncompatiblePolicy: it lacks a type, or gives events of one other subjects or clocks.
+    """
+    shapes = structure_hashes(policy)
+    changed = tuple(sorted(name for name, shape in active.items() if shapes.get(name) != shape))
+    if changed:
+        raise IncompatiblePolicy(changed, [name for name in changed if name not in shapes])
 
 
 def _read_active(connection: Connection) -> Row[Any] | None:

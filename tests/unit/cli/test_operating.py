@@ -251,6 +251,17 @@ def test_commands_that_only_the_old_policy_requires_are_cancelled(
                 )
             )
     assert states(termijn) == [("erase", "sent"), ("erase", "unsent")]
+    right = Path(loader.__file__).parent / loader.DEFAULT_POLICY
+    assert [
+        row["what"] for row in termijn("policy", "diff", file, right, "--ledger", "--json").rows
+    ] == [
+        "version is 2021-05-19.6, was wrong",
+        "rule R5: term is P7Y, was P1Y",
+        "rule R5 in accounting: holdings that end later: 2",
+        "accounting: erase commands that are cancelled: 1",
+        "accounting: erase commands that are recalled: 1",
+    ]
+    assert states(termijn) == [("erase", "sent"), ("erase", "unsent")]
     assert termijn("policy", "activate", *BY_ME).code == 0
     assert states(termijn) == [("erase", "recalling"), ("recall", "unsent")]
 
