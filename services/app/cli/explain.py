@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from services.app import settings_loader
-from services.app.cli.options import format_instant, json_option, parse_instant, show
+from services.app.cli.options import (
+    format_instant,
+    json_option,
+    last_instant,
+    parse_instant,
+    parse_instant_or_date,
+    show,
+)
 from services.app.settings import Settings
 from services.deleter.simulation import SimulatedCommand
 from services.deleter.simulation import simulate as simulate_events
@@ -53,8 +60,9 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     rows = (
         _holding_row(holding, the_policy) for holding in explain_events(tagged, the_policy, now)
     )
-    columns = ("event", "subject", "purpose", "basis", "rule", "anchor", "due_at", "state")
-    show(rows, as_json=as_json, title="Holdings", columns=columns)
+    columns = ("event", "subject", "purpose", "rule", "window", "due_at", "state")
+    shown = rows if as_json else map(_with_window, rows)
+    show(shown, as_json=as_json, title="Holdings", columns=columns)
     _warn_of_held_back_events(settings, as_json=as_json)
 
 
@@ -64,12 +72,12 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
 @json_option
 @click.option(
     "--until",
-    type=parse_instant,
-    metavar="INSTANT",
+    type=parse_instant_or_date,
+    metavar="INSTANT|DATE",
     required=True,
-    help="Where the virtual clock stops.",
+    help="Where the virtual clock stops; a date is the end of that day in the controller's time zone.",
 )
-def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) -> None:
+def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime | date) -> None:
     """Run the ledger and the deleter on a virtual clock, and print each command when it is sent.
 
     Events are recorded at their own time, and every system acknowledges at once. The order of the lines
@@ -78,12 +86,13 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime) 
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
     tagged = read_tagged_events(events, the_policy)
+    end = last_instant(until, the_policy.controller.zone)
     columns = ("issued_at", "system", "subject", "action", "records", "rules", "erase_by", "reason")
 
     def rows() -> Iterator[dict[str, Any]]:
         with closing(open_database("sqlite://")) as ledger:
             migrate.create_schema(ledger)
-            for command in simulate_events(ledger, tagged, the_policy, until):
+            for command in simulate_events(ledger, tagged, the_policy, end):
                 yield _command_row(command)
             with ledger.transaction() as connection:
                 waiting = key_conflicts.count_undecided(connection)
@@ -126,6 +135,16 @@ def _holding_row(explained: ExplainedHolding, policy: Policy) -> dict[str, Any]:
         },
         "state": explained.state,
     }
+
+
+def _with_window(row: dict[str, Any]) -> dict[str, Any]:
+    """Add the anchor and the window in one cell, so that the table fits a terminal."""
+    window = {
+        row["anchor"]: row["anchor_at"],
+        "not before": row["not_before"],
+        "erase by": row["erase_by"],
+    }
+    return {**row, "window": {key: at for key, at in window.items() if at or key == row["anchor"]}}
 
 
 def _command_row(command: SimulatedCommand) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -19,6 +21,7 @@ __all__ = [
     "json_option",
     "operator_option",
     "parse_instant",
+    "parse_instant_or_date",
     "parse_period",
     "reason_option",
     "show",
@@ -43,6 +46,21 @@ def parse_instant(text: str) -> datetime:
     except MalformedEvent as cause:
         problem = f"{text!r} is not an instant such as 2026-03-15T13:00:00Z: {cause.why}"
         raise click.BadParameter(problem) from cause
+
+
+def parse_instant_or_date(text: str) -> datetime | date:
+    """Parse an option's value: an RFC 3339 instant, as UTC, or a date such as 2046-01-01."""
+    with suppress(ValueError):
+        if len(text) == len("2046-01-01"):
+            return date.fromisoformat(text)
+    return parse_instant(text)
+
+
+def last_instant(until: datetime | date, zone: ZoneInfo) -> datetime:
+    """Return an instant as it is, and for a date the last microsecond of that day in a time zone, UTC."""
+    if isinstance(until, datetime):
+        return until
+    return calendar.start_of_day(until + calendar.DAY, zone) - timedelta.resolution
 
 
 def parse_period(_: click.Context, __: click.Parameter, text: str) -> timedelta:

@@ -283,6 +283,15 @@ def test_explain_prints_a_table_for_people(termijn: Call, events: Write) -> None
     assert "\x1b" not in outcome.out
 
 
+def test_the_table_shows_the_anchor_and_both_ends_of_a_window(termijn: Call, events: Write) -> None:
+    """An invoice of 2024, kept for seven financial years; an open window has only its anchor's name."""
+    lines = termijn("explain", events([invoice("i1", "2024-03-15T13:00:00Z")])).out.splitlines()
+    shown = [line for line in lines if "2031-12-31" in line or "2024-12-31" in line]
+    assert any("book-year 2024-12-31T23:00:00Z" in line for line in shown)
+    assert any("not before 2031-12-31T23:00:00Z" in line for line in shown)
+    assert any("│ relationship -" in line for line in lines)
+
+
 def test_a_file_without_events_explains_nothing(termijn: Call, events: Write) -> None:
     """An empty file is not an error."""
     assert termijn("explain", events([]), "--json").rows == []

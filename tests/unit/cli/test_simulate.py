@@ -52,6 +52,42 @@ def test_a_line_of_json_has_the_documented_keys_in_order(termijn: Call, events: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("until", "commands"),
+    [
+        ("2025-03-13", 0),
+        ("2025-03-14", 1),
+        ("2025-03-14T12:59:59Z", 0),
+        ("2025-03-14T13:00:00Z", 1),
+    ],
+)
+def test_the_virtual_clock_stops_at_an_instant_or_after_a_day(
+    termijn: Call, events: Write, until: str, commands: int
+) -> None:
+    """A date is the whole day; the command of this feedback leaves in the afternoon of 14 March."""
+    file = events([feedback("f1", "2024-03-15T13:00:00Z")])
+    assert len(termijn("simulate", file, "--until", until, "--json").rows) == commands
+
+
+@pytest.mark.parametrize(("until", "commands"), [("2031-12-31", 0), ("2032-01-01", 1)])
+def test_a_day_ends_in_the_controllers_time_zone(
+    termijn: Call, events: Write, until: str, commands: int
+) -> None:
+    """The books' command leaves as 2032 begins in Amsterdam, when in UTC it is still 2031."""
+    file = events([invoice("i1", "2024-03-15T13:00:00Z")])
+    rows = termijn("simulate", file, "--until", until, "--json").rows
+    assert len([row for row in rows if row["system"] == "accounting"]) == commands
+
+
+@pytest.mark.parametrize("until", ["2025-02-30", "20250314", "tomorrow"])
+def test_what_is_neither_an_instant_nor_a_date_is_refused(
+    termijn: Call, events: Write, until: str
+) -> None:
+    outcome = termijn("simulate", events([]), "--until", until)
+    assert outcome.code == 1
+    assert "is not an instant such as" in outcome.err
+
+
 def test_a_purchase_leaves_each_system_in_its_time(termijn: Call, events: Write) -> None:
     """R1 two years after the end, R5 after seven book years, R4 twenty years after the purchase.
 
