@@ -14,7 +14,7 @@ from services.deleter.planning import due_obligations
 from services.policy.model import Policy
 from services.policy.obligation import Obligation
 from services.policy.plan import RecordPlan
-from services.policy.retention_windows import Facts, event_anchor
+from services.policy.retention_windows import Facts, anchor_instant
 from services.policy.tagged_event import TaggedEvent
 
 
@@ -45,10 +45,10 @@ class DueObligations:
             return None
         start = None
         if record.open_for is not None and self._has_ended_term(record, tagged.time):
-            if record.book_year_rule is None:
+            if record.end_of_rule is None:
                 return None  # hardly any other event has the same time
-            rule = self._policy.rules[record.book_year_rule]
-            start = event_anchor(rule, tagged.time, self._policy)
+            anchor = self._policy.rules[record.end_of_rule].anchor
+            start = anchor_instant(anchor, tagged.time, self._policy)
         clocks = tuple(plan.clocks[position].id for position in record.clocks)
         return (plan.plan, plan.subjects.index(subject), clocks, start)
 

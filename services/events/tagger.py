@@ -23,7 +23,7 @@ from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMe
 from services.kafka.record_metadata import RecordMetadata
 from services.policy.model import Policy
 from services.policy.plans import CompiledPolicy, compile_policy
-from services.policy.retention_windows import Window, event_anchor
+from services.policy.retention_windows import Window, anchor_instant
 from services.policy.sources import admits_source, check_source
 from services.policy.tagged_event import Holding
 from services.policy.tagging_error import TaggingFailed
@@ -105,10 +105,8 @@ class _TypePlans:
         kind = policy.events.get(type)
         self._compiled: CompiledPolicy = compile_policy(policy)
         self._restricted_kind = kind if kind and kind.sources else None
-        rules = [policy.rules[rule_of.rule] for rule_of in kind.holdings] if kind else []
-        self._book_year = next(
-            (rule_of for rule_of in rules if rule_of.anchor.kind == "book-year"), None
-        )
+        anchors = {policy.rules[holding.rule].anchor for holding in kind.holdings} if kind else ()
+        self._book_year = next((at for at in anchors if at.kind == "book-year"), None)
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
 
     def fast_path_message(
@@ -198,7 +196,7 @@ class _TypePlans:
         rules = self.builder.policy.rules
 
         def window_of(holding: Holding) -> Window:
-            if holding.clock or rules[holding.rule].anchor.kind != "event":
+            if holding.clock or rules[holding.rule].anchor.kind == "book-year":
                 return actual_window(holding)
             key = (holding.rule, holding.systems)
             if key not in with_own_dates:
@@ -221,7 +219,7 @@ class _TypePlans:
             if earliest <= time <= latest:
                 return end
         assert self._book_year is not None
-        end = event_anchor(self._book_year, time, self.builder.policy)
+        end = anchor_instant(self._book_year, time, self.builder.policy)
         earliest, latest = self._years.get(end, (time, time))
         self._years[end] = min(earliest, time), max(latest, time)
         return end
@@ -238,7 +236,7 @@ def _with_placeholders(window: Window, free: Iterator[datetime]) -> Window:
     """Return the window with a placeholder for each of its instants."""
 
     def stand_in(at: datetime | None) -> datetime | None:
-        return None if at is None else next(free)
+        return None if at is None else next(free, None)  # too many: then the plan does not fit
 
     return replace(
         window,

@@ -118,14 +118,23 @@ def start_of_day(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 
-def book_year_end(instant: datetime, month_day: tuple[int, int], zone: ZoneInfo) -> date:
-    """Return the last day of the book year in which an instant's LOCAL date falls.
+def end_of_year(day: date, month_day: tuple[int, int]) -> date:
+    """Return the last day of the year of a day, where years end on `month_day`.
 
-    `month_day` is the last day of a book year; 29 February means the last day of February.
+    29 February means the last day of February.
     """
-    day = require_utc(instant).astimezone(zone).date()
     end = _clamp_to_month(day.year, *month_day)
     return end if day <= end else _clamp_to_month(day.year + 1, *month_day)
+
+
+def end_of_quarter(day: date) -> date:
+    """Return the last day of the calendar quarter of a day."""
+    return _clamp_to_month(day.year, (day.month + 2) // 3 * 3, 31)
+
+
+def end_of_month(day: date) -> date:
+    """Return the last day of the month of a day."""
+    return _clamp_to_month(day.year, day.month, 31)
 
 
 def _add_term(day: date, term: Period) -> date:

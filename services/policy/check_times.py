@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.policy.model import Policy
-from services.policy.retention_windows import command_time, event_anchor
+from services.policy.retention_windows import anchor_instant, command_time
 from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
 
 
@@ -29,6 +29,11 @@ def event_check_times(tagged: TaggedEvent, subject: str, policy: Policy) -> tupl
     return tuple(sorted({event_term.command_time(tagged.time, policy) for event_term in terms}))
 
 
+_LONGEST_YEAR = 366
+_LONGEST_WAITS = {None: 0, "quarter": 92, "month": 31}
+"""The most days from an instant to the end of its quarter or month; years are `_LONGEST_YEAR`."""
+
+
 class EventTerm(NamedTuple):
     """A term that starts at the event itself, with a system that gets a command at its end."""
 
@@ -41,7 +46,7 @@ class EventTerm(NamedTuple):
         if self.rule is None:
             return event_time
         rule = policy.rules[self.rule]
-        anchor_at = event_anchor(rule, event_time, policy)
+        anchor_at = anchor_instant(rule.anchor, event_time, policy)
         return command_time(rule, anchor_at, policy.systems[self.system].lead_time_period, policy)
 
 
@@ -99,9 +104,9 @@ def _upper_bound(term: EventTerm, policy: Policy) -> timedelta:
     if term.rule is None:
         return timedelta(0)
     rule = policy.rules[term.rule]
-    year = 366 if rule.anchor.kind == "book-year" else 0
+    wait = _LONGEST_WAITS.get(rule.anchor.waits_for, _LONGEST_YEAR)
     period = rule.period
-    return timedelta(days=31 * period.months + period.days + year + 2) + period.exact
+    return timedelta(days=31 * period.months + period.days + wait + 2) + period.exact
 
 
 def certainly_open_for(term: EventTerm, policy: Policy) -> timedelta:

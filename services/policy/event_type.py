@@ -40,7 +40,7 @@ class Field(StrictModel):
     """The only values that it may have; without it any text."""
     business_key: bool = False
     """Whether a system finds its rows by it; commands contain it if it names the subject."""
-    identifies: bool = field(default=False, repr=False)  # not in the structure hash
+    identifies: bool = field(default=False, repr=False)
     """Whether its value names one person's rows, such as an order's number; commands contain it.
 
     If two subjects have the same value, no command about either is sent until an operator decides whose
@@ -132,7 +132,7 @@ class EventType(StrictModel):
     """The retention clocks that it starts or ends."""
     act: PrivacyEventKind | None = None
     """What it changes in its data subject's state."""
-    sources: tuple[SourceText, ...] = ()
+    sources: tuple[SourceText, ...] = field(default=(), repr=False)
     """The CloudEvents sources that may publish it: each in full, or a prefix with `*` at its end.
     Events of other sources are parked. Without it every source may publish."""
     encrypted: Mapping[PathText, tuple[str, ...]] = field(default_factory=dict)

@@ -130,6 +130,8 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
         for name in getattr(policy, section):
             if name not in names:
                 yield section, name
+    ends = {rule.anchor.end_of for rule in policy.rules.values()}
+    yield from (("controller.years", name) for name in policy.controller.years if name not in ends)
 
 
 def _is_open_by_nature(clock: str, policy: Policy) -> bool:

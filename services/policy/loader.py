@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from services.policy import included
-from services.policy.model import VERIFY_ONE_IN, Policy
+from services.policy.model import Policy
 from services.policy.validation import validate_policy
 from services.policy.yaml_file import read_yaml_text, validate_document
 from services.policy.yaml_source import InvalidFile, decode_utf8, parse_yaml
@@ -66,24 +68,34 @@ def hash_policy(policy: Policy) -> str:
     """Return a hash of the whole policy, which differs for different policies.
 
     Keys that a later version of Termijn introduced count only where they are set, so that an unchanged
-    policy keeps its hash.
+    policy keeps its hash; in the model they are the ones without a `repr`.
     """
-    unset = {
-        event: {
-            **({} if kind.sources else {"sources": True}),
-            "fields": {
-                name: {"identifies"} for name, part in kind.fields.items() if not part.identifies
-            },
-        }
-        for event, kind in policy.events.items()
-    }
-    excluded: dict[str, Any] = {"events": unset} | ({} if policy.proof else {"proof": True})
-    if policy.verify_one_in == VERIFY_ONE_IN:
-        excluded["verify_one_in"] = True
-    for section in ("systems", "purposes"):
-        parts = getattr(policy, section).items()
-        excluded[section] = {name: {"retired"} for name, part in parts if part.retired is None}
-    return sha256(_ADAPTER.dump_json(policy, exclude=excluded)).hexdigest()
+    return sha256(_ADAPTER.dump_json(policy, exclude=_unset_later_keys(policy))).hexdigest()
+
+
+def _unset_later_keys(part: object) -> dict[Any, Any]:
+    """Return, as pydantic's `exclude`, the later keys in a part of a policy that have their defaults."""
+    if isinstance(part, Mapping):
+        return _nonempty((key, _unset_later_keys(value)) for key, value in part.items())
+    if isinstance(part, tuple):
+        return _nonempty((index, _unset_later_keys(value)) for index, value in enumerate(part))
+    if not is_dataclass(part):
+        return {}
+    excluded = _nonempty(
+        (field.name, _unset_later_keys(getattr(part, field.name))) for field in fields(part)
+    )
+    for field in fields(part):
+        if not field.repr and getattr(part, field.name) == _default_of(field):
+            excluded[field.name] = True
+    return excluded
+
+
+def _default_of(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _nonempty(entries: Iterable[tuple[Any, dict[Any, Any]]]) -> dict[Any, Any]:
+    return {key: excluded for key, excluded in entries if excluded}
 
 
 def policy_values(policy: Policy) -> dict[str, Any]:

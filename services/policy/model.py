@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from services.policy.calendar import Period, parse_period
+from services.policy.calendar import (
+    Period,
+    end_of_month,
+    end_of_quarter,
+    end_of_year,
+    parse_period,
+)
 from services.policy.event_type import EventType
 from services.policy.instants import Instant
 from services.policy.strict_model import StrictModel
@@ -50,6 +56,8 @@ class Controller(StrictModel):
     """The supervisory authority that a data subject may complain to (GDPR 77)."""
     authority_contact: str | None = None
     """Where a data subject can reach that authority."""
+    years: Mapping[str, MonthDayText] = field(default_factory=dict, repr=False)
+    """Years that end on other days: each with its last day as month-day, for `end_of` of an anchor."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -59,8 +67,27 @@ class Controller(StrictModel):
     @property
     def book_year(self) -> tuple[int, int]:
         """Month and day of the book year's end."""
-        month, _, day = self.book_year_end.partition("-")
-        return int(month), int(day)
+        return _month_and_day(self.book_year_end)
+
+    def end_of(self, name: str, day: date) -> date:
+        """Return the last day of the year, quarter or month of a day; `name` is that of an `end_of`."""
+        if name == "quarter":
+            return end_of_quarter(day)
+        if name == "month":
+            return end_of_month(day)
+        year_end = self.book_year if name == BOOK_YEAR else _month_and_day(self.years[name])
+        return end_of_year(day, year_end)
+
+
+BOOK_YEAR: Final = "book-year"
+"""The name of the year that ends on `book_year_end`."""
+FIXED_ENDS: Final = (BOOK_YEAR, "quarter", "month")
+"""The names of an `end_of` that need no entry in `years`."""
+
+
+def _month_and_day(text: str) -> tuple[int, int]:
+    month, _, day = text.partition("-")
+    return int(month), int(day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +102,7 @@ class Purpose(StrictModel):
     """The heading of the statement that names it."""
     objection: Literal["absolute", "withdrawal", "restrict"] = "restrict"
     """What an objection does: end it at once (GDPR 21(2)), count as withdrawal, or restrict (18(1)(d))."""
-    retired: Instant | None = None
+    retired: Instant | None = field(default=None, repr=False)
     """From this instant on, by the events' own time, no data is held for it; older data keeps its terms."""
 
 
@@ -151,7 +178,7 @@ class System(StrictModel):
     """How long after an erasure it is asked to read again. Exact period."""
     holds: Literal["data", "keys"] = "data"
     """`keys`: the Kafka log, of whose encrypted fields it holds the keys; it erases by destroying them."""
-    retired: Instant | None = None
+    retired: Instant | None = field(default=None, repr=False)
     """From this instant on, by the events' own time, it holds no new data; commands on older data go on."""
 
     @property
@@ -169,12 +196,22 @@ class System(StrictModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor(StrictModel):
-    """When a term starts: at the event, at its book year's end, or when a retention clock ends."""
+    """When a term starts: at the event, at its book year's end, or when a retention clock ends.
+
+    With `end_of` it starts once the year, the quarter or the month of that instant is over.
+    """
 
     kind: Literal["event", "book-year", "clock"]
     """What the term counts from; `book-year`: the end of the book year in which the event falls."""
     clock: str | None = None
     """The retention clock, for kind `clock`."""
+    end_of: str | None = field(default=None, repr=False)
+    """A name in `controller.years`, or `quarter`, `month` or `book-year`; kind `book-year` has its own."""
+
+    @property
+    def waits_for(self) -> str | None:
+        """The name of the year, `quarter` or `month`, whose end starts the term; None for none."""
+        return BOOK_YEAR if self.kind == "book-year" else self.end_of
 
     def __str__(self) -> str:
         return self.clock or self.kind
@@ -288,9 +325,9 @@ class Policy(StrictModel):
     """What each type of event means, by its CloudEvents type, which is also the name of its topic."""
     titles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Titles in other languages, for letters and certificates: by language, then by `section.name`."""
-    proof: Proof | None = None
+    proof: Proof | None = field(default=None, repr=False)
     """How long the ledger keeps the proof under a person's name; without it, permanently."""
-    verify_one_in: int = VERIFY_ONE_IN
+    verify_one_in: int = field(default=VERIFY_ONE_IN, repr=False)
     """A system that read again in its acknowledgement is asked apart for one in so many erasures."""
 
     def title(self, section: str, name: str, language: str) -> str:

@@ -38,6 +38,8 @@ def check_names(policy: Policy) -> Iterator[PolicyError]:
     for section in ("purposes", "bases", "categories", "rules", "clocks"):
         for name in getattr(policy, section):
             yield from _check_plain((section, name), name, also=":" if section == "clocks" else "")
+    for name in policy.controller.years:
+        yield from _check_plain(("controller", "years", name), name)
     for name in policy.subjects:
         if not _KIND.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
             rule = f"{_ALLOWED}; subjects are written kind:id"

@@ -99,8 +99,8 @@ class RecordPlan:
     """Those of them of which one ends first, whatever the time of the event."""
     open_for: timedelta | None
     """A time after the event in which none of them certainly ends; None if there is none."""
-    book_year_rule: str | None
-    """A rule of these terms, if the end of the event's book year starts them all."""
+    end_of_rule: str | None
+    """A rule of these terms, if the end of the event's year, quarter or month starts them all."""
     systems: tuple[SystemPlan, ...]
 
 
@@ -162,7 +162,7 @@ class Plan:
                     open_for=min(
                         (certainly_open_for(term, policy) for term in terms), default=None
                     ),
-                    book_year_rule=_book_year_rule(terms, policy),
+                    end_of_rule=_end_of_rule(terms, policy),
                     systems=plan_systems(tagged, subject, policy, position),
                 )
             )
@@ -208,11 +208,10 @@ class Plan:
         return hash(self.decision_json)
 
 
-def _book_year_rule(terms: Iterable[EventTerm], policy: Policy) -> str | None:
+def _end_of_rule(terms: Iterable[EventTerm], policy: Policy) -> str | None:
     rules = [term.rule for term in terms]
-    if all(rule and policy.rules[rule].anchor.kind == "book-year" for rule in rules):
-        return next(iter(rules), None)
-    return None
+    ends = {rule and policy.rules[rule].anchor.waits_for for rule in rules}
+    return next(iter(rules)) if len(ends) == 1 and ends != {None} else None
 
 
 class FilledPlan(NamedTuple):

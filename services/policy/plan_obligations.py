@@ -19,7 +19,7 @@ from services.policy.reasons import (
     OTHER_PURPOSE_REMAINS,
     PURPOSE_ENDED,
 )
-from services.policy.retention_windows import event_anchor, rule_ends_at
+from services.policy.retention_windows import anchor_instant, rule_ends_at
 from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
 
 AnchorOf = Callable[[int], datetime | None]
@@ -43,10 +43,10 @@ class TermPlan(NamedTuple):
         self, event_time: datetime, anchor_of: AnchorOf, policy: Policy
     ) -> TermWindow | None:
         """Return when the term ends for an event of that time; None while its clock is open."""
-        clock = self.clock
-        start = event_anchor(self.rule, event_time, policy) if clock is None else anchor_of(clock)
-        if start is None:
+        started_at = event_time if self.clock is None else anchor_of(self.clock)
+        if started_at is None:
             return None
+        start = anchor_instant(self.rule.anchor, started_at, policy)
         end = rule_ends_at(self.rule, start, policy)
         if self.rule.kind == "at_least":
             return TermWindow(self, end, end, end + self.longest_lead)

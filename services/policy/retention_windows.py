@@ -6,14 +6,14 @@ maximum, and `due_at` the instant at which each system's command is sent, earlie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from services.policy import calendar, rights_effects
 from services.policy.calendar import Period
-from services.policy.model import Policy, Rule
+from services.policy.model import Anchor, Policy, Rule
 from services.policy.rights_effects import EarlyEnd
 from services.policy.subject_state import EMPTY_STATE, SubjectState
 from services.policy.tagged_event import ClockKey, Holding
@@ -103,11 +103,11 @@ def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: P
     if state:
         holding, not_due_before = rights_effects.apply_consent_change(holding, event_time, state)
     rule = policy.rules[holding.rule]
-    clock = holding.clock
-    anchor_at = facts.anchor(clock) if clock else event_anchor(rule, event_time, policy)
+    started_at = facts.anchor(holding.clock) if holding.clock else event_time
+    anchor_at = anchor_instant(rule.anchor, started_at, policy) if started_at else None
     early_end = None
     if state and rule.kind == "at_most":  # nothing ends a statutory minimum, whatever its basis
-        early_end = rights_effects.find_early_end(holding, event_time, anchor_at, state, policy)
+        early_end = rights_effects.find_early_end(holding, event_time, started_at, state, policy)
     return Term(
         holding=holding,
         rule=rule,
@@ -164,13 +164,17 @@ def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: P
     )
 
 
-def event_anchor(rule: Rule, event_time: datetime, policy: Policy) -> datetime:
-    """Return the anchor of a rule without a clock; a book year's is the instant at which it has ended."""
-    if rule.anchor.kind == "event":
-        return event_time
+def anchor_instant(anchor: Anchor, at: datetime, policy: Policy) -> datetime:
+    """Return the instant, UTC, at which a term starts, given that of the event or of the clock's end.
+
+    With an `end_of` it is the first instant after the last local day of the year, quarter or month.
+    """
+    end_of = anchor.waits_for
+    if end_of is None:
+        return at
     zone = policy.controller.zone
-    day = calendar.book_year_end(event_time, policy.controller.book_year, zone)
-    return calendar.earliest_erasure(day, Period(), zone)
+    last_day = policy.controller.end_of(end_of, at.astimezone(zone).date())
+    return calendar.start_of_day(last_day + calendar.DAY, zone)
 
 
 def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) -> datetime:
@@ -180,11 +184,18 @@ def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) 
 
 
 def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[datetime, ...]:
-    """Return every instant, UTC, at which a holding under an ended clock of this kind can become due."""
+    """Return every instant, UTC, at which a holding under an ended clock of this kind can become due.
+
+    `anchor_at` is the end of the clock.
+    """
     leads = {system.lead_time_period for system in policy.systems.values()}
-    rules: Iterable[Rule] = (r for r in policy.rules.values() if r.anchor.clock == clock)
+    anchors = (
+        (rule, anchor_instant(rule.anchor, anchor_at, policy))
+        for rule in policy.rules.values()
+        if rule.anchor.clock == clock
+    )
     return tuple(
-        sorted({command_time(rule, anchor_at, lead, policy) for rule in rules for lead in leads})
+        sorted({command_time(rule, at, lead, policy) for rule, at in anchors for lead in leads})
     )
 
 
@@ -194,6 +205,6 @@ def rule_ends_at(rule: Rule, anchor_at: datetime, policy: Policy) -> datetime:
     if rule.kind == "at_most":
         return calendar.latest_erasure(anchor_at, rule.period, zone)
     day = anchor_at.astimezone(zone).date()
-    if rule.anchor.kind == "book-year":
-        day -= calendar.DAY  # the anchor is the first instant after the book year's last day
+    if rule.anchor.waits_for:
+        day -= calendar.DAY  # the anchor is the first instant after the last day of the year
     return calendar.earliest_erasure(day, rule.period, zone)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from services.policy.calendar import parse_period
-from services.policy.model import Policy
+from services.policy.model import FIXED_ENDS, Anchor, Policy
 from services.policy.names import check_names
 from services.policy.validation_encryption import check_encryption
 from services.policy.validation_events import check_event, require_defined
 from services.policy.yaml_source import DocumentPath, PolicyError
 
+_YEAR_END = re.compile(r"(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])", re.ASCII)
+_NOT_A_YEAR_END = "is not a month and a day such as 12-31"
 _TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "rules")
 """The sections whose titles appear in letters and certificates."""
 
@@ -50,6 +53,7 @@ def _check_titles(policy: Policy) -> Iterator[PolicyError]:
 def _check_rules(policy: Policy) -> Iterator[PolicyError]:
     for name, rule in policy.rules.items():
         yield from _check_period(("rules", name, "term"), rule.term)
+        yield from _check_end_of(("rules", name, "anchor", "end_of"), rule.anchor, policy)
         if (rule.anchor.kind == "clock") != (rule.anchor.clock is not None):
             yield (
                 ("rules", name, "anchor"),
@@ -60,6 +64,16 @@ def _check_rules(policy: Policy) -> Iterator[PolicyError]:
         )
         if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
             yield ("rules", name), "a derived term or anchor needs a rationale"
+
+
+def _check_end_of(path: DocumentPath, anchor: Anchor, policy: Policy) -> Iterator[PolicyError]:
+    if anchor.end_of is None:
+        return
+    if anchor.kind == "book-year":
+        yield path, f"is not allowed for kind `book-year`, got {anchor.end_of}; use kind `event`"
+    elif anchor.end_of not in (*FIXED_ENDS, *policy.controller.years):
+        known = ", ".join((*policy.controller.years, *FIXED_ENDS))
+        yield path, f"is not one of {known}, got {anchor.end_of!r}; add it to controller.years"
 
 
 def _check_proof(policy: Policy) -> Iterator[PolicyError]:
@@ -91,12 +105,14 @@ def _check_controller(policy: Policy) -> Iterator[PolicyError]:
             ("controller", "time_zone"),
             f"{policy.controller.time_zone!r} is not a time zone such as Europe/Amsterdam",
         )
-    try:
-        month, day = policy.controller.book_year
-        if not (1 <= month <= 12 and 1 <= day <= 31):
-            raise ValueError
-    except ValueError:
-        yield ("controller", "book_year_end"), "is not a month and a day such as 12-31"
+    if not _YEAR_END.fullmatch(policy.controller.book_year_end):
+        yield ("controller", "book_year_end"), _NOT_A_YEAR_END
+    for name, last_day in policy.controller.years.items():
+        path = ("controller", "years", name)
+        if not _YEAR_END.fullmatch(last_day):
+            yield path, f"{_NOT_A_YEAR_END}, got {last_day!r}"
+        if name in FIXED_ENDS:
+            yield path, f"{name!r} has a meaning of its own; give the year another name"
 
 
 def _check_period(

@@ -74,6 +74,22 @@ _UNITS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
         "D": ("day", "days"),
     },
 }
+_STARTS: Mapping[Language, Mapping[str, str]] = {
+    "nl": {
+        "book-year": " vanaf het einde van het boekjaar",
+        "quarter": " vanaf het einde van het kwartaal",
+        "month": " vanaf het einde van de maand",
+    },
+    "en": {
+        "book-year": " from the end of the book year",
+        "quarter": " from the end of the quarter",
+        "month": " from the end of the month",
+    },
+}
+_START_OF_YEAR: Mapping[Language, str] = {
+    "nl": " vanaf het einde van het jaar",
+    "en": " from the end of the year",
+}
 _MAX_GROUND_CHARS = 500
 """Characters of a refusal's ground: it comes from a system, and a cell of a PDF must fit on one page."""
 _PART = re.compile(r"(\d+)([YMWD])")
@@ -150,7 +166,13 @@ class Translator:
             if definition.kind == "at_most"
             else {"nl": "ten minste", "en": "at least"}
         )
-        return f"{most[self.language]} {words}"
+        waits_for = definition.anchor.waits_for
+        start = (
+            _STARTS[self.language].get(waits_for, _START_OF_YEAR[self.language])
+            if waits_for
+            else ""
+        )
+        return f"{most[self.language]} {words}{start}"
 
     def basis(self, processing: ProcessingSummary) -> str:
         """Return the legal basis of a processing, with the article."""

@@ -27,7 +27,7 @@ FREE_TEXT = {
     "System": {"title", "owner", "safeguard"},
     "Rule": {"title", "source", "rationale"},
     "Clock": {"title", "key", "parent"},
-    "Anchor": {"clock"},
+    "Anchor": {"clock", "end_of"},
     "Proof": {"source", "rationale"},
     "EventType": {"process", "categories"},
     "Field": {"default", "one_of"},
