@@ -24,13 +24,18 @@ _CHUNK_SIZE = 500
 
 
 def activate(
-    connection: Connection, policy: Policy, now: datetime, drops: Collection[Drop] = ()
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    drops: Collection[Drop] = (),
+    operator: str | None = None,
 ) -> None:
     """Make another policy the active one, and cancel or recall every command that it does not require.
 
     A command that was not sent is cancelled; one that was sent and is not carried out is recalled. Commands
     that the policy requires in addition follow as every record is checked again. `now` is UTC. `drops`
-    names the systems that, as an operator confirmed, never held the recorded events of a type.
+    names the systems that, as an operator confirmed, never held the recorded events of a type; `operator`
+    accepted the policy.
 
     Raises:
         IncompatiblePolicy: it gives events of a known type other subjects or clocks.
@@ -39,7 +44,7 @@ def activate(
         NothingDropped: `drops` names a system and an event type that the policy does not separate.
         RetiredTooEarly: events are recorded from after the instant of a retirement.
     """
-    active_policy.activate(connection, policy, now, drops)
+    active_policy.activate(connection, policy, now, drops, operator)
     for ids in _commands_not_carried_out(connection):
         cancel_unwanted(connection, ids, policy, now)
 

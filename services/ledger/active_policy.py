@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from schemas.errors import TermijnError
 from services.ledger import clocks, identifying_keys, policy_references, retirement, tables
 from services.policy import placement
-from services.policy.loader import hash_policy, structure_hashes
+from services.policy.loader import hash_policy, policy_text, structure_hashes
 from services.policy.model import Policy
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
@@ -101,17 +101,12 @@ def is_active(connection: Connection, policy: Policy) -> bool:
     return True
 
 
-def activate(
-    connection: Connection,
-    policy: Policy,
-    now: datetime,
-    drops: Collection[policy_references.Drop] = (),
+def check_activation(
+    connection: Connection, policy: Policy, drops: Collection[policy_references.Drop] = ()
 ) -> None:
-    """Make another policy the active one, and schedule a check of every record under it.
+    """Check that the policy can become the active one. Nothing is locked.
 
-    This waits for transactions that record, claim or send under the former policy. Commands that were
-    carried out stay as they are; `deleter.activation` cancels or recalls the others. `drops` names the
-    systems that, as an operator confirmed, never held the recorded events of a type.
+    `drops` names the systems that, as an operator confirmed, never held the recorded events of a type.
 
     Raises:
         IncompatiblePolicy: it gives events of a known type other subjects or clocks.
@@ -120,9 +115,7 @@ def activate(
         NothingDropped: `drops` names a system and an event type that the policy does not separate.
         RetiredTooEarly: events are recorded from after the instant of a retirement.
     """
-    _lock(connection, shared=False)
-    active = _read_active(connection)
-    active_shapes = json.loads(active.shapes) if active else {}
+    active_shapes = _read_shapes(connection)
     placements, retirements = (
         placement.from_json(active_shapes.pop(_PLACEMENTS_KEY, {})),
         active_shapes.pop(_RETIREMENTS_KEY, {}),
@@ -132,7 +125,28 @@ def activate(
     retirement.check_retirements(
         connection, policy, placement.possible_systems(placements), retirements
     )
-    _insert(connection, policy, now)
+
+
+def activate(
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    drops: Collection[policy_references.Drop] = (),
+    operator: str | None = None,
+) -> None:
+    """Make another policy the active one, and schedule a check of every record under it.
+
+    This waits for transactions that record, claim or send under the former policy. Commands that were
+    carried out stay as they are; `deleter.activation` cancels or recalls the others. `operator` accepted
+    the policy.
+
+    Raises:
+        IncompatiblePolicy, PolicyStillNeeds, PromiseDropped, NothingDropped, RetiredTooEarly: as
+            `check_activation`.
+    """
+    lock_alone(connection)
+    check_activation(connection, policy, drops)
+    _insert(connection, policy, now, operator)
     identifying_keys.rebuild_keys(connection, policy, now)
     connection.execute(update(tables.record).values(next_due=now))
     last_id = UUID(int=0)
@@ -151,6 +165,11 @@ def activate(
         last_id = states[-1].clock_id
 
 
+def lock_alone(connection: Connection) -> None:
+    """Wait until no other transaction uses the active policy, and keep it until this one ends."""
+    _lock(connection, shared=False)
+
+
 def check_structure(active: Mapping[str, str], policy: Policy) -> None:
     """Check that events of each type mean the same as under the active policy, given its structure hashes.
 
@@ -164,8 +183,18 @@ def check_structure(active: Mapping[str, str], policy: Policy) -> None:
 
 
 def _read_active(connection: Connection) -> Row[Any] | None:
-    query = select(tables.active_policy).order_by(tables.active_policy.c.number.desc()).limit(1)
-    return connection.execute(query).one_or_none()
+    """Return name, version and digest of the active policy; its text is long, and read apart."""
+    column = tables.active_policy.c
+    query: Select[Any] = select(column.policy, column.version, column.digest)
+    return connection.execute(query.order_by(column.number.desc()).limit(1)).one_or_none()
+
+
+def _read_shapes(connection: Connection) -> dict[str, Any]:
+    column = tables.active_policy.c
+    query = select(column.shapes).order_by(column.number.desc()).limit(1)
+    stored = connection.execute(query).scalar_one_or_none()
+    shapes: dict[str, Any] = json.loads(stored) if stored else {}
+    return shapes
 
 
 def _lock(connection: Connection, *, shared: bool) -> None:
@@ -187,7 +216,9 @@ def _insert_first(connection: Connection, policy: Policy, now: datetime) -> None
         _insert(connection, policy, now)
 
 
-def _insert(connection: Connection, policy: Policy, now: datetime) -> None:
+def _insert(
+    connection: Connection, policy: Policy, now: datetime, operator: str | None = None
+) -> None:
     row = {
         "policy": policy.policy,
         "version": policy.version,
@@ -200,6 +231,8 @@ def _insert(connection: Connection, policy: Policy, now: datetime) -> None:
             }
         ),
         "activated_at": now,
+        "text": policy_text(policy),
+        "operator": operator,
     }
     insert(connection, tables.active_policy, [row])
     body = {name: row[name] for name in ("policy", "version", "digest")}

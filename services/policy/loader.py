@@ -98,6 +98,11 @@ def _nonempty(entries: Iterable[tuple[Any, dict[Any, Any]]]) -> dict[Any, Any]:
     return {key: excluded for key, excluded in entries if excluded}
 
 
+def policy_text(policy: Policy) -> str:
+    """Return the text of a policy, from which `load_text` makes an equal one: JSON, without defaults."""
+    return _ADAPTER.dump_json(policy, exclude_defaults=True).decode()
+
+
 def policy_values(policy: Policy) -> dict[str, Any]:
     """Return a policy as JSON values, by key of its file; keys that are not set have their default."""
     values: dict[str, Any] = _ADAPTER.dump_python(policy, mode="json")

@@ -1,27 +1,22 @@
-"""`termijn policy`: check a policy file, and activate it."""
+"""`termijn policy`: check and compare policy files, activate one, and show those that were active."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import click
-from sqlalchemy import Connection
 
 from services.app import settings_loader
-from services.app.cli.options import json_option, operator_option, reason_option, show
+from services.app.cli.options import json_option, show
+from services.app.cli.policy_activation import activate
 from services.app.cli.policy_changes import diff
-from services.app.cli.session import open_resources, run_in_transaction
-from services.deleter import activation
+from services.app.cli.policy_versions import list_, show_version
 from services.events.event_file import open_bytes
-from services.ledger.policy_references import Drop
 from services.policy.editor_schema import policy_schema
 from services.policy.lint import lint as lint_policy
 from services.policy.loader import load, load_bytes
 from services.policy.model import Policy
-from services.storage.operator_log import log_operator_action
 
 
 @click.group()
@@ -29,7 +24,8 @@ def policy() -> None:
     """Check and compare policy files, and activate one."""
 
 
-policy.add_command(diff)
+for command in (activate, diff, list_, show_version):
+    policy.add_command(command)
 
 
 @policy.command()
@@ -63,41 +59,3 @@ def schema() -> None:
     `# yaml-language-server: $schema=FILE`, with the path of what this prints.
     """
     click.echo(json.dumps(policy_schema(), indent=2, ensure_ascii=False))
-
-
-def _read_drops(
-    _context: click.Context, _parameter: click.Parameter, texts: Sequence[str]
-) -> list[Drop]:
-    pairs = [text.partition(":") for text in texts]
-    for text, (event_type, _, system) in zip(texts, pairs, strict=True):
-        if not event_type or not system:
-            raise click.BadParameter(f"must be TYPE:SYSTEM, got {text!r}")
-    return [Drop(event_type, system) for event_type, _, system in pairs]
-
-
-@policy.command()
-@operator_option
-@reason_option
-@click.option(
-    "--drop",
-    "drops",
-    multiple=True,
-    metavar="TYPE:SYSTEM",
-    callback=_read_drops,
-    help="The system never held the recorded events of this type; once for each that the policy drops.",
-)
-def activate(operator: str, reason: str, drops: Sequence[Drop]) -> None:
-    """Make the configured policy the ledger's active one; every window is computed again."""
-    with open_resources() as opened:
-        the_policy = opened.policy()
-
-    def work(connection: Connection, now: datetime) -> None:
-        activation.activate(connection, the_policy, now, drops)
-        dropped = "".join(f" --drop {drop}" for drop in sorted(drops))
-        target = f"{the_policy.policy} {the_policy.version}{dropped}"
-        log_operator_action(
-            connection, "policy activate", target, operator=operator, reason=reason, now=now
-        )
-
-    run_in_transaction(work)
-    click.echo(f"active: {the_policy.policy} {the_policy.version}")

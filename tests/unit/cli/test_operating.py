@@ -217,7 +217,7 @@ def test_the_activation_of_a_policy_is_recorded(
     policy = tmp_path / "policy.yaml"
     policy.write_text(text.replace('version: "2021-05-19.6"', 'version: "2"'), "utf-8")
     monkeypatch.setenv("TERMIJN_POLICY", str(policy))
-    assert termijn("policy", "activate", *BY_ME).out == "active: optimum-pos 2\n"
+    assert accepted(termijn) == "active: optimum-pos 2\n"
     assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2"
     assert actions(ledger) == [("night-shift", "policy activate", "optimum-pos 2", "a test")]
 
@@ -262,8 +262,16 @@ def test_commands_that_only_the_old_policy_requires_are_cancelled(
         "accounting: erase commands that are recalled: 1",
     ]
     assert states(termijn) == [("erase", "sent"), ("erase", "unsent")]
-    assert termijn("policy", "activate", *BY_ME).code == 0
+    assert accepted(termijn) == f"active: optimum-pos {POLICY.version}\n"
     assert states(termijn) == [("erase", "recalling"), ("recall", "unsent")]
+
+
+def accepted(termijn: Call, *options: str) -> str:
+    """Activate the configured policy, with its differences accepted, and return what is printed."""
+    shown = termijn("policy", "activate", *BY_ME, *options)
+    assert shown.code == 1
+    digest = shown.err.rstrip().rpartition("--accept ")[2]
+    return termijn("policy", "activate", *BY_ME, *options, "--accept", digest).out
 
 
 def states(termijn: Call) -> list[tuple[str, str]]:
@@ -314,7 +322,7 @@ def test_removing_a_system_from_recorded_events_needs_a_named_operator(
     assert answer.code == 1
     assert "must be TYPE:SYSTEM, got 'website'" in answer.err
     drop = ("--drop", "website.feedback-given:website")
-    assert termijn("policy", "activate", *BY_ME, *drop).out == "active: optimum-pos 2\n"
+    assert accepted(termijn, *drop) == "active: optimum-pos 2\n"
     target = "optimum-pos 2 --drop website.feedback-given:website"
     assert actions(ledger) == [("night-shift", "policy activate", target, "a test")]
 

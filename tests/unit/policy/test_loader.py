@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from services.policy.lint import lint
-from services.policy.loader import InvalidPolicy, hash_policy, load, load_text, structure_hashes
+from services.policy.loader import (
+    InvalidPolicy,
+    hash_policy,
+    load,
+    load_text,
+    policy_text,
+    structure_hashes,
+)
 from services.policy.yaml_source import PolicyProblem
 from tests.unit.policy.small import SMALL, line_of, replaced
 
@@ -659,3 +666,14 @@ def test_the_structure_of_the_shipped_policy_keeps_its_hash() -> None:
     stored = "9de20bee412402f282ecb8ff5636310c86f16eaba98514f85fb4ea68fc7bb51f"
     assert hashes["recruitment.application-received"] == stored
     assert len(hashes) == 39
+
+
+def test_the_text_of_a_policy_gives_the_same_policy() -> None:
+    """The ledger keeps it, and every role that reads it has an equal policy with an equal hash."""
+    retired = replaced(
+        SMALL, "title: App, owner: us", "title: App, owner: us, retired: 2026-07-01T00:00:00Z"
+    )
+    for policy in (load(), load_text(retired, "small.yaml")):
+        again = load_text(policy_text(policy), "the ledger")
+        assert again == policy
+        assert hash_policy(again) == hash_policy(policy)
