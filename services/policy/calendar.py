@@ -100,7 +100,7 @@ def latest_erasure(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
         return require_utc(anchor) + term.exact
     local = require_utc(anchor).astimezone(zone)
     wall = datetime.combine(_add_term(local.date(), term), local.time())
-    return _first_valid_offset(wall, zone) + term.exact
+    return first_valid_offset(wall, zone) + term.exact
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
@@ -146,5 +146,6 @@ def _clamp_to_month(year: int, month: int, day: int) -> date:
     return date(year, month, min(day, monthrange(year, month)[1]))
 
 
-def _first_valid_offset(wall: datetime, zone: ZoneInfo) -> datetime:
+def first_valid_offset(wall: datetime, zone: ZoneInfo) -> datetime:
+    """Return the instant of a local time, UTC; of a time that exists twice, or not at all, the earlier."""
     return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

@@ -40,6 +40,7 @@ _MESSAGES: Mapping[str, str] = {
     "datetime_from_date_parsing": "is not an instant such as 2026-03-15T13:00:00Z",
     "datetime_object_invalid": "is not an instant such as 2026-03-15T13:00:00Z",
     "timezone_aware": "is not an instant with its zone, such as 2026-03-15T13:00:00Z",
+    "written_time": "is not a date or time such as 2032-01-01, 2032-01-01 14:00 or 2032-01-01T13:00:00Z",
     "string_unicode": "contains an invalid character",
     "recursion_loop": "contains itself",
 }

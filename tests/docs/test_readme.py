@@ -404,6 +404,19 @@ def test_the_small_policy_does_what_the_front_page_shows(
         assert [row.rstrip() for row in result.stdout.splitlines()] == expected.splitlines()
 
 
+def test_the_cases_on_the_policy_page_are_those_of_the_small_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The front page's policy does what the page on policies expects of it."""
+    monkeypatch.chdir(tmp_path)
+    [policy] = blocks(section("A small policy"), "yaml")
+    [cases] = blocks(section("Cases"), "yaml")
+    Path("shop.yaml").write_text(policy, "utf-8")
+    Path("cases.yaml").write_text(cases, "utf-8")
+    result = CliRunner().invoke(termijn, ["policy", "test", "cases.yaml"])
+    assert (result.exit_code, result.stdout.count("as expected: ")) == (0, 1)
+
+
 def test_the_changelog_knows_the_version() -> None:
     """Of pyproject, as a heading."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]

@@ -10,6 +10,7 @@ import click
 from services.app import settings_loader
 from services.app.cli.options import json_option, show
 from services.app.cli.policy_activation import activate
+from services.app.cli.policy_cases import test
 from services.app.cli.policy_changes import diff
 from services.app.cli.policy_versions import list_, show_version
 from services.events.event_file import open_bytes
@@ -24,7 +25,7 @@ def policy() -> None:
     """Check and compare policy files, and activate one."""
 
 
-for command in (activate, diff, list_, show_version):
+for command in (activate, diff, list_, show_version, test):
     policy.add_command(command)
 
 
