@@ -84,7 +84,7 @@ class LanguageExample:
 
 
 def one_rule(
-    rule: Rule, *, dates: tuple[str, ...] = (), moves: tuple[Move, ...] = (), **more: Any
+    rule: Rule | Variant, *, dates: tuple[str, ...] = (), moves: tuple[Move, ...] = (), **more: Any
 ) -> Schedule:
     """Return a schedule in which `file.opened` keeps data under the rule `main`, in one system.
 

@@ -28,21 +28,22 @@ def at_most(term: str, end_of: str, kind: str = "event", name: str = "") -> Sche
 
 
 def _schedule(kind: str, term: str, end_of: str, anchor: str, name: str) -> Schedule:
-    part = Part(term=term, anchor=Anchor(kind=anchor, name=name, end_of=end_of))  # type: ignore[arg-type]  # as given
-    return one_rule(
-        Rule(kind=kind, parts=(part,)),  # type: ignore[arg-type]  # as given
-        dates=("born_on",),
-        types={
-            "permit.granted": EventType(
-                moves=(Move(clock="case", ends=True, at="valid_until"),), dates=("valid_until",)
-            )
-        },
-        years=YEARS,
-    )
+    start = Anchor(kind=anchor, name=name, end_of=end_of)  # type: ignore[arg-type]  # as given
+    rule = Rule(kind=kind, parts=(Part(term=term, anchor=start),))  # type: ignore[arg-type]  # as given
+    return one_rule(rule, dates=(name,) if anchor == "field" else (), years=YEARS)
 
 
 # The copy of an identity document (Dutch wage tax): five years after the year the employment ended in.
 ID_COPY = at_least("P5Y", "calendar", "clock", "case")
+PERMIT = one_rule(
+    ID_COPY.rules["main"],
+    years=YEARS,
+    types={
+        "permit.granted": EventType(
+            moves=(Move(clock="case", ends=True, at="valid_until"),), dates=("valid_until",)
+        )
+    },
+)
 HIRED = opened("2019-05-06T10")
 
 ENDS_OF_YEARS = (
@@ -71,7 +72,7 @@ ENDS_OF_YEARS = (
     ),
     LanguageExample(
         name="a clock that ends at a date counts from the year of that date",
-        schedule=ID_COPY,
+        schedule=PERMIT,
         events=(HIRED, happened("c1", "permit.granted", "2024-01-10T10", valid_until="2041-01-01")),
         explained=(kept("2041-12-31T23", "2046-12-31T23", "2047-01-01T23"),),
     ),
