@@ -69,19 +69,22 @@ def _rule(rule: Rule | Variant) -> dict[str, Any]:
     if isinstance(rule, Variant):
         when = {name: list(values) for name, values in rule.when.items()}
         text: dict[str, Any] = {"extends": rule.extends, "when": when}
-        for part in rule.changes.get("parts", ()):
-            text |= _part(part)
-        return text
+        return text | _parts(rule.changes.get("parts", ()), rule.changes.get("ends", "last"))
     text = {**_TITLE, "kind": rule.kind}
-    if len(rule.parts) == 1 and not rule.parts[0].if_any:
-        text |= _part(rule.parts[0])
-    else:
-        text |= {"ends": rule.ends, "of": [_part(part) for part in rule.parts]}
+    text |= _parts(rule.parts, rule.ends)
     if rule.minimum:
         text["minimum"] = rule.minimum
     if rule.test:
         text["status"] = "test"
     return text | _ORIGIN
+
+
+def _parts(parts: tuple[Part, ...], ends: str) -> dict[str, Any]:
+    if not parts:
+        return {}
+    if len(parts) == 1 and not parts[0].if_any:
+        return _part(parts[0])
+    return {"ends": ends, "of": [_part(part) for part in parts]}
 
 
 def _part(part: Part) -> dict[str, Any]:
