@@ -8,23 +8,19 @@ version it was written in.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import fastavro
 import fastavro.read
-from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas import limits
-from schemas.compatibility import find_incompatibilities, full_name
-from schemas.errors import DecodingFailed, EncodingFailed, InvalidSchema, UnknownSchema
-from schemas.json_to_avro import build_coercer, unknown_fields
+from schemas.compatibility import find_incompatibilities
+from schemas.errors import DecodingFailed, EncodingFailed, UnknownSchema
+from schemas.json_to_avro import unknown_fields
 from schemas.scalars import CoercionError
+from schemas.schema_files import parse_schema
 from schemas.schema_versions import Schema, SchemaSet
 from schemas.topics import Topic
 
@@ -49,23 +45,7 @@ _SINGLE_OBJECT = b"\xc3\x01"
 _CONFLUENT = b"\x00"
 _SINGLE_OBJECT_FRAME = 10
 _CONFLUENT_FRAME = 5
-_FILE_NAME = re.compile(r"(?P<name>.+)\.(?P<version>[1-9]\d*)\.avsc", re.ASCII)
 _MAX_SCHEMA_ID = 2**31 - 1
-
-
-def load(*directories: Path) -> SchemaSet:
-    """Load the schemas that ship, and a company's own: `<event type>.<version>.avsc` in each directory.
-
-    Raises:
-        InvalidSchema: a file cannot be used, or two files contradict each other.
-    """
-    shipped = files("schemas")
-    schemas = [*_load_directory(shipped / "business"), *_load_directory(shipped / "retention")]
-    for directory in directories:
-        if not directory.is_dir():
-            raise InvalidSchema(str(directory), "is not a directory")
-        schemas += _load_directory(directory)
-    return SchemaSet(schemas)
 
 
 class Codec:
@@ -243,7 +223,7 @@ class Codec:
     def _check_readable(self, text: str) -> Schema | str:
         """Return a schema of the registry, or why Termijn's newest version cannot read it."""
         try:
-            schema = _schema("registry", 0, json.loads(text))
+            schema = parse_schema("registry", 0, json.loads(text))
             own_schema = self._schemas.by_fingerprint(schema.fingerprint)
             if own_schema is not None and own_schema.definition == schema.definition:
                 return own_schema
@@ -259,40 +239,8 @@ class Codec:
         return schema
 
 
-def _load_directory(directory: Path | Traversable) -> Iterable[Schema]:
-    for file in sorted(directory.iterdir(), key=lambda path: path.name):
-        if not file.name.endswith(".avsc"):
-            continue
-        match = _FILE_NAME.fullmatch(file.name)
-        if match is None:
-            raise InvalidSchema(str(file), "is not called <event type>.<version>.avsc")
-        try:
-            definition = json.loads(file.read_text(encoding="utf-8"))
-            yield _schema(match["name"], int(match["version"]), definition)
-        # fastavro raises KeyError, TypeError and its own errors for an invalid schema.
-        except Exception as cause:
-            why = f"is not a usable schema: {cause or type(cause).__name__}"
-            raise InvalidSchema(str(file), why) from cause
-
-
 def _prefix_schema(schema: Schema, last_field: str) -> Any:
     """Return the schema of a record's first fields, up to and including `last_field`."""
     fields = schema.definition["fields"]
     end = [field["name"] for field in fields].index(last_field) + 1
     return fastavro.parse_schema({**schema.definition, "fields": fields[:end]})
-
-
-def _schema(name: str, version: int, definition: Any) -> Schema:
-    if not isinstance(definition, dict) or definition.get("type") != "record":
-        raise ValueError("it is not a record")
-    parsed = fastavro.parse_schema(definition)
-    rabin = fingerprint(to_parsing_canonical_form(definition), "CRC-64-AVRO")
-    return Schema(
-        name=name,
-        version=version,
-        definition=definition,
-        full_name=full_name(definition, ""),
-        parsed=parsed,
-        fingerprint=bytes.fromhex(rabin),
-        coerce=build_coercer(definition),
-    )

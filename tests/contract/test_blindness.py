@@ -19,7 +19,8 @@ from consumers.batch_application import apply_batch
 from consumers.recorder import RecorderHandler
 from consumers.tagger import TaggerHandler
 from schemas.cloudevents import CloudEvent, to_headers
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher

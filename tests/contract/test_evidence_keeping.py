@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import EVIDENCE_HEADS
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import Pseudonymizer

@@ -16,7 +16,8 @@ from confluent_kafka import Message
 
 from consumers.acknowledgements import AcknowledgementHandler
 from schemas import topics
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import JsonWebKey, Keyring, new_key
 from services.crypto.signing import Headers, Signer, Verifier

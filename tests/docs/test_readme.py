@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from schemas import topics
 from schemas.cloudevents import CloudEvent, parse_rfc3339, to_headers
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from services.app import reference_tables, settings_loader
 from services.app.cli.lazy_group import list_subcommands
 from services.app.cli.main import termijn

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import acknowledgement_topic
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.client import KafkaClient

@@ -15,7 +15,8 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 from sqlalchemy import insert, select
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import business_topic
 from services.crypto.data_keys import data_key
 from services.crypto.field_decryption import ERASED

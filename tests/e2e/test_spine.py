@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import Message, TopicPartition
 
 from consumers.messages import headers, to_bytes
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import acknowledgement_topic, business_topic, command_topic
 from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import SignatureInvalid

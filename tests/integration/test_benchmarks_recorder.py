@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 from sqlalchemy import insert
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from services.ledger import tables
 from services.policy.loader import load as load_policy
 from tests.benchmarks import acknowledging, recording

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from services.kafka.client import KafkaClient
 from services.policy.loader import load as load_policy
 from tests.benchmarks import (

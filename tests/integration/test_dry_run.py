@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.cloudevents import format_rfc3339
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.errors import TermijnError
+from schemas.schema_files import load
 from schemas.topics import TAGGED, business_topic
 from services.events.dry_run import DryRun
 from services.kafka.producer import OutgoingMessage

@@ -18,7 +18,8 @@ from consumers.acknowledgements import AcknowledgementHandler
 from consumers.corrections import CorrectionHandler
 from schemas import topics as catalogue
 from schemas.cloudevents import CloudEvent, to_headers
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import TAGGED, business_topic
 from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import Keyring, new_key

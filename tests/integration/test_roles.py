@@ -20,7 +20,8 @@ from consumers.recorder import TOPICS as RECORDED
 from consumers.recorder import RecorderHandler
 from consumers.tagger import TaggerHandler
 from schemas.cloudevents import CloudEvent, to_headers
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.app.cli.dead_letters import dead_letters_
 from services.crypto.envelope import AeadCipher

@@ -18,8 +18,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from consumers.messages import headers, to_bytes
 from schemas.cloudevents import CloudEvent, from_headers, to_headers
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.registry import Registry
+from schemas.schema_files import load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.hook import HookAdapter

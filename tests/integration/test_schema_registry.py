@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.registry import Registry
+from schemas.schema_files import load
 from schemas.topics import business_topic
 from services.app.cli.main import termijn
 from services.kafka import client as bus

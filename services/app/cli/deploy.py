@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from schemas import topics
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from schemas.topics import OWN_EVENTS, SIGHTINGS
 from services.app import json_schemas, settings_loader
 from services.app.reference_tables import filled_pages, reference_tables

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.progress import Progress
 
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from services.app.cli.backfill import show_forecast
 from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import format_instant, show

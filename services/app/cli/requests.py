@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection, and_, or_, select
 
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from services.app import settings_loader
 from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.output import say

@@ -19,8 +19,8 @@ from consumers.agent import ROLE, CommandIntake
 from consumers.consumer_loop import ConsumerLoop
 from schemas import topics
 from schemas.codec import Codec
-from schemas.codec import load as load_schemas
 from schemas.open_registry import open_registry
+from schemas.schema_files import load as load_schemas
 from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.acknowledgement_sender import AcknowledgementSender
 from services.agent.adapters.base import Adapter

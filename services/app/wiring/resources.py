@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 from consumers import recorder
 from schemas import topics as catalogue
 from schemas.codec import Codec
-from schemas.codec import load as load_schemas
 from schemas.open_registry import open_registry
+from schemas.schema_files import load as load_schemas
 from schemas.schema_versions import Schema
 from schemas.topics import Topic
 from services.app.kafka_settings import kafka_security

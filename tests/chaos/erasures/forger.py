@@ -13,7 +13,8 @@ from uuid import uuid4
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from schemas import topics
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import Topic
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.keyring import Keyring, new_key

@@ -14,7 +14,8 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 
 from schemas import topics as catalogue
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from services.crypto.data_keys import DataKeyStore, open_vault
 from services.crypto.field_decryption import ERASED, FieldDecryptor
 from services.crypto.key_directory import KeyDirectory

@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 from confluent_kafka import KafkaError
 
 from schemas import topics
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.acknowledgement_sender import AcknowledgementSender
 from services.agent.adapters.base import Adapter, CommandTask

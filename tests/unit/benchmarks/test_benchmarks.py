@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from services.policy.loader import load as load_policy
 from tests.benchmarks.components import components
 from tests.benchmarks.environment import environment

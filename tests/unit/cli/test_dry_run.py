@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import Codec
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from schemas.topics import business_topic
 from services.events.event_file import InvalidEventLine
 from services.events.publisher import Publisher

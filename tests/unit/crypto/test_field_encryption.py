@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from schemas.cloudevents import hash_event
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import business_topic
 from services.crypto.field_decryption import ERASED
 from services.crypto.field_encryption import (

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from schemas.codec import load
 from schemas.errors import RegistryUnavailable, UnknownSchema
 from schemas.registry import RegisteredSchema
+from schemas.schema_files import load
 from schemas.topics import business_topic
 from services.operations.doctor.findings import Finding
 from services.operations.doctor.registry import check_registry

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.cloudevents import CloudEvent, parse_structured
 from schemas.codec import Codec
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from schemas.topics import business_topic
 from services.events.sample_events import sample_events
 from services.policy import loader

@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.cloudevents import CloudEvent, from_headers, to_headers
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.errors import MalformedEvent
+from schemas.schema_files import load
 from schemas.topics import TAGGED, Topic, business_topic
 from services.events.encoded_plan import encode_long, encode_string
 from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMessage

@@ -10,7 +10,7 @@ import pytest
 
 from schemas import topics as catalogue
 from schemas.avro_paths import field_paths
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from schemas.schema_versions import SchemaSet
 from schemas.topics import business_topic
 from services.kafka.topic_retention import (

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from schemas.cloudevents import CloudEvent, to_headers
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import TAGGED, business_topic
 from services.events.ingestion import TaggedEventReader
 from services.events.tagger import EventTagger

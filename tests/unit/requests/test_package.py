@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from schemas.codec import load as load_schemas
+from schemas.schema_files import load as load_schemas
 from services.policy.loader import load
 from services.policy.model import Right
 from services.requests.html_page import render_page

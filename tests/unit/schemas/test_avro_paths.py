@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.avro_paths import field_paths
-from schemas.codec import load
+from schemas.schema_files import load
 
 
 def test_the_field_paths_of_an_order_are_those_of_its_schema() -> None:

@@ -21,7 +21,8 @@ from schemas.cloudevents import (
     parse_structured,
     to_headers,
 )
-from schemas.codec import Codec, load
+from schemas.codec import Codec
+from schemas.schema_files import load
 from schemas.topics import business_topic
 from tests.unit.schemas.values import INSTANTS
 

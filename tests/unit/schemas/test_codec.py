@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.errors import DecodingFailed, EncodingFailed, InvalidSchema, UnknownSchema
+from schemas.schema_files import load
 from schemas.topics import TAGGED, business_topic, command_topic
 from tests.effort import SLOW
 from tests.unit.schemas.values import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import load
+from schemas.schema_files import load
 from tests.unit.schemas.values import FILES, definition, name_of, version_of
 
 SCHEMAS = load()

@@ -12,8 +12,9 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.errors import DecodingFailed, EncodingFailed
+from schemas.schema_files import load
 from schemas.topics import Topic, business_topic
 
 SALE = "shop.sale"

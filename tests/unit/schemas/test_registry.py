@@ -12,9 +12,10 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.errors import DecodingFailed, IncompatibleSchema, RegistryUnavailable, UnknownSchema
 from schemas.registry import Registry
+from schemas.schema_files import load
 from schemas.topics import business_topic
 from tests.effort import SLOW
 from tests.unit.schemas.values import FILES, MINIMAL, definition, name_of

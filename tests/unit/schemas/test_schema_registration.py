@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from schemas.codec import Codec, load
+from schemas.codec import Codec
 from schemas.registry import Registry
+from schemas.schema_files import load
 from schemas.topics import business_topic
 from services.kafka import schema_registration
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.codec import load
+from schemas.schema_files import load
 from schemas.topics import (
     BUSINESS_TYPES,
     DEAD_LETTERS,
