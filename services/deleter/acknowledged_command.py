@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, Select, select
 
 from services.ledger import state_changes, tables
-from services.ledger.command_state import SETTLED, CommandEvent, State, next_state
+from services.ledger.command_state import CARRIED_OUT, SETTLED, CommandEvent, State, next_state
 from services.policy.actions import ABOUT_COMMANDS
 from services.storage.bulk import select_in
 
@@ -46,6 +46,16 @@ class AcknowledgedCommand:
             return self
         changes: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
         return replace(self, **state_changes.columns_for_state(state, now), **changes)
+
+    def may_resume_purposes(self, before: AcknowledgedCommand) -> bool:
+        """Return whether purposes may have to be lifted or restricted again, as it was carried out.
+
+        It is a lift, or a restriction that was carried out although it had to be recalled.
+        """
+        was_carried_out = self.state in CARRIED_OUT and before.state not in CARRIED_OUT
+        return was_carried_out and (
+            self.action == "lift" or (self.action == "restrict" and before.state == "recalling")
+        )
 
     def changed_columns(self) -> dict[str, Any]:
         """Return its key and every column that acknowledgements change."""

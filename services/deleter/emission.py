@@ -7,18 +7,20 @@ its records are checked again.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 
+from services.deleter.command_records import MemberRecord, load_records, with_changed_clocks
 from services.deleter.due_obligations import DueObligations
 from services.deleter.planning import without_contested_keys
+from services.deleter.resumed_purposes import may_lift, usable_purposes
 from services.ledger import clocks, outbox, state_changes, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.conflicted_keys import EventIdentity, load_conflicted_keys
@@ -29,6 +31,8 @@ from services.policy.actions import ABOUT_COMMANDS
 from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
+from services.policy.obligation import purposes_key
+from services.policy.retention_windows import Facts
 from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 
@@ -49,17 +53,6 @@ class ReferencingCommand(Protocol):
     @property
     def supersedes(self) -> UUID | None:
         """The command that it recalls, verifies or repeats."""
-
-
-class MemberRecord(NamedTuple):
-    """A record of a command, with the columns that decide about it."""
-
-    command_id: UUID
-    record_id: UUID
-    step: str
-    event_id: UUID
-    subject: str
-    backfill: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +133,7 @@ def _drop_unwanted(
     column = tables.command.c
     query = select(*COMMAND_COLUMNS).order_by(column.subject, column.seq)
     unlocked = command_rows(select_in(connection, query, column.command_id, commands))
-    records = _load_records(connection, {referenced_command(row) for row in unlocked})
+    records = load_records(connection, {referenced_command(row) for row in unlocked})
     event_ids = {record.event_id for group in records.values() for record in group}
     read = load_tagged_events(connection, event_ids - known_events.keys(), policy)
     events = {**known_events, **read}
@@ -161,12 +154,14 @@ def _drop_unwanted(
         if row.state in states
     ]
     # Step 3: plan each record again.
-    due_obligations = DueObligations(load_facts(connection, anchors, subjects, policy), policy, now)
+    facts = load_facts(connection, anchors, subjects, policy)
+    due_obligations = DueObligations(facts, policy, now)
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
     planned = _plan_records(changed_records, events, due_obligations, contested)
     # Step 4: cancel or recall unwanted commands.
-    unwanted = _unwanted_commands(connection, rows, records, planned)
+    lifts = _wanted_lifts(rows, records, events, contested, facts, policy, now)
+    unwanted = _unwanted_commands(connection, rows, records, planned, lifts)
     for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
         state_changes.schedule_rescan(connection, command, now)
     # Step 5: leave out commands that must wait. A `verify` would count the rows of another subject
@@ -216,21 +211,56 @@ def _unwanted_commands(
     rows: Collection[CommandRow],
     records: Mapping[UUID, Sequence[MemberRecord]],
     planned: Mapping[UUID, Collection[tuple[str, str]]],
+    lifts: Collection[UUID],
 ) -> list[CommandRow]:
-    """Return the commands that are not planned for each record, or whose clocks have changed."""
-    with_changed_clock = _with_changed_clocks(connection, {row.command_id for row in rows})
+    """Return the commands that are not planned for each record, or whose clocks have changed.
+
+    Lifts of purposes that go on again are not planned: `lifts` has those that are wanted.
+    """
+    with_changed_clock = with_changed_clocks(connection, {row.command_id for row in rows})
     return [
         row
         for row in rows
         if row.action not in ABOUT_COMMANDS
         and (
             row.command_id in with_changed_clock
-            or any(
-                (row.system, record.step) not in planned[record.record_id]
-                for record in records[row.command_id]
+            or (
+                row.command_id not in lifts
+                and any(
+                    (row.system, record.step) not in planned[record.record_id]
+                    for record in records[row.command_id]
+                )
             )
         )
     ]
+
+
+def _wanted_lifts(
+    rows: Collection[CommandRow],
+    records: Mapping[UUID, Sequence[MemberRecord]],
+    events: Mapping[UUID, TaggedEvent],
+    contested: Collection[UUID],
+    facts: Facts,
+    policy: Policy,
+    now: datetime,
+) -> set[UUID]:
+    """Return the lifts of which every purpose goes on again, unrestricted, for each of the records."""
+    wanted = set()
+    for row in rows:
+        purposes = json.loads(row.purposes)
+        if row.action == "lift" and all(
+            record.step == purposes_key("lift", purposes)
+            and record.backfill is None
+            and record.event_id not in contested
+            and may_lift(
+                row.system,
+                purposes,
+                usable_purposes(events[record.event_id], record.subject, facts, policy, now),
+            )
+            for record in records[row.command_id]
+        ):
+            wanted.add(row.command_id)
+    return wanted
 
 
 def _plan_records(
@@ -250,32 +280,3 @@ def _plan_records(
                 due = without_contested_keys(due)
             planned[record.record_id] = frozenset((step.system, step.key) for step in due)
     return planned
-
-
-def _load_records(
-    connection: Connection, commands: Collection[UUID]
-) -> Mapping[UUID, list[MemberRecord]]:
-    member, record = tables.member.c, tables.record.c
-    query = (
-        select(
-            *(member.command_id, member.record_id, member.step),
-            *(record.event_id, record.subject, record.backfill),
-        )
-        .join(tables.record, record.record_id == member.record_id)
-        .order_by(member.command_id, member.record_id)
-    )
-    records: defaultdict[UUID, list[MemberRecord]] = defaultdict(list)
-    for row in select_in(connection, query, member.command_id, commands):
-        records[row.command_id].append(MemberRecord._make(row))
-    return records
-
-
-def _with_changed_clocks(connection: Connection, commands: Collection[UUID]) -> set[UUID]:
-    """Return the commands that depend on a clock which has changed since, or is held back by an import."""
-    column = tables.command_clock.c
-    query = (
-        select(column.command_id)
-        .join(tables.clock, tables.clock.c.clock_id == column.clock_id)
-        .where(or_(tables.clock.c.epoch != column.epoch, tables.clock.c.backfill.is_not(None)))
-    )
-    return {row.command_id for row in select_in(connection, query, column.command_id, commands)}

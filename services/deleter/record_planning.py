@@ -19,10 +19,16 @@ from services.deleter.planning import (
     outstanding,
     without_contested_keys,
 )
+from services.deleter.resumed_purposes import members, review_restrictions
 from services.ledger import clocks, outbox, state_changes
 from services.ledger.command_draft import CommandDraft
 from services.ledger.conflicted_keys import load_conflicted_keys
 from services.ledger.facts import LedgerFacts, load_facts
+from services.ledger.purpose_commands import (
+    PurposeCommand,
+    load_purpose_commands,
+    release_members,
+)
 from services.ledger.rows import RecordRow
 from services.ledger.subject_lock import lock_subjects
 from services.policy.check_times import clocks_of
@@ -79,7 +85,8 @@ def plan_obligations(
     1. Lock the clocks of the records, then their subjects and `subjects`, until the transaction ends.
     2. Read the facts, the commands that are active or unsent, and the conflicts about keys.
     3. Plan each record.
-    4. Cancel or recall commands that facts or policy no longer require.
+    4. Free records of restrictions that were lifted, and cancel or recall commands that facts or policy no
+       longer require.
     """
     # Step 1: lock clocks, then subjects.
     keys = {key for row in rows for key in clocks_of(events[row.event_id], row.subject, policy)}
@@ -98,6 +105,12 @@ def plan_obligations(
     active = outbox.active_obligations(connection, {row.record_id for row in rows})
     with_privacy_events = {row.record_id for row in rows if facts.subject_state(row.subject)}
     unsent = outbox.unsent_erasures(connection, with_privacy_events & active.keys())
+    with_restrictions = {
+        id
+        for id, keys in active.items()
+        if any(key.startswith(("restrict ", "lift ")) for _, key in keys)
+    }
+    restricting = load_purpose_commands(connection, with_restrictions)
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     # Step 3: plan each record.
     due_obligations = DueObligations(facts, policy, now)
@@ -105,16 +118,26 @@ def plan_obligations(
     withheld: set[UUID] = set()
     superseded: dict[UUID, str] = {}
     forbidden: list[tuple[UUID, str, str]] = []
+    over: list[PurposeCommand] = []
     for row in rows:
         active_obligations = active.get(row.record_id, frozenset())
         event = events[row.event_id]
         due = due_obligations.of_record(event, row.subject)
-        if conflicted_keys.blocks(event):
-            due = without_contested_keys(due)
+        review = review_restrictions(
+            restricting.get(row.record_id, ()), event, row.subject, facts, policy, now
+        )
+        active_obligations -= {(command.system, command.step) for command in review.over}
+        over += review.over
+        is_contested = conflicted_keys.blocks(event)
+        due = without_contested_keys(due) if is_contested else [*due, *review.lifts]
         forbidden += [
             (row.record_id, system, key) for system, key in obsolete(due, active_obligations)
         ]
-        new_obligations = outstanding(due, active_obligations)
+        new_obligations = [
+            obligation
+            for obligation in outstanding(due, active_obligations)
+            if not review.restricts(obligation)
+        ]
         restrictions = [
             obligation
             for obligation in needed_restrictions(due, active_obligations)
@@ -156,7 +179,8 @@ def plan_obligations(
                     size=record_size(event, policy),
                 )
             )
-    # Step 4: cancel or recall commands that are no longer required.
+    # Step 4: free the records of commands that are over, and cancel or recall those no longer required.
+    release_members(connection, members(over))
     if forbidden:
         unwanted = outbox.commands_for_obligations(connection, forbidden)
         for command in outbox.cancel_or_recall(connection, unwanted, policy, now):

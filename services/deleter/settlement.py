@@ -232,9 +232,10 @@ class _AcknowledgementBatch:
         state_changes.release_records(
             self._connection, [command.command_id for command in released]
         )
-        for command in released:
-            if command.state == "recalled":
-                state_changes.schedule_rescan(self._connection, command.command_id, self._now)
+        resuming = [after for before, after in pairs if after.may_resume_purposes(before)]
+        recalled = [command for command in released if command.state == "recalled"]
+        for command in (*recalled, *resuming):
+            state_changes.schedule_rescan(self._connection, command.command_id, self._now)
 
     def _end_recalls(self, original: UUID) -> list[AcknowledgedCommand]:
         """Return, as ended, the recalls of a command that was acknowledged: nothing is left to recall."""

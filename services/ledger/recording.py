@@ -28,6 +28,7 @@ from services.ledger import (
     identifying_keys,
     key_conflicts,
     outbox,
+    purpose_commands,
     subject_acts,
     tables,
 )
@@ -101,7 +102,8 @@ def record_events(
     2. Find the imports that are not released, or groups of too old live events, that hold new events back.
     3. Insert the events, and store their identifying keys.
     4. Merge their changes into the clocks, and cancel or recall commands that depend on changed anchors.
-    5. Store their privacy events under the subjects' locks, and schedule scans of the subjects' records.
+    5. Store their privacy events under the subjects' locks, and schedule scans of the subjects' records;
+       also of subjects with a purpose that was restricted because one of the clocks had ended.
     6. Insert the records, and on which clocks they depend.
 
     Locks are taken in this order: keys, clocks, subjects.
@@ -129,7 +131,8 @@ def record_events(
     subjects = {item.record.subject for item in records}
     privacy_events = _privacy_events(new_events, held_back)
     scanned_subjects = {*subjects, *(stored.privacy_event.subject for stored in privacy_events)}
-    key_conflicts.schedule_rescan(connection, contested, now, scanned_subjects)
+    resumed = purpose_commands.restricted_subjects(connection, merged.reanchored)
+    key_conflicts.schedule_rescan(connection, {*contested, *resumed}, now, scanned_subjects)
     subject_acts.store_privacy_events(connection, privacy_events, subjects, now)
     # Step 6: insert the records.
     with_privacy_events = subject_acts.subjects_with_privacy_events(connection, subjects)

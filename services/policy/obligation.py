@@ -45,8 +45,8 @@ class Obligation:
     def _key(self) -> str:
         if self.cause:
             return f"{self.action} {self.cause}"
-        if self.action == "restrict":
-            return f"restrict {' '.join(self.purposes)}"
+        if self.action in ("restrict", "lift"):
+            return purposes_key(self.action, self.purposes)
         return self.action
 
     @property
@@ -54,6 +54,11 @@ class Obligation:
         """The id of the request that requires it; None if no request does."""
         kind, _, name = self.cause.partition(" ")
         return name if kind == "request" else None
+
+
+def purposes_key(action: str, purposes: Iterable[str]) -> str:
+    """Return the key of an obligation to restrict or to lift purposes because of their terms."""
+    return f"{action} {' '.join(purposes)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 PURPOSE_ENDED = "the purpose has ended"
 LAST_PURPOSE_ENDED = "the last purpose has ended"
 OTHER_PURPOSE_REMAINS = "a purpose has ended, another goes on"
+PURPOSE_RESUMED = "a purpose that had ended goes on"
 ONLY_RESEARCH = "only research still needs it"
 HOLD_RELEASED = "the hold was released"
 CONSENT_WITHDRAWN = "consent was withdrawn"
@@ -33,6 +34,7 @@ ARTICLES: Mapping[str, str] = {
     PURPOSE_ENDED: "GDPR 5(1)(e), 17(1)(a)",
     LAST_PURPOSE_ENDED: "GDPR 5(1)(e), 17(1)(a)",
     OTHER_PURPOSE_REMAINS: "GDPR 5(1)(b), 18",
+    PURPOSE_RESUMED: "GDPR 5(1)(b)",
     ONLY_RESEARCH: "GDPR 5(1)(c), 89(1)",
     HOLD_RELEASED: "GDPR 5(1)(e), 17(1)",
     CONSENT_WITHDRAWN: "GDPR 17(1)(b)",
