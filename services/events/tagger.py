@@ -26,9 +26,8 @@ from services.policy.plans import CompiledPolicy, compile_policy
 from services.policy.retention_windows import Window, anchor_instant
 from services.policy.sources import admits_source, check_source
 from services.policy.tagged_event import Holding
-from services.policy.tagging_error import TaggingFailed
+from services.policy.tagging import MAX_AHEAD, check_arrival
 
-_MAX_CLOCK_SKEW = timedelta(days=1)
 _MAX_PLANS = 1_000
 # Visible ASCII is the same in the tagged event as in the header.
 _is_plain_ascii = re.compile(rb"[!-~]{1,512}").fullmatch
@@ -76,9 +75,7 @@ class EventTagger:
         if event.type != topic.schema:
             raise MalformedEvent(key="ce_type", why=f"is not the type of {topic.name}")
         check_source(event, self.policy)
-        if event.time > arrived_at + _MAX_CLOCK_SKEW:
-            why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
-            raise TaggingFailed("impossible-time", "time", why)
+        check_arrival(event.time, arrived_at)
         history = history_group(event.type, event.time, taken_at, self.bound)
         tagged_message = plans.builder.build(event, place, history)
         if plain is not None and plain.key not in plans.encoded:
@@ -134,7 +131,7 @@ class _TypePlans:
         except ValueError:
             return None
         shaped = self._compiled.find_shape(self._type, data, time)
-        if shaped is None or time > arrived + _MAX_CLOCK_SKEW:
+        if shaped is None or time > arrived + MAX_AHEAD:
             return None
         shape, identifiers = shaped
         year = self._book_year_end(time) if self._book_year else None

@@ -7,7 +7,7 @@ starts a retention clock. Both are a pure function of the event's decision field
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -32,6 +32,8 @@ MIN_EVENT_TIME = datetime(1900, 1, 1, tzinfo=UTC)
 """The earliest time of an event: an earlier one comes from a broken clock."""
 MAX_EVENT_TIME = datetime(9500, 1, 1, tzinfo=UTC)
 """The latest time of an event: with a term and a lead time of 200 years each, windows end before 9999."""
+MAX_AHEAD = timedelta(days=1)
+"""How far the time of an event may be ahead of its arrival: a publisher's clock may be a little fast."""
 
 _REFERENCE_FIELDS = ("request_id", "objection_id", "hold_id")
 
@@ -93,6 +95,17 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
         if kind.act
         else None,
     )
+
+
+def check_arrival(event_time: datetime, arrived_at: datetime) -> None:
+    """Check that an event that arrived at an instant, UTC, may have happened by then.
+
+    Raises:
+        TaggingFailed: its time is too far ahead.
+    """
+    if event_time > arrived_at + MAX_AHEAD:
+        why = f"{event_time.isoformat()} is more than a day ahead of its arrival"
+        raise TaggingFailed("impossible-time", "time", why)
 
 
 def clock_key(

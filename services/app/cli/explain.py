@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from services.app.cli.options import (
     show,
 )
 from services.app.settings import Settings
+from services.app.wiring.resources import utc_now
 from services.deleter.simulation import SimulatedCommand
 from services.deleter.simulation import simulate as simulate_events
 from services.events.event_file import read_tagged_events
@@ -28,6 +29,9 @@ from services.ledger import key_conflicts, migrate
 from services.policy.explain import ExplainedHolding, explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
+from services.policy.tagged_event import TaggedEvent
+from services.policy.tagging import check_arrival
+from services.policy.tagging_error import TaggingFailed
 from services.storage.database import open_database
 
 _FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
@@ -56,14 +60,16 @@ def explain(events: Path, policy: Path | None, as_json: bool, now: datetime | No
     """
     settings = settings_loader.load()
     the_policy = load(policy or settings.storage.policy)
-    tagged = [event for _, event in read_tagged_events(events, the_policy)]
+    pairs = read_tagged_events(events, the_policy)
+    tagged = [event for _, event in pairs]
     rows = (
         _holding_row(holding, the_policy) for holding in explain_events(tagged, the_policy, now)
     )
     columns = ("event", "subject", "purpose", "rule", "window", "due_at", "state")
     shown = rows if as_json else map(_with_window, rows)
     show(shown, as_json=as_json, title="Holdings", columns=columns)
-    _warn_of_held_back_events(settings, as_json=as_json)
+    if not as_json:
+        _warn_of_production(settings, tagged, now)
 
 
 @click.command()
@@ -101,17 +107,34 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime |
             click.echo(f"{waiting} keys are claimed by several subjects: {note}", err=True)
 
     show(rows(), as_json=as_json, title="Commands", columns=columns)
-    _warn_of_held_back_events(settings, as_json=as_json)
-
-
-def _warn_of_held_back_events(settings: Settings, *, as_json: bool) -> None:
-    """Warn that production holds old events back: a file has no arrival times, so none is old here."""
     if not as_json:
-        bound = format_bound(settings.tagging.bound)
+        _warn_of_production(settings, [event for _, event in tagged], None)
+
+
+def _warn_of_production(
+    settings: Settings, events: Sequence[TaggedEvent], now: datetime | None
+) -> None:
+    """Warn of what production would hold back or park: a file has no times of arrival to judge by.
+
+    The second line is about events that are too far ahead of `now`, UTC, by default of this moment.
+    """
+    bound = format_bound(settings.tagging.bound)
+    click.echo(
+        f"in production, live events older than their arrival by more than {bound} are held back"
+        " until `termijn backfill release`",
+        err=True,
+    )
+    arrived_at = now or utc_now()
+    ahead = []
+    for event in events:
+        try:
+            check_arrival(event.time, arrived_at)
+        except TaggingFailed as cause:
+            ahead.append(f"{event.id}: {cause.key}: {cause.why}")
+    if ahead:
+        count = f"{len(ahead)} of {len(events)} events are" if len(ahead) > 1 else "it is"
         click.echo(
-            f"in production, live events older than their arrival by more than {bound} are held back"
-            " until `termijn backfill release`",
-            err=True,
+            f"{ahead[0]}, if that is at {format_instant(arrived_at)}: {count} parked", err=True
         )
 
 

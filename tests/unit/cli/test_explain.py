@@ -6,6 +6,7 @@ Amsterdam is an hour ahead of UTC in winter and two in summer; each system needs
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from importlib.resources import files
 from itertools import permutations
 from pathlib import Path
@@ -363,3 +364,33 @@ def test_a_line_names_what_production_would_hold_back(
         " until `termijn backfill release`\n"
     )
     assert termijn(name, file, *options, "--json").err == ""
+
+
+def test_a_line_names_what_production_would_park(
+    termijn: Call, events: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event more than a day ahead of its arrival; `--now` is taken as that."""
+    file = events(
+        [
+            feedback("f1", "2024-03-15T13:00:00Z"),
+            feedback("f2", "2024-03-16T13:00:01Z"),
+            feedback("f3", "2024-03-17T13:00:00Z"),
+        ]
+    )
+    parked = (
+        "f2: time: 2024-03-16T13:00:01+00:00 is more than a day ahead of its arrival, if that is at"
+    )
+    outcome = termijn("explain", file, "--now", "2024-03-15T13:00:00Z")
+    assert outcome.err.splitlines()[1:] == [
+        f"{parked} 2024-03-15T13:00:00Z: 2 of 3 events are parked"
+    ]
+    now = "2024-03-16T12:59:59Z"
+    monkeypatch.setattr("services.app.cli.explain.utc_now", lambda: datetime.fromisoformat(now))
+    for command in (("explain", file), ("simulate", file, "--until", "2024-03-16T00:00:00Z")):
+        outcome = termijn(*command)
+        assert outcome.code == 0
+        assert outcome.err.splitlines()[1:] == [
+            "f3: time: 2024-03-17T13:00:00+00:00 is more than a day ahead of its arrival, if that is"
+            f" at {now}: it is parked"
+        ]
+        assert termijn(*command, "--json").err == ""
