@@ -100,6 +100,8 @@ class HoldingRule(StrictModel):
     """What it changes to when consent is withdrawn; without it the holding ends."""
     on_consent: ConsentFallback | None = None
     """What it changes to when consent is given later."""
+    survives_withdrawal: str | None = field(default=None, repr=False)
+    """The ground on which a minimum term on consent goes on when consent is withdrawn (GDPR 17(3))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from services.policy.event_type import (
     PrivacyEventKind,
     SubjectField,
 )
-from services.policy.model import Policy, Right
+from services.policy.model import LegalBasis, Policy, Right, Rule
 from services.policy.sources import OWN_SOURCE, admits_source
 from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.yaml_source import DocumentPath, PolicyError
@@ -128,6 +128,29 @@ def _check_term(
         yield (
             (*path, "rule"),
             "a statutory basis needs an at_least rule, unless the term is derived",
+        )
+    if rule and basis:
+        yield from _check_withdrawal(path, holding, rule, basis)
+
+
+def _check_withdrawal(
+    path: DocumentPath, holding: HoldingRule, rule: Rule, basis: LegalBasis
+) -> Iterator[PolicyError]:
+    """Check that a minimum term on consent states why a withdrawal does not end it (GDPR 7(3))."""
+    goes_on = (
+        basis.ground == "consent" and rule.kind == "at_least" and holding.on_withdrawal is None
+    )
+    ground = holding.survives_withdrawal
+    if goes_on and not (ground and ground.strip()):
+        yield (
+            (*path, "rule"),
+            f"{holding.rule!r} is an at_least rule, which a withdrawal of consent would not end;"
+            " use an at_most rule, or state the ground for keeping it in survives_withdrawal",
+        )
+    if ground is not None and not goes_on:
+        yield (
+            (*path, "survives_withdrawal"),
+            "is allowed only for an at_least rule on consent without on_withdrawal; remove it",
         )
 
 

@@ -33,7 +33,10 @@ FREE_TEXT = {
     "Field": {"default", "one_of"},
     "SubjectField": {"field", "kind"},
     "ConsentFallback": {"basis", "rule"},
-    "HoldingRule": {"purpose", "basis", "rule", "systems", "for_kinds", "systems_from"},
+    "HoldingRule": {
+        *("purpose", "basis", "rule", "systems", "for_kinds", "systems_from"),
+        "survives_withdrawal",
+    },
     "MoveRule": {"clock"},
 }
 """The texts of which no pattern can be given: titles, headings, and names that the file defines."""

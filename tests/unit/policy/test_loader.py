@@ -677,3 +677,61 @@ def test_the_text_of_a_policy_gives_the_same_policy() -> None:
         again = load_text(policy_text(policy), "the ledger")
         assert again == policy
         assert hash_policy(again) == hash_policy(policy)
+
+
+CONSENT = {
+    "  law: {title: Law": "  consent: {title: Consent, dpv: eu-gdpr:A6-1-a, article: GDPR 6(1)(a),"
+    " ground: consent}\n  law: {title: Law"
+}
+
+
+def on_consent(rest: str) -> str:
+    """Return the small policy with a holding on consent for a minimum term."""
+    text = SMALL
+    holding = f"{{purpose: care, basis: consent, rule: books, systems: [app]{rest}}}"
+    for old, new in {**CONSENT, HOLDING: holding}.items():
+        text = replaced(text, old, new)
+    return text
+
+
+@pytest.mark.parametrize("rest", ["", ", survives_withdrawal: ' '"])
+def test_a_minimum_on_consent_needs_a_ground_that_survives_a_withdrawal(rest: str) -> None:
+    """Consent can be withdrawn at any time (GDPR 7(3)), and a minimum term is kept whatever happens."""
+    (problem,) = problems(on_consent(rest))
+    assert problem.key == "events.club.joined.holdings.0.rule"
+    assert problem.why == (
+        "'books' is an at_least rule, which a withdrawal of consent would not end;"
+        " use an at_most rule, or state the ground for keeping it in survives_withdrawal"
+    )
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [", survives_withdrawal: GDPR 17(3)(c)", ", on_withdrawal: {basis: law, rule: books}"],
+)
+def test_a_minimum_on_consent_with_a_ground_is_accepted(rest: str) -> None:
+    """Either it is stated, or the withdrawal changes the basis."""
+    assert load_text(on_consent(rest), "small.yaml")
+
+
+@pytest.mark.parametrize(
+    "holding",
+    [
+        HOLDING[:-1] + ", survives_withdrawal: GDPR 17(3)(c)}",
+        "{purpose: care, basis: law, rule: books, systems: [app], survives_withdrawal: GDPR 17(3)(c)}",
+    ],
+)
+def test_a_ground_that_survives_a_withdrawal_needs_consent(holding: str) -> None:
+    """Elsewhere it would have no effect."""
+    (problem,) = problems(replaced(SMALL, HOLDING, holding))
+    assert problem.key == "events.club.joined.holdings.0.survives_withdrawal"
+    assert problem.why.startswith("is allowed only for an at_least rule on consent")
+
+
+def test_a_ground_that_survives_a_withdrawal_changes_the_hash_but_no_structure() -> None:
+    """It is a key of a later version: without it a policy keeps its hash."""
+    before = load_text(on_consent(", on_withdrawal: {basis: law, rule: books}"), "small.yaml")
+    after = load_text(on_consent(", survives_withdrawal: GDPR 17(3)(c)"), "small.yaml")
+    again = load_text(on_consent(", survives_withdrawal: GDPR 17(3)(d)"), "small.yaml")
+    assert len({hash_policy(before), hash_policy(after), hash_policy(again)}) == 3
+    assert structure_hashes(after) == structure_hashes(again)
