@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from consumers.assigned_partitions import AssignedPartitions
@@ -76,6 +77,8 @@ class ConsumerLoop:
     now: Callable[[], datetime]
     batch_size: int
     batch_seconds: float
+    check_policy: Callable[[Connection], object] = lambda _: None
+    """Raises if another policy is active, so that the role must stop; also called while nothing arrives."""
     _partitions: AssignedPartitions = field(init=False)
     _second_consumer: Consumer | None = None
     """Reads the offsets again that the first consumer skipped."""
@@ -98,6 +101,7 @@ class ConsumerLoop:
         Raises:
             OffsetsLost: messages were deleted before they were read.
             KafkaAccessDenied: the broker does not let the role read.
+            PolicyMismatch: another policy has become the active one.
         """
         while not stop.is_set():
             # A new consumer after each failure: one that unsubscribes and subscribes again
@@ -236,6 +240,7 @@ class ConsumerLoop:
         try:
             ids = self.bus.topic_ids({log.topic for log in self._partitions.ids.values()})
             with self.ledger.transaction() as connection:
+                self.check_policy(connection)
                 paused = pause.pause_state(connection, self.role) == "paused"
                 read = offsets.list_offsets(connection, self.role, sorted(ids))
             # A paused partition is not fetched, so its cached end offset does not change.

@@ -35,7 +35,7 @@ from services.kafka.producer import BulkProducer, KafkaProducer, OutgoingMessage
 from services.kafka.record_metadata import RecordMetadata
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, extract
-from services.ledger import blind_spots
+from services.ledger import active_policy, blind_spots
 from services.ledger.blind_spots import ParkedEvent
 from services.policy.tagging_error import TaggingFailed
 from services.policy.untaggable_events import VisibleParts
@@ -72,7 +72,15 @@ class TaggerHandler:
     tracer: Tracer = NO_TRACER
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Tag a batch, wait until the broker has acknowledged all of it, and advance the offsets."""
+        """Tag a batch, wait until the broker has acknowledged all of it, and advance the offsets.
+
+        Raises:
+            PolicyMismatch: another policy has become the active one. What was published after that may mean
+                something else under the tagger's own, so nothing of the batch is sent.
+        """
+        self.ledger.run_in_transaction(
+            lambda connection: active_policy.is_active(connection, self.tagger.policy)
+        )
         now, read_at = self.now(), self._read_at(messages)
         counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
         forwarded: list[tuple[bytes, bytes]] = []

@@ -33,15 +33,15 @@ _PLACEMENTS_KEY, _RETIREMENTS_KEY = "", " "
 
 
 class PolicyMismatch(TermijnError):
-    """The configured policy is not the ledger's active policy; the role does not start.
+    """Another policy has become the ledger's active one; the transaction was rolled back.
 
-    The operator starts it with the active policy, or activates this one with `termijn policy activate`.
+    A role changes over to it on its own. The operator runs a command again that was interrupted by it.
     """
 
     def __init__(self, active: str, configured: str) -> None:
         super().__init__(
             f"policy: the ledger's active policy is {active}, got {configured};"
-            " start with the active one, or run `termijn policy activate`"
+            " it was activated meanwhile, so run the command again"
         )
         self.active = active
         self.configured = configured

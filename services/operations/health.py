@@ -48,7 +48,7 @@ class Health:
     """The health of a role: whether each of its loops is alive, and ready.
 
     Restart a role that is not alive. A role that is not ready waits for something else, such as Kafka, and
-    continues on its own. A role that a gap or another policy stops exits, and is neither.
+    continues on its own. A role that a gap stops exits, and is neither.
     """
 
     timeout_seconds: float

@@ -19,6 +19,9 @@ from services.policy.yaml_source import InvalidFile, decode_utf8, parse_yaml
 
 DEFAULT_POLICY = "optimum_pos.yaml"
 _ADAPTER = TypeAdapter(Policy)
+_MAX_HASHES = 8
+_HASHES: dict[int, tuple[Policy, str]] = {}
+"""The policies that were hashed, by `id`, with their hash."""
 
 
 class InvalidPolicy(InvalidFile):
@@ -69,8 +72,16 @@ def hash_policy(policy: Policy) -> str:
 
     Keys that a later version of Termijn introduced count only where they are set, so that an unchanged
     policy keeps its hash; in the model they are the ones without a `repr`.
+    The same policy is hashed once in a process: every transaction compares it.
     """
-    return sha256(_ADAPTER.dump_json(policy, exclude=_unset_later_keys(policy))).hexdigest()
+    known = _HASHES.get(id(policy))
+    if known is None or known[0] is not policy:
+        content = _ADAPTER.dump_json(policy, exclude=_unset_later_keys(policy))
+        known = (policy, sha256(content).hexdigest())
+        if len(_HASHES) >= _MAX_HASHES:
+            _HASHES.clear()
+        _HASHES[id(policy)] = known
+    return known[1]
 
 
 def _unset_later_keys(part: object) -> dict[Any, Any]:

@@ -49,7 +49,8 @@ def forecast(name: str, as_json: bool) -> None:
 def show_forecast(name: str, *, as_json: bool) -> None:
     """Print the forecast of an import."""
     with open_resources() as opened:
-        the_ledger, the_policy = opened.ledger(), opened.policy()
+        the_ledger = opened.ledger()
+        the_policy = opened.active_policy(the_ledger)
         with the_ledger.transaction() as connection:
             lines = forecast_backfill(connection, name, the_policy, database_now(connection))
     rows = (

@@ -43,8 +43,9 @@ def certificate(subject_or_request: str, directory: Path, language: Language) ->
     and the evidence. Erasures that are not proven are listed as outstanding and not certified.
     """
     with open_resources() as opened:
-        policy, pseudonymizer = opened.policy(), opened.pseudonymizer()
-        with opened.ledger().transaction() as connection:
+        ledger, pseudonymizer = opened.ledger(), opened.pseudonymizer()
+        policy = opened.active_policy(ledger)
+        with ledger.transaction() as connection:
             now = database_now(connection)
             case = _case(connection, subject_or_request, policy)
             subject = case.subject if case else subject_or_request

@@ -102,7 +102,7 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
     if (command is None) == (system is None):
         raise click.UsageError("give either COMMAND or --system SYSTEM")
     with open_resources() as opened:
-        the_policy = opened.policy()
+        the_policy = opened.active_policy(opened.ledger())
 
     def work(connection: Connection, now: datetime) -> int:
         if command is not None:

@@ -99,7 +99,8 @@ def _decide(
         raise click.UsageError("KEY must be NAME=VALUE, as in `termijn conflicts list`")
 
     with open_resources() as opened:
-        policy, ledger = opened.policy(), opened.ledger()
+        ledger = opened.ledger()
+        policy = opened.active_policy(ledger)
 
         def work(connection: Connection) -> T:
             now = database_now(connection)

@@ -38,7 +38,8 @@ def list_dead_letters(reason: str | None, as_json: bool) -> None:
     those of one subject or clock (`narrow`).
     """
     with open_resources() as opened:
-        the_ledger, policy = opened.ledger(), opened.policy()
+        the_ledger = opened.ledger()
+        policy = opened.active_policy(the_ledger)
         with the_ledger.transaction() as connection:
             letters = dead_letters.list_parked(connection, reason=reason)
             reaches = blind_spots.reach_by_dead_letter(connection, policy)

@@ -13,7 +13,8 @@ from services.storage import pause as control
 def _pause_command(name: str, state: control.State, meaning: str) -> click.Command:
     def run(scope: str, operator: str, reason: str) -> None:
         with open_resources() as opened:
-            systems = {f"system:{name}" for name in opened.policy().systems}
+            policy = opened.active_policy(opened.ledger())
+            systems = {f"system:{name}" for name in policy.systems}
         scopes = systems | ({"deleter"} if state == "drained" else set(PORTS))
         if state != "running" and scope not in scopes:
             raise click.UsageError(f"{scope!r} is not a role or system that can be {state}")

@@ -52,8 +52,9 @@ def requests() -> None:
 def list_requests(all_: bool, as_json: bool) -> None:
     """List the open requests, the most urgent first."""
     with open_resources() as opened:
-        policy = opened.policy()
-        with opened.ledger().transaction() as connection:
+        ledger = opened.ledger()
+        policy = opened.active_policy(ledger)
+        with ledger.transaction() as connection:
             now = database_now(connection)
             listed = [
                 case_progress(connection, case, policy, now)
@@ -89,8 +90,9 @@ def list_requests(all_: bool, as_json: bool) -> None:
 def letter(subject: str, request: str, language: Language) -> None:
     """Print the answer to a request as of now, as a letter."""
     with open_resources() as opened:
-        policy = opened.policy()
-        with opened.ledger().transaction() as connection:
+        ledger = opened.ledger()
+        policy = opened.active_policy(ledger)
+        with ledger.transaction() as connection:
             case = find_case(connection, subject, request, policy)
             if case.verified_at is None and case.state != "refused":
                 raise PackageIncomplete(
@@ -111,8 +113,9 @@ def notice(kind: Notice, subject: str, reference: str, language: Language) -> No
     REFERENCE is the id of the request, the objection or the complaint.
     """
     with open_resources() as opened:
-        policy = opened.policy()
-        with opened.ledger().transaction() as connection:
+        ledger = opened.ledger()
+        policy = opened.active_policy(ledger)
+        with ledger.transaction() as connection:
             received_at = received(connection, subject, reference, policy)
             open_cases = [case for case in load_cases(connection, subject, policy) if case.is_open]
     limits = {case.request: case.answer_by for case in open_cases}
@@ -147,8 +150,9 @@ def deliver(
     """
     chosen = settings_loader.load()
     with resources.open_resources(chosen) as opened:
+        ledger = opened.ledger()
         package_delivery = PackageDelivery(
-            ledger=opened.ledger(), policy=opened.policy(), keys=opened.request_keys()
+            ledger=ledger, policy=opened.active_policy(ledger), keys=opened.request_keys()
         )
         schemas = load_schemas(*chosen.storage.schemas)
         delivered = package_delivery.deliver(
@@ -170,8 +174,9 @@ def holds() -> None:
 def list_holds(as_json: bool) -> None:
     """List the open legal holds, with the systems that may have erased before the hold reached them."""
     with open_resources() as opened:
-        policy = opened.policy()
-        with opened.ledger().transaction() as connection:
+        ledger = opened.ledger()
+        policy = opened.active_policy(ledger)
+        with ledger.transaction() as connection:
             listed = [
                 (subject, hold, _systems_already_erased(connection, subject))
                 for subject, hold in list_open_holds(connection, policy)

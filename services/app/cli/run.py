@@ -11,14 +11,31 @@ import click
 from services.app import settings_loader
 from services.app.cli.lazy_group import import_attribute
 from services.app.settings import Settings
+from services.ledger.active_policy import PolicyMismatch
+from services.operations import logs
 
 
 def run_until_signal(run: Callable[[Event], None]) -> None:
-    """Run a role until SIGTERM or Ctrl-C."""
-    stop = Event()
+    """Run a role until SIGTERM or Ctrl-C.
+
+    If another policy becomes the ledger's active one, it ends as for a signal, and runs again with it.
+    """
+    ending, stop = Event(), Event()
+
+    def end(*_: object) -> None:
+        ending.set()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    run(stop)
+        signal.signal(number, end)
+    while not ending.is_set():
+        try:
+            return run(stop)
+        except PolicyMismatch as cause:
+            logs.logger("policy").info(
+                "changing over", policy=cause.active, former=cause.configured
+            )
+        stop = Event()  # a role of several threads has set the former one
 
 
 def _command(name: str, run_path: str, help_text: str) -> click.Command:

@@ -19,7 +19,8 @@ from services.storage.database import database_now
 def status(as_json: bool) -> None:
     """Show what is due, late, refused, parked, missing or paused, on one screen."""
     with open_resources() as opened:
-        ledger, policy = opened.ledger(), opened.policy()
+        ledger = opened.ledger()
+        policy = opened.active_policy(ledger)
         with ledger.transaction() as connection:
             ledger_status = read_status(connection, policy, database_now(connection))
     rows: list[dict[str, Any]] = [

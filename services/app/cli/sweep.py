@@ -39,7 +39,8 @@ def sweep(dry_run: bool, at: datetime, as_json: bool) -> None:
     """Preview the commands that the deleter would create by an instant, from the ledger as it is."""
     assert dry_run
     with open_resources() as opened:
-        the_ledger, the_policy = opened.ledger(), opened.policy()
+        the_ledger = opened.ledger()
+        the_policy = opened.active_policy(the_ledger)
         rows: list[dict[str, Any]] = []
         try:
             with the_ledger.transaction() as connection:

@@ -31,6 +31,7 @@ from services.ledger.command_state import CARRIED_OUT, OUTSTANDING
 from services.ledger.state_changes import resend_outstanding
 from services.operations.ports import LEDGER_ROLES
 from services.operations.status import LedgerStatus, RecentCommand, latest_commands, read_status
+from services.policy.loader import hash_policy
 from services.policy.model import Policy
 from services.storage.database import Database, database_now
 from services.storage.operator_log import log_operator_action
@@ -70,6 +71,7 @@ def up(sample: bool) -> None:
             migrate.migrate(opened.owned_ledger())
             ledger = opened.ledger()
             policy = opened.wait_for_active_policy(ledger)
+            _warn_if_not_active(opened.policy(), policy)
             ledger.run_in_transaction(
                 lambda connection: resend_outstanding(connection, database_now(connection))
             )
@@ -90,6 +92,15 @@ def up(sample: bool) -> None:
                 if sample:
                     tree.start("sample-systems")
                 _run_screen(opened, ledger, policy, tree, stop, sample=sample)
+
+
+def _warn_if_not_active(configured: Policy, active: Policy) -> None:
+    if hash_policy(configured) != hash_policy(active):
+        click.echo(
+            f"policy: the roles run with the ledger's active one, {active.policy} {active.version}, got"
+            f" {configured.policy} {configured.version}; `termijn policy activate` makes it the active one",
+            err=True,
+        )
 
 
 def _run_screen(
@@ -115,17 +126,19 @@ def _run_screen(
         soft_wrap=True,
     )
 
-    def read_state() -> tuple[LedgerStatus, Sequence[RecentCommand]]:
+    def read_state() -> tuple[LedgerStatus, Sequence[RecentCommand], Policy]:
+        active = opened.active_policy(ledger)
         with ledger.transaction() as connection:
-            status = read_status(connection, policy, database_now(connection))
-            return status, latest_commands(connection, _RECENT_COMMANDS)
+            status = read_status(connection, active, database_now(connection))
+            return status, latest_commands(connection, _RECENT_COMMANDS), active
 
     if terminal.is_terminal:
         with Live(console=terminal, refresh_per_second=2) as live:
             while not stop.wait(_SCREEN_INTERVAL):
                 tree.check()
                 next(sample_feed, None)
-                live.update(render_screen(*read_state(), count_rows(), policy))
+                status, recent, active = read_state()
+                live.update(render_screen(status, recent, count_rows(), active))
         return
     printed_at = float("-inf")
     while not stop.wait(_SCREEN_INTERVAL):

@@ -37,4 +37,4 @@ def run_acknowledgements(settings: Settings, stop: Event) -> None:
             now=utc_now,
             tracer=opened.tracer(ROLE),
         )
-        consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer).run(stop)
+        consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer, policy).run(stop)

@@ -8,7 +8,9 @@ from consumers.batch_application import BatchHandler
 from consumers.consumer_loop import ConsumerLoop
 from services.app.wiring.resources import Resources, utc_now
 from services.kafka.client import KafkaClient
+from services.ledger import active_policy
 from services.operations.observers.base import ConsumerObserver
+from services.policy.model import Policy
 from services.storage.database import Database
 
 
@@ -20,8 +22,9 @@ def consumer_loop(
     topics: Sequence[str],
     work: BatchHandler,
     observer: ConsumerObserver,
+    policy: Policy,
 ) -> ConsumerLoop:
-    """Build the loop of a role over these topics; the ledger has its offsets."""
+    """Build the loop of a role over these topics; the ledger has its offsets and the active policy."""
     kafka = opened.settings.kafka
     return ConsumerLoop(
         role=role,
@@ -34,4 +37,5 @@ def consumer_loop(
         now=utc_now,
         batch_size=kafka.batch,
         batch_seconds=kafka.batch_seconds,
+        check_policy=lambda connection: active_policy.is_active(connection, policy),
     )

@@ -36,7 +36,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
     with open_resources(settings) as opened:
         ledger = opened.ledger("deleter")
         opened.stack.enter_context(deleter_lock(ledger))
-        policy = opened.wait_for_active_policy(ledger)
+        policy = opened.wait_for_active_policy(ledger, stop)
         bus, codec = opened.kafka_client(), opened.codec()
         observer = open_observer(DeleterObserver, opened, ROLE, policy)
         observer.not_sealed_since(utc_now())  # the alert waits a day from now

@@ -31,4 +31,4 @@ def run_recorder(settings: Settings, stop: Event) -> None:
             tracer=opened.tracer(ROLE),
         )
         topics = [topic.name for topic in TOPICS]
-        consumer_loop(opened, ROLE, bus, ledger, topics, handler, observer).run(stop)
+        consumer_loop(opened, ROLE, bus, ledger, topics, handler, observer, policy).run(stop)

@@ -29,7 +29,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
     """Run the rights role until `stop` is set."""
     with open_resources(settings) as opened:
         ledger = opened.ledger("rights")
-        policy = opened.wait_for_active_policy(ledger)
+        policy = opened.wait_for_active_policy(ledger, stop)
         bus, codec = opened.kafka_client(), opened.codec()
         seconds = settings.answering.interval_seconds
         observer = open_observer(RequestsObserver, opened, ROLE, policy, idle_seconds=seconds)
@@ -91,6 +91,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
                 now=utc_now,
             ),
             observer.for_loop("reading") if request_topics else observer,
+            policy,
         )
         run_threads(
             stop,

@@ -6,7 +6,7 @@ Everything opens on the `ExitStack` of `open_resources` and closes in reverse; i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -41,9 +41,11 @@ from services.kafka.client import KafkaClient
 from services.kafka.spans import Tracer
 from services.kafka.topic_retention import plaintext_fields
 from services.kafka.tracer import open_tracer
-from services.ledger import active_policy, schema_version, tables, tombstones
+from services.ledger import active_policy, policy_versions, schema_version, tables, tombstones
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.ledger.granting import can_insert
+from services.ledger.policy_versions import PolicyVersion
+from services.policy.loader import hash_policy
 from services.policy.loader import load as load_policy
 from services.policy.model import Policy
 from services.requests.request_keys import RequestKeys
@@ -69,8 +71,24 @@ class Resources:
     stack: ExitStack
 
     def policy(self) -> Policy:
-        """Load the configured policy."""
+        """Load the configured policy: with a ledger it counts only if that is empty, or to activate it."""
         return load_policy(self.settings.storage.policy)
+
+    def active_policy(self, ledger: Database) -> Policy:
+        """Return the ledger's active policy; in an empty ledger the configured one.
+
+        Raises:
+            PolicyTextMissing: an older version activated it, and another one is configured.
+            PolicyTextUnreadable: this version of Termijn cannot read it.
+        """
+        with ledger.transaction() as connection:
+            version = policy_versions.active_version(connection)
+        return self._load_version(version) if version else self.policy()
+
+    def _load_version(self, version: PolicyVersion) -> Policy:
+        if version.text is None and hash_policy(self.policy()) == version.digest:
+            return self.policy()
+        return version.load()
 
     def codec(self) -> Codec:
         """Make the codec, with the schema registry if one is configured."""
@@ -114,21 +132,30 @@ class Resources:
         return ledger
 
     def wait_for_active_policy(self, ledger: Database, stop: Event | None = None) -> Policy:
-        """Return the configured policy once it is the ledger's active one.
+        """Return the ledger's active policy; the configured one becomes it in an empty ledger.
 
-        An empty ledger has none: a role that may not activate one waits for one that may, or for `stop`.
+        A role that may not activate one waits for one that may, or for `stop`.
+
+        Raises:
+            PolicyTextMissing: an older version activated it, and another one is configured.
+            PolicyTextUnreadable: this version of Termijn cannot read it.
         """
-        policy = self.policy()
 
-        def is_agreed(connection: Connection) -> bool:
-            if not can_insert(connection, tables.active_policy.name):
-                return active_policy.is_active(connection, policy)
-            active_policy.require_active(connection, policy, database_now(connection))
-            return True
+        def find(connection: Connection) -> PolicyVersion | None:
+            version = policy_versions.active_version(connection)
+            if version is None and can_insert(connection, tables.active_policy.name):
+                # Another process may activate its own meanwhile: then that one counts.
+                with suppress(active_policy.PolicyMismatch):
+                    active_policy.require_active(
+                        connection, self.policy(), database_now(connection)
+                    )
+                return policy_versions.active_version(connection)
+            return version
 
-        while not ledger.run_in_transaction(is_agreed) and not (stop and stop.wait(_POLL_SECONDS)):
-            pass
-        return policy
+        while (version := ledger.run_in_transaction(find)) is None:
+            if stop and stop.wait(_POLL_SECONDS):
+                return self.policy()
+        return self._load_version(version)
 
     def kafka_client(self) -> KafkaClient:
         """Make the client of the Kafka cluster."""

@@ -40,7 +40,7 @@ def run_tagger(settings: Settings, stop: Event) -> None:
             database_now=lambda: _database_now(ledger),
             tracer=opened.tracer(ROLE),
         )
-        consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer).run(stop)
+        consumer_loop(opened, ROLE, bus, ledger, list(topics), handler, observer, policy).run(stop)
 
 
 def _database_now(ledger: Database) -> datetime:

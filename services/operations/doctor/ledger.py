@@ -80,15 +80,16 @@ def check_clock(offset: timedelta, tolerance: timedelta) -> Finding:
 
 
 def check_active_policy(ledger: Database, policy: Policy) -> Finding:
-    """Check that the configured policy is the ledger's active one."""
+    """Check whether the configured policy is the ledger's active one: the watch and publishers need it."""
     with ledger.transaction() as connection:
         try:
             is_active = active_policy.is_active(connection, policy)
         except active_policy.PolicyMismatch as cause:
-            return error(
+            return warning(
                 "active policy",
-                f"the ledger has {cause.active}, but {cause.configured} is configured",
-                "set TERMIJN_POLICY to the active one, or"
+                f"the ledger has {cause.active}, with which its roles run, but {cause.configured} is"
+                " configured",
+                "set TERMIJN_POLICY to the active one, for the roles and commands without a ledger, or"
                 " `termijn policy activate --operator NAME --reason TEXT`",
             )
     if not is_active:

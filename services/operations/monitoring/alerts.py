@@ -254,7 +254,7 @@ def _roles(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(10 * MINUTE),
             severity="critical",
             summary="The roles run under {{ $value }} policies",
-            description="Roles whose policy is not the active one stop at their next transaction.",
+            description="Roles change over to the active policy within seconds; the watch needs its file.",
         ),
         Alert(
             name="TermijnStopped",

@@ -11,11 +11,13 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, Message, TopicPartition
+from sqlalchemy import Connection
 
 from consumers.assigned_partitions import OffsetsLost
 from consumers.consumer_loop import ConsumerLoop
 from services.kafka.client import KafkaClient
 from services.kafka.errors import KafkaAccessDenied
+from services.ledger.active_policy import PolicyMismatch
 from services.storage import offsets, pause
 from services.storage.database import Database
 from services.storage.gaps import OffsetGap
@@ -110,7 +112,12 @@ def ledger() -> Iterator[Database]:
         yield ledger
 
 
-def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> LoopRun:
+def play(
+    ledger: Database,
+    *consumers: FakeConsumer,
+    unseen: int = 0,
+    check_policy: Callable[[Connection], object] = lambda _: None,
+) -> LoopRun:
     """Run the loop on consumers, each taken when the one before it was closed."""
     played = LoopRun()
 
@@ -150,10 +157,11 @@ def play(ledger: Database, *consumers: FakeConsumer, unseen: int = 0) -> LoopRun
         now=lambda: datetime(2026, 3, 15, 13, tzinfo=UTC),
         batch_size=10,
         batch_seconds=0,
+        check_policy=check_policy,
     )
     try:
         pipeline.run(Event())
-    except (NotConnected, OffsetsLost, KafkaAccessDenied) as ended:
+    except (NotConnected, OffsetsLost, KafkaAccessDenied, PolicyMismatch) as ended:
         played.ended = ended
     return played
 
@@ -336,6 +344,17 @@ def test_a_paused_role_reports_the_lag(ledger: Database) -> None:
 def test_a_running_role_takes_its_lag_from_what_it_fetches(ledger: Database) -> None:
     """It sends no request for the end of the log."""
     assert play(ledger, FakeConsumer([[]])).lags[0] == 100
+
+
+def test_a_role_without_messages_stops_when_another_policy_is_active(ledger: Database) -> None:
+    """It may have topics that the role does not read yet."""
+
+    def check_policy(_: Connection) -> None:
+        raise PolicyMismatch("shop 2", "shop 1")
+
+    played = play(ledger, FakeConsumer([[], []]), check_policy=check_policy)
+    assert isinstance(played.ended, PolicyMismatch)
+    assert played.able == 0
 
 
 def test_a_role_that_has_joined_its_group_is_ready(ledger: Database) -> None:
