@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.policy.calendar import DAY, Period
+from services.policy.lint_missing_events import missing_events
 from services.policy.model import Policy
 from services.policy.placement import declared_systems
 from services.policy.retiring import list_retirements
@@ -27,7 +28,7 @@ class LintWarning:
 
 
 def lint(policy: Policy) -> Iterator[LintWarning]:
-    """Return warnings on derived terms, unlikely terms, unused names, open clocks and missing sources."""
+    """Return warnings on derived and unlikely terms, unused names, and missing events or sources."""
     for name, rule in policy.rules.items():
         derived = [
             part
@@ -55,6 +56,8 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
                 key=f"clocks.{name}",
                 message="may stay open permanently without an alarm; set `max_open`",
             )
+    for key, message in missing_events(policy):
+        yield LintWarning(key=key, message=message)
     for name, event in policy.events.items():
         if needs_sources(event):
             message = (
@@ -114,13 +117,15 @@ def _shortest_length(period: Period) -> timedelta:
 
 def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
     holdings = [holding for event in policy.events.values() for holding in event.holdings]
+    changes = [change for item in holdings for change in (item.on_consent, item.on_withdrawal)]
+    parts = [part for part in (*holdings, *changes) if part is not None]
     clocks = {rule.anchor.clock for rule in policy.rules.values()}
     clocks |= {clock.parent for clock in policy.clocks.values()}
     clocks |= {move.clock for event in policy.events.values() for move in event.moves}
     used_names: dict[str, set[str | None]] = {
         "purposes": {*(holding.purpose for holding in holdings)},
-        "bases": {*(holding.basis for holding in holdings)},
-        "rules": {*(holding.rule for holding in holdings)},
+        "bases": {*(part.basis for part in parts)},
+        "rules": {*(part.rule for part in parts)},
         "categories": {
             *(category for event in policy.events.values() for category in event.categories)
         },

@@ -64,3 +64,128 @@ def test_lint_has_no_such_warnings_about_the_shipped_policy() -> None:
         for warning in warnings
         if "less than a day" in warning or "is longer than the term" in warning
     ]
+
+
+def about(text: str, *keys: str) -> list[str]:
+    """Return the warnings about these keys of a policy."""
+    warnings = lint(load_text(text, "small.yaml"))
+    return [f"{item.key}: {item.message}" for item in warnings if item.key in keys]
+
+
+BASES = (
+    "  consent: {title: Consent, dpv: eu-gdpr:A6-1-a, article: GDPR 6(1)(a), ground: consent}\n"
+    "  law: {title: Law"
+)
+HOLDING = "{purpose: care, basis: contract, rule: year, systems: [app]}"
+
+
+@pytest.mark.parametrize(
+    ("holding", "change"),
+    [
+        ("basis: contract, rule: year", "on_consent: {basis: consent, rule: two-years}"),
+        ("basis: consent, rule: two-years", "on_withdrawal: {basis: contract, rule: year}"),
+    ],
+)
+def test_what_only_a_change_of_consent_names_is_used(holding: str, change: str) -> None:
+    text = replaced(
+        replaced(SMALL, "  law: {title: Law", BASES),
+        HOLDING,
+        f"{{purpose: care, {holding}, systems: [app], {change}}}",
+    )
+    assert about(text, "rules.year", "rules.two-years", "bases.contract") == []
+    assert "is defined and never used" in "".join(about(SMALL, "rules.two-years"))
+
+
+def test_lint_warns_of_a_clock_that_no_event_ends() -> None:
+    text = replaced(
+        SMALL,
+        "      - {clock: membership, move: end}\n",
+        "      - {clock: membership, move: start}\n",
+    )
+    assert about(text, "clocks.membership") == [
+        "clocks.membership: no event ends it, so what membership keeps is kept permanently:"
+        " add an event with `moves`"
+    ]
+    assert about(SMALL, "clocks.membership") == []
+
+
+def test_the_end_of_a_parent_ends_a_clock() -> None:
+    text = replaced(
+        SMALL, "    key: [stay_id]\n", "    key: [client_id, stay_id]\n    parent: membership\n"
+    )
+    text = replaced(
+        text,
+        "  club.checked-out:\n    process: p\n    fields:\n      stay_id: {}\n    moves:\n"
+        "      - {clock: stay, move: end}\n",
+        "",
+    )
+    assert about(text, "clocks.stay") == []
+
+
+def test_lint_warns_of_an_end_that_cannot_be_undone_and_erases_at_once() -> None:
+    """A stay that was ended by mistake: everything is erased before anybody notices."""
+    at_once = HOLDING.replace("rule: year", "rule: at-once")
+    text = replaced(SMALL, HOLDING, at_once)
+    assert about(text, "clocks.stay") == [
+        "clocks.stay: no event starts it again, and at-once erases at its end:"
+        " an end by mistake cannot be undone"
+    ]
+    started = (
+        text
+        + "  club.checked-in: {process: p, fields: {stay_id: {}}, moves: [{clock: stay, move: start}]}\n"
+    )
+    assert about(started, "clocks.stay") == []
+    assert about(SMALL, "clocks.stay") == []
+
+
+ACT = (
+    "  club.{0}: {{process: q, fields: {{client_id: {{}}{1}}},"
+    " subject: [{{kind: client, field: client_id}}], act: {0}}}\n"
+)
+
+
+def test_lint_warns_of_consent_that_no_event_withdraws() -> None:
+    text = replaced(
+        replaced(SMALL, "  law: {title: Law", BASES),
+        HOLDING,
+        HOLDING.replace("contract", "consent"),
+    )
+    assert about(text, "bases.consent") == [
+        "bases.consent: is consent, and no event withdraws it (GDPR 7(3)); `include: gdpr` adds one"
+    ]
+    assert about(text + ACT.format("consent-withdrawn", ", purpose: {}"), "bases.consent") == []
+
+
+def test_lint_warns_of_requests_that_no_event_answers() -> None:
+    rights = "[access, rectification, erasure, portability, restriction]"
+    text = SMALL + ACT.format(
+        "request-received", f", request_id: {{}}, right: {{one_of: {rights}}}"
+    )
+    assert about(text, "events.club.request-received")[:2] == [
+        "events.club.request-received: requests are received, and no event answers them;"
+        " `include: gdpr` adds one",
+        "events.club.request-received: requests are received, and no event refuses them;"
+        " `include: gdpr` adds one",
+    ]
+    text += ACT.format("request-answered", ", request_id: {}")
+    text += ACT.format("request-refused", ", request_id: {}")
+    assert not [line for line in about(text, "events.club.request-received") if "no event" in line]
+
+
+def test_lint_warns_where_nobody_can_place_or_release_a_legal_hold() -> None:
+    assert about(SMALL, "events") == [
+        "events: no event places a legal hold; `include: gdpr` adds one"
+    ]
+    placed = SMALL + ACT.format("hold-placed", ", hold_id: {}")
+    assert about(placed, "events") == []
+    assert about(placed, "events.club.hold-placed")[0] == (
+        "events.club.hold-placed: legal holds are placed, and no event releases them;"
+        " `include: gdpr` adds one"
+    )
+    released = placed + ACT.format("hold-released", ", hold_id: {}")
+    assert not [line for line in about(released, "events.club.hold-placed") if "no event" in line]
+
+
+def test_lint_finds_nothing_missing_in_what_include_gdpr_adds() -> None:
+    """The shipped policy includes it."""
+    assert not [item for item in lint(load()) if "no event" in item.message]

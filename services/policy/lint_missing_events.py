@@ -1,0 +1,92 @@
+"""Lint warnings on what no event of a policy brings about, such as the end of a clock or a legal hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.policy.event_type import PrivacyEventKind
+from services.policy.model import Policy
+
+
+def missing_events(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Return the key and the message of each warning."""
+    yield from _clock_warnings(policy)
+    acts = {event.act for event in policy.events.values()}
+    if "consent-withdrawn" not in acts:
+        for name in sorted(_consents_in_use(policy)):
+            yield (
+                f"bases.{name}",
+                "is consent, and no event withdraws it (GDPR 7(3)); `include: gdpr` adds one",
+            )
+    yield from _one_sided_acts(policy)
+    if "hold-placed" not in acts and _holds_data(policy):
+        yield (
+            "events",
+            "no event places a legal hold; `include: gdpr` adds one",
+        )
+
+
+def _clock_warnings(policy: Policy) -> Iterator[tuple[str, str]]:
+    moves = [move for event in policy.events.values() for move in event.moves]
+    ended = {move.clock for move in moves if move.move == "end"}
+    started = {move.clock for move in moves if move.move == "start"}
+    rules_in_use = _rules_in_use(policy)
+    for name, clock in policy.clocks.items():
+        rules = [rule for rule in policy.rules if policy.rules[rule].anchor.clock == name]
+        if rules and ended.isdisjoint({name, clock.parent}):
+            yield (
+                f"clocks.{name}",
+                f"no event ends it, so what {', '.join(rules)} keeps is kept permanently:"
+                " add an event with `moves`",
+            )
+        at_once = [
+            rule for rule in rules if rule in rules_in_use and policy.rules[rule].period.is_zero
+        ]
+        if at_once and name in ended and name not in started:
+            yield (
+                f"clocks.{name}",
+                f"no event starts it again, and {', '.join(at_once)} erases at its end:"
+                " an end by mistake cannot be undone",
+            )
+
+
+def _one_sided_acts(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Warn of events that begin what no event ends."""
+    ends: tuple[tuple[PrivacyEventKind, PrivacyEventKind, str], ...] = (
+        (
+            "request-received",
+            "request-answered",
+            "requests are received, and no event answers them",
+        ),
+        ("request-received", "request-refused", "requests are received, and no event refuses them"),
+        ("hold-placed", "hold-released", "legal holds are placed, and no event releases them"),
+    )
+    acts = {event.act: name for name, event in policy.events.items()}
+    for begins, ends_with, problem in ends:
+        if begins in acts and ends_with not in acts:
+            yield f"events.{acts[begins]}", f"{problem}; `include: gdpr` adds one"
+
+
+def _rules_in_use(policy: Policy) -> set[str]:
+    """Return the rules of holdings, with those that they change to as consent changes."""
+    return {
+        part.rule
+        for event in policy.events.values()
+        for holding in event.holdings
+        for part in (holding, holding.on_consent, holding.on_withdrawal)
+        if part is not None
+    }
+
+
+def _consents_in_use(policy: Policy) -> set[str]:
+    return {
+        part.basis
+        for event in policy.events.values()
+        for holding in event.holdings
+        for part in (holding, holding.on_consent, holding.on_withdrawal)
+        if part is not None and policy.bases[part.basis].ground == "consent"
+    }
+
+
+def _holds_data(policy: Policy) -> bool:
+    return any(event.holdings for event in policy.events.values())
