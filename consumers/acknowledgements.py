@@ -11,13 +11,19 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import DeadLetterObserver, park_message
-from consumers.messages import build_dead_letter, extract_trace, headers, to_bytes
+from consumers.messages import (
+    UnprocessableMessage,
+    build_dead_letter,
+    extract_trace,
+    headers,
+    to_bytes,
+)
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
 from services.crypto.envelope import AeadCipher
 from services.crypto.signing import SignatureInvalid, VerifierProtocol
-from services.deleter.acknowledgement import Acknowledgement, decode_acknowledgement
+from services.deleter.acknowledgement import Acknowledgement, decode_acknowledgements
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
@@ -59,21 +65,30 @@ class AcknowledgementHandler:
     tracer: Tracer = NO_TRACER
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Apply a batch of acknowledgements: each is stored or parked, together with the offsets."""
+        """Apply the acknowledgements of messages, and store them together with the offsets.
+
+        A message is parked if one of its acknowledgements cannot be applied; the others count.
+        """
 
         started = self.now()
         acknowledgements: list[Acknowledgement] = []
-        origins: list[Message] = []
-        unusable: list[DeadLetter] = []
+        origins: list[int] = []
+        unusable: dict[int, UnprocessableMessage] = {}
         forged: list[tuple[str, str]] = []
-        for message in messages:
+        for number, message in enumerate(messages):
             try:
-                acknowledgements.append(self._decode(message))
-                origins.append(message)
+                decoded = self._decode(message)
             except (DecodingFailed, MalformedEvent, SignatureInvalid) as cause:
-                unusable.append(build_dead_letter(ROLE, message, cause, self.cipher, self.now()))
+                unusable[number] = cause
                 if isinstance(cause, SignatureInvalid):
                     forged.append((self.topics[str(message.topic())][1], cause.reason))
+                continue
+            for item in decoded:
+                if isinstance(item, DecodingFailed):
+                    unusable.setdefault(number, item)
+                else:
+                    acknowledgements.append(item)
+                    origins.append(number)
 
         def write(
             connection: Connection,
@@ -83,14 +98,18 @@ class AcknowledgementHandler:
             active_policy.require_active(connection, self.policy, now)
             results = apply_acknowledgements(connection, acknowledgements, self.policy, now)
             applied: list[tuple[Message, Acknowledgement, AcknowledgementResult]] = []
-            parked = list(unusable)
-            for message, acknowledgement, result in zip(
+            reasons = dict(unusable)
+            for number, acknowledgement, result in zip(
                 origins, acknowledgements, results, strict=True
             ):
                 if isinstance(result, AcknowledgementResult):
-                    applied.append((message, acknowledgement, result))
+                    applied.append((messages[number], acknowledgement, result))
                 else:
-                    parked.append(build_dead_letter(ROLE, message, result, self.cipher, self.now()))
+                    reasons.setdefault(number, result)
+            parked = [
+                build_dead_letter(ROLE, messages[number], reason, self.cipher, self.now())
+                for number, reason in sorted(reasons.items())
+            ]
             first_seen = [
                 acknowledgement for _, acknowledgement, result in applied if not result.repeated
             ]
@@ -137,8 +156,8 @@ class AcknowledgementHandler:
             },
         )
 
-    def _decode(self, message: Message) -> Acknowledgement:
+    def _decode(self, message: Message) -> list[Acknowledgement | DecodingFailed]:
         topic, system = self.topics[str(message.topic())]
         key, value = to_bytes(message.key()), to_bytes(message.value())
         self.verifiers[system].verify(topic.name, key, value, headers(message), self.now())
-        return decode_acknowledgement(self.codec, topic, system, value)
+        return decode_acknowledgements(self.codec, topic, system, value)

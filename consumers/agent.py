@@ -16,7 +16,7 @@ from consumers.messages import build_dead_letter, headers, to_bytes
 from schemas import topics
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
-from services.agent.command import CommandMisaddressed, parse_command
+from services.agent.command import CommandMisaddressed, parse_command, split_batch
 from services.agent.inbox import Inbox, ReceivedCommand
 from services.agent.intake import take_commands
 from services.crypto.envelope import AeadCipher
@@ -48,13 +48,13 @@ class CommandIntake:
     now: Callable[[], datetime]
 
     def handle(self, messages: Sequence[Message], advances: Sequence[OffsetAdvance]) -> None:
-        """Store a batch: each message is a command or is parked, in one transaction with the offsets."""
+        """Store messages: the commands of each go into the inbox, or it is parked, with the offsets."""
         now = self.now()
         commands: list[ReceivedCommand] = []
         letters: list[DeadLetter] = []
         for message in messages:
             try:
-                commands.append(self._decode(message, now))
+                commands += self._decode(message, now)
             except (DecodingFailed, MalformedEvent, SignatureInvalid, CommandMisaddressed) as cause:
                 letters.append(build_dead_letter(ROLE, message, cause, self.cipher, now))
 
@@ -74,11 +74,22 @@ class CommandIntake:
             park_message(ROLE, ledger, self.cipher, message, cause, advances, now)
         )
 
-    def _decode(self, message: Message, now: datetime) -> ReceivedCommand:
+    def _decode(self, message: Message, now: datetime) -> list[ReceivedCommand]:
+        """Return the commands of a message, each with a message of its own."""
         topic = topics.command_topic(self.inbox.system)
         key, value = to_bytes(message.key()), to_bytes(message.value())
         self.verifier.verify(topic.name, key, value, headers(message), now)
-        command = parse_command(self.codec.decode(topic, value))
-        if command.system != self.inbox.system:
-            raise CommandMisaddressed(command.system, self.inbox.system)
-        return ReceivedCommand(command=command, key=key, value=value or b"")
+        batch = self.codec.decode(topic, value)
+        if batch["system"] != self.inbox.system:
+            raise CommandMisaddressed(batch["system"], self.inbox.system)
+        received = []
+        for fields, own_fields in zip(split_batch(batch), batch["commands"], strict=True):
+            alone = {**batch, "commands": [own_fields]}
+            received.append(
+                ReceivedCommand(
+                    command=parse_command(fields),
+                    key=key,
+                    value=self.codec.encode(topic, alone, trusted=True),
+                )
+            )
+        return received

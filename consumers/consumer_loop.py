@@ -36,6 +36,10 @@ from services.storage.offsets import Fenced, PartitionId
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _BATCH_RETRY_SECONDS = 0.5
+_POLL_SIZE = 100
+"""Messages that are taken from the consumer at once."""
+_MAX_BATCH_BYTES = 2_000_000
+"""Bytes of a batch, after which no more messages are taken: a message may have hundreds of commands."""
 _RETRYABLE_ERRORS = (*RETRYABLE_ERRORS, Fenced)
 _UNKNOWN_TOPIC_ERRORS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 _FATAL_ERRORS = (
@@ -135,7 +139,7 @@ class ConsumerLoop:
 
     def _run_batch(self, consumer: Consumer, stop: Event) -> None:
         started = monotonic()
-        polled = consumer.consume(self.batch_size, self.batch_seconds)
+        polled = self._poll(consumer)
         self._partitions.raise_on_gap()
         messages = self._drop_stale(consumer, polled)
         advances = self._partitions.advances()
@@ -146,6 +150,19 @@ class ConsumerLoop:
         self._partitions.mark_stored(advances)
         if messages:
             self.observer.batch_applied(len(messages), monotonic() - started)
+
+    def _poll(self, consumer: Consumer) -> list[Message]:
+        """Return the next messages: at most `batch_size`, and hardly more bytes than a batch may have."""
+        polled: list[Message] = []
+        size, ends_at = 0, monotonic() + self.batch_seconds
+        while len(polled) < self.batch_size and size < _MAX_BATCH_BYTES:
+            wanted = min(_POLL_SIZE, self.batch_size - len(polled))
+            messages = consumer.consume(wanted, max(0.0, ends_at - monotonic()))
+            polled += messages
+            size += sum(len(message) for message in messages)
+            if len(messages) < wanted:
+                break
+        return polled
 
     def _wait_before_retry(self, stop: Event) -> None:
         """Wait between two attempts of a batch that fails on its own."""

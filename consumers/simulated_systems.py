@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
+from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
@@ -13,7 +15,9 @@ from consumers.messages import headers, to_bytes
 from schemas.cloudevents import CloudEvent, from_headers
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
+from schemas.limits import MAX_COMMAND_RECORDS
 from schemas.topics import Topic
+from services.agent.command import split_batch
 from services.agent.simulated.systems import DelayedAcknowledgement, SimulatedSystems
 from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
 from services.kafka.client import KafkaClient
@@ -74,20 +78,21 @@ class SimulatedSystemsLoop:
         self.systems.store_events(*(event for event in events if event is not None))
         for message in messages:
             if str(message.topic()) in self.commands:
-                reply = self._reply(message)
-                if reply is not None:
-                    self._delayed.append(reply)
+                self._delayed += self._replies(message)
 
-    def _reply(self, message: Message) -> DelayedAcknowledgement | None:
-        """Return the acknowledgement of a command whose signature is valid; None for anything else."""
+    def _replies(self, message: Message) -> list[DelayedAcknowledgement]:
+        """Return the acknowledgements of commands whose signature is valid; none for anything else."""
         topic = self.commands[str(message.topic())]
         key, value = to_bytes(message.key()), to_bytes(message.value())
         try:
             self.verifier.verify(topic.name, key, value, headers(message), self.now())
-            command = self.codec.decode(topic, value)
+            batch = self.codec.decode(topic, value)
         except (DecodingFailed, MalformedEvent, SignatureInvalid):
-            return None
-        return self.systems.handle_command(command, key, self.now())
+            return []
+        replies = [
+            self.systems.handle_command(command, key, self.now()) for command in split_batch(batch)
+        ]
+        return [reply for reply in replies if reply is not None]
 
     def _event(self, message: Message) -> CloudEvent | None:
         """Return the event of a message; None if no system could read it, which the tagger parks."""
@@ -104,10 +109,22 @@ class SimulatedSystemsLoop:
     def _acknowledge(self) -> None:
         ready = [reply for reply in self._delayed if reply.leaves_at <= self.now()]
         self._delayed = [reply for reply in self._delayed if reply.leaves_at > self.now()]
-        self.sender.send([self._sign(reply) for reply in ready])
+        together: defaultdict[tuple[str, bytes | None], list[Mapping[str, Any]]] = defaultdict(list)
+        for reply in ready:
+            together[reply.system, reply.key].append(reply.value)
+        self.sender.send(
+            [
+                self._build_message(system, key, replies[first : first + MAX_COMMAND_RECORDS])
+                for (system, key), replies in together.items()
+                for first in range(0, len(replies), MAX_COMMAND_RECORDS)
+            ]
+        )
 
-    def _sign(self, reply: DelayedAcknowledgement) -> OutgoingMessage:
-        topic = self.acknowledgements[reply.system]
-        value = self.codec.encode(topic, reply.value, trusted=True)
-        headers = self.signers[reply.system].sign(topic.name, reply.key, value, self.now())
-        return OutgoingMessage(topic=topic.name, key=reply.key, value=value, headers=headers)
+    def _build_message(
+        self, system: str, key: bytes | None, replies: Sequence[Mapping[str, Any]]
+    ) -> OutgoingMessage:
+        topic = self.acknowledgements[system]
+        batch = {"system": system, "acknowledgements": replies}
+        value = self.codec.encode(topic, batch, trusted=True)
+        headers = self.signers[system].sign(topic.name, key, value, self.now())
+        return OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)

@@ -143,8 +143,7 @@ class WatchApp:
         @app.agent(source_topics, name=f"{self.group}-see")
         async def read_topics(stream: StreamT[bytes]) -> None:
             async for event in stream.events():
-                observation = self._observation_of(sources[event.message.topic], event)
-                if observation is not None:
+                for observation in self._observations_of(sources[event.message.topic], event):
                     await send(observation)
 
         @app.agent(observations, name=f"{self.group}-fold")
@@ -194,9 +193,9 @@ class WatchApp:
         finally:
             await app.stop()
 
-    def _observation_of(
+    def _observations_of(
         self, source: WatchedTopic, event: EventT[bytes]
-    ) -> CommandObservation | None:
+    ) -> list[CommandObservation]:
         message = event.message
         headers = message.headers or ()
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
@@ -206,13 +205,13 @@ class WatchApp:
             value = self.codec.decode(source.topic, message.value)
         except SignatureInvalid as cause:
             self.observer.unreadable(source.system, cause.reason)
-            return None
+            return []
         except DecodingFailed:
             self.observer.unreadable(source.system, "undecodable")
-            return None
+            return []
         if value["system"] != source.system:
             self.observer.unreadable(source.system, "misaddressed")
-            return None
+            return []
         return source.parse(value)
 
     def _expire(self, watched: MutableMapping[str, TableRow], partition: int) -> None:

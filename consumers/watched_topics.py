@@ -10,8 +10,8 @@ from schemas.topics import Topic
 from services.crypto.signing import VerifierProtocol
 from services.operations.watch.sightings import (
     CommandObservation,
-    observation_of_acknowledgement,
-    observation_of_command,
+    observations_of_acknowledgements,
+    observations_of_commands,
 )
 
 
@@ -22,7 +22,7 @@ class WatchedTopic:
     topic: Topic
     system: str
     verifier: VerifierProtocol
-    parse: Callable[[Mapping[str, Any]], CommandObservation]
+    parse: Callable[[Mapping[str, Any]], list[CommandObservation]]
 
 
 def watched_topics(
@@ -33,7 +33,7 @@ def watched_topics(
 ) -> dict[str, WatchedTopic]:
     """Return the watched topics by name; `commands` and `acknowledgements` are topics by system."""
     command_topics = [
-        WatchedTopic(topic=topic, system=system, verifier=commander, parse=observation_of_command)
+        WatchedTopic(topic=topic, system=system, verifier=commander, parse=observations_of_commands)
         for system, topic in commands.items()
     ]
     acknowledgement_topics = [
@@ -41,7 +41,7 @@ def watched_topics(
             topic=topic,
             system=system,
             verifier=verifiers[system],
-            parse=observation_of_acknowledgement,
+            parse=observations_of_acknowledgements,
         )
         for system, topic in acknowledgements.items()
     ]

@@ -32,9 +32,9 @@ MAX_MESSAGE: Final = 900_000
 MAX_PUBLISHED: Final = 1_000_000
 """A publisher's message, headers included; a producer's default."""
 MAX_COMMAND_RECORDS: Final = 500
-"""Records in one command."""
+"""Records in one command, and in all commands of one message."""
 MAX_COMMAND: Final = 500_000
-"""Bytes of the records of one command; further records get a command of their own."""
+"""Bytes of the records of one command, and of all commands of one message; further ones get another."""
 
 _CONTROL_CATEGORIES = ("Cc", "Cs")
 _controls = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -164,7 +164,7 @@ def command_topic(system: str) -> Topic:
     return Topic(
         name=f"retention.commands.{system}.v1",
         schema="command",
-        key="the data subject, or the record's event id where no subject may be named",
+        key="one of 16 lanes, by the data subject, or by the event's id where no subject may be named",
         partitions=3,
         retention_ms=14 * _DAY_MS,
     )
@@ -175,7 +175,7 @@ def acknowledgement_topic(system: str) -> Topic:
     return Topic(
         name=f"retention.acks.{system}.v1",
         schema="acknowledgement",
-        key="the key of the command",
+        key="the key of the commands",
         partitions=3,
         retention_ms=14 * _DAY_MS,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 from schemas import topics
@@ -27,7 +28,9 @@ class AcknowledgementBuilder:
     """The largest acknowledgement that Kafka accepts, in bytes."""
 
     def build(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
-        """Return the result as it is reported, and the acknowledgement; its id follows from its content.
+        """Return the result as it is reported, and a message with its acknowledgement alone.
+
+        The acknowledgement's id follows from its content.
 
         A disclosure without a key to encrypt to, or too large for Kafka, is reported as `failed`.
         """
@@ -41,9 +44,8 @@ class AcknowledgementBuilder:
                     _failed_result("the command has no key to encrypt the disclosure to"),
                     now,
                 )
-        value = {
+        acknowledgement = {
             "command_id": command.command_id,
-            "system": self.system,
             "attempt": command.attempt,
             "status": result.status,
             "counts": dict(result.counts),
@@ -55,9 +57,11 @@ class AcknowledgementBuilder:
             if result.checked is None
             else {"records": len(command.records), "found": dict(result.checked)},
         }
-        content_json = json.dumps(value, sort_keys=True, default=str)
-        value["acknowledgement_id"] = str(uuid5(_ACKNOWLEDGEMENT_NAMESPACE, content_json))
-        encoded = self.codec.encode(topics.acknowledgement_topic(self.system), value, trusted=True)
+        content_json = json.dumps(
+            {"system": self.system, **acknowledgement}, sort_keys=True, default=str
+        )
+        acknowledgement["acknowledgement_id"] = str(uuid5(_ACKNOWLEDGEMENT_NAMESPACE, content_json))
+        encoded = self._encode([acknowledgement])
         if len(encoded) > self.max_bytes and result.checked is not None:
             return self.build(command, replace(result, checked=None), now)  # a verification follows
         is_minimal = result.status == "failed" and not result.counts and result.ground is None
@@ -68,6 +72,21 @@ class AcknowledgementBuilder:
             )
             return self.build(command, _failed_result(problem), now)
         return result, encoded
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        """Return one message with the acknowledgements of several, in their order."""
+        topic = topics.acknowledgement_topic(self.system)
+        return self._encode(
+            [
+                acknowledgement
+                for message in messages
+                for acknowledgement in self.codec.decode(topic, message)["acknowledgements"]
+            ]
+        )
+
+    def _encode(self, acknowledgements: Sequence[Mapping[str, Any]]) -> bytes:
+        value = {"system": self.system, "acknowledgements": acknowledgements}
+        return self.codec.encode(topics.acknowledgement_topic(self.system), value, trusted=True)
 
     def _encrypt_disclosure(self, command: Command, records: Sequence[DisclosedRecord]) -> str:
         content = {

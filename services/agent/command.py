@@ -1,4 +1,4 @@
-"""Commands as a system receives them: the typed values of the `command` schema."""
+"""Commands as a system receives them: the typed values of the `command` schema, a batch in a message."""
 
 from __future__ import annotations
 
@@ -70,6 +70,11 @@ class Command:
     corrections: str | None = None
     corrected_fields: tuple[str, ...] | None = None
 
+    @property
+    def ordering_key(self) -> str:
+        """The person, or the event where none is named: commands with the same one keep their order."""
+        return self.subject or self.records[0].id
+
     def as_json(self) -> dict[str, Any]:
         """Return the command as hooks and webhooks get it: the schema's fields, instants in RFC 3339."""
         document = asdict(self)
@@ -84,8 +89,14 @@ _FIELD_NAMES = frozenset(field.name for field in fields(Command))
 _LIST_FIELDS = ("categories", "rules", "purposes", "corrected_fields")
 
 
+def split_batch(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the commands of a decoded message, each with the fields that they have in common."""
+    common = {name: field_value for name, field_value in value.items() if name != "commands"}
+    return [{**common, **command} for command in value["commands"]]
+
+
 def parse_command(value: Mapping[str, Any]) -> Command:
-    """Return the command of a decoded value; fields of later versions of the schema are ignored."""
+    """Return a command of a decoded message; fields of later versions of the schema are ignored."""
     arguments = {name: field_value for name, field_value in value.items() if name in _FIELD_NAMES}
     for name in _LIST_FIELDS:
         if arguments.get(name) is not None:

@@ -29,7 +29,7 @@ from schemas import topics
 from schemas.codec import Codec
 from services.agent import tables
 from services.agent.acknowledgement import AcknowledgementBuilder
-from services.agent.command import Command, parse_command
+from services.agent.command import Command, parse_command, split_batch
 from services.agent.inbox_cipher import InboxCipher
 from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
@@ -52,7 +52,7 @@ class ReceivedCommand:
     key: bytes | None
     """The message's key; the acknowledgement has the same."""
     value: bytes
-    """The message's value, as received."""
+    """A message's value with this command alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +98,9 @@ class Inbox:
         """Return a hash for one purpose, in hexadecimal, that only this inbox can compute."""
         return self._cipher.keyed_hash(purpose, data)
 
-    def ordering_key(self, key: bytes | None) -> str:
-        """Return the group of a message's key; the commands of a group are carried out in order."""
-        return self.keyed_hash("group", key or b"")
+    def group_of(self, command: Command) -> str:
+        """Return the group of a command; the commands of a group are carried out in order."""
+        return self.keyed_hash("group", command.ordering_key.encode("utf-8", "surrogatepass"))
 
     def encrypt_payload(self, arrival: ReceivedCommand) -> bytes:
         """Return a message's key and value, encrypted for the inbox."""
@@ -112,8 +112,9 @@ class Inbox:
         content = self._decrypt_payload(entry)
         value = decode_base64(content["value"]) or b""
         decoded = self._codec.decode(topics.command_topic(self.system), value)
+        [fields] = split_batch(decoded)
         return ReceivedCommand(
-            command=parse_command(decoded), key=decode_base64(content["key"]), value=value
+            command=parse_command(fields), key=decode_base64(content["key"]), value=value
         )
 
     def complete(

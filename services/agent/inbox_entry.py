@@ -27,7 +27,7 @@ class InboxEntry:
 
     command_id: str
     grp: str
-    """The group in which commands keep their order: a keyed hash of the message's key."""
+    """The group in which commands keep their order: a keyed hash of the person, or of the event."""
     action: str
     supersedes: str | None
     seq: int

@@ -54,7 +54,7 @@ def take_commands(
 def _take_command(
     connection: Connection, inbox: Inbox, arrival: ReceivedCommand, now: datetime
 ) -> Intake:
-    command, group = arrival.command, inbox.ordering_key(arrival.key)
+    command, group = arrival.command, inbox.group_of(arrival.command)
     entry_before = inbox.entry(connection, command.command_id)
     newest = inbox.newest(connection, group)
     judgement = decide_intake(command, entry_before, newest, now)

@@ -77,24 +77,33 @@ UnusableAcknowledgement = UnknownCommand | ReusedAcknowledgement | IllegalTransi
 """Why an acknowledgement cannot be applied."""
 
 
-def decode_acknowledgement(
+def decode_acknowledgements(
     codec: Codec, topic: Topic, system: str, payload: bytes | None
-) -> Acknowledgement:
-    """Return the acknowledgement in the value of a message on a system's topic.
+) -> list[Acknowledgement | DecodingFailed]:
+    """Return the acknowledgements in the value of a message on a system's topic, in their order.
+
+    In the place of one that is beyond a limit, or has no command, is the reason why it does not count; the
+    others do.
 
     Raises:
-        DecodingFailed: it is not an acknowledgement, is another system's, or is beyond a limit.
+        DecodingFailed: the message has no acknowledgements, or another system's.
     """
     value = codec.decode(topic, payload)
     if value["system"] != system:
         problem = f"is an acknowledgement of {value['system']} on the topic of {system}"
         raise DecodingFailed(why=problem, topic=topic.name)
+    return [_acknowledgement(item, topic, system) for item in value["acknowledgements"]]
+
+
+def _acknowledgement(
+    value: Mapping[str, Any], topic: Topic, system: str
+) -> Acknowledgement | DecodingFailed:
     try:
         command_id = UUID(value["command_id"])
-    except ValueError as cause:
-        raise DecodingFailed(why="command_id is not a UUID", topic=topic.name) from cause
+    except ValueError:
+        return DecodingFailed(why="command_id is not a UUID", topic=topic.name)
     if beyond := _limit_problem(value):
-        raise DecodingFailed(why=beyond, topic=topic.name)
+        return DecodingFailed(why=beyond, topic=topic.name)
     return Acknowledgement(
         acknowledgement_id=value["acknowledgement_id"],
         command_id=command_id,

@@ -1,4 +1,4 @@
-"""Publish commands to Kafka, signed, each to its system's own topic."""
+"""Publish commands to Kafka in signed messages, on their system's own topic."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from schemas.codec import Codec
 from schemas.topics import Topic
 from services.crypto.signing import SignerProtocol
+from services.deleter.command_batches import CommandBatch, group_into_batches
 from services.deleter.message import CommandMessage
 from services.kafka.producer import KafkaProducer, OutgoingMessage
 from services.kafka.record_metadata import RecordMetadata
@@ -27,25 +28,37 @@ class KafkaCommandPublisher:
     spans: Tracer = NO_TRACER
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
-        """Send all, and return once each has its delivery report; each is signed as it is issued.
+        """Send all, and return, for each, where its message is on the topic.
+
+        Commands that are alike share a message, which is signed as they are issued.
 
         Raises:
             NoSigningKey: no key may sign now; none was sent.
+            DeliveryFailed: the broker did not confirm every message.
         """
-        messages = []
-        for command in commands:
-            topic = self.topics[command.system]
-            value = self.codec.encode(topic, command.value, trusted=True)
-            key = command.key.encode()
-            issued_at = command.value["issued_at"]
-            signed = self.signer.sign(topic.name, key, value, issued_at)
-            headers = (*signed, *self._trace(command, issued_at).headers)
-            messages.append(
-                OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)
-            )
-        return self.sender.send(messages)
+        batches = group_into_batches(commands)
+        places = self.sender.send([self._build_message(batch) for batch in batches])
+        place_of = {
+            position: place
+            for batch, place in zip(batches, places, strict=True)
+            for position in batch.positions
+        }
+        return [place_of[position] for position in range(len(commands))]
 
-    def _trace(self, command: CommandMessage, issued_at: datetime) -> Trace:
+    def _build_message(self, batch: CommandBatch) -> OutgoingMessage:
+        topic = self.topics[batch.system]
+        value = batch.value
+        encoded = self.codec.encode(topic, value, trusted=True)
+        issued_at = value["issued_at"]
+        headers = self.signer.sign(topic.name, batch.key, encoded, issued_at)
+        if len(batch.commands) == 1 or self.spans is not NO_TRACER:
+            traces = [self._record_span(command, issued_at) for command in batch.commands]
+            if len(traces) == 1:
+                headers = (*headers, *traces[0].headers)
+        return OutgoingMessage(topic=topic.name, key=batch.key, value=encoded, headers=headers)
+
+    def _record_span(self, command: CommandMessage, issued_at: datetime) -> Trace:
+        """Record the sending of a command in the command's own trace, and return its place in that."""
         value = command.value
         attributes: dict[str, str | int] = {
             "termijn.system": command.system,

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from schemas.topics import acknowledgement_topic
 from services.crypto.signing import Headers, SignerProtocol
-from services.deleter.acknowledgement import decode_acknowledgement
+from services.deleter.acknowledgement import Acknowledgement, decode_acknowledgements
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
 from services.storage import offsets
 from services.storage.database import Database, database_now
@@ -28,6 +28,8 @@ _SYSTEM = "crm"
 _TOPIC = acknowledgement_topic(_SYSTEM)
 _LOG = PartitionId(cluster_id="benchmark", topic=_TOPIC.name, topic_id="benchmark", partition=0)
 _BATCH = 2_000
+_MESSAGE = 500
+"""Acknowledgements in one message."""
 _Batch = Sequence[tuple[bytes, Headers]]
 _QUICK = 6_000
 _FULL = 40_000
@@ -54,9 +56,16 @@ def measure_acknowledging(stage: Stage, *, answers: int, batch: int) -> Figure:
         ResultsDiffer: the two ways wrote different rows.
     """
     signer = deleter_driver.signer(stage, _SYSTEM)
-    values = [_encode_acknowledgement(stage, number, signer) for number in range(1, answers + 1)]
-    batches = [values[start : start + batch] for start in range(0, answers, batch)]
-    rows = _load_written_rows(stage, batches)
+    batches = [
+        [
+            _encode_acknowledgements(stage, numbers[first : first + _MESSAGE], signer)
+            for first in range(0, len(numbers), _MESSAGE)
+        ]
+        for numbers in (
+            range(start, min(start + batch, answers + 1)) for start in range(1, answers + 1, batch)
+        )
+    ]
+    rows = _load_written_rows(stage, batches, answers)
     settled, bare = [], []
     for _ in range(stage.runs):
         with (
@@ -76,21 +85,24 @@ def measure_acknowledging(stage: Stage, *, answers: int, batch: int) -> Figure:
     )
 
 
-def _encode_acknowledgement(
-    stage: Stage, number: int, signer: SignerProtocol
+def _encode_acknowledgements(
+    stage: Stage, numbers: Sequence[int], signer: SignerProtocol
 ) -> tuple[bytes, Headers]:
-    value = {
-        "acknowledgement_id": f"a{number}",
-        "command_id": str(UUID(int=number)),
-        "system": _SYSTEM,
-        "attempt": 1,
-        "status": "done",
-        "counts": {"rows": 1},
-        "ground": None,
-        "detail": None,
-        "at": AT,
-    }
-    payload = stage.codec.encode(_TOPIC, value, trusted=True)
+    acknowledgements = [
+        {
+            "acknowledgement_id": f"a{number}",
+            "command_id": str(UUID(int=number)),
+            "attempt": 1,
+            "status": "done",
+            "counts": {"rows": 1},
+            "ground": None,
+            "detail": None,
+            "at": AT,
+        }
+        for number in numbers
+    ]
+    batch = {"system": _SYSTEM, "acknowledgements": acknowledgements}
+    payload = stage.codec.encode(_TOPIC, batch, trusted=True)
     return payload, signer.sign(_TOPIC.name, None, payload, AT)
 
 
@@ -113,7 +125,12 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
     verifier = deleter_driver.verifier(stage, _SYSTEM)
     for value, signed in values:
         verifier.verify(_TOPIC.name, None, value, signed, AT)
-    answers = [decode_acknowledgement(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]
+    answers = [
+        answer
+        for value, _ in values
+        for answer in decode_acknowledgements(stage.codec, _TOPIC, _SYSTEM, value)
+        if isinstance(answer, Acknowledgement)
+    ]
     advance = OffsetAdvance(log=_LOG, expected=number or None, next=number + 1)
     offsets.advance_offsets(connection, "acknowledgements", [advance])
     database_now(connection)
@@ -122,10 +139,12 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
         raise RuntimeError("an answer was not taken")
 
 
-def _load_written_rows(stage: Stage, batches: Sequence[_Batch]) -> list[dict[str, bytes]]:
+def _load_written_rows(
+    stage: Stage, batches: Sequence[_Batch], answers: int
+) -> list[dict[str, bytes]]:
     """Return the rows that each batch writes, in the binary form of COPY."""
     rows_of_batches = []
-    with closing(_create_sent_commands(stage, sum(map(len, batches)))) as ledger:
+    with closing(_create_sent_commands(stage, answers)) as ledger:
         for number, values in enumerate(batches):
             with ledger.transaction() as connection:
                 _settle_batch(stage, connection, values, number)

@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition
 
 from schemas import topics
 from schemas.codec import Codec
+from services.agent.command import split_batch
 from services.crypto.signing import Signer
 from services.kafka.client import KafkaClient
 from services.kafka.producer import OutgoingMessage
@@ -35,6 +36,7 @@ class AcknowledgingSystems:
         self.records = 0
         """How many records the commands had, verifications apart."""
         self.commands = 0
+        self.messages = 0
 
     def __enter__(self) -> AcknowledgingSystems:
         self._thread.start()
@@ -67,12 +69,17 @@ class AcknowledgingSystems:
         assert isinstance(key, bytes)
         assert isinstance(value, bytes)
         system = self._systems[topic]
-        command = self._codec.decode(topics.command_topic(system), value)
-        if command["action"] != "verify":
-            self.records += len(command["records"])
-            self.commands += 1
+        batch = self._codec.decode(topics.command_topic(system), value)
+        commands = split_batch(batch)
+        if batch["action"] != "verify":
+            self.records += sum(len(command["records"]) for command in commands)
+            self.commands += len(commands)
+            self.messages += 1
         answers = topics.acknowledgement_topic(system)
-        encoded = self._codec.encode(answers, _make_acknowledgement(command, system), trusted=True)
+        acknowledgements = [_make_acknowledgement(command) for command in commands]
+        encoded = self._codec.encode(
+            answers, {"system": system, "acknowledgements": acknowledgements}, trusted=True
+        )
         return OutgoingMessage(
             topic=answers.name,
             key=key,
@@ -83,13 +90,12 @@ class AcknowledgingSystems:
         )
 
 
-def _make_acknowledgement(command: Mapping[str, Any], system: str) -> dict[str, object]:
+def _make_acknowledgement(command: Mapping[str, Any]) -> dict[str, object]:
     """Return an acknowledgement; after an erasure the system has read again, as an agent does."""
     is_erasure = command["action"] in ("erase", "pseudonymise")
     return {
         "acknowledgement_id": str(uuid5(NAMESPACE_URL, str(command["command_id"]))),
         "command_id": command["command_id"],
-        "system": system,
         "attempt": command["attempt"],
         "status": "done",
         "counts": {"rows": 0 if command["action"] == "verify" else 1},

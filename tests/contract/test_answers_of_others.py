@@ -26,6 +26,7 @@ from services.ledger import tables
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
+from tests.batches import encode_acknowledgements
 from tests.contract.event_builders import order
 from tests.contract.ledgers import (
     POLICY,
@@ -137,10 +138,24 @@ def acknowledgement(
         "at": NOW,
     }
     headers = [(name, text.encode()) for name, text in values.pop("headers", {}).items()]
-    encoded = CODEC.encode(topic, value | values, trusted=True)
+    encoded = encode_acknowledgements(CODEC, system, value | values)
     return Message(
         topic=topic.name, partition=0, offset=0, key=b"k", value=encoded, headers=headers
     )
+
+
+def acknowledgements(ledger: Database, system: str, *values: dict[str, Any]) -> Message:
+    """Return one message of a system with several acknowledgements with the status `done`."""
+    common = {"attempt": 1, "status": "done", "counts": {"rows": 1}, "at": NOW}
+    encoded = encode_acknowledgements(CODEC, system, *(common | value for value in values))
+    topic = topics.acknowledgement_topic(system).name
+    return Message(topic=topic, partition=0, offset=0, key=b"k", value=encoded, headers=[])
+
+
+def states_of(ledger: Database, *commands: UUID) -> list[tuple[str, str]]:
+    """Return the commands with their states."""
+    rows = [row for row in select_rows(ledger, tables.command) if row.command_id in commands]
+    return [(str(row.command_id), row.state) for row in rows]
 
 
 def erasure_states(ledger: Database) -> dict[str, str]:
@@ -217,6 +232,33 @@ def test_an_answer_sent_again_counts_once(role: Role) -> None:
     role.handle(acknowledgement(role.ledger, "orders", None, **again))
     assert (role.reasons, role.repeated) == ([], [False, True])
     assert len(select_rows(role.ledger, tables.acknowledgement)) == 1
+
+
+def test_a_message_counts_but_for_the_acknowledgement_that_cannot_be_applied(role: Role) -> None:
+    """The message is parked with the first reason; replayed, what was applied changes nothing."""
+    record_events(role.ledger, [order("o2", ORDERED, consumer="2")], ORDERED)
+    claim_all(role.ledger, DUE)
+    send_due(role.ledger, FakeBus(), DUE)
+    first, second = [
+        row.command_id
+        for row in select_rows(role.ledger, tables.command, action="erase", system="orders")
+    ]
+    message = acknowledgements(
+        role.ledger,
+        "orders",
+        {"command_id": str(first), "acknowledgement_id": "a1"},
+        {"command_id": "no id", "acknowledgement_id": "a2"},
+        {"command_id": str(UUID(int=7)), "acknowledgement_id": "a3"},
+        {"command_id": str(second), "acknowledgement_id": "a4"},
+    )
+    role.handle(message)
+    assert [state for _, state in sorted(states_of(role.ledger, first, second))] == [
+        "acknowledged",
+        "acknowledged",
+    ]
+    assert role.reasons == [("undecodable", "command_id is not a UUID")]
+    role.handle(message)
+    assert role.repeated == [False, False, True, True]
 
 
 def test_each_answer_keeps_its_own_trace(role: Role) -> None:

@@ -37,6 +37,7 @@ from services.ledger.recording import RecordingResult
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
+from tests.batches import encode_acknowledgements
 from tests.contract.event_builders import feedback
 from tests.contract.ledgers import (
     POLICY,
@@ -311,7 +312,7 @@ def answer(offset: int, command: UUID, **fields: Any) -> Message:
         "disclosure": None,
         **fields,
     }
-    encoded = CODEC.encode(WEBSITE, value, trusted=True)
+    encoded = encode_acknowledgements(CODEC, "website", value)
     signed = Signer(lambda: Keyring((KEY,))).sign(WEBSITE.name, b"k", encoded, FAR)
     return Message(
         topic=WEBSITE.name,

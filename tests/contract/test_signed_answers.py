@@ -27,6 +27,7 @@ from services.ledger import tables
 from services.storage.database import Database
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance, PartitionId
+from tests.batches import encode_acknowledgements
 from tests.contract.event_builders import feedback
 from tests.contract.ledgers import (
     POLICY,
@@ -127,7 +128,8 @@ def done_answer(erasure: UUID, **values: Any) -> bytes:
         "detail": None,
         "at": FAR,
     }
-    return CODEC.encode(TOPIC, answer | values, trusted=True)
+    value = answer | values
+    return encode_acknowledgements(CODEC, str(value["system"]), value, owner=SYSTEM)
 
 
 def signed_headers(

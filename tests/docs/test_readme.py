@@ -11,6 +11,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -123,16 +124,16 @@ def named(words: list[str]) -> tuple[str, ...]:
     raise AssertionError(f"there is no command {' '.join(words)}")
 
 
-def avro_fields(schema: str) -> list[str]:
-    """The fields of one of our own schemas."""
-    return [field["name"] for field in load_schemas().newest(schema).definition["fields"]]
+def avro_fields(schema: str, items: str) -> dict[str, dict[str, Any]]:
+    """Return the fields of a message by name: those that it states once, and those of its items."""
+    fields = {field["name"]: field for field in load_schemas().newest(schema).definition["fields"]}
+    item_fields = fields.pop(items)["type"]["items"]["fields"]
+    return fields | {field["name"]: field for field in item_fields}
 
 
-def symbols(schema: str, field: str) -> list[str]:
+def symbols(schema: str, items: str, field: str) -> list[str]:
     """The values of an enumeration."""
-    fields = load_schemas().newest(schema).definition["fields"]
-    [definition] = [candidate for candidate in fields if candidate["name"] == field]
-    return list(definition["type"]["symbols"])
+    return list(avro_fields(schema, items)[field]["type"]["symbols"])
 
 
 @pytest.mark.parametrize("page", reference_tables.PAGES, ids=str)
@@ -292,19 +293,25 @@ def test_the_layout_is_the_folders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "header"),
-    [("command", "| command field |"), ("acknowledgement", "| answer field |")],
+    ("schema", "items", "header"),
+    [
+        ("command", "commands", "| command field |"),
+        ("acknowledgement", "acknowledgements", "| answer field |"),
+    ],
 )
-def test_the_fields_of_what_systems_see_are_those_of_its_schema(schema: str, header: str) -> None:
+def test_the_fields_of_what_systems_see_are_those_of_its_schema(
+    schema: str, items: str, header: str
+) -> None:
     """Each once, and none that is not there."""
     in_table = first_cells(table(ALL, header))
-    assert sorted(in_table) == sorted(avro_fields(schema))
+    assert sorted(in_table) == sorted(avro_fields(schema, items))
 
 
 def test_every_status_and_every_action_is_told() -> None:
     """Those that are not sent yet are named as such."""
     text = section("How to obey commands")
-    values = [*symbols("acknowledgement", "status"), *symbols("command", "action")]
+    statuses = symbols("acknowledgement", "acknowledgements", "status")
+    values = [*statuses, *symbols("command", "commands", "action")]
     assert [value for value in values if f"`{value}`" not in text] == []
 
 

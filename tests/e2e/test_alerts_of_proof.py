@@ -18,6 +18,7 @@ from schemas.topics import acknowledgement_topic
 from services.crypto.key_directory import KeyDirectory
 from services.kafka.client import KafkaClient
 from services.kafka.producer import OutgoingMessage
+from tests.batches import encode_acknowledgements
 from tests.e2e.running import Running, business_event
 from tests.e2e.watched import Watched
 
@@ -43,7 +44,7 @@ def answer(running: Running, action: str, status: str, **counts: int) -> None:
     rows = running.query(f"SELECT command_id, attempt FROM command WHERE {query} LIMIT 1")
     [(command_id, attempt)] = rows
     topic = acknowledgement_topic(SYSTEM)
-    value = CODEC.encode(topic, _answer(command_id, attempt, status, counts), trusted=True)
+    value = encode_acknowledgements(CODEC, SYSTEM, _answer(command_id, attempt, status, counts))
     signer = KeyDirectory(path=running.data / "keys").signer(SYSTEM)
     headers = signer.sign(topic.name, b"", value, datetime.now(UTC))
     message = OutgoingMessage(topic=topic.name, key=b"", value=value, headers=headers)

@@ -21,6 +21,7 @@ from services.events.sample_events import sample_events
 from services.kafka.client import KafkaClient
 from services.kafka.producer import OutgoingMessage
 from services.policy.loader import load as load_policy
+from tests.batches import decode_commands, encode_acknowledgements
 from tests.e2e.running import ROLES, Running, business_event, identities, write_events
 from tests.servers.kafka import KafkaCluster
 
@@ -129,7 +130,7 @@ def test_a_forged_answer_closes_nothing(running: Running, fresh_kafka: KafkaClus
         "detail": None,
         "at": datetime.now(UTC),
     }
-    value = codec.encode(topic, answer, trusted=True)
+    value = encode_acknowledgements(codec, "orders", answer)
     stolen = keys.signer("psp").sign(topic.name, b"k", value, datetime.now(UTC))
     bus.open_producer().send(
         [
@@ -186,7 +187,7 @@ def test_every_sample_event_is_recorded_once(running: Running) -> None:
 def test_another_kafka_client_reads_the_commands(
     running: Running, fresh_kafka: KafkaCluster, kcat: Path
 ) -> None:
-    """kcat sees the subject as key, Termijn's framing, and the headers that schemas/README.md names."""
+    """kcat sees the lane as key, Termijn's framing, and the headers that schemas/README.md names."""
     running.start(*ROLES, "sample-systems")
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0
@@ -214,8 +215,8 @@ def test_another_kafka_client_reads_the_commands(
         ).stdout
 
     psp = command_topic("psp")
-    assert read(psp.name, "%k") == b"consumer:K1"
-    value = Codec(load()).decode(psp, read(psp.name, "%s"))
+    assert read(psp.name, "%k") == b"13"
+    [value] = decode_commands(Codec(load()), "psp", read(psp.name, "%s"))
     assert value["action"] == "erase"
     assert value["subject"] == "consumer:K1"
     assert value["rules"] == ["D4"]

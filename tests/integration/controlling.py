@@ -24,6 +24,7 @@ from services.crypto.key_directory import DELETER, KeyDirectory
 from services.kafka.client import KafkaClient
 from services.kafka.embedded_broker import EmbeddedBroker
 from services.kafka.producer import OutgoingMessage
+from tests.batches import decode_acknowledgements
 from tests.patience import Patience
 from tests.unit.agent.environment import CODEC, command, encoded
 
@@ -85,7 +86,7 @@ class Controller:
             for message in reader.consume(100, 0.2):
                 value = message.value()
                 if message.error() is None and isinstance(value, bytes):
-                    answers.append(CODEC.decode(self.answering, value))
+                    answers += decode_acknowledgements(CODEC, self.system, value)
         reader.close()
         return answers
 

@@ -26,6 +26,7 @@ from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
 from services.kafka.client import KafkaClient
 from services.kafka.producer import KafkaProducer, OutgoingMessage
+from tests.batches import decode_acknowledgements
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.environment import CODEC, command, command_id, encoded
@@ -118,7 +119,7 @@ class Crm:
                 assert isinstance(value, bytes)
                 headers: Any = message.headers()
                 verifier.verify(ANSWERS.name, key, value, headers, now())
-                self.answers.append(CODEC.decode(ANSWERS, value))
+                self.answers += decode_acknowledgements(CODEC, "crm", value)
 
     def until(self, commands: set[str], seconds: float = 90) -> dict[str, dict[str, Any]]:
         """Wait for acknowledgements of these commands, and return the last of each."""

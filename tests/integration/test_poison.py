@@ -36,6 +36,7 @@ from services.ledger.recording import record
 from services.policy import ids as keys
 from services.requests.request_keys import RequestKeys
 from services.storage.dead_letters import DeadLetter
+from tests.batches import decode_commands, encode_acknowledgements
 from tests.contract.event_builders import arrival, feedback
 from tests.contract.ledgers import instant, record_events, select_rows
 from tests.integration.pipelines import position, running, until
@@ -257,7 +258,11 @@ def deleting(environment: Environment, recording: RecordingDeleterObserver) -> D
 def read_commands(environment: Environment) -> list[dict[str, Any]]:
     """Return the commands on the website's topic."""
     topic = catalogue.command_topic(WEBSITE)
-    return [CODEC.decode(topic, value) for value in on_the_bus(environment.kafka, topic.name)]
+    return [
+        command
+        for value in on_the_bus(environment.kafka, topic.name)
+        for command in decode_commands(CODEC, WEBSITE, value)
+    ]
 
 
 @pytest.fixture
@@ -402,7 +407,7 @@ def acknowledged(system: str, command: UUID, **values: Any) -> OutgoingMessage:
         "disclosure": None,
         **values,
     }
-    value = CODEC.encode(topic, fields, trusted=True)
+    value = encode_acknowledgements(CODEC, system, fields)
     headers = Signer(lambda: Keyring((SIGNING,))).sign(topic.name, b"k", value, now())
     return OutgoingMessage(topic=topic.name, key=b"k", value=value, headers=headers)
 

@@ -26,6 +26,7 @@ from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
 from services.kafka.client import KafkaClient
 from services.kafka.producer import OutgoingMessage
+from tests.batches import encode_acknowledgements
 from tests.patience import Patience
 from tests.servers.kafka import KafkaCluster
 from tests.unit.agent.environment import CODEC, command, encoded
@@ -168,7 +169,7 @@ def _answer(command: Command, status: str) -> bytes:
         "at": command.issued_at + timedelta(seconds=2),
         "disclosure": None,
     }
-    return CODEC.encode(topics.acknowledgement_topic(command.system), value, trusted=True)
+    return encode_acknowledgements(CODEC, command.system, value)
 
 
 def listening(pid: int) -> set[str]:

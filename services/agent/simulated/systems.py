@@ -46,7 +46,7 @@ SHOWN: Mapping[str, SystemBehaviour] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelayedAcknowledgement:
-    """An acknowledgement that is to be sent: its system, its message key and its time."""
+    """An acknowledgement of one command that is to be sent: its system, its message key and its time."""
 
     system: str
     key: bytes | None
@@ -107,7 +107,6 @@ class SimulatedSystems:
                     uuid5(NAMESPACE_URL, f"{command['command_id']}/{command['attempt']}/{status}")
                 ),
                 "command_id": command["command_id"],
-                "system": system,
                 "attempt": command["attempt"],
                 "status": status,
                 "counts": {"rows": rows},
@@ -115,6 +114,7 @@ class SimulatedSystems:
                 "detail": None,
                 "at": now,
                 "disclosure": self._disclosure(command) if status == "done" else None,
+                "checked": None,
             },
         )
 

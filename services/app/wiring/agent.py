@@ -148,7 +148,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
         bus.ensure_topics(agent_access(system, kafka.group).topics)
         executor_observer = observer.for_loop("obeying")
         publisher = KafkaAcknowledgementPublisher(
-            system=system, sender=bus.open_producer(), signer=signer, now=now
+            answers=inbox.answers, sender=bus.open_producer(), signer=signer, now=now
         )
         sender = AcknowledgementSender(
             inbox=inbox, publisher=publisher, observer=executor_observer, now=now

@@ -65,28 +65,34 @@ class ObservationResult:
     """What follows for another command: an acknowledged recall also settles the recalled command."""
 
 
-def observation_of_command(command: Mapping[str, Any]) -> CommandObservation:
-    """Return the observation of a command, from the fields of its schema."""
-    recalls = command["action"] == "recall"
-    return CommandObservation(
-        command_id=command["command_id"],
-        system=command["system"],
-        what="sent",
-        at=command["issued_at"],
-        action=command["action"],
-        takes_back=command["supersedes"] if recalls else None,
-    )
+def observations_of_commands(batch: Mapping[str, Any]) -> list[CommandObservation]:
+    """Return the observations of the commands in a message, from the fields of its schema."""
+    recalls = batch["action"] == "recall"
+    return [
+        CommandObservation(
+            command_id=command["command_id"],
+            system=batch["system"],
+            what="sent",
+            at=batch["issued_at"],
+            action=batch["action"],
+            takes_back=command["supersedes"] if recalls else None,
+        )
+        for command in batch["commands"]
+    ]
 
 
-def observation_of_acknowledgement(answer: Mapping[str, Any]) -> CommandObservation:
-    """Return the observation of an acknowledgement, from the fields of its schema."""
-    return CommandObservation(
-        command_id=answer["command_id"],
-        system=answer["system"],
-        what="answered",
-        at=answer["at"],
-        status=answer["status"],
-    )
+def observations_of_acknowledgements(batch: Mapping[str, Any]) -> list[CommandObservation]:
+    """Return the observations of the acknowledgements in a message, from the fields of its schema."""
+    return [
+        CommandObservation(
+            command_id=acknowledgement["command_id"],
+            system=batch["system"],
+            what="answered",
+            at=acknowledgement["at"],
+            status=acknowledgement["status"],
+        )
+        for acknowledgement in batch["acknowledgements"]
+    ]
 
 
 def observe(previous: WatchedCommand | None, observation: CommandObservation) -> ObservationResult:

@@ -21,6 +21,7 @@ from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, SignerProtocol
 from services.kafka.client import KafkaClient
 from services.kafka.producer import Headers, OutgoingMessage
+from tests.batches import decode_commands, encode_acknowledgements, encode_commands
 from tests.chaos.erasures.orders import Order
 
 SEED = 11
@@ -92,9 +93,9 @@ class Forger(threading.Thread):
     def commands(self, command: ReceivedCommand) -> list[tuple[str, OutgoingMessage]]:
         """Return forgeries of a command: an exact replay, and erasures of an order that must be kept."""
         topic = topics.command_topic(_system(command))
-        value = _CODEC.decode(topic, command.value)
+        value = self._random.choice(decode_commands(_CODEC, _system(command), command.value))
         aimed = self._aimed(value)
-        forged = _CODEC.encode(topic, aimed, trusted=True)
+        forged = encode_commands(_CODEC, aimed)
         key = str(aimed["subject"]).encode()
         other = topics.command_topic(
             self._random.choice([system for system in self._systems if system != value["system"]])
@@ -111,9 +112,9 @@ class Forger(threading.Thread):
     def answers(self, seen: ReceivedCommand) -> list[tuple[str, OutgoingMessage]]:
         """Return acknowledgements with the status `done` that the command's system did not send."""
         system = _system(seen)
-        command = _CODEC.decode(topics.command_topic(system), seen.value)
+        command = self._random.choice(decode_commands(_CODEC, system, seen.value))
         topic = topics.acknowledgement_topic(system)
-        value = _CODEC.encode(topic, _done(command), trusted=True)
+        value = encode_acknowledgements(_CODEC, system, _done(command))
         other = self._random.choice(
             [candidate for candidate in self._systems if candidate != system]
         )

@@ -10,7 +10,6 @@ from uuid import UUID, uuid5
 
 from confluent_kafka import KafkaError
 
-from schemas import topics
 from schemas.codec import Codec
 from schemas.schema_files import load
 from services.agent.acknowledgement import AcknowledgementBuilder
@@ -25,6 +24,7 @@ from services.agent.result import Pending, Result
 from services.crypto.envelope import AeadCipher
 from services.kafka.errors import DeliveryFailed
 from services.storage.database import Database, open_database
+from tests.batches import decode_acknowledgements, encode_commands
 
 CODEC = Codec(load())
 T0 = datetime(2026, 3, 15, 13, tzinfo=UTC)
@@ -75,7 +75,7 @@ def encoded(command: Command) -> bytes:
     ]
     for name in ("categories", "rules", "purposes"):
         fields[name] = list(fields[name])
-    return CODEC.encode(topics.command_topic(command.system), fields, trusted=True)
+    return encode_commands(CODEC, fields)
 
 
 @dataclass(slots=True)
@@ -202,7 +202,8 @@ class AgentEnvironment:
 
     def answers(self) -> list[dict[str, Any]]:
         """Return every acknowledgement that was sent."""
-        topic = topics.acknowledgement_topic("crm")
         return [
-            CODEC.decode(topic, acknowledgement.value) for acknowledgement in self.observer.sent_
+            answer
+            for message in self.observer.sent_
+            for answer in decode_acknowledgements(CODEC, "crm", message.value)
         ]

@@ -56,12 +56,14 @@ class FakeConsumer:
     def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
         return self.low, self.high
 
-    def consume(self, *_: Any) -> list[Message]:
+    def consume(self, most: int, *_: Any) -> list[Message]:
         if not self.batches:
             raise NotConnected
         batch = self.batches.pop(0)
         messages: list[Message] = batch(self) if callable(batch) else batch
-        return messages
+        if len(messages) > most:
+            self.batches.insert(0, messages[most:])
+        return messages[:most]
 
     def pause(self, _: list[TopicPartition]) -> None: ...
 
@@ -117,6 +119,7 @@ def play(
     *consumers: FakeConsumer,
     unseen: int = 0,
     check_policy: Callable[[Connection], object] = lambda _: None,
+    batch_size: int = 10,
 ) -> LoopRun:
     """Run the loop on consumers, each taken when the one before it was closed."""
     played = LoopRun()
@@ -155,7 +158,7 @@ def play(
         handler=Work(),
         observer=Observer(),
         now=lambda: datetime(2026, 3, 15, 13, tzinfo=UTC),
-        batch_size=10,
+        batch_size=batch_size,
         batch_seconds=0,
         check_policy=check_policy,
     )
@@ -183,6 +186,17 @@ def end(offset: int) -> Message:
 def position(ledger: Database) -> int | None:
     with ledger.transaction() as connection:
         return offsets.read_offset(connection, "recorder", LOG)
+
+
+def test_a_batch_of_large_messages_is_smaller(ledger: Database) -> None:
+    """Each may have hundreds of commands, and all of a batch are one transaction."""
+    large = [
+        Message(topic=TOPIC, partition=0, offset=offset, value=bytes(30_000))
+        for offset in range(250)
+    ]
+    played = play(ledger, FakeConsumer([large]), batch_size=2_000)
+    assert [len(batch) for batch in played.applied] == [100, 100, 50]
+    assert position(ledger) == 250
 
 
 def test_messages_read_before_a_gap_are_applied(ledger: Database) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from services.operations.watch.sightings import (
     CommandObservation,
     WatchedCommand,
-    observation_of_acknowledgement,
-    observation_of_command,
+    observations_of_acknowledgements,
+    observations_of_commands,
     observe,
 )
 from services.operations.watch.table_rows import from_row, parse_place, to_row
@@ -110,15 +110,15 @@ def test_a_failed_recall_leaves_its_command_open() -> None:
 
 def test_a_command_and_an_answer_become_sightings_without_their_subject() -> None:
     """Only the fields that the watch needs are kept."""
-    fields = {"command_id": "c1", "system": "crm", "subject": "customer:C1", "supersedes": "c0"}
-    sighting = observation_of_command({**fields, "action": "recall", "issued_at": at(0)})
-    assert sighting == sent(0, "recall", "c0")
-    assert (
-        observation_of_command({**fields, "action": "verify", "issued_at": at(0)}).takes_back
-        is None
-    )
-    answer = {"command_id": "c1", "system": "crm", "status": "done", "at": at(5), "ground": "x"}
-    assert observation_of_acknowledgement(answer) == answered(5)
+    fields = {"command_id": "c1", "subject": "customer:C1", "supersedes": "c0"}
+    batch = {"system": "crm", "issued_at": at(0), "commands": [fields, fields]}
+    recalls = observations_of_commands({**batch, "action": "recall"})
+    assert recalls == [sent(0, "recall", "c0"), sent(0, "recall", "c0")]
+    verifies = observations_of_commands({**batch, "action": "verify"})
+    assert [sighting.takes_back for sighting in verifies] == [None, None]
+    answer = {"command_id": "c1", "status": "done", "at": at(5), "ground": "x"}
+    [sighting] = observations_of_acknowledgements({"system": "crm", "acknowledgements": [answer]})
+    assert sighting == answered(5)
 
 
 STATUSES = ("done", "nothing_held", "refused", "failed", "partial", "recalled")

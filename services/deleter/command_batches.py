@@ -1,0 +1,139 @@
+"""Put commands that are alike but for the person into one message, which is encoded and signed once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from zlib import crc32
+
+from schemas import limits
+from services.deleter.message import CommandMessage, Fields
+
+LANES: Final = 16
+"""How many keys the messages of a system have: the commands of one person have the same."""
+_OWN_FIELDS: Final = (
+    *("command_id", "subject", "records", "not_before", "erase_by", "epoch", "seq", "attempt"),
+    *("supersedes", "request", "disclose_to", "corrections", "corrected_fields"),
+)
+_COMMON_FIELDS: Final = (
+    *("system", "action", "categories", "rules", "purposes", "policy_version", "article"),
+    *("reason", "verifies", "valid_until", "issued_at"),
+)
+_RECORD_FRAME = 32
+"""The bytes that Avro adds to the texts of one record, or of one command, at most."""
+_PAIR_FRAME = 6
+"""The bytes that Avro adds to the texts of one key and its value."""
+_FULL_ATTEMPTS = 3
+"""After so many attempts without an answer, a command shares its message with ever fewer others."""
+
+
+@dataclass(slots=True, kw_only=True)
+class CommandBatch:
+    """Commands to one system that make up one message."""
+
+    lane: int
+    commands: list[CommandMessage] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    """Where each of them is among all the commands that are sent."""
+    records: int = 0
+    size: int = 0
+    """How many bytes the commands take, at most."""
+
+    @property
+    def system(self) -> str:
+        """The system that has to carry them out."""
+        return self.commands[0].system
+
+    @property
+    def key(self) -> bytes:
+        """The key of the message."""
+        return str(self.lane).encode()
+
+    @property
+    def value(self) -> Fields:
+        """The fields of the `command` schema."""
+        common, *_ = [command.value for command in self.commands]
+        return {
+            **{name: common[name] for name in _COMMON_FIELDS},
+            "commands": [
+                {name: command.value.get(name) for name in _OWN_FIELDS} for command in self.commands
+            ],
+        }
+
+    def has_room(self, records: int, size: int, max_records: int) -> bool:
+        """Return whether a command with so many records and bytes can be added."""
+        return self.records + records <= max_records and self.size + size <= limits.MAX_COMMAND
+
+    def add(self, command: CommandMessage, position: int, size: int) -> None:
+        """Add a command."""
+        self.commands.append(command)
+        self.positions.append(position)
+        self.records += len(command.value["records"])
+        self.size += size
+
+
+def group_into_batches(commands: Sequence[CommandMessage]) -> list[CommandBatch]:
+    """Return the commands in as few messages as the limits allow, in the order in which they are sent.
+
+    The commands of one person stay in their order: a command is never put into a message before one that
+    already has an earlier command of that person. What may not be tied to a person never shares a message
+    with what may. A command that was not answered at several attempts shares its message with ever fewer
+    others, until it is alone: if it is the cause, it holds up no other.
+    """
+    batches: list[CommandBatch] = []
+    open_batches: dict[Hashable, int] = {}
+    last_batch: dict[tuple[str, str], int] = {}
+    for position, command in enumerate(commands):
+        lane = lane_of(command.key)
+        max_records = _max_records(command.value["attempt"])
+        alike = (lane, max_records, *_common_key(command.value))
+        records, size = len(command.value["records"]), _size(command.value)
+        index = open_batches.get(alike)
+        earliest = last_batch.get((command.system, command.key), 0)
+        if (
+            index is None
+            or index < earliest
+            or not batches[index].has_room(records, size, max_records)
+        ):
+            index = open_batches[alike] = len(batches)
+            batches.append(CommandBatch(lane=lane))
+        batches[index].add(command, position, size)
+        last_batch[command.system, command.key] = index
+    return batches
+
+
+def lane_of(key: str) -> int:
+    """Return the lane of a person, or of an event's id where no person may be named."""
+    return crc32(key.encode("utf-8", "surrogatepass")) % LANES
+
+
+def _max_records(attempt: int) -> int:
+    """Return with how many records a command at this attempt may share its message."""
+    further_attempts = max(0, attempt - _FULL_ATTEMPTS)
+    return max(1, limits.MAX_COMMAND_RECORDS >> min(3 * further_attempts, 16))
+
+
+def _common_key(value: Fields) -> tuple[Hashable, ...]:
+    common = (value[name] for name in _COMMON_FIELDS)
+    named = value["subject"] is not None
+    return (named, *(tuple(part) if isinstance(part, list) else part for part in common))
+
+
+def _size(value: Fields) -> int:
+    """Return how many bytes a command takes in its message, at most."""
+    own_texts = [value.get(name) for name in _OWN_FIELDS]
+    size = 2 * _RECORD_FRAME + sum(_bytes(text) for text in own_texts if isinstance(text, str))
+    size += sum(_PAIR_FRAME + _bytes(name) for name in value.get("corrected_fields") or ())
+    return size + sum(_record_size(record) for record in value["records"])
+
+
+def _record_size(record: Fields) -> int:
+    keys: dict[str, Any] = record["keys"]
+    texts = (record["source"], record["id"], record["type"])
+    pairs = sum(_PAIR_FRAME + _bytes(name) + _bytes(text) for name, text in keys.items())
+    return _RECORD_FRAME + pairs + sum(map(_bytes, texts))
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
