@@ -23,7 +23,11 @@ from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
 from services.crypto.envelope import AeadCipher
 from services.crypto.signing import SignatureInvalid, VerifierProtocol
-from services.deleter.acknowledgement import Acknowledgement, decode_acknowledgements
+from services.deleter.acknowledgement import (
+    Acknowledgement,
+    AcknowledgementMessage,
+    decode_acknowledgements,
+)
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
@@ -71,24 +75,19 @@ class AcknowledgementHandler:
         """
 
         started = self.now()
-        acknowledgements: list[Acknowledgement] = []
-        origins: list[int] = []
+        decoded: dict[int, AcknowledgementMessage] = {}
         unusable: dict[int, UnprocessableMessage] = {}
         forged: list[tuple[str, str]] = []
         for number, message in enumerate(messages):
             try:
-                decoded = self._decode(message)
+                decoded[number] = self._decode(message)
             except (DecodingFailed, MalformedEvent, SignatureInvalid) as cause:
                 unusable[number] = cause
                 if isinstance(cause, SignatureInvalid):
                     forged.append((self.topics[str(message.topic())][1], cause.reason))
-                continue
-            for item in decoded:
-                if isinstance(item, DecodingFailed):
-                    unusable.setdefault(number, item)
-                else:
-                    acknowledgements.append(item)
-                    origins.append(number)
+            else:
+                if problems := decoded[number].problems:
+                    unusable[number] = problems[0]
 
         def write(
             connection: Connection,
@@ -96,16 +95,17 @@ class AcknowledgementHandler:
             offsets.advance_offsets(connection, ROLE, advances)
             now = database_now(connection)
             active_policy.require_active(connection, self.policy, now)
-            results = apply_acknowledgements(connection, acknowledgements, self.policy, now)
+            results = apply_acknowledgements(connection, [*decoded.values()], self.policy, now)
             applied: list[tuple[Message, Acknowledgement, AcknowledgementResult]] = []
             reasons = dict(unusable)
-            for number, acknowledgement, result in zip(
-                origins, acknowledgements, results, strict=True
-            ):
-                if isinstance(result, AcknowledgementResult):
-                    applied.append((messages[number], acknowledgement, result))
-                else:
-                    reasons.setdefault(number, result)
+            for (number, message), results_of_message in zip(decoded.items(), results, strict=True):
+                for acknowledgement, result in zip(
+                    message.acknowledgements, results_of_message, strict=True
+                ):
+                    if isinstance(result, AcknowledgementResult):
+                        applied.append((messages[number], acknowledgement, result))
+                    else:
+                        reasons.setdefault(number, result)
             parked = [
                 build_dead_letter(ROLE, messages[number], reason, self.cipher, self.now())
                 for number, reason in sorted(reasons.items())
@@ -156,7 +156,7 @@ class AcknowledgementHandler:
             },
         )
 
-    def _decode(self, message: Message) -> list[Acknowledgement | DecodingFailed]:
+    def _decode(self, message: Message) -> AcknowledgementMessage:
         topic, system = self.topics[str(message.topic())]
         key, value = to_bytes(message.key()), to_bytes(message.value())
         self.verifiers[system].verify(topic.name, key, value, headers(message), self.now())

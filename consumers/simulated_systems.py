@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from typing import Any
+from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
@@ -124,7 +125,11 @@ class SimulatedSystemsLoop:
         self, system: str, key: bytes | None, replies: Sequence[Mapping[str, Any]]
     ) -> OutgoingMessage:
         topic = self.acknowledgements[system]
-        batch = {"system": system, "acknowledgements": replies}
+        batch = {
+            "acknowledgement_id": str(uuid4()),
+            "system": system,
+            "acknowledgements": replies,
+        }
         value = self.codec.encode(topic, batch, trusted=True)
         headers = self.signers[system].sign(topic.name, key, value, self.now())
         return OutgoingMessage(topic=topic.name, key=key, value=value, headers=headers)

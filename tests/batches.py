@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas import topics
 from schemas.codec import Codec
+from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMessage
 
 _COMMON = {
     *("system", "action", "categories", "rules", "purposes", "policy_version", "article"),
@@ -33,13 +34,29 @@ def decode_commands(codec: Codec, system: str, message: bytes) -> list[dict[str,
 def encode_acknowledgements(
     codec: Codec, system: str, *acknowledgements: Mapping[str, Any], owner: str | None = None
 ) -> bytes:
-    """Return one message of a system, or in its name on the topic of the `owner`."""
-    batch = {"system": system, "acknowledgements": acknowledgements}
+    """Return one message of a system, or in its name on the topic of the `owner`.
+
+    It has the id of the first of them.
+    """
+    batch = {
+        "acknowledgement_id": acknowledgements[0]["acknowledgement_id"],
+        "system": system,
+        "acknowledgements": acknowledgements,
+    }
     return codec.encode(topics.acknowledgement_topic(owner or system), batch, trusted=True)
 
 
 def decode_acknowledgements(codec: Codec, system: str, message: bytes) -> list[dict[str, Any]]:
-    """Return the acknowledgements of a message, each with its system."""
+    """Return the acknowledgements of a message, each with what they share."""
     batch = codec.decode(topics.acknowledgement_topic(system), message)
-    acknowledgements: Sequence[dict[str, Any]] = batch["acknowledgements"]
-    return [{"system": batch["system"], **item} for item in acknowledgements]
+    acknowledgements: Sequence[dict[str, Any]] = batch.pop("acknowledgements")
+    return [{**batch, **item} for item in acknowledgements]
+
+
+def message_of(acknowledgement: Acknowledgement, name: str) -> AcknowledgementMessage:
+    """Return a message with this acknowledgement alone, under an id."""
+    return AcknowledgementMessage(
+        acknowledgement_id=name,
+        system=acknowledgement.system,
+        acknowledgements=(acknowledgement,),
+    )

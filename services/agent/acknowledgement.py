@@ -30,8 +30,6 @@ class AcknowledgementBuilder:
     def build(self, command: Command, result: Result, now: datetime) -> tuple[Result, bytes]:
         """Return the result as it is reported, and a message with its acknowledgement alone.
 
-        The acknowledgement's id follows from its content.
-
         A disclosure without a key to encrypt to, or too large for Kafka, is reported as `failed`.
         """
         disclosure = None
@@ -57,10 +55,6 @@ class AcknowledgementBuilder:
             if result.checked is None
             else {"records": len(command.records), "found": dict(result.checked)},
         }
-        content_json = json.dumps(
-            {"system": self.system, **acknowledgement}, sort_keys=True, default=str
-        )
-        acknowledgement["acknowledgement_id"] = str(uuid5(_ACKNOWLEDGEMENT_NAMESPACE, content_json))
         encoded = self._encode([acknowledgement])
         if len(encoded) > self.max_bytes and result.checked is not None:
             return self.build(command, replace(result, checked=None), now)  # a verification follows
@@ -85,7 +79,10 @@ class AcknowledgementBuilder:
         )
 
     def _encode(self, acknowledgements: Sequence[Mapping[str, Any]]) -> bytes:
+        """Return a message; its id follows from its content."""
         value = {"system": self.system, "acknowledgements": acknowledgements}
+        content = json.dumps(value, sort_keys=True, default=str)
+        value["acknowledgement_id"] = str(uuid5(_ACKNOWLEDGEMENT_NAMESPACE, content))
         return self.codec.encode(topics.acknowledgement_topic(self.system), value, trusted=True)
 
     def _encrypt_disclosure(self, command: Command, records: Sequence[DisclosedRecord]) -> str:

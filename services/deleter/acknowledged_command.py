@@ -32,6 +32,8 @@ class AcknowledgedCommand:
     escalated_at: datetime | None
     outcome: str | None
     follow_up_at: datetime | None
+    acknowledged_at: datetime | None
+    ground: str | None
 
     def after(
         self, event: CommandEvent, now: datetime, outcome: str | None = None
@@ -57,14 +59,15 @@ class AcknowledgedCommand:
             self.action == "lift" or (self.action == "restrict" and before.state == "recalling")
         )
 
-    def changed_columns(self) -> dict[str, Any]:
-        """Return its key and every column that acknowledgements change."""
-        return {name: getattr(self, name) for name in ("command_id", *_CHANGED)}
+    @property
+    def changed_values(self) -> tuple[object, ...]:
+        """The values of the columns that acknowledgements change, `CHANGED_COLUMNS`."""
+        return tuple(getattr(self, name) for name in CHANGED_COLUMNS)
 
 
-_CHANGED: Final = (
+CHANGED_COLUMNS: Final = (
     *("state", "next_attempt_at", "settled_at"),
-    *("escalated_at", "outcome", "follow_up_at"),
+    *("escalated_at", "outcome", "follow_up_at", "acknowledged_at", "ground"),
 )
 _COLUMNS: Final = tuple(tables.command.c[field.name] for field in fields(AcknowledgedCommand))
 """The columns that are read of a command."""

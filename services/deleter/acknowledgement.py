@@ -31,7 +31,6 @@ class Checked:
 class Acknowledgement:
     """A system's report about a command; `at` is the time of the report, UTC."""
 
-    acknowledgement_id: str
     command_id: UUID
     system: str
     attempt: int
@@ -43,6 +42,18 @@ class Acknowledgement:
     """The data that the system holds, encrypted to the request's key."""
     checked: Checked | None = None
     """What the system found when it read again after an erasure; None if it did not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgementMessage:
+    """A message of a system, with its acknowledgements of any commands, in their order."""
+
+    acknowledgement_id: str
+    """The system's own id of the message; the same message, sent again, has the same."""
+    system: str
+    acknowledgements: tuple[Acknowledgement, ...]
+    problems: tuple[DecodingFailed, ...] = ()
+    """Why further acknowledgements of the message do not count."""
 
 
 class UnknownCommand(TermijnError):
@@ -59,16 +70,16 @@ class UnknownCommand(TermijnError):
 
 
 class ReusedAcknowledgement(TermijnError):
-    """A system gave two acknowledgements the same id; the later one is parked as a dead letter.
+    """A system gave two messages the same id; the later one is parked as a dead letter.
 
-    It does not count, so that its command stays open. The system's owner corrects it, so that each
-    acknowledgement has an id of its own; the command is sent and acknowledged again.
+    None of its acknowledgements counts, so that their commands stay open. The system's owner corrects it,
+    so that each message has an id of its own; the commands are sent and acknowledged again.
     """
 
     def __init__(self, system: str) -> None:
         super().__init__(
             f"{system}: the acknowledgement has the id of an earlier one, and does not count;"
-            " give each acknowledgement an id of its own"
+            " give each message of acknowledgements an id of its own"
         )
         self.system = system
 
@@ -79,20 +90,27 @@ UnusableAcknowledgement = UnknownCommand | ReusedAcknowledgement | IllegalTransi
 
 def decode_acknowledgements(
     codec: Codec, topic: Topic, system: str, payload: bytes | None
-) -> list[Acknowledgement | DecodingFailed]:
-    """Return the acknowledgements in the value of a message on a system's topic, in their order.
+) -> AcknowledgementMessage:
+    """Return the acknowledgements in the value of a message on a system's topic.
 
-    In the place of one that is beyond a limit, or has no command, is the reason why it does not count; the
-    others do.
+    One that is beyond a limit, or has no command, is a problem of the message; the others count.
 
     Raises:
-        DecodingFailed: the message has no acknowledgements, or another system's.
+        DecodingFailed: the message has no acknowledgements, or another system's, or an id that is not one.
     """
     value = codec.decode(topic, payload)
     if value["system"] != system:
         problem = f"is an acknowledgement of {value['system']} on the topic of {system}"
         raise DecodingFailed(why=problem, topic=topic.name)
-    return [_acknowledgement(item, topic, system) for item in value["acknowledgements"]]
+    if beyond := limits.identifier_problem(value["acknowledgement_id"]):
+        raise DecodingFailed(why=f"acknowledgement_id {beyond}", topic=topic.name)
+    items = [_acknowledgement(item, topic, system) for item in value["acknowledgements"]]
+    return AcknowledgementMessage(
+        acknowledgement_id=value["acknowledgement_id"],
+        system=system,
+        acknowledgements=tuple(item for item in items if isinstance(item, Acknowledgement)),
+        problems=tuple(item for item in items if isinstance(item, DecodingFailed)),
+    )
 
 
 def _acknowledgement(
@@ -105,7 +123,6 @@ def _acknowledgement(
     if beyond := _limit_problem(value):
         return DecodingFailed(why=beyond, topic=topic.name)
     return Acknowledgement(
-        acknowledgement_id=value["acknowledgement_id"],
         command_id=command_id,
         system=system,
         attempt=value["attempt"],
@@ -124,7 +141,6 @@ def _limit_problem(value: Mapping[str, Any]) -> str | None:
     ground, disclosure = value["ground"] or "", value["disclosure"] or ""
     found: Mapping[str, int] = value["checked"]["found"] if value["checked"] else {}
     checks = [
-        ("acknowledgement_id", limits.identifier_problem(value["acknowledgement_id"])),
         ("ground", limits.line_problem(ground)),
         ("counts", limits.count_problem(counts, limits.MAX_COUNTS)),
         *(("counts", limits.identifier_problem(name)) for name in counts),

@@ -1,8 +1,7 @@
-"""Apply acknowledgements of systems: each is stored, and changes the state of its command."""
+"""Apply acknowledgements of systems: each changes the state of its command, and its message is stored."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,28 +9,35 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select, update
 
-from services.deleter.acknowledged_command import AcknowledgedCommand, load_acknowledged_commands
+from services.deleter.acknowledged_command import (
+    CHANGED_COLUMNS,
+    AcknowledgedCommand,
+    load_acknowledged_commands,
+)
 from services.deleter.acknowledgement import (
     Acknowledgement,
+    AcknowledgementMessage,
     ReusedAcknowledgement,
     Status,
     UnknownCommand,
     UnusableAcknowledgement,
 )
 from services.deleter.second_reading import apply_second_reading, count_records
-from services.deleter.stored_acknowledgement import audit_entry, content_of, to_row
+from services.deleter.stored_acknowledgement import audit_entry, hash_content, to_row
 from services.ledger import state_changes, tables
 from services.ledger.command_state import RELEASED, CommandEvent, IllegalTransition, State
 from services.policy.actions import VERIFIED
 from services.policy.model import Policy
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
-from services.storage.bulk import insert, select_in, update_each
+from services.storage.bulk import insert, select_in, update_each, update_in
 
 RETRY_AFTER_REFUSAL: Final = timedelta(days=1)
 """How long after a refusal a system that may not refuse is sent the command again."""
+_REMEMBERED: Final = timedelta(days=60)
+"""How long a message is recognised when it comes again; Kafka keeps it for two weeks."""
 _RECALL_EVENTS: Final[Mapping[Status, CommandEvent]] = {
     "recalled": "done",
     "done": "done",
@@ -50,7 +56,7 @@ class AcknowledgementResult:
     is_unexpected: bool
     """Whether the system reports that it held nothing, although the ledger has records."""
     repeated: bool
-    """Whether the same acknowledgement was applied before."""
+    """Whether the same message was applied before."""
     reopened: bool = False
     """Whether data that was acknowledged as erased was still there: its erasure is commanded again."""
     duration: timedelta | None = None
@@ -59,17 +65,21 @@ class AcknowledgementResult:
     """If it verifies an erasure: the time since that was commanded."""
 
 
+AppliedMessage = list[AcknowledgementResult | UnusableAcknowledgement]
+"""What became of the acknowledgements of a message, in their order."""
+
+
 def apply_acknowledgement(
-    connection: Connection, acknowledgement: Acknowledgement, policy: Policy, now: datetime
+    connection: Connection, message: AcknowledgementMessage, policy: Policy, now: datetime
 ) -> AcknowledgementResult:
-    """Apply an acknowledgement that arrived at `now`, UTC.
+    """Apply a message with one acknowledgement that arrived at `now`, UTC.
 
     Raises:
         UnknownCommand: the system has no such command.
-        ReusedAcknowledgement: the system has given its id to another acknowledgement.
+        ReusedAcknowledgement: the system has given its id to another message.
         IllegalTransition: this status is not possible in the command's state.
     """
-    [result] = apply_acknowledgements(connection, [acknowledgement], policy, now)
+    [[result]] = apply_acknowledgements(connection, [message], policy, now)
     if not isinstance(result, AcknowledgementResult):
         raise result
     return result
@@ -77,22 +87,17 @@ def apply_acknowledgement(
 
 def apply_acknowledgements(
     connection: Connection,
-    acknowledgements: Sequence[Acknowledgement],
+    messages: Sequence[AcknowledgementMessage],
     policy: Policy,
     now: datetime,
-) -> list[AcknowledgementResult | UnusableAcknowledgement]:
-    """Apply acknowledgements in their order; the results are as if each were applied alone.
+) -> list[AppliedMessage]:
+    """Apply the acknowledgements of messages in their order; the results are as if each were applied alone.
 
     The commands are read and locked once, and written once, after the last acknowledgement. An
     acknowledgement that cannot be applied changes nothing, and its error is in its place in the result.
     """
-    batch = _AcknowledgementBatch(connection, acknowledgements, policy, now)
-    results: list[AcknowledgementResult | UnusableAcknowledgement] = []
-    for acknowledgement in acknowledgements:
-        try:
-            results.append(batch.apply(acknowledgement))
-        except (UnknownCommand, ReusedAcknowledgement, IllegalTransition) as cause:
-            results.append(cause)
+    batch = _AcknowledgementBatch(connection, messages, policy, now)
+    results = [batch.apply_message(message) for message in messages]
     batch.write()
     return results
 
@@ -103,10 +108,11 @@ class _AcknowledgementBatch:
     def __init__(
         self,
         connection: Connection,
-        acknowledgements: Sequence[Acknowledgement],
+        messages: Sequence[AcknowledgementMessage],
         policy: Policy,
         now: datetime,
     ) -> None:
+        acknowledgements = [item for message in messages for item in message.acknowledgements]
         self._connection = connection
         self._policy = policy
         self._now = now
@@ -119,48 +125,69 @@ class _AcknowledgementBatch:
             if command.action == "recall" and command.supersedes:
                 self._recalls[command.supersedes].append(command.command_id)
         column = tables.acknowledgement.c.acknowledgement_id
-        ids = {acknowledgement.acknowledgement_id for acknowledgement in acknowledgements}
+        ids = {message.acknowledgement_id for message in messages}
         self._known_content = {
-            (row.system, row.acknowledgement_id): content_of(row, json.loads(row.counts))
+            (row.system, row.acknowledgement_id): row.content
             for row in select_in(connection, select(tables.acknowledgement), column, ids)
         }
         self._record_counts = count_records(
             connection,
             {item.command_id for item in acknowledgements if item.checked is not None},
         )
-        self._acknowledgement_rows: list[dict[str, object]] = []
+        self._message_rows: list[dict[str, object]] = []
         self._audit_entries: list[AuditEntry] = []
 
-    def apply(self, acknowledgement: Acknowledgement) -> AcknowledgementResult:
+    def apply_message(self, message: AcknowledgementMessage) -> AppliedMessage:
+        """Apply the acknowledgements of one message, unless the same message was applied before.
+
+        One that could not be applied whole is parked, and is applied again when it is replayed.
+        """
+        key, content = (message.system, message.acknowledgement_id), hash_content(message)
+        is_repeated = key in self._known_content
+        if is_repeated and self._known_content[key] != content:
+            return [ReusedAcknowledgement(message.system) for _ in message.acknowledgements]
+        results: AppliedMessage = []
+        for acknowledgement in message.acknowledgements:
+            try:
+                results.append(self._apply(acknowledgement, is_repeated=is_repeated))
+            except (UnknownCommand, IllegalTransition) as cause:
+                results.append(cause)
+        is_whole = all(isinstance(result, AcknowledgementResult) for result in results)
+        if is_whole and not message.problems and not is_repeated:
+            self._known_content[key] = content
+            self._message_rows.append(to_row(message, content, self._now))
+        return results
+
+    def _apply(
+        self, acknowledgement: Acknowledgement, *, is_repeated: bool
+    ) -> AcknowledgementResult:
         """Apply one acknowledgement; if that raises, everything is as before.
 
-        1. Find its command, and whether the same acknowledgement was applied before.
+        1. Find its command.
         2. Change the command's state, and those of related commands: its recalls, or the command that it
            recalls or verifies. A second reading in the acknowledgement proves or contradicts an erasure.
         3. Schedule the verification or repetition that has to follow.
-        4. Store the acknowledgement, and the changes for the evidence.
+        4. Store the changes for the evidence.
 
         Raises:
             UnknownCommand: the system has no such command.
-            ReusedAcknowledgement: the system has given its id to another acknowledgement.
             IllegalTransition: this status is not possible in the command's state.
         """
         # Step 1: find its command.
         command = self._commands.get(acknowledgement.command_id)
         if command is None or command.system != acknowledgement.system:
             raise UnknownCommand(acknowledgement.command_id, acknowledgement.system)
-        acknowledgement_key, content = (
-            (acknowledgement.system, acknowledgement.acknowledgement_id),
-            content_of(acknowledgement),
-        )
-        if acknowledgement_key in self._known_content:
-            if self._known_content[acknowledgement_key] != content:
-                raise ReusedAcknowledgement(acknowledgement.system)
+        if is_repeated:
             return AcknowledgementResult(state=command.state, is_unexpected=False, repeated=True)
         # Step 2: change states.
         changed_command = command.after(
             _event_of(command, acknowledgement), self._now, outcome=acknowledgement.status
         )
+        is_acknowledged_now = changed_command.state == "acknowledged" != command.state
+        if is_acknowledged_now:
+            changed_command = replace(changed_command, acknowledged_at=self._now)
+        if acknowledgement.status == "refused" and acknowledgement.ground:
+            changed_command = replace(changed_command, ground=acknowledgement.ground)
         if changed_command.state == "refused" != command.state:
             changed_command = self._apply_refusal(changed_command)
         changed = [changed_command]
@@ -179,7 +206,6 @@ class _AcknowledgementBatch:
             changed.append(original)
             if original.state == "erased" != self._commands[original.command_id].state:
                 verified_after = self._now - original.created_at
-        is_acknowledged_now = changed_command.state == "acknowledged" != command.state
         if is_acknowledged_now and command.action in VERIFIED:
             changed[0] = apply_second_reading(
                 changed_command,
@@ -195,7 +221,7 @@ class _AcknowledgementBatch:
         # Step 3: schedule a verification or repetition.
         changed = [self._schedule_follow_up(item) for item in changed]
         changed_command, *other_commands = changed
-        # Step 4: store the acknowledgement.
+        # Step 4: store the changes.
         self._audit_entries.append(audit_entry(acknowledgement, changed_command.state, self._now))
         self._audit_entries += [
             AuditEntry(self._now, "state", other_command.command_id, {"state": other_command.state})
@@ -203,8 +229,6 @@ class _AcknowledgementBatch:
             if other_command.state != self._commands[other_command.command_id].state
         ]
         self._commands.update((item.command_id, item) for item in changed)
-        self._known_content[acknowledgement_key] = content
-        self._acknowledgement_rows.append(to_row(acknowledgement, self._now))
         is_settled = changed_command.settled_at is not None and command.settled_at is None
         return AcknowledgementResult(
             state=changed_command.state,
@@ -218,12 +242,15 @@ class _AcknowledgementBatch:
         )
 
     def write(self) -> None:
-        """Write the acknowledgements and every command that has changed."""
-        insert(self._connection, tables.acknowledgement, self._acknowledgement_rows)
+        """Write the messages and every command that has changed, and forget messages of long ago."""
+        received_at = tables.acknowledgement.c.received_at
+        self._connection.execute(
+            delete(tables.acknowledgement).where(received_at < self._now - _REMEMBERED)
+        )
+        insert(self._connection, tables.acknowledgement, self._message_rows)
         audit_outbox.enqueue(self._connection, self._audit_entries)
         pairs = [(before, self._commands[id]) for id, before in sorted(self._before.items())]
-        rows = [after.changed_columns() for before, after in pairs if after != before]
-        update_each(self._connection, tables.command, rows)
+        self._update([after for before, after in pairs if after != before])
         released = [
             after
             for before, after in pairs
@@ -236,6 +263,21 @@ class _AcknowledgementBatch:
         recalled = [command for command in released if command.state == "recalled"]
         for command in (*recalled, *resuming):
             state_changes.schedule_rescan(self._connection, command.command_id, self._now)
+
+    def _update(self, changed: Sequence[AcknowledgedCommand]) -> None:
+        """Update commands; those whose columns get the same values are updated together."""
+        alike: defaultdict[tuple[object, ...], list[UUID]] = defaultdict(list)
+        for command in changed:
+            alike[command.changed_values].append(command.command_id)
+        rows = []
+        for values, ids in alike.items():
+            columns = dict(zip(CHANGED_COLUMNS, values, strict=True))
+            if len(ids) == 1:
+                rows.append({"command_id": ids[0], **columns})
+            else:
+                statement = update(tables.command).values(columns)
+                update_in(self._connection, statement, tables.command.c.command_id, ids)
+        update_each(self._connection, tables.command, rows)
 
     def _end_recalls(self, original: UUID) -> list[AcknowledgedCommand]:
         """Return, as ended, the recalls of a command that was acknowledged: nothing is left to recall."""

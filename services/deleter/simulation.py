@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from schemas.cloudevents import CloudEvent, hash_event
-from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMessage
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.message import CommandMessage
@@ -130,16 +130,19 @@ class _AlwaysAcknowledges:
             self._systems[UUID(command.value["command_id"])] = command.system
         return [RecordMetadata(topic="simulation", partition=0, offset=0) for _ in commands]
 
-    def answer(self, command: UUID, now: datetime) -> Acknowledgement:
-        return Acknowledgement(
-            acknowledgement_id=str(command),
+    def answer(self, command: UUID, now: datetime) -> AcknowledgementMessage:
+        system = self._systems.pop(command)
+        done = Acknowledgement(
             command_id=command,
-            system=self._systems.pop(command),
+            system=system,
             attempt=1,
             status="done",
             counts={},
             ground=None,
             at=now,
+        )
+        return AcknowledgementMessage(
+            acknowledgement_id=str(command), system=system, acknowledgements=(done,)
         )
 
 

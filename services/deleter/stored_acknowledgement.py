@@ -1,44 +1,41 @@
-"""An acknowledgement as it is stored: its row, its content to compare, and its entry in the evidence."""
+"""A message of acknowledgements as it is stored: its id, a hash of its content, and the evidence."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from hashlib import sha256
 
 from schemas.cloudevents import format_rfc3339
-from services.deleter.acknowledgement import Acknowledgement, Checked
+from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMessage
 from services.ledger.command_state import State
 from services.storage.audit_outbox import AuditEntry
 
-
-def content_of(acknowledgement: Any, counts: Mapping[str, int] | None = None) -> tuple[object, ...]:
-    """Return the content of an `Acknowledgement`, or of a row with its counts; the time does not count."""
-    rows = dict(acknowledgement.counts if counts is None else counts)
-    checked = acknowledgement.checked
-    return (
-        acknowledgement.command_id,
-        acknowledgement.attempt,
-        acknowledgement.status,
-        rows,
-        acknowledgement.ground,
-        _checked_json(checked) if isinstance(checked, Checked) else checked,
-    )
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
 
-def to_row(acknowledgement: Acknowledgement, now: datetime) -> dict[str, object]:
-    """Return an acknowledgement that arrived at `now`, UTC, as a row of its table."""
+def hash_content(message: AcknowledgementMessage) -> bytes:
+    """Return a hash of a message's content, by which it is recognised; the times do not count."""
+    content = [
+        (
+            str(item.command_id),
+            item.attempt,
+            item.status,
+            item.counts,
+            item.ground,
+            item.checked and (item.checked.records, item.checked.found),
+        )
+        for item in message.acknowledgements
+    ]
+    return sha256(_JSON.encode(content).encode()).digest()[:16]
+
+
+def to_row(message: AcknowledgementMessage, content: bytes, now: datetime) -> dict[str, object]:
+    """Return a message that arrived at `now`, UTC, as a row of its table."""
     return {
-        "acknowledgement_id": acknowledgement.acknowledgement_id,
-        "command_id": acknowledgement.command_id,
-        "system": acknowledgement.system,
-        "attempt": acknowledgement.attempt,
-        "status": acknowledgement.status,
-        "counts": json.dumps(dict(acknowledgement.counts)),
-        "ground": acknowledgement.ground,
-        "checked": _checked_json(acknowledgement.checked) if acknowledgement.checked else None,
-        "at": acknowledgement.at,
+        "acknowledgement_id": message.acknowledgement_id,
+        "system": message.system,
+        "content": content,
         "received_at": now,
     }
 
@@ -57,7 +54,3 @@ def audit_entry(acknowledgement: Acknowledgement, state: State, now: datetime) -
         body["read_again"] = acknowledgement.checked.records
         body["found"] = dict(acknowledgement.checked.found)
     return AuditEntry(now, "answered", acknowledgement.command_id, body)
-
-
-def _checked_json(checked: Checked) -> str:
-    return json.dumps({"found": dict(checked.found), "records": checked.records}, sort_keys=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from schemas.errors import PlacedError, TermijnError
 from services.crypto.pseudonyms import Pseudonymizer
@@ -83,14 +83,13 @@ def build_certificate(
     if not tally.records:
         raise SubjectNotFound(case.request if case else subject)
     backing = _evidence_refs(connection, tally.proven(), pseudonymizer, head.head.number)
-    answered = _acknowledged_at(connection, {command.command_id for command in tally.proven()})
     return Certificate(
         policy=policy,
         subject=subject,
         reference=pseudonymizer.pseudonym("subject", subject).hex(),
         request=case.request if case else None,
         at=now,
-        erased=tuple(tally.erased(backing, answered)),
+        erased=tuple(tally.erased(backing)),
         kept=tuple(tally.retained()),
         outstanding=tuple(tally.outstanding(backing)),
         head=head,
@@ -115,16 +114,3 @@ def _evidence_refs(
         if json.loads(row.entry).get("state") == command_id.state:
             refs[command_id.command_id] = EvidenceRef(number=row.number, hash=row.hash.hex())
     return refs
-
-
-def _acknowledged_at(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, datetime]:
-    """Return when each command's system acknowledged that it was carried out, UTC."""
-    column = tables.acknowledgement.c
-    query = (
-        select(column.command_id, func.max(column.at).label("at"))
-        .where(column.status.in_(("done", "nothing_held", "already_done")))
-        .group_by(column.command_id)
-    )
-    return {
-        row.command_id: row.at for row in select_in(connection, query, column.command_id, commands)
-    }

@@ -46,7 +46,7 @@ class ErasedItem:
     commanded_at: datetime
     """When the first command was created."""
     carried_out_at: datetime | None
-    """When the system last acknowledged it."""
+    """When the last acknowledgement came in that it was done."""
     proven_at: datetime | None
     proof: Proof
     nothing_held: bool

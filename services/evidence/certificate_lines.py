@@ -94,9 +94,7 @@ class CertificateLines:
         """Return the erasure commands whose effect the ledger proves."""
         return {command for _, command in self._commands}
 
-    def erased(
-        self, backing: Mapping[UUID, EvidenceRef], answered: Mapping[UUID, datetime]
-    ) -> Iterator[ErasedItem]:
+    def erased(self, backing: Mapping[UUID, EvidenceRef]) -> Iterator[ErasedItem]:
         """Yield a line for each system, action, type and kind of proof."""
         lines: defaultdict[tuple[_LineKey, Proof], list[tuple[CommandSummary, int]]] = defaultdict(
             list
@@ -106,7 +104,7 @@ class CertificateLines:
                 lines[line_key, _PROOFS.get(command.state, "notified")].append((command, records))
         for (line_key, proof), members in sorted(lines.items()):
             commands = {command.command_id for command, _ in members}
-            at = [answered[command_id] for command_id in commands if command_id in answered]
+            at = [command.acknowledged_at for command, _ in members if command.acknowledged_at]
             yield ErasedItem(
                 **line_key._asdict(),
                 categories=self._categories(line_key.type),

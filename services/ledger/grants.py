@@ -48,6 +48,7 @@ _CLOCK: Final = tuple(c.name for c in metadata.tables["clock"].c if c.name != "c
 _CANCELLED: Final = ("state", "next_attempt_at", "settled_at")
 """The columns of a command that change when it is cancelled or recalled."""
 _SETTLED: Final = (*_CANCELLED, "escalated_at", "outcome", "follow_up_at")
+_ACKNOWLEDGED: Final = (*_SETTLED, "acknowledged_at", "ground")
 
 _ALL: Final[Mapping[str, Grant]] = {
     ALEMBIC: _READ,
@@ -63,7 +64,7 @@ _READER: Final[Mapping[str, Grant]] = {
 _WRITER: Final[Mapping[str, Grant]] = {"active_policy": _ADD, "evidence_pending": _WRITE_ONLY}
 """A role that writes results of a policy: the first policy of an empty ledger becomes the active one."""
 _SUBJECT_FACTS: Final[Mapping[str, Grant]] = dict.fromkeys(
-    ("event", "record", "clock", "act", "acknowledgement"), _READ
+    ("event", "record", "clock", "act"), _READ
 )
 """Privileges to read what a subject state is computed from."""
 
@@ -118,7 +119,6 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "member": Grant(insert=True, update=("live",), delete=True),
         "command_clock": Grant(insert=True, delete=True),
         "attempt": Grant(insert=True, delete=True),
-        "acknowledgement": Grant(delete=True),
         "request_key": Grant(insert=True, delete=True),
         "disclosure": Grant(delete=True),
         "correction": Grant(delete=True),
@@ -135,10 +135,10 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
     "acknowledgements": {
         **_READER,
         **_WRITER,
-        "command": Grant(update=_SETTLED),
+        "command": Grant(update=_ACKNOWLEDGED),
         "member": Grant(update=("live",)),
         "record": Grant(select=("record_id",), update=("next_due",)),
-        "acknowledgement": _ADD,
+        "acknowledgement": Grant(insert=True, delete=True),
         "request_key": Grant(select=("request_id", "destroyed_at"), update=("made_at",)),
         "disclosure": Grant(insert=True, update=("text", "received_at")),
     },

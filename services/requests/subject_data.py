@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
@@ -35,6 +35,7 @@ class CommandSummary(NamedTuple):
     escalated: bool
     sent_at: datetime | None
     ground: str | None
+    acknowledged_at: datetime | None
 
     @property
     def is_done(self) -> bool:
@@ -75,11 +76,11 @@ def load_commands(
         .add_columns(command.created_at, command.reason, command.state)
         .add_columns(command.outcome, command.settled_at)
         .add_columns(command.escalated_at, command.first_sent_at)
+        .add_columns(command.ground, command.acknowledged_at)
         .join(tables.command, command.command_id == member.command_id)
         .where(member.live)
     )
     rows = list(select_in(connection, query, member.record_id, records))
-    grounds = _grounds(connection, {row.command_id for row in rows if row.state == "refused"})
     by_record: defaultdict[UUID, dict[tuple[str, str], CommandSummary]] = defaultdict(dict)
     for row in rows:
         by_record[row.record_id][row.system, row.step] = CommandSummary(
@@ -91,15 +92,7 @@ def load_commands(
             settled_at=row.settled_at,
             escalated=row.escalated_at is not None,
             sent_at=row.first_sent_at,
-            ground=grounds.get(row.command_id),
+            ground=row.ground if row.state == "refused" else None,
+            acknowledged_at=row.acknowledged_at,
         )
     return by_record
-
-
-def _grounds(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, str]:
-    column = tables.acknowledgement.c
-    query = select(column.command_id, func.max(column.ground).label("ground")).where(
-        column.ground.is_not(None)
-    )
-    rows = select_in(connection, query.group_by(column.command_id), column.command_id, commands)
-    return {row.command_id: row.ground for row in rows}

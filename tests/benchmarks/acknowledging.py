@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from schemas.topics import acknowledgement_topic
 from services.crypto.signing import Headers, SignerProtocol
-from services.deleter.acknowledgement import Acknowledgement, decode_acknowledgements
+from services.deleter.acknowledgement import decode_acknowledgements
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
 from services.storage import offsets
 from services.storage.database import Database, database_now
@@ -90,7 +90,6 @@ def _encode_acknowledgements(
 ) -> tuple[bytes, Headers]:
     acknowledgements = [
         {
-            "acknowledgement_id": f"a{number}",
             "command_id": str(UUID(int=number)),
             "attempt": 1,
             "status": "done",
@@ -101,7 +100,11 @@ def _encode_acknowledgements(
         }
         for number in numbers
     ]
-    batch = {"system": _SYSTEM, "acknowledgements": acknowledgements}
+    batch = {
+        "acknowledgement_id": f"a{numbers[0]}",
+        "system": _SYSTEM,
+        "acknowledgements": acknowledgements,
+    }
     payload = stage.codec.encode(_TOPIC, batch, trusted=True)
     return payload, signer.sign(_TOPIC.name, None, payload, AT)
 
@@ -125,17 +128,14 @@ def _settle_batch(stage: Stage, connection: Connection, values: _Batch, number: 
     verifier = deleter_driver.verifier(stage, _SYSTEM)
     for value, signed in values:
         verifier.verify(_TOPIC.name, None, value, signed, AT)
-    answers = [
-        answer
-        for value, _ in values
-        for answer in decode_acknowledgements(stage.codec, _TOPIC, _SYSTEM, value)
-        if isinstance(answer, Acknowledgement)
-    ]
+    messages = [decode_acknowledgements(stage.codec, _TOPIC, _SYSTEM, value) for value, _ in values]
     advance = OffsetAdvance(log=_LOG, expected=number or None, next=number + 1)
     offsets.advance_offsets(connection, "acknowledgements", [advance])
     database_now(connection)
-    results = apply_acknowledgements(connection, answers, stage.policy, AT)
-    if not all(isinstance(result, AcknowledgementResult) for result in results):
+    results = apply_acknowledgements(connection, messages, stage.policy, AT)
+    if not all(
+        isinstance(result, AcknowledgementResult) for applied in results for result in applied
+    ):
         raise RuntimeError("an answer was not taken")
 
 

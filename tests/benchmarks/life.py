@@ -93,7 +93,7 @@ def life(stage: Stage) -> Iterator[Figure]:
         yield Figure(name=f"life.cpu.{name}", value=1e6 * seconds / due, unit=unit)
     yield Figure(name="life.cpu.postgres", value=1e6 * server / due, unit=unit)
     yield Figure(
-        name="life.items", value=systems.records / systems.commands, unit="records a command"
+        name="life.items", value=systems.records / systems.messages, unit="records a message"
     )
     yield Figure(
         name="life.bytes",

@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import uuid4
 
 from confluent_kafka import TopicPartition
 
@@ -78,7 +78,13 @@ class AcknowledgingSystems:
         answers = topics.acknowledgement_topic(system)
         acknowledgements = [_make_acknowledgement(command) for command in commands]
         encoded = self._codec.encode(
-            answers, {"system": system, "acknowledgements": acknowledgements}, trusted=True
+            answers,
+            {
+                "acknowledgement_id": str(uuid4()),
+                "system": system,
+                "acknowledgements": acknowledgements,
+            },
+            trusted=True,
         )
         return OutgoingMessage(
             topic=answers.name,
@@ -94,7 +100,6 @@ def _make_acknowledgement(command: Mapping[str, Any]) -> dict[str, object]:
     """Return an acknowledgement; after an erasure the system has read again, as an agent does."""
     is_erasure = command["action"] in ("erase", "pseudonymise")
     return {
-        "acknowledgement_id": str(uuid5(NAMESPACE_URL, str(command["command_id"]))),
         "command_id": command["command_id"],
         "attempt": command["attempt"],
         "status": "done",

@@ -104,9 +104,8 @@ def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
         for row in connection.execute(select(pending).order_by(pending.c.pending_id)):
             if row.command_id is not None:
                 logged[row.command_id].append((row.kind, json.loads(row.body).get("state")))
-        for table, kind in ((tables.attempt, "sent"), (tables.acknowledgement, "answered")):
-            for identity in connection.execute(select(table.c.command_id)).scalars():
-                journal[identity][kind] += 1
+        for identity in connection.execute(select(tables.attempt.c.command_id)).scalars():
+            journal[identity]["sent"] += 1
         states = {row.command_id: row.state for row in connection.execute(select(command))}
     problems = [("commanded", str(command_id)) for command_id in logged.keys() ^ states.keys()]
     for identity, entries in logged.items():

@@ -24,6 +24,7 @@ from services.policy import loader
 from services.policy.model import Policy
 from services.storage.database import Database, open_database
 from services.storage.database_roles import ALEMBIC, Role, group_name
+from tests.batches import message_of
 from tests.contract.event_builders import Event, arrival
 
 T = TypeVar("T")
@@ -164,7 +165,6 @@ def acknowledge(
     at = instant(now) if isinstance(now, str) else now
     (row,) = select_rows(ledger, tables.command, command_id=command)
     acknowledgement = Acknowledgement(
-        acknowledgement_id=id or f"a{next(_NUMBERS)}",
         command_id=command,
         system=row.system,
         attempt=max(row.attempt, 1),
@@ -174,10 +174,11 @@ def acknowledge(
         at=at,
         checked=checked,
     )
+    message = message_of(acknowledgement, id or f"a{next(_NUMBERS)}")
     return run_as_role(
         ledger,
         "acknowledgements",
-        lambda connection: apply_acknowledgement(connection, acknowledgement, policy, at),
+        lambda connection: apply_acknowledgement(connection, message, policy, at),
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from services.deleter.acknowledgement import (
     Acknowledgement,
+    AcknowledgementMessage,
     ReusedAcknowledgement,
     Status,
     UnknownCommand,
@@ -27,6 +28,7 @@ from services.deleter.settlement import (
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.storage.database import Database
+from tests.batches import message_of
 from tests.contract.event_builders import feedback, invoice, order, reinstated, terminated
 from tests.contract.ledgers import (
     POLICY,
@@ -73,9 +75,8 @@ def varied_commands(ledger: Database) -> list[Any]:
     return commands
 
 
-def acknowledgement(command: Any, status: Status, name: str) -> Acknowledgement:
-    return Acknowledgement(
-        acknowledgement_id=name,
+def acknowledgement(command: Any, status: Status, name: str) -> AcknowledgementMessage:
+    answer = Acknowledgement(
         command_id=command.command_id,
         system=command.system,
         attempt=1,
@@ -84,9 +85,10 @@ def acknowledgement(command: Any, status: Status, name: str) -> Acknowledgement:
         ground=None,
         at=instant(DUE),
     )
+    return message_of(answer, name)
 
 
-def apply_one_by_one(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
+def apply_one_by_one(connection: Connection, answers: list[AcknowledgementMessage]) -> list[Result]:
     acknowledgements: list[Result] = []
     for answer in answers:
         try:
@@ -96,14 +98,15 @@ def apply_one_by_one(connection: Connection, answers: list[Acknowledgement]) -> 
     return acknowledgements
 
 
-def apply_at_once(connection: Connection, answers: list[Acknowledgement]) -> list[Result]:
-    return apply_acknowledgements(connection, answers, POLICY, instant(FAR))
+def apply_at_once(connection: Connection, answers: list[AcknowledgementMessage]) -> list[Result]:
+    results = apply_acknowledgements(connection, answers, POLICY, instant(FAR))
+    return [result for [result] in results]
 
 
 def outcome_of(
     ledger: Database,
-    way: Callable[[Connection, list[Acknowledgement]], list[Result]],
-    answers: list[Acknowledgement],
+    way: Callable[[Connection, list[AcknowledgementMessage]], list[Result]],
+    answers: list[AcknowledgementMessage],
 ) -> tuple[list[str], list[Any]]:
     """Return the result of a way to apply acknowledgements and the ledger after it, rolled back."""
     written = (tables.command, tables.member, tables.acknowledgement, tables.record)
@@ -148,7 +151,6 @@ def test_a_wrong_acknowledgement_does_not_stop_the_others(ledger: Database) -> N
     sent_command = next(row for row in commands if row.state == "sent" and row.action == "erase")
     unsent = next(row for row in commands if row.state == "unsent")
     unknown = Acknowledgement(
-        acknowledgement_id="b",
         command_id=UUID(int=1),
         system="crm",
         attempt=1,
@@ -159,7 +161,7 @@ def test_a_wrong_acknowledgement_does_not_stop_the_others(ledger: Database) -> N
     )
     answers = [
         acknowledgement(unsent, "done", "a"),
-        unknown,
+        message_of(unknown, "b"),
         acknowledgement(sent_command, "done", "c"),
     ]
     answers += [

@@ -17,6 +17,7 @@ from services.deleter.settlement import apply_acknowledgement
 from services.ledger import tables
 from services.ledger.command_state import IllegalTransition
 from services.storage.database import Database
+from tests.batches import message_of
 from tests.contract.event_builders import (
     feedback,
     order,
@@ -150,7 +151,6 @@ class TestAnswers:
         """The command is unknown, or is another system's."""
         identity = erasure if system == "crm" else UUID(int=1)
         acknowledgement = Acknowledgement(
-            acknowledgement_id="a",
             command_id=identity,
             system=system,
             attempt=1,
@@ -161,7 +161,9 @@ class TestAnswers:
         )
         with pytest.raises(UnknownCommand):
             ledger.run_in_transaction(
-                lambda c: apply_acknowledgement(c, acknowledgement, POLICY, instant(FAR))
+                lambda c: apply_acknowledgement(
+                    c, message_of(acknowledgement, "a"), POLICY, instant(FAR)
+                )
             )
 
     def test_a_controllers_refusal_is_final_and_anothers_is_escalated(

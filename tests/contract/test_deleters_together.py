@@ -19,6 +19,7 @@ from services.deleter.settlement import apply_acknowledgement
 from services.ledger import backfills, tables
 from services.ledger.recording import record
 from services.storage.database import Database
+from tests.batches import message_of
 from tests.contract.concurrency import (
     PATIENCE_SECONDS,
     is_lock_awaited,
@@ -269,7 +270,6 @@ def test_many_deleters_and_recorders_command_everything_once(postgres_ledger: Da
 
 def _answered(ledger: Database, identity: UUID, system: str) -> None:
     acknowledgement = Acknowledgement(
-        acknowledgement_id=str(identity),
         command_id=identity,
         system=system,
         attempt=1,
@@ -278,7 +278,8 @@ def _answered(ledger: Database, identity: UUID, system: str) -> None:
         ground=None,
         at=FAR,
     )
-    ledger.run_in_transaction(lambda c: apply_acknowledgement(c, acknowledgement, POLICY, FAR))
+    message = message_of(acknowledgement, str(identity))
+    ledger.run_in_transaction(lambda c: apply_acknowledgement(c, message, POLICY, FAR))
 
 
 def _commands_of_one_deleter(ledger: Database, events: list[Event]) -> set[tuple[UUID, str, str]]:

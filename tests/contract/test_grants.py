@@ -156,7 +156,7 @@ def test_operations_that_are_not_granted_are_refused(granted: Database, role: Ro
         ("acknowledgements", "DELETE FROM record"),
         ("acknowledgements", "INSERT INTO command DEFAULT VALUES"),
         ("acknowledgements", "SELECT sealed FROM request_key"),
-        ("acknowledgements", "UPDATE acknowledgement SET status = 'done'"),
+        ("acknowledgements", "UPDATE acknowledgement SET content = ''"),
         ("rights", "INSERT INTO command DEFAULT VALUES"),
         ("rights", "DELETE FROM command"),
         ("deleter", "INSERT INTO acknowledgement DEFAULT VALUES"),

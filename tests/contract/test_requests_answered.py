@@ -28,6 +28,7 @@ from services.requests.report import Report, RetainedData, SystemOutcome
 from services.requests.request_keys import KeyDestroyed, RequestKeys
 from services.requests.responder import RequestResponder, load_cases
 from services.storage.database import Database
+from tests.batches import message_of
 from tests.contract.event_builders import Event
 from tests.contract.ledgers import POLICY, FakeBus, claim_all, instant, record_events, select_rows
 
@@ -114,7 +115,10 @@ class FakeSystems:
         ]
 
         def settle(connection: Any) -> None:
-            apply_acknowledgements(connection, answers, POLICY, at)
+            messages = [
+                message_of(answer, f"{answer.command_id}/{answer.attempt}") for answer in answers
+            ]
+            apply_acknowledgements(connection, messages, POLICY, at)
             disclosures.store_disclosures(connection, answers, at)
 
         self.ledger.run_in_transaction(settle)
@@ -133,7 +137,6 @@ class FakeSystems:
         records = [{"type": "orders.order-placed", "id": "order-1", "data": {"name": "CANARY"}}]
         content = {"command_id": about, "system": value["system"], "records": records}
         return Acknowledgement(
-            acknowledgement_id=f"{about}/{value['attempt']}",
             command_id=UUID(about),
             system=value["system"],
             attempt=value["attempt"],

@@ -24,6 +24,7 @@ from services.ledger import active_policy, tables
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage.database import Database
+from tests.batches import message_of
 from tests.contract.event_builders import Event, arrival, event
 from tests.contract.ledgers import FakeBus, instant, run_as_role, select_rows
 from tests.unit.policy.small import small
@@ -130,7 +131,6 @@ class Club:
     def answer(self, command: UUID, status: Status, now: str) -> None:
         self.acknowledged += 1
         acknowledgement = Acknowledgement(
-            acknowledgement_id=f"a{self.acknowledged}",
             command_id=command,
             system="app",
             attempt=1,
@@ -139,10 +139,11 @@ class Club:
             ground=None,
             at=instant(now),
         )
+        message = message_of(acknowledgement, f"a{self.acknowledged}")
         run_as_role(
             self.ledger,
             "acknowledgements",
-            lambda c: apply_acknowledgement(c, acknowledgement, self.policy, instant(now)),
+            lambda c: apply_acknowledgement(c, message, self.policy, instant(now)),
         )
 
     def find(self, action: str, state: str | None = None) -> UUID:

@@ -14,11 +14,10 @@ from alembic import command as alembic
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import select
+from sqlalchemy import Column, Integer, MetaData, Table, Text, Uuid, select
 
 from services.ledger import migrate, schema_version
 from services.ledger.tables import (
-    acknowledgement,
     command,
     dead_letter,
     evidence_pending,
@@ -26,6 +25,7 @@ from services.ledger.tables import (
     parked_event,
 )
 from services.storage.database import Database, open_database
+from services.storage.types import UtcDateTime
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -52,7 +52,7 @@ def test_the_migrations_make_the_tables(bare: Database) -> None:
 def test_the_newest_file_is_the_last_migration(bare: Database) -> None:
     """Roles take the version that they need from the names of the files, without Alembic."""
     head = ScriptDirectory.from_config(migrate._alembic_config()).get_current_head()
-    assert schema_version.latest_version() == head == "0016"
+    assert schema_version.latest_version() == head == "0017"
 
 
 def test_migrating_twice_changes_nothing(bare: Database) -> None:
@@ -146,10 +146,21 @@ def test_older_dead_letters_block_what_their_topic_could_forbid(bare: Database) 
 
 
 def test_acknowledgements_of_an_older_ledger_are_migrated(bare: Database) -> None:
-    """Ids then count per system, and refused commands that may not be refused are repeated."""
+    """Refused commands that may not be refused are repeated; grounds are with the commands."""
     configuration = migrate._alembic_config()
     answer = {"command_id": UUID(int=1), "attempt": 1, "status": "refused", "counts": "{}"}
-    answer |= {"acknowledgement_id": "a1", "at": NOW, "received_at": NOW}
+    answer |= {"acknowledgement_id": "a1", "at": NOW, "received_at": NOW, "ground": "a duty"}
+    former = Table(
+        "acknowledgement",
+        MetaData(),
+        *(
+            Column(name, Text)
+            for name in ("acknowledgement_id", "system", "status", "counts", "ground")
+        ),
+        *(Column(name, UtcDateTime) for name in ("at", "received_at")),
+        Column("command_id", Uuid),
+        Column("attempt", Integer),
+    )
     with bare.transaction() as connection:
         configuration.attributes["connection"] = connection
         alembic.upgrade(configuration, "0008")
@@ -168,10 +179,10 @@ def test_acknowledgements_of_an_older_ledger_are_migrated(bare: Database) -> Non
                     "escalated_at": escalated,
                 },
             )
-        connection.execute(acknowledgement.insert(), {**answer, "system": "orders"})
+        connection.execute(former.insert(), {**answer, "system": "orders"})
     migrate.migrate(bare)
     with bare.transaction() as connection:
-        connection.execute(acknowledgement.insert(), {**answer, "system": "psp"})
-        query = select(command.c.next_attempt_at, command.c.settled_at).order_by("command_id")
+        query = select(command.c.next_attempt_at, command.c.settled_at, command.c.ground)
+        query = query.order_by("command_id")
         rows = [tuple(row) for row in connection.execute(query)]
-    assert rows == [(NOW, None), (None, NOW)]
+    assert rows == [(NOW, None, "a duty"), (None, NOW, None)]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
-from uuid import NAMESPACE_URL, uuid5
 
 from schemas.cloudevents import CloudEvent
 from services.agent.adapters.base import CommandTask
@@ -103,9 +102,6 @@ class SimulatedSystems:
             key=key,
             leaves_at=now + behaviour.delay if behaviour.manner == "late" else now,
             value={
-                "acknowledgement_id": str(
-                    uuid5(NAMESPACE_URL, f"{command['command_id']}/{command['attempt']}/{status}")
-                ),
                 "command_id": command["command_id"],
                 "attempt": command["attempt"],
                 "status": status,

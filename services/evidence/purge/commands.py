@@ -15,7 +15,7 @@ from services.storage.bulk import delete_in, select_in
 
 
 class CommandPurge:
-    """Purges commands, with their acknowledgements; the evidence keeps what they proved."""
+    """Purges commands; the evidence keeps what they proved."""
 
     name = "commands"
 
@@ -58,12 +58,11 @@ class CommandPurge:
         terms: ProofTerm,
         cipher: TombstoneCipher,
     ) -> None:
-        """Delete the commands with their records, clocks, attempts and acknowledgements."""
+        """Delete the commands with their records, clocks and attempts."""
         for table in (
             tables.member,
             tables.command_clock,
             tables.attempt,
-            tables.acknowledgement,
             tables.disclosure,
             tables.command,
         ):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 
 from services.storage.tables import metadata
 from services.storage.types import UtcDateTime
@@ -44,6 +55,8 @@ command = Table(
     Column("settled_at", UtcDateTime),
     Column("escalated_at", UtcDateTime),
     Column("outcome", Text),
+    Column("ground", Text),
+    Column("acknowledged_at", UtcDateTime),
     Column("follow_up_at", UtcDateTime),
     Index(
         "command_follow_up",
@@ -81,7 +94,8 @@ command = Table(
 )
 """The commands that were sent to systems or are about to be: the outbox with its history.
 
-At `follow_up_at` a verification or a repetition has to follow.
+At `follow_up_at` a verification or a repetition has to follow. At `acknowledged_at` the system's
+acknowledgement came in that it was carried out; `ground` is that of a refusal.
 """
 
 member = Table(
@@ -130,15 +144,12 @@ acknowledgement = Table(
     "acknowledgement",
     metadata,
     Column("acknowledgement_id", Text, primary_key=True),
-    Column("command_id", Uuid, nullable=False),
     Column("system", Text, primary_key=True),
-    Column("attempt", Integer, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("counts", Text, nullable=False),
-    Column("ground", Text),
-    Column("checked", Text),
-    Column("at", UtcDateTime, nullable=False),
+    Column("content", LargeBinary, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
-    Index("acknowledgement_command", "command_id"),
+    Index("acknowledgement_received", "received_at"),
 )
-"""Each acknowledgement, as it came. Its id is the system's own: another system's may be the same."""
+"""The messages of systems that were applied, by the system's own ids, each with a hash of its content.
+
+Another system's id may be the same. They are kept as long as a message may come again.
+"""

@@ -24,7 +24,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMessage
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.message import CommandMessage
@@ -34,6 +34,7 @@ from services.kafka.record_metadata import RecordMetadata
 from services.ledger.recording import record
 from services.policy import loader
 from services.storage.database import Database, open_database
+from tests.batches import message_of
 from tests.contract.event_builders import arrival
 
 T = TypeVar("T")
@@ -127,9 +128,8 @@ def read_commands(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _answer(command: dict[str, Any], now: datetime) -> Acknowledgement:
-    return Acknowledgement(
-        acknowledgement_id=f"{command['command_id']}/{command['attempt']}",
+def _answer(command: dict[str, Any], now: datetime) -> AcknowledgementMessage:
+    done = Acknowledgement(
         command_id=UUID(command["command_id"]),
         system=command["system"],
         attempt=command["attempt"],
@@ -138,6 +138,7 @@ def _answer(command: dict[str, Any], now: datetime) -> Acknowledgement:
         ground=None,
         at=now,
     )
+    return message_of(done, f"{command['command_id']}/{command['attempt']}")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import topics
@@ -17,6 +17,7 @@ from services.deleter.command_batches import group_into_batches, lane_of
 from services.deleter.message import CommandMessage
 from tests.batches import decode_commands
 
+CODEC = Codec(load())
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_ONE_LANE = ("customer:C1", "customer:C14", "customer:C23")
 
@@ -155,6 +156,7 @@ commands_of_people = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(commands_of_people)
 def test_each_command_is_sent_once_and_in_its_persons_order(commands: list[CommandMessage]) -> None:
     """This holds for any commands, in whatever order; positions lead back to them."""
@@ -171,15 +173,15 @@ def test_each_command_is_sent_once_and_in_its_persons_order(commands: list[Comma
     assert sent == given_
 
 
+@settings(deadline=None)
 @given(commands_of_people)
 def test_a_message_is_read_as_the_commands_that_were_put_into_it(
     commands: list[CommandMessage],
 ) -> None:
     """Nothing of a command is lost or shared with another."""
-    codec = Codec(load())
     for batch in group_into_batches(commands):
-        message = codec.encode(topics.command_topic("crm"), batch.value)
-        read = decode_commands(codec, "crm", message)
+        message = CODEC.encode(topics.command_topic("crm"), batch.value)
+        read = decode_commands(CODEC, "crm", message)
         assert [
             {name: fields[name] for name in member.value}
             for fields, member in zip(read, batch.commands, strict=True)

@@ -279,7 +279,6 @@ def test_a_suspicious_answer_is_counted_separately(
 ) -> None:
     """The system has no data, where the ledger knows records."""
     answer = Acknowledgement(
-        acknowledgement_id="1",
         command_id=COMMAND,
         system="crm",
         attempt=1,
