@@ -27,16 +27,16 @@ from services.deleter.message import (
 )
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.withheld import is_withheld
-from services.kafka.record_metadata import RecordMetadata
 from services.ledger import state_changes, tables
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
 from services.ledger.command_state import State
 from services.ledger.due import is_due
+from services.ledger.messages import MessageItem, insert_messages
 from services.ledger.rows import CommandRow
 from services.policy.model import Policy
 from services.policy.retry import backoff
 from services.policy.tagged_event import TaggedEvent
-from services.storage.bulk import insert, select_in
+from services.storage.bulk import select_in
 
 _MAX_RECORDS = 10_000
 """The number of records that are read and sent before the next ones, which limits memory."""
@@ -132,7 +132,7 @@ def dispatch(
     2. Leave out commands that have to wait for a pause that began after the lease, for a parked event
        (`blind_spots`) or for their attachment. They are tried again when their lease is over.
     3. Send, and wait for the delivery reports.
-    4. Mark the commands as sent, and note each attempt with its place on the topic.
+    4. Store each message with its place on the topic, and mark its commands as sent.
 
     `known_events` are events by id that were tagged under this policy just now; the others are read.
 
@@ -166,9 +166,9 @@ def dispatch(
             build_messages(chunk, wanted, policy, now, retry_policy.validity, attached)
         )
     ]
-    # Step 4: mark them as sent.
-    _mark_sent(connection, rows, now, retry_policy)
-    _insert_attempts(connection, rows, deliveries, now)
+    # Step 4: store the messages, and mark the commands as sent.
+    items = insert_messages(connection, rows, deliveries, now)
+    _mark_sent(connection, rows, items, now, retry_policy)
     return [
         SentCommand(
             command_id=row.command_id,
@@ -182,31 +182,12 @@ def dispatch(
     ]
 
 
-def _insert_attempts(
+def _mark_sent(
     connection: Connection,
     rows: Sequence[CommandRow],
-    deliveries: Sequence[RecordMetadata],
+    items: Mapping[UUID, MessageItem],
     now: datetime,
-) -> None:
-    insert(
-        connection,
-        tables.attempt,
-        [
-            {
-                "command_id": row.command_id,
-                "attempt": row.attempt + 1,
-                "at": now,
-                "topic": delivery.topic,
-                "partition": delivery.partition,
-                "offset": delivery.offset,
-            }
-            for row, delivery in zip(rows, deliveries, strict=True)
-        ],
-    )
-
-
-def _mark_sent(
-    connection: Connection, rows: Sequence[CommandRow], now: datetime, retry_policy: RetryPolicy
+    retry_policy: RetryPolicy,
 ) -> None:
     """Mark the attempt of each command; attempts of the same number are marked together."""
     by_attempt: defaultdict[int, list[CommandRow]] = defaultdict(list)
@@ -216,7 +197,7 @@ def _mark_sent(
         changes = {"attempt": attempt, "next_attempt_at": now + retry_policy.delay_after(attempt)}
         if attempt == 1:
             changes["first_sent_at"] = now
-        state_changes.transition(connection, group, "sent", now, **changes)
+        state_changes.transition(connection, group, "sent", now, items, **changes)
 
 
 def _count_records(connection: Connection, entries: Sequence[_OutboxEntry]) -> Mapping[UUID, int]:

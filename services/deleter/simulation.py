@@ -128,7 +128,10 @@ class _AlwaysAcknowledges:
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         for command in commands:
             self._systems[UUID(command.value["command_id"])] = command.system
-        return [RecordMetadata(topic="simulation", partition=0, offset=0) for _ in commands]
+        return [
+            RecordMetadata(topic="simulation", partition=0, offset=number)
+            for number in range(len(commands))
+        ]
 
     def answer(self, command: UUID, now: datetime) -> AcknowledgementMessage:
         system = self._systems.pop(command)

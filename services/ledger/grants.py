@@ -49,6 +49,7 @@ _CANCELLED: Final = ("state", "next_attempt_at", "settled_at")
 """The columns of a command that change when it is cancelled or recalled."""
 _SETTLED: Final = (*_CANCELLED, "escalated_at", "outcome", "follow_up_at")
 _ACKNOWLEDGED: Final = (*_SETTLED, "acknowledged_at", "ground")
+_SENT: Final = (*_SETTLED, "attempt", "first_sent_at", "message_id", "item")
 
 _ALL: Final[Mapping[str, Grant]] = {
     ALEMBIC: _READ,
@@ -115,10 +116,10 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "claimant": Grant(update=("events",), delete=True),
         "key_conflict": Grant(update=("owner",), delete=True),
         "sequence": Grant(insert=True, update=("last",), delete=True),
-        "command": Grant(insert=True, update=(*_SETTLED, "attempt", "first_sent_at"), delete=True),
+        "command": Grant(insert=True, update=_SENT, delete=True),
         "member": Grant(insert=True, update=("live",), delete=True),
         "command_clock": Grant(insert=True, delete=True),
-        "attempt": Grant(insert=True, delete=True),
+        "message": Grant(insert=True, update=("commands",), delete=True),
         "request_key": Grant(insert=True, delete=True),
         "disclosure": Grant(delete=True),
         "correction": Grant(delete=True),
@@ -156,7 +157,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
     },
     "operators": {
         **_SUBJECT_FACTS,
-        **dict.fromkeys(("hanging", "attempt"), _READ),
+        **dict.fromkeys(("hanging", "message"), _READ),
         **_ALL,
         **_WRITER,
         "position": Grant(insert=True, delete=True),

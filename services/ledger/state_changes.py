@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, select, update
 
 from services.ledger import tables
 from services.ledger.command_state import RELEASED, SETTLED, CommandEvent, State, next_state
+from services.ledger.messages import MessageItem
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
-from services.storage.bulk import update_in
+from services.storage.bulk import update_each, update_in
+
+_NO_ITEMS: Final[Mapping[UUID, MessageItem]] = MappingProxyType({})
 
 
 class StatefulCommand(Protocol):
@@ -34,12 +38,13 @@ def transition(
     commands: Sequence[StatefulCommand],
     event: CommandEvent,
     now: datetime,
+    items: Mapping[UUID, MessageItem] = _NO_ITEMS,
     **changes: Any,
 ) -> list[State]:
     """Apply an event to commands whose rows are locked, and return the state that each is then in.
 
-    `changes` are further columns that get a new value, for commands that the event changes. Each change is
-    stored for the evidence.
+    `changes` are further columns that get a new value, for commands that the event changes; `items` are
+    the places in messages of commands that were sent. Each change is stored for the evidence.
 
     Raises:
         IllegalTransition: the event cannot happen to one of them in its state; none was changed.
@@ -60,6 +65,10 @@ def transition(
             released.append(command.command_id)
     for state, ids in by_state.items():
         values = {**columns_for_state(state, now), **changes}
+        if items:
+            rows = [{"command_id": id, **items[id]._asdict()} for id in ids]
+            update_each(connection, tables.command, rows, values)
+            continue
         update_in(
             connection, update(tables.command).values(values), tables.command.c.command_id, ids
         )

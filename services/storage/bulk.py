@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
@@ -32,6 +33,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 Values = Mapping[str, Any]
+_NO_VALUES: Final[Values] = MappingProxyType({})
 _CHUNK_SIZE = 5_000
 
 
@@ -127,21 +129,29 @@ def delete_in(
         connection.execute(statement, {"of": chunk})
 
 
-def update_each(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
-    """Update each row, selected by its primary key, with its own values of the other columns given."""
+def update_each(
+    connection: Connection, table: Table, rows: Sequence[Values], common: Values = _NO_VALUES
+) -> None:
+    """Update each row, selected by its primary key, with its own values of the other columns given.
+
+    All of them get the `common` values as well.
+    """
     if not rows:
         return
     keys = {column.name for column in table.primary_key}
     if _is_sqlite(connection):
         parameters = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         names = rows[0].keys() - keys
-        statement = update(table).values({name: bindparam(f"new_{name}") for name in names})
+        statement = update(table).values(
+            {**common, **{name: bindparam(f"new_{name}") for name in names}}
+        )
         for key in keys:
             statement = statement.where(table.c[key] == bindparam(f"new_{key}"))
         connection.execute(statement, parameters)
         return
     values = _values_table(table, rows)
-    statement = update(table).values({n: values.c[n] for n in rows[0].keys() - keys})
+    own_values = {name: values.c[name] for name in rows[0].keys() - keys}
+    statement = update(table).values({**common, **own_values})
     for key in keys:
         statement = statement.where(table.c[key] == values.c[key])
     connection.execute(statement, _column_arrays(rows))

@@ -18,12 +18,14 @@ import psycopg
 
 from services.storage.database import Database
 
-_BY_COMMAND = ("command", "member", "command_clock", "attempt")
+_BY_COMMAND = ("command", "member", "command_clock")
 _AS_CLAIMED = {
     "state": "'sending'",
     "attempt": "0",
     "next_attempt_at": "created_at + interval '1 minute'",
     "first_sent_at": "NULL::timestamptz",
+    "message_id": "NULL::bigint",
+    "item": "NULL::smallint",
 }
 
 
@@ -32,25 +34,29 @@ class Batch:
     """The rows that one claim writes, ready for COPY, and its subjects."""
 
     commands: list[UUID]
+    messages: list[int]
+    items: list[int]
+    """The message of each command, and its place in it."""
     subjects: list[str]
     records: list[UUID]
     next_due: list[Any]
     """When each record is due again, without a clock."""
     clocks: list[UUID]
     copies: dict[str, bytes]
-    """By table: `command`, `member`, `command_clock`, `sequence`, and `attempt` for the relay."""
+    """By table: `command`, `member`, `command_clock`, `sequence`, and `message` for the dispatch."""
 
 
 def build_batches(done: Database, *, records: int, by_clock: bool) -> list[Batch]:
     """Return the batches, of about so many records, of a deleter's finished work."""
     with _connection(done) as connection:
         commands = connection.execute(
-            "SELECT command_id, subject, (SELECT count(*) FROM member WHERE member.command_id ="
-            " command.command_id) FROM command ORDER BY due_at, command_id"
+            "SELECT command_id, subject, message_id, item,"
+            " (SELECT count(*) FROM member WHERE member.command_id = command.command_id)"
+            " FROM command ORDER BY due_at, command_id"
         ).fetchall()
         batches, batch, size = [], [], 0
-        for identity, subject, members in commands:
-            batch.append((identity, subject))
+        for *command, members in commands:
+            batch.append(command)
             size += members
             if size >= records:
                 batches.append(_batch(connection, batch, by_clock=by_clock))
@@ -61,15 +67,15 @@ def build_batches(done: Database, *, records: int, by_clock: bool) -> list[Batch
 
 
 def _batch(
-    connection: psycopg.Connection[Any], commands: Sequence[tuple[UUID, str]], *, by_clock: bool
+    connection: psycopg.Connection[Any], commands: Sequence[Sequence[Any]], *, by_clock: bool
 ) -> Batch:
-    ids = [identity for identity, _ in commands]
+    ids = [command[0] for command in commands]
     records = connection.execute(
         "SELECT record_id, next_due FROM record JOIN member USING (record_id)"
         " WHERE command_id = ANY(%s) ORDER BY record_id",
         [ids],
     ).fetchall()
-    subjects = sorted({subject for _, subject in commands})
+    subjects = sorted({command[1] for command in commands})
     clocks = connection.execute(
         "SELECT DISTINCT clock_id FROM command_clock WHERE command_id = ANY(%s) ORDER BY 1", [ids]
     ).fetchall()
@@ -77,8 +83,15 @@ def _batch(
     copies["sequence"] = _copy_out(
         connection, "SELECT * FROM sequence WHERE subject = ANY(%s)", [subjects]
     )
+    copies["message"] = _copy_out(
+        connection,
+        "SELECT * FROM message WHERE substring(commands FROM 1 FOR 16) = ANY(%s)",
+        [[identity.bytes for identity in ids]],
+    )
     return Batch(
         commands=ids,
+        messages=[command[2] for command in commands],
+        items=[command[3] for command in commands],
         subjects=subjects,
         records=[] if by_clock else [row[0] for row in records],
         next_due=[] if by_clock else [row[1] for row in records],
@@ -177,10 +190,13 @@ def _relay(connection: psycopg.Connection[Any], batch: Batch) -> None:
     ).fetchall()
     connection.execute(
         "UPDATE command SET state = 'sent', attempt = 1, first_sent_at = now(),"
-        " next_attempt_at = now() + interval '1 minute' WHERE command_id = ANY(%s)",
-        [batch.commands],
+        " next_attempt_at = now() + interval '1 minute',"
+        " message_id = given.message_id, item = given.item"
+        " FROM unnest(%s::uuid[], %s::bigint[], %s::smallint[]) AS given (id, message_id, item)"
+        " WHERE command_id = given.id",
+        [batch.commands, batch.messages, batch.items],
     )
-    _copy(connection, "attempt", batch.copies["attempt"])
+    _copy(connection, "message", batch.copies["message"])
     connection.commit()
 
 

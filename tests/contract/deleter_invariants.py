@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from services.ledger import tables
+from services.ledger.messages import command_ids
 from services.storage.database import Database
 from tests.contract.event_builders import Event
 from tests.oracle import commands as oracle
@@ -104,8 +105,9 @@ def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
         for row in connection.execute(select(pending).order_by(pending.c.pending_id)):
             if row.command_id is not None:
                 logged[row.command_id].append((row.kind, json.loads(row.body).get("state")))
-        for identity in connection.execute(select(tables.attempt.c.command_id)).scalars():
-            journal[identity]["sent"] += 1
+        for packed in connection.execute(select(tables.message.c.commands)).scalars():
+            for identity in command_ids(packed):
+                journal[identity]["sent"] += 1
         states = {row.command_id: row.state for row in connection.execute(select(command))}
     problems = [("commanded", str(command_id)) for command_id in logged.keys() ^ states.keys()]
     for identity, entries in logged.items():

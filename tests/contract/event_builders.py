@@ -58,8 +58,8 @@ def ticket_resolved(id_: str, time: str) -> Event:
     return event(id_, "helpdesk.ticket-resolved", time, ticket_id="1", customer_id="1")
 
 
-def feedback(id_: str, time: str) -> Event:
-    return event(id_, "website.feedback-given", time, feedback_id=id_, visitor_id="1")
+def feedback(id_: str, time: str, visitor: str = "1") -> Event:
+    return event(id_, "website.feedback-given", time, feedback_id=id_, visitor_id=visitor)
 
 
 def engaged(id_: str, time: str, contact: str = "1", supplier: str = "1") -> Event:

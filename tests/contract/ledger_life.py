@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from services.crypto.pseudonyms import Pseudonymizer
 from services.crypto.tombstones import TombstoneCipher
@@ -61,8 +62,11 @@ class LedgerLife:
 
         return self.ledger.run_in_transaction(complete_all)
 
-    def work(self, now: datetime | str) -> None:
-        """Sweep, send, and let every system carry out and prove it, until nothing is left to do."""
+    def work(self, now: datetime | str, without: Collection[UUID] = ()) -> None:
+        """Sweep, send, and let every system carry out and prove it, until nothing is left to do.
+
+        The commands `without` acknowledgement stay as they are.
+        """
         at = instant(now) if isinstance(now, str) else now
         while True:
             claim_all(self.ledger, at)
@@ -73,6 +77,8 @@ class LedgerLife:
                 self.seal_evidence(at)
                 return
             for row in select_rows(self.ledger, tables.command, state="sent"):
+                if row.command_id in without:
+                    continue
                 counts = {"rows": 0 if row.action == "verify" else 1}
                 status: Status = "recalled" if row.action == "recall" else "done"
                 acknowledge(self.ledger, row.command_id, status, at, counts=counts)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select, text
 
 from services.deleter.acknowledgement import Acknowledgement, Checked, Status
 from services.deleter.claim import claim_due
+from services.deleter.command_batches import group_into_batches, lane_of
 from services.deleter.dispatch import RetryPolicy, SentCommand, dispatch, lease
 from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
@@ -103,21 +104,29 @@ def roll_back(ledger: Database, work: Callable[[Connection], object]) -> None:
 
 
 class FakeBus:
-    """A bus that keeps all commands that were sent."""
+    """A bus that keeps all commands that were sent; those that are alike share a message."""
 
     def __init__(self) -> None:
         self.sent: list[CommandMessage] = []
+        self._messages = 0
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Accept all messages as delivered."""
-        start = len(self.sent)
         self.sent.extend(commands)
-        return [
-            RecordMetadata(
-                topic=f"retention.commands.{command.system}.v1", partition=0, offset=start + number
-            )
-            for number, command in enumerate(commands)
-        ]
+        places: dict[int, RecordMetadata] = {}
+        for batch in group_into_batches(commands):
+            topic = f"retention.commands.{batch.system}.v1"
+            place = RecordMetadata(topic=topic, partition=0, offset=self._messages)
+            places |= dict.fromkeys(batch.positions, place)
+            self._messages += 1
+        return [places[position] for position in range(len(commands))]
+
+
+def visitors_of_a_lane(number: int) -> list[str]:
+    """Return the ids of so many visitors whose commands may share a message."""
+    lane = lane_of("visitor:1")
+    ids = (str(id_) for id_ in count(1) if lane_of(f"visitor:{id_}") == lane)
+    return [next(ids) for _ in range(number)]
 
 
 def claim_all(ledger: Database, now: datetime | str, limit: int = 500) -> list[UUID]:

@@ -190,7 +190,7 @@ class TestIds:
             send_due(ledger, bus, later(FAR, hours=hours))
         assert len({command.value["command_id"] for command in bus.sent}) == 1
         assert [command.value["attempt"] for command in bus.sent] == [1, 2, 3]
-        assert len(select_rows(ledger, tables.attempt)) == 3
+        assert len(select_rows(ledger, tables.message)) == 3
 
     def test_numbers_rise_by_system_and_subject(self, ledger: Database) -> None:
         """Numbers start at 1 and have no gap."""

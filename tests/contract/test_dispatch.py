@@ -73,7 +73,7 @@ class TestRelaying:
                 )
             )
         assert {row.state for row in select_rows(ledger, tables.command)} == {"sending"}
-        assert select_rows(ledger, tables.attempt) == []
+        assert select_rows(ledger, tables.message) == []
         bus = FakeBus()
         send_due(ledger, bus, instant(FAR) + LEASE)
         assert len(bus.sent) == 2

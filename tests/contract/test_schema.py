@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from services.ledger.tables import (
     command,
     dead_letter,
     evidence_pending,
+    message,
     metadata,
     parked_event,
 )
@@ -52,7 +53,7 @@ def test_the_migrations_make_the_tables(bare: Database) -> None:
 def test_the_newest_file_is_the_last_migration(bare: Database) -> None:
     """Roles take the version that they need from the names of the files, without Alembic."""
     head = ScriptDirectory.from_config(migrate._alembic_config()).get_current_head()
-    assert schema_version.latest_version() == head == "0017"
+    assert schema_version.latest_version() == head == "0018"
 
 
 def test_migrating_twice_changes_nothing(bare: Database) -> None:
@@ -97,6 +98,58 @@ def test_commands_from_before_the_evidence_are_added_to_it(bare: Database) -> No
         (2, "commanded", {"written_later": True}, NOW),
         (1, "state", {"state": "erased", "written_later": True}, NOW),
     ]
+
+
+def test_attempts_of_an_older_ledger_become_messages(bare: Database) -> None:
+    """Each attempt is a message of one command, and a command names the last of them."""
+    configuration = migrate._alembic_config()
+    first, second = UUID(int=1), UUID(int=2)
+    with bare.transaction() as connection:
+        configuration.attributes["connection"] = connection
+        alembic.upgrade(configuration, "0015")
+        for identity, attempts in ((first, 2), (second, 1)):
+            connection.execute(
+                command.insert(),
+                {
+                    **dict.fromkeys(("system", "subject", "action", "reason", "cause"), "x"),
+                    **dict.fromkeys(("rules", "purposes"), "[]"),
+                    **dict.fromkeys(("due_at", "created_at"), NOW),
+                    **dict.fromkeys(("epoch", "seq"), 1),
+                    "attempt": attempts,
+                    "command_id": identity,
+                    "names_subject": True,
+                    "policy_version": "1",
+                    "state": "sent",
+                },
+            )
+        attempts_table = Table(
+            "attempt",
+            MetaData(),
+            Column("command_id", Uuid),
+            Column("at", UtcDateTime),
+            *(Column(name, Integer) for name in ("attempt", "partition", "offset")),
+            Column("topic", Text),
+        )
+        for offset, (identity, number) in enumerate(((first, 1), (second, 1), (first, 2))):
+            connection.execute(
+                attempts_table.insert(),
+                {
+                    **{"command_id": identity, "attempt": number, "topic": "t", "partition": 0},
+                    **{"at": NOW + timedelta(hours=offset), "offset": offset},
+                },
+            )
+    migrate.migrate(bare)
+    with bare.transaction() as connection:
+        messages = connection.execute(select(message).order_by("message_id")).all()
+        commands = connection.execute(select(command).order_by("command_id")).all()
+    assert [(row.offset, row.commands, row.system) for row in messages] == [
+        (0, first.bytes, "x"),
+        (1, second.bytes, "x"),
+        (2, first.bytes, "x"),
+    ]
+    last_messages = [messages[2].message_id, messages[1].message_id]
+    assert [row.message_id for row in commands] == last_messages
+    assert [row.item for row in commands] == [0, 0]
 
 
 def test_older_dead_letters_block_what_their_topic_could_forbid(bare: Database) -> None:

@@ -58,11 +58,10 @@ class CommandPurge:
         terms: ProofTerm,
         cipher: TombstoneCipher,
     ) -> None:
-        """Delete the commands with their records, clocks and attempts."""
+        """Delete the commands with their records and clocks."""
         for table in (
             tables.member,
             tables.command_clock,
-            tables.attempt,
             tables.disclosure,
             tables.command,
         ):

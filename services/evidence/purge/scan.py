@@ -12,6 +12,7 @@ from services.evidence.purge.base import ProofTerm, PurgeTarget
 from services.evidence.purge.clocks import ClockPurge
 from services.evidence.purge.commands import CommandPurge
 from services.evidence.purge.events import EventPurge
+from services.evidence.purge.messages import MessagePurge
 from services.evidence.purge.subjects import SubjectPurge
 from services.ledger import tables
 from services.ledger.tombstones import bind_key, block_purge
@@ -20,7 +21,10 @@ from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import upsert
 from services.storage.gaps import open_gaps
 
-PURGE_TARGETS: Sequence[PurgeTarget] = (EventPurge(), ClockPurge(), SubjectPurge(), CommandPurge())
+PURGE_TARGETS: Sequence[PurgeTarget] = (
+    *(EventPurge(), ClockPurge(), SubjectPurge()),
+    *(CommandPurge(), MessagePurge()),
+)
 KINDS = tuple(target.name for target in PURGE_TARGETS)
 """The kinds of things that are purged, each by itself."""
 

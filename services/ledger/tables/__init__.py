@@ -7,10 +7,10 @@ time zones. Ids are UUIDs derived from what they identify (`policy.ids`), so tha
 from __future__ import annotations
 
 from services.ledger.tables.commands import acknowledgement as acknowledgement
-from services.ledger.tables.commands import attempt as attempt
 from services.ledger.tables.commands import command as command
 from services.ledger.tables.commands import command_clock as command_clock
 from services.ledger.tables.commands import member as member
+from services.ledger.tables.commands import message as message
 from services.ledger.tables.commands import sequence as sequence
 from services.ledger.tables.evidence_log import evidence as evidence
 from services.ledger.tables.evidence_log import evidence_chain as evidence_chain

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -58,6 +59,8 @@ command = Table(
     Column("ground", Text),
     Column("acknowledged_at", UtcDateTime),
     Column("follow_up_at", UtcDateTime),
+    Column("message_id", BigInteger),
+    Column("item", SmallInteger),
     Index(
         "command_follow_up",
         "follow_up_at",
@@ -95,7 +98,8 @@ command = Table(
 """The commands that were sent to systems or are about to be: the outbox with its history.
 
 At `follow_up_at` a verification or a repetition has to follow. At `acknowledged_at` the system's
-acknowledgement came in that it was carried out; `ground` is that of a refusal.
+acknowledgement came in that it was carried out; `ground` is that of a refusal. `message_id` and `item` are
+the message of the last attempt, and the command's place in it, counted from 0.
 """
 
 member = Table(
@@ -128,17 +132,27 @@ command_clock = Table(
 )
 """The clocks that a command depends on, with their epochs."""
 
-attempt = Table(
-    "attempt",
+message = Table(
+    "message",
     metadata,
-    Column("command_id", Uuid, primary_key=True),
-    Column("attempt", Integer, primary_key=True),
+    Column(
+        "message_id",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("system", Text, nullable=False),
+    Column("action", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
+    Column("commands", LargeBinary, nullable=False),
 )
-"""Each time that a command was sent, with its place from the broker's delivery report."""
+"""Each message that was sent, with its place from the broker's delivery report.
+
+`commands` are the ids of its commands, 16 bytes each, in their order in the message.
+"""
 
 acknowledgement = Table(
     "acknowledgement",

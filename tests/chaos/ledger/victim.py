@@ -87,7 +87,10 @@ class FileBus:
             file.flush()
             os.fsync(file.fileno())
         self._death.at("relay:produced")
-        return [RecordMetadata(topic="bus", partition=0, offset=0) for _ in commands]
+        return [
+            RecordMetadata(topic="bus", partition=0, offset=number)
+            for number in range(len(commands))
+        ]
 
 
 def run(ledger: Database, folder: Path, now: datetime, death: Death) -> None:
