@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import fastavro
@@ -21,8 +22,11 @@ from schemas.schema_versions import Schema, SchemaSet
 _FILE_NAME = re.compile(r"(?P<name>.+)\.(?P<version>[1-9]\d*)\.avsc", re.ASCII)
 
 
-def load(*directories: Path) -> SchemaSet:
+def load(*directories: Path, derived: Mapping[str, Any] = MappingProxyType({})) -> SchemaSet:
     """Load the schemas that ship, and a company's own: `<event type>.<version>.avsc` in each directory.
+
+    A schema that is `derived`, by event type, counts as version 1 of a type without a file. Where there is
+    a file, values that were written with the derived schema before can still be read.
 
     Raises:
         InvalidSchema: a file cannot be used, or two files contradict each other.
@@ -33,7 +37,10 @@ def load(*directories: Path) -> SchemaSet:
         if not directory.is_dir():
             raise InvalidSchema(str(directory), "is not a directory")
         schemas += _load_directory(directory)
-    return SchemaSet(schemas)
+    names = {schema.name for schema in schemas}
+    own = [parse_schema(name, 1, definition) for name, definition in derived.items()]
+    schemas += [schema for schema in own if schema.name not in names]
+    return SchemaSet(schemas, readable=own)
 
 
 def parse_schema(name: str, version: int, definition: Any) -> Schema:

@@ -42,8 +42,8 @@ class Schema:
 class SchemaSet:
     """All known versions of all schemas."""
 
-    def __init__(self, versions: Iterable[Schema]) -> None:
-        """Check schemas together.
+    def __init__(self, versions: Iterable[Schema], readable: Iterable[Schema] = ()) -> None:
+        """Check schemas together; `readable` ones are not versions, but values may be written in them.
 
         Raises:
             InvalidSchema: a version is there twice, versions of a schema cannot read each other, or two
@@ -57,11 +57,15 @@ class SchemaSet:
             family = self._versions.setdefault(schema.name, {})
             if schema.version in family:
                 raise InvalidSchema(schema.file, "is there twice")
-            if self._owners.setdefault(schema.full_name, schema.name) != schema.name:
-                raise InvalidSchema(schema.file, f"{schema.full_name} is taken")
+            owner = self._owners.setdefault(schema.full_name, schema.name)
+            if owner != schema.name:
+                why = f"{schema.full_name} is taken: it is also the name in Avro of {owner}"
+                raise InvalidSchema(schema.file, why)
             family[schema.version] = schema
             self._newest[schema.name] = schema
             self._by_fingerprint[schema.fingerprint] = schema
+        for schema in readable:
+            self._by_fingerprint.setdefault(schema.fingerprint, schema)
         for family in self._versions.values():
             for problem in find_incompatibilities(
                 {v: schema.definition for v, schema in family.items()}

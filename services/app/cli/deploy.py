@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from schemas import topics
-from schemas.schema_files import load as load_schemas
 from schemas.topics import OWN_EVENTS, SIGHTINGS
 from services.app import json_schemas, settings_loader
 from services.app.reference_tables import filled_pages, reference_tables
@@ -44,10 +43,10 @@ def write(context: click.Context, directory: Path, pages: Path | None) -> None:
     chosen = settings_loader.load()
     with resources.open_resources(chosen) as opened:
         policy = opened.policy()
+        schemas = opened.schemas(policy)
     required, group = required_topics(policy), chosen.kafka.group
     log = [*required.all, *topics.watch_topics(f"{group}-watch")]
     users = deployment_access(policy, group)
-    schemas = load_schemas(*chosen.storage.schemas)
     documents = {
         **strimzi.files(log, users),
         **asyncapi.files(_channels(required), schemas, version("termijn")),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from schemas.schema_files import load as load_schemas
 from services.app import settings_loader
 from services.app.cli.options import json_option, show
 from services.app.cli.policy_activation import activate
 from services.app.cli.policy_cases import test
 from services.app.cli.policy_changes import diff
+from services.app.cli.policy_schemas import report_differences, schemas
 from services.app.cli.policy_versions import list_, show_version
 from services.events.event_file import open_bytes
 from services.policy.editor_schema import policy_schema
@@ -25,22 +28,32 @@ def policy() -> None:
     """Check and compare policy files, and activate one."""
 
 
-for command in (activate, diff, list_, show_version, test):
+for command in (activate, diff, list_, show_version, schemas, test):
     policy.add_command(command)
 
 
 @policy.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--schemas",
+    "directories",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="DIR",
+    help="Also compare the fields of the policy with the Avro schemas in DIR; once for each.",
+)
 @json_option
-def lint(file: Path | None, as_json: bool) -> None:
+def lint(file: Path | None, directories: Sequence[Path], as_json: bool) -> None:
     """Check FILE (by default the configured policy) and list what a privacy officer should look at.
 
-    `-` is standard input.
+    `-` is standard input. With `--schemas` the exit code is 1 if a field does not fit its schema.
     """
     the_policy = _policy_from_stdin() if str(file) == "-" else load(file or _configured_policy())
     rows = ({"key": remark.key, "what": remark.message} for remark in lint_policy(the_policy))
     title = f"{the_policy.policy} {the_policy.version}: valid, with warnings"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))
+    if directories:
+        report_differences(the_policy, load_schemas(*directories), what=str(file or "policy"))
 
 
 def _policy_from_stdin() -> Policy:

@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.progress import Progress
 
-from schemas.schema_files import load as load_schemas
 from services.app.cli.backfill import show_forecast
 from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import format_instant, show
@@ -101,9 +100,8 @@ def publish(
 def _dry_run(
     opened: Resources, events: Path, backfill: str | None, *, leave_out: bool, as_json: bool
 ) -> None:
-    schemas = load_schemas(*opened.settings.storage.schemas)
-    bound = opened.settings.tagging.bound
-    dry_run = DryRun(opened.policy(), schemas, utc_now(), bound)
+    policy, bound = opened.policy(), opened.settings.tagging.bound
+    dry_run = DryRun(policy, opened.schemas(policy), utc_now(), bound)
     failed: list[str] = []
     unknown_fields: list[str] = []
     count = with_unknown_fields = 0
@@ -198,7 +196,7 @@ def _send(
     sender = OffsetRecorder(sender=bus.open_producer())
     publisher = Publisher(
         policy=policy,
-        codec=opened.codec(),
+        codec=opened.codec(policy),
         sender=sender,
         encryption=opened.field_encryption(policy),
         leave_out_unknown=leave_out,

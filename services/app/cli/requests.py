@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection, and_, or_, select
 
-from schemas.schema_files import load as load_schemas
 from services.app import settings_loader
 from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.output import say
@@ -154,7 +153,7 @@ def deliver(
         package_delivery = PackageDelivery(
             ledger=ledger, policy=opened.active_policy(ledger), keys=opened.request_keys()
         )
-        schemas = load_schemas(*chosen.storage.schemas)
+        schemas = opened.schemas(package_delivery.policy)
         delivered = package_delivery.deliver(
             subject,
             request,

@@ -26,8 +26,9 @@ def register() -> None:
     Registering again does no harm.
     """
     with open_resources() as opened:
-        registry, codec = _registry(opened), opened.codec()
-        for topic, _ in required_schemas(opened, opened.policy()):
+        policy = opened.policy()
+        registry, codec = _registry(opened), opened.codec(policy)
+        for topic, _ in required_schemas(opened, policy):
             click.echo(
                 f"{topic.name}: {schema_registration.register_schemas(topic, codec, registry)}"
             )

@@ -159,7 +159,7 @@ def _publish_sample(opened: Resources, ledger: Database, policy: Policy) -> Iter
 
     publisher = Publisher(
         policy=policy,
-        codec=opened.codec(),
+        codec=opened.codec(policy),
         sender=bus.open_producer(),
         encryption=opened.field_encryption(policy),
         wait_until_recorded=hold_back,

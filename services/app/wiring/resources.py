@@ -20,7 +20,7 @@ from schemas import topics as catalogue
 from schemas.codec import Codec
 from schemas.open_registry import open_registry
 from schemas.schema_files import load as load_schemas
-from schemas.schema_versions import Schema
+from schemas.schema_versions import Schema, SchemaSet
 from schemas.topics import Topic
 from services.app.kafka_settings import kafka_security
 from services.app.setting_field import InvalidSetting
@@ -36,6 +36,7 @@ from services.crypto.key_directory import KeyDirectory
 from services.crypto.master_keys import FileMasterKeys
 from services.crypto.pseudonyms import Pseudonymizer
 from services.crypto.tombstones import TombstoneCipher
+from services.events.derived_schemas import derive_schemas
 from services.kafka.access import KafkaAccess, access_table
 from services.kafka.client import KafkaClient
 from services.kafka.spans import Tracer
@@ -90,9 +91,14 @@ class Resources:
             return self.policy()
         return version.load()
 
-    def codec(self) -> Codec:
-        """Make the codec, with the schema registry if one is configured."""
-        return Codec(load_schemas(*self.settings.storage.schemas), self.registry())
+    def codec(self, policy: Policy | None = None) -> Codec:
+        """Make the codec, with the schema registry if one is configured; see `schemas`."""
+        return Codec(self.schemas(policy), self.registry())
+
+    def schemas(self, policy: Policy | None = None) -> SchemaSet:
+        """Load the schema files; of a policy's event types without a file the schema is derived."""
+        derived = derive_schemas(policy) if policy else {}
+        return load_schemas(*self.settings.storage.schemas, derived=derived)
 
     def registry(self) -> Registry | None:
         """Make the client of the schema registry, if one is configured."""
@@ -108,7 +114,7 @@ class Resources:
 
     def plaintext_fields(self, policy: Policy) -> dict[str, tuple[str, ...]]:
         """Return the fields of each event type that are not encrypted in Kafka, without decision fields."""
-        schemas = load_schemas(*self.settings.storage.schemas)
+        schemas = self.schemas(policy)
         return {
             name: plaintext_fields(event, schemas.newest(name).definition)
             for name, event in policy.events.items()
@@ -221,7 +227,7 @@ class Resources:
         """Make the field encryption for publishers, if the policy encrypts any field."""
         if not any(event.encrypted for event in policy.events.values()):
             return None
-        check_encrypted_fields(policy, load_schemas(*self.settings.storage.schemas))
+        check_encrypted_fields(policy, self.schemas(policy))
         return FieldEncryptor(policy=policy, keys=self.vault(), now=utc_now)
 
     def pseudonymizer(self) -> Pseudonymizer:
@@ -256,7 +262,7 @@ def required_schemas(opened: Resources, policy: Policy) -> Sequence[tuple[Topic,
         InvalidSchema: a file cannot be used.
         UnknownSchema: a topic has no schema.
     """
-    schemas = load_schemas(*opened.settings.storage.schemas)
+    schemas = opened.schemas(policy)
     topics = [*required_topics(policy).all, catalogue.SIGHTINGS]
     return [(topic, schemas.versions(topic.schema)) for topic in topics]
 

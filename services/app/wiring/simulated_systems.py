@@ -32,7 +32,7 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
             systems.shredder = Shredder(opened.vault().database)
         SimulatedSystemsLoop(
             bus=bus,
-            codec=opened.codec(),
+            codec=opened.codec(policy),
             business=required.business,
             commands={topic.name: topic for topic in required.commands.values()},
             acknowledgements=required.acknowledgements,

@@ -21,7 +21,8 @@ def run_tagger(settings: Settings, stop: Event) -> None:
     with open_resources(settings) as opened:
         ledger = opened.ledger(ROLE)
         policy = opened.wait_for_active_policy(ledger, stop)
-        bus, codec, cipher = opened.kafka_client(), opened.codec(), opened.dead_letter_cipher()
+        bus, codec = opened.kafka_client(), opened.codec(policy)
+        cipher = opened.dead_letter_cipher()
         observer = open_observer(TaggerObserver, opened, ROLE, policy)
         observer.silent_since(utc_now())
         topics = required_topics(policy).business
