@@ -113,7 +113,7 @@ def find_version(connection: Connection, number: int) -> PolicyVersion:
 
 @lru_cache(maxsize=8)
 def _load_text(text: str, name: str) -> Policy:
-    return loader.load_text(text, name)
+    return loader.load_accepted(text, name)
 
 
 def _newest_first() -> Any:

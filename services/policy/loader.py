@@ -67,6 +67,19 @@ def load_text(text: str, name: str) -> Policy:
     return policy
 
 
+def load_accepted(text: str, name: str) -> Policy:
+    """Return the policy in a text that the ledger keeps, which a former version may have accepted.
+
+    Only whether the text has the shape of a policy is checked: checks that were added since do not make an
+    active policy unreadable.
+
+    Raises:
+        InvalidPolicy: it has another shape.
+    """
+    document, lines = parse_yaml(text, name, InvalidPolicy)
+    return validate_document(_ADAPTER, document, lines, InvalidPolicy)
+
+
 def hash_policy(policy: Policy) -> str:
     """Return a hash of the whole policy, which differs for different policies.
 

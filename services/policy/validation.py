@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from services.policy.calendar import parse_period
+from services.policy.dpv import check_dpv_terms
 from services.policy.model import FIXED_ENDS, Anchor, Policy
 from services.policy.names import check_names
 from services.policy.validation_encryption import check_encryption
@@ -22,6 +23,7 @@ _TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "r
 def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     """Return every problem that the JSON Schema cannot express, each with its path in the file."""
     yield from check_names(policy)
+    yield from check_dpv_terms(policy)
     yield from _check_controller(policy)
     for name, system in policy.systems.items():
         for key in ("lead_time", "acknowledge_within", "verify_after"):

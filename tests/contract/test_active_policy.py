@@ -33,7 +33,7 @@ def test_the_first_policy_becomes_the_active_one(ledger: Database) -> None:
         active_policy.require_active(connection, SHIPPED, NOW)
         assert active_policy.is_active(connection, SHIPPED)
     [row] = select_rows(ledger, tables.active_policy)
-    assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.6")
+    assert (row.policy, row.version) == ("optimum-pos", "2021-05-19.7")
 
 
 def test_a_role_with_another_policy_refuses(ledger: Database) -> None:

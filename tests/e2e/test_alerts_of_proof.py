@@ -145,7 +145,7 @@ def a_policy_that_not_all_roles_have(watched: Watched) -> None:
     running = watched.running
     file = running.directory / "policy.yaml"
     text = file.read_text("utf-8")
-    file.write_text(text.replace('version: "2021-05-19.6"', 'version: "2021-05-19.7"'), "utf-8")
+    file.write_text(text.replace('version: "2021-05-19.7"', 'version: "2021-05-19.8"'), "utf-8")
     watched.fix("TermijnPoliciesDiffer", TEXT="a new version")
     running.end("tagger")
     running.start("tagger")

@@ -49,7 +49,7 @@ def test_running_roles_change_over_to_another_policy(running: Running, policy: P
     running.until("all have started", lambda: all(running.has_started(role, 1) for role in ROLES))
     processes = dict(running.processes)
 
-    changed = SHIPPED.replace('version: "2021-05-19.6"', "version: next")
+    changed = SHIPPED.replace('version: "2021-05-19.7"', "version: next")
     assert changed != SHIPPED
     policy.write_text(changed.replace("purposes:\n", f"purposes:\n{NEWS}", 1), "utf-8")
     activated = activate(running)
@@ -82,5 +82,5 @@ def test_a_role_runs_with_the_active_policy_whatever_is_configured(
     running.start("deleter", "tagger")
     running.until("it has started", lambda: running.has_started("tagger", 1))
     running.until("it has started", lambda: running.has_started("deleter", 1))
-    assert '"policy": "2021-05-19.6"' in running.log("deleter")
-    assert running.run_json("status")[0]["value"] == "optimum-pos 2021-05-19.6"
+    assert '"policy": "2021-05-19.7"' in running.log("deleter")
+    assert running.run_json("status")[0]["value"] == "optimum-pos 2021-05-19.7"

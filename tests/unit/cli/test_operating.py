@@ -215,7 +215,7 @@ def test_the_activation_of_a_policy_is_recorded(
     recorded(ledger, feedback("f1", "2024-03-15T13:00:00Z"))
     text = (Path(loader.__file__).parent / loader.DEFAULT_POLICY).read_text("utf-8")
     policy = tmp_path / "policy.yaml"
-    policy.write_text(text.replace('version: "2021-05-19.6"', 'version: "2"'), "utf-8")
+    policy.write_text(text.replace('version: "2021-05-19.7"', 'version: "2"'), "utf-8")
     monkeypatch.setenv("TERMIJN_POLICY", str(policy))
     assert accepted(termijn) == "active: optimum-pos 2\n"
     assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2"
@@ -255,7 +255,7 @@ def test_commands_that_only_the_old_policy_requires_are_cancelled(
     assert [
         row["what"] for row in termijn("policy", "diff", file, right, "--ledger", "--json").rows
     ] == [
-        "version is 2021-05-19.6, was wrong",
+        "version is 2021-05-19.7, was wrong",
         "rule R5: term is P7Y, was P1Y",
         "rule R5 in accounting: holdings that end later: 2",
         "accounting: erase commands that are cancelled: 1",
@@ -295,7 +295,7 @@ def test_a_policy_without_a_recorded_event_type_is_not_activated(
     outcome = termijn("policy", "activate", *BY_ME)
     assert outcome.code == 1
     assert "website.feedback-given" in outcome.err
-    assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.6"
+    assert termijn("status", "--json").rows[0]["value"] == "optimum-pos 2021-05-19.7"
 
 
 def test_removing_a_system_from_recorded_events_needs_a_named_operator(
