@@ -16,7 +16,16 @@ from tests.oracle.holdings import once_each
 from tests.oracle.holds import Interval
 from tests.oracle.instants import instant, written
 from tests.oracle.retired import Retired
-from tests.oracle.steps import Done, Step, make_step, mark, marks, step
+from tests.oracle.steps import (
+    Done,
+    Step,
+    make_step,
+    mark,
+    marks,
+    restricted_as_ended,
+    step,
+    telling,
+)
 from tests.oracle.windows import LEAD, Holding
 
 
@@ -36,6 +45,8 @@ def simulate(
         ]:
             commands.append(sent(due, now))
             done |= marks(due)
+            if due.action == "lift":
+                done -= restricted_as_ended(due)
         later = [step.due for step in plan(known_events, done, now, retired) if step.due > now]
         later += [arrival for arrival in arrivals if arrival > now]
         if not later:
@@ -100,9 +111,12 @@ def steps_in(
             masking = not_held(pseudonymise(system, holding, others), own_holds, now)
             if masking and (erasure_leaves is None or max(masking.due, now) < erasure_leaves):
                 steps.append(masking)
-    for telling in tellings.all_of(system, serving, events, done, now):
-        if erasure_leaves is None or max(telling.due, now) < erasure_leaves:
-            steps.append(telling)
+    for other in tellings.all_of(system, serving, events, done, now):
+        if erasure_leaves is None or max(other.due, now) < erasure_leaves:
+            steps.append(other)
+    living = lifted(system, serving, events, done, now)
+    if living:
+        steps.append(telling(now, system, "lift", living, ""))
     return steps
 
 
@@ -143,6 +157,22 @@ def restrictions(system: str, serving: list[Holding], done: set[Done], now: date
         if due is not None and mark(system, holding, "restrict", holding["purpose"]) not in done:
             leaving.setdefault(max(due, now), []).append(holding)
     return [step(due, system, "restrict", ended, ended) for due, ended in leaving.items()]
+
+
+def lifted(
+    system: str, serving: list[Holding], events: list[Event], done: set[Done], now: datetime
+) -> list[Holding]:
+    """Return the holdings that were restricted because they had ended, and that live again.
+
+    Not where an objection or a request restricts them as well: its own end lifts them.
+    """
+    return [
+        holding
+        for holding in serving
+        if mark(system, holding, "restrict", holding["purpose"]) in done
+        and ((due := holding["due_at"][system]) is None or due > now)
+        and not tellings.is_restricted(holding, serving, events, now)
+    ]
 
 
 def pseudonymise(system: str, research: Holding, of_event: list[Holding]) -> Step | None:

@@ -73,3 +73,11 @@ def marks(step: Step) -> set[Done]:
         Done(step.system, step.source, step.record, step.subject, step.action, what)
         for what in whats
     }
+
+
+def restricted_as_ended(step: Step) -> set[Done]:
+    """Return the marks of the step's purposes as restricted because they had ended."""
+    return {
+        Done(step.system, step.source, step.record, step.subject, "restrict", purpose)
+        for purpose in step.purposes
+    }

@@ -64,6 +64,18 @@ def restrictions(
             yield Span(request.cause, holdings, request.verified, request.lifted, True)
 
 
+def is_restricted(
+    holding: Holding, serving: list[Holding], events: list[Event], now: datetime
+) -> bool:
+    """Return whether an objection or a request restricts the holding now."""
+    return any(
+        any(holding is each for each in span.of)
+        and span.start <= now
+        and (span.end is None or now < span.end or not span.lifts)
+        for span in restrictions(holding["subject"], holding["at"], serving, events)
+    )
+
+
 def concerned(right: str, serving: list[Holding]) -> list[Holding]:
     """Return the holdings of a record in a system that a request is about."""
     if right == "restriction":

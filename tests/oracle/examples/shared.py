@@ -59,6 +59,56 @@ SHARED = (
         ),
     ),
     Example(
+        name="a customer who comes back has the restriction lifted, until the next end",
+        events=(
+            shared("e1", "2020-01-10T10"),
+            terminated("e2", "2020-02-01T10"),
+            event("e3", "customers.customer-reinstated", "2022-03-01T10", customer_id="1"),
+            terminated("e4", "2023-01-01T10"),
+        ),
+        explained=(
+            delivery("2023-01-01T10", "2025-01-01T10", "2024-12-31T10", "scheduled"),
+            study("2040-01-10T10", "2040-01-09T10", "scheduled"),
+        ),
+        sent=(
+            Leaves("2022-01-31T10", "research", "restrict", "e1", "R1", SERVICE, "2022-02-01T10"),
+            # What the helpdesk has erased stays so.
+            Leaves("2022-01-31T10", "helpdesk", "erase", "e1", "R1", SERVICE, "2022-02-01T10"),
+            Leaves(
+                "2022-01-31T10", "research", "pseudonymise", "e1", "R4", RESEARCH, "2022-02-01T10"
+            ),
+            Leaves("2022-03-01T10", "research", "lift", "e1", "R1", SERVICE, "2022-03-01T10"),
+            Leaves("2024-12-31T10", "research", "restrict", "e1", "R1", SERVICE, "2025-01-01T10"),
+            Leaves("2040-01-09T10", "research", "erase", "e1", "R1 R4", BOTH, "2040-01-10T10"),
+        ),
+    ),
+    Example(
+        name="a customer who comes back under a request to restrict is lifted when that ends",
+        events=(
+            shared("e1", "2020-01-10T10"),
+            terminated("e2", "2020-02-01T10"),
+            *requested("restriction", "2022-02-10T10", "2022-02-11T10", CUSTOMER),
+            event("e3", "customers.customer-reinstated", "2022-03-01T10", customer_id="1"),
+            act("p3", "restriction-lifted", "2022-04-01T10", CUSTOMER, request_id="r1"),
+        ),
+        explained=(
+            delivery(None, None, None, "open"),
+            study("2040-01-10T10", "2040-01-09T10", "scheduled"),
+        ),
+        sent=(
+            Leaves("2022-01-31T10", "research", "restrict", "e1", "R1", SERVICE, "2022-02-01T10"),
+            Leaves("2022-01-31T10", "helpdesk", "erase", "e1", "R1", SERVICE, "2022-02-01T10"),
+            Leaves(
+                "2022-01-31T10", "research", "pseudonymise", "e1", "R4", RESEARCH, "2022-02-01T10"
+            ),
+            Leaves("2022-02-11T10", "research", "restrict", "e1", "R1 R4", BOTH, "2022-02-11T10"),
+            # Each restriction is lifted, that of the end and that of the request.
+            Leaves("2022-04-01T10", "research", "lift", "e1", "R1", SERVICE, "2022-04-01T10"),
+            Leaves("2022-04-01T10", "research", "lift", "e1", "R1 R4", BOTH, "2022-04-01T10"),
+            Leaves("2040-01-09T10", "research", "restrict", "e1", "R4", RESEARCH, "2040-01-10T10"),
+        ),
+    ),
+    Example(
         name="what a request ends is restricted where an open contract keeps the record",
         events=(
             shared("e1", "2020-01-10T10"),

@@ -103,7 +103,7 @@ def steps_for(record: Record, serving: list[Kept], journal: Journal, now: dateti
             if ended is not None and (erase_leaves is None or max(ended, now) < erase_leaves):
                 together.setdefault(max(ended, now), []).extend(own)
         elif ended is None or ended > now:
-            living += [kept for kept in own if lives(kept, system, now)]
+            living += own
     steps += [step(due, record, "restrict", own) for due, own in together.items()]
     if living:
         steps.append(step(now, record, "lift", living)._replace(erase_by=now))
@@ -114,11 +114,6 @@ def latest(dues: list[datetime | None]) -> datetime | None:
     """Return the latest instant; None while one is not known."""
     known = [due for due in dues if due is not None]
     return max(known) if known and len(known) == len(dues) else None
-
-
-def lives(kept: Kept, system: str, now: datetime) -> bool:
-    due = kept.window.due_at[system]
-    return due is None or due > now
 
 
 def step(due: datetime, record: Record, action: str, of: list[Kept]) -> Step:

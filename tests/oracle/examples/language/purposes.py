@@ -190,7 +190,7 @@ PURPOSES = (
         explained=(CASE_OPEN, OF_YEAR._replace(rule="b", state="ended"), OF_TAX),
         sent=(
             Leaves("2021-04-30T10", "app", "restrict", "e1", "a b", "care", "2021-05-01T10"),
-            Leaves("2022-01-05T10", "app", "lift", "e1", "a", "care", "2022-01-05T10"),
+            Leaves("2022-01-05T10", "app", "lift", "e1", "a b", "care", "2022-01-05T10"),
             TAX_RESTRICTED,
         ),
     ),
