@@ -95,6 +95,20 @@ class Registry:
                 return []
             raise RegistryUnavailable(request=f"versions of {subject}", why=str(cause)) from cause
 
+    def list_topics(self) -> Sequence[str]:
+        """Return the topics whose values have a schema in the registry, sorted.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        try:
+            subjects = self._client.get_subjects()
+        except Exception as cause:
+            raise RegistryUnavailable(request="subjects", why=str(cause)) from cause
+        return sorted(
+            subject.removesuffix("-value") for subject in subjects if subject.endswith("-value")
+        )
+
     def get_compatibility(self, topic: str) -> str:
         """Return the compatibility level of a topic's schema: its own, else the registry's.
 
