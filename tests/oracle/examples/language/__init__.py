@@ -3,6 +3,7 @@
 Instants are UTC, and written without their zeros: `2024-01-10T10` is 10:00:00Z.
 """
 
+from tests.oracle.examples.language.conditions import CONDITIONS
 from tests.oracle.examples.language.dates import DATES
 from tests.oracle.examples.language.forms import LanguageExample
 from tests.oracle.examples.language.minimum import MINIMUM
@@ -18,6 +19,7 @@ LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (
     *OUTCOMES,
     *MINIMUM,
     *PURPOSES,
+    *CONDITIONS,
 )
 
 __all__ = ["LANGUAGE_EXAMPLES", "LanguageExample"]

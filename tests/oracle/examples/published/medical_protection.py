@@ -14,7 +14,7 @@ first: for these, eight years after death replace a longer term.
 
 from tests.oracle.examples.language.forms import LanguageExample, happened
 from tests.oracle.examples.published.forms import case, clock, ends, kept, permanent, record
-from tests.oracle.language import Anchor, EventType, Part, Rule, Schedule, Variant
+from tests.oracle.language import Anchor, EventType, Part, Rule, Schedule
 
 AFTER_DEATH = Part(term="P8Y", anchor=clock("death"))
 
@@ -36,11 +36,7 @@ MEDICAL = Schedule(
             ),
         ),
         "child": Rule(kind="at_least", ends="first", parts=(birthday(25), AFTER_DEATH)),
-        "child-of-17": Variant(
-            extends="child",
-            when={"age_at_end": ("17",)},
-            changes={"ends": "first", "parts": (birthday(26), AFTER_DEATH)},
-        ),
+        "child-of-17": Rule(kind="at_least", ends="first", parts=(birthday(26), AFTER_DEATH)),
         "maternity": Rule(kind="at_least", parts=(Part(term="P25Y", anchor=clock("last-birth")),)),
         "mental-health": Rule(
             kind="at_least",
@@ -51,6 +47,7 @@ MEDICAL = Schedule(
     types={
         "adult.treated": record("adult", ends("treatment")),
         "child.treated": record("child", ends("treatment"), dates=("born_on",)),
+        "child-of-17.treated": record("child-of-17", ends("treatment"), dates=("born_on",)),
         "mother.cared-for": record("maternity"),
         "patient.treated": record("mental-health", ends("treatment")),
         "child.born": EventType(moves=(ends("last-birth", at="born_on"),), dates=("born_on",)),
@@ -87,7 +84,7 @@ MEDICAL_CASES: tuple[LanguageExample, ...] = (
         "medical: a young person of 17, until the 26th birthday",
         MEDICAL,
         # Born on the day the clock went back, as that day began in summer time.
-        happened("e1", "child.treated", "2017-05-05T10", born_on="1999-10-31", age_at_end="17"),
+        happened("e1", "child-of-17.treated", "2017-05-05T10", born_on="1999-10-31"),
         rows=(kept("e1", "child-of-17", "1999-10-30T23", "2025-11-01T00", "2025-11-02T00"),),
     ),
     case(
