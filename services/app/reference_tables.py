@@ -1,4 +1,4 @@
-"""The tables of commands, settings and metrics on the pages, made from what the code runs on.
+"""The tables of commands, settings, metrics and keys on the pages, made from what the code runs on.
 
 A page has a table between two comments, `<!-- generated: settings -->` and `<!-- end -->`, and
 `termijn deploy write DIRECTORY --pages ROOT` writes what is between them.
@@ -14,10 +14,15 @@ import click
 
 from schemas.errors import TermijnError
 from services.app.cli.lazy_group import list_subcommands
+from services.app.policy_tables import key_rows
 from services.app.settings_loader import list_settings
 from services.operations.metric_catalogue import CATALOGUE
 
-PAGES = (Path("services/app/README.md"), Path("services/operations/README.md"))
+PAGES = (
+    Path("services/app/README.md"),
+    Path("services/operations/README.md"),
+    Path("services/policy/README.md"),
+)
 """The pages that have such tables, below the root of the source tree."""
 _MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MAX_SUMMARY_CHARS = 300
@@ -39,6 +44,7 @@ def reference_tables(program: click.Group) -> Mapping[str, str]:
         "commands": _table(("command", "what it does"), _commands(program)),
         "settings": _table(("variable", "key in the file", "default", "meaning"), _settings()),
         "metrics": _table(("metric", "labels", "meaning"), _metrics()),
+        **{name: _table(("key", "default", "meaning"), rows) for name, rows in key_rows().items()},
     }
 
 
