@@ -58,6 +58,9 @@ class _IncludingLines(SourceLines):
         self._part = part
         self._name = name
 
+    def _place_of(self, path: DocumentPath) -> tuple[int, DocumentPath]:
+        return self._own._place_of(path)
+
     def problem_at(self, path: DocumentPath, why: str) -> PolicyProblem:
         """Return a problem with the file's own line, or that of `include` for what it only includes."""
         own_depth = self._own.depth_of(path)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from services.policy import included
 from services.policy.model import Policy
+from services.policy.partial_check import check_document
 from services.policy.validation import validate_policy
 from services.policy.yaml_file import read_yaml_text, validate_document
 from services.policy.yaml_source import InvalidFile, decode_utf8, parse_yaml
@@ -60,11 +61,7 @@ def load_text(text: str, name: str) -> Policy:
         InvalidPolicy: naming every problem that was found.
     """
     document, lines = included.expand(*parse_yaml(text, name, InvalidPolicy), InvalidPolicy)
-    policy = validate_document(_ADAPTER, document, lines, InvalidPolicy)
-    problems = tuple(lines.problem_at(path, problem) for path, problem in validate_policy(policy))
-    if problems:
-        raise InvalidPolicy(problems)
-    return policy
+    return check_document(_ADAPTER, document, lines, InvalidPolicy, validate_policy)
 
 
 def load_accepted(text: str, name: str) -> Policy:

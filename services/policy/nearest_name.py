@@ -11,11 +11,17 @@ _SIMILARITY = 0.7
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return the end of an error that suggests the nearest of the names; empty if none is near."""
+    nearest = nearest_name(name, names)
+    return f"; did you mean {nearest}?" if nearest else ""
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the nearest of the names; None if none is near."""
     by_key: dict[str, str] = {}
     for possible in sorted(names):
         by_key.setdefault(_key(possible), possible)
     near = get_close_matches(_key(name), by_key, n=1, cutoff=_SIMILARITY)
-    return f"; did you mean {by_key[near[0]]}?" if near else ""
+    return by_key[near[0]] if near else None
 
 
 def _key(name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from services.policy.yaml_source import DocumentPath, PolicyProblem, SourceLines
+from services.policy.document_parts import DocumentParts
+from services.policy.nearest_name import did_you_mean, nearest_name
+from services.policy.yaml_source import DocumentPath, PolicyError
 
 _KIND_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (type(None), "nothing"),
@@ -44,22 +46,45 @@ _MESSAGES: Mapping[str, str] = {
     "string_unicode": "contains an invalid character",
     "recursion_loop": "contains itself",
 }
+_HINTS: Mapping[str, str] = {
+    "is not a list": "; write it in [ ]",
+    "is not a map": "; write its keys and values in { }",
+}
+"""What to write instead of a text."""
+_MISSING = "is missing"
+_UNKNOWN_KEY = "is not a known key"
 _MESSAGES_WITHOUT_VALUE: Mapping[str, str] = {
-    "missing": "is missing",
-    "missing_keyword_only_argument": "is missing",
-    "unexpected_keyword_argument": "is not a known key",
-    "extra_forbidden": "is not a known key",
+    "missing": _MISSING,
+    "missing_keyword_only_argument": _MISSING,
+    "unexpected_keyword_argument": _UNKNOWN_KEY,
+    "extra_forbidden": _UNKNOWN_KEY,
 }
 
 
 def translate_errors(
     cause: ValidationError,
-    lines: SourceLines,
+    parts: DocumentParts,
     place: Callable[[tuple[int | str, ...]], DocumentPath],
-) -> Iterator[PolicyProblem]:
-    """Return each problem with its line and key; of a value only the kind, since it may be a secret."""
+) -> list[PolicyError]:
+    """Return each problem with its path; of a value only the kind, since it may be a secret.
+
+    A key that is missing is not a problem of its own where another key is a misspelt one.
+    """
+    problems: list[PolicyError] = []
+    misspelt: set[DocumentPath] = set()
+    missing: set[DocumentPath] = set()
     for error in cause.errors(include_url=False):
-        yield lines.problem_at(place(error["loc"]), _message(error))
+        path = place(error["loc"])
+        if _MESSAGES_WITHOUT_VALUE.get(error["type"]) == _UNKNOWN_KEY and path:
+            keys = parts.keys_at(path[:-1])
+            problems.append((path, f"{_UNKNOWN_KEY}{did_you_mean(str(path[-1]), keys)}"))
+            if meant := nearest_name(str(path[-1]), keys):
+                misspelt.add((*path[:-1], meant))
+            continue
+        if _MESSAGES_WITHOUT_VALUE.get(error["type"]) == _MISSING:
+            missing.add(path)
+        problems.append((path, _message(error)))
+    return [problem for problem in problems if problem[0] not in misspelt & missing]
 
 
 def _message(error: Any) -> str:
@@ -68,8 +93,10 @@ def _message(error: Any) -> str:
         return _MESSAGES_WITHOUT_VALUE[kind]
     if kind == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"is not one of {allowed}"
-    return f"{_MESSAGES.get(kind, 'cannot be used here')}, got {_kind_name(error['input'])}"
+        return f"is not one of {allowed}{did_you_mean(str(error['input']), allowed.split(', '))}"
+    message = _MESSAGES.get(kind, "cannot be used here")
+    hint = _HINTS.get(message, "") if isinstance(error["input"], str) else ""
+    return f"{message}, got {_kind_name(error['input'])}{hint}"
 
 
 def _kind_name(value: Any) -> str:

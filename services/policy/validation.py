@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from services.policy.calendar import parse_period
 from services.policy.dpv import check_dpv_terms
 from services.policy.model import FIXED_ENDS, Anchor, Policy
 from services.policy.names import check_names
+from services.policy.nearest_name import did_you_mean
 from services.policy.validation_encryption import check_encryption
 from services.policy.validation_events import check_event, require_defined
 from services.policy.yaml_source import DocumentPath, PolicyError
@@ -18,6 +19,13 @@ _YEAR_END = re.compile(r"(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])", re.ASCII)
 _NOT_A_YEAR_END = "is not a month and a day such as 12-31"
 _TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "rules")
 """The sections whose titles appear in letters and certificates."""
+
+_SPOKEN_PERIOD = re.compile(
+    r"P? ?([0-9]{1,4}) ?"
+    r"(y|years?|jaar|m|months?|maand(?:en)?|w|weeks?|weken|d|days?|dag(?:en)?|h|hours?|uur)",
+    re.IGNORECASE,
+)
+"""A period in English or Dutch, such as 2 years."""
 
 
 def validate_policy(policy: Policy) -> Iterator[PolicyError]:
@@ -49,7 +57,8 @@ def _check_titles(policy: Policy) -> Iterator[PolicyError]:
     for language, titles in policy.titles.items():
         for key in titles:
             if key not in titled:
-                yield ("titles", language, key), "no entry with a title has this name"
+                problem = f"no entry with a title has this name{did_you_mean(key, titled)}"
+                yield ("titles", language, key), problem
 
 
 def _check_rules(policy: Policy) -> Iterator[PolicyError]:
@@ -105,7 +114,8 @@ def _check_controller(policy: Policy) -> Iterator[PolicyError]:
     except (KeyError, ValueError, OSError):
         yield (
             ("controller", "time_zone"),
-            f"{policy.controller.time_zone!r} is not a time zone such as Europe/Amsterdam",
+            f"{policy.controller.time_zone!r} is not a time zone such as Europe/Amsterdam"
+            + did_you_mean(policy.controller.time_zone, available_timezones()),
         )
     if not _YEAR_END.fullmatch(policy.controller.book_year_end):
         yield ("controller", "book_year_end"), _NOT_A_YEAR_END
@@ -123,9 +133,19 @@ def _check_period(
     try:
         value = parse_period(text)
     except ValueError as cause:
-        yield path, str(cause)
+        yield path, f"{cause}{_period_meant(text)}"
         return
     if exact and not value.is_exact:
         yield path, f"{text!r} is not an exact period such as PT24H: a day's length varies"
     if value.months and not months:
         yield path, f"{text!r} is not a period in days such as P90D"
+
+
+def _period_meant(text: str) -> str:
+    """Return the end of an error that suggests the period which a text most likely means."""
+    words = _SPOKEN_PERIOD.fullmatch(text)
+    if words is None:
+        return ""
+    count, unit = words.group(1), words.group(2).lower()[0]
+    written = f"PT{count}H" if unit in "hu" else f"P{count}{'Y' if unit == 'j' else unit.upper()}"
+    return "" if written == text else f"; did you mean {written}?"

@@ -15,6 +15,7 @@ from services.policy.event_type import (
     SubjectField,
 )
 from services.policy.model import LegalBasis, Policy, Right, Rule
+from services.policy.nearest_name import did_you_mean
 from services.policy.sources import OWN_SOURCE, admits_source
 from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.yaml_source import DocumentPath, PolicyError
@@ -24,7 +25,9 @@ def check_event(event: EventType, policy: Policy) -> Iterator[PolicyError]:
     """Return every problem of an event type, each with its path below the event type's name."""
     for name, field in event.fields.items():
         if field.default is not None and field.one_of and field.default not in field.one_of:
-            yield ("fields", name, "default"), "is not one of one_of"
+            nearest = did_you_mean(field.default, field.one_of)
+            problem = f"{field.default!r} is not one of {', '.join(field.one_of)}{nearest}"
+            yield ("fields", name, "default"), problem
         if field.identifies:
             yield from _check_identifying(name, field, event)
     if not event.holdings and not event.moves and not event.act:
@@ -122,7 +125,8 @@ def _check_term(
         yield from require_defined((*path, "rule"), holding.key.get(name, name), event.fields)
     for name in holding.key:
         if clock is None or name not in clock.key:
-            yield (*path, "key", name), f"{name!r} is not a key field of the rule's clock"
+            nearest = did_you_mean(name, clock.key if clock else ())
+            yield (*path, "key", name), f"{name!r} is not a key field of the rule's clock{nearest}"
     basis = policy.bases.get(holding.basis)
     if rule and basis and basis.is_statutory and rule.kind == "at_most" and rule.is_in_statement:
         yield (
@@ -215,7 +219,9 @@ def _check_move(
         yield from require_defined((*path, "key", name), move.key.get(name, name), event.fields)
     for name in move.key if clock else ():
         if clock and name not in clock.key:
-            yield (*path, "key", name), f"{name!r} is not a key field of the clock {move.clock}"
+            nearest = did_you_mean(name, clock.key)
+            problem = f"{name!r} is not a key field of the clock {move.clock}{nearest}"
+            yield (*path, "key", name), problem
 
 
 def require_defined(
@@ -223,7 +229,7 @@ def require_defined(
 ) -> Iterator[PolicyError]:
     """Check that a name, if there is one, is a key of the section that defines it."""
     if name is not None and name not in defined:
-        yield path, f"{name!r} is not defined"
+        yield path, f"{name!r} is not defined{did_you_mean(name, defined)}"
 
 
 def _require_possible_value(
@@ -232,6 +238,7 @@ def _require_possible_value(
     """Check that a field can have these values: a condition that is never met would hide its holding."""
     for value in values:
         if field and field.one_of and value not in field.one_of:
-            yield path, f"{value!r} is not one of {', '.join(field.one_of)}"
+            nearest = did_you_mean(str(value), field.one_of)
+            yield path, f"{value!r} is not one of {', '.join(field.one_of)}{nearest}"
         if field and (field.type == "boolean") != isinstance(value, bool):
             yield path, f"{value!r} is not a value of type {field.type}"

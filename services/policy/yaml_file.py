@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from services.policy.document_parts import DocumentParts
 from services.policy.pydantic_errors import translate_errors
 from services.policy.yaml_source import (
     DocumentPath,
@@ -68,7 +69,9 @@ def validate_document(
     try:
         return adapter.validate_python(document)
     except ValidationError as cause:
-        raise error(translate_errors(cause, lines, path_of)) from cause
+        parts = DocumentParts(adapter.json_schema())
+        problems = translate_errors(cause, parts, path_of)
+        raise error(lines.distinct_problems(problems)) from cause
 
 
 def document_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_missing_settings_have_defaults(tmp_path: Path) -> None:
     ("before", "after", "problem"),
     [
         ("system: crm\n", "", "1: system: is missing"),
-        ("keys: keys", "keyes: keys", "4: keyes: is not a known key"),
+        ("keys: keys", "keyes: keys", "4: keyes: is not a known key; did you mean keys?"),
         (
             "inbox:\n",
             "limits: {at_once: 0}\ninbox:\n",
@@ -146,7 +146,11 @@ def test_missing_settings_have_defaults(tmp_path: Path) -> None:
             "13: adapter.sql.tables.orders.events:"
             " names no event: no command would ever find the table",
         ),
-        ("    tables:\n", "    tables: {}\n    tables:\n", "12: : the key 'tables' is there twice"),
+        (
+            "    tables:\n",
+            "    tables: {}\n    tables:\n",
+            "12: : the key 'tables' is there twice, first in line 11; remove one",
+        ),
     ],
 )
 def test_a_problem_is_named_in_its_place(
@@ -264,7 +268,7 @@ def test_the_agent_connects_to_kafka_as_configured(tmp_path: Path) -> None:
         ),
         (
             "  sasl_password: geheim\n" + SCRAM,
-            "bus.sasl_password: is not a map, got text",
+            "bus.sasl_password: is not a map, got text; write its keys and values in { }",
         ),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_case_that_differs_does_not_hide_the_others(termijn: Call, cases: Path
         pytest.param("cases: 7\n", "1: cases: is not a list, got a whole number", id="no list"),
         pytest.param(
             "cases:\n  - case: a\n    events: []\n    window: []\n",
-            "4: cases.0.window: is not a known key",
+            "4: cases.0.window: is not a known key; did you mean windows?",
             id="unknown key",
         ),
         pytest.param(

@@ -150,7 +150,7 @@ def test_the_small_policy_is_valid() -> None:
             "level: {default: none,",
             "level:",
             "events.club.joined.fields.level.default",
-            "is not one of one_of",
+            "'none' is not one of basic, full",
             id="default",
         ),
         pytest.param(
@@ -400,7 +400,6 @@ def test_all_problems_of_structure_are_reported_at_once() -> None:
         replaced(SMALL, "    key: [stay_id]\n", ""), "  name: Small\n", "  nam: Small\n"
     )
     assert {problem.key for problem in problems(text)} == {
-        "controller.name",
         "controller.nam",
         "clocks.stay.key",
     }
@@ -516,7 +515,7 @@ def test_an_event_type_without_effect_is_refused() -> None:
         pytest.param(
             "rules: [{term: P1Y, term: P2Y}]\n", 1, "the key 'term' is there twice", id="inline"
         ),
-        pytest.param("policy: [a\n", 2, "is not YAML", id="open-bracket"),
+        pytest.param("policy: [a\n", 1, "a list is not closed", id="open-bracket"),
         pytest.param("policy: a\n\tversion: 1\n", 2, "is not YAML", id="tab"),
         pytest.param("policy: *nothing\n", 1, "is not YAML", id="unknown-alias"),
         pytest.param("policy: !!python/name:os.system\n", 1, "is not YAML", id="code"),
@@ -570,7 +569,7 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     [
         ("[" * 3_000, "small.yaml: is not YAML: it is nested too deeply"),
         ("a: " + "[" * 3_000 + "]" * 3_000, "small.yaml: is not YAML: it is nested too deeply"),
-        ("a: 1\nb: c: d\n", "small.yaml:2: is not YAML: mapping values are not allowed here"),
+        ("a: 1\nb: c: d\n", "small.yaml:2: is not YAML: a colon is not allowed here"),
         ("a: 1\nb: \x07\n", "small.yaml:2: is not YAML: a control character is not allowed"),
         ("a: 1\nb: 2026-02-30\n", "small.yaml:2: is not YAML: a value does not fit its type"),
         (f"a: {'9' * 5_000}\n", "small.yaml:1: is not YAML: a value does not fit its type"),
