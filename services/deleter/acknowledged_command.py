@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -12,8 +12,10 @@ from sqlalchemy import Column, Connection, Select, select
 
 from services.ledger import state_changes, tables
 from services.ledger.command_state import CARRIED_OUT, SETTLED, CommandEvent, State, next_state
+from services.ledger.messages import insert_unconfirmed_messages
+from services.ledger.rows import COMMAND_COLUMNS, command_rows
 from services.policy.actions import ABOUT_COMMANDS
-from services.storage.bulk import select_in
+from services.storage.bulk import select_in, update_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class AcknowledgedCommand:
     follow_up_at: datetime | None
     acknowledged_at: datetime | None
     ground: str | None
+    message_id: int | None
+    item: int | None
 
     def after(
         self, event: CommandEvent, now: datetime, outcome: str | None = None
@@ -74,12 +78,16 @@ _COLUMNS: Final = tuple(tables.command.c[field.name] for field in fields(Acknowl
 
 
 def load_acknowledged_commands(
-    connection: Connection, ids: Collection[UUID]
+    connection: Connection, ids: Collection[UUID], now: datetime
 ) -> dict[UUID, AcknowledgedCommand]:
-    """Lock and return commands, those that they recall or verify, and the recalls of all of these."""
+    """Lock and return commands, those that they recall or verify, and the recalls of all of these.
+
+    A command that is answered before its delivery was confirmed gets a message of its own.
+    """
     column = tables.command.c
     query = select(*_COLUMNS).order_by(column.command_id).with_for_update()
     commands = _select_commands(connection, query, column.command_id, ids)
+    commands |= _add_messages(connection, commands.values(), now)
     recalling = {item.command_id for item in commands.values() if item.state == "recalling"}
     referenced = {item.supersedes for item in commands.values() if item.action in ABOUT_COMMANDS}
     originals = {original for original in referenced if original and original not in commands}
@@ -87,6 +95,29 @@ def load_acknowledged_commands(
     recalling |= {original for original in originals if commands[original].state == "recalling"}
     recalls = query.where(column.action == "recall")
     return commands | _select_commands(connection, recalls, column.supersedes, recalling)
+
+
+def _add_messages(
+    connection: Connection, commands: Iterable[AcknowledgedCommand], now: datetime
+) -> dict[UUID, AcknowledgedCommand]:
+    """Return, with a message each, the commands that may have been sent and have no message."""
+    without = {
+        command.command_id: command
+        for command in commands
+        if command.message_id is None and command.state in ("sending", "recalling")
+    }
+    query = select(*COMMAND_COLUMNS)
+    rows = command_rows(select_in(connection, query, tables.command.c.command_id, without))
+    items = insert_unconfirmed_messages(connection, rows, now)
+    update_each(
+        connection,
+        tables.command,
+        [{"command_id": command_id, **item._asdict()} for command_id, item in items.items()],
+    )
+    return {
+        command_id: replace(without[command_id], **item._asdict())
+        for command_id, item in items.items()
+    }
 
 
 def _select_commands(

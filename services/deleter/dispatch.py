@@ -77,8 +77,11 @@ class _OutboxEntry(NamedTuple):
 
     command_id: UUID
     state: State
+    system: str
     action: str
     supersedes: UUID | None
+    message_id: int | None
+    item: int | None
 
 
 def lease(
@@ -97,7 +100,7 @@ def lease(
     """
     column = tables.command.c
     query = (
-        select(column.command_id, column.state, column.action, column.supersedes)
+        select(*(column[name] for name in _OutboxEntry._fields))
         .where(is_due(column.next_attempt_at, now))
         .where(column.system.not_in(paused.paused))
         .where(not_(and_(column.system.in_(paused.drained), column.state == "unsent")))
@@ -167,7 +170,9 @@ def dispatch(
         )
     ]
     # Step 4: store the messages, and mark the commands as sent.
-    items = insert_messages(connection, rows, deliveries, now)
+    by_original = wanted.record_counts
+    record_counts = {row.command_id: by_original[referenced_command(row)] for row in rows}
+    items = insert_messages(connection, rows, deliveries, record_counts, now)
     _mark_sent(connection, rows, items, now, retry_policy)
     return [
         SentCommand(

@@ -25,13 +25,12 @@ from services.deleter.acknowledgement import (
     UnusableAcknowledgement,
 )
 from services.deleter.second_reading import apply_second_reading, count_records
-from services.deleter.stored_acknowledgement import audit_entry, hash_content, to_row
+from services.deleter.stored_acknowledgement import audit_body, hash_content, to_row
 from services.ledger import state_changes, tables
 from services.ledger.command_state import RELEASED, CommandEvent, IllegalTransition, State
+from services.ledger.step_log import StepLog
 from services.policy.actions import VERIFIED
 from services.policy.model import Policy
-from services.storage import audit_outbox
-from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert, select_in, update_each, update_in
 
 RETRY_AFTER_REFUSAL: Final = timedelta(days=1)
@@ -117,7 +116,7 @@ class _AcknowledgementBatch:
         self._policy = policy
         self._now = now
         self._before = load_acknowledged_commands(
-            connection, {acknowledgement.command_id for acknowledgement in acknowledgements}
+            connection, {acknowledgement.command_id for acknowledgement in acknowledgements}, now
         )
         self._commands = dict(self._before)
         self._recalls: defaultdict[UUID, list[UUID]] = defaultdict(list)
@@ -135,7 +134,7 @@ class _AcknowledgementBatch:
             {item.command_id for item in acknowledgements if item.checked is not None},
         )
         self._message_rows: list[dict[str, object]] = []
-        self._audit_entries: list[AuditEntry] = []
+        self._log = StepLog()
 
     def apply_message(self, message: AcknowledgementMessage) -> AppliedMessage:
         """Apply the acknowledgements of one message, unless the same message was applied before.
@@ -222,12 +221,16 @@ class _AcknowledgementBatch:
         changed = [self._schedule_follow_up(item) for item in changed]
         changed_command, *other_commands = changed
         # Step 4: store the changes.
-        self._audit_entries.append(audit_entry(acknowledgement, changed_command.state, self._now))
-        self._audit_entries += [
-            AuditEntry(self._now, "state", other_command.command_id, {"state": other_command.state})
-            for other_command in other_commands
-            if other_command.state != self._commands[other_command.command_id].state
-        ]
+        self._log.add(
+            "answered",
+            changed_command,
+            changed_command.state,
+            audit_body(acknowledgement),
+            acknowledgement.at,
+        )
+        for other_command in other_commands:
+            if other_command.state != self._commands[other_command.command_id].state:
+                self._log.add("state", other_command, other_command.state, {})
         self._commands.update((item.command_id, item) for item in changed)
         is_settled = changed_command.settled_at is not None and command.settled_at is None
         return AcknowledgementResult(
@@ -248,7 +251,7 @@ class _AcknowledgementBatch:
             delete(tables.acknowledgement).where(received_at < self._now - _REMEMBERED)
         )
         insert(self._connection, tables.acknowledgement, self._message_rows)
-        audit_outbox.enqueue(self._connection, self._audit_entries)
+        self._log.enqueue(self._connection, self._now)
         pairs = [(before, self._commands[id]) for id, before in sorted(self._before.items())]
         self._update([after for before, after in pairs if after != before])
         released = [

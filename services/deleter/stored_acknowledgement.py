@@ -6,10 +6,7 @@ import json
 from datetime import datetime
 from hashlib import sha256
 
-from schemas.cloudevents import format_rfc3339
 from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMessage
-from services.ledger.command_state import State
-from services.storage.audit_outbox import AuditEntry
 
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
@@ -40,17 +37,15 @@ def to_row(message: AcknowledgementMessage, content: bytes, now: datetime) -> di
     }
 
 
-def audit_entry(acknowledgement: Acknowledgement, state: State, now: datetime) -> AuditEntry:
-    """Return the entry of an acknowledgement after which its command is in `state`."""
-    body = {
+def audit_body(acknowledgement: Acknowledgement) -> dict[str, object]:
+    """Return what the evidence has of an acknowledgement, beside its time and the command's state."""
+    body: dict[str, object] = {
         "status": acknowledgement.status,
         "counts": dict(acknowledgement.counts),
         "ground": acknowledgement.ground,
         "attempt": acknowledgement.attempt,
-        "answered_at": format_rfc3339(acknowledgement.at),
-        "state": state,
     }
     if acknowledgement.checked is not None:
         body["read_again"] = acknowledgement.checked.records
         body["found"] = dict(acknowledgement.checked.found)
-    return AuditEntry(now, "answered", acknowledgement.command_id, body)
+    return body

@@ -125,13 +125,13 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
         raise BackupTooOld(system, purged_until)
     column = tables.command.c
     query = (
-        select(column.command_id, column.state)
+        select(*COMMAND_COLUMNS)
         .where(column.system == system, column.action.in_(CHANGING))
         .where(column.state.in_(CARRIED_OUT), column.settled_at >= since)
         .order_by(column.command_id)
         .with_for_update()
     )
-    rows = connection.execute(query).all()
+    rows = command_rows(connection.execute(query))
     state_changes.transition(
         connection, rows, "restored", now, outcome=_RESTORED_OUTCOME, follow_up_at=now
     )

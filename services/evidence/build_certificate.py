@@ -5,29 +5,24 @@ An erasure that is not verified, or whose entry no signed head of the evidence c
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
 from datetime import datetime
-from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from schemas.errors import PlacedError, TermijnError
 from services.crypto.pseudonyms import Pseudonymizer
-from services.evidence.certificate import Certificate, EvidenceRef
+from services.evidence.certificate import Certificate
 from services.evidence.certificate_lines import CertificateLines
+from services.evidence.entry_proofs import find_proofs
 from services.evidence.export import latest_head
-from services.ledger import tables
 from services.ledger.facts import load_tagged_events
 from services.policy.model import Policy
 from services.policy.request_cases import Case
 from services.requests.subject_data import (
-    CommandSummary,
     load_commands,
     load_subject_facts,
     record_chunks,
 )
-from services.storage.bulk import select_in
 
 
 class SubjectNotFound(TermijnError):
@@ -82,35 +77,16 @@ def build_certificate(
             tally.add(events[row.event_id], facts, commands.get(row.record_id, {}))
     if not tally.records:
         raise SubjectNotFound(case.request if case else subject)
-    backing = _evidence_refs(connection, tally.proven(), pseudonymizer, head.head.number)
+    proofs = find_proofs(connection, tally.proven(), subject, pseudonymizer, head.head.number)
     return Certificate(
         policy=policy,
         subject=subject,
         reference=pseudonymizer.pseudonym("subject", subject).hex(),
         request=case.request if case else None,
         at=now,
-        erased=tuple(tally.erased(backing)),
+        erased=tuple(tally.erased(proofs.by_command)),
         kept=tuple(tally.retained()),
-        outstanding=tuple(tally.outstanding(backing)),
+        outstanding=tuple(tally.outstanding(proofs.by_command, proofs.unlinkable)),
+        heads=proofs.heads,
         head=head,
     )
-
-
-def _evidence_refs(
-    connection: Connection,
-    proven: Collection[CommandSummary],
-    pseudonymizer: Pseudonymizer,
-    until: int,
-) -> Mapping[UUID, EvidenceRef]:
-    """Return by command the entry that has its present state, if a signed head covers that entry."""
-    by_reference = {
-        pseudonymizer.pseudonym("command", str(command.command_id)): command for command in proven
-    }
-    column = tables.evidence.c
-    query = select(tables.evidence).where(column.number <= until).order_by(column.number)
-    refs: dict[UUID, EvidenceRef] = {}
-    for row in select_in(connection, query, column.command, by_reference):
-        command_id = by_reference[row.command]
-        if json.loads(row.entry).get("state") == command_id.state:
-            refs[command_id.command_id] = EvidenceRef(number=row.number, hash=row.hash.hex())
-    return refs

@@ -1,7 +1,7 @@
 """The certificate of erasure: what is proven to be erased of a person's data, kept and why, or outstanding.
 
 A certificate is personal: it is for the person, or for whoever acts for them, and is not stored. Each line
-refers to entries of the evidence, and a signed head proves those.
+has the entries of the evidence that prove it, and their way to signed heads, and no data of another person.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from schemas.cloudevents import format_rfc3339
+from services.evidence.export import public_jwk
 from services.evidence.hash_chain import SignedHead, canonical_json
 from services.policy.model import Policy
 
@@ -19,18 +20,40 @@ Proof = Literal["read_again", "attested", "notified"]
 """The system read again and found nothing; it cannot read again, and attested it; it is another controller,
 and was notified (GDPR 17(2), 19)."""
 OutstandingReason = Literal[
-    "not_told", "under_way", "silent", "not_proven", "refused", "given_up", "reopened", "unsealed"
+    "not_told",
+    "under_way",
+    "silent",
+    "not_proven",
+    "refused",
+    "given_up",
+    "reopened",
+    "unsealed",
+    "unlinkable",
 ]
-"""Why a line is not certified. `unsealed`: it is proven, and no signed head covers the entry yet."""
+"""Why a line is not certified. `unsealed`: it is proven, and no signed head covers the entry yet;
+`unlinkable`: it is proven, and the entry was made with another `evidence.key` than the present one."""
 Ground = Literal["basis", "hold", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceRef:
-    """A reference to an entry of the evidence: its number, and its hash in hexadecimal."""
+class EntryProof:
+    """An entry of the evidence about one command, with its way to a signed head; hashes in hexadecimal."""
 
     number: int
     hash: str
+    """The hash of the entry in the chain."""
+    entry: str
+    """The text of the entry, with the Merkle root of the command's message."""
+    entry_path: tuple[str, ...]
+    """The path from the entry to the Merkle root of the head."""
+    head: int
+    """The number of the head's last entry."""
+    command: str
+    """The command's pseudonym."""
+    item: int
+    """The command's place in its message, counted from 0."""
+    item_path: tuple[str, ...]
+    """The path from the command's leaf to the root of the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +74,7 @@ class ErasedItem:
     proof: Proof
     nothing_held: bool
     """Whether the system reported for some of the records that it held nothing."""
-    evidence: tuple[EvidenceRef, ...]
+    evidence: tuple[EntryProof, ...]
     """The entries that prove it, one for each command."""
 
 
@@ -100,8 +123,10 @@ class Certificate:
     erased: tuple[ErasedItem, ...]
     kept: tuple[RetainedItem, ...]
     outstanding: tuple[OutstandingItem, ...]
+    heads: tuple[SignedHead, ...]
+    """The signed heads that prove it."""
     head: SignedHead
-    """The signed head that proves it; every entry that the certificate names is covered by it."""
+    """The last signed head; it covers every entry that the certificate names."""
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -133,13 +158,26 @@ def as_json(certificate: Certificate) -> str:
             }
             for name in certificate.recipients
         ],
-        "erased": [asdict(item) for item in certificate.erased],
+        "erased": [_erased_item(item) for item in certificate.erased],
         "kept": [asdict(item) for item in certificate.kept],
         "outstanding": [asdict(item) for item in certificate.outstanding],
+        "heads": [json.loads(head.as_json_line()) for head in certificate.heads],
         "head": json.loads(certificate.head.as_json_line()),
-        "key": {"crv": "Ed25519", "kty": "OKP", "x": certificate.head.x},
+        "keys": [
+            public_jwk(key_id, x)
+            for key_id, x in sorted(
+                {(head.key_id, head.x) for head in (*certificate.heads, certificate.head)}
+            )
+        ],
     }
     return canonical_json(json.loads(json.dumps(content, default=_instant))) + "\n"
+
+
+def _erased_item(item: ErasedItem) -> dict[str, Any]:
+    fields = asdict(item)
+    for proof in fields["evidence"]:
+        proof["entry"] = json.loads(proof["entry"])
+    return fields
 
 
 def _instant(value: Any) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.evidence.certificate import (
+    EntryProof,
     ErasedItem,
-    EvidenceRef,
     OutstandingItem,
     OutstandingReason,
     Proof,
@@ -94,7 +94,7 @@ class CertificateLines:
         """Return the erasure commands whose effect the ledger proves."""
         return {command for _, command in self._commands}
 
-    def erased(self, backing: Mapping[UUID, EvidenceRef]) -> Iterator[ErasedItem]:
+    def erased(self, backing: Mapping[UUID, EntryProof]) -> Iterator[ErasedItem]:
         """Yield a line for each system, action, type and kind of proof."""
         lines: defaultdict[tuple[_LineKey, Proof], list[tuple[CommandSummary, int]]] = defaultdict(
             list
@@ -129,11 +129,15 @@ class CertificateLines:
         for line, records in sorted(self._retained.items(), key=_sort_key):
             yield replace(line, records=records)
 
-    def outstanding(self, backing: Mapping[UUID, EvidenceRef]) -> Iterator[OutstandingItem]:
-        """Yield the lines of data that is due, or proven without a signed head that covers the entry."""
+    def outstanding(
+        self, backing: Mapping[UUID, EntryProof], unlinkable: Collection[UUID]
+    ) -> Iterator[OutstandingItem]:
+        """Yield the lines of data that is due, or proven by no entry that can be shown."""
         for (line_key, command), records in self._commands.items():
             if command.command_id not in backing:
-                self._add_outstanding(line_key, "unsealed", command.settled_at, records)
+                is_unlinkable = command.command_id in unlinkable
+                why: OutstandingReason = "unlinkable" if is_unlinkable else "unsealed"
+                self._add_outstanding(line_key, why, command.settled_at, records)
         for line, records in sorted(self._outstanding.items(), key=_sort_key):
             yield replace(line, records=records)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from schemas.cloudevents import format_rfc3339
 from services.evidence.certificate import (
     Certificate,
+    EntryProof,
     ErasedItem,
-    EvidenceRef,
     OutstandingItem,
     OutstandingReason,
     RetainedItem,
@@ -46,8 +46,10 @@ _LABELS: Mapping[Language, Mapping[str, str]] = {
         "nothing": "Niets.",
         "backed": "Waarop dit bewijs rust",
         "backing": "De genoemde nummers staan in het bewijslogboek van de verwerkings"
-        "verantwoordelijke, dat aaneengeketend is en geen namen bevat. Wie een afschrift van dat"
-        " logboek heeft kan met onderstaande handtekening nagaan dat er niets aan veranderd is.",
+        "verantwoordelijke, dat aaneengeketend is en geen namen bevat. Het bestand"
+        " certificate.json bij dit bewijs bevat die regels met hun handtekeningen. Met de openbare"
+        " sleutels van de verwerkingsverantwoordelijke kan iedereen ze zonder dat logboek nagaan"
+        " (termijn evidence verify-certificate). Dit is de laatste handtekening onder het logboek.",
         "reference": "Kenmerk van de betrokkene in het logboek",
         "number": "Laatste nummer",
         "hash": "Controlegetal (SHA-256)",
@@ -79,8 +81,9 @@ _LABELS: Mapping[Language, Mapping[str, str]] = {
         "nothing": "Nothing.",
         "backed": "Evidence for this certificate",
         "backing": "The numbers are entries of the controller's evidence log, which is chained and"
-        " contains no names. Anyone with a copy of that log can verify by the signature below that"
-        " nothing in it was changed.",
+        " contains no names. The file certificate.json beside this page has those entries with their"
+        " signatures. With the controller's public keys anyone can verify them without the log"
+        " (termijn evidence verify-certificate). This is the last signature of the log.",
         "reference": "The data subject in the log",
         "number": "Last number",
         "hash": "Hash (SHA-256)",
@@ -113,6 +116,7 @@ _OUTSTANDING_TEXTS: Mapping[Language, Mapping[OutstandingReason, str]] = {
         "given_up": "met de hand opgevolgd",
         "reopened": "teruggevonden bij nalezen; opnieuw opgedragen",
         "unsealed": "bewezen, nog niet verzegeld: vraag dit bewijs over een minuut opnieuw",
+        "unlinkable": "bewezen, maar de sleutel van het logboek van toen is er niet meer",
     },
     "en": {
         "not_told": "not commanded yet",
@@ -123,6 +127,7 @@ _OUTSTANDING_TEXTS: Mapping[Language, Mapping[OutstandingReason, str]] = {
         "given_up": "followed up by hand",
         "reopened": "still there when it was read again; commanded again",
         "unsealed": "proven, not sealed yet: ask for this certificate again in a minute",
+        "unlinkable": "proven, but the log's key of that time does not exist any more",
     },
 }
 _ROLE_TEXTS: Mapping[Language, Mapping[str, str]] = {
@@ -191,7 +196,7 @@ def _erased_row(item: ErasedItem, words: Translator) -> Mapping[str, object]:
     }
 
 
-def _numbers(evidence: Sequence[EvidenceRef], words: Translator) -> str:
+def _numbers(evidence: Sequence[EntryProof], words: Translator) -> str:
     numbers = ", ".join(str(ref.number) for ref in evidence[:_MAX_EVIDENCE_NUMBERS])
     unlisted = len(evidence) - _MAX_EVIDENCE_NUMBERS
     return (

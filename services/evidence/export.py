@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, or_, select
 
 from schemas.errors import TermijnError
 from services.crypto.base64_text import encode_base64url
-from services.evidence.hash_chain import Head, SignedHead, canonical_json
+from services.evidence.hash_chain import Head, SignedHead, canonical_json, entry_leaf
 from services.ledger import tables
 from services.storage.database import Database
 
@@ -52,7 +52,13 @@ def signed_head(row: Row[Any]) -> SignedHead:
     """Return the head of a row. The row may have been tampered with: the caller verifies it."""
     head_fields = json.loads(row.head)
     return SignedHead(
-        head=Head(number=row.number, hash=bytes.fromhex(head_fields["hash"]), at=row.at),
+        head=Head(
+            number=row.number,
+            hash=bytes.fromhex(head_fields["hash"]),
+            at=row.at,
+            since=head_fields["since"],
+            root=bytes.fromhex(head_fields["root"]),
+        ),
         key_id=row.key_id,
         x=row.x,
         signature=row.signature,
@@ -74,8 +80,7 @@ def export_lines(ledger: Database) -> Iterator[str]:
         key_rows = connection.execute(keys.order_by(column.key_id, column.x)).all()
     yield canonical_json({"evidence": FORMAT, "last": last_number})
     for key in key_rows:
-        jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
-        yield canonical_json({"key": jwk})
+        yield canonical_json({"key": public_jwk(key.key_id, key.x)})
     heads = _heads(ledger, last_number)
     head = next(heads, None)
     for row in _entries(ledger, last_number):
@@ -83,6 +88,21 @@ def export_lines(ledger: Database) -> Iterator[str]:
         while head is not None and head.number == row.number:
             yield _head_line(head)
             head = next(heads, None)
+
+
+def public_jwk(key_id: str, x: str) -> dict[str, str]:
+    """Return the public key of a head as an export has it."""
+    return {"crv": "Ed25519", "kid": key_id, "kty": "OKP", "use": "sig", "x": x}
+
+
+def entry_leaves(connection: Connection, after: int, until: int) -> Iterator[bytes]:
+    """Yield the Merkle leaves of the entries after one number up to and including another."""
+    column = tables.evidence.c
+    query = select(column.number, column.entry).order_by(column.number).limit(_CHUNK)
+    query = query.where(column.number <= until)
+    while rows := connection.execute(query.where(column.number > after)).all():
+        yield from (entry_leaf(row.entry) for row in rows)
+        after = rows[-1].number
 
 
 def _head_line(row: Row[Any]) -> str:

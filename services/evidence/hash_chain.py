@@ -5,8 +5,9 @@ An entry is one JSON object in ASCII: keys sorted by code point, no white space,
 
     SHA-256( "termijn evidence 1" 0x00, the hash before it (32 bytes), the entry's bytes )
 
-and the hash before the first is 32 zero bytes. A head is such an object too: `at`, `hash`, `number`. It is
-signed as a message on the topic `retention.evidence-heads.v1` without a key (`services.crypto.signing`).
+and the hash before the first is 32 zero bytes. A head is such an object too: `at`, `hash`, `number`, and
+`root`, the Merkle root (`merkle`) of the entries after number `since`, where the head before it ended. It
+is signed as a message on the topic `retention.evidence-heads.v1` without a key (`services.crypto.signing`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from schemas.topics import EVIDENCE_HEADS
 from services.crypto.base64_text import encode_base64url
 from services.crypto.keyring import JsonWebKey
 from services.crypto.signing import KeyringSource, NoSigningKey, signed_bytes
+from services.evidence import merkle
 
 GENESIS: Final = bytes(32)
 """The hash before the first entry."""
 _DOMAIN = b"termijn evidence 1\x00"
+_HEAD_FIELDS = {"at", "hash", "number", "root", "since"}
+_HEAD_FIELDS = {"at", "hash", "number", "root", "since"}
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -39,6 +43,11 @@ def entry_hash(before: bytes, entry: str) -> bytes:
     return sha256(_DOMAIN + before + entry.encode("ascii")).digest()
 
 
+def entry_leaf(entry: str) -> bytes:
+    """Return the leaf of an entry in the Merkle tree of a head."""
+    return merkle.hash_leaf(entry.encode("ascii"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """The end of a chain at an instant, UTC."""
@@ -47,11 +56,21 @@ class Head:
     """The number of the last entry; 0 for an empty chain."""
     hash: bytes
     at: datetime
+    since: int
+    """The number of the last entry of the head before it; 0 for the first head."""
+    root: bytes
+    """The Merkle root of the entries after `since`."""
 
     def text(self) -> str:
         """The canonical JSON that is signed."""
         return canonical_json(
-            {"at": format_rfc3339(self.at), "hash": self.hash.hex(), "number": self.number}
+            {
+                "at": format_rfc3339(self.at),
+                "hash": self.hash.hex(),
+                "number": self.number,
+                "root": self.root.hex(),
+                "since": self.since,
+            }
         )
 
 
@@ -105,12 +124,22 @@ def parse_head(fields: Any) -> Head:
     Raises:
         ValueError, MalformedEvent: the object is not a head.
     """
-    if not isinstance(fields, dict) or fields.keys() != {"at", "hash", "number"}:
+    if not isinstance(fields, dict) or fields.keys() != _HEAD_FIELDS:
         raise ValueError("its head is not a head of an evidence log")
-    number, text, at = fields["number"], fields["hash"], fields["at"]
-    if type(number) is not int or number < 0 or type(text) is not str or type(at) is not str:
+    number, since = fields["number"], fields["since"]
+    texts = [fields[name] for name in ("at", "hash", "root")]
+    if type(number) is not int or type(since) is not int or not 0 <= since <= number:
         raise ValueError("its head is not a head of an evidence log")
-    head = Head(number=number, hash=bytes.fromhex(text), at=parse_rfc3339(at))
+    if not all(type(text) is str for text in texts):
+        raise ValueError("its head is not a head of an evidence log")
+    at, hash, root = texts
+    head = Head(
+        number=number,
+        hash=bytes.fromhex(hash),
+        at=parse_rfc3339(at),
+        since=since,
+        root=bytes.fromhex(root),
+    )
     if canonical_json(fields) != head.text():
         raise ValueError("its head is not canonical JSON")
     return head

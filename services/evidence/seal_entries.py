@@ -11,61 +11,43 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, select, update
 
 from schemas.cloudevents import format_rfc3339
 from schemas.errors import TermijnError
 from services.crypto.pseudonyms import Kind, Pseudonymizer
-from services.crypto.signing import KeyringSource, NoSigningKey
+from services.crypto.signing import KeyringSource
 from services.evidence import hash_chain
-from services.evidence.hash_chain import GENESIS, Head, SignedHead
+from services.evidence.hash_chain import GENESIS, SignedHead
+from services.evidence.sealed_messages import SealedMessage, seal_messages, unsealed_sizes
+from services.evidence.signed_heads import HEAD_EVERY, head_is_due, sign_head
 from services.ledger import tables
-from services.policy.reasons import ARTICLES
-from services.storage.bulk import delete_in, insert, insert_or_ignore, select_in
+from services.ledger.item_states import fill_up
+from services.storage.bulk import delete_in, insert, insert_or_ignore
 
 MAX_ENTRIES = 5_000
 """Entries that one transaction appends."""
-HEAD_EVERY = timedelta(seconds=10)
-"""How long entries may be without a signed head that covers them."""
-MAX_HEAD_AGE = timedelta(hours=1)
-"""How often a head is signed though nothing was added: it proves how long the log was at that time."""
+_MAX_LEAVES = 50_000
+"""Commands of new messages after which a transaction appends no further entry."""
 _CHAIN = 1
 _CLEAR = frozenset(
     (
-        *("action", "answer", "answered_at", "article", "attempt", "digest", "done", "due_at"),
-        *("epoch", "erase_by", "kept", "not_before", "outcome", "pending", "policy"),
-        *(
-            "policy_version",
-            "purposes",
-            "read_again",
-            "reason",
-            "records",
-            "rules",
-            "seq",
-            "state",
-            "status",
-        ),
-        *("system", "version", "written_later"),
+        *("action", "answer", "answered_at", "answered_from", "article", "attempt", "commands"),
+        *("confirmed", "digest", "done", "due_at", "erase_by", "kept", "not_before", "outcome"),
+        *("pending", "policy", "policy_version", "purposes", "read_again", "reason", "records"),
+        *("rules", "state", "status", "system", "version", "written_later"),
     )
 )
 """Fields with values of our own that name no person; all others are in the log as keyed hashes only."""
-_KINDS: Mapping[str, Kind] = {"subject": "subject", "request": "request", "supersedes": "command"}
+_KINDS: Mapping[str, Kind] = {"subject": "subject", "request": "request"}
 _SAFE_TARGETS = frozenset(
     {"pause", "drain", "resume", "gaps accept", "policy activate", "commands resend"}
 )
 """Actions of operators whose target is a role, a system, a topic or a policy, never a person."""
 _PLAIN = re.compile(r"[a-z][a-z_]{0,39}")
 """The form of a table's name, which most ids do not have."""
-_DECISION = tuple(
-    tables.command.c[name]
-    for name in (
-        *("command_id", "system", "subject", "action", "rules", "purposes", "reason", "epoch"),
-        *("seq", "due_at", "not_before", "erase_by", "policy_version", "supersedes", "request"),
-    )
-)
 
 
 class PseudonymKeyMismatch(TermijnError):
@@ -122,34 +104,27 @@ def append_entries(
     if end is None:
         return NOTHING_APPENDED
     _check(end, pseudonymizer)
-    column = tables.evidence_pending.c
-    query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
-    waiting = connection.execute(query).all()
+    waiting = _next_entries(connection, limit)
     number, last_hash = end.number, end.hash
     rows = []
-    for entry, command, subject in _entries(connection, waiting, pseudonymizer, end.key_id, now):
+    for entry in _entries(connection, waiting, pseudonymizer, end.key_id, now):
         number += 1
-        text = hash_chain.canonical_json({**entry, "n": number})
+        text = hash_chain.canonical_json({**entry.fields, "n": number})
         last_hash = hash_chain.entry_hash(last_hash, text)
         rows.append(
-            {
-                "number": number,
-                "entry": text,
-                "hash": last_hash,
-                "command": command,
-                "subject": subject,
-            }
+            {"number": number, "entry": text, "hash": last_hash, "message_id": entry.message_id}
         )
     if rows:
         insert(connection, tables.evidence, rows)
+        pending_id = tables.evidence_pending.c.pending_id
         ids = [row.pending_id for row in waiting]
-        delete_in(connection, tables.evidence_pending, column.pending_id, ids)
+        delete_in(connection, tables.evidence_pending, pending_id, ids)
         connection.execute(
             update(tables.evidence_chain).values(
                 number=number, hash=last_hash, key_id=pseudonymizer.key_id
             )
         )
-    head = _sign_head(connection, Head(number=number, hash=last_hash, at=now), ring, head_every)
+    head = sign_head(connection, number, last_hash, ring, now, head_every)
     return AppendResult(entries=len(rows), head=head)
 
 
@@ -168,7 +143,7 @@ def _has_work(connection: Connection, number: int, now: datetime, head_every: ti
     waiting = select(tables.evidence_pending.c.pending_id).limit(1)
     if connection.execute(waiting).first() is not None:
         return True
-    return _head_is_due(connection, number, now, head_every)
+    return head_is_due(connection, number, now, head_every)
 
 
 def _lock_chain_end(connection: Connection) -> Row[Any] | None:
@@ -182,8 +157,26 @@ def _lock_chain_end(connection: Connection) -> Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
-_NewEntry = tuple[Mapping[str, Any], bytes | None, bytes | None]
-"""An entry without its number, with the references of its command and its subject."""
+class _NewEntry(NamedTuple):
+    """An entry without its number, and the message that it is about."""
+
+    fields: Mapping[str, Any]
+    message_id: int | None = None
+
+
+def _next_entries(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Return the queued entries to append, at most so many, and not too many commands of new messages."""
+    column = tables.evidence_pending.c
+    query = select(tables.evidence_pending).order_by(column.pending_id).limit(limit)
+    waiting = connection.execute(query).all()
+    messages = {row.message_id for row in waiting if row.message_id is not None}
+    sizes = dict(unsealed_sizes(connection, messages))
+    leaves = 0
+    for count, row in enumerate(waiting, start=1):
+        leaves += sizes.pop(row.message_id, 0)
+        if leaves >= _MAX_LEAVES:
+            return waiting[:count]
+    return waiting
 
 
 def _entries(
@@ -194,54 +187,33 @@ def _entries(
     now: datetime,
 ) -> Iterator[_NewEntry]:
     if key_id is None:
-        yield {"at": format_rfc3339(now), "kind": "key", "key": pseudonymizer.key_id}, None, None
-    ids = {row.command_id for row in waiting if row.kind == "commanded"}
-    column = tables.command.c.command_id
-    decisions = {
-        row.command_id: row for row in select_in(connection, select(*_DECISION), column, ids)
-    }
+        key = {"at": format_rfc3339(now), "kind": "key", "key": pseudonymizer.key_id}
+        yield _NewEntry(key)
+    message_ids = {row.message_id for row in waiting if row.message_id is not None}
+    messages = seal_messages(connection, message_ids, pseudonymizer)
     for row in waiting:
         body = json.loads(row.body)
-        if row.kind == "commanded":
-            body |= _decision(decisions[row.command_id])
-        subject = body.get("subject")
-        entry = {
+        fields = {
             name: value
             if value is None or name in _CLEAR
             else _pseudonymize(name, value, pseudonymizer)
             for name, value in body.items()
         }
         if row.kind == "operator" and body["action"] in _SAFE_TARGETS:
-            entry["target"] = body["target"]
-        command = None
-        if row.command_id is not None:
-            command = pseudonymizer.pseudonym("command", str(row.command_id))
-            entry["command"] = command.hex()
-        yield (
-            {**entry, "at": format_rfc3339(row.at), "kind": row.kind},
-            command,
-            pseudonymizer.pseudonym("subject", subject) if subject else None,
-        )
+            fields["target"] = body["target"]
+        if row.message_id is not None:
+            fields |= _message_fields(messages[row.message_id], row.states)
+        fields |= {"at": format_rfc3339(row.at), "kind": row.kind}
+        yield _NewEntry(fields, row.message_id)
 
 
-def _decision(row: Row[Any]) -> dict[str, Any]:
-    superseded: UUID | None = row.supersedes
+def _message_fields(message: SealedMessage, states: str) -> dict[str, Any]:
     return {
-        "system": row.system,
-        "subject": row.subject,
-        "action": row.action,
-        "rules": json.loads(row.rules),
-        "purposes": json.loads(row.purposes),
-        "reason": row.reason,
-        "article": ARTICLES[row.reason],
-        "policy_version": row.policy_version,
-        "epoch": row.epoch,
-        "seq": row.seq,
-        "due_at": format_rfc3339(row.due_at),
-        "not_before": format_rfc3339(row.not_before) if row.not_before else None,
-        "erase_by": format_rfc3339(row.erase_by) if row.erase_by else None,
-        "supersedes": str(superseded) if superseded else None,
-        "request": row.request,
+        "system": message.system,
+        "action": message.action,
+        "root": message.root.hex(),
+        "items": message.items,
+        "states": fill_up(states, message.items),
     }
 
 
@@ -261,36 +233,3 @@ def _sum_counts(counts: Mapping[str, int]) -> dict[str, int]:
         counted_as = name if _PLAIN.fullmatch(name) else "other"
         totals[counted_as] = totals.get(counted_as, 0) + rows
     return totals
-
-
-def _head_is_due(connection: Connection, number: int, now: datetime, interval: timedelta) -> bool:
-    column = tables.evidence_head.c
-    query = select(column.number, column.at).order_by(column.number.desc(), column.at.desc())
-    last_head = connection.execute(query.limit(1)).one_or_none()
-    if last_head is None:
-        return True
-    wait = interval if number > last_head.number else MAX_HEAD_AGE
-    return bool(now - last_head.at >= wait)
-
-
-def _sign_head(
-    connection: Connection, head: Head, ring: KeyringSource | None, interval: timedelta
-) -> SignedHead | None:
-    """Sign the end of the chain if a head is due and a key is valid."""
-    if ring is None or not _head_is_due(connection, head.number, head.at, interval):
-        return None
-    try:
-        signed = hash_chain.sign(head, ring)
-    except NoSigningKey:
-        return None
-    row = {
-        "number": head.number,
-        "at": head.at,
-        "head": head.text(),
-        "key_id": signed.key_id,
-        "x": signed.x,
-        "signature": signed.signature,
-        "published_at": None,
-    }
-    insert(connection, tables.evidence_head, [row])
-    return signed

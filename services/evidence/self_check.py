@@ -16,8 +16,15 @@ from sqlalchemy import Connection, Row, func, select
 
 from schemas.errors import TermijnError
 from services.crypto.keyring import Keyring, parse_keyring
-from services.evidence.export import export_lines, signed_head
-from services.evidence.hash_chain import GENESIS, canonical_json, entry_hash, verify
+from services.evidence.export import export_lines, public_jwk, signed_head
+from services.evidence.hash_chain import (
+    GENESIS,
+    canonical_json,
+    entry_hash,
+    entry_leaf,
+    verify,
+)
+from services.evidence.merkle import root_of
 from services.evidence.verify import EvidenceBroken, SavedHead, VerifiedLog, verify_lines
 from services.ledger import tables
 from services.storage.database import Database
@@ -123,27 +130,40 @@ class ChainSelfCheck:
         before = self._hash(connection, after) if after else GENESIS
         query = select(column.number, column.entry, column.hash).order_by(column.number)
         rows = connection.execute(query.where(column.number > after, column.number <= until)).all()
-        hashes = {after: before}
+        hashes, leaves = {after: before}, []
         for expected, row in enumerate(rows, start=after + 1):
             if row.number != expected or before is None:
                 raise _ChainBroken(f"entry {expected if before else after} is missing")
             if not row.entry.isascii() or entry_hash(before, row.entry) != row.hash:
                 raise _ChainBroken(f"entry {expected} was altered")
             before = hashes[expected] = row.hash
+            leaves.append(entry_leaf(row.entry))
         if len(rows) < until - after:
             raise _ChainBroken(f"entry {after + len(rows) + 1} is missing")
         number = tables.evidence_head.c.number
         heads = select(tables.evidence_head).where(number > after, number <= until)
-        self._verify_heads(connection.execute(heads.order_by(number)).all(), hashes)
+        heads = heads.order_by(number, tables.evidence_head.c.at)
+        self._verify_heads(connection.execute(heads).all(), hashes, leaves, after)
 
-    def _verify_heads(self, heads: Sequence[Row[Any]], hashes: dict[int, bytes | None]) -> None:
+    def _verify_heads(
+        self,
+        heads: Sequence[Row[Any]],
+        hashes: dict[int, bytes | None],
+        leaves: Sequence[bytes],
+        after: int,
+    ) -> None:
+        """Check heads; the Merkle root only of those whose entries have all been read."""
         for row in heads:
             try:
                 signed = signed_head(row)
-                jwk = {"crv": "Ed25519", "kid": row.key_id, "kty": "OKP", "x": row.x}
-                [key] = parse_keyring(canonical_json(jwk))
+                [key] = parse_keyring(canonical_json(public_jwk(row.key_id, row.x)))
                 verify(signed.head, signed.signature, key)
             except (ValueError, TypeError, KeyError, InvalidSignature, TermijnError) as cause:
                 raise _ChainBroken(f"the head over entry {row.number} was altered") from cause
             if signed.head.hash != hashes[row.number] or signed.head.text() != row.head:
                 raise _ChainBroken(f"the head over entry {row.number} is of another log")
+            since = signed.head.since
+            if since >= after and signed.head.root != root_of(
+                leaves[since - after : row.number - after]
+            ):
+                raise _ChainBroken(f"the head over entry {row.number} has another Merkle root")

@@ -23,9 +23,11 @@ from services.evidence.hash_chain import (
     Head,
     canonical_json,
     entry_hash,
+    entry_leaf,
     parse_head,
     verify,
 )
+from services.evidence.merkle import root_of
 
 _SHORTENED = 16
 """Characters of a key's id in an error."""
@@ -75,7 +77,7 @@ def parse_saved_head(text: str) -> SavedHead:
     """
     try:
         fields = json.loads(text)
-        return _parse_head(fields)
+        return parse_head_line(fields)
     except (ValueError, TypeError, KeyError, RecursionError, TermijnError) as cause:
         raise EvidenceBroken(
             1, 0, "the saved head is not what `termijn evidence head` prints"
@@ -120,6 +122,8 @@ class _Reader:
     _heads: int = 0
     _keys: Keyring = field(default_factory=Keyring)
     _last: SavedHead | None = None
+    _leaves: list[bytes] = field(default_factory=list)
+    """The leaves of the entries since the last head."""
     _started: bool = False
 
     def read(self, line: bytes) -> None:
@@ -139,7 +143,7 @@ class _Reader:
         elif fields.keys() == {"entry", "hash"}:
             self._entry(fields["entry"], fields["hash"])
         else:
-            self._read_head(_parse_head(fields))
+            self._read_head(parse_head_line(fields))
 
     def finish(self, *, anchored: bool) -> VerifiedLog:
         """Return the verified log; raises `ValueError` when its end is missing."""
@@ -202,6 +206,7 @@ class _Reader:
         if hash != following.hex():
             raise ValueError("its hash is not the hash of this entry and the hash before it")
         self.number, self._hash = self.number + 1, following
+        self._leaves.append(entry_leaf(canonical_json(entry)))
         saved = self.saved_head
         if saved and saved.head.number == self.number and saved.head.hash != following:
             raise ValueError(
@@ -212,9 +217,15 @@ class _Reader:
         self._started = True
         if signed.head.number != self.number or signed.head.hash != self._hash:
             raise ValueError("its head has the hash of another log")
-        _verify_signature(signed, self._key_of(signed.key_id))
+        verify_signature(signed, self._key_of(signed.key_id))
+        last_number = self._last.head.number if self._last else 0
+        if signed.head.since != last_number or signed.head.root != root_of(self._leaves):
+            raise ValueError(
+                "its head has another Merkle root than the entries since the last head"
+            )
+        self._leaves = []
         if self.saved_head and self._heads == 0:
-            _verify_signature(self.saved_head, self._key_of(self.saved_head.key_id))
+            verify_signature(self.saved_head, self._key_of(self.saved_head.key_id))
         self._heads += 1
         self._last = signed
 
@@ -227,7 +238,8 @@ class _Reader:
         return key
 
 
-def _parse_head(fields: Any) -> SavedHead:
+def parse_head_line(fields: Any) -> SavedHead:
+    """Return the signed head that a JSON object describes; raises `ValueError` if it describes none."""
     if not isinstance(fields, dict) or fields.keys() != {"head", "key_id", "signature"}:
         raise ValueError("the line is neither an entry, a key nor a head")
     if not isinstance(fields["key_id"], str) or not isinstance(fields["signature"], str):
@@ -239,7 +251,8 @@ def _parse_head(fields: Any) -> SavedHead:
     )
 
 
-def _verify_signature(signed: SavedHead, key: JsonWebKey) -> None:
+def verify_signature(signed: SavedHead, key: JsonWebKey) -> None:
+    """Check that a key has signed a head; raises `ValueError` if it has not."""
     try:
         verify(signed.head, signed.signature, key)
     except InvalidSignature as cause:

@@ -236,4 +236,4 @@ def _insert(
     }
     insert(connection, tables.active_policy, [row])
     body = {name: row[name] for name in ("policy", "version", "digest")}
-    audit_outbox.enqueue(connection, [AuditEntry(now, "policy", None, body)])
+    audit_outbox.enqueue(connection, [AuditEntry(now, "policy", body)])

@@ -119,7 +119,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "command": Grant(insert=True, update=_SENT, delete=True),
         "member": Grant(insert=True, update=("live",), delete=True),
         "command_clock": Grant(insert=True, delete=True),
-        "message": Grant(insert=True, update=("commands",), delete=True),
+        "message": Grant(insert=True, update=("commands", "leaves", "root"), delete=True),
         "request_key": Grant(insert=True, delete=True),
         "disclosure": Grant(delete=True),
         "correction": Grant(delete=True),
@@ -136,7 +136,8 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
     "acknowledgements": {
         **_READER,
         **_WRITER,
-        "command": Grant(update=_ACKNOWLEDGED),
+        "command": Grant(update=(*_ACKNOWLEDGED, "message_id", "item")),
+        "message": _ADD,
         "member": Grant(update=("live",)),
         "record": Grant(select=("record_id",), update=("next_due",)),
         "acknowledgement": Grant(insert=True, delete=True),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
+from schemas.cloudevents import format_rfc3339
 from services.kafka.record_metadata import RecordMetadata
 from services.ledger import tables
+from services.ledger.item_states import write_states
+from services.ledger.rows import CommandRow
+from services.policy.reasons import ARTICLES
+from services.storage import audit_outbox
+from services.storage.audit_outbox import AuditEntry
 
 ID_SIZE: Final = 16
 """The bytes of a command's id in a message."""
@@ -25,56 +32,47 @@ class MessageItem(NamedTuple):
     item: int
 
 
-class MessageCommand(Protocol):
-    """The columns of a command that its message has as well."""
-
-    @property
-    def command_id(self) -> UUID:
-        """Its id."""
-
-    @property
-    def system(self) -> str:
-        """The system that has to carry it out."""
-
-    @property
-    def action(self) -> str:
-        """What the system has to do, such as `erase`."""
-
-
 def insert_messages(
     connection: Connection,
-    commands: Sequence[MessageCommand],
+    commands: Sequence[CommandRow],
     deliveries: Sequence[RecordMetadata],
+    record_counts: Mapping[UUID, int],
     now: datetime,
 ) -> Mapping[UUID, MessageItem]:
     """Store the messages of commands that were sent, and return the place of each command.
 
     `deliveries` are the places on Kafka, one for each command: commands with the same place are one
-    message, in their order. `now` is UTC.
+    message, in their order. `record_counts` are by command; `now` is UTC.
     """
-    messages: dict[RecordMetadata, list[MessageCommand]] = {}
+    messages: dict[RecordMetadata, list[CommandRow]] = {}
     for command, delivery in zip(commands, deliveries, strict=True):
         messages.setdefault(delivery, []).append(command)
     rows = [
-        {
-            "system": members[0].system,
-            "action": members[0].action,
-            "at": now,
-            "topic": delivery.topic,
-            "partition": delivery.partition,
-            "offset": delivery.offset,
-            "commands": b"".join(command.command_id.bytes for command in members),
-        }
+        {**_message_row(members, now), **delivery._asdict()}
         for delivery, members in messages.items()
     ]
-    key = tables.message.c.message_id
-    statement = insert(tables.message).returning(key, sort_by_parameter_order=True)
-    message_ids = connection.execute(statement, rows).scalars().all()
-    return {
-        command.command_id: MessageItem(message_id, item)
-        for message_id, members in zip(message_ids, messages.values(), strict=True)
-        for item, command in enumerate(members)
-    }
+    bodies = [
+        {
+            **_decision(members),
+            "records": sum(record_counts.get(command.command_id, 0) for command in members),
+        }
+        for members in messages.values()
+    ]
+    return _insert(connection, list(messages.values()), rows, bodies, now)
+
+
+def insert_unconfirmed_messages(
+    connection: Connection, commands: Sequence[CommandRow], now: datetime
+) -> Mapping[UUID, MessageItem]:
+    """Store messages of commands that were answered although no delivery was confirmed; return the places.
+
+    The deleter ended after it had sent them, so their place on Kafka is not known. Each is a message.
+    """
+    groups = [[command] for command in commands]
+    place = dict.fromkeys(("topic", "partition", "offset"))
+    rows = [{**_message_row(group, now), **place} for group in groups]
+    bodies = [{**_decision(group), "confirmed": False} for group in groups]
+    return _insert(connection, groups, rows, bodies, now)
 
 
 def command_ids(packed: bytes) -> list[UUID]:
@@ -83,3 +81,76 @@ def command_ids(packed: bytes) -> list[UUID]:
         UUID(bytes=bytes(packed[start : start + ID_SIZE]))
         for start in range(0, len(packed), ID_SIZE)
     ]
+
+
+def _insert(
+    connection: Connection,
+    groups: Sequence[Sequence[CommandRow]],
+    rows: Sequence[Mapping[str, Any]],
+    bodies: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> Mapping[UUID, MessageItem]:
+    """Insert the messages of groups of commands, each with its entry for the evidence."""
+    if not groups:
+        return {}
+    key = tables.message.c.message_id
+    statement = insert(tables.message).returning(key, sort_by_parameter_order=True)
+    message_ids = connection.execute(statement, list(rows)).scalars().all()
+    audit_outbox.enqueue(
+        connection,
+        [
+            AuditEntry(
+                now,
+                "sent",
+                body,
+                message_id,
+                write_states(dict.fromkeys(range(len(group)), "sent")),
+            )
+            for message_id, group, body in zip(message_ids, groups, bodies, strict=True)
+        ],
+    )
+    return {
+        command.command_id: MessageItem(message_id, item)
+        for message_id, group in zip(message_ids, groups, strict=True)
+        for item, command in enumerate(group)
+    }
+
+
+def _message_row(commands: Sequence[CommandRow], now: datetime) -> dict[str, Any]:
+    return {
+        "system": commands[0].system,
+        "action": commands[0].action,
+        "at": now,
+        "commands": b"".join(command.command_id.bytes for command in commands),
+    }
+
+
+def _decision(commands: Sequence[CommandRow]) -> dict[str, Any]:
+    """Return what was decided about commands of one message, which are alike but for the person."""
+    common = commands[0]
+    return {
+        "rules": json.loads(common.rules),
+        "purposes": json.loads(common.purposes),
+        "reason": common.reason,
+        "article": ARTICLES[common.reason],
+        "policy_version": common.policy_version,
+        "attempt": _range(command.attempt + 1 for command in commands),
+        "due_at": _instants(command.due_at for command in commands),
+        "not_before": _instants(command.not_before for command in commands),
+        "erase_by": _instants(command.erase_by for command in commands),
+    }
+
+
+def _instants(instants: Iterable[datetime | None]) -> Any:
+    """Return the only instant, or the earliest and the latest; None if there is none."""
+    ends = _range(instant for instant in instants if instant is not None)
+    if isinstance(ends, list):
+        return [format_rfc3339(end) for end in ends]
+    return ends and format_rfc3339(ends)
+
+
+def _range(values: Iterable[Any]) -> Any:
+    different = set(values)
+    if len(different) > 1:
+        return [min(different), max(different)]
+    return next(iter(different), None)

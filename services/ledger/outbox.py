@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -74,10 +74,7 @@ def insert_commands(
     insert(connection, tables.command, rows)
     audit_outbox.enqueue(
         connection,
-        [
-            AuditEntry(now, "commanded", command_id, {"records": len(draft.records)})
-            for command_id, draft in zip(ids, drafts, strict=True)
-        ],
+        [AuditEntry(now, "commanded", body) for body in _count_commands(drafts, policy_version)],
     )
     _insert_members(connection, ids, drafts)
     return WriteResult(commands=tuple(ids), leased=tuple(leased))
@@ -110,6 +107,22 @@ def _command_row(
         "attempt": 0,
         "next_attempt_at": now,
     }
+
+
+def _count_commands(
+    drafts: Sequence[CommandDraft], policy_version: str
+) -> Iterator[Mapping[str, Any]]:
+    """Yield how many commands, and how many records, there are for each system and action."""
+    commands: Counter[tuple[str, str]] = Counter()
+    records: Counter[tuple[str, str]] = Counter()
+    for draft in drafts:
+        commands[draft.system, draft.action] += 1
+        records[draft.system, draft.action] += len(draft.records)
+    for (system, action), count in sorted(commands.items()):
+        yield {
+            **{"system": system, "action": action, "commands": count},
+            **{"records": records[system, action], "policy_version": policy_version},
+        }
 
 
 def _insert_members(

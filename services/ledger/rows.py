@@ -40,6 +40,8 @@ class CommandRow(NamedTuple):
     attempt: int
     outcome: str | None
     follow_up_at: datetime | None
+    message_id: int | None
+    item: int | None
 
 
 class RecordRow(NamedTuple):

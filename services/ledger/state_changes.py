@@ -14,19 +14,14 @@ from sqlalchemy import Connection, select, update
 from services.ledger import tables
 from services.ledger.command_state import RELEASED, SETTLED, CommandEvent, State, next_state
 from services.ledger.messages import MessageItem
-from services.storage import audit_outbox
-from services.storage.audit_outbox import AuditEntry
+from services.ledger.step_log import LoggedCommand, StepLog
 from services.storage.bulk import update_each, update_in
 
 _NO_ITEMS: Final[Mapping[UUID, MessageItem]] = MappingProxyType({})
 
 
-class StatefulCommand(Protocol):
+class StatefulCommand(LoggedCommand, Protocol):
     """The columns of a command from which its next state is computed."""
-
-    @property
-    def command_id(self) -> UUID:
-        """Its id."""
 
     @property
     def state(self) -> State:
@@ -44,7 +39,8 @@ def transition(
     """Apply an event to commands whose rows are locked, and return the state that each is then in.
 
     `changes` are further columns that get a new value, for commands that the event changes; `items` are
-    the places in messages of commands that were sent. Each change is stored for the evidence.
+    the places in messages of commands that were sent. Each change is stored for the evidence, except that
+    they were sent, which is stored with their message.
 
     Raises:
         IllegalTransition: the event cannot happen to one of them in its state; none was changed.
@@ -52,13 +48,11 @@ def transition(
     states = [next_state(command.state, event) for command in commands]
     by_state: defaultdict[State, list[UUID]] = defaultdict(list)
     released = []
-    entries = []
+    log = StepLog()
     for command, state in zip(commands, states, strict=True):
-        if event == "sent":
-            body = {"attempt": changes["attempt"]}
-            entries.append(AuditEntry(now, "sent", command.command_id, body))
-        elif state != command.state and (event != "sending" or command.state == "refused"):
-            entries.append(AuditEntry(now, "state", command.command_id, {"state": state}))
+        is_leased = event == "sending" and command.state != "refused"
+        if state != command.state and event != "sent" and not is_leased:
+            log.add("state", command, state, {})
         if state != command.state or (changes and state not in SETTLED):
             by_state[state].append(command.command_id)
         if state in RELEASED and command.state not in RELEASED:
@@ -73,7 +67,7 @@ def transition(
             connection, update(tables.command).values(values), tables.command.c.command_id, ids
         )
     release_records(connection, released)
-    audit_outbox.enqueue(connection, entries)
+    log.enqueue(connection, now)
     return states
 
 

@@ -71,7 +71,6 @@ def decide(connection: Connection, cases: Sequence[Case], report: Report, now: d
             AuditEntry(
                 now,
                 "concluded",
-                None,
                 {
                     "subject": case.subject,
                     "request": case.request,

@@ -36,6 +36,8 @@ class CommandSummary(NamedTuple):
     sent_at: datetime | None
     ground: str | None
     acknowledged_at: datetime | None
+    message_id: int | None
+    item: int | None
 
     @property
     def is_done(self) -> bool:
@@ -77,6 +79,7 @@ def load_commands(
         .add_columns(command.outcome, command.settled_at)
         .add_columns(command.escalated_at, command.first_sent_at)
         .add_columns(command.ground, command.acknowledged_at)
+        .add_columns(command.message_id, command.item)
         .join(tables.command, command.command_id == member.command_id)
         .where(member.live)
     )
@@ -94,5 +97,7 @@ def load_commands(
             sent_at=row.first_sent_at,
             ground=row.ground if row.state == "refused" else None,
             acknowledged_at=row.acknowledged_at,
+            message_id=row.message_id,
+            item=row.item,
         )
     return by_record

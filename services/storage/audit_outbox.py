@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -28,24 +27,29 @@ AuditKind = Literal[
     "forgotten",
     "key",
 ]
-"""`commanded`: a command was decided on; `sent`: an attempt was sent; `answered`: a system acknowledged;
-`state`: a command's state changed without an acknowledgement; `operator`: a named operator did something;
-`policy`: another policy is active; `concluded`: a request was answered; `forgotten`: so many rows were
-purged from the ledger after the proof term; `key`: hashes have another key from here on."""
-_COLUMNS = ("at", "kind", "command_id", "body")
+"""`commanded`: so many commands were decided on; `sent`: a message was sent; `answered`: a system
+acknowledged; `state`: commands changed without an acknowledgement; `operator`: a named operator did
+something; `policy`: another policy is active; `concluded`: a request was answered; `forgotten`: so many
+rows were purged from the ledger after the proof term; `key`: hashes have another key from here on."""
+_COLUMNS = ("at", "kind", "body", "message_id", "states")
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 class AuditEntry(NamedTuple):
-    """One entry for the audit log: what happened when (UTC), and to which command, if to one."""
+    """One entry for the audit log: what happened when (UTC), and to which commands of which message."""
 
     at: datetime
     kind: AuditKind
-    command_id: UUID | None
     body: Mapping[str, Any]
+    message_id: int | None = None
+    states: str | None = None
+    """The states of the message's commands afterwards (`services.ledger.item_states`)."""
 
 
 def enqueue(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Enqueue entries for the audit log in this order; they count only if the transaction commits."""
-    rows = [(entry.at, entry.kind, entry.command_id, _JSON.encode(entry.body)) for entry in entries]
+    rows = [
+        (entry.at, entry.kind, _JSON.encode(entry.body), entry.message_id, entry.states)
+        for entry in entries
+    ]
     insert_tuples(connection, tables.evidence_pending, _COLUMNS, rows)

@@ -45,4 +45,4 @@ def log_operator_action(
     if not to_audit_log:
         return
     body = {"operator": operator, "action": action, "target": target, "because": reason}
-    audit_outbox.enqueue(connection, [AuditEntry(now, "operator", None, body)])
+    audit_outbox.enqueue(connection, [AuditEntry(now, "operator", body)])

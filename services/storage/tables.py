@@ -110,7 +110,11 @@ evidence_pending = Table(
     ),
     Column("at", UtcDateTime, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("command_id", Uuid),
+    Column("message_id", BigInteger),
+    Column("states", Text),
     Column("body", Text, nullable=False),
 )
-"""The audit outbox: entries for the evidence, written by the transaction that did it, deleted later."""
+"""The audit outbox: entries for the evidence, written by the transaction that did it, deleted later.
+
+An entry about the commands of a message has their `states` (`ledger.item_states`).
+"""

@@ -29,15 +29,22 @@ _TOPIC = acknowledgement_topic(_SYSTEM)
 _LOG = PartitionId(cluster_id="benchmark", topic=_TOPIC.name, topic_id="benchmark", partition=0)
 _BATCH = 2_000
 _MESSAGE = 500
-"""Acknowledgements in one message."""
+"""Commands, and acknowledgements, in one message."""
 _Batch = Sequence[tuple[bytes, Headers]]
 _QUICK = 6_000
 _FULL = 40_000
 _COMMANDS = """\
 INSERT INTO command (command_id, system, subject, names_subject, action, rules, purposes, reason, cause,
-    epoch, seq, due_at, policy_version, created_at, state, attempt, next_attempt_at, first_sent_at)
+    epoch, seq, due_at, policy_version, created_at, state, attempt, next_attempt_at, first_sent_at,
+    message_id, item)
 SELECT lpad(to_hex(n), 32, '0')::uuid, :system, 'visitor:' || n, true, 'erase', '["D5"]', '[]', '',
-    'event', 0, 1, :at, '1', :at, 'sent', 1, :at, :at FROM generate_series(1, :count) n"""
+    'event', 0, 1, :at, '1', :at, 'sent', 1, :at, :at, 1 + (n - 1) / :message, (n - 1) % :message
+FROM generate_series(1, :count) n"""
+_MESSAGES = """\
+INSERT INTO message (message_id, system, action, at, commands)
+SELECT message_id, min(system), min(action), min(created_at),
+    string_agg(uuid_send(command_id), '' ORDER BY item)
+FROM command GROUP BY message_id"""
 _WRITTEN = {
     "acknowledgement": "SELECT * FROM acknowledgement",
     "command": "SELECT command_id, state, settled_at, next_attempt_at, outcome FROM command",
@@ -113,7 +120,9 @@ def _create_sent_commands(stage: Stage, count: int) -> Database:
     """Make a ledger whose commands are sent."""
     ledger = create_empty_ledger(stage)
     with ledger.transaction() as connection:
-        connection.execute(text(_COMMANDS), {"system": _SYSTEM, "at": AT, "count": count})
+        values = {"system": _SYSTEM, "at": AT, "count": count, "message": _MESSAGE}
+        connection.execute(text(_COMMANDS), values)
+        connection.execute(text(_MESSAGES))
     return ledger
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from services.ledger import tables
+from services.ledger.item_states import read_states
 from services.ledger.messages import command_ids
 from services.storage.database import Database
 from tests.contract.event_builders import Event
@@ -97,38 +98,47 @@ def find_missing(ledger: Database, events: Sequence[Event], now: datetime) -> li
 
 
 def find_unlogged(ledger: Database) -> list[tuple[str, str]]:
-    """Return, by command, changes in the outbox that the evidence lacks or has more than once."""
-    pending, command = tables.evidence_pending, tables.command
-    logged: defaultdict[UUID, list[tuple[str, str | None]]] = defaultdict(list)
-    journal: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
+    """Return, by command, changes in the outbox that the evidence lacks or has more than once.
+
+    Commands that were never sent are only counted in the evidence.
+    """
+    logged: defaultdict[UUID, list[tuple[str, str]]] = defaultdict(list)
+    counted: Counter[str] = Counter()
+    times_sent: Counter[UUID] = Counter()
     with ledger.transaction() as connection:
-        for row in connection.execute(select(pending).order_by(pending.c.pending_id)):
-            if row.command_id is not None:
-                logged[row.command_id].append((row.kind, json.loads(row.body).get("state")))
-        for packed in connection.execute(select(tables.message.c.commands)).scalars():
-            for identity in command_ids(packed):
-                journal[identity]["sent"] += 1
-        states = {row.command_id: row.state for row in connection.execute(select(command))}
-    problems = [("commanded", str(command_id)) for command_id in logged.keys() ^ states.keys()]
+        messages = {
+            row.message_id: command_ids(row.commands)
+            for row in connection.execute(select(tables.message))
+        }
+        pending = select(tables.evidence_pending).order_by(tables.evidence_pending.c.pending_id)
+        for row in connection.execute(pending):
+            for item, state in read_states(row.states or ""):
+                logged[messages[row.message_id][item]].append((row.kind, state))
+            body = json.loads(row.body)
+            if "commands" in body:
+                counted[body.get("state", row.kind)] += body["commands"]
+        commands = {row.command_id: row for row in connection.execute(select(tables.command))}
+    for ids in messages.values():
+        times_sent.update(ids)
+    problems = [] if counted["commanded"] == len(commands) else [("commanded", "all")]
+    unsent = Counter(row.state for row in commands.values() if row.message_id is None)
+    problems += [(end, "unsent") for end in ("cancelled", "closed") if counted[end] != unsent[end]]
     for identity, entries in logged.items():
+        state = commands[identity].state
         kinds = Counter(kind for kind, _ in entries)
-        problems += [
-            (kind, str(identity))
-            for kind, times in (("commanded", 1), *journal[identity].items())
-            if kinds[kind] != times
-        ]
-        last = [state for _, state in entries if state]
+        if kinds["sent"] != times_sent[identity]:
+            problems.append(("sent", str(identity)))
+        last = entries[-1][1]
         moving = ("unsent", "sending", "sent")
-        if states[identity] not in moving and last[-1:] != [states[identity]]:
-            problems.append((states[identity], str(identity)))
-        if states[identity] in moving and last and last[-1] not in moving:
-            problems.append((states[identity], str(identity)))
+        if (state in moving) != (last in moving) or (state not in moving and last != state):
+            problems.append((state, str(identity)))
         problems += [
             ("twice", str(identity))
-            for (_, before), (kind, state) in pairwise(entries)
-            if kind == "state" and state == before
+            for (_, before), (kind, after) in pairwise(entries)
+            if kind == "state" and after == before
         ]
-    return problems
+    missing = times_sent.keys() - logged.keys()
+    return problems + [("sent", str(identity)) for identity in missing]
 
 
 def _holdings_by_record(events: Sequence[Event]) -> dict[tuple[str, str, str, str], list[Holding]]:

@@ -100,7 +100,7 @@ def test_a_verified_erasure_is_certified(ledger: Database) -> None:
     )
     [backing] = line.evidence
     [entry] = select_rows(ledger, tables.evidence, number=backing.number)
-    assert json.loads(entry.entry)["state"] == "erased"
+    assert json.loads(entry.entry)["states"] == "e"
     assert backing.hash == entry.hash.hex()
     assert certificate.head.head.number >= backing.number
     assert certificate.reference == REFERENCES.pseudonym("subject", "visitor:1").hex()

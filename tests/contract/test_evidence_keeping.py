@@ -117,7 +117,8 @@ def test_heads_are_on_their_topic_in_avro() -> None:
             sent.extend(messages)
             return []
 
-    head = Head(number=7, hash=bytes(32), at=instant("2026-03-01T12:00:00Z"))
+    at = instant("2026-03-01T12:00:00Z")
+    head = Head(number=7, hash=bytes(32), at=at, since=5, root=bytes(32))
     signed = sign(head, lambda: Keyring((KEY,)))
     KafkaHeadPublisher(sender=Sending(), codec=codec).send([signed])  # type: ignore[arg-type]
     [message] = sent

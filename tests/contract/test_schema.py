@@ -93,15 +93,16 @@ def test_commands_from_before_the_evidence_are_added_to_it(bare: Database) -> No
     migrate.migrate(bare)
     with bare.transaction() as connection:
         rows = connection.execute(select(evidence_pending).order_by("pending_id")).all()
-    assert [(row.command_id.int, row.kind, json.loads(row.body), row.at) for row in rows] == [
-        (1, "commanded", {"written_later": True}, NOW),
-        (2, "commanded", {"written_later": True}, NOW),
-        (1, "state", {"state": "erased", "written_later": True}, NOW),
+    later = {"written_later": True, "system": "x", "action": "x", "commands": 1}
+    assert [(row.kind, json.loads(row.body), row.at) for row in rows] == [
+        ("commanded", later, NOW),
+        ("commanded", later, NOW),
+        ("state", {"state": "erased", **later}, NOW),
     ]
 
 
 def test_attempts_of_an_older_ledger_become_messages(bare: Database) -> None:
-    """Each attempt is a message of one command, and a command names the last of them."""
+    """Each attempt is a message of one command; what is settled is added to the evidence of messages."""
     configuration = migrate._alembic_config()
     first, second = UUID(int=1), UUID(int=2)
     with bare.transaction() as connection:
@@ -119,7 +120,8 @@ def test_attempts_of_an_older_ledger_become_messages(bare: Database) -> None:
                     "command_id": identity,
                     "names_subject": True,
                     "policy_version": "1",
-                    "state": "sent",
+                    "state": "erased" if attempts == 1 else "sent",
+                    "settled_at": NOW if attempts == 1 else None,
                 },
             )
         attempts_table = Table(
@@ -150,6 +152,9 @@ def test_attempts_of_an_older_ledger_become_messages(bare: Database) -> None:
     last_messages = [messages[2].message_id, messages[1].message_id]
     assert [row.message_id for row in commands] == last_messages
     assert [row.item for row in commands] == [0, 0]
+    with bare.transaction() as connection:
+        [pending] = connection.execute(select(evidence_pending)).all()
+    assert (pending.kind, pending.message_id, pending.states) == ("state", last_messages[1], "e")
 
 
 def test_older_dead_letters_block_what_their_topic_could_forbid(bare: Database) -> None:

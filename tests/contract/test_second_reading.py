@@ -82,7 +82,7 @@ def test_the_evidence_has_what_was_read(ledger: Database) -> None:
         row for row in select_rows(ledger, tables.evidence_pending) if row.kind == "answered"
     ]
     body = json.loads(entry.body)
-    assert (body["read_again"], body["found"], body["state"]) == (1, {"feedback": 0}, "erased")
+    assert (body["read_again"], body["found"], entry.states) == (1, {"feedback": 0}, "e")
 
 
 def test_what_is_left_is_commanded_again(ledger: Database) -> None:

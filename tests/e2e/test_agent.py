@@ -99,10 +99,12 @@ def the_evidence_proves_it(running: Running) -> None:
         60,
     )
     export, certificate = running.directory / "log.jsonl", running.directory / "certificate"
+    trusted = ("--keys", str(running.data / "keys"))
     for arguments in (
         ("evidence", "export", str(export)),
-        ("evidence", "verify", str(export), "--keys", str(running.data / "keys")),
+        ("evidence", "verify", str(export), *trusted),
         ("certificate", "consumer:K-O1", "--to", str(certificate)),
+        ("evidence", "verify-certificate", str(certificate / "certificate.json"), *trusted),
     ):
         completed = running.run(*arguments)
         assert completed.returncode == 0, completed.stderr
@@ -112,5 +114,5 @@ def the_evidence_proves_it(running: Running) -> None:
     [line] = [line for line in content["erased"] if line["system"] == "orders"]
     assert (line["proof"], line["records"]) == ("read_again", 1)
     assert all(entry["hash"] in text for entry in line["evidence"])
-    export.write_text(text.replace('"state":"erased"', '"state":"reopened"', 1), "utf-8")
+    export.write_text(text.replace('"states":"e"', '"states":"o"', 1), "utf-8")
     assert running.run("evidence", "verify", str(export)).returncode == 1

@@ -16,10 +16,16 @@ from services.evidence.export import export_lines, latest_head
 from services.evidence.seal_entries import rekey as go_on
 from services.evidence.self_check import check_ledger
 from services.evidence.verify import parse_saved_head, verify_lines
+from services.evidence.verify_certificate import verify_certificate
 from services.storage.database import database_now
 from services.storage.operator_log import log_operator_action
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+_keys_option = click.option(
+    "--keys",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A directory with the deleter.jwks that you trust; its keys must have signed the last head.",
+)
 
 
 @click.group()
@@ -51,11 +57,7 @@ def export(file: Path) -> None:
 
 @evidence.command()
 @click.argument("file", type=_FILE, required=False)
-@click.option(
-    "--keys",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A directory with the deleter.jwks that you trust; its keys must have signed the last head.",
-)
+@_keys_option
 @click.option(
     "--head",
     "saved",
@@ -85,6 +87,32 @@ def verify(file: Path | None, keys: Path | None, saved: Path | None) -> None:
     if trusted is None and head is None:
         click.echo(
             "the keys are from the log itself: verify with --keys or --head whether they are genuine",
+            err=True,
+        )
+
+
+@evidence.command("verify-certificate")
+@click.argument("file", type=_FILE)
+@_keys_option
+def verify_certificate_(file: Path, keys: Path | None) -> None:
+    """Verify the certificate.json of a certificate of erasure in FILE, without the log or a ledger.
+
+    Of each erased line it proves the system, the action, how that is proven and when. `-` is standard
+    input. The first thing that is wrong is reported, and the exit code is 1.
+    """
+    trusted = KeyDirectory(path=keys).public()() if keys else None
+    with open_bytes(file) as from_:
+        text = from_.read().decode("utf-8", "replace")
+    verified = verify_certificate(text, trusted)
+    click.echo(
+        f"{verified.lines} lines of erased data are proven by {verified.entries} entries,"
+        f" signed until {format_instant(verified.last_head_at)}"
+    )
+    if not verified.is_complete:
+        click.echo("the certificate lists data as outstanding: that is not proven", err=True)
+    if trusted is None:
+        click.echo(
+            "the keys are from the certificate itself: verify with --keys whether they are genuine",
             err=True,
         )
 

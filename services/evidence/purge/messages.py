@@ -45,23 +45,26 @@ class MessagePurge:
     def eligible(
         self, connection: Connection, keys: Sequence[str], terms: ProofTerm
     ) -> Sequence[EligibleMessage]:
-        """Return the messages that have the id of a command that is purged."""
+        """Return the messages that have the id of a command that is purged, and no entry that waits."""
         column = tables.message.c
+        pending = tables.evidence_pending.c.message_id
+        ids = [int(key) for key in keys]
+        waiting = {row.message_id for row in select_in(connection, select(pending), pending, ids)}
         query = select(column.message_id, column.at, column.commands)
         members = {
             row.message_id: command_ids(row.commands)
-            for row in select_in(connection, query, column.message_id, [int(key) for key in keys])
-            if terms.is_over(row.at)
+            for row in select_in(connection, query, column.message_id, ids)
+            if terms.is_over(row.at) and row.message_id not in waiting
         }
-        ids = {command for commands in members.values() for command in commands} - {PURGED}
-        existing = set(existing_ids(connection, tables.command.c.command_id, ids))
+        commands = {command for group in members.values() for command in group} - {PURGED}
+        existing = set(existing_ids(connection, tables.command.c.command_id, commands))
         return [
             EligibleMessage(
                 message_id,
-                b"".join((key if key in existing else PURGED).bytes for key in commands),
+                b"".join((key if key in existing else PURGED).bytes for key in group),
             )
-            for message_id, commands in sorted(members.items())
-            if not existing.issuperset(set(commands) - {PURGED})
+            for message_id, group in sorted(members.items())
+            if not existing.issuperset(set(group) - {PURGED})
         ]
 
     def purge(

@@ -93,6 +93,6 @@ def purge(
         began = update(tables.forgetting).where(column.began_at.is_(None))
         connection.execute(began.values(began_at=terms.now))
         audit_outbox.enqueue(
-            connection, [AuditEntry(terms.now, "forgotten", None, {"counts": dict(counts)})]
+            connection, [AuditEntry(terms.now, "forgotten", {"counts": dict(counts)})]
         )
     return counts

@@ -144,14 +144,18 @@ message = Table(
     Column("system", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("topic", Text, nullable=False),
-    Column("partition", Integer, nullable=False),
-    Column("offset", BigInteger, nullable=False),
+    Column("topic", Text),
+    Column("partition", Integer),
+    Column("offset", BigInteger),
     Column("commands", LargeBinary, nullable=False),
+    Column("leaves", LargeBinary),
+    Column("root", LargeBinary),
 )
 """Each message that was sent, with its place from the broker's delivery report.
 
-`commands` are the ids of its commands, 16 bytes each, in their order in the message.
+`commands` are the ids of its commands, 16 bytes each, in their order in the message. The sealer of the
+evidence adds the `leaves` of its Merkle tree, 32 bytes each, and the `root`. A message without a place was
+answered before its delivery was confirmed.
 """
 
 acknowledgement = Table(

@@ -13,24 +13,17 @@ evidence = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("entry", Text, nullable=False),
     Column("hash", LargeBinary, nullable=False),
-    Column("command", LargeBinary),
-    Column("subject", LargeBinary),
+    Column("message_id", BigInteger),
     Index(
-        "evidence_command",
-        "command",
-        postgresql_where=text("command IS NOT NULL"),
-        sqlite_where=text("command IS NOT NULL"),
-    ),
-    Index(
-        "evidence_subject",
-        "subject",
-        postgresql_where=text("subject IS NOT NULL"),
-        sqlite_where=text("subject IS NOT NULL"),
+        "evidence_message",
+        "message_id",
+        postgresql_where=text("message_id IS NOT NULL"),
+        sqlite_where=text("message_id IS NOT NULL"),
     ),
 )
 """The entries of the log: canonical JSON without personal data; each hash covers the hash before it.
 
-`command` and `subject` are keyed hashes, by which a process that has the key finds entries again.
+`message_id` is the message that an entry is about; it stays when the message is purged.
 """
 
 evidence_chain = Table(

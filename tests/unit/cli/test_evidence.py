@@ -161,3 +161,37 @@ def test_a_certificate_is_written_for_a_subject_or_a_request(
         == "termijn: visitor:2: no such subject or request is known; write a subject as kind:id\n"
     )
     assert not Path("c9").exists()
+
+
+def test_a_certificate_is_verified_without_a_ledger(termijn: Call, ledger: Database) -> None:
+    """It needs only the distributed keys; what is outstanding is reported as unproven."""
+    at = "2020-01-01T12:00:00Z"
+    arrivals = [arrival(feedback("e1", at), loader.load())]
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, loader.load(), NOW))
+    append_evidence(ledger)
+    assert termijn("certificate", "visitor:1", "--to", "c1").code == 0
+    Path(".termijn", "ledger.sqlite").unlink()
+    file, keys = "c1/certificate.json", (".termijn/keys",)
+    outcome = termijn("evidence", "verify-certificate", file, "--keys", *keys)
+    assert (outcome.code, outcome.out) == (
+        0,
+        "0 lines of erased data are proven by 0 entries, signed until 2026-03-01T12:00:00Z\n",
+    )
+    assert outcome.err == "the certificate lists data as outstanding: that is not proven\n"
+    unanchored = termijn("evidence", "verify-certificate", file)
+    assert "the keys are from the certificate itself" in unanchored.err
+
+
+def test_an_altered_certificate_is_one_line_and_exit_code_1(
+    termijn: Call, ledger: Database
+) -> None:
+    """The line names the place that is wrong."""
+    arrivals = [arrival(feedback("e1", "2026-01-01T12:00:00Z"), loader.load())]
+    ledger.run_in_transaction(lambda connection: record(connection, arrivals, loader.load(), NOW))
+    append_evidence(ledger)
+    termijn("certificate", "visitor:1", "--to", "c1")
+    file = Path("c1", "certificate.json")
+    file.write_text(file.read_text().replace('"since":0', '"since":1'))
+    outcome = termijn("evidence", "verify-certificate", str(file))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("termijn: heads: its head was not signed by ")

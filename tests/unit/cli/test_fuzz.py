@@ -293,6 +293,7 @@ def test_no_bytes_end_in_a_traceback(desk: Call, raw: bytes) -> None:
         ("keys", "trust", "crm", "file"),
         ("evidence", "verify", "file"),
         ("evidence", "verify", "--head", "file"),
+        ("evidence", "verify-certificate", "file"),
         ("agent", "status", "--config", "file"),
     ):
         ends_well(desk(*arguments))
@@ -308,6 +309,7 @@ def test_no_json_ends_in_a_traceback(desk: Call, document: Any) -> None:
         ("keys", "trust", "crm", "file"),
         ("evidence", "verify", "file"),
         ("evidence", "verify", "--head", "file"),
+        ("evidence", "verify-certificate", "file"),
     ):
         ends_well(desk(*arguments))
 

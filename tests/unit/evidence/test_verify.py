@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from services.crypto.keyring import JsonWebKey, Keyring, new_key
 from services.evidence.hash_chain import GENESIS, Head, canonical_json, entry_hash, parse_head, sign
+from services.evidence.merkle import hash_leaf, root_of
 from services.evidence.verify import EvidenceBroken, parse_saved_head, verify_lines
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,18 +30,29 @@ def log(
     ring = Keyring((key,))
     jwk = {"crv": "Ed25519", "kid": key.key_id, "kty": "OKP", "use": "sig", "x": key.x}
     lines = [canonical_json({"evidence": 1, "last": entries}), canonical_json({"key": jwk})]
-    before = GENESIS
+    before, since, leaves = GENESIS, 0, []
     for number in range(1, entries + 1):
         entry = canonical_json({"at": "2026-03-01T12:00:00Z", "kind": word, "n": number})
         before = entry_hash(before, entry)
+        leaves.append(hash_leaf(entry.encode()))
         lines.append(f'{{"entry":{entry},"hash":"{before.hex()}"}}')
         if number in heads_at:
-            lines.append(sign(Head(number=number, hash=before, at=AT), lambda: ring).as_json_line())
+            head = Head(number=number, hash=before, at=AT, since=since, root=root_of(leaves))
+            lines.append(sign(head, lambda: ring).as_json_line())
+            since, leaves = number, []
     return [f"{line}\n".encode() for line in lines]
 
 
 WHOLE = log(6, (3, 6))
+HEAD = {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": 1, "root": "00", "since": 0}
 BYTES = b"".join(WHOLE)
+
+
+def head_over(number: int, hash: bytes, lines: Sequence[bytes]) -> Head:
+    """A head over all entries of a log without another head."""
+    entries = [json.loads(line)["entry"] for line in lines if line.startswith(b'{"entry"')]
+    leaves = [hash_leaf(canonical_json(entry).encode()) for entry in entries]
+    return Head(number=number, hash=hash, at=AT, since=0, root=root_of(leaves))
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -133,9 +147,7 @@ def test_a_key_that_was_not_valid_yet_is_not_trusted() -> None:
     bare = Keyring(
         (JsonWebKey(key_id=key.key_id, use="sig", x=key.x, private_key=key.private_key),)
     )
-    lines.append(
-        sign(Head(number=6, hash=hash, at=AT), lambda: bare).as_json_line().encode() + b"\n"
-    )
+    lines.append(sign(head_over(6, hash, lines), lambda: bare).as_json_line().encode() + b"\n")
     with pytest.raises(EvidenceBroken, match="was not valid when it signed"):
         verify_lines(lines, late.public())
 
@@ -162,6 +174,16 @@ def test_an_unsigned_head_is_not_trusted() -> None:
     other = json.loads(WHOLE[5])["signature"]
     with pytest.raises(EvidenceBroken, match="was not signed by"):
         verify_lines(WHOLE, saved_head=parse_saved_head(json.dumps({**head, "signature": other})))
+
+
+@pytest.mark.parametrize("change", [{"since": 2}, {"root": bytes(32)}])
+def test_a_head_with_another_merkle_root_is_found(change: dict[str, Any]) -> None:
+    """Even if the right key has signed it, a certificate under it would prove nothing of this log."""
+    lines = log(6, (3,))
+    right = parse_saved_head(WHOLE[-1].decode()).head
+    wrong = sign(replace(right, **change), lambda: Keyring((KEY,)))
+    lines.append(f"{wrong.as_json_line()}\n".encode())
+    assert "has another Merkle root" in verification_error(lines).why
 
 
 def test_an_entry_that_is_missing_is_found() -> None:
@@ -222,8 +244,10 @@ def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
     """Ten lines in any language can verify it."""
     private = KEY.private_key
     assert isinstance(private, Ed25519PrivateKey)
-    signed = sign(Head(number=1, hash=bytes(32), at=AT), lambda: Keyring((KEY,)))
-    text = b'{"at":"2026-03-01T12:00:00Z","hash":"' + b"00" * 32 + b'","number":1}'
+    head = Head(number=1, hash=bytes(32), at=AT, since=0, root=bytes(32))
+    signed = sign(head, lambda: Keyring((KEY,)))
+    text = b'{"at":"2026-03-01T12:00:00Z","hash":"' + b"00" * 32 + b'","number":1,'
+    text += b'"root":"' + b"00" * 32 + b'","since":0}'
     topic = b"retention.evidence-heads.v1"
     parts = len(topic).to_bytes(4, "big") + topic + b"\xff" * 4
     parts += len(text).to_bytes(4, "big") + text
@@ -233,11 +257,16 @@ def test_a_head_is_signed_as_a_message_on_its_topic() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": True},
-        {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": -1},
-        {"at": "2026-03-01T12:00:00+00:00", "hash": "00", "number": 1},
-        {"at": "2026-03-01T12:00:00Z", "hash": "AA", "number": 1},
-        {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": 1, "more": 1},
+        {**HEAD, "number": True},
+        {**HEAD, "number": -1},
+        {**HEAD, "at": "2026-03-01T12:00:00+00:00"},
+        {**HEAD, "hash": "AA"},
+        {**HEAD, "root": "AA"},
+        {**HEAD, "root": None},
+        {**HEAD, "since": 2},
+        {**HEAD, "since": False},
+        {**HEAD, "more": 1},
+        {"at": "2026-03-01T12:00:00Z", "hash": "00", "number": 1},
         None,
     ],
 )
