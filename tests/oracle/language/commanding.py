@@ -37,20 +37,26 @@ class Step(NamedTuple):
 
 
 class Journal:
-    """What was sent: which records are erased, and which purposes are restricted where."""
+    """What was sent: which records are erased, and which restrictions are in force, each of some purposes.
+
+    A restriction ends with the lift of any of its purposes: what stays ended is restricted again.
+    """
 
     def __init__(self) -> None:
         self.erased: set[Record] = set()
-        self.restricted: set[tuple[Record, str]] = set()
+        self.restrictions: dict[Record, list[set[str]]] = {}
+
+    def restricted(self, record: Record) -> set[str]:
+        return set().union(*self.restrictions.get(record, []))
 
     def note(self, step: Step) -> None:
         if step.action == "erase":
             self.erased.add(step.record)
-        marks = {(step.record, purpose) for purpose in step.purposes}
+        in_force = self.restrictions.setdefault(step.record, [])
         if step.action == "restrict":
-            self.restricted |= marks
+            in_force.append(set(step.purposes))
         if step.action == "lift":
-            self.restricted -= marks
+            in_force[:] = [each for each in in_force if each.isdisjoint(step.purposes)]
 
 
 def simulate(
@@ -63,8 +69,8 @@ def simulate(
     now = arrivals[0] if arrivals else end
     while now <= end:
         known = [event for event in ordered if instant(event["time"]) <= now]
-        for step in plan(known, schedule, journal, now):
-            if step.due <= now:
+        while due := [step for step in plan(known, schedule, journal, now) if step.due <= now]:
+            for step in due:
                 commands.append(sent(step, now))
                 journal.note(step)
         later = [step.due for step in plan(known, schedule, journal, now) if step.due > now]
@@ -94,17 +100,20 @@ def steps_for(record: Record, serving: list[Kept], journal: Journal, now: dateti
     erase_due = latest([kept.window.due_at[system] for kept in serving])
     steps = [] if erase_due is None else [step(erase_due, record, "erase", serving)]
     erase_leaves = None if erase_due is None else max(erase_due, now)
+    restricted = journal.restricted(record)
     together: dict[datetime, list[Kept]] = {}
     living: list[Kept] = []
     for purpose in sorted({kept.purpose for kept in serving}):
         own = [kept for kept in serving if kept.purpose == purpose]
         ended = latest([kept.window.due_at[system] for kept in own])
-        if (record, purpose) not in journal.restricted:
-            if ended is not None and (erase_leaves is None or max(ended, now) < erase_leaves):
-                together.setdefault(max(ended, now), []).extend(own)
-        elif ended is None or ended > now:
+        if ended is not None and (erase_leaves is None or max(ended, now) < erase_leaves):
+            together.setdefault(ended, []).extend(own)
+        if purpose in restricted and (ended is None or ended > now):
             living += own
-    steps += [step(due, record, "restrict", own) for due, own in together.items()]
+    for due, ended_then in together.items():
+        # What ended at one instant is restricted together, also if some of it was before.
+        if not {kept.purpose for kept in ended_then} <= restricted:
+            steps.append(step(due, record, "restrict", ended_then))
     if living:
         steps.append(step(now, record, "lift", living)._replace(erase_by=now))
     return steps
