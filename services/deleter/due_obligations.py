@@ -14,7 +14,8 @@ from services.deleter.planning import due_obligations
 from services.policy.model import Policy
 from services.policy.obligation import Obligation
 from services.policy.plan import RecordPlan
-from services.policy.retention_windows import Facts, anchor_instant
+from services.policy.retention_windows import Facts
+from services.policy.rule_ends import anchor_instant
 from services.policy.tagged_event import TaggedEvent
 
 
@@ -43,18 +44,22 @@ class DueObligations:
         record = plan and plan.record_of(subject)
         if not (plan and record) or any(map(self._facts.subject_state, plan.subjects)):
             return None
+        if record.has_dates or tagged.time > self._now:
+            return None
         start = None
         if record.open_for is not None and self._has_ended_term(record, tagged.time):
             if record.end_of_rule is None:
                 return None  # hardly any other event has the same time
-            anchor = self._policy.rules[record.end_of_rule].anchor
-            start = anchor_instant(anchor, tagged.time, self._policy)
+            [part] = self._policy.rules[record.end_of_rule].parts
+            start = anchor_instant(part.anchor, tagged.time, self._policy)
         clocks = tuple(plan.clocks[position].id for position in record.clocks)
         return (plan.plan, plan.subjects.index(subject), clocks, start)
 
     def _has_ended_term(self, record: RecordPlan, event_time: datetime) -> bool:
         """Return whether a command is due for a term that depends on no clock."""
         assert record.open_for is not None
-        return self._now >= event_time + record.open_for and self._now >= min(
-            term.command_time(event_time, self._policy) for term in record.first_terms
+        return self._now >= event_time + record.open_for and any(
+            at <= self._now
+            for term in record.first_terms
+            for at in term.check_times(event_time, self._policy)
         )

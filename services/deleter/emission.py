@@ -33,6 +33,7 @@ from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.obligation import purposes_key
 from services.policy.retention_windows import Facts
+from services.policy.rule_ends import ClockStanding
 from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 
@@ -146,7 +147,7 @@ def _drop_unwanted(
     # Step 2: lock the facts.
     subjects = {row.subject for row in unlocked}
     subjects |= {name for record in changed_records for name in events[record.event_id].subjects}
-    anchors = _lock_facts(connection, changed_records, events, subjects, policy)
+    standings = _lock_facts(connection, changed_records, events, subjects, policy)
     locking = query.with_for_update()
     rows = [
         row
@@ -154,7 +155,7 @@ def _drop_unwanted(
         if row.state in states
     ]
     # Step 3: plan each record again.
-    facts = load_facts(connection, anchors, subjects, policy)
+    facts = load_facts(connection, standings, subjects, policy)
     due_obligations = DueObligations(facts, policy, now)
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
@@ -194,8 +195,8 @@ def _lock_facts(
     events: Mapping[UUID, TaggedEvent],
     subjects: Collection[str],
     policy: Policy,
-) -> Mapping[UUID, datetime | None]:
-    """Lock the clocks of records, then the subjects; return the anchors of the clocks."""
+) -> Mapping[UUID, ClockStanding]:
+    """Lock the clocks of records, then the subjects; return the standings of the clocks."""
     keys = {
         key
         for record in records
@@ -203,7 +204,7 @@ def _lock_facts(
     }
     locked = clocks.load_clocks(connection, {clock_id(key) for key in keys})
     lock_subjects(connection, subjects, "command")
-    return {identity: clock.anchor for identity, clock in locked.items()}
+    return {identity: clock.standing for identity, clock in locked.items()}
 
 
 def _unwanted_commands(

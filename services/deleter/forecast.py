@@ -15,6 +15,7 @@ from sqlalchemy import Connection, exists, or_, select
 from services.deleter.due_obligations import DueObligations
 from services.deleter.planning import outstanding
 from services.ledger import outbox, tables
+from services.ledger.clocks import clock_from_row
 from services.ledger.facts import load_facts, load_tagged_events
 from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
 from services.policy.check_times import clocks_of
@@ -48,13 +49,12 @@ def forecast(
             for key in clocks_of(events[row.event_id], row.subject, policy)
         }
         clock = tables.clock.c
-        query = select(clock.clock_id, clock.anchor_at)
-        anchors = {
-            row.clock_id: row.anchor_at
-            for row in select_in(connection, query, clock.clock_id, keys)
+        standings = {
+            row.clock_id: clock_from_row(row).standing_if_released
+            for row in select_in(connection, select(tables.clock), clock.clock_id, keys)
         }
         subjects = {subject for tagged in events.values() for subject in tagged.subjects}
-        facts = load_facts(connection, anchors, subjects, policy)
+        facts = load_facts(connection, standings, subjects, policy)
         due_obligations = DueObligations(facts, policy, now)
         active = outbox.active_obligations(connection, {row.record_id for row in rows})
         for row in rows:

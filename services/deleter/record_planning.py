@@ -94,10 +94,10 @@ def plan_obligations(
     own_subjects = {row.subject for row in rows} | set(subjects)
     lock_subjects(connection, own_subjects, "command")
     # Step 2: read the facts.
-    anchors = {clock_uuid: clock.anchor for clock_uuid, clock in locked.items()}
+    standings = {clock_uuid: clock.standing for clock_uuid, clock in locked.items()}
     subjects_by_event = {row.event_id: events[row.event_id].subjects for row in rows}
     co_subjects = {subject for names in subjects_by_event.values() for subject in names}
-    facts = load_facts(connection, anchors, own_subjects | co_subjects, policy)
+    facts = load_facts(connection, standings, own_subjects | co_subjects, policy)
     acts = {
         event: sum(facts.acts.get(subject, 0) for subject in names)
         for event, names in subjects_by_event.items()

@@ -148,7 +148,7 @@ def _lift(
         resumed,
         at=now,
         erase_by=now,
-        depends_on=[item.holding for item in resumed],
+        clocks=[clock for item in resumed for clock in item.holding.clocks],
         reason=PURPOSE_RESUMED,
     )
 

@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from services.policy.calendar import start_of_date
 from services.policy.check_times import clocks_of, event_check_times
 from services.policy.decision_fields import encode_decision_fields
 from services.policy.ids import ClockRef, clock_ref_of, event_id, record_id
 from services.policy.model import Policy
 from services.policy.plans import CompiledPolicy
 from services.policy.subject_state import PrivacyEvent
-from services.policy.tagged_event import DecisionValue, TaggedEvent
+from services.policy.tagged_event import ClockChange, DecisionValue, TaggedEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,9 @@ class IncomingClockChange(NamedTuple):
 
     clock: ClockRef
     move: Literal["start", "end"]
+    ends_at: datetime | None = None
+    """When it ends, UTC, if the event names the day; else it ends at the event's time."""
+    outcome: str | None = None
 
 
 class IncomingEvent(NamedTuple):
@@ -108,12 +112,18 @@ def build_incoming_event(arrival: TaggedEventRow, compiled: CompiledPolicy) -> I
                 record_id(event, source, id, subject),
                 subject,
                 [clocks[position] for position in record.clocks],
-                min([term.command_time(time, policy) for term in record.first_terms], default=None),
+                plan.first_check(record, time, policy),
             )
             for record, subject in zip(plan.plan.records, plan.subjects, strict=True)
         ],
-        [IncomingClockChange(clocks[position], move) for position, move in plan.plan.clock_changes],
+        [_incoming_change(change, policy) for change in plan.clock_changes()],
     )
+
+
+def _incoming_change(change: ClockChange, policy: Policy) -> IncomingClockChange:
+    zone = policy.controller.zone
+    ends_at = start_of_date(change.date, zone) if change.date else None
+    return IncomingClockChange(clock_ref_of(change.clock), change.move, ends_at, change.outcome)
 
 
 def _build_from_tagged(
@@ -134,9 +144,6 @@ def _build_from_tagged(
             )
             for subject in tagged.subjects
         ],
-        clock_changes=[
-            IncomingClockChange(clock_ref_of(change.clock), change.move)
-            for change in tagged.clock_changes
-        ],
+        clock_changes=[_incoming_change(change, policy) for change in tagged.clock_changes],
         privacy_event=tagged.privacy_event,
     )

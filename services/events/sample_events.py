@@ -224,7 +224,7 @@ class _CompanyHistory:
         )
         lead = max(system.lead_time_period.exact for system in self._policy.systems.values())
         leaves = self._now + ahead + lead
-        back = spec.period
+        [back] = spec.parts[0].periods
         guess = leaves - timedelta(days=round(back.months * 30.44) + back.days) - back.exact
         zone = self._policy.controller.zone
         return guess + (leaves - latest_erasure(guess, back, zone))

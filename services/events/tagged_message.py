@@ -113,7 +113,13 @@ class TaggedEventBuilder:
             "deciding": variable_parts.deciding,
             "records": self._records(tagged, window_of),
             "moves": [
-                {"clock": move.clock.clock, "key": move.clock.key, "move": move.move}
+                {
+                    "clock": move.clock.clock,
+                    "key": move.clock.key,
+                    "move": move.move,
+                    "date": move.date,
+                    "outcome": move.outcome,
+                }
                 for move in tagged.clock_changes
             ],
         }
@@ -129,7 +135,11 @@ class TaggedEventBuilder:
                     "basis": holding.basis,
                     "rule": holding.rule,
                     "systems": list(holding.systems),
-                    "anchor": str(self.policy.rules[holding.rule].anchor),
+                    "anchor": holding_window.anchor,
+                    "anchors": [
+                        {"anchor": end.anchor, "anchor_at": end.anchor_at, "ends_at": end.ends_at}
+                        for end in holding_window.anchors
+                    ],
                     "anchor_at": holding_window.anchor_at,
                     "not_before": holding_window.not_before,
                     "erase_by": holding_window.erase_by,

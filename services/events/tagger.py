@@ -23,7 +23,8 @@ from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMe
 from services.kafka.record_metadata import RecordMetadata
 from services.policy.model import Policy
 from services.policy.plans import CompiledPolicy, compile_policy
-from services.policy.retention_windows import Window, anchor_instant
+from services.policy.retention_windows import Window
+from services.policy.rule_ends import anchor_instant
 from services.policy.sources import admits_source, check_source
 from services.policy.tagged_event import Holding
 from services.policy.tagging import MAX_AHEAD, check_arrival
@@ -102,8 +103,16 @@ class _TypePlans:
         kind = policy.events.get(type)
         self._compiled: CompiledPolicy = compile_policy(policy)
         self._restricted_kind = kind if kind and kind.sources else None
-        anchors = {policy.rules[holding.rule].anchor for holding in kind.holdings} if kind else ()
+        parts = [
+            part
+            for holding in (kind.holdings if kind else ())
+            for part in policy.rules[holding.rule].parts
+        ]
+        anchors = [part.anchor for part in parts]
         self._book_year = next((at for at in anchors if at.kind == "book-year"), None)
+        self._has_dates = kind is not None and any(
+            field.type == "date" for field in kind.fields.values()
+        )
         self._years: dict[datetime, tuple[datetime, datetime]] = {}
 
     def fast_path_message(
@@ -170,6 +179,9 @@ class _TypePlans:
         """Keep the encoded plan of an event's shape, if it gives the same for it as the slow path."""
         if len(self.encoded) >= _MAX_PLANS:
             self.encoded.clear()
+        if self._has_dates:
+            self.encoded[plain.key] = None
+            return
         encoded = self._encode(event, place.topic, history)
         fits = self.fill(encoded, plain, place, event.data) == tagged_message
         self.encoded[plain.key] = encoded if fits else None
@@ -193,7 +205,8 @@ class _TypePlans:
         rules = self.builder.policy.rules
 
         def window_of(holding: Holding) -> Window:
-            if holding.clock or rules[holding.rule].anchor.kind == "book-year":
+            kinds = {part.anchor.kind for part in rules[holding.rule].parts}
+            if kinds in ({"clock"}, {"book-year"}):
                 return actual_window(holding)
             key = (holding.rule, holding.systems)
             if key not in with_own_dates:
@@ -224,7 +237,9 @@ class _TypePlans:
 
 def _instants(window: Window) -> Iterator[datetime]:
     """Return the instants of a window, always in the same order."""
-    for at in (window.anchor_at, window.not_before, window.erase_by, *window.due_at.values()):
+    of_anchors = (at for anchor in window.anchors for at in (anchor.anchor_at, anchor.ends_at))
+    own = (window.anchor_at, window.not_before, window.erase_by, *window.due_at.values())
+    for at in (*own, *of_anchors):
         if at is not None:
             yield at
 
@@ -241,4 +256,8 @@ def _with_placeholders(window: Window, free: Iterator[datetime]) -> Window:
         not_before=stand_in(window.not_before),
         erase_by=stand_in(window.erase_by),
         due_at={system: stand_in(at) for system, at in window.due_at.items()},
+        anchors=tuple(
+            anchor._replace(anchor_at=stand_in(anchor.anchor_at), ends_at=stand_in(anchor.ends_at))
+            for anchor in window.anchors
+        ),
     )

@@ -17,6 +17,7 @@ from schemas.topics import Topic
 from services.policy.calendar import Period
 from services.policy.event_type import EventType, HoldingRule
 from services.policy.model import Policy
+from services.policy.rule import Rule
 from services.policy.validation_encryption import is_within
 
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -91,8 +92,11 @@ def _business_requirement(
         event, plaintext = replace(event, holdings=holdings_of_others), tuple(event.encrypted)
     term_ms_by_rule = _term_ms_by_rule(event, policy)
     rule = _rule_with_shortest_term(term_ms_by_rule)
-    rules_without_term = sorted(set(_rule_names(event.holdings)) - term_ms_by_rule.keys())
-    immediate_ends = [f"{name} ({policy.rules[name].term})" for name in rules_without_term]
+    immediate_ends = [
+        f"{name} ({_shortest_text(policy.rules[name])})"
+        for name in sorted(set(_rule_names(event.holdings)) - term_ms_by_rule.keys())
+        if not policy.rules[name].is_never_erased
+    ]
     return RetentionRequirement(
         topic=topic,
         kind="business",
@@ -105,8 +109,21 @@ def _business_requirement(
 
 def _term_ms_by_rule(event: EventType, policy: Policy) -> dict[str, int]:
     """Return the rules of an event that have a term, each with its shortest time in milliseconds."""
-    terms = {name: shortest_ms(policy.rules[name].period) for name in _rule_names(event.holdings)}
+    terms = {name: _rule_ms(policy.rules[name]) for name in _rule_names(event.holdings)}
     return {name: ms for name, ms in terms.items() if ms}
+
+
+def _rule_ms(rule: Rule) -> int:
+    """Return the shortest time after an event in which a rule can end; 0 for none, or if it never does."""
+    times = [shortest_ms(period) for part in rule.parts for period in part.periods]
+    may_have_passed = any(part.anchor.kind == "field" for part in rule.parts)
+    return 0 if may_have_passed else min(times, default=0)
+
+
+def _shortest_text(rule: Rule) -> str:
+    """Return the term of a rule that can end at once, or the date from which it counts."""
+    dates = [str(part.anchor) for part in rule.parts if part.anchor.kind == "field"]
+    return dates[0] if dates else "P0D"
 
 
 def _rule_with_shortest_term(term_ms_by_rule: Mapping[str, int]) -> str | None:

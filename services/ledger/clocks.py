@@ -15,6 +15,7 @@ from services.ledger import tables
 from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
 from services.policy.retention_windows import check_times
+from services.policy.rule_ends import ClockStanding, counts_from_begin
 from services.policy.tagged_event import ClockKey
 from services.storage.bulk import insert_tuples, select_in, update_each
 
@@ -25,6 +26,9 @@ class StoredClockChange:
 
     clock: ClockRef
     move: Literal["start", "end"]
+    ends_at: datetime | None = None
+    """When it ends, if the event names the day; else it ends at the event's time."""
+    outcome: str | None = None
     time: datetime
     source: str
     id: str
@@ -53,7 +57,10 @@ class ClockState:
     moved_source: str = ""
     moved_id: str = ""
     moved_backfill: str | None = None
+    moved_to: datetime | None = None
+    moved_outcome: str | None = None
     anchor_at: datetime | None = None
+    outcome: str | None = None
     epoch: int = 0
     next_due: datetime | None = None
     fired_to: datetime | None = None
@@ -64,6 +71,23 @@ class ClockState:
     def anchor(self) -> datetime | None:
         """The anchor for the deleter: a clock whose end is from an unreleased import counts as open."""
         return None if self.backfill else self.anchor_at
+
+    @property
+    def standing(self) -> ClockStanding:
+        """What is known of it for the deleter; an end from an unreleased import is not known."""
+        if self.backfill:
+            return ClockStanding(has_begun=self.has_begun)
+        return self.standing_if_released
+
+    @property
+    def standing_if_released(self) -> ClockStanding:
+        """What would be known of it if every import were released."""
+        return ClockStanding(self.anchor_at, self.outcome, self.has_begun)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an event has started or ended it, also if its last change was decided to be wrong."""
+        return self.moved_at is not None or self.epoch > 0
 
     def has_due_records(self, now: datetime) -> bool:
         """Return whether any record that depends on it can have become due before an instant."""
@@ -88,35 +112,46 @@ class ClockState:
             moved_source=move.source,
             moved_id=move.id,
             moved_backfill=move.backfill,
+            moved_to=move.ends_at,
+            moved_outcome=move.outcome,
         )
 
     def with_anchor(self, parent: ClockState | None, policy: Policy) -> ClockState:
         """Return the clock with its effective anchor: the earlier of its own end and its parent's.
 
-        A changed anchor starts a new epoch, with a new scan of the records.
+        A changed anchor or outcome starts a new epoch, with a new scan of the records. So does the begin of
+        a clock that some rule counts only from then on.
         """
         ends = [
-            (clock.moved_at, clock.moved_backfill)
+            (clock.moved_to or clock.moved_at, clock.moved_backfill, clock.moved_outcome)
             for clock in (self, parent)
             if clock and clock.ended and clock.moved_at
         ]
-        anchor_at, backfill = min(ends, key=lambda end: end[0], default=(None, None))
-        if anchor_at == self.anchor_at:
+        anchor_at, backfill, outcome = min(ends, key=lambda end: end[0], default=(None, None, None))
+        if (anchor_at, outcome) == (self.anchor_at, self.outcome) and not self._begins(policy):
             if backfill == self.backfill:
                 return self
             # Records that were checked while it was held back were not checked under it.
             return replace(self, backfill=backfill).with_scan_restarted(policy)
-        changed = replace(self, anchor_at=anchor_at, epoch=self.epoch + 1, backfill=backfill)
+        changed = replace(
+            self, anchor_at=anchor_at, outcome=outcome, epoch=self.epoch + 1, backfill=backfill
+        )
         return changed.with_scan_restarted(policy)
+
+    def _begins(self, policy: Policy) -> bool:
+        """Return whether its first change makes a rule count it."""
+        return (
+            self.epoch == 0 and self.moved_at is not None and counts_from_begin(self.clock, policy)
+        )
 
     def with_scan_restarted(self, policy: Policy) -> ClockState:
         """Return the clock with the scan of its records at the start."""
-        due = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
+        due = self._check_times(policy)
         return replace(self, next_due=min(due, default=None), fired_to=None, cursor=None)
 
     def with_scan_advanced(self, now: datetime, cursor: UUID | None, policy: Policy) -> ClockState:
         """Return the clock after a chunk of its records was scanned; no cursor: all were."""
-        times = check_times(self.clock, self.anchor_at, policy) if self.anchor_at else ()
+        times = self._check_times(policy)
         fired_to = self.fired_to if self.cursor else max(time for time in times if time <= now)
         if cursor is not None:
             return replace(self, fired_to=fired_to, cursor=cursor)
@@ -124,6 +159,11 @@ class ClockState:
         return replace(
             self, fired_to=fired_to, cursor=None, next_due=min(later_times, default=None)
         )
+
+    def _check_times(self, policy: Policy) -> tuple[datetime, ...]:
+        if self.anchor_at is None:
+            return ()
+        return check_times(self.clock, self.anchor_at, policy, self.outcome)
 
 
 _COLUMNS = tuple(column.name for column in fields(ClockState))
@@ -188,9 +228,16 @@ def merge_changes(
         reanchored=tuple(
             id
             for id, clock in sorted(states_before.items())
-            if clock.anchor_at not in (None, states_after[id].anchor_at)
+            if _was_replaced(clock, states_after[id], policy)
         ),
     )
+
+
+def _was_replaced(before: ClockState, after: ClockState, policy: Policy) -> bool:
+    """Return whether commands that depend on a clock are outdated by its change."""
+    if before.anchor_at is not None:
+        return (before.anchor_at, before.outcome) != (after.anchor_at, after.outcome)
+    return before.epoch == 0 != after.epoch and counts_from_begin(before.clock, policy)
 
 
 def load_clocks(

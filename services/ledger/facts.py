@@ -17,6 +17,7 @@ from services.policy.decision_fields import decode_decision_fields
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.plans import compile_policy
+from services.policy.rule_ends import OPEN_CLOCK, ClockStanding
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
 from services.policy.tagged_event import ClockKey, DecisionValue, TaggedEvent
 from services.storage.bulk import select_in
@@ -26,14 +27,14 @@ from services.storage.bulk import select_in
 class LedgerFacts:
     """The clocks and subject states that were read."""
 
-    anchors: Mapping[UUID, datetime | None]
+    standings: Mapping[UUID, ClockStanding]
     subject_states: Mapping[str, SubjectState]
     acts: Mapping[str, int]
     """The number of privacy events of each subject, from which a command's id is computed in part."""
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        """Return the anchor of a retention clock."""
-        return self.anchors.get(clock_id(clock))
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        """Return the standing of a retention clock."""
+        return self.standings.get(clock_id(clock), OPEN_CLOCK)
 
     def subject_state(self, subject: str) -> SubjectState:
         """Return the state of a data subject."""
@@ -89,15 +90,15 @@ def load_record_facts(
         clock_id(key) for event, subject in records for key in clocks_of(event, subject, policy)
     }
     states = clocks.load_clocks(connection, keys, lock=False)
-    anchors = {id: clock.anchor for id, clock in states.items()}
+    standings = {id: clock.standing for id, clock in states.items()}
     return load_facts(
-        connection, anchors, {*other_subjects, *(name for _, name in records)}, policy
+        connection, standings, {*other_subjects, *(name for _, name in records)}, policy
     )
 
 
 def load_facts(
     connection: Connection,
-    anchors: Mapping[UUID, datetime | None],
+    standings: Mapping[UUID, ClockStanding],
     subjects: Collection[str],
     policy: Policy,
 ) -> LedgerFacts:
@@ -118,7 +119,7 @@ def load_facts(
         if event and (row.backfill is None or event.kind == "hold-placed"):
             acts[event.subject].append(event)
     return LedgerFacts(
-        anchors=anchors,
+        standings=standings,
         subject_states={subject: subject_state(events, policy) for subject, events in acts.items()},
         acts=counts,
     )

@@ -198,7 +198,7 @@ def _records() -> Join:
 
 def _with_anchor(holding: Holding) -> tuple[Select[Any], ColumnElement[Any]]:
     """Return a query of records, and in it the anchor of a holding."""
-    if holding.clock is None:
+    if not holding.clocks:
         return select().select_from(_records()), tables.event.c.time
     clock, hanging = tables.clock.c, tables.hanging.c
     joined = (
@@ -207,16 +207,17 @@ def _with_anchor(holding: Holding) -> tuple[Select[Any], ColumnElement[Any]]:
         .join(tables.clock, clock.clock_id == hanging.clock_id)
     )
     anchor = case((clock.backfill.is_(None), clock.anchor_at), else_=null())
-    query = select().select_from(joined).where(clock.clock == holding.clock.clock)
+    query = select().select_from(joined).where(clock.clock == holding.clocks[0].clock)
     return query, type_coerce(anchor, clock.anchor_at.type)
 
 
 def _has_one_clock(group: _Group, holding: Holding) -> bool:
     """Whether the records depend on one clock of the holding's kind, so that the kind alone finds it."""
-    if holding.clock is None:
+    if not holding.clocks:
         return True
-    clocks = {other.clock for holdings in group.old.values() for other in holdings if other.clock}
-    return sum(1 for clock in clocks if clock.clock == holding.clock.clock) == 1
+    others = (other for holdings in group.old.values() for other in holdings)
+    clocks = {clock for other in others for clock in other.clocks}
+    return [clock.clock for clock in clocks].count(holding.clocks[0].clock) == 1
 
 
 def _is_erased(system: str) -> ColumnElement[bool]:

@@ -39,6 +39,7 @@ from services.policy.ids import ClockRef, clock_id
 from services.policy.model import Policy
 from services.policy.plans import compile_policy
 from services.policy.retention_windows import NoFacts
+from services.policy.rule_ends import ClockStanding
 from services.policy.tagged_event import ClockKey, TaggedEvent
 from services.storage.bulk import insert_tuples
 
@@ -198,6 +199,8 @@ def _clock_changes(
         clocks.StoredClockChange(
             clock=change.clock,
             move=change.move,
+            ends_at=change.ends_at,
+            outcome=change.outcome,
             time=event.row.time,
             source=event.row.source,
             id=event.row.id,
@@ -285,8 +288,8 @@ class _BatchClocks(NoFacts):
     def __init__(self, clock_states: Mapping[UUID, clocks.ClockState]) -> None:
         self._clock_states = clock_states
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        return self._clock_states[clock_id(clock)].anchor
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        return self._clock_states[clock_id(clock)].standing
 
 
 def _is_after_end(item: _RecordInBatch, clock_states: Mapping[UUID, clocks.ClockState]) -> bool:

@@ -90,27 +90,54 @@ def require_utc(instant: datetime) -> datetime:
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
-def latest_erasure(anchor: datetime, term: Period, zone: ZoneInfo) -> datetime:
+def latest_erasure(
+    anchor: datetime, term: Period, zone: ZoneInfo, *, after_period: bool = False
+) -> datetime:
     """Return the instant, UTC, by which data under an `at_most` term must be erased.
 
     The term is added to the anchor's local date and wall-clock time. A day that the target month lacks
     becomes its last day. A wall-clock time that does not exist, or exists twice, is the earlier instant.
+    `after_period`: the anchor is the first instant after a year, a quarter or a month, whose last day may
+    give an earlier end.
     """
     if term.is_exact:
         return require_utc(anchor) + term.exact
     local = require_utc(anchor).astimezone(zone)
-    wall = datetime.combine(_add_term(local.date(), term), local.time())
-    return first_valid_offset(wall, zone) + term.exact
+    day, wall = local.date(), local.time()
+    last_day = _add_term(day, term)
+    if after_period:
+        last_day = min(last_day, _add_term(day - DAY, term) + DAY)
+    if start_of_day(day, zone) == anchor:
+        wall = time()  # also where the clocks skip midnight on that day
+    return first_valid_offset(datetime.combine(last_day, wall), zone) + term.exact
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
-def earliest_erasure(day: date, term: Period, zone: ZoneInfo) -> datetime:
+def earliest_erasure(
+    anchor: datetime, term: Period, zone: ZoneInfo, *, after_period: bool = False
+) -> datetime:
     """Return the instant, UTC, from which data under an `at_least` term may be erased.
 
     The data is kept to the end of its last local day, so this is the first instant of the next day. Where
     the clocks skip that midnight, the day starts after the gap: an hour early would break the duty.
+    `after_period`: the anchor is the first instant after a year, a quarter or a month. Data is then kept
+    as long from its last day, and as long from that instant.
     """
-    return start_of_day(_add_term(day, term) + DAY, zone)
+    local = require_utc(anchor).astimezone(zone)
+    day = local.date()
+    last_day = _add_term(day, term)
+    if term.exact:
+        wall = datetime.combine(last_day, local.time(), tzinfo=zone)
+        return start_of_day((wall.astimezone(UTC) + term.exact).astimezone(zone).date() + DAY, zone)
+    if after_period:
+        return start_of_day(max(last_day, _add_term(day - DAY, term) + DAY), zone)
+    return start_of_day(last_day + DAY, zone)
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def start_of_date(text: str, zone: ZoneInfo) -> datetime:
+    """Return the first instant, UTC, of a local day that is written as 2026-03-15."""
+    return start_of_day(date.fromisoformat(text), zone)
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:

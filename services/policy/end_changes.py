@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from services.policy.calendar import DAY, start_of_day
 from services.policy.model import Policy
 from services.policy.retention_windows import NoFacts, compute_window
+from services.policy.rule_ends import ClockStanding
 from services.policy.tagged_event import ClockKey, Holding
 
 EndChange = Literal["unchanged", "earlier", "at once", "later"]
@@ -34,8 +35,8 @@ class _OneAnchor(NoFacts):
     def __init__(self, anchor: datetime) -> None:
         self._anchor = anchor
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        return self._anchor
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        return ClockStanding(self._anchor, has_begun=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,8 @@ class HoldingEnd:
     @property
     def is_counted(self) -> bool:
         """Whether it follows from one anchor; otherwise its end cannot be given for a range of anchors."""
-        return self.policy.rules[self.holding.rule].anchor.kind in COUNTED_ANCHORS
+        first, *others = self.policy.rules[self.holding.rule].parts
+        return first.anchor.kind in COUNTED_ANCHORS and not others and not first.terms
 
     def at(self, anchor: datetime) -> datetime | None:
         """Return the end, UTC, for an event of that time or a clock that ended then; None for none."""

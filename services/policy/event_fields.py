@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Final
 
 from schemas import limits
 from services.policy.event_type import EventType, Field
+from services.policy.gap_text import has_placeholder
 from services.policy.tagged_event import DecisionValue
 from services.policy.tagging_error import TaggingFailed
+
+MIN_DATE: Final = date(1800, 1, 1)
+"""The earliest date in an event: a person's birth may be long ago; an earlier date stands for none."""
+MAX_DATE: Final = date(9500, 1, 1)
+"""A date is before this: with a term of 200 years, windows end before 9999."""
+_NOT_A_DATE = "is not a date such as 2026-03-15"
+_is_date = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 
 
 def read_decision_fields(
@@ -61,11 +71,40 @@ def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
             return value
         case "boolean", bool():
             return value
+        case "date", str() if has_placeholder(value):
+            return value
+        case "date", str() | date():
+            try:
+                return date_text(value)
+            except ValueError as cause:
+                raise TaggingFailed("invalid-field", name, str(cause)) from cause
         case "strings", str():
             return (value,)
         case "strings", list() | tuple() if all(isinstance(v, str) and v for v in value):
             return tuple(dict.fromkeys(value))
     raise TaggingFailed("invalid-field", name, f"is not a value of type {field.type}")
+
+
+def date_text(value: str | date) -> str:
+    """Return a date as 2026-03-15.
+
+    Raises:
+        ValueError: it is an instant, or no date that a record can have.
+    """
+    if isinstance(value, datetime):
+        raise ValueError(_NOT_A_DATE)
+    if isinstance(value, str):
+        if not _is_date(value):
+            raise ValueError(_NOT_A_DATE)
+        try:
+            value = date.fromisoformat(value)
+        except ValueError as cause:
+            raise ValueError(_NOT_A_DATE) from cause
+    if not isinstance(value, date):
+        raise ValueError(_NOT_A_DATE)
+    if not MIN_DATE <= value < MAX_DATE:
+        raise ValueError(f"is not a date from {MIN_DATE} to before {MAX_DATE}")
+    return value.isoformat()
 
 
 def text_field(deciding: Mapping[str, DecisionValue], name: str) -> str | None:

@@ -30,8 +30,8 @@ PrivacyEventKind = Literal[
 class Field(StrictModel):
     """A decision field of an event; Termijn keeps no other data of an event than these fields."""
 
-    type: Literal["string", "boolean", "strings"] = "string"
-    """The type of its value; `strings` is a list of texts."""
+    type: Literal["string", "boolean", "strings", "date"] = "string"
+    """The type of its value; `strings` is a list of texts, `date` a day such as 2026-03-15."""
     required: bool = True
     """Whether every event must have it."""
     default: str | None = None
@@ -114,6 +114,11 @@ class MoveRule(StrictModel):
     """`end`: terms that count from the clock begin; `start`: it runs, or runs again."""
     key: Mapping[str, str] = field(default_factory=dict)
     """The event field for each key field, where the names differ."""
+    at: str | None = field(default=None, repr=False)
+    """The event field of type `date` with the day on which the clock ends, as that day begins. An event
+    without the date does not change the clock."""
+    outcome: str | None = field(default=None, repr=False)
+    """With what outcome the clock ends; `terms` of a rule may have another term for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,12 @@ from datetime import datetime
 from typing import Literal
 
 from services.policy import rights_effects
+from services.policy.calendar import start_of_date
 from services.policy.model import Policy
 from services.policy.retention_windows import Window, apply_legal_holds, compute_window
+from services.policy.rule_ends import OPEN_CLOCK, ClockStanding
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
-from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
+from services.policy.tagged_event import ClockChange, ClockKey, Holding, TaggedEvent
 
 HoldingState = Literal["open", "scheduled", "held", "ended"]
 
@@ -72,14 +74,15 @@ class EventSetFacts:
     """The ends of clocks and the states of data subjects that follow from a set of events alone."""
 
     def __init__(self, events: Iterable[TaggedEvent], policy: Policy) -> None:
-        self._last_change: dict[ClockKey, tuple[tuple[datetime, str, str, bool], str]] = {}
+        self._zone = policy.controller.zone
+        self._last_change: dict[ClockKey, tuple[tuple[datetime, str, str, bool], ClockChange]] = {}
         privacy_events: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
         for event in events:
             for change in event.clock_changes:
                 sort_key = (event.time, event.source, event.id, change.move == "start")
                 previous = self._last_change.get(change.clock)
                 if previous is None or sort_key >= previous[0]:
-                    self._last_change[change.clock] = (sort_key, change.move)
+                    self._last_change[change.clock] = (sort_key, change)
             if event.privacy_event:
                 privacy_events[event.privacy_event.subject].append(event.privacy_event)
         self._states = {
@@ -87,20 +90,28 @@ class EventSetFacts:
             for subject, own_events in privacy_events.items()
         }
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        """Return the earlier end of a clock and its parent, UTC; None while both are open."""
-        ends = [self._end(clock)]
-        if clock.parent:
-            ends.append(self._end(clock.parent))
-        return min((end for end in ends if end), default=None)
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        """Return the standing of a clock: the earlier of its own end and its parent's."""
+        own = self._own_standing(clock)
+        if clock.parent is None:
+            return own
+        parent = self._own_standing(clock.parent)
+        ended = [standing for standing in (own, parent) if standing.ended_at]
+        first = min(ended, key=lambda standing: standing.ended_at or datetime.max, default=own)
+        return first._replace(has_begun=own.has_begun or bool(ended))
 
     def subject_state(self, subject: str) -> SubjectState:
         """Return the state of a data subject."""
         return self._states.get(subject, EMPTY_STATE)
 
-    def _end(self, clock: ClockKey) -> datetime | None:
-        rank, move = self._last_change.get(clock, (None, "start"))
-        return rank[0] if rank and move == "end" else None
+    def _own_standing(self, clock: ClockKey) -> ClockStanding:
+        if clock not in self._last_change:
+            return OPEN_CLOCK
+        (time, *_), change = self._last_change[clock]
+        if change.move == "start":
+            return ClockStanding(has_begun=True)
+        ended_at = start_of_date(change.date, self._zone) if change.date else time
+        return ClockStanding(ended_at, change.outcome, has_begun=True)
 
 
 def holding_state(window: Window, event: str, subject: SubjectState, now: datetime) -> HoldingState:

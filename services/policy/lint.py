@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.policy.calendar import DAY, Period
+from services.policy.calendar import DAY, Period, parse_period
 from services.policy.lint_missing_events import missing_events
 from services.policy.model import Policy
 from services.policy.placement import declared_systems
 from services.policy.retiring import list_retirements
+from services.policy.rule import NEVER, Rule
 from services.policy.sources import needs_sources
 
 _KEY_NOT_SENT = (
@@ -48,6 +49,7 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
                 yield LintWarning(key=f"events.{name}.fields.{key}", message=_KEY_NOT_SENT)
     yield from _warn_of_retirements(policy)
     yield from _warn_of_unlikely_terms(policy)
+    yield from _warn_of_what_may_stay(policy)
     for section, name in _unused_names(policy):
         yield LintWarning(key=f"{section}.{name}", message="is defined and never used")
     for name, clock in policy.clocks.items():
@@ -77,22 +79,50 @@ def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:
 def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
     """Warn of terms and lead times that are most likely mistakes."""
     for name, rule in policy.rules.items():
-        term = rule.period
-        if term.is_exact and not term.is_zero and term.exact < DAY:
-            message = f"lasts less than a day ({rule.term}): after T, M is minutes, not months"
-            yield LintWarning(key=f"rules.{name}", message=message)
+        for text in _terms_of(rule):
+            term = parse_period(text)
+            if term.is_exact and not term.is_zero and term.exact < DAY:
+                message = f"lasts less than a day ({text}): after T, M is minutes, not months"
+                yield LintWarning(key=f"rules.{name}", message=message)
     for system, name in sorted(_rules_by_system(policy)):
         rule, lead_time = policy.rules[name], policy.systems[system].lead_time
-        if (
-            rule.kind == "at_most"
-            and not rule.period.is_zero
-            and _shortest_length(rule.period) < policy.systems[system].lead_time_period.exact
-        ):
-            message = (
-                f"{lead_time} is longer than the term of {name} ({rule.term}):"
-                " its commands leave at once, without time for retries"
-            )
-            yield LintWarning(key=f"systems.{system}.lead_time", message=message)
+        terms = [(text, parse_period(text)) for text in _terms_of(rule) if text != rule.minimum]
+        for text, term in terms if rule.kind == "at_most" else ():
+            if (
+                not term.is_zero
+                and _shortest_length(term) < policy.systems[system].lead_time_period.exact
+            ):
+                message = (
+                    f"{lead_time} is longer than the term of {name} ({text}):"
+                    " its commands leave at once, without time for retries"
+                )
+                yield LintWarning(key=f"systems.{system}.lead_time", message=message)
+
+
+def _terms_of(rule: Rule) -> Iterator[str]:
+    """Return the terms of a rule, and its minimum, as they are written."""
+    texts = [term for part in rule.parts for term in (part.term, *part.terms.values())]
+    yield from dict.fromkeys(text for text in (*texts, rule.minimum) if text and text != NEVER)
+
+
+def _warn_of_what_may_stay(policy: Policy) -> Iterator[LintWarning]:
+    """Warn of data that no term ends."""
+    for name, rule in policy.rules.items():
+        if rule.is_never_erased:
+            yield LintWarning(key=f"rules.{name}", message="is never erased")
+    for name, event in policy.events.items():
+        for index, holding in enumerate(event.holdings):
+            rule = policy.rules[holding.rule]
+            for part in rule.parts:
+                date = part.anchor.field
+                if (
+                    date
+                    and not event.fields[date].required
+                    and not part.if_any
+                    and rule.ends != "first"
+                ):
+                    message = f"has no end in an event without {date}, which is not required"
+                    yield LintWarning(key=f"events.{name}.holdings.{index}", message=message)
 
 
 def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
@@ -119,7 +149,8 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
     holdings = [holding for event in policy.events.values() for holding in event.holdings]
     changes = [change for item in holdings for change in (item.on_consent, item.on_withdrawal)]
     parts = [part for part in (*holdings, *changes) if part is not None]
-    clocks = {rule.anchor.clock for rule in policy.rules.values()}
+    anchors = [part.anchor for rule in policy.rules.values() for part in rule.parts]
+    clocks = {anchor.clock for anchor in anchors}
     clocks |= {clock.parent for clock in policy.clocks.values()}
     clocks |= {move.clock for event in policy.events.values() for move in event.moves}
     used_names: dict[str, set[str | None]] = {
@@ -135,7 +166,7 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
         for name in getattr(policy, section):
             if name not in names:
                 yield section, name
-    ends = {rule.anchor.end_of for rule in policy.rules.values()}
+    ends = {anchor.end_of for anchor in anchors}
     yield from (("controller.years", name) for name in policy.controller.years if name not in ends)
 
 

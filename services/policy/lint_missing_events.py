@@ -32,7 +32,15 @@ def _clock_warnings(policy: Policy) -> Iterator[tuple[str, str]]:
     started = {move.clock for move in moves if move.move == "start"}
     rules_in_use = _rules_in_use(policy)
     for name, clock in policy.clocks.items():
-        rules = [rule for rule in policy.rules if policy.rules[rule].anchor.clock == name]
+        parts = [
+            (rule, part)
+            for rule, definition in policy.rules.items()
+            for part in definition.parts
+            if part.anchor.clock == name
+        ]
+        rules = [
+            rule for rule, part in parts if not part.if_any and policy.rules[rule].ends != "first"
+        ]
         if rules and ended.isdisjoint({name, clock.parent}):
             yield (
                 f"clocks.{name}",
@@ -40,7 +48,9 @@ def _clock_warnings(policy: Policy) -> Iterator[tuple[str, str]]:
                 " add an event with `moves`",
             )
         at_once = [
-            rule for rule in rules if rule in rules_in_use and policy.rules[rule].period.is_zero
+            rule
+            for rule, part in parts
+            if rule in rules_in_use and any(period.is_zero for period in part.periods)
         ]
         if at_once and name in ended and name not in started:
             yield (

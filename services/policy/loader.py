@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from services.policy import included
+from services.policy.event_type import EventType
 from services.policy.model import Policy
 from services.policy.partial_check import check_document
 from services.policy.validation import validate_policy
@@ -94,6 +95,18 @@ def hash_policy(policy: Policy) -> str:
     return known[1]
 
 
+def _later_structure(event: EventType, policy: Policy) -> list[tuple[object, ...]]:
+    """Return the dates, outcomes and several anchors of an event type; ledgers know types without them."""
+    moves = [(move.at, move.outcome) for move in event.moves]
+    parts = [
+        (part.anchor.clock, part.anchor.field, part.if_any)
+        for holding in event.holdings
+        for part in policy.rules[holding.rule].parts
+        if part.anchor.field or policy.rules[holding.rule].of
+    ]
+    return [*(move for move in moves if any(move)), *parts]
+
+
 def _unset_later_keys(part: object) -> dict[Any, Any]:
     """Return, as pydantic's `exclude`, the later keys in a part of a policy that have their defaults."""
     if isinstance(part, Mapping):
@@ -154,5 +167,7 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
         clocks = {clock: (spec.key, spec.parent) for clock, spec in sorted(policy.clocks.items())}
         shape = repr((event.subject, holdings, event.moves, event.fields, clocks))
         shape = shape.replace("ConsentFallback(", "Alternative(")  # its name in stored hashes
+        if later := _later_structure(event, policy):
+            shape += repr(later)
         hashes[name] = sha256(shape.encode()).hexdigest()
     return hashes

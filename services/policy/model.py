@@ -21,6 +21,7 @@ from services.policy.calendar import (
 )
 from services.policy.event_type import EventType
 from services.policy.instants import Instant
+from services.policy.rule import BOOK_YEAR, Provenance, Rule
 from services.policy.strict_model import StrictModel
 from services.policy.text_formats import (
     DaysText,
@@ -33,9 +34,6 @@ from services.policy.text_formats import (
 
 Right = Literal["access", "rectification", "erasure", "portability", "restriction"]
 """A right of the data subject that is exercised by a request (GDPR 15-18 and 20)."""
-
-Provenance = Literal["stated", "statute", "derived"]
-"""Where a term or an anchor comes from: the company's own statement, a law, or a reading of either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +75,6 @@ class Controller(StrictModel):
             return end_of_month(day)
         year_end = self.book_year if name == BOOK_YEAR else _month_and_day(self.years[name])
         return end_of_year(day, year_end)
-
-
-BOOK_YEAR: Final = "book-year"
-"""The name of the year that ends on `book_year_end`."""
-FIXED_ENDS: Final = (BOOK_YEAR, "quarter", "month")
-"""The names of an `end_of` that need no entry in `years`."""
 
 
 def _month_and_day(text: str) -> tuple[int, int]:
@@ -192,63 +184,6 @@ class System(StrictModel):
         if self.role == "controller" or self.reread == "attested":
             return None
         return parse_period(self.verify_after).exact
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor(StrictModel):
-    """When a term starts: at the event, at its book year's end, or when a retention clock ends.
-
-    With `end_of` it starts once the year, the quarter or the month of that instant is over.
-    """
-
-    kind: Literal["event", "book-year", "clock"]
-    """What the term counts from; `book-year`: the end of the book year in which the event falls."""
-    clock: str | None = None
-    """The retention clock, for kind `clock`."""
-    end_of: str | None = field(default=None, repr=False)
-    """A name in `controller.years`, or `quarter`, `month` or `book-year`; kind `book-year` has its own."""
-
-    @property
-    def waits_for(self) -> str | None:
-        """The name of the year, `quarter` or `month`, whose end starts the term; None for none."""
-        return BOOK_YEAR if self.kind == "book-year" else self.end_of
-
-    def __str__(self) -> str:
-        return self.clock or self.kind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule(StrictModel):
-    """How long data is kept: a promised maximum (`at_most`) or a statutory minimum (`at_least`)."""
-
-    title: str
-    """What is kept under the rule, in a few words, for letters and certificates."""
-    kind: Literal["at_most", "at_least"]
-    """`at_most`: gone by the end of the term, as promised; `at_least`: kept so long, as a law requires."""
-    term: PeriodText
-    """ISO 8601 period, computed once from the anchor."""
-    anchor: Anchor
-    """What the term counts from."""
-    term_from: Provenance
-    """Where the term comes from: the statement, a law, or a reading of either."""
-    anchor_from: Provenance
-    """Where the start of the term comes from."""
-    source: str
-    """The heading of the statement, or the article of the law."""
-    rationale: str | None = None
-    """Why, where the term or the anchor is derived; the privacy officer confirms it."""
-    pseudonymise: bool = False
-    """Pseudonymise as soon as the event's other holdings, except those required by law, have ended."""
-
-    @property
-    def period(self) -> Period:
-        """The term as a period."""
-        return parse_period(self.term)
-
-    @property
-    def is_in_statement(self) -> bool:
-        """Whether the statement, or a law that it refers to, gives the term."""
-        return self.term_from != "derived"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ def build_obligation(
     *,
     at: datetime,
     erase_by: datetime,
-    depends_on: Iterable[Holding],
+    clocks: Iterable[ClockKey],
     reason: str,
     not_before: datetime | None = None,
 ) -> Obligation:
@@ -96,6 +96,6 @@ def build_obligation(
         erase_by=erase_by,
         rules=tuple(sorted({item.holding.rule for item in ended})),
         purposes=tuple(sorted({item.holding.purpose for item in ended})),
-        clocks=tuple(dict.fromkeys(holding.clock for holding in depends_on if holding.clock)),
+        clocks=tuple(dict.fromkeys(clocks)),
         reason=reason,
     )

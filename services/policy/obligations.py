@@ -93,7 +93,7 @@ def _pseudonymisation_due(
 ) -> tuple[datetime, datetime] | None:
     """Return from when and until when a holding allows `system` to pseudonymise; None while it is open."""
     lead = policy.systems[system].lead_time_period
-    at = compute_term(holding, tagged.time, facts, policy).command_time(lead, policy)
+    at = compute_term(holding, tagged.time, facts, policy).command_time(lead)
     erase_by = compute_window(holding, tagged.time, facts, policy).erase_by
     if at is None or erase_by is None:
         return None
@@ -122,7 +122,7 @@ def _erasure_obligation(system: str, serving: list[HoldingWindow]) -> Obligation
         at=at,
         not_before=max(minimum_ends, default=None),
         erase_by=max(item.window.erase_by for item in serving if item.window.erase_by),
-        depends_on=[item.holding for item in serving if item.window.anchor_at],
+        clocks=[clock for item in serving for clock in item.window.clocks],
         reason=early_ends[0].reason if early_ends else natural,
     )
 
@@ -143,7 +143,7 @@ def _restriction_obligations(
             ended,
             at=at,
             erase_by=max(item.window.erase_by for item in ended if item.window.erase_by),
-            depends_on=[item.holding for item in ended if item.window.anchor_at],
+            clocks=[clock for item in ended for clock in item.window.clocks],
             reason=OTHER_PURPOSE_REMAINS,
         )
 
@@ -171,12 +171,12 @@ def _pseudonymisation_obligation(
         research,
         at=max((at for at, _ in due_times), default=tagged.time),
         erase_by=max((erase_by for _, erase_by in due_times), default=tagged.time),
-        depends_on=[
-            *(item.holding for item in research),
+        clocks=[
+            *(clock for item in research for clock in item.holding.clocks),
             *(
-                item
+                clock
                 for item in co_subjects
-                if compute_term(item, tagged.time, facts, policy).anchor_at
+                for clock in compute_term(item, tagged.time, facts, policy).clocks
             ),
         ],
         reason=ONLY_RESEARCH,

@@ -105,6 +105,6 @@ def _requested_obligation(
     reason: str,
 ) -> Obligation:
     obligation = build_obligation(
-        system, action, affected, at=at, erase_by=at, depends_on=(), reason=reason
+        system, action, affected, at=at, erase_by=at, clocks=(), reason=reason
     )
     return replace(obligation, cause=cause)

@@ -19,20 +19,43 @@ from services.policy.check_times import (
     event_terms,
 )
 from services.policy.decision_fields import encode_decision_fields
+from services.policy.event_fields import date_text
 from services.policy.event_subject import KeyFields, find_key_fields
 from services.policy.gap_text import GapText, has_placeholder
 from services.policy.ids import ClockRef, clock_ref
 from services.policy.model import Policy
 from services.policy.obligation import Obligation
-from services.policy.plan_obligations import SystemPlan, plan_systems
+from services.policy.plan_obligations import (
+    SystemPlan,
+    TermContext,
+    fill_starts,
+    plan_starts,
+    plan_systems,
+)
 from services.policy.retention_windows import Facts
 from services.policy.tagged_event import (
+    ClockChange,
     ClockKey,
     DecisionValue,
     Holding,
     HoldingChange,
     TaggedEvent,
 )
+
+
+class ClockChangePlan(NamedTuple):
+    """A change of a clock, by its position in the plan."""
+
+    clock: int
+    move: Literal["start", "end"]
+    date: GapText | None
+    outcome: str | None
+
+    @classmethod
+    def from_change(cls, change: ClockChange, position: int) -> Self:
+        """Return the change with a gap for its date."""
+        date = GapText(change.date) if change.date else None
+        return cls(position, change.move, date, change.outcome)
 
 
 class ClockPlan(NamedTuple):
@@ -61,10 +84,10 @@ class ClockPlan(NamedTuple):
 
 
 class HoldingPlan(NamedTuple):
-    """A holding; the positions of its subject and its clock are those in the plan."""
+    """A holding; the positions of its subject and its clocks are those in the plan."""
 
     subject: int
-    clock: int | None
+    starts: tuple[int | GapText | None, ...]
     purpose: str
     basis: str
     rule: str
@@ -72,15 +95,20 @@ class HoldingPlan(NamedTuple):
     own_consent: bool
     alternative: HoldingChange | None
 
-    def fill(self, subjects: Sequence[str], clocks: Sequence[ClockRef]) -> Holding:
-        """Return the holding of an event with these subjects and clocks."""
+    def fill(
+        self, subjects: Sequence[str], clocks: Sequence[ClockRef], identifiers: Sequence[str]
+    ) -> Holding:
+        """Return the holding of an event with these subjects, clocks and identifiers."""
         return Holding(
             subject=subjects[self.subject],
             purpose=self.purpose,
             basis=self.basis,
             rule=self.rule,
             systems=self.systems,
-            clock=None if self.clock is None else clocks[self.clock].clock,
+            starts=tuple(
+                clocks[start].clock if isinstance(start, int) else start
+                for start in fill_starts(self.starts, identifiers)
+            ),
             own_consent=self.own_consent,
             alternative=self.alternative,
         )
@@ -101,6 +129,8 @@ class RecordPlan:
     """A time after the event in which none of them certainly ends; None if there is none."""
     end_of_rule: str | None
     """A rule of these terms, if the end of the event's year, quarter or month starts them all."""
+    has_dates: bool
+    """Whether one of these terms starts at a date in the event."""
     systems: tuple[SystemPlan, ...]
 
 
@@ -115,6 +145,8 @@ class Plan:
     """The decision fields that are the same in all of the events."""
     text_fields: tuple[str, ...]
     """The decision fields that are, or have, an identifier."""
+    date_fields: tuple[str, ...]
+    """The decision fields that are dates."""
     list_fields: tuple[str, ...]
     """The decision fields that are lists of identifiers."""
     key_fields: KeyFields
@@ -124,13 +156,13 @@ class Plan:
     holdings: tuple[HoldingPlan, ...]
     retired_holdings: tuple[HoldingPlan, ...]
     records: tuple[RecordPlan, ...]
-    clock_changes: tuple[tuple[int, Literal["start", "end"]], ...]
+    clock_changes: tuple[ClockChangePlan, ...]
     clocks: tuple[ClockPlan, ...]
 
     @classmethod
     def from_tagged(cls, tagged: TaggedEvent, policy: Policy) -> Self:
         """Return the plan of a tagged event, with gaps for the placeholders among its identifiers."""
-        fields = tagged.decision_fields
+        fields, types = tagged.decision_fields, policy.events[tagged.type].fields
         open_ = [name for name, value in fields.items() if has_placeholder(value)]
         clocks: dict[ClockKey, int] = {}
         subjects = tagged.subjects
@@ -141,7 +173,7 @@ class Plan:
         def planned(holding: Holding) -> HoldingPlan:
             return HoldingPlan(
                 subject=subjects.index(holding.subject),
-                clock=position(holding.clock) if holding.clock else None,
+                starts=plan_starts(holding.starts, position),
                 purpose=holding.purpose,
                 basis=holding.basis,
                 rule=holding.rule,
@@ -163,6 +195,7 @@ class Plan:
                         (certainly_open_for(term, policy) for term in terms), default=None
                     ),
                     end_of_rule=_end_of_rule(terms, policy),
+                    has_dates=any(term.date for term in terms),
                     systems=plan_systems(tagged, subject, policy, position),
                 )
             )
@@ -172,7 +205,12 @@ class Plan:
             fixed_fields=tuple(
                 (name, value) for name, value in fields.items() if name not in open_
             ),
-            text_fields=tuple(name for name in open_ if isinstance(fields[name], str)),
+            text_fields=tuple(
+                name
+                for name in open_
+                if isinstance(fields[name], str) and types[name].type != "date"
+            ),
+            date_fields=tuple(name for name in open_ if types[name].type == "date"),
             list_fields=tuple(name for name in open_ if isinstance(fields[name], tuple)),
             key_fields=find_key_fields(tagged, policy),
             subject=GapText(tagged.subject) if tagged.subject else None,
@@ -180,7 +218,8 @@ class Plan:
             retired_holdings=tuple(map(planned, tagged.retired_holdings)),
             records=tuple(records),
             clock_changes=tuple(
-                (position(change.clock), change.move) for change in tagged.clock_changes
+                ClockChangePlan.from_change(change, position(change.clock))
+                for change in tagged.clock_changes
             ),
             clocks=tuple(map(ClockPlan.from_key, clocks)),
         )
@@ -190,6 +229,8 @@ class Plan:
         fields: dict[str, DecisionValue] = dict(self.fixed_fields)
         for name in self.text_fields:
             fields[name] = data[name]
+        for name in self.date_fields:
+            fields[name] = date_text(data[name])
         for name in self.list_fields:
             fields[name] = tuple(data[name])
         return fields
@@ -209,9 +250,12 @@ class Plan:
 
 
 def _end_of_rule(terms: Iterable[EventTerm], policy: Policy) -> str | None:
-    rules = [term.rule for term in terms]
-    ends = {rule and policy.rules[rule].anchor.waits_for for rule in rules}
-    return next(iter(rules)) if len(ends) == 1 and ends != {None} else None
+    terms = list(terms)
+    if not all(term.rule and term.is_plain(policy) for term in terms):
+        return None
+    rules = [term.rule for term in terms if term.rule]
+    ends = {policy.rules[rule].parts[0].anchor.waits_for for rule in rules}
+    return rules[0] if len(ends) == 1 and ends != {None} else None
 
 
 class FilledPlan(NamedTuple):
@@ -247,11 +291,40 @@ class FilledPlan(NamedTuple):
     def terms_of(self, subject: str) -> frozenset[EventTerm]:
         """Return the terms of the record of a subject that depend on no clock."""
         record = self.record_of(subject)
-        return record.terms if record else frozenset()
+        if record is None:
+            return frozenset()
+        if not record.has_dates:
+            return record.terms
+        return frozenset(term.fill(self.identifiers) for term in record.terms)
+
+    def first_check(
+        self, record: RecordPlan, event_time: datetime, policy: Policy
+    ) -> datetime | None:
+        """Return the first instant, fixed by the event, at which an obligation can become due; UTC."""
+        times = [
+            at
+            for term in record.first_terms
+            for at in term.fill(self.identifiers).check_times(event_time, policy)
+        ]
+        return min(times, default=None)
 
     def fill_holdings(self, holdings: Sequence[HoldingPlan]) -> tuple[Holding, ...]:
         """Return these holdings of the plan with the event's subjects and clocks."""
-        return tuple(holding.fill(self.subjects, self.clocks) for holding in holdings)
+        return tuple(
+            holding.fill(self.subjects, self.clocks, self.identifiers) for holding in holdings
+        )
+
+    def clock_changes(self) -> tuple[ClockChange, ...]:
+        """Return the changes that the event makes to clocks."""
+        return tuple(
+            ClockChange(
+                clock=self.clocks[change.clock].clock,
+                move=change.move,
+                date=change.date.fill(self.identifiers) if change.date else None,
+                outcome=change.outcome,
+            )
+            for change in self.plan.clock_changes
+        )
 
     def obligations(
         self, subject: str, event_time: datetime, facts: Facts, policy: Policy
@@ -265,12 +338,15 @@ class FilledPlan(NamedTuple):
             return ()
         clocks = [ref.clock for ref in self.clocks]
 
-        def anchor_of(position: int) -> datetime | None:
-            return facts.anchor(clocks[position])
-
+        context = TermContext(
+            event_time,
+            self.identifiers,
+            lambda position: facts.standing(clocks[position]),
+            policy,
+        )
         obligations = [
             obligation
             for system in record.systems
-            for obligation in system.obligations(event_time, anchor_of, clocks, policy)
+            for obligation in system.obligations(context, clocks)
         ]
         return tuple(sorted(obligations, key=lambda step: (step.due, step.system, step.action)))

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.policy.check_times import co_subjects_holdings
-from services.policy.model import Policy, Rule
+from services.policy.gap_text import GapText
+from services.policy.model import Policy
 from services.policy.obligation import Action, Obligation
 from services.policy.reasons import (
     LAST_PURPOSE_ENDED,
@@ -19,11 +20,10 @@ from services.policy.reasons import (
     OTHER_PURPOSE_REMAINS,
     PURPOSE_ENDED,
 )
-from services.policy.retention_windows import anchor_instant, rule_ends_at
+from services.policy.retention_windows import deciding_clocks, latest_end
+from services.policy.rule import Rule
+from services.policy.rule_ends import ClockStanding, find_rule_end
 from services.policy.tagged_event import ClockKey, Holding, TaggedEvent
-
-AnchorOf = Callable[[int], datetime | None]
-"""Returns the end of a clock, by its position in the plan; None while it is open."""
 
 
 class TermPlan(NamedTuple):
@@ -32,25 +32,45 @@ class TermPlan(NamedTuple):
     rule_name: str
     rule: Rule
     purpose: str
-    clock: int | None
-    """The position of its clock in the plan; without one the event itself fixes its start."""
+    starts: tuple[int | GapText | None, ...]
+    """For each part of its rule the position of its clock in the plan, or its date."""
     lead: timedelta
     """How long before the end of a maximum the command is sent."""
     longest_lead: timedelta
     """The longest such time of the systems of the holding."""
 
-    def window(
-        self, event_time: datetime, anchor_of: AnchorOf, policy: Policy
-    ) -> TermWindow | None:
-        """Return when the term ends for an event of that time; None while its clock is open."""
-        started_at = event_time if self.clock is None else anchor_of(self.clock)
-        if started_at is None:
+    @property
+    def clocks(self) -> tuple[int, ...]:
+        """The positions of its clocks."""
+        return tuple(start for start in self.starts if isinstance(start, int))
+
+    def window(self, context: TermContext) -> TermWindow | None:
+        """Return when the term ends for an event; None while that is not known, or for never."""
+        starts = fill_starts(self.starts, context.identifiers)
+        end = find_rule_end(
+            self.rule, starts, context.event_time, context.standing_of, context.policy
+        )
+        if end is None:
             return None
-        start = anchor_instant(self.rule.anchor, started_at, policy)
-        end = rule_ends_at(self.rule, start, policy)
-        if self.rule.kind == "at_least":
-            return TermWindow(self, end, end, end + self.longest_lead)
-        return TermWindow(self, max(start, end - self.lead), None, end)
+        not_before = end.ends_at if self.rule.kind == "at_least" else end.minimum_ends_at
+        return TermWindow(
+            self,
+            end.command_time(self.rule, self.lead),
+            not_before,
+            latest_end(self.rule, end.ends_at, not_before, self.longest_lead),
+            deciding_clocks(self.rule, self.starts, end.part, int),
+        )
+
+
+class TermContext(NamedTuple):
+    """What the end of a term depends on, beside its rule."""
+
+    event_time: datetime
+    identifiers: Sequence[str]
+    """The identifiers and dates of the event, for the gaps in a plan."""
+    standing_of: Callable[[int], ClockStanding]
+    """Returns the standing of a clock, by its position in the plan."""
+    policy: Policy
 
 
 class TermWindow(NamedTuple):
@@ -61,6 +81,15 @@ class TermWindow(NamedTuple):
     """When the command for it is sent."""
     not_before: datetime | None
     erase_by: datetime
+    clocks: tuple[int, ...]
+    """The positions of the clocks that decide that."""
+
+
+def fill_starts(
+    starts: Sequence[int | GapText | None], identifiers: Sequence[str]
+) -> Sequence[int | str | None]:
+    """Return the starts of a term with the dates of an event."""
+    return [start.fill(identifiers) if isinstance(start, GapText) else start for start in starts]
 
 
 class SystemPlan(NamedTuple):
@@ -76,13 +105,11 @@ class SystemPlan(NamedTuple):
 
     def obligations(
         self,
-        event_time: datetime,
-        anchor_of: AnchorOf,
+        context: TermContext,
         clocks: Sequence[ClockKey],
-        policy: Policy,
     ) -> Iterator[Obligation]:
         """Return the obligations whose time is known; `clocks` are the plan's."""
-        windows = [term.window(event_time, anchor_of, policy) for term in self.terms]
+        windows = [term.window(context) for term in self.terms]
         known = [window for window in windows if window is not None]
 
         def build(
@@ -91,10 +118,9 @@ class SystemPlan(NamedTuple):
             due: datetime,
             erase_by: datetime,
             reason: str,
-            depends_on: Iterable[TermPlan],
+            positions: Iterable[int],
             not_before: datetime | None = None,
         ) -> Obligation:
-            positions = dict.fromkeys(term.clock for term in depends_on)
             return Obligation(
                 system=self.system,
                 action=action,
@@ -103,7 +129,7 @@ class SystemPlan(NamedTuple):
                 erase_by=erase_by,
                 rules=tuple(sorted({term.rule_name for term in ended})),
                 purposes=tuple(sorted({term.purpose for term in ended})),
-                clocks=tuple(clocks[position] for position in positions if position is not None),
+                clocks=tuple(clocks[position] for position in dict.fromkeys(positions)),
                 reason=reason,
             )
 
@@ -116,7 +142,7 @@ class SystemPlan(NamedTuple):
                 erased_at,
                 max(window.erase_by for window in known),
                 LAST_PURPOSE_ENDED if len(known) > 1 else PURPOSE_ENDED,
-                self.terms,
+                _clocks_of(known),
                 max((window.not_before for window in known if window.not_before), default=None),
             )
         open_purposes = {
@@ -134,16 +160,36 @@ class SystemPlan(NamedTuple):
         for due, ended in by_due.items():
             terms = [window.term for window in ended]
             erase_by = max(window.erase_by for window in ended)
-            yield build("restrict", terms, due, erase_by, OTHER_PURPOSE_REMAINS, terms)
+            positions = _clocks_of(ended)
+            yield build("restrict", terms, due, erase_by, OTHER_PURPOSE_REMAINS, positions)
         if not self.research:
             return
-        waits = [term.window(event_time, anchor_of, policy) for term in self.identifying]
+        waits = [term.window(context) for term in self.identifying]
         over = [window for window in waits if window is not None]
-        due = max((window.due for window in over), default=event_time)
+        due = max((window.due for window in over), default=context.event_time)
         if len(over) == len(waits) and not (erased_at and erased_at <= due):
-            erase_by = max((window.erase_by for window in over), default=event_time)
-            depends_on = (*self.research, *self.identifying)
-            yield build("pseudonymise", self.research, due, erase_by, ONLY_RESEARCH, depends_on)
+            erase_by = max((window.erase_by for window in over), default=context.event_time)
+            positions = [position for term in self.research for position in term.clocks]
+            positions += _clocks_of(over)
+            yield build("pseudonymise", self.research, due, erase_by, ONLY_RESEARCH, positions)
+
+
+def _clocks_of(windows: Iterable[TermWindow]) -> list[int]:
+    return [position for window in windows for position in window.clocks]
+
+
+def plan_starts(
+    starts: Sequence[ClockKey | str | None], position: Callable[[ClockKey], int]
+) -> tuple[int | GapText | None, ...]:
+    """Return the starts of a holding with positions for its clocks, and gaps for its dates."""
+    return tuple(
+        position(start)
+        if isinstance(start, ClockKey)
+        else GapText(start)
+        if isinstance(start, str)
+        else None
+        for start in starts
+    )
 
 
 def plan_systems(
@@ -159,7 +205,7 @@ def plan_systems(
                 rule_name=holding.rule,
                 rule=policy.rules[holding.rule],
                 purpose=holding.purpose,
-                clock=position(holding.clock) if holding.clock else None,
+                starts=plan_starts(holding.starts, position),
                 lead=policy.systems[system].lead_time_period.exact,
                 longest_lead=max(
                     policy.systems[name].lead_time_period.exact for name in holding.systems

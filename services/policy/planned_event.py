@@ -57,10 +57,7 @@ class PlannedEvent(TaggedEvent):
     @property
     def clock_changes(self) -> tuple[ClockChange, ...]:
         """The ends and starts of clocks by it."""
-        return tuple(
-            ClockChange(clock=self._filled.clocks[position].clock, move=move)
-            for position, move in self._filled.plan.clock_changes
-        )
+        return self._filled.clock_changes()
 
     @property
     def subjects(self) -> tuple[str, ...]:

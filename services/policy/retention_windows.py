@@ -6,24 +6,36 @@ maximum, and `due_at` the instant at which each system's command is sent, earlie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple, Protocol
 
-from services.policy import calendar, rights_effects
+from services.policy import rights_effects
 from services.policy.calendar import Period
-from services.policy.model import Anchor, Policy, Rule
+from services.policy.model import Policy
 from services.policy.rights_effects import EarlyEnd
+from services.policy.rule import Rule
+from services.policy.rule_ends import (
+    OPEN_CLOCK,
+    ClockStanding,
+    RuleEnd,
+    find_part_ends,
+    find_rule_end,
+    part_command_times,
+)
 from services.policy.subject_state import EMPTY_STATE, SubjectState
 from services.policy.tagged_event import ClockKey, Holding
 
+AT_ONCE: Final = datetime(1900, 1, 1, tzinfo=UTC)
+"""A check time that has always passed."""
+
 
 class Facts(Protocol):
-    """Facts beside the event itself: ends of clocks, and states of data subjects."""
+    """Facts beside the event itself: standings of clocks, and states of data subjects."""
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        """Return the instant at which a retention clock ended, UTC; None while it is open."""
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        """Return what is known of a retention clock."""
 
     def subject_state(self, subject: str) -> SubjectState:
         """Return the state of a data subject."""
@@ -32,9 +44,9 @@ class Facts(Protocol):
 class NoFacts:
     """The facts when nothing is known but the event itself."""
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        """Return None: no clock has ended."""
-        return None
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        """Return that the clock is open: no event has moved it."""
+        return OPEN_CLOCK
 
     def subject_state(self, subject: str) -> SubjectState:
         """Return the state of a subject without privacy events."""
@@ -51,29 +63,57 @@ class Term:
     holding: Holding
     """As consent given or withdrawn since leaves it."""
     rule: Rule
-    anchor_at: datetime | None
+    rule_end: RuleEnd | None
+    """When its maximum or minimum ends by the rule alone; None while that is not known."""
     not_due_before: datetime | None
     """The end of a longer term that was in force before a consent changed; it is not due earlier."""
     early_end: EarlyEnd | None
     """The end that the person's own decision gives it, whatever its rule."""
-    rule_ends_at: datetime | None
-    """When its maximum or minimum ends by the rule alone."""
 
-    def command_time(self, lead: Period, policy: Policy) -> datetime | None:
+    def command_time(self, lead: Period) -> datetime | None:
         """Return when the command to a system with this lead time is sent; None while it is open."""
-        at = self.rule_ends_at
-        if at and self.anchor_at and self.rule.kind == "at_most":
-            at = max(self.anchor_at, at - lead.exact)
-        if at and self.not_due_before:
-            at = max(at, self.not_due_before)
-        return min(at or self.early_end.at, self.early_end.at) if self.early_end else at
+        end = self.rule_end
+        return self._after_all(end.command_time(self.rule, lead.exact) if end else None)
 
-    def ends_at(self, policy: Policy) -> datetime | None:
-        """Return when its maximum or minimum ends; None while it is open."""
-        at = self.rule_ends_at
+    @property
+    def ends_at(self) -> datetime | None:
+        """When its maximum or minimum ends; None while it is open."""
+        return self._after_all(self.rule_end.ends_at if self.rule_end else None)
+
+    @property
+    def not_before(self) -> datetime | None:
+        """Until when a law requires it; None while that is not known, or for no law."""
+        if self.rule.kind == "at_least":
+            return self.ends_at
+        return self.rule_end.minimum_ends_at if self.rule_end else None
+
+    @property
+    def clocks(self) -> tuple[ClockKey, ...]:
+        """The clocks that decide when it ends; none while that is not known."""
+        end = self.rule_end
+        return deciding_clocks(self.rule, self.holding.starts, end.part) if end else ()
+
+    def _after_all(self, at: datetime | None) -> datetime | None:
+        """Return an instant of the rule as the person's decisions move it."""
         if at and self.not_due_before:
             at = max(at, self.not_due_before)
-        return min(at or self.early_end.at, self.early_end.at) if self.early_end else at
+        if self.early_end is None:
+            return at
+        at = min(at or self.early_end.at, self.early_end.at)
+        if self.rule.minimum is None:
+            return at
+        # The minimum also holds for what a person may end; while its start is not known, it lasts.
+        return max(at, self.rule_end.minimum_ends_at or at) if self.rule_end else None
+
+
+class WindowAnchor(NamedTuple):
+    """One of several anchors of a holding."""
+
+    anchor: str
+    anchor_at: datetime | None
+    """When its term started, UTC; None while that is not known."""
+    ends_at: datetime | None
+    """When its term ends, UTC; None while that is not known, and for `never`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +123,18 @@ class Window:
     holding: Holding
     """As consent given or withdrawn since leaves it."""
     anchor_at: datetime | None
+    """When the term started whose end decides; `anchor` names it."""
     not_before: datetime | None
     erase_by: datetime | None
     due_at: Mapping[str, datetime | None]
     early_end: EarlyEnd | None = None
     """The person's own decision that ends it before its term."""
+    anchor: str = field(default="", compare=False)
+    """What the term counts from; of several the one that decides, or the first while none does."""
+    anchors: tuple[WindowAnchor, ...] = ()
+    """Each of several anchors, in the order of the rule; empty for a rule with one."""
+    clocks: tuple[ClockKey, ...] = field(default=(), compare=False)
+    """The clocks that decide when it ends; none while that is not known."""
 
     @property
     def ends_at(self) -> datetime | None:
@@ -103,18 +150,16 @@ def compute_term(holding: Holding, event_time: datetime, facts: Facts, policy: P
     if state:
         holding, not_due_before = rights_effects.apply_consent_change(holding, event_time, state)
     rule = policy.rules[holding.rule]
-    started_at = facts.anchor(holding.clock) if holding.clock else event_time
-    anchor_at = anchor_instant(rule.anchor, started_at, policy) if started_at else None
     early_end = None
     if state and rule.kind == "at_most":  # nothing ends a statutory minimum, whatever its basis
-        early_end = rights_effects.find_early_end(holding, event_time, started_at, state, policy)
+        open_until = _open_until(rule, holding, facts)
+        early_end = rights_effects.find_early_end(holding, event_time, open_until, state, policy)
     return Term(
         holding=holding,
         rule=rule,
-        anchor_at=anchor_at,
+        rule_end=find_rule_end(rule, holding.starts, event_time, facts.standing, policy),
         not_due_before=not_due_before,
         early_end=early_end,
-        rule_ends_at=rule_ends_at(rule, anchor_at, policy) if anchor_at else None,
     )
 
 
@@ -123,23 +168,72 @@ def compute_window(holding: Holding, event_time: datetime, facts: Facts, policy:
 
     A command is sent at `erase_by` minus the system's lead time, but never before the anchor. So a term
     shorter than the lead time, such as P0D, is due at its anchor. An early end is due at its own instant.
+    A minimum beside a maximum delays both.
     """
     term = compute_term(holding, event_time, facts, policy)
     leads = {system: policy.systems[system].lead_time_period for system in term.holding.systems}
-    due_at = {system: term.command_time(lead, policy) for system, lead in leads.items()}
-    not_before = None
-    erase_by = term.ends_at(policy)
-    if term.rule.kind == "at_least" and erase_by:
-        not_before = erase_by
-        erase_by = not_before + max(lead.exact for lead in leads.values())
+    longest_lead = max(lead.exact for lead in leads.values())
+    ends_at = term.ends_at
+    not_before = term.not_before if ends_at else None
+    rule, rule_end = term.rule, term.rule_end
+    anchors: tuple[WindowAnchor, ...] = ()
+    if rule.of:
+        ends = find_part_ends(rule, term.holding.starts, event_time, facts.standing, policy)
+        anchors = tuple(
+            WindowAnchor(str(part.anchor), end.anchor_at, end.ends_at)
+            for part, end in zip(rule.parts, ends, strict=True)
+        )
     return Window(
         holding=term.holding,
-        anchor_at=term.anchor_at,
+        anchor=str(rule.parts[rule_end.part if rule_end else 0].anchor),
+        anchor_at=rule_end.anchor_at if rule_end else None,
+        anchors=anchors,
         not_before=not_before,
-        erase_by=erase_by,
-        due_at=due_at,
+        erase_by=ends_at and latest_end(rule, ends_at, not_before, longest_lead),
+        due_at={system: term.command_time(lead) for system, lead in leads.items()},
         early_end=term.early_end,
+        clocks=term.clocks,
     )
+
+
+def latest_end(
+    rule: Rule, ends_at: datetime, not_before: datetime | None, longest_lead: timedelta
+) -> datetime:
+    """Return by when data must be gone: after a minimum the systems have their lead time.
+
+    `ends_at` is the end of the rule, and `not_before` that of the minimum, if there is one; UTC.
+    """
+    if not_before and (rule.kind == "at_least" or not_before > ends_at):
+        return not_before + longest_lead
+    return ends_at
+
+
+def deciding_clocks(
+    rule: Rule, starts: Sequence[Any], part: int, kind: type[Any] = ClockKey
+) -> tuple[Any, ...]:
+    """Return the clocks on which the end of a rule depends, of which one part decides.
+
+    The first end depends on that part alone: what ends later does not change it. `kind` is the type of the
+    clocks among the `starts`.
+    """
+    selected = [starts[part]] if rule.ends == "first" else starts
+    return tuple(dict.fromkeys(start for start in selected if isinstance(start, kind)))
+
+
+def _open_until(rule: Rule, holding: Holding, facts: Facts) -> datetime | None:
+    """Return when the clocks of a holding had ended, or one of them for the first end; None while open."""
+    standings = [
+        (part, facts.standing(start))
+        for part, start in zip(rule.parts, holding.starts, strict=True)
+        if isinstance(start, ClockKey)
+    ]
+    ends = [
+        standing.ended_at for part, standing in standings if standing.has_begun or not part.if_any
+    ]
+    known = [end for end in ends if end]
+    if rule.ends == "first":
+        return min(known, default=None)
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: Policy) -> Window:
@@ -164,47 +258,22 @@ def apply_legal_holds(window: Window, event: str, state: SubjectState, policy: P
     )
 
 
-def anchor_instant(anchor: Anchor, at: datetime, policy: Policy) -> datetime:
-    """Return the instant, UTC, at which a term starts, given that of the event or of the clock's end.
-
-    With an `end_of` it is the first instant after the last local day of the year, quarter or month.
-    """
-    end_of = anchor.waits_for
-    if end_of is None:
-        return at
-    zone = policy.controller.zone
-    last_day = policy.controller.end_of(end_of, at.astimezone(zone).date())
-    return calendar.start_of_day(last_day + calendar.DAY, zone)
-
-
-def command_time(rule: Rule, anchor_at: datetime, lead: Period, policy: Policy) -> datetime:
-    """Return when the command to a system with this lead time is sent, UTC."""
-    ends = rule_ends_at(rule, anchor_at, policy)
-    return ends if rule.kind == "at_least" else max(anchor_at, ends - lead.exact)
-
-
-def check_times(clock: str, anchor_at: datetime, policy: Policy) -> tuple[datetime, ...]:
+def check_times(
+    clock: str, anchor_at: datetime, policy: Policy, outcome: str | None = None
+) -> tuple[datetime, ...]:
     """Return every instant, UTC, at which a holding under an ended clock of this kind can become due.
 
-    `anchor_at` is the end of the clock.
+    `anchor_at` is the end of the clock, and `outcome` that of the end. Where another end of a rule decides,
+    it may have passed before the clock ended: then a holding is due at once.
     """
-    leads = {system.lead_time_period for system in policy.systems.values()}
-    anchors = (
-        (rule, anchor_instant(rule.anchor, anchor_at, policy))
-        for rule in policy.rules.values()
-        if rule.anchor.clock == clock
-    )
-    return tuple(
-        sorted({command_time(rule, at, lead, policy) for rule, at in anchors for lead in leads})
-    )
-
-
-def rule_ends_at(rule: Rule, anchor_at: datetime, policy: Policy) -> datetime:
-    """Return when the rule's minimum or maximum term after an anchor ends, UTC."""
-    zone = policy.controller.zone
-    if rule.kind == "at_most":
-        return calendar.latest_erasure(anchor_at, rule.period, zone)
-    day = anchor_at.astimezone(zone).date()
-    if rule.anchor.waits_for:
-        day -= calendar.DAY  # the anchor is the first instant after the last day of the year
-    return calendar.earliest_erasure(day, rule.period, zone)
+    leads = {system.lead_time_period.exact for system in policy.systems.values()}
+    times: set[datetime] = set()
+    for rule in policy.rules.values():
+        for part in rule.parts:
+            if part.anchor.clock != clock:
+                continue
+            if len(rule.parts) > 1:
+                times.add(AT_ONCE)
+            for lead in leads:
+                times.update(part_command_times(rule, part, anchor_at, outcome, lead, policy))
+    return tuple(sorted(times))

@@ -79,19 +79,19 @@ def apply_consent_change(
 def find_early_end(
     holding: Holding,
     event_time: datetime,
-    anchor_at: datetime | None,
+    open_until: datetime | None,
     state: SubjectState,
     policy: Policy,
 ) -> EarlyEnd | None:
     """Return the earliest end that the person's own decisions give a holding; None if there is none.
 
-    `anchor_at` is the end of its clock. A contract whose clock is open when erasure is requested is still
+    `open_until` is the end of its clocks. A contract whose clock is open when erasure is requested is still
     being performed (GDPR 17(3) does not apply; 17(1)(a) is not fulfilled).
     """
     if policy.bases[holding.basis].is_statutory:
         return None
     return min(
-        _early_ends(holding, event_time, anchor_at, state, policy),
+        _early_ends(holding, event_time, open_until, state, policy),
         key=lambda end: end.at,
         default=None,
     )
@@ -179,7 +179,7 @@ def _as_alternative(holding: Holding) -> Holding:
 def _early_ends(
     holding: Holding,
     event_time: datetime,
-    anchor_at: datetime | None,
+    open_until: datetime | None,
     state: SubjectState,
     policy: Policy,
 ) -> Iterator[EarlyEnd]:
@@ -209,6 +209,6 @@ def _early_ends(
     for request in state.requests:
         if request.right != "erasure" or event_time > request.at:
             continue
-        running = holding.clock and (anchor_at is None or anchor_at > request.at)
+        running = holding.clocks and (open_until is None or open_until > request.at)
         if not (running and _performs_contract(holding, policy)):
             yield EarlyEnd(at=request.at, reason=ERASURE_REQUESTED)

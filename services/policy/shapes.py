@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.policy.event_fields import date_text
 from services.policy.event_type import EventType
 from services.policy.gap_text import PLACEHOLDERS
 from services.policy.model import Policy
@@ -34,6 +35,8 @@ class Shapes:
     """Fields whose values decide which holdings there are."""
     names: tuple[tuple[str, TextCheck], ...]
     """Fields with an identifier, each with the check of whether it may take the fast path."""
+    dates: tuple[str, ...]
+    """Fields with a date."""
     lists: tuple[str, ...]
     """Fields with a list of identifiers."""
     subjects: tuple[tuple[str, TextCheck], ...]
@@ -71,10 +74,12 @@ class Shapes:
             name for name, type_ in identifiers.items() if type_ == "string" and name not in in_full
         )
         lists = tuple(name for name, type_ in identifiers.items() if type_ == "strings")
-        open_ = {*(name for name, _ in names), *lists, *in_full}
+        dates = tuple(name for name, spec in kind.fields.items() if spec.type == "date")
+        open_ = {*(name for name, _ in names), *lists, *dates, *in_full}
         return cls(
             switches=tuple(name for name in kind.fields if name not in open_),
             names=names,
+            dates=dates,
             lists=lists,
             subjects=checked(in_full),
             kinds=frozenset(policy.subjects),
@@ -98,6 +103,15 @@ class Shapes:
             return None
         if len(values) > 1 and len(set(values)) < len(values):
             return None  # one subject may be named twice, and then it is one record
+        for name in self.dates:  # last, since placeholders are in this order
+            value = data.get(name)
+            shape.append(value is not None and value != "")
+            if value is None or value == "":
+                continue
+            try:
+                values.append(date_text(value))
+            except (ValueError, TypeError):
+                return None
         return (tuple(shape), values) if len(values) <= len(PLACEHOLDERS) else None
 
     def _find_slow(self, data: Mapping[str, Any], shape: list[object], values: list[str]) -> bool:
@@ -139,6 +153,9 @@ class Shapes:
         for name in self.lists:
             if data.get(name) is not None:
                 replaced[name] = [next(unused) for _ in data[name]]
+        for name in self.dates:
+            if data.get(name):
+                replaced[name] = next(unused)
         return replaced
 
 

@@ -46,12 +46,18 @@ class Holding:
     basis: str
     rule: str
     systems: tuple[str, ...]
-    clock: ClockKey | None = None
-    """The retention clock that it depends on; without one the event itself fixes the anchor."""
+    starts: tuple[ClockKey | str | None, ...] = (None,)
+    """For each part of its rule the retention clock or the date, as 2026-03-15, from which it counts.
+    None: the event itself, or a date that the event does not have."""
     own_consent: bool = False
     """Whether the event is itself a consent."""
     alternative: HoldingChange | None = None
     """The basis and rule after a change of consent; without it, a withdrawal ends a holding on consent."""
+
+    @property
+    def clocks(self) -> tuple[ClockKey, ...]:
+        """The retention clocks that it depends on."""
+        return tuple(start for start in self.starts if isinstance(start, ClockKey))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,10 @@ class ClockChange:
 
     clock: ClockKey
     move: Literal["start", "end"]
+    date: str | None = None
+    """The day, as 2026-03-15, on which it ends; without one it ends at the time of the event."""
+    outcome: str | None = None
+    """With what outcome it ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +125,7 @@ class TaggedEvent:
     @property
     def message_key(self) -> str:
         """The key of its message on Kafka: its subject, or the clock that it changes."""
-        return self.subject or str(self.clock_changes[0].clock)
+        return self.subject or next((str(change.clock) for change in self.clock_changes), self.id)
 
 
 def _group_by_subject(holdings: Iterable[Holding]) -> Iterator[tuple[str, tuple[Holding, ...]]]:

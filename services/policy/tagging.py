@@ -17,6 +17,7 @@ from services.policy.event_subject import find_subject, subjects_in
 from services.policy.event_type import EventType, HoldingRule, MoveRule
 from services.policy.model import Policy
 from services.policy.placement import applies_to, systems_by_fields
+from services.policy.rule import Anchor
 from services.policy.subject_state import PrivacyEvent
 from services.policy.tagged_event import (
     ClockChange,
@@ -87,9 +88,14 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
         holdings=holdings,
         retired_holdings=retired,
         clock_changes=tuple(
-            ClockChange(clock=clock_key(move.clock, deciding, policy, move.key), move=move.move)
+            ClockChange(
+                clock=clock_key(move.clock, deciding, policy, move.key),
+                move=move.move,
+                date=text_field(deciding, move.at) if move.at else None,
+                outcome=move.outcome,
+            )
             for move in kind.moves
-            if _has_clock_key(move, deciding, policy)
+            if _changes_clock(move, deciding, policy)
         ),
         privacy_event=build_privacy_event(kind, event, deciding, subject, policy)
         if kind.act
@@ -185,7 +191,6 @@ def _build_holdings(
         live = retiring.remaining_systems(
             spec.purpose, systems, time, policy, exempt=named_by_event
         )
-        anchor = policy.rules[spec.rule].anchor
         subjects = (
             subjects_in(spec.subject, deciding)
             if spec.subject
@@ -201,9 +206,10 @@ def _build_holdings(
                     basis=spec.basis,
                     rule=spec.rule,
                     systems=live or systems,
-                    clock=clock_key(anchor.clock, deciding, policy, spec.key)
-                    if anchor.clock
-                    else None,
+                    starts=tuple(
+                        _start_of(part.anchor, spec, deciding, policy)
+                        for part in policy.rules[spec.rule].parts
+                    ),
                     own_consent=spec.own_consent,
                     alternative=_holding_change(spec),
                 )
@@ -235,7 +241,18 @@ def _resolve_systems(
     return tuple(sorted(systems | named_by_event)), frozenset(named_by_event)
 
 
-def _has_clock_key(move: MoveRule, deciding: Mapping[str, DecisionValue], policy: Policy) -> bool:
-    """Return whether the event has the clock's key: without an optional key field it changes no clock."""
+def _start_of(
+    anchor: Anchor, spec: HoldingRule, deciding: Mapping[str, DecisionValue], policy: Policy
+) -> ClockKey | str | None:
+    """Return the clock or the date at which a term of a holding starts; None for the event itself."""
+    if anchor.clock:
+        return clock_key(anchor.clock, deciding, policy, spec.key)
+    return text_field(deciding, anchor.field) if anchor.field else None
+
+
+def _changes_clock(move: MoveRule, deciding: Mapping[str, DecisionValue], policy: Policy) -> bool:
+    """Return whether the event has the clock's key and date: without an optional field it changes none."""
     renamed = move.key
+    if move.at and move.at not in deciding:
+        return False
     return all(renamed.get(name, name) in deciding for name in policy.clocks[move.clock].key)

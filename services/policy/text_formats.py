@@ -25,6 +25,18 @@ PeriodText = Annotated[
 ]
 """An ISO 8601 period, such as P2Y."""
 
+TermLengthText = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^(never|P(?!$){_DATE_PART}{_TIME_PART})$",
+            "examples": ["P2Y", "P6M", "P30D", "never"],
+        }
+    ),
+]
+"""An ISO 8601 period, such as P2Y, or `never`."""
+
 ExactPeriodText = Annotated[
     str,
     WithJsonSchema(

@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from services.policy.calendar import parse_period
 from services.policy.dpv import check_dpv_terms
-from services.policy.model import FIXED_ENDS, Anchor, Policy
+from services.policy.model import Policy
 from services.policy.names import check_names
 from services.policy.nearest_name import did_you_mean
+from services.policy.rule import FIXED_ENDS
 from services.policy.validation_encryption import check_encryption
 from services.policy.validation_events import check_event, require_defined
+from services.policy.validation_rules import check_rules
 from services.policy.yaml_source import DocumentPath, PolicyError
 
 _YEAR_END = re.compile(r"(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])", re.ASCII)
@@ -38,7 +40,7 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
             yield from _check_period(("systems", name, key), getattr(system, key), exact=True)
         if system.outside_eea and not system.safeguard:
             yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"
-    yield from _check_rules(policy)
+    yield from check_rules(policy)
     yield from _check_clocks(policy)
     yield from _check_proof(policy)
     if policy.verify_one_in < 1:
@@ -59,32 +61,6 @@ def _check_titles(policy: Policy) -> Iterator[PolicyError]:
             if key not in titled:
                 problem = f"no entry with a title has this name{did_you_mean(key, titled)}"
                 yield ("titles", language, key), problem
-
-
-def _check_rules(policy: Policy) -> Iterator[PolicyError]:
-    for name, rule in policy.rules.items():
-        yield from _check_period(("rules", name, "term"), rule.term)
-        yield from _check_end_of(("rules", name, "anchor", "end_of"), rule.anchor, policy)
-        if (rule.anchor.kind == "clock") != (rule.anchor.clock is not None):
-            yield (
-                ("rules", name, "anchor"),
-                "`clock` must be set for kind `clock`, and for no other kind",
-            )
-        yield from require_defined(
-            ("rules", name, "anchor", "clock"), rule.anchor.clock, policy.clocks
-        )
-        if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
-            yield ("rules", name), "a derived term or anchor needs a rationale"
-
-
-def _check_end_of(path: DocumentPath, anchor: Anchor, policy: Policy) -> Iterator[PolicyError]:
-    if anchor.end_of is None:
-        return
-    if anchor.kind == "book-year":
-        yield path, f"is not allowed for kind `book-year`, got {anchor.end_of}; use kind `event`"
-    elif anchor.end_of not in (*FIXED_ENDS, *policy.controller.years):
-        known = ", ".join((*policy.controller.years, *FIXED_ENDS))
-        yield path, f"is not one of {known}, got {anchor.end_of!r}; add it to controller.years"
 
 
 def _check_proof(policy: Policy) -> Iterator[PolicyError]:

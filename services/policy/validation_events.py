@@ -14,8 +14,9 @@ from services.policy.event_type import (
     PrivacyEventKind,
     SubjectField,
 )
-from services.policy.model import LegalBasis, Policy, Right, Rule
+from services.policy.model import LegalBasis, Policy, Right
 from services.policy.nearest_name import did_you_mean
+from services.policy.rule import Rule
 from services.policy.sources import OWN_SOURCE, admits_source
 from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.yaml_source import DocumentPath, PolicyError
@@ -24,6 +25,8 @@ from services.policy.yaml_source import DocumentPath, PolicyError
 def check_event(event: EventType, policy: Policy) -> Iterator[PolicyError]:
     """Return every problem of an event type, each with its path below the event type's name."""
     for name, field in event.fields.items():
+        if field.type == "date":
+            yield from _check_date(name, field)
         if field.default is not None and field.one_of and field.default not in field.one_of:
             nearest = did_you_mean(field.default, field.one_of)
             problem = f"{field.default!r} is not one of {', '.join(field.one_of)}{nearest}"
@@ -55,6 +58,25 @@ def _check_sources(event: EventType) -> Iterator[PolicyError]:
         yield ("sources",), f"must include {OWN_SOURCE}, as which Termijn itself publishes it"
 
 
+def _check_date(name: str, field: Field) -> Iterator[PolicyError]:
+    for key in ("default", "one_of", "business_key"):
+        if getattr(field, key):
+            yield ("fields", name, key), "is not allowed for a field of type date"
+
+
+def _check_no_date(
+    path: DocumentPath, names: Iterable[str | None], event: EventType
+) -> Iterator[PolicyError]:
+    """Check that no field is a date: a date names no person and no clock, and cannot be a condition."""
+    for name in names:
+        field = event.fields.get(name or "")
+        if field and field.type == "date":
+            yield (
+                path,
+                f"{name!r} is a date, which is allowed only for an anchor and for `at` of a move",
+            )
+
+
 def _check_identifying(name: str, field: Field, event: EventType) -> Iterator[PolicyError]:
     """Check that a key identifies one person: a key that many have would stop every command about them."""
     path: DocumentPath = ("fields", name, "identifies")
@@ -77,6 +99,7 @@ def _check_subject(
     if subject.each and subject.kind is None:
         yield (*path, "kind"), "is needed where a field lists several subjects"
     yield from require_defined((*path, "field"), subject.field, event.fields)
+    yield from _check_no_date((*path, "field"), [subject.field], event)
     field = event.fields.get(subject.field)
     if field and (field.type == "strings") != subject.each:
         yield (*path, "field"), "`each` must be set for a list field, and for no other field"
@@ -96,6 +119,7 @@ def _check_holding(
         yield from require_defined((*path, "for_kinds", index), kind, policy.subjects)
     if holding.subject:
         yield from _check_subject((*path, "subject"), holding.subject, event, policy)
+    yield from _check_no_date(path, (*holding.when, *holding.systems_when), event)
     for name, allowed in holding.when.items():
         yield from require_defined((*path, "when", name), name, event.fields)
         yield from _require_possible_value((*path, "when", name), allowed, event.fields.get(name))
@@ -120,15 +144,26 @@ def _check_term(
     path: DocumentPath, holding: HoldingRule, event: EventType, policy: Policy
 ) -> Iterator[PolicyError]:
     rule = policy.rules.get(holding.rule)
-    clock = policy.clocks.get(rule.anchor.clock or "") if rule else None
-    for name in clock.key if clock else ():
-        yield from require_defined((*path, "rule"), holding.key.get(name, name), event.fields)
+    anchors = [part.anchor for part in rule.parts] if rule else []
+    clocks = [policy.clocks[at.clock] for at in anchors if at.clock and at.clock in policy.clocks]
+    keys = dict.fromkeys(name for clock in clocks for name in clock.key)
+    for name in keys:
+        field_name = holding.key.get(name, name)
+        yield from require_defined((*path, "rule"), field_name, event.fields)
+        yield from _check_no_date((*path, "rule"), [field_name], event)
     for name in holding.key:
-        if clock is None or name not in clock.key:
-            nearest = did_you_mean(name, clock.key if clock else ())
+        if name not in keys:
+            nearest = did_you_mean(name, keys)
             yield (*path, "key", name), f"{name!r} is not a key field of the rule's clock{nearest}"
+    for anchor in anchors:
+        yield from require_defined((*path, "rule"), anchor.field, event.fields)
+        dated = event.fields.get(anchor.field or "")
+        if dated and dated.type != "date":
+            why = f"counts from {anchor.field!r}, which is a {dated.type}; give it type: date"
+            yield (*path, "rule"), why
     basis = policy.bases.get(holding.basis)
-    if rule and basis and basis.is_statutory and rule.kind == "at_most" and rule.is_in_statement:
+    is_maximum = rule and rule.kind == "at_most" and rule.minimum is None
+    if rule and basis and basis.is_statutory and is_maximum and rule.is_in_statement:
         yield (
             (*path, "rule"),
             "a statutory basis needs an at_least rule, unless the term is derived",
@@ -169,13 +204,17 @@ def _check_alternatives(
         yield from require_defined((*path, key, "basis"), alternative.basis, policy.bases)
         yield from require_defined((*path, key, "rule"), alternative.rule, policy.rules)
         rule = policy.rules.get(alternative.rule)
-        if own_rule and rule and (own_rule.anchor, own_rule.kind) != (rule.anchor, rule.kind):
+        if own_rule and rule and _counted_from(own_rule) != _counted_from(rule):
             yield (*path, key, "rule"), f"must have the same anchor and kind as {holding.rule}"
         basis = policy.bases.get(holding.basis if key == "on_withdrawal" else alternative.basis)
         if basis and basis.ground != "consent":
             yield (*path, key), "is allowed only for a holding on consent"
     if holding.on_withdrawal and holding.on_consent:
         yield (*path, "on_consent"), "is not allowed together with on_withdrawal"
+
+
+def _counted_from(rule: Rule) -> tuple[object, ...]:
+    return rule.kind, rule.ends, [(part.anchor, part.if_any) for part in rule.parts]
 
 
 _ACT_FIELDS: Mapping[PrivacyEventKind, tuple[str, ...]] = {
@@ -217,6 +256,14 @@ def _check_move(
     clock = policy.clocks.get(move.clock)
     for name in clock.key if clock else ():
         yield from require_defined((*path, "key", name), move.key.get(name, name), event.fields)
+    yield from _check_no_date(path, (move.key.get(n, n) for n in clock.key) if clock else (), event)
+    for key in ("at", "outcome"):
+        if getattr(move, key) is not None and move.move == "start":
+            yield (*path, key), "is allowed only for a clock that ends: `move: end`"
+    yield from require_defined((*path, "at"), move.at, event.fields)
+    dated = event.fields.get(move.at or "")
+    if dated and dated.type != "date":
+        yield (*path, "at"), f"{move.at!r} is a {dated.type}; give the field type: date"
     for name in move.key if clock else ():
         if clock and name not in clock.key:
             nearest = did_you_mean(name, clock.key)

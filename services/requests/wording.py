@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from services.policy.model import Policy
+from services.policy.rule import NEVER, Part
 from services.requests.report import Outcome, ProcessingSummary, Report, RetainedData, SystemOutcome
 
 Language = Literal["nl", "en"]
@@ -90,6 +91,26 @@ _START_OF_YEAR: Mapping[Language, str] = {
     "nl": " vanaf het einde van het jaar",
     "en": " from the end of the year",
 }
+_TERM_WORDS: Mapping[Language, Mapping[str, str]] = {
+    "nl": {
+        "at_most": "hooguit",
+        "at_least": "ten minste",
+        "never": "blijvend",
+        "none": "niet langer dan nodig",
+        "last": " of, als dat later is, ",
+        "first": " of, als dat eerder is, ",
+        "outcome": " of, naar de uitkomst, ",
+    },
+    "en": {
+        "at_most": "at most",
+        "at_least": "at least",
+        "never": "permanently",
+        "none": "no longer than needed",
+        "last": " or, if that is later, ",
+        "first": " or, if that is earlier, ",
+        "outcome": " or, by the outcome, ",
+    },
+}
 _MAX_GROUND_CHARS = 500
 """Characters of a refusal's ground: it comes from a system, and a cell of a PDF must fit on one page."""
 _PART = re.compile(r"(\d+)([YMWD])")
@@ -156,23 +177,39 @@ class Translator:
     def term(self, rule: str) -> str:
         """Return how long a rule keeps data, in words."""
         definition = self.policy.rules[rule]
-        parts = _PART.findall(definition.term.removeprefix("P"))
+        texts = _TERM_WORDS[self.language]
+        if definition.is_never_erased:
+            return texts["never"]
+        lengths = list(
+            dict.fromkeys(
+                self._length(term, part)
+                for part in definition.parts
+                for term in (part.term, *part.terms.values())
+            )
+        )
+        if lengths == [texts["none"]]:
+            return lengths[0]
+        joined = texts[definition.ends or "outcome"].join(lengths)
+        words = f"{texts[definition.kind]} {joined}"
+        if definition.minimum:
+            minimum = self._length(definition.minimum, definition.parts[0])
+            words = f"{texts['at_least']} {minimum}, {words}"
+        return words
+
+    def _length(self, term: str, part: Part) -> str:
+        """Return the words for a term, with the end of the year, quarter or month that starts it."""
+        texts = _TERM_WORDS[self.language]
+        if term == NEVER:
+            return texts["never"]
         units = _UNITS[self.language]
+        parts = _PART.findall(term.removeprefix("P"))
         words = " ".join(f"{n} {units[unit][n != '1']}" for n, unit in parts if int(n))
+        waits_for = part.anchor.waits_for
         if not words:
-            return {"nl": "niet langer dan nodig", "en": "no longer than needed"}[self.language]
-        most = (
-            {"nl": "hooguit", "en": "at most"}
-            if definition.kind == "at_most"
-            else {"nl": "ten minste", "en": "at least"}
-        )
-        waits_for = definition.anchor.waits_for
-        start = (
-            _STARTS[self.language].get(waits_for, _START_OF_YEAR[self.language])
-            if waits_for
-            else ""
-        )
-        return f"{most[self.language]} {words}{start}"
+            return texts["none"]
+        if waits_for is None:
+            return words
+        return words + _STARTS[self.language].get(waits_for, _START_OF_YEAR[self.language])
 
     def basis(self, processing: ProcessingSummary) -> str:
         """Return the legal basis of a processing, with the article."""

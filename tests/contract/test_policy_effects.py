@@ -15,6 +15,7 @@ from services.ledger.policy_effects import EffectCount, count_effects
 from services.ledger.recording import record
 from services.policy.loader import load
 from services.policy.model import Policy
+from services.policy.rule import Anchor
 from services.storage.database import Database
 from tests.contract.event_builders import (
     Event,
@@ -211,5 +212,5 @@ def test_an_import_that_waits_counts_as_well(ledger: Database, backfill: str | N
 
 def test_another_structure_is_not_compared(ledger: Database) -> None:
     """It cannot be activated: the records depend on the old clocks."""
-    new = changed("rules", "R1", anchor=replace(SHIPPED.rules["R1"].anchor, clock="ticket"))
+    new = changed("rules", "R1", anchor=Anchor(kind="clock", clock="ticket"))
     assert effects(ledger, new, signed_up("s1", "2020-01-01T12:00:00Z")) == []

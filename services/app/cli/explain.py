@@ -149,8 +149,16 @@ def _holding_row(explained: ExplainedHolding, policy: Policy) -> dict[str, Any]:
         "rule": explained.holding.rule,
         "stated": rule.is_in_statement,
         "systems": list(explained.holding.systems),
-        "anchor": str(rule.anchor),
+        "anchor": explained.window.anchor,
         "anchor_at": format_instant(explained.window.anchor_at),
+        "anchors": [
+            {
+                "anchor": anchor.anchor,
+                "anchor_at": format_instant(anchor.anchor_at),
+                "ends_at": format_instant(anchor.ends_at),
+            }
+            for anchor in explained.window.anchors
+        ],
         "not_before": format_instant(explained.window.not_before),
         "erase_by": format_instant(explained.window.erase_by),
         "due_at": {

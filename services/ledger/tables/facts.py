@@ -71,7 +71,10 @@ clock = Table(
     Column("moved_source", Text, nullable=False),
     Column("moved_id", Text, nullable=False),
     Column("moved_backfill", Text),
+    Column("moved_to", UtcDateTime),
+    Column("moved_outcome", Text),
     Column("anchor_at", UtcDateTime),
+    Column("outcome", Text),
     Column("epoch", BigInteger, nullable=False),
     Column("next_due", UtcDateTime),
     Column("fired_to", UtcDateTime),
@@ -101,8 +104,9 @@ clock = Table(
 """An end that many records share: its last change, and the scan of its records when they come due.
 
 `fired_to` is the check time whose scan began last and `cursor` the last record that this scan has passed;
-`opened_at` is the time of the earliest record that depends on the clock. `backfill` is the unreleased
-import whose change decides the anchor.
+`opened_at` is the time of the earliest record that depends on the clock. `moved_to` is when the clock
+ends, if its last change named the day. `outcome` is that of the end at `anchor_at`. `backfill` is the
+unreleased import whose change decides the anchor.
 """
 
 hanging = Table(

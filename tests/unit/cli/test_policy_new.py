@@ -54,7 +54,10 @@ def test_options_are_enough(termijn: Call, file: Path) -> None:
         "06-30",
     )
     assert policy.controller.statement == "Website, May 2026"
-    rules = {name: (rule.kind, rule.term, rule.anchor.kind) for name, rule in policy.rules.items()}
+    rules = {
+        name: (rule.kind, rule.term, rule.parts[0].anchor.kind)
+        for name, rule in policy.rules.items()
+    }
     assert rules == {
         "event": ("at_most", "P6M", "event"),
         "relationship": ("at_most", "P2Y", "clock"),

@@ -18,6 +18,7 @@ from services.events.sample_events import sample_events
 from services.policy.loader import load
 from services.policy.obligation import Obligation
 from services.policy.plans import compile_policy
+from services.policy.rule_ends import ClockStanding
 from services.policy.subject_state import EMPTY_STATE, SubjectState
 from services.policy.tagged_event import ClockKey, TaggedEvent
 from services.policy.tagging import tag
@@ -37,8 +38,9 @@ class _Facts:
 
     ended: dict[str, datetime] = field(default_factory=dict)
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        return self.ended.get(str(clock))
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        ended_at = self.ended.get(str(clock))
+        return ClockStanding(ended_at, has_begun=ended_at is not None)
 
     def subject_state(self, subject: str) -> SubjectState:
         return EMPTY_STATE
@@ -58,7 +60,7 @@ def test_every_record_gets_its_own_steps(years: int) -> None:
     now = STARTED + timedelta(days=366 * years)
     sample = _sample()
     clocks = sorted(
-        {str(holding.clock) for tagged in sample for holding in tagged.holdings if holding.clock}
+        {str(clock) for tagged in sample for holding in tagged.holdings for clock in holding.clocks}
     )
     facts = _Facts({clock: STARTED + timedelta(hours=n) for n, clock in enumerate(clocks[::2])})
     due = DueObligations(facts, POLICY, now)

@@ -14,9 +14,9 @@ from services.policy.loader import load_text
 from services.policy.model import Policy
 from services.policy.obligations import obligations_of
 from services.policy.plans import CompiledPolicy
-from services.policy.retention_windows import Window, compute_window
+from services.policy.retention_windows import Window, check_times, compute_window
 from services.policy.tagging import tag
-from tests.unit.policy.random_facts import facts_about
+from tests.unit.policy.random_facts import FactsAbout, facts_about
 from tests.unit.policy.small import SMALL, Ended, replaced
 
 _HOLDING = "      - {purpose: care, basis: contract, rule: year, systems: [app]}\n"
@@ -78,12 +78,30 @@ def check_plans(policy: Policy, events: list[CloudEvent], data: st.DataObject) -
     compiled = CompiledPolicy(policy=policy)
     facts = data.draw(facts_about([tag(each, policy) for each in events], policy))
     for each in (*events, *events):
-        alone, planned = tag(each, policy), compiled.tag(each)
-        assert planned.plan
-        assert planned == alone
-        for subject in alone.subjects:
-            assert clocks_of(planned, subject, policy) == clocks_of(alone, subject, policy)
-            times = event_check_times(planned, subject, policy)
-            assert times == event_check_times(alone, subject, policy)
-            steps = obligations_of(planned, subject, facts, policy)
-            assert steps == obligations_of(alone, subject, facts, policy)
+        assert compiled.tag(each).plan
+        check_event_by_plan(each, compiled, facts)
+
+
+def check_event_by_plan(event: CloudEvent, compiled: CompiledPolicy, facts: FactsAbout) -> None:
+    """Check that an event by its plan is the event alone, in all that follows from it."""
+    policy = compiled.policy
+    alone, planned = tag(event, policy), compiled.tag(event)
+    assert planned == alone
+    assert planned.message_key == alone.message_key
+    for subject in alone.subjects:
+        assert clocks_of(planned, subject, policy) == clocks_of(alone, subject, policy)
+        times = event_check_times(planned, subject, policy)
+        assert times == event_check_times(alone, subject, policy)
+        steps = obligations_of(planned, subject, facts, policy)
+        assert steps == obligations_of(alone, subject, facts, policy)
+        for step in steps:
+            at_clocks = (
+                at
+                for clock in clocks_of(alone, subject, policy)
+                if (standing := facts.standing(clock)).ended_at
+                for at in check_times(clock.clock, standing.ended_at, policy, standing.outcome)
+            )
+            assert step.due in {*times, *at_clocks} or step.due <= max(
+                (facts.standing(clock).ended_at or event.time for clock in step.clocks),
+                default=event.time,
+            )

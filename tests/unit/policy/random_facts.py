@@ -11,21 +11,26 @@ from hypothesis import strategies as st
 
 from services.policy.check_times import clocks_of
 from services.policy.model import Policy
+from services.policy.rule_ends import OPEN_CLOCK, ClockStanding
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
 from services.policy.tagged_event import ClockKey, TaggedEvent
 
 INSTANTS = st.datetimes(datetime(2019, 1, 1), datetime(2050, 1, 1), timezones=st.just(UTC))
+STANDINGS = st.sampled_from([OPEN_CLOCK, ClockStanding(has_begun=True)]) | st.builds(
+    ClockStanding, INSTANTS, st.sampled_from([None, "good", "bad"]), st.just(True)
+)
+"""Open clocks, with or without a change, and ended ones with any outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class FactsAbout:
     """The ends of clocks, and the states of subjects."""
 
-    ended: Mapping[ClockKey, datetime]
+    ended: Mapping[ClockKey, ClockStanding]
     states: Mapping[str, SubjectState]
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        return self.ended.get(clock)
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        return self.ended.get(clock, OPEN_CLOCK)
 
     def subject_state(self, subject: str) -> SubjectState:
         return self.states.get(subject, EMPTY_STATE)
@@ -40,7 +45,7 @@ def facts_about(draw: st.DrawFn, events: list[TaggedEvent], policy: Policy) -> F
         for subject in event.subjects
         for clock in clocks_of(event, subject, policy)
     }
-    ends = {clock: draw(st.none() | INSTANTS) for clock in sorted(clocks, key=str)}
+    standings = {clock: draw(STANDINGS) for clock in sorted(clocks, key=str)}
     privacy_events: defaultdict[str, list[PrivacyEvent]] = defaultdict(list)
     for event in events:
         if event.privacy_event:
@@ -50,4 +55,4 @@ def facts_about(draw: st.DrawFn, events: list[TaggedEvent], policy: Policy) -> F
         for subject, subject_events in privacy_events.items()
         if draw(st.booleans())
     }
-    return FactsAbout({clock: end for clock, end in ends.items() if end}, states)
+    return FactsAbout(standings, states)

@@ -9,6 +9,7 @@ from textwrap import dedent, indent
 from services.policy.loader import load_text
 from services.policy.model import Policy
 from services.policy.retention_windows import NoFacts
+from services.policy.rule_ends import ClockStanding
 from services.policy.tagged_event import ClockKey
 
 
@@ -18,8 +19,9 @@ class Ended(NoFacts):
     def __init__(self, ended: Mapping[str, datetime]) -> None:
         self._ended = ended
 
-    def anchor(self, clock: ClockKey) -> datetime | None:
-        return self._ended.get(clock.clock)
+    def standing(self, clock: ClockKey) -> ClockStanding:
+        ended_at = self._ended.get(clock.clock)
+        return ClockStanding(ended_at, has_begun=ended_at is not None)
 
 
 SMALL = """\

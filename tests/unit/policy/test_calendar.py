@@ -118,9 +118,8 @@ def test_the_end_of_a_maximum_is_in_utc() -> None:
 )
 def test_a_minimum_includes_its_last_local_day(day: str, term: str, zone: str, ends: str) -> None:
     """It never ends early: it lasts until the start of the next local day."""
-    assert earliest_erasure(date.fromisoformat(day), parse_period(term), ZoneInfo(zone)) == instant(
-        ends
-    )
+    starts = start_of_day(date.fromisoformat(day), ZoneInfo(zone))
+    assert earliest_erasure(starts, parse_period(term), ZoneInfo(zone)) == instant(ends)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +227,10 @@ def test_a_later_day_never_has_an_earlier_end(start: datetime, other: datetime, 
     """Ends come in the order of their anchors' days."""
     first, second = sorted((start, other))
     days = [at.astimezone(AMSTERDAM).date() for at in (first, second)]
-    earlier, later = (earliest_erasure(day, parse_period(term), AMSTERDAM) for day in days)
+    earlier, later = (
+        earliest_erasure(start_of_day(day, AMSTERDAM), parse_period(term), AMSTERDAM)
+        for day in days
+    )
     assert earlier <= later
 
 

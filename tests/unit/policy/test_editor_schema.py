@@ -27,7 +27,7 @@ FREE_TEXT = {
     "System": {"title", "owner", "safeguard"},
     "Rule": {"title", "source", "rationale"},
     "Clock": {"title", "key", "parent"},
-    "Anchor": {"clock", "end_of"},
+    "Anchor": {"clock", "end_of", "field"},
     "Proof": {"source", "rationale"},
     "EventType": {"process", "categories"},
     "Field": {"default", "one_of"},
@@ -37,7 +37,7 @@ FREE_TEXT = {
         *("purpose", "basis", "rule", "systems", "for_kinds", "systems_from"),
         "survives_withdrawal",
     },
-    "MoveRule": {"clock"},
+    "MoveRule": {"clock", "at", "outcome"},
 }
 """The texts of which no pattern can be given: titles, headings, and names that the file defines."""
 
@@ -112,7 +112,7 @@ def test_the_json_schema_is_valid_and_accepts_the_shipped_policy() -> None:
     [
         (("rules", "R1", "kind"), "about", "rules/R1/kind"),
         (("rules", "R1", "tern"), "P2Y", "rules/R1"),
-        (("rules", "R1", "anchor", "kind"), "whim", "rules/R1/anchor/kind"),
+        (("rules", "R1", "anchor", "kind"), "whim", "rules/R1/anchor"),
         (("systems", "crm", "role"), "friend", "systems/crm/role"),
         (("systems", "crm", "owner"), None, "systems/crm/owner"),
         (("purposes", "acquisition", "objection"), "ignore", "purposes/acquisition/objection"),

@@ -21,14 +21,14 @@ def at(text: str) -> datetime:
 
 def end(policy: Policy, rule: str, system: str = "app") -> HoldingEnd:
     """The end of a holding under a rule."""
-    clock = policy.rules[rule].anchor.clock
+    clock = policy.rules[rule].parts[0].anchor.clock
     holding = Holding(
         subject="client:1",
         purpose="care",
         basis="contract",
         rule=rule,
         systems=(system,),
-        clock=ClockKey(clock=clock, key="1") if clock else None,
+        starts=(ClockKey(clock=clock, key="1") if clock else None,),
         own_consent=False,
         alternative=None,
     )

@@ -89,7 +89,8 @@ def test_a_minimum_is_due_at_the_next_midnight_with_its_lead_time_after_it() -> 
         pytest.param("06-30", "2024-06-30T21:59Z", "2031-07-01T00:00+02:00", id="june"),
         pytest.param("06-30", "2024-06-30T22:00Z", "2032-07-01T00:00+02:00", id="july"),
         pytest.param("02-29", "2024-02-29T12:00Z", "2031-03-01T00:00+01:00", id="leap-day"),
-        pytest.param("02-29", "2024-03-01T12:00Z", "2032-02-29T00:00+01:00", id="after-leap-day"),
+        # Seven years after 28 February 2025 end with February 2032, on the 29th.
+        pytest.param("02-29", "2024-03-01T12:00Z", "2032-03-01T00:00+01:00", id="after-leap-day"),
     ],
 )
 def test_the_end_of_the_book_year_is_configurable(

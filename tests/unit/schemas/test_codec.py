@@ -267,6 +267,7 @@ def test_a_tagged_event_is_decoded_unchanged(own: bool) -> None:
         "systems": ["crm"],
         "anchor": "relationship",
         "anchor_at": None,
+        "anchors": [{"anchor": "relationship", "anchor_at": None, "ends_at": at}],
         "not_before": None,
         "erase_by": at,
         "due_at": {"crm": at},
@@ -286,6 +287,14 @@ def test_a_tagged_event_is_decoded_unchanged(own: bool) -> None:
         "history": None,
         "deciding": '{"customer_id":"C1","purchase_id":"P1"}',
         "records": [{"subject": "customer:C1", "holdings": [holding]}],
-        "moves": [{"clock": "relationship", "key": "C1", "move": "end"}],
+        "moves": [
+            {
+                "clock": "relationship",
+                "key": "C1",
+                "move": "end",
+                "date": "2041-03-31",
+                "outcome": "accepted",
+            }
+        ],
     }
     assert CODEC.decode(TAGGED, CODEC.encode(TAGGED, tag, trusted=own)) == tag

@@ -1,0 +1,147 @@
+"""A retention rule of the policy: how long data is kept, and from when that is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import Final, Literal
+
+from services.policy.calendar import Period, parse_period
+from services.policy.strict_model import StrictModel
+from services.policy.text_formats import PeriodText, TermLengthText
+
+Provenance = Literal["stated", "statute", "derived"]
+"""Where a term or an anchor comes from: the company's own statement, a law, or a reading of either."""
+
+NEVER: Final = "never"
+"""The term of what is kept permanently."""
+BOOK_YEAR: Final = "book-year"
+"""The name of the year that ends on `book_year_end`."""
+FIXED_ENDS: Final = (BOOK_YEAR, "quarter", "month")
+"""The names of an `end_of` that need no entry in `years`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor(StrictModel):
+    """When a term starts: at the event, at a date in it, or when its book year or a retention clock ends.
+
+    With `end_of` it starts once the year, the quarter or the month of that instant is over.
+    """
+
+    kind: Literal["event", "book-year", "clock", "field"]
+    """What the term counts from; `book-year`: the end of the book year in which the event falls."""
+    clock: str | None = None
+    """The retention clock, for kind `clock`."""
+    end_of: str | None = attribute(default=None, repr=False)
+    """A name in `controller.years`, or `quarter`, `month` or `book-year`; kind `book-year` has its own."""
+    field: str | None = attribute(default=None, repr=False)
+    """The event field of type `date`, for kind `field`; the term starts as that local day begins."""
+
+    @property
+    def waits_for(self) -> str | None:
+        """The name of the year, `quarter` or `month`, whose end starts the term; None for none."""
+        return BOOK_YEAR if self.kind == "book-year" else self.end_of
+
+    def __str__(self) -> str:
+        return self.clock or self.field or self.kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEntry(StrictModel):
+    """One of the ends of a rule: a term with an anchor of its own."""
+
+    term: TermLengthText
+    """ISO 8601 period from the anchor, or `never`."""
+    anchor: Anchor | None = None
+    """What the term counts from; `never` needs none."""
+    if_any: bool = False
+    """It counts only once its clock has begun: an event has started or ended it; a date, if it is there."""
+    terms: Mapping[str, TermLengthText] = attribute(default_factory=dict)
+    """Other terms, by the outcome with which the clock ended."""
+
+
+_EVENT: Final = Anchor(kind="event")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of the ends of a rule, whether the rule has several or one."""
+
+    term: str
+    anchor: Anchor
+    if_any: bool = False
+    terms: Mapping[str, str] = attribute(default_factory=dict)
+
+    def period(self, outcome: str | None = None) -> Period | None:
+        """Return the term after a clock that ended with an outcome; None if it never ends."""
+        term = self.terms.get(outcome, self.term) if outcome else self.term
+        return None if term == NEVER else parse_period(term)
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """Every term that it can have; those that never end are left out."""
+        terms = dict.fromkeys((self.term, *self.terms.values()))
+        return tuple(parse_period(term) for term in terms if term != NEVER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(StrictModel):
+    """How long data is kept: a promised maximum (`at_most`) or a statutory minimum (`at_least`)."""
+
+    title: str
+    """What is kept under the rule, in a few words, for letters and certificates."""
+    kind: Literal["at_most", "at_least"]
+    """`at_most`: gone by the end of the term, as promised; `at_least`: kept so long, as a law requires."""
+    term: TermLengthText | None = None
+    """ISO 8601 period, computed once from the anchor, or `never`; absent if the rule has an `of`."""
+    anchor: Anchor | None = None
+    """What the term counts from; a rule with an `of`, or of what is never erased, needs none."""
+    term_from: Provenance
+    """Where the term comes from: the statement, a law, or a reading of either."""
+    anchor_from: Provenance
+    """Where the start of the term comes from."""
+    source: str
+    """The heading of the statement, or the article of the law."""
+    rationale: str | None = None
+    """Why, where the term or the anchor is derived; the privacy officer confirms it."""
+    pseudonymise: bool = False
+    """Pseudonymise as soon as the event's other holdings, except those required by law, have ended."""
+    minimum: PeriodText | None = attribute(default=None, repr=False)
+    """A minimum beside a promised maximum: nothing of it is erased before this period, from the anchor."""
+    ends: Literal["last", "first"] | None = attribute(default=None, repr=False)
+    """Which of the ends in `of` counts."""
+    of: tuple[PartEntry, ...] = attribute(default=(), repr=False)
+    """Several ends, each a term with its anchor, instead of one `term` and `anchor`."""
+    terms: Mapping[str, TermLengthText] = attribute(default_factory=dict, repr=False)
+    """Other terms, by the outcome with which the clock ended."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its ends: those in `of`, or the one of its term."""
+        if self.of:
+            return tuple(
+                Part(
+                    term=entry.term,
+                    anchor=entry.anchor or _EVENT,
+                    if_any=entry.if_any,
+                    terms=entry.terms,
+                )
+                for entry in self.of
+            )
+        return (Part(term=self.term or NEVER, anchor=self.anchor or _EVENT, terms=self.terms),)
+
+    @property
+    def minimum_period(self) -> Period | None:
+        """The minimum beside a promised maximum."""
+        return parse_period(self.minimum) if self.minimum else None
+
+    @property
+    def is_never_erased(self) -> bool:
+        """Whether no term of it ever ends."""
+        return all({part.term, *part.terms.values()} == {NEVER} for part in self.parts)
+
+    @property
+    def is_in_statement(self) -> bool:
+        """Whether the statement, or a law that it refers to, gives the term."""
+        return self.term_from != "derived"

@@ -1,0 +1,118 @@
+"""`explain`, `simulate` and plans under random schedules, against the oracle of the policy language."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.policy.plans import CompiledPolicy
+from services.policy.tagging import tag
+from tests.contract.event_builders import Event, parse_event
+from tests.contract.language_lines import (
+    expected_lines,
+    explain_under,
+    policy_of,
+    simulate_under,
+)
+from tests.contract.ledgers import new_ledger
+from tests.effort import SLOW, examples
+from tests.oracle.commands import in_order
+from tests.oracle.instants import instant
+from tests.oracle.language import Part, Rule, Schedule, explain, simulate
+from tests.oracle.strategies_language import histories, instants_near, schedules
+from tests.unit.policy.constructs import check_event_by_plan
+from tests.unit.policy.random_facts import facts_about
+
+CALM = settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
+LEDGER = new_ledger("sqlite://")
+UNTIL = "2200-01-01T00:00:00Z"
+
+
+def accepted(schedule: Schedule) -> Schedule:
+    """Return the schedule without what policies refuse or do not have yet.
+
+    They have no status `test`, and refuse a term for an outcome that no event names.
+    """
+    outcomes = {
+        (move.clock, move.outcome) for kind in schedule.types.values() for move in kind.moves
+    }
+
+    def part_of(part: Part) -> Part:
+        named = {o: term for o, term in part.terms.items() if (part.anchor.name, o) in outcomes}
+        return replace(part, terms=named)
+
+    return replace(
+        schedule,
+        rules={
+            name: replace(rule, test=False, parts=tuple(map(part_of, rule.parts)))
+            for name, rule in schedule.rules.items()
+            if isinstance(rule, Rule)
+        },
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Schedule, list[Event]]:
+    """Return a schedule without conditions, which policies do not have yet, and events under it."""
+    schedule = accepted(draw(schedules(conditions=False)))
+    return schedule, draw(histories(schedule))
+
+
+@CALM
+@given(cases(), st.data())
+def test_every_window_agrees_with_the_oracle(
+    case: tuple[Schedule, list[Event]], data: st.DataObject
+) -> None:
+    """At any time, with clocks that move, dates, ends of years and outcomes, in any order of events."""
+    schedule, events = case
+    now: datetime = data.draw(instants_near(events))
+    assert explain_under(schedule, events, now) == expected_lines(explain(events, schedule, now))
+
+
+@settings(CALM, max_examples=examples(40))
+@given(cases())
+def test_every_command_agrees_with_the_oracle(case: tuple[Schedule, list[Event]]) -> None:
+    """None is early, late, missing or needless, except what lifts name."""
+    schedule, events = case
+    commands = simulate_under(LEDGER, schedule, events, instant(UNTIL))
+    assert alike(commands) == alike(simulate(events, schedule, UNTIL))
+
+
+def alike(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines, with restrictions of one record at one instant as one line.
+
+    The product groups them by when they were due, the oracle by when they leave. Lifts name no rules here:
+    those of the product name all holdings of the purpose.
+    """
+    others = [line for line in lines if line["action"] != "restrict"]
+    merged: dict[tuple[str, ...], dict[str, Any]] = {}
+    for line in lines:
+        if line["action"] == "restrict":
+            key = (line["issued_at"], line["system"], line["subject"], line["record"])
+            seen = merged.get(key, line)
+            merged[key] = line | {
+                "rules": sorted({*seen["rules"], *line["rules"]}),
+                "purposes": sorted({*seen["purposes"], *line["purposes"]}),
+                "erase_by": max(seen["erase_by"], line["erase_by"]),
+            }
+    lifted = [line | ({"rules": []} if line["action"] == "lift" else {}) for line in others]
+    return sorted((*lifted, *merged.values()), key=in_order)
+
+
+@CALM
+@given(cases(), st.data())
+def test_an_event_by_its_plan_is_the_event_alone(
+    case: tuple[Schedule, list[Event]], data: st.DataObject
+) -> None:
+    """With any ends of clocks, outcomes and dates."""
+    schedule, events = case
+    policy = policy_of(schedule)
+    compiled = CompiledPolicy(policy=policy)
+    cloud_events = [parse_event(event) for event in events]
+    facts = data.draw(facts_about([tag(event, policy) for event in cloud_events], policy))
+    for event in (*cloud_events, *cloud_events):
+        check_event_by_plan(event, compiled, facts)
