@@ -79,6 +79,8 @@ class LimitsConfig(StrictModel):
 
     at_once: int = 4
     """How many commands may run in parallel; those of one subject run one after the other."""
+    batch: int = 200
+    """How many commands the adapter `sql` carries out in one transaction on PostgreSQL."""
     per_second: float = 50.0
     burst: int = 50
     tries: int = 5

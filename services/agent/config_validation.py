@@ -79,6 +79,7 @@ def _bounded_numbers(config: AgentConfig) -> Iterator[tuple[DocumentPath, float,
     """Yield each number that must be above 0, with its path and its maximum."""
     limits, adapter = config.limits, config.adapter
     yield ("limits", "at_once"), limits.at_once, 1_000
+    yield ("limits", "batch"), limits.batch, 1_000
     yield ("limits", "per_second"), limits.per_second, 1_000_000
     yield ("limits", "burst"), limits.burst, 1_000_000
     yield ("limits", "tries"), limits.tries, 1_000

@@ -7,6 +7,7 @@ process continues from there, and the system may get the same command again.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -14,15 +15,16 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from schemas.errors import RegistryUnavailable, TermijnError
 from services.agent.acknowledgement_sender import AcknowledgementSender, SenderObserver
-from services.agent.adapters.base import Adapter, CommandTask
+from services.agent.adapters.base import Adapter, BatchAdapter, CommandTask
 from services.agent.command import Command
+from services.agent.execution_batches import group_into_batches
 from services.agent.inbox import Inbox
-from services.agent.inbox_entry import OPEN, InboxEntry, may_have_run
+from services.agent.inbox_entry import OPEN, InboxEntry
+from services.agent.outcomes import OutcomeObserver, OutcomeStore
 from services.agent.rate_limit import LimitedRetries, TokenBucket
 from services.agent.result import (
     InvalidResult,
@@ -38,17 +40,13 @@ from services.kafka.trace_context import trace_of_command
 
 _IDLE_SECONDS = 0.1
 _ERROR_DELAY_SECONDS = 1.0
-_RECALL_SUCCEEDED = ("recalled", "already_done")
 
 
-class ExecutorObserver(SenderObserver, Protocol):
+class ExecutorObserver(SenderObserver, OutcomeObserver, Protocol):
     """Receives what the executor did: metrics and logs."""
 
     def heartbeat(self) -> None:
         """The loop completed a round."""
-
-    def command_completed(self, action: str, status: str, after: timedelta) -> None:
-        """A command has its final status, `after` its last attempt was issued."""
 
     def attempt_failed(self, command_id: str, action: str, reason: str) -> None:
         """An attempt gave no result; the command is tried again, or acknowledged as `failed`."""
@@ -68,8 +66,15 @@ class CommandExecutor:
     """Returns the system's private X25519 keys, as JWK text, to which corrections may be encrypted."""
     now: Callable[[], datetime]
     concurrency: int
+    batch_size: int = 1
+    """How many commands with one action a batch adapter carries out at once."""
     spans: Tracer = NO_TRACER
+    outcomes: OutcomeStore = field(init=False)
     _running: dict[str, Future[None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Store outcomes in the same inbox."""
+        self.outcomes = OutcomeStore(inbox=self.inbox, observer=self.observer, now=self.now)
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set; commands that are running then are finished and acknowledged."""
@@ -90,10 +95,10 @@ class CommandExecutor:
 
     def run_once(self) -> int:
         """Carry out, one after the other, the commands that may run now; return how many there were."""
-        entries = self._entries_to_start(self.concurrency)
-        for entry in entries:
-            self.execute(entry)
-        return len(entries)
+        batches = self._batches_to_start(self.concurrency)
+        for batch in batches:
+            self._execute_batch(batch)
+        return sum(map(len, batches))
 
     def execute(self, entry: InboxEntry) -> None:
         """Try to carry out one command, and store the outcome."""
@@ -103,20 +108,12 @@ class CommandExecutor:
             return  # completed meanwhile: by a recall, or by a callback of the system
         command = self.inbox.command(started).command
         if command.valid_until <= now:
-            if started.state == "waiting":
-                self._answer(
-                    started, command, failed_result("it expired before it could be carried out")
-                )
-            else:  # the system is at it; it is asked again when the controller repeats the command
-                at = now + self.retries.cap
-                self.inbox.update_open(entry.command_id, lambda current: current.delegated(at))
+            self._expire(started, command, now)
             return
         try:
             result = self._result(started, command, now)
         except (RetryLater, InvalidResult) as cause:
-            self._record_span(command, started, "no answer", now)
-            self.observer.attempt_failed(command.command_id, command.action, cause.why)
-            self._postpone(started, command, cause)
+            self._retry(started, command, cause, now)
         else:
             outcome = "pending" if isinstance(result, Pending) else result.status
             self._record_span(command, started, outcome, now)
@@ -124,7 +121,67 @@ class CommandExecutor:
                 at = result.ask_again_at
                 self.inbox.update_open(entry.command_id, lambda current: current.delegated(at))
             else:
-                self._answer(started, command, result)
+                self.outcomes.answer(started, command, result)
+
+    def execute_together(self, entries: Sequence[InboxEntry]) -> None:
+        """Try to carry out commands with one action about different people, and store the outcomes.
+
+        What was completed meanwhile, such as by a recall, is left out just before the system is asked.
+        """
+        now = self.now()
+        ids = [entry.command_id for entry in entries]
+        started = self.inbox.update_all_open(ids, InboxEntry.started)
+        alike: defaultdict[str | None, list[tuple[InboxEntry, Command]]] = defaultdict(list)
+        for entry in started:
+            command = self.inbox.command(entry).command
+            if command.valid_until <= now:
+                self._expire(entry, command, now)
+            else:
+                alike[command.verifies].append((entry, command))
+        for members in alike.values():
+            results = self._results(members, now)
+            answers = []
+            for (entry, command), result in zip(members, results, strict=True):
+                if isinstance(result, RetryLater):
+                    self._retry(entry, command, result, now)
+                else:
+                    self._record_span(command, entry, result.status, now)
+                    answers.append((entry, command, result))
+            self.outcomes.answer_all(answers)
+
+    def _results(
+        self, members: Sequence[tuple[InboxEntry, Command]], now: datetime
+    ) -> Sequence[Result | RetryLater]:
+        assert isinstance(self.adapter, BatchAdapter)
+        tasks = [self._task(entry, command, now) for entry, command in members]
+        try:
+            return self.adapter.execute_together(tasks, self.outcomes.save_checkpoints)
+        except TermijnError:
+            raise
+        except Exception as cause:  # a bug in an adapter must not stop the other commands
+            why = f"the adapter failed ({type(cause).__name__})"
+            return [RetryLater(why) for _ in members]
+
+    def _expire(self, started: InboxEntry, command: Command, now: datetime) -> None:
+        """Acknowledge a command that may not be carried out any more, unless the system is at it."""
+        if started.state == "waiting":
+            self.outcomes.answer(
+                started, command, failed_result("it expired before it could be carried out")
+            )
+        else:  # the system is asked again when the controller repeats the command
+            at = now + self.retries.cap
+            self.inbox.update_open(started.command_id, lambda current: current.delegated(at))
+
+    def _retry(
+        self,
+        started: InboxEntry,
+        command: Command,
+        cause: RetryLater | InvalidResult,
+        now: datetime,
+    ) -> None:
+        self._record_span(command, started, "no answer", now)
+        self.observer.attempt_failed(command.command_id, command.action, cause.why)
+        self._postpone(started, command, cause)
 
     def _record_span(
         self, command: Command, begun: InboxEntry, outcome: str, started: datetime
@@ -151,7 +208,7 @@ class CommandExecutor:
             entry = self.inbox.entry(connection, command_id)
         if entry is None or entry.state not in OPEN:
             return False
-        return self._answer(entry, self.inbox.command(entry).command, result)
+        return self.outcomes.answer(entry, self.inbox.command(entry).command, result)
 
     def complete_from_json(self, command_id: str, document: Any) -> bool:
         """Do as `complete`, with the result as parsed JSON.
@@ -164,13 +221,7 @@ class CommandExecutor:
         return entry is not None and self.complete(command_id, parse_result(document, entry.action))
 
     def _result(self, entry: InboxEntry, command: Command, now: datetime) -> Result | Pending:
-        task = CommandTask(
-            command=command,
-            run=entry.runs,
-            checkpoint=json.loads(entry.noted) if entry.noted else None,
-            save_checkpoint=lambda counts: self._save_checkpoint(entry.command_id, counts),
-            now=now,
-        )
+        task = self._task(entry, command, now)
         if command.action == "recall":
             with self.inbox.ledger.transaction() as connection:
                 original = self.inbox.entry(connection, command.supersedes or "")
@@ -193,6 +244,17 @@ class CommandExecutor:
         except Exception as cause:  # a bug in an adapter must not stop the other commands
             raise RetryLater(f"the adapter failed ({type(cause).__name__})") from cause
 
+    def _task(self, entry: InboxEntry, command: Command, now: datetime) -> CommandTask:
+        return CommandTask(
+            command=command,
+            run=entry.runs,
+            checkpoint=json.loads(entry.noted) if entry.noted else None,
+            save_checkpoint=lambda counts: self.outcomes.save_checkpoints(
+                {entry.command_id: counts}
+            ),
+            now=now,
+        )
+
     def _corrections(self, command: Command, now: datetime) -> Mapping[str, Any] | None:
         for key in self.decryption_keys(now) if command.corrections else ():
             try:
@@ -201,17 +263,13 @@ class CommandExecutor:
                 continue
         return None
 
-    def _save_checkpoint(self, command_id: str, counts: Mapping[str, int]) -> None:
-        text = json.dumps(dict(counts))
-        self.inbox.update_open(command_id, lambda entry: replace(entry, noted=text))
-
     def _postpone(
         self, entry: InboxEntry, command: Command, cause: RetryLater | InvalidResult
     ) -> None:
         pause = self.retries.delay_after(entry.tries)
         requested_seconds = cause.after_seconds if isinstance(cause, RetryLater) else None
         if pause is None or isinstance(cause, InvalidResult):
-            self._answer(entry, command, failed_result(cause.why))
+            self.outcomes.answer(entry, command, failed_result(cause.why))
             return
         now = self.now()
         # The system may ask for a longer pause, but not for one that outlasts the command.
@@ -220,56 +278,32 @@ class CommandExecutor:
         retry_at = now + max(pause, requested)
         self.inbox.update_open(entry.command_id, lambda current: current.postponed(retry_at))
 
-    def _answer(self, entry: InboxEntry, command: Command, result: Result) -> bool:
-        def work(connection: Connection) -> bool:
-            current = self.inbox.entry(connection, entry.command_id)
-            if current is None or current.state not in OPEN:
-                return False
-            # The controller may have repeated it meanwhile.
-            latest = self.inbox.command(current).command
-            self.inbox.put(connection, self.inbox.complete(current, latest, result, now))
-            if command.action == "recall" and result.status in _RECALL_SUCCEEDED:
-                original = self.inbox.entry(connection, command.supersedes or "")
-                if original is not None and may_have_run(original):
-                    self.inbox.put(connection, self._recall_result(original, result, now))
-            return True
-
-        now = self.now()
-        stored = self.inbox.ledger.run_in_transaction(work)
-        if stored:
-            self.observer.command_completed(command.action, result.status, now - entry.issued_at)
-        return stored
-
-    def _recall_result(self, original: InboxEntry, recall: Result, now: datetime) -> InboxEntry:
-        """Return the entry of the recalled command, by whether the recall came in time."""
-        if recall.status == "recalled":
-            return replace(original.completed("recalled", None, now), sealed=None)
-        if (
-            original.state not in OPEN
-        ):  # it was acknowledged as `failed`; the recall reports what became of it
-            return replace(original.completed("already_done", None, now), sealed=None)
-        counts = json.loads(original.noted) if original.noted else {}
-        result = Result(status="done", counts=counts)
-        return self.inbox.complete(original, self.inbox.command(original).command, result, now)
-
     def _start(self, pool: ThreadPoolExecutor) -> int:
         self._collect()
-        entries = self._entries_to_start(self.concurrency - len(self._running))
-        for entry in entries:
-            self._running[entry.grp] = pool.submit(self.execute, entry)
-        return len(entries)
+        batches = self._batches_to_start(self.concurrency - len({*self._running.values()}))
+        for batch in batches:
+            future = pool.submit(self._execute_batch, batch)
+            self._running.update((entry.grp, future) for entry in batch)
+        return sum(map(len, batches))
 
-    def _entries_to_start(self, room: int) -> list[InboxEntry]:
+    def _execute_batch(self, batch: Sequence[InboxEntry]) -> None:
+        if len(batch) == 1:
+            self.execute(batch[0])
+        else:
+            self.execute_together(batch)
+
+    def _batches_to_start(self, room: int) -> Sequence[Sequence[InboxEntry]]:
         if room < 1:
-            return []
-        now = self.now()
-        entries = self.inbox.due_entries(now, self._running.keys(), room)
-        started = []
-        for entry in entries:
-            if not self.bucket.take(now):
-                break
-            started.append(entry)
-        return started
+            return ()
+        now, adapter = self.now(), self.adapter
+        size = self.batch_size if isinstance(adapter, BatchAdapter) else 1
+        return group_into_batches(
+            self.inbox.due_entries(now, self._running.keys(), room * size),
+            most=room,
+            size=size,
+            is_batched=adapter.is_batched if isinstance(adapter, BatchAdapter) else lambda _: False,
+            may_start=lambda: self.bucket.take(now),
+        )
 
     def _collect(self) -> None:
         ended = [group for group, future in self._running.items() if future.done()]

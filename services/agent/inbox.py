@@ -36,7 +36,7 @@ from services.agent.result import Result
 from services.crypto.base64_text import decode_base64, encode_base64
 from services.crypto.envelope import AeadCipher
 from services.policy.actions import CHANGING
-from services.storage.bulk import upsert
+from services.storage.bulk import select_in, upsert
 from services.storage.database import Database
 from services.storage.gaps import OffsetGap, open_gaps
 from services.storage.tables import dead_letter
@@ -130,6 +130,11 @@ class Inbox:
         row = connection.execute(query).one_or_none()
         return None if row is None else _entry(row)
 
+    def entries(self, connection: Connection, ids: Collection[str]) -> list[InboxEntry]:
+        """Lock and return the entries of commands that are known, in the order of their ids."""
+        query = select(tables.entry).order_by(_COLUMNS.command_id).with_for_update()
+        return [_entry(row) for row in select_in(connection, query, _COLUMNS.command_id, ids)]
+
     def put(self, connection: Connection, *entries: InboxEntry) -> None:
         """Store entries, replacing their former versions."""
         rows = [asdict(entry) for entry in entries]
@@ -194,6 +199,19 @@ class Inbox:
                 return None
             after = changed(entry)
             self.put(connection, after)
+            return after
+
+        return self.ledger.run_in_transaction(work)
+
+    def update_all_open(
+        self, ids: Collection[str], changed: Callable[[InboxEntry], InboxEntry]
+    ) -> list[InboxEntry]:
+        """Change the entries of those commands that are open in one transaction, and return them."""
+
+        def work(connection: Connection) -> list[InboxEntry]:
+            entries = self.entries(connection, ids)
+            after = [changed(entry) for entry in entries if entry.state in OPEN]
+            self.put(connection, *after)
             return after
 
         return self.ledger.run_in_transaction(work)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from services.agent.command import Command
-from services.agent.result import Pending, Result
+from services.agent.result import Pending, Result, RetryLater
 from services.kafka.trace_context import Trace, trace_of_command
 
 
@@ -36,6 +36,10 @@ class CommandTask:
         return trace_of_command(self.command.command_id)
 
 
+SaveCheckpoints = Callable[[Mapping[str, Mapping[str, int]]], None]
+"""Saves counts of commands, by id, before anything is changed."""
+
+
 class Adapter(Protocol):
     """Carries out commands in the system. Several threads call it, for different subjects."""
 
@@ -49,4 +53,21 @@ class Adapter(Protocol):
         Raises:
             RetryLater: the system could not be asked; the outcome is not known.
             InvalidResult: the system's response is not a result.
+        """
+
+
+@runtime_checkable
+class BatchAdapter(Protocol):
+    """An adapter that carries out many commands at once, in fewer steps than one after the other."""
+
+    def is_batched(self, action: str) -> bool:
+        """Return whether commands with an action may be carried out together."""
+
+    def execute_together(
+        self, tasks: Sequence[CommandTask], save_checkpoints: SaveCheckpoints
+    ) -> Sequence[Result | RetryLater]:
+        """Carry out commands with one action, about different people; return the result of each.
+
+        A command that fails changes nothing for the others. `RetryLater` in the place of a result: the
+        system could not be asked, and the outcome is not known.
         """

@@ -167,6 +167,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
             decryption_keys=_decryption_keys(keys.private(system)),
             now=now,
             concurrency=limits.at_once,
+            batch_size=limits.batch,
             spans=open_tracer(configuration.tracing, ROLE, opened.stack),
         )
         webhook = configuration.adapter.webhook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +11,21 @@ from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
 from schemas.cloudevents import format_rfc3339
-from services.agent.adapters.base import CommandTask
+from services.agent.adapters.base import CommandTask, SaveCheckpoints
 from services.agent.adapters.sql import statements
 from services.agent.adapters.sql.binding import BoundTable
 from services.agent.adapters.sql.column_values import ValueNotStorable, as_json
 from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
+from services.agent.adapters.sql.results import (
+    RowsRemaining,
+    build_result,
+    failed_result,
+    result_of_change,
+)
+from services.agent.adapters.sql.shared_execution import SharedExecution
 from services.agent.adapters.sql.statements import CommandSelection, TableSelection
 from services.agent.command import Command, CommandRecord
-from services.agent.result import DisclosedRecord, Result, RetryLater, Status
+from services.agent.result import DisclosedRecord, Result, RetryLater
 from services.policy.actions import ABOUT_COMMANDS, VERIFIED
 from services.storage.database import describe_refusal
 
@@ -26,11 +33,7 @@ _RETRYABLE_SQLSTATES = ("40P01", "40001", "55P03", "57")
 """Deadlock, serialisation failure, lock not available, operator intervention."""
 
 
-class _RowsRemaining(Exception):
-    """Rows were still there after they were erased; the transaction is rolled back."""
-
-    def __init__(self, table: str) -> None:
-        self.table = table
+_BATCHED_ACTIONS = ("erase", "restrict", "lift", "verify")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +52,41 @@ class SqlAdapter:
         act = self._executors()[task.command.action]
         try:
             return act(task)
-        except _RowsRemaining as remaining:
-            return _failed_result(f"{remaining.table}: rows are still there after the erasure")
+        except RowsRemaining as remaining:
+            return failed_result(f"{remaining.table}: rows are still there after the erasure")
         except ValueNotStorable as cause:
-            return _failed_result(f"corrections: a value does not fit its column: {cause}")
+            return failed_result(f"corrections: a value does not fit its column: {cause}")
         except DBAPIError as cause:
-            code = str(getattr(cause.orig, "sqlstate", None) or "")
-            if (
-                cause.connection_invalidated
-                or code.startswith(_RETRYABLE_SQLSTATES)
-                or isinstance(cause, OperationalError)
-            ):
+            if _is_retryable(cause):
                 raise RetryLater(f"database: {describe_refusal(cause)}") from cause
-            return _failed_result(describe_refusal(cause))
+            return failed_result(describe_refusal(cause))
         except StatementError as cause:
-            return _failed_result(f"a value does not fit its column ({type(cause.orig).__name__})")
+            return failed_result(f"a value does not fit its column ({type(cause.orig).__name__})")
+
+    def is_batched(self, action: str) -> bool:
+        """Return whether commands with an action may share a transaction; on SQLite none may."""
+        return self._dialect == "postgresql" and action in _BATCHED_ACTIONS
+
+    def execute_together(
+        self, tasks: Sequence[CommandTask], save_checkpoints: SaveCheckpoints
+    ) -> Sequence[Result | RetryLater]:
+        """Carry out commands in one transaction; where that fails, in two halves, down to each alone."""
+        if len(tasks) == 1:
+            try:
+                return [self.execute(tasks[0])]
+            except RetryLater as cause:
+                return [cause]
+        try:
+            shared = SharedExecution(engine=self.engine, bounds=self.bounds, plan=self._plan)
+            return shared.execute(tasks, save_checkpoints)
+        except (RowsRemaining, StatementError) as cause:  # a DBAPIError is a StatementError too
+            if isinstance(cause, DBAPIError) and _is_retryable(cause):
+                return [RetryLater(f"database: {describe_refusal(cause)}") for _ in tasks]
+            middle = len(tasks) // 2
+            return [
+                *self.execute_together(tasks[:middle], save_checkpoints),
+                *self.execute_together(tasks[middle:], save_checkpoints),
+            ]
 
     def steps(self, command: Command) -> list[Executable]:
         """Return the statements of a command, in order, as far as they do not depend on rows."""
@@ -168,12 +191,8 @@ class SqlAdapter:
             for part in selection.parts:
                 deletes = task.command.action == "erase" and part.bound.declared.erase == "delete"
                 if deletes and _count_rows(connection, statements.count_statement(part)):
-                    raise _RowsRemaining(part.bound.name)
-        if not any(counts.values()) and any((task.checkpoint or {}).values()):
-            counts = dict(
-                task.checkpoint or {}
-            )  # an earlier run did it, but was cut short before it reported
-        result = _result(selection, counts)
+                    raise RowsRemaining(part.bound.name)
+        result = result_of_change(task, selection, counts)
         if task.command.action in VERIFIED and result.status == "done":
             return replace(result, checked=self._read_again(task))
         return result
@@ -228,7 +247,7 @@ class SqlAdapter:
                     disclosed.add(place)
                     counts[bound.name] += 1
                     records.append(_disclosed_record(record, data))
-        return replace(_result(selection, counts), records=tuple(records))
+        return replace(build_result(selection, counts), records=tuple(records))
 
     def _rows(
         self, connection: Connection, command: Command
@@ -249,7 +268,7 @@ class SqlAdapter:
         with self.engine.connect() as connection:  # not the transaction that erased
             counts = self._count_remaining(connection, selection, task.command.verifies or "erase")
         if selection.problems:
-            return _failed_result("; ".join(selection.problems))
+            return failed_result("; ".join(selection.problems))
         return Result(status="done", counts=counts or {"rows": 0})
 
     def _recall(self, task: CommandTask) -> Result:
@@ -287,22 +306,20 @@ class SqlAdapter:
         return self.engine.dialect.name
 
 
+def _is_retryable(cause: DBAPIError) -> bool:
+    """Return whether the database may carry out the same later."""
+    code = str(getattr(cause.orig, "sqlstate", None) or "")
+    return (
+        cause.connection_invalidated
+        or code.startswith(_RETRYABLE_SQLSTATES)
+        or isinstance(cause, OperationalError)
+    )
+
+
 def _count_rows(connection: Connection, queries: Iterable[Any]) -> int:
     return sum(int(connection.execute(query).scalar_one()) for query in queries)
-
-
-def _result(selection: CommandSelection, counts: Mapping[str, int]) -> Result:
-    has_rows = any(counts.values())
-    if selection.problems:
-        status: Status = "partial" if has_rows else "failed"
-        return Result(status=status, counts=counts, detail="; ".join(selection.problems)[:300])
-    return Result(status="done" if has_rows else "nothing_held", counts=counts)
 
 
 def _disclosed_record(record: CommandRecord, data: Mapping[str, Any]) -> DisclosedRecord:
     time = format_rfc3339(record.time) if record.time else None
     return DisclosedRecord(type=record.type, id=record.id, time=time, data=data)
-
-
-def _failed_result(detail: str) -> Result:
-    return Result(status="failed", detail=detail[:300])

@@ -38,16 +38,22 @@ def equals_key(column: Column[Any], key: str, dialect: str) -> ColumnElement[boo
         ValueNotStorable: the column cannot hold this key.
     """
     value = key_value(column, key, dialect)
+    if isinstance(column.type, postgresql.DOMAIN) and not is_text(column):
+        value = literal(value, column_type(column))
+    return equals_value(column, value, dialect)
+
+
+def equals_value(column: Column[Any], value: Any, dialect: str) -> ColumnElement[bool]:
+    """Return the condition that a column equals the value of a key, or a column with such values."""
     if is_text(column):
         exact: ColumnElement[bool] = in_bytes(column, dialect) == value
         # The plain comparison uses the column's index; the other compares the bytes.
         return and_(column == value, exact) if _has_plain_equality(column) else exact
+    equal: ColumnElement[bool]
     if isinstance(column.type, postgresql.DOMAIN):
-        condition: ColumnElement[bool] = cast(column, column_type(column)) == literal(
-            value, column_type(column)
-        )
-        return condition
-    equal: ColumnElement[bool] = column == value
+        equal = cast(column, column_type(column)) == value
+    else:
+        equal = column == value
     return equal
 
 

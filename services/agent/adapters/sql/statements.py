@@ -38,10 +38,19 @@ from services.agent.command import Command
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSelection:
-    """The rows of a command in one table: those that match any of the conditions."""
+    """The rows of a command in one table: those that have any of the sets of values."""
 
     bound: BoundTable
-    conditions: tuple[ColumnElement[bool], ...]
+    table: Table
+    """The bound table, or the one that verifies erasures."""
+    value_sets: tuple[Mapping[str, str], ...]
+    """Sets of values by column."""
+    dialect: str
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The conditions of which each row matches one."""
+        return matching_rows(self.table, self.value_sets, self.dialect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +100,7 @@ def select_records(
         if value_sets:
             parts.append(
                 TableSelection(
-                    bound=bound, conditions=tuple(matching_rows(table, value_sets, dialect))
+                    bound=bound, table=table, value_sets=tuple(value_sets), dialect=dialect
                 )
             )
     return CommandSelection(parts=tuple(parts), problems=tuple(problems))
@@ -105,16 +114,20 @@ def count_statement(part: TableSelection) -> Iterator[Select[Any]]:
 
 def verify_statement(part: TableSelection, verifies: str, dialect: str) -> Iterator[Select[Any]]:
     """Return the statement that counts, by the other way, the rows that still have the data."""
-    declared, reading = part.bound.declared, part.bound.reading
-    change = declared.pseudonymise if verifies == "pseudonymise" else declared.erase
-    holds = declared.verify.holds if isinstance(change, ColumnChange) else ()
+    reading, remaining = part.bound.reading, still_has_data(part.bound, verifies, dialect)
     for condition in part.conditions:
         query = select(func.count()).select_from(reading).where(condition)
-        if holds and isinstance(change, ColumnChange):
-            query = query.where(
-                or_(*(_still_holds(part, change, column, dialect) for column in holds))
-            )
-        yield query
+        yield query if remaining is None else query.where(remaining)
+
+
+def still_has_data(bound: BoundTable, verifies: str, dialect: str) -> ColumnElement[bool] | None:
+    """Return the condition that a row still has what an action replaces; None if any row counts."""
+    declared = bound.declared
+    change = declared.pseudonymise if verifies == "pseudonymise" else declared.erase
+    holds = declared.verify.holds if isinstance(change, ColumnChange) else ()
+    if not holds or not isinstance(change, ColumnChange):
+        return None
+    return or_(*(_still_holds(bound, change, column, dialect) for column in holds))
 
 
 def erase_statement(part: TableSelection, dialect: str) -> Iterator[Delete | Update]:
@@ -122,7 +135,7 @@ def erase_statement(part: TableSelection, dialect: str) -> Iterator[Delete | Upd
     table, change = part.bound.table, part.bound.declared.erase
     for condition in part.conditions:
         if isinstance(change, ColumnChange):
-            yield update(table).where(condition).values(_assignments(table, change, dialect))
+            yield update(table).where(condition).values(assignments(table, change, dialect))
         else:
             yield delete(table).where(condition)
 
@@ -133,7 +146,7 @@ def pseudonymise_statement(
     """Return the statement that replaces values by keyed hashes; equal values stay equal."""
     table, dialect = part.bound.table, connection.dialect.name
     for condition in part.conditions:
-        values = _assignments(table, change, dialect)
+        values = assignments(table, change, dialect)
         for name in change.hash:
             exact = in_bytes(table.c[name], dialect)
             query = (
@@ -190,19 +203,20 @@ def disclose_statement(
         yield select(*stored_columns).where(condition)
 
 
-def _assignments(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
-    assignments = (change.set or {}).items()
-    return {name: to_column_value(table.c[name], value, dialect) for name, value in assignments}
+def assignments(table: Table, change: ColumnChange, dialect: str) -> dict[str, Any]:
+    """Return the values that a change writes, by column."""
+    written = (change.set or {}).items()
+    return {name: to_column_value(table.c[name], value, dialect) for name, value in written}
 
 
 def _still_holds(
-    part: TableSelection, change: ColumnChange, name: str, dialect: str
+    bound: BoundTable, change: ColumnChange, name: str, dialect: str
 ) -> ColumnElement[bool]:
     """Return the condition that a column has a value other than its replacement or a pseudonym."""
-    declared, column = part.bound.declared, part.bound.reading.c[name]
+    declared, column = bound.declared, bound.reading.c[name]
     conditions = [holds_any(column)]
     if (change.set or {}).get(name) is not None:
-        base = part.bound.table.c[name]
+        base = bound.table.c[name]
         conditions.append(holds_other(column, base, (change.set or {})[name], dialect))
     hashed_columns = [
         declared_change.hash
