@@ -21,6 +21,7 @@ from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
 from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
+from services.policy.reasons import IN_TEST
 from services.storage.bulk import select_in
 
 _CHUNK_SIZE = 5_000
@@ -39,7 +40,27 @@ class ForecastLine:
 def forecast(
     connection: Connection, backfill: str, policy: Policy, now: datetime
 ) -> list[ForecastLine]:
-    """Return what would be due by `now` (UTC) of all that the import holds back, per system and rule."""
+    """Return what would be due by `now` (UTC) of all that the import holds back, per system and rule.
+
+    What would be due only if the rules in test were active is marked as such in its action.
+    """
+    count = _count_due(connection, backfill, policy, now)
+    if policy.has_rules_in_test:
+        in_test = _count_due(connection, backfill, policy.with_all_rules_active(), now)
+        in_test.subtract(count)
+        for (system, rule, action), records in in_test.items():
+            if records > 0:
+                count[system, rule, f"{IN_TEST}: {action}"] = records
+    return sorted(
+        ForecastLine(system=system, rule=rule, action=action, records=records)
+        for (system, rule, action), records in count.items()
+    )
+
+
+def _count_due(
+    connection: Connection, backfill: str, policy: Policy, now: datetime
+) -> Counter[tuple[str, str, str]]:
+    """Return the number of records by system, rule and action."""
     count: Counter[tuple[str, str, str]] = Counter()
     for rows in _backfill_records(connection, backfill):
         events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
@@ -62,10 +83,7 @@ def forecast(
             due = due_obligations.of_record(events[row.event_id], row.subject)
             for step in outstanding(due, active_steps):
                 count.update((step.system, rule, step.action) for rule in step.rules)
-    return sorted(
-        ForecastLine(system=system, rule=rule, action=action, records=records)
-        for (system, rule, action), records in count.items()
-    )
+    return count
 
 
 def _backfill_records(connection: Connection, backfill: str) -> Iterator[Sequence[RecordRow]]:

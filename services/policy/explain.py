@@ -20,7 +20,8 @@ from services.policy.rule_ends import OPEN_CLOCK, ClockStanding
 from services.policy.subject_state import EMPTY_STATE, PrivacyEvent, SubjectState, subject_state
 from services.policy.tagged_event import ClockChange, ClockKey, Holding, TaggedEvent
 
-HoldingState = Literal["open", "scheduled", "held", "ended"]
+HoldingState = Literal["open", "scheduled", "held", "ended", "test"]
+"""`test`: its rule is in test, so its window is shown and nothing is commanded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,16 @@ def explain_events(
     if now is None:
         now = max((event.time for event in events), default=datetime.min)
     facts = EventSetFacts(events, policy)
+    shown = policy.with_all_rules_active()
     explained = []
     for event in events:
         for holding in event.holdings:
-            holding_window = compute_window(holding, event.time, facts, policy)
+            holding_window = compute_window(holding, event.time, facts, shown)
+            commanded = compute_window(holding, event.time, facts, policy)
+            is_in_test = policy.rules[commanded.holding.rule].is_in_test and not commanded.ends_at
             state = facts.subject_state(holding.subject)
+            if not is_in_test:
+                holding_window = commanded
             if state.holds:
                 holding_window = apply_legal_holds(holding_window, event.id, state, policy)
             explained.append(
@@ -55,7 +61,9 @@ def explain_events(
                     event=event,
                     holding=holding_window.holding,
                     window=holding_window,
-                    state=holding_state(holding_window, event.id, state, now),
+                    state="test"
+                    if is_in_test
+                    else holding_state(holding_window, event.id, state, now),
                 )
             )
     return sorted(

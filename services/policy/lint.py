@@ -30,15 +30,7 @@ class LintWarning:
 
 def lint(policy: Policy) -> Iterator[LintWarning]:
     """Return warnings on derived and unlikely terms, unused names, and missing events or sources."""
-    for name, rule in policy.rules.items():
-        derived = [
-            part
-            for part, provenance in (("term", rule.term_from), ("anchor", rule.anchor_from))
-            if provenance == "derived"
-        ]
-        if derived:
-            message = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
-            yield LintWarning(key=f"rules.{name}", message=message)
+    yield from _warn_of_rules(policy)
     if policy.proof and policy.proof.term_from == "derived":
         message = f"term derived, to be confirmed: {policy.proof.rationale}"
         yield LintWarning(key="proof", message=message)
@@ -66,6 +58,22 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
                 "can forbid or cause an erasure, and has no `sources`: any publisher may send it"
             )
             yield LintWarning(key=f"events.{name}", message=message)
+
+
+def _warn_of_rules(policy: Policy) -> Iterator[LintWarning]:
+    """Warn of rules that are derived, and of rules in test."""
+    for name, rule in policy.rules.items():
+        derived = [
+            part
+            for part, provenance in (("term", rule.term_from), ("anchor", rule.anchor_from))
+            if provenance == "derived"
+        ]
+        if derived:
+            message = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
+            yield LintWarning(key=f"rules.{name}", message=message)
+        if rule.is_in_test:
+            message = "is in test: nothing is commanded because of it, and its data is kept"
+            yield LintWarning(key=f"rules.{name}.status", message=message)
 
 
 def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:

@@ -7,7 +7,7 @@ rests on, the rule of how long, the system that holds the data.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -264,6 +264,18 @@ class Policy(StrictModel):
     """How long the ledger keeps the proof under a person's name; without it, permanently."""
     verify_one_in: int = field(default=VERIFY_ONE_IN, repr=False)
     """A system that read again in its acknowledgement is asked apart for one in so many erasures."""
+
+    @property
+    def has_rules_in_test(self) -> bool:
+        """Whether nothing is commanded because of the terms of some rules."""
+        return any(rule.is_in_test for rule in self.rules.values())
+
+    def with_all_rules_active(self) -> Policy:
+        """Return the policy as it would be if no rule were in test."""
+        if not self.has_rules_in_test:
+            return self
+        rules = {name: replace(rule, status="active") for name, rule in self.rules.items()}
+        return replace(self, rules=rules)
 
     def title(self, section: str, name: str, language: str) -> str:
         """Return the title of an entry in a language; without one, the title in its section."""

@@ -155,7 +155,7 @@ def _pseudonymisation_obligation(
     facts: Facts,
     policy: Policy,
 ) -> Obligation | None:
-    research = [item for item in serving if policy.rules[item.holding.rule].pseudonymise]
+    research = [item for item in serving if policy.rules[item.holding.rule].pseudonymises]
     if not research:
         return None
     co_subjects = co_subjects_holdings(tagged, policy)

@@ -72,13 +72,14 @@ class Term:
 
     def command_time(self, lead: Period) -> datetime | None:
         """Return when the command to a system with this lead time is sent; None while it is open."""
-        end = self.rule_end
+        end = self._enforced_end
         return self._after_all(end.command_time(self.rule, lead.exact) if end else None)
 
     @property
     def ends_at(self) -> datetime | None:
         """When its maximum or minimum ends; None while it is open."""
-        return self._after_all(self.rule_end.ends_at if self.rule_end else None)
+        end = self._enforced_end
+        return self._after_all(end.ends_at if end else None)
 
     @property
     def not_before(self) -> datetime | None:
@@ -92,6 +93,11 @@ class Term:
         """The clocks that decide when it ends; none while that is not known."""
         end = self.rule_end
         return deciding_clocks(self.rule, self.holding.starts, end.part) if end else ()
+
+    @property
+    def _enforced_end(self) -> RuleEnd | None:
+        """The end of the rule; None for a rule in test, by which nothing ends."""
+        return None if self.rule.is_in_test else self.rule_end
 
     def _after_all(self, at: datetime | None) -> datetime | None:
         """Return an instant of the rule as the person's decisions move it."""

@@ -115,6 +115,18 @@ class Rule(StrictModel):
     """Several ends, each a term with its anchor, instead of one `term` and `anchor`."""
     terms: Mapping[str, TermLengthText] = attribute(default_factory=dict, repr=False)
     """Other terms, by the outcome with which the clock ended."""
+    status: Literal["active", "test"] = attribute(default="active", repr=False)
+    """`test`: its dates are computed and shown, and nothing is commanded; its data is kept meanwhile."""
+
+    @property
+    def is_in_test(self) -> bool:
+        """Whether nothing is commanded because of its term."""
+        return self.status == "test"
+
+    @property
+    def pseudonymises(self) -> bool:
+        """Whether a pseudonymisation is commanded once the event's other holdings have ended."""
+        return self.pseudonymise and not self.is_in_test
 
     @property
     def parts(self) -> tuple[Part, ...]:

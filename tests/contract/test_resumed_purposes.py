@@ -17,6 +17,7 @@ from services.deleter import activation
 from services.deleter.acknowledgement import Acknowledgement, Status
 from services.deleter.claim import claim_due
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
+from services.deleter.forecast import ForecastLine, forecast
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import apply_acknowledgement
 from services.deleter.verification import recommand_since, verify_commands
@@ -360,3 +361,61 @@ class TestWhatIsOut:
         now = "2023-06-01T10:00:00Z"
         club.record_events([left("l2", GONE)], now)
         assert club.work(now) == []
+
+
+def with_membership_in_test(version: str) -> Policy:
+    rules = {**POLICY.rules, "membership": replace(POLICY.rules["membership"], status="test")}
+    return replace(POLICY, version=version, rules=rules)
+
+
+class TestARuleInTest:
+    """An operator activates a policy in which the membership's rule is in test, or is no longer."""
+
+    def test_it_commands_nothing_until_it_is_active(self, ledger: Database) -> None:
+        club = Club(ledger, with_membership_in_test("test"))
+        club.record_events([joined(), left("l1", LEFT)], LEFT)
+        assert club.work(ENDED) == []
+        club.activate(POLICY, BACK)
+        assert club.work(BACK) == ["restrict care"]
+
+    def test_what_is_out_is_recalled_when_it_goes_back_to_test(self, club: Club) -> None:
+        club.record_events([joined(), left("l1", LEFT)], LEFT)
+        assert club.send(ENDED) == ["restrict care"]
+        club.activate(with_membership_in_test("test"), BACK)
+        assert club.work(BACK) == ["recall care"]
+        assert club.work("2039-12-31T10:00:00Z") == ["restrict service"]
+
+    def test_what_was_restricted_is_lifted_when_it_goes_back_to_test(self, club: Club) -> None:
+        restricted(club)
+        club.activate(with_membership_in_test("test"), BACK)
+        assert club.work(BACK) == ["lift care"]
+        club.activate(replace(POLICY, version="2"), GONE)
+        assert club.work(GONE) == ["restrict care"]
+
+    def test_an_erasure_that_is_out_is_recalled_when_it_goes_back_to_test(
+        self, ledger: Database
+    ) -> None:
+        holding = "purpose: care, basis: contract, rule: membership, systems: [app]"
+        club = Club(ledger, small(holding, changed=LONG_SERVICE))
+        rules = {**club.policy.rules}
+        rules["membership"] = replace(rules["membership"], status="test")
+        in_test = replace(club.policy, version="test", rules=rules)
+        club.record_events([joined(), left("l1", LEFT)], LEFT)
+        assert club.send(ENDED) == ["erase care"]
+        club.activate(in_test, BACK)
+        assert club.work(BACK) == ["recall care"]
+        assert club.work("2050-01-01T10:00:00Z") == []
+
+    def test_the_forecast_of_an_import_marks_what_it_would_command(self, ledger: Database) -> None:
+        policy = with_membership_in_test("test")
+        arrivals = [arrival(item, policy, "2019") for item in (joined(), left("l1", LEFT))]
+
+        def work(connection: Any) -> list[ForecastLine]:
+            record(connection, arrivals, policy, instant(ENDED))
+            return forecast(connection, "2019", policy, instant(ENDED))
+
+        [line] = ledger.run_in_transaction(work)
+        assert (line.system, line.rule, line.action, line.records) == (
+            *("app", "membership"),
+            *("in test, not sent: restrict", 1),
+        )

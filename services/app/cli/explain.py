@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from schemas.cloudevents import CloudEvent
 from services.app import settings_loader
 from services.app.cli.options import (
     format_instant,
@@ -29,6 +32,7 @@ from services.ledger import key_conflicts, migrate
 from services.policy.explain import ExplainedHolding, explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
+from services.policy.reasons import IN_TEST
 from services.policy.tagged_event import TaggedEvent
 from services.policy.tagging import check_arrival
 from services.policy.tagging_error import TaggingFailed
@@ -98,7 +102,10 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime |
     def rows() -> Iterator[dict[str, Any]]:
         with closing(open_database("sqlite://")) as ledger:
             migrate.create_schema(ledger)
-            for command in simulate_events(ledger, tagged, the_policy, end):
+            commands = simulate_events(ledger, tagged, the_policy, end)
+            if the_policy.has_rules_in_test:
+                commands = _with_commands_in_test(commands, tagged, the_policy, end)
+            for command in commands:
                 yield _command_row(command)
             with ledger.transaction() as connection:
                 waiting = key_conflicts.count_undecided(connection)
@@ -109,6 +116,24 @@ def simulate(events: Path, policy: Path | None, as_json: bool, until: datetime |
     show(rows(), as_json=as_json, title="Commands", columns=columns)
     if not as_json:
         _warn_of_production(settings, [event for _, event in tagged], None)
+
+
+def _with_commands_in_test(
+    commands: Iterable[SimulatedCommand],
+    events: Sequence[tuple[CloudEvent, TaggedEvent]],
+    policy: Policy,
+    until: datetime,
+) -> Iterator[SimulatedCommand]:
+    """Return the commands with those that are only sent once the rules in test are active, by time."""
+    sent = list(commands)
+    with closing(open_database("sqlite://")) as ledger:
+        migrate.create_schema(ledger)
+        in_test = Counter(simulate_events(ledger, events, policy.with_all_rules_active(), until))
+    in_test.subtract(sent)
+    marked = [
+        replace(command, reason=f"{IN_TEST}: {command.reason}") for command in in_test.elements()
+    ]
+    yield from sorted([*sent, *marked], key=lambda command: command.issued_at)
 
 
 def _warn_of_production(

@@ -192,6 +192,47 @@ class TestTwoHoldingsOfOnePurpose:
         assert {clock.clock for clock in restriction.clocks} == {"stay", "membership"}
 
 
+IN_TEST = {"    title: A year\n": "    title: A year\n    status: test\n"}
+
+
+class TestARuleInTest:
+    """Nothing is commanded because of its term, and its data is kept as if the term were open."""
+
+    def test_its_end_commands_nothing(self) -> None:
+        policy = small(
+            "purpose: care, basis: contract, rule: year, systems: [app]", changed=IN_TEST
+        )
+        assert brief(planned(policy)) == []
+
+    def test_data_under_it_is_kept_when_another_purpose_ends(self) -> None:
+        """The other purpose is restricted, since care goes on until its rule is active."""
+        policy = small(
+            "purpose: care, basis: contract, rule: year, systems: [app, lab]",
+            "purpose: service, basis: contract, rule: two-years, systems: [app]",
+            changed=IN_TEST,
+        )
+        assert brief(planned(policy)) == [("2026-03-14T13:00Z", "app", "restrict", "service")]
+
+    def test_a_minimum_in_test_protects(self) -> None:
+        """What a law may require is not erased by a promise while it is being tried out."""
+        policy = small(
+            "purpose: care, basis: contract, rule: year, systems: [books]",
+            "purpose: tax, basis: law, rule: books, systems: [books]",
+            changed={"    title: Seven book years\n": "    title: Seven\n    status: test\n"},
+        )
+        assert brief(planned(policy)) == [("2025-03-13T13:00Z", "books", "restrict", "care")]
+
+    def test_research_waits_for_it_and_is_not_pseudonymised_by_it(self) -> None:
+        care = "purpose: care, basis: contract, rule: year, systems: [app]"
+        assert brief(planned(small(care, STUDY, changed=IN_TEST))) == [
+            ("2044-03-15T01:00Z", "lab", "erase", "study")
+        ]
+        in_test = {"    pseudonymise: true\n": "    pseudonymise: true\n    status: test\n"}
+        assert brief(planned(small(care, STUDY, changed=in_test))) == [
+            ("2025-03-14T13:00Z", "app", "erase", "care")
+        ]
+
+
 def test_an_open_clock_keeps_the_record_and_restricts_the_rest() -> None:
     """While one purpose's clock is open, the others that ended are restrictions."""
     policy = small(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.cloudevents import CloudEvent
+from services.policy.model import Policy
 from services.policy.obligations import obligations_of
 from services.policy.subject_state import PrivacyEvent, subject_state
 from services.policy.tagging import tag
@@ -51,12 +52,12 @@ RESTRICTION = (
 )
 
 
-def planned(privacy_events: Sequence[PrivacyEvent]) -> list[Brief]:
+def planned(privacy_events: Sequence[PrivacyEvent], policy: Policy = POLICY) -> list[Brief]:
     event = CloudEvent(
         id="e1", source="/club", type="club.joined", time=instant(JOINED), data=joined()
     )
-    facts = FactsAbout({}, {"client:1": subject_state(privacy_events, POLICY)})
-    return brief(list(obligations_of(tag(event, POLICY), "client:1", facts, POLICY)))
+    facts = FactsAbout({}, {"client:1": subject_state(privacy_events, policy)})
+    return brief(list(obligations_of(tag(event, policy), "client:1", facts, policy)))
 
 
 def test_a_purpose_is_lifted_although_the_holding_objected_to_has_ended() -> None:
@@ -80,3 +81,17 @@ def test_the_end_of_a_request_lifts_nothing_of_a_purpose_under_an_objection() ->
         *restricted,
         ("2024-08-01T10:00Z", "app", "lift", "care"),
     ]
+
+
+def test_a_rule_in_test_does_not_delay_what_the_person_decides() -> None:
+    """A request for erasure is carried out at once, whatever rule the data is under (GDPR 17)."""
+    holding = "purpose: care, basis: contract, rule: year, systems: [app]"
+    policy = small(
+        holding, changed={"    title: A year\n": "    title: A year\n    status: test\n"}
+    )
+    requested = [
+        privacy_event("request-received", "2025-05-01T10:00Z", reference="Q", right="erasure"),
+        privacy_event("identity-verified", "2025-05-01T10:00Z", reference="Q"),
+    ]
+    assert planned([], policy) == []
+    assert planned(requested, policy) == [("2025-05-01T10:00Z", "app", "erase", "care")]

@@ -100,7 +100,13 @@ def policies(draw: st.DrawFn) -> Policy:
             holdings.append(holding + guest + about)
     if draw(st.booleans()) or not holdings:
         holdings.append("purpose: tax, basis: law, rule: books, systems: [books, lab]")
-    return small(*holdings)
+    in_test = draw(st.lists(st.sampled_from(["A year", "Seven book years"]), unique=True))
+    return small(
+        *holdings,
+        changed={
+            f"    title: {title}\n": f"    title: {title}\n    status: test\n" for title in in_test
+        },
+    )
 
 
 @calm
