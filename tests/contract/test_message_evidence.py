@@ -11,12 +11,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import Pseudonymizer
 from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMessage, Status
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import apply_acknowledgements
+from services.evidence import seal_entries
 from services.evidence.seal_entries import append_entries, rekey
 from services.evidence.sealed_messages import item_leaf
 from services.ledger import tables
@@ -189,6 +192,20 @@ def test_leaves_are_made_of_command_subject_and_item(ledger: Database) -> None:
         for item, command in enumerate(commands)
     ]
     assert message.leaves == b"".join(expected)
+
+
+def test_one_transaction_makes_the_leaves_of_so_many_commands(
+    ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else erasing would wait for the sealing of a large backlog; the next transaction goes on."""
+    monkeypatch.setattr(seal_entries, "_MAX_LEAVES", 3)
+    first = send_message(ledger)
+    record_events(ledger, [feedback("e9", JOINED, visitor=VISITORS[0])], FAR)
+    claim_all(ledger, FAR)
+    send_due(ledger, FakeBus(), FAR)
+    answer(ledger, *((command, "done", {"rows": 1}) for command in first))
+    assert [entry["items"] for entry in seal(ledger)] == [3]
+    assert steps(seal(ledger)) == [("sent", "3s", 1), ("sent", "s", 1), ("answered", "3a", 1)]
 
 
 def test_a_crash_before_sealing_loses_nothing(ledger: Database) -> None:
