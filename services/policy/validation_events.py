@@ -176,20 +176,22 @@ def _check_withdrawal(
     path: DocumentPath, holding: HoldingRule, rule: Rule, basis: LegalBasis
 ) -> Iterator[PolicyError]:
     """Check that a minimum term on consent states why a withdrawal does not end it (GDPR 7(3))."""
-    goes_on = (
-        basis.ground == "consent" and rule.kind == "at_least" and holding.on_withdrawal is None
-    )
+    has_minimum = rule.kind == "at_least" or rule.minimum is not None
+    goes_on = basis.ground == "consent" and has_minimum and holding.on_withdrawal is None
     ground = holding.survives_withdrawal
     if goes_on and not (ground and ground.strip()):
+        wrong, instead = "has a minimum", "one without"
+        if rule.kind == "at_least":
+            wrong, instead = "is an at_least rule", "an at_most rule"
         yield (
             (*path, "rule"),
-            f"{holding.rule!r} is an at_least rule, which a withdrawal of consent would not end;"
-            " use an at_most rule, or state the ground for keeping it in survives_withdrawal",
+            f"{holding.rule!r} {wrong}, which a withdrawal of consent would not end;"
+            f" use {instead}, or state the ground for keeping it in survives_withdrawal",
         )
     if ground is not None and not goes_on:
         yield (
             (*path, "survives_withdrawal"),
-            "is allowed only for an at_least rule on consent without on_withdrawal; remove it",
+            "is allowed only for a minimum term on consent without on_withdrawal; remove it",
         )
 
 

@@ -60,6 +60,19 @@ def test_a_longer_term_ends_holdings_later() -> None:
     ]
 
 
+def test_a_rule_that_becomes_active_ends_holdings_at_once_or_earlier() -> None:
+    """And one that goes back to test keeps them: nothing is commanded because of it."""
+    active = small()
+    in_test = small(changed={"    title: A year\n": "    title: A year\n    status: test\n"})
+    assert ranges(end(in_test, "year"), end(active, "year")) == [
+        ("2025-01-02T00:00:00.000001+00:00", "at once"),
+        ("2026-01-01T00:00:00.000001+00:00", "earlier"),
+    ]
+    assert ranges(end(active, "year"), end(in_test, "year")) == [
+        ("2026-01-01T00:00:00.000001+00:00", "later"),
+    ]
+
+
 def test_a_month_and_thirty_days_differ_by_the_month() -> None:
     """29 January and 31 March, plus a month, are the last days of February and April: 30 days later."""
     monthly = small(changed={"term: P2Y": "term: P10Y1M"})

@@ -704,6 +704,24 @@ def test_a_minimum_on_consent_needs_a_ground_that_survives_a_withdrawal(rest: st
     )
 
 
+def test_a_minimum_beside_a_promise_on_consent_needs_such_a_ground_too() -> None:
+    """What a person may end is kept until its minimum is over."""
+    text = replaced(
+        on_consent("").replace("rule: books", "rule: year"),
+        "    title: A year\n",
+        "    title: A year\n    minimum: P6M\n",
+    )
+    (problem,) = problems(text)
+    assert problem.why == (
+        "'year' has a minimum, which a withdrawal of consent would not end;"
+        " use one without, or state the ground for keeping it in survives_withdrawal"
+    )
+    stated = "rule: year, survives_withdrawal: GDPR 17(3)(e)"
+    assert load_text(
+        text.replace("basis: consent, rule: year", f"basis: consent, {stated}"), "small.yaml"
+    )
+
+
 @pytest.mark.parametrize(
     "rest",
     [", survives_withdrawal: GDPR 17(3)(c)", ", on_withdrawal: {basis: law, rule: books}"],
@@ -724,7 +742,7 @@ def test_a_ground_that_survives_a_withdrawal_needs_consent(holding: str) -> None
     """Elsewhere it would have no effect."""
     (problem,) = problems(replaced(SMALL, HOLDING, holding))
     assert problem.key == "events.club.joined.holdings.0.survives_withdrawal"
-    assert problem.why.startswith("is allowed only for an at_least rule on consent")
+    assert problem.why.startswith("is allowed only for a minimum term on consent")
 
 
 def test_a_ground_that_survives_a_withdrawal_changes_the_hash_but_no_structure() -> None:
