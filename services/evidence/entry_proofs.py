@@ -45,6 +45,7 @@ class _ItemPath:
     item: int
     reference: str
     path: tuple[str, ...]
+    root: str
 
 
 def find_proofs(
@@ -60,7 +61,7 @@ def find_proofs(
     """
     paths, unlinkable = _item_paths(connection, commands, subject, pseudonymizer)
     linked = [command for command in commands if command.command_id in paths]
-    entries = _proving_entries(connection, linked, until)
+    entries = _proving_entries(connection, linked, paths, until)
     numbers = sorted({row.number for row in entries.values()})
     heads = dict(_covering_heads(connection, numbers))
     entry_paths = dict(_entry_paths(connection, heads))
@@ -95,7 +96,7 @@ def _item_paths(
         if command.message_id is not None:
             by_message[command.message_id].append(command)
     column = tables.message.c
-    query = select(column.message_id, column.leaves).where(column.leaves.is_not(None))
+    query = select(column.message_id, column.leaves, column.root).where(column.leaves.is_not(None))
     subject_reference = pseudonymizer.pseudonym("subject", subject)
     paths: dict[UUID, _ItemPath] = {}
     unlinkable = set()
@@ -112,14 +113,22 @@ def _item_paths(
                 item=command.item,
                 reference=reference.hex(),
                 path=_hex(path_of(leaves, command.item)),
+                root=bytes(row.root).hex(),
             )
     return paths, frozenset(unlinkable)
 
 
 def _proving_entries(
-    connection: Connection, commands: Collection[CommandSummary], until: int
+    connection: Connection,
+    commands: Collection[CommandSummary],
+    paths: Mapping[UUID, _ItemPath],
+    until: int,
 ) -> Mapping[UUID, Row[Any]]:
-    """Return by command the last entry that has its present state."""
+    """Return by command the entry with which it came into its present state.
+
+    A later answer may repeat that state. An entry with another root is about a message that was purged,
+    whose number SQLite gave to another.
+    """
     by_message: defaultdict[int | None, list[CommandSummary]] = defaultdict(list)
     for command in commands:
         by_message[command.message_id].append(command)
@@ -129,9 +138,14 @@ def _proving_entries(
     for row in select_in(connection, query, column.message_id, by_message):
         entry = json.loads(row.entry)
         for command in by_message[row.message_id]:
-            assert command.item is not None, "a command in a message has its place there"
-            if state_at(entry["states"], command.item, entry["items"]) == command.state:
-                entries[command.command_id] = row
+            place = paths[command.command_id]
+            if entry["root"] != place.root:
+                continue
+            state = state_at(entry["states"], place.item, entry["items"])
+            if state == command.state:
+                entries.setdefault(command.command_id, row)
+            elif state is not None:
+                entries.pop(command.command_id, None)
     return entries
 
 

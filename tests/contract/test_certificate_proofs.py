@@ -69,6 +69,11 @@ def erase(ledger: Database, visitors: list[str]) -> None:
     record_events(ledger, [feedback(f"e{id_}", JOINED, visitor=id_) for id_ in visitors], JOINED)
     claim_all(ledger, FAR)
     send_due(ledger, FakeBus(), FAR)
+    answer(ledger, f"m{visitors[0]}", "sent")
+
+
+def answer(ledger: Database, message_id: str, state: str, now: str = FAR) -> None:
+    """Let the system answer every command in a state: it erased, read again, and found nothing."""
     answers = tuple(
         Acknowledgement(
             command_id=row.command_id,
@@ -80,16 +85,16 @@ def erase(ledger: Database, visitors: list[str]) -> None:
             at=instant(FAR),
             checked=Checked(records=1, found={"feedback": 0}),
         )
-        for row in select_rows(ledger, tables.command, state="sent")
+        for row in select_rows(ledger, tables.command, state=state)
     )
     message = AcknowledgementMessage(
-        acknowledgement_id=f"m{visitors[0]}", system="website", acknowledgements=answers
+        acknowledgement_id=message_id, system="website", acknowledgements=answers
     )
     run_as_role(
         ledger,
         "acknowledgements",
         lambda connection: apply_acknowledgements(
-            connection, [message], NEVER_SAMPLED, instant(FAR)
+            connection, [message], NEVER_SAMPLED, instant(now)
         ),
     )
 
@@ -235,6 +240,41 @@ def test_each_entry_is_proven_under_the_first_head_that_covers_it(ledger: Databa
     assert (after["erased"], after["heads"]) == (before["erased"], before["heads"])
     assert after["head"] != before["head"]
     assert check(after).lines == check(certify(ledger, VISITORS[4])).lines == 1
+
+
+def test_an_answer_that_comes_again_changes_no_certificate(ledger: Database) -> None:
+    """The agent lost that it had sent it, and sends it in another message, seconds later."""
+    erase(ledger, VISITORS[:3])
+    seal(ledger)
+    before = certify(ledger, VISITORS[1])
+    answer(ledger, "m again", "erased", now="2060-01-01T00:00:10Z")
+    seal(ledger, now="2060-01-01T00:00:20Z")
+    after = certify(ledger, VISITORS[1])
+    assert after["erased"] == before["erased"]
+    assert check(after).lines == 1
+
+
+def test_an_entry_of_a_purged_message_proves_no_command_of_a_later_one(ledger: Database) -> None:
+    """SQLite gives a message the number of the last one if that is purged."""
+    erase(ledger, VISITORS[:1])
+    seal(ledger)
+    [purged] = select_rows(ledger, tables.message)
+    erase(ledger, VISITORS[1:2])
+    run_as_role(
+        ledger,
+        "deleter",
+        lambda connection: append_entries(connection, PSEUDONYMIZER, None, instant(FAR)),
+    )
+    with ledger.transaction() as connection:
+        column = tables.message.c.message_id
+        connection.execute(tables.message.delete().where(column == purged.message_id))
+        for table in (tables.message, tables.command, tables.evidence):
+            named = table.update().where(table.c.message_id.is_not(None))
+            connection.execute(named.values(message_id=purged.message_id))
+    content = certify(ledger, VISITORS[1])
+    assert [line["why"] for line in content["outstanding"]] == ["unsealed"]
+    seal(ledger, now="2060-01-01T00:00:10Z")
+    assert check(certify(ledger, VISITORS[1])).lines == 1
 
 
 def test_a_purged_neighbour_changes_no_certificate(ledger: Database) -> None:
