@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from services.deleter.emission import cancel_unwanted
-from services.ledger import active_policy, tables
+from services.ledger import active_policy, scheduled_policy, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
 from services.ledger.policy_references import Drop
 from services.policy.model import Policy
@@ -35,7 +35,7 @@ def activate(
     A command that was not sent is cancelled; one that was sent and is not carried out is recalled. Commands
     that the policy requires in addition follow as every record is checked again. `now` is UTC. `drops`
     names the systems that, as an operator confirmed, never held the recorded events of a type; `operator`
-    accepted the policy.
+    accepted the policy. A policy that is scheduled is removed: it was accepted as a change of the former.
 
     Raises:
         IncompatiblePolicy: it gives events of a known type other subjects or clocks.
@@ -45,6 +45,7 @@ def activate(
         RetiredTooEarly: events are recorded from after the instant of a retirement.
     """
     active_policy.activate(connection, policy, now, drops, operator)
+    scheduled_policy.remove_scheduled(connection)
     for ids in _commands_not_carried_out(connection):
         cancel_unwanted(connection, ids, policy, now)
 

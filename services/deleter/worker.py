@@ -36,6 +36,8 @@ class DeleterWorker:
     """Purge from the ledger persons whose proof term is over, at most every so many seconds."""
     measure_if_due: Callable[[], object]
     """Measure the ledger, at most every so many seconds."""
+    activate_if_due: Callable[[], object]
+    """Activate the scheduled policy if its day has come; checked at most every so many seconds."""
     observer: WorkerObserver
     idle_seconds: float
     """How long to wait after a run with nothing to do."""
@@ -49,7 +51,7 @@ class DeleterWorker:
     def run_once(self) -> float:
         """Do each kind of work once, and return how many seconds to wait before the next run.
 
-        1. Measure, if it is due.
+        1. Activate the scheduled policy, and measure, if either is due.
         2. If the last run erased something, more is probably waiting to be erased: seal only if it is due.
            Otherwise seal what is pending, without a pause while there is more, and purge if that is due.
         3. Erase.
@@ -57,7 +59,8 @@ class DeleterWorker:
         Raises:
             ClockSkew: the clocks of this machine and of the database differ; nothing was commanded.
         """
-        # Step 1: measure.
+        # Step 1: activate and measure.
+        self.activate_if_due()
         self.measure_if_due()
         # Step 2: seal and purge.
         has_erased, has_sealed = self._erased > 0, self._sealed > 0

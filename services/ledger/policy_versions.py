@@ -35,7 +35,7 @@ class PolicyTextUnreadable(TermijnError):
     A newer version has activated it, probably. The operator upgrades this role; the ledger is unchanged.
     """
 
-    def __init__(self, version: PolicyVersion, why: str) -> None:
+    def __init__(self, version: object, why: str) -> None:
         super().__init__(
             f"policy: this version of Termijn cannot use the ledger's policy {version}: {why};"
             " run the version of Termijn that activated it, or a later one"
@@ -78,13 +78,22 @@ class PolicyVersion:
         """
         if self.text is None:
             raise PolicyTextMissing(self)
-        try:
-            policy = _load_text(self.text, f"policy {self}")
-        except loader.InvalidPolicy as cause:
-            raise PolicyTextUnreadable(self, str(cause).partition("\n")[0]) from cause
+        policy = read_policy(self.text, str(self))
         if loader.hash_policy(policy) != self.digest:
             raise PolicyTextUnreadable(self, "its keys have another meaning here")
         return policy
+
+
+def read_policy(text: str, name: str) -> Policy:
+    """Return the policy of a text that the ledger keeps; the same text is read once in a process.
+
+    Raises:
+        PolicyTextUnreadable: this version of Termijn cannot read it.
+    """
+    try:
+        return _load_text(text, f"policy {name}")
+    except loader.InvalidPolicy as cause:
+        raise PolicyTextUnreadable(name, str(cause).partition("\n")[0]) from cause
 
 
 def active_version(connection: Connection) -> PolicyVersion | None:

@@ -221,6 +221,10 @@ CATALOGUE: tuple[Metric, ...] = (
         "Seconds by which this machine's clock is ahead of the database's.",
     ),
     gauge(
+        "termijn_scheduled_policy_late_seconds",
+        "How long ago the scheduled policy should have become active; 0 if none is late.",
+    ),
+    gauge(
         "termijn_evidence_broken",
         "1 if the evidence log was altered, truncated or lost, else 0.",
     ),

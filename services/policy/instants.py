@@ -1,9 +1,9 @@
-"""Instants in a policy file: RFC 3339 with a zone, converted to UTC so that equal instants look equal."""
+"""Instants in a policy file, as RFC 3339 with a zone, converted to UTC; and dates, such as 2026-07-01."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
@@ -32,3 +32,18 @@ def _not_an_instant() -> PydanticCustomError:
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_to_utc)]
 """An instant, UTC."""
+
+
+_is_date = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+
+
+def _require_date(value: object) -> object:
+    """Refuse times, and numbers, which pydantic would read as days since 1970."""
+    is_date = isinstance(value, date) and not isinstance(value, datetime)
+    if is_date or (isinstance(value, str) and _is_date(value)):
+        return value
+    raise PydanticCustomError("date_type", "is not a date")
+
+
+Date = Annotated[date, BeforeValidator(_require_date)]
+"""A day on the controller's calendar."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -18,9 +18,10 @@ from services.policy.calendar import (
     end_of_quarter,
     end_of_year,
     parse_period,
+    start_of_day,
 )
 from services.policy.event_type import EventType
-from services.policy.instants import Instant
+from services.policy.instants import Date, Instant
 from services.policy.rule import BOOK_YEAR, Provenance, Rule
 from services.policy.strict_model import StrictModel
 from services.policy.text_formats import (
@@ -265,6 +266,10 @@ class Policy(StrictModel):
     verify_one_in: int = field(default=VERIFY_ONE_IN, repr=False)
     """A system that read again in its acknowledgement is asked apart for one in so many erasures."""
 
+    effective: Date | None = field(default=None, repr=False)
+    """The day, in the controller's time zone, on which it becomes active once it is accepted; by default
+    at once."""
+
     @property
     def has_rules_in_test(self) -> bool:
         """Whether nothing is commanded because of the terms of some rules."""
@@ -276,6 +281,11 @@ class Policy(StrictModel):
             return self
         rules = {name: replace(rule, status="active") for name, rule in self.rules.items()}
         return replace(self, rules=rules)
+
+    @property
+    def effective_at(self) -> datetime | None:
+        """The first instant of the day on which it becomes active, UTC; None for at once."""
+        return start_of_day(self.effective, self.controller.zone) if self.effective else None
 
     def title(self, section: str, name: str, language: str) -> str:
         """Return the title of an entry in a language; without one, the title in its section."""

@@ -11,7 +11,7 @@ import click
 from schemas.schema_files import load as load_schemas
 from services.app import settings_loader
 from services.app.cli.options import json_option, show
-from services.app.cli.policy_activation import activate
+from services.app.cli.policy_activation import activate, cancel_scheduled
 from services.app.cli.policy_cases import test
 from services.app.cli.policy_changes import diff
 from services.app.cli.policy_new import new
@@ -29,7 +29,7 @@ def policy() -> None:
     """Check and compare policy files, and activate one."""
 
 
-for command in (activate, diff, list_, new, schemas, show_version, test):
+for command in (activate, cancel_scheduled, diff, list_, new, schemas, show_version, test):
     policy.add_command(command)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 
 import click
 from sqlalchemy import Connection
 
-from services.app.cli.options import operator_option, reason_option
+from services.app.cli.options import format_instant, operator_option, reason_option
 from services.app.cli.output import say
 from services.app.cli.policy_changes import effects_on, show_differences
-from services.app.cli.session import open_resources
+from services.app.cli.session import open_resources, run_in_transaction
 from services.app.wiring.resources import Resources
 from services.deleter import activation
 from services.ledger import active_policy
@@ -22,7 +23,14 @@ from services.ledger.acceptance import (
     differences_from_active,
 )
 from services.ledger.policy_references import Drop
-from services.ledger.policy_versions import find_version
+from services.ledger.policy_versions import active_version, find_version
+from services.ledger.scheduled_policy import (
+    NothingScheduled,
+    ScheduledPolicy,
+    find_scheduled,
+    remove_scheduled,
+    schedule,
+)
 from services.policy.model import Policy
 from services.storage.database import Database, database_now
 from services.storage.operator_log import log_operator_action
@@ -67,7 +75,8 @@ def activate(
     """Make the configured policy the ledger's active one; every window is computed again.
 
     Without `--accept` it shows what the policy changes, and asks. Off a terminal it then activates nothing,
-    and names the digest to accept. Nothing has to be accepted while no event is recorded.
+    and names the digest to accept. Nothing has to be accepted while no event is recorded. If the policy has
+    a later day as `effective`, it is scheduled, and becomes active on that day.
     """
     with open_resources() as opened:
         ledger = opened.ledger()
@@ -75,18 +84,54 @@ def activate(
         if accepted is None:
             accepted = _ask(ledger, policy, drops)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> datetime | None:
             now = database_now(connection)
             check_accepted(connection, policy, drops, accepted)
-            activation.activate(connection, policy, now, drops, operator)
-            dropped = "".join(f" --drop {drop}" for drop in sorted(drops))
-            target = f"{policy.policy} {policy.version}{dropped}"
+            at = _later(connection, policy, now)
+            action, target = "policy activate", f"{policy.policy} {policy.version}"
+            target += "".join(f" --drop {drop}" for drop in sorted(drops))
+            if at is None:
+                activation.activate(connection, policy, now, drops, operator)
+            else:
+                active_policy.check_activation(connection, policy, drops)
+                schedule(connection, policy, at, drops, now, operator=operator, reason=reason)
+                action, target = "policy schedule", f"{target} at {format_instant(at)}"
             log_operator_action(
-                connection, "policy activate", target, operator=operator, reason=reason, now=now
+                connection, action, target, operator=operator, reason=reason, now=now
             )
+            return at
 
-        ledger.run_in_transaction(work)
-    click.echo(f"active: {policy.policy} {policy.version}")
+        at = ledger.run_in_transaction(work)
+    name = f"{policy.policy} {policy.version}"
+    click.echo(f"scheduled: {name} at {format_instant(at)}" if at else f"active: {name}")
+
+
+def _later(connection: Connection, policy: Policy, now: datetime) -> datetime | None:
+    """Return when the policy becomes active, UTC; None if at once, as the first of a ledger always does."""
+    at = policy.effective_at
+    if at is None or at <= now or active_version(connection) is None:
+        return None
+    return at
+
+
+@click.command("cancel")
+@operator_option
+@reason_option
+def cancel_scheduled(operator: str, reason: str) -> None:
+    """Cancel the scheduled policy: it does not become active, and the active one stays."""
+
+    def work(connection: Connection, now: datetime) -> ScheduledPolicy:
+        active_policy.lock_alone(connection)
+        scheduled = find_scheduled(connection)
+        if scheduled is None:
+            raise NothingScheduled
+        remove_scheduled(connection)
+        log_operator_action(
+            connection, "policy cancel", str(scheduled), operator=operator, reason=reason, now=now
+        )
+        return scheduled
+
+    click.echo(f"cancelled: {run_in_transaction(work)}")
 
 
 def _chosen_policy(opened: Resources, ledger: Database, number: int | None) -> Policy:
@@ -111,7 +156,7 @@ def _ask(ledger: Database, policy: Policy, drops: Sequence[Drop]) -> str | None:
         if before is None:
             say("the ledger does not have the text of the active policy: it cannot be compared")
         else:
-            effects = list(effects_on(connection, before, policy))
+            effects = list(effects_on(connection, before, policy, policy.effective_at))
             show_differences(before, policy, changes, effects, as_json=False)
         connection.rollback()
     if not (sys.stdin.isatty() and click.confirm(f"accept {digest} and activate it?")):

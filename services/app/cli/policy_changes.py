@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,17 @@ def ledger_effects(old: Policy, new: Policy) -> Iterator[dict[str, Any]]:
     with open_resources() as opened:
         ledger = opened.ledger()
         with ledger.engine.connect() as connection:
-            yield from effects_on(connection, old, new)
+            yield from effects_on(connection, old, new, new.effective_at)
             connection.rollback()
 
 
-def effects_on(connection: Connection, old: Policy, new: Policy) -> Iterator[dict[str, Any]]:
-    """Return the same, in a transaction that is open."""
+def effects_on(
+    connection: Connection, old: Policy, new: Policy, at: datetime | None = None
+) -> Iterator[dict[str, Any]]:
+    """Return the same, in a transaction that is open; holdings as of a later instant, if one is given."""
     now = database_now(connection)
-    for rule, system, effect, holdings in count_effects(connection, old, new, now):
+    counted_at = max(at, now) if at else now
+    for rule, system, effect, holdings in count_effects(connection, old, new, counted_at):
         yield {
             "change": "holdings",
             "rule": rule,

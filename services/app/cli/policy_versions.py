@@ -1,8 +1,9 @@
-"""`termijn policy list` and `show`: the policies that were active, as the ledger has them."""
+"""`termijn policy list` and `show`: the policies that are, were or become active, from the ledger."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 import yaml
@@ -16,26 +17,47 @@ from services.ledger.policy_versions import (
     find_version,
     list_versions,
 )
+from services.ledger.scheduled_policy import find_scheduled
+from services.policy.loader import hash_policy
 
-_COLUMNS = ("number", "policy", "version", "activated_at", "operator", "digest")
+_COLUMNS = ("number", "state", "policy", "version", "from", "operator", "problem")
 
 
 @click.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the policies that were activated, the active one first, with who accepted each."""
+    """List the policies that were activated, the last one first, with who accepted each.
+
+    Before them is the scheduled one, with the problem if it could not be activated when its day came.
+    """
     with open_resources() as opened, opened.ledger().transaction() as connection:
-        versions = list_versions(connection)
-    rows = [
+        versions, scheduled = list_versions(connection), find_scheduled(connection)
+    rows: list[dict[str, Any]] = []
+    if scheduled:
+        rows.append(
+            {
+                "number": None,
+                "state": "scheduled",
+                "policy": scheduled.policy,
+                "version": scheduled.version,
+                "from": format_instant(scheduled.effective_at),
+                "operator": scheduled.operator,
+                "digest": hash_policy(scheduled.load()),
+                "problem": scheduled.problem,
+            }
+        )
+    rows += [
         {
             "number": version.number,
+            "state": "former" if position else "active",
             "policy": version.policy,
             "version": version.version,
-            "activated_at": format_instant(version.activated_at),
+            "from": format_instant(version.activated_at),
             "operator": version.operator,
             "digest": version.digest,
+            "problem": None,
         }
-        for version in versions
+        for position, version in enumerate(versions)
     ]
     show(rows, as_json=as_json, title="Policies", columns=_COLUMNS)
 

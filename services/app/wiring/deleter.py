@@ -12,10 +12,12 @@ from services.app.wiring.telemetry import open_observer
 from services.deleter.deleter import ROLE, Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy
 from services.deleter.publisher import KafkaCommandPublisher
+from services.deleter.scheduled_activation import ScheduledActivation
 from services.deleter.worker import DeleterWorker
 from services.evidence.purge.purger import Purger
 from services.evidence.sealer import PATIENCE_SECONDS, EvidenceSealer, KafkaHeadPublisher
 from services.evidence.self_check import ChainSelfCheck
+from services.ledger import active_policy
 from services.operations.holding_counts import HoldingCounter
 from services.operations.observers.deleter import DeleterObserver
 from services.operations.status import read_status
@@ -29,6 +31,8 @@ _SEAL_INTERVAL = 1.0
 """Between two runs of sealing while there is erasing to do."""
 _PURGE_INTERVAL = 2.0
 """Between two runs of the purge."""
+_ACTIVATION_INTERVAL = 5.0
+"""Between two checks of whether the scheduled policy's day has come."""
 
 
 def run_deleter(settings: Settings, stop: Event) -> None:
@@ -84,6 +88,7 @@ def run_deleter(settings: Settings, stop: Event) -> None:
 
         def measure() -> None:
             with ledger.transaction() as connection:
+                active_policy.is_active(connection, policy)  # an idle deleter changes over too
                 at = database_now(connection)
                 observer.clock_skewed((utc_now() - at).total_seconds())
                 observer.status_measured(read_status(connection, policy, at, history=False))
@@ -95,12 +100,17 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         )
         throttled_sealing = Throttled(run=sealer.run_once, interval_seconds=_SEAL_INTERVAL)
         throttled_purge = Throttled(run=purger.run_once, interval_seconds=_PURGE_INTERVAL)
+        scheduled = ScheduledActivation(ledger=ledger, observer=observer)
+        throttled_activation = Throttled(
+            run=scheduled.run_once, interval_seconds=_ACTIVATION_INTERVAL
+        )
         DeleterWorker(
             erase=deleter.run_once,
             seal=sealer.run_once,
             seal_if_due=throttled_sealing.run_if_due,
             purge_if_due=throttled_purge.run_if_due,
             measure_if_due=measurement.run_if_due,
+            activate_if_due=throttled_activation.run_if_due,
             observer=observer,
             idle_seconds=deleting.idle_seconds,
         ).run(stop)

@@ -16,6 +16,7 @@ from services.app.wiring.resources import catch_up_check, open_resources, utc_no
 from services.app.wiring.telemetry import open_observer
 from services.events.publisher import Publisher
 from services.kafka.role_loop import run_loop
+from services.ledger import active_policy
 from services.operations.observers.requests import RequestsObserver
 from services.operations.throttle import Throttled
 from services.requests.counts import count as count_requests
@@ -62,6 +63,7 @@ def run_rights(settings: Settings, stop: Event) -> None:
 
         def measure() -> None:
             with ledger.transaction() as connection:
+                active_policy.is_active(connection, policy)  # an idle role changes over too
                 observer.requests_counted(
                     count_requests(connection, policy, database_now(connection))
                 )

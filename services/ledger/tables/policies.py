@@ -1,4 +1,4 @@
-"""The table of the policies, of which the active one is that from which every window is computed."""
+"""Tables of the policies: the active one, from which all windows are computed, and others."""
 
 from __future__ import annotations
 
@@ -24,4 +24,23 @@ active_policy = Table(
 `text` is the whole policy as JSON (`services.policy.loader.policy_text`); it is empty for a policy that was
 activated by a version which did not keep it. `operator` accepted it; the first policy of an empty ledger
 has none.
+"""
+
+scheduled_policy = Table(
+    "scheduled_policy",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("policy", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("drops", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("effective_at", UtcDateTime, nullable=False),
+    Column("scheduled_at", UtcDateTime, nullable=False),
+    Column("problem", Text),
+)
+"""The policy that was accepted and becomes active on a later day; there is at most one.
+
+`drops` is JSON. `problem` is why it could not be activated when its day came.
 """

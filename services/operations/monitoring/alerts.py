@@ -257,6 +257,14 @@ def _roles(scale: TimeScale) -> list[Alert]:
             description="Roles change over to the active policy within seconds; the watch needs its file.",
         ),
         Alert(
+            name="TermijnPolicyNotActivated",
+            expr="max(termijn_scheduled_policy_late_seconds) > 0",
+            for_=scale.for_duration(10 * MINUTE),
+            severity="critical",
+            summary="The scheduled policy should be active since {{ $value | humanizeDuration }}",
+            description="It could not be activated; the roles run with the former policy.",
+        ),
+        Alert(
             name="TermijnStopped",
             expr="max(termijn_stops) > 0",
             for_=scale.for_duration(HOUR),

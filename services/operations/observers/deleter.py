@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, get_args
 from uuid import UUID
 
@@ -72,6 +72,18 @@ class DeleterObserver(WaitingObserver):
     def clock_skewed(self, seconds: float) -> None:
         """Note how far this machine's clock is ahead of the database's, in seconds."""
         self.metrics.set("termijn_clock_disagreement_seconds", seconds)
+
+    def scheduled_policy_late(self, late: timedelta) -> None:
+        """Note for how long the scheduled policy's day has come without its activation."""
+        self.metrics.set("termijn_scheduled_policy_late_seconds", late.total_seconds())
+
+    def policy_activated(self, policy: str) -> None:
+        """Log that the scheduled policy has become active."""
+        self.log.info("activated the scheduled policy", policy=policy)
+
+    def policy_not_activated(self, policy: str, problem: str) -> None:
+        """Log why the scheduled policy could not be activated."""
+        self.log.error("could not activate the scheduled policy", policy=policy, why=problem)
 
     def status_measured(self, status: LedgerStatus) -> None:
         """Note the state of the ledger as a whole."""

@@ -234,3 +234,70 @@ def test_a_key_that_this_version_does_not_know_is_named(
     )
     assert "rules.year.until_doomsday" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+ON_A_LATER_DAY = LONGER.replace('version: "2"', 'version: "2"\neffective: 2126-07-01')
+
+
+def test_a_policy_with_a_later_day_is_scheduled(
+    termijn: Call, ledger: Database, configure: Configure
+) -> None:
+    """It is shown and accepted as any other, and becomes active at midnight in Amsterdam."""
+    configure(ON_A_LATER_DAY)
+    shown = termijn("policy", "activate", *BY_ME)
+    assert "  effective is 2126-07-01, was not set" in shown.out.splitlines()
+    outcome = termijn("policy", "activate", *BY_ME, "--accept", digest_in(shown.err))
+    assert outcome.out == "scheduled: small 2 at 2126-06-30T22:00:00Z\n"
+    rows = termijn("policy", "list", "--json").rows
+    assert [(row["state"], row["version"], row["from"], row["operator"]) for row in rows] == [
+        ("scheduled", "2", "2126-06-30T22:00:00Z", "officer"),
+        ("active", "1", "2026-01-01T00:00:00Z", None),
+    ]
+    assert rows[0]["problem"] is None
+
+
+def test_a_scheduled_policy_can_be_cancelled(
+    termijn: Call, ledger: Database, configure: Configure
+) -> None:
+    """Once."""
+    configure(ON_A_LATER_DAY)
+    digest = digest_in(termijn("policy", "activate", *BY_ME).err)
+    assert termijn("policy", "activate", *BY_ME, "--accept", digest).code == 0
+    assert termijn("policy", "cancel", *BY_ME).out == "cancelled: small 2\n"
+    assert active(termijn) == [(1, "1", None)]
+    outcome = termijn("policy", "cancel", *BY_ME)
+    assert outcome.code == 1
+    assert (
+        outcome.err
+        == "termijn: policy: none is scheduled; `termijn policy list` has those that are\n"
+    )
+
+
+def test_a_day_that_has_come_activates_at_once(
+    termijn: Call, ledger: Database, configure: Configure
+) -> None:
+    """So a former policy with a day can be activated again."""
+    configure(ON_A_LATER_DAY.replace("2126", "2026"))
+    digest = digest_in(termijn("policy", "activate", *BY_ME).err)
+    assert termijn("policy", "activate", *BY_ME, "--accept", digest).out == "active: small 2\n"
+
+
+def test_the_first_policy_of_a_ledger_is_active_at_once(
+    termijn: Call, configure: Configure
+) -> None:
+    """Without an active policy nothing could be recorded."""
+    configure(ON_A_LATER_DAY)
+    assert termijn("ledger", "migrate").code == 0
+    assert termijn("policy", "activate", *BY_ME).out == "active: small 2\n"
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "2026-07-01T00:00:00Z", "1", "soon", "true"])
+def test_a_day_that_is_none_is_refused(
+    termijn: Call, ledger: Database, configure: Configure, day: str
+) -> None:
+    """The line names the key."""
+    configure(LONGER.replace('version: "2"', f'version: "2"\neffective: "{day}"'))
+    outcome = termijn("policy", "lint")
+    assert outcome.code == 1
+    assert "effective: is not a date such as 2026-07-01, got " in outcome.err
+    assert outcome.err.count("\n") == 1
