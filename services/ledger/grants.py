@@ -169,6 +169,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "control": Grant(insert=True, update=("state", "operator", "reason", "at")),
         "operator_action": _ADD,
         "scheduled_policy": Grant(insert=True, delete=True),
+        "confirmation": _ADD,
         "backfill": Grant(update=("released_at", "operator")),
         "record": Grant(update=("next_due", "backfill")),
         "clock": Grant(update=_CLOCK),

@@ -14,6 +14,7 @@ from services.app.cli.options import json_option, show
 from services.app.cli.policy_activation import activate, cancel_scheduled
 from services.app.cli.policy_cases import test
 from services.app.cli.policy_changes import diff
+from services.app.cli.policy_confirmations import confirm, derived
 from services.app.cli.policy_new import new
 from services.app.cli.policy_schemas import report_differences, schemas
 from services.app.cli.policy_versions import list_, show_version
@@ -29,7 +30,10 @@ def policy() -> None:
     """Check and compare policy files, and activate one."""
 
 
-for command in (activate, cancel_scheduled, diff, list_, new, schemas, show_version, test):
+for command in (
+    *(activate, cancel_scheduled, confirm, derived, diff, list_),
+    *(new, schemas, show_version, test),
+):
     policy.add_command(command)
 
 

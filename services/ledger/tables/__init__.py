@@ -21,6 +21,7 @@ from services.ledger.tables.facts import event as event
 from services.ledger.tables.facts import hanging as hanging
 from services.ledger.tables.facts import record as record
 from services.ledger.tables.policies import active_policy as active_policy
+from services.ledger.tables.policies import confirmation as confirmation
 from services.ledger.tables.policies import scheduled_policy as scheduled_policy
 from services.ledger.tables.purge import forgetting as forgetting
 from services.ledger.tables.purge import forgetting_cursor as forgetting_cursor

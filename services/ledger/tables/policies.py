@@ -44,3 +44,15 @@ scheduled_policy = Table(
 
 `drops` is JSON. `problem` is why it could not be activated when its day came.
 """
+
+confirmation = Table(
+    "confirmation",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("rule", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""Who has confirmed the derived term of which rule, as it was then (`digest`)."""

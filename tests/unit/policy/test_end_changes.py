@@ -120,3 +120,13 @@ def test_a_longer_lead_time_ends_holdings_earlier() -> None:
         "2026-01-01T00:00:00.000001+00:00",
         "earlier",
     )
+
+
+def test_a_rule_that_is_no_longer_in_test_ends_holdings() -> None:
+    """While it is in test nothing is commanded because of it."""
+    active = small()
+    in_test = small(changed={"title: Two years\n": "title: Two years\n    status: test\n"})
+    assert ranges(end(in_test, "two-years"), end(active, "two-years")) == [
+        ("2024-01-02T00:00:00.000001+00:00", "at once"),
+        ("2026-01-01T00:00:00.000001+00:00", "earlier"),
+    ]
