@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that people write: policy, settings and an agent's file. Pure.
+"""JSON Schemas of the files that people write: policy, cases, settings and an agent's file. Pure.
 
 For editors, and for pipelines that check a file without Termijn. A schema describes the shape of a file;
 whether its parts fit together is checked by `termijn policy lint` and by the roles themselves.
@@ -26,6 +26,7 @@ def files() -> Mapping[Path, str]:
     """Return every schema as text, by its path below the directory that they are written to."""
     schemas = {
         "policy": editor_schema.policy_schema(),
+        "cases": editor_schema.cases_schema(),
         "settings": settings_schema(),
         "agent": config.json_schema(),
     }

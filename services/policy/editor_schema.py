@@ -1,4 +1,4 @@
-"""The JSON Schema of a policy file: it shows an editor every key with its meaning, and checks shapes.
+"""The JSON Schemas of a policy file and of its cases: an editor shows keys with them, and checks shapes.
 
 Whether the parts of a policy fit together is checked by the loader, so a file that fits the schema can
 still have problems, but a file without problems always fits the schema.
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from services.policy import included
+from services.policy.case_file import CaseFile
 from services.policy.model import Policy
 from services.policy.names import EVENT_TYPE_PATTERN, FIELD_PATTERN, KIND_PATTERN, SYSTEM_PATTERN
 from services.policy.yaml_file import document_schema
@@ -38,6 +39,15 @@ def policy_schema() -> dict[str, Any]:
             part["title"] = _TITLES.get(key) or key.replace("_", " ").capitalize()
             _restrict_names(part, _NAME_PATTERNS.get((name, key)))
     _describe_include(schema)
+    return schema
+
+
+def cases_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a file of cases, for editors."""
+    schema = document_schema(TypeAdapter(CaseFile))
+    for _, model in models(schema):
+        for key, part in model["properties"].items():
+            part["title"] = key.replace("_", " ").capitalize()
     return schema
 
 

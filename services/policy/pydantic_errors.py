@@ -46,6 +46,7 @@ _MESSAGES: Mapping[str, str] = {
     "date_from_datetime_parsing": "is not a date such as 2026-07-01",
     "timezone_aware": "is not an instant with its zone, such as 2026-03-15T13:00:00Z",
     "written_time": "is not a date or time such as 2032-01-01, 2032-01-01 14:00 or 2032-01-01T13:00:00Z",
+    "written_time_bounds": "is not in a year from 1800 to 9998",
     "string_unicode": "contains an invalid character",
     "recursion_loop": "contains itself",
 }

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from services.policy.calendar import first_valid_offset, require_utc, start_of_day
@@ -16,6 +16,9 @@ from services.policy.calendar import first_valid_offset, require_utc, start_of_d
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d)?(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
+
+_MIN_YEAR, _MAX_YEAR = 1800, 9998
+"""Within them every time has a day after it, and is in the calendar in every time zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +70,34 @@ def read_time(value: object) -> WrittenTime:
     Raises:
         PydanticCustomError: it is not a time.
     """
-    if value is None or isinstance(value, date):
-        return WrittenTime(value)
+    time = value if value is None or isinstance(value, date) else _parse(value)
+    if time is not None and not _MIN_YEAR <= time.year <= _MAX_YEAR:
+        raise PydanticCustomError("written_time_bounds", "is not in the calendar")
+    return WrittenTime(time)
+
+
+def _parse(value: object) -> date | datetime:
     if isinstance(value, str):
         try:
             if _TIME.fullmatch(value):
-                return WrittenTime(datetime.fromisoformat(value))
+                return datetime.fromisoformat(value)
             if len(value) == len("2032-01-01"):
-                return WrittenTime(date.fromisoformat(value))
+                return date.fromisoformat(value)
         except ValueError:
             pass  # such as 30 February
     raise PydanticCustomError("written_time", "is not a time")
 
 
-TimeText = Annotated[WrittenTime, PlainValidator(read_time)]
+_SCHEMA = {
+    "type": "string",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}.*)?$",
+    "examples": ["2032-01-01", "2032-01-01 14:00", "2032-01-01T13:00:00Z"],
+}
+TimeText = Annotated[WrittenTime, PlainValidator(read_time), WithJsonSchema(_SCHEMA)]
 """A time in a file."""
-OptionalTimeText = Annotated[WrittenTime | None, PlainValidator(read_time)]
+OptionalTimeText = Annotated[
+    WrittenTime | None,
+    PlainValidator(read_time),
+    WithJsonSchema({"anyOf": [_SCHEMA, {"type": "null"}]}),
+]
 """A time in a file, or None where the key is absent; `null` in the file is `WrittenTime(None)`."""

@@ -19,7 +19,7 @@ from services.app.cli.policy_new import new
 from services.app.cli.policy_schemas import report_differences, schemas
 from services.app.cli.policy_versions import list_, show_version
 from services.events.event_file import open_bytes
-from services.policy.editor_schema import policy_schema
+from services.policy.editor_schema import cases_schema, policy_schema
 from services.policy.lint import lint as lint_policy
 from services.policy.loader import load, load_bytes
 from services.policy.model import Policy
@@ -71,10 +71,12 @@ def _configured_policy() -> Path | None:
 
 
 @policy.command()
-def schema() -> None:
+@click.option("--cases", is_flag=True, help="That of a file of cases, for `termijn policy test`.")
+def schema(cases: bool) -> None:
     """Print the JSON Schema of a policy file, for editors.
 
     An editor with the YAML language server checks a file against it whose first line is
     `# yaml-language-server: $schema=FILE`, with the path of what this prints.
     """
-    click.echo(json.dumps(policy_schema(), indent=2, ensure_ascii=False))
+    document = cases_schema() if cases else policy_schema()
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -174,6 +174,18 @@ def test_a_problem_in_the_file_is_one_clear_line(
     assert (outcome.code, outcome.err) == (1, f"termijn: {cases}:{problem}\n")
 
 
+@pytest.mark.parametrize("time", ["0001-01-01", "0001-01-01 00:00", "9999-12-31", "1799-12-31"])
+@pytest.mark.parametrize("key", ["now", "until"])
+def test_a_time_at_the_ends_of_the_calendar_is_refused(
+    termijn: Call, cases: Path, key: str, time: str
+) -> None:
+    """Its end of day, or the same time in UTC, may be in no year that there is."""
+    outcome = termijn("policy", "test", write(cases, f"events: []\n{key}: {time}\n"))
+    problem = f"4: cases.0.{key}: is not in a year from 1800 to 9998, got "
+    assert outcome.code == 1
+    assert outcome.err.startswith(f"termijn: {cases}:{problem}")
+
+
 def test_the_policy_of_the_option_counts_first(termijn: Call, cases: Path, tmp_path: Path) -> None:
     """Then that of the file, which is sought beside it; then the configured one."""
     text = (SHIPPED.parent / "optimum_pos.yaml").read_text("utf-8")

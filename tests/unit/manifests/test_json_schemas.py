@@ -48,6 +48,11 @@ def test_policies_that_are_in_use_are_valid(path: Path) -> None:
     assert find_errors("policy", yaml.safe_load(path.read_text("utf-8"))) == []
 
 
+def test_the_cases_that_ship_are_valid() -> None:
+    path = ROOT / "services" / "policy" / "optimum_pos.cases.yaml"
+    assert find_errors("cases", yaml.safe_load(path.read_text("utf-8"))) == []
+
+
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.parent.name)
 def test_the_examples_of_agents_are_valid(path: Path) -> None:
     assert find_errors("agent", yaml.safe_load(path.read_text("utf-8"))) == []
@@ -70,6 +75,7 @@ def test_settings_at_their_bounds_are_valid() -> None:
         ("settings", {"deleting": {"retry_seconds": 0}}, "$.deleting.retry_seconds"),
         ("settings", {"operating": {"metrics_port": 65536}}, "$.operating.metrics_port"),
         ("policy", {"policy": 7}, "$.policy"),
+        ("cases", {"cases": [{"case": "a", "events": [], "until": "soon"}]}, "$.cases[0].until"),
         ("agent", {"systm": "crm"}, "$"),
     ],
 )

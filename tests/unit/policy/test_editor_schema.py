@@ -75,6 +75,22 @@ def _branches(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _branches(schema["items"])
 
 
+@pytest.mark.parametrize(
+    ("model", "key", "schema"),
+    [
+        pytest.param(model, key, schema, id=f"{model}.{key}")
+        for model, part in editor_schema.models(editor_schema.cases_schema())
+        for key, schema in part["properties"].items()
+    ],
+)
+def test_each_key_of_a_case_has_a_title_and_a_description(
+    model: str, key: str, schema: dict[str, Any]
+) -> None:
+    """As those of a policy."""
+    assert schema["title"]
+    assert schema["description"].endswith("."), (model, key)
+
+
 @settings(deadline=None)  # the whole policy is checked each time
 @given(st.from_regex(r"P([0-9]{0,3}[YMWDT]|[0-9]{1,3}[HMS]){0,5}", fullmatch=True))
 def test_a_term_fits_the_schema_exactly_where_lint_reads_it(text: str) -> None:
