@@ -307,5 +307,5 @@ class CommandExecutor:
 
     def _collect(self) -> None:
         ended = [group for group, future in self._running.items() if future.done()]
-        for group in ended:
-            self._running.pop(group).result()
+        for future in {self._running.pop(group) for group in ended}:
+            future.result()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from threading import Event
+from time import monotonic
 
+from schemas.errors import RegistryUnavailable
 from services.agent.adapters.base import CommandTask, SaveCheckpoints
 from services.agent.execution_batches import group_into_batches
 from services.agent.inbox_entry import InboxEntry
@@ -29,7 +33,10 @@ class FakeBatchAdapter:
 
     def execute(self, task: CommandTask) -> Result | Pending:
         self.batches.append([task.command.command_id])
-        return DONE
+        [result] = self.play([task])
+        if isinstance(result, RetryLater):
+            raise result
+        return result
 
     def execute_together(
         self, tasks: Sequence[CommandTask], save_checkpoints: SaveCheckpoints
@@ -139,6 +146,63 @@ def test_one_that_has_to_wait_holds_up_no_other() -> None:
     adapter.play = lambda tasks: [DONE for _ in tasks]
     assert environment.execute(seconds=2) == ["done"]
     assert adapter.batches[1] == [command_id("c2")]
+
+
+def test_an_entry_that_was_tried_before_shares_its_batch_with_fewer() -> None:
+    """Of 64 at first, eight and one; those that were not tried fill their own batch."""
+    tried = [
+        replace(entry, tries=tries)
+        for entry, tries in zip(entries(*["erase"] * 13), [0, *[1] * 9, 2, 2, 0], strict=True)
+    ]
+    batches = group_into_batches(
+        tried, most=9, size=64, is_batched=lambda _: True, may_start=lambda: True
+    )
+    assert [[entry.command_id for entry in batch] for batch in batches] == [
+        ["0", "12"],
+        ["1", "2", "3", "4", "5", "6", "7", "8"],
+        ["9"],
+        ["10"],
+        ["11"],
+    ]
+
+
+def test_one_that_makes_every_batch_fail_is_soon_alone() -> None:
+    """The row of one person is locked: the other nine are carried out at the next try."""
+
+    def play(tasks: Sequence[CommandTask]) -> Sequence[Result | RetryLater]:
+        locked = command_id("c1") in [task.command.command_id for task in tasks]
+        return [RetryLater("locked") if locked else DONE for _ in tasks]
+
+    adapter = FakeBatchAdapter(play)
+    environment = environment_of(adapter)
+    environment.arrive(*of_persons(*(f"c{number}" for number in range(10))))  # type: ignore[arg-type]
+    assert environment.execute() == []
+    assert environment.execute(seconds=2) == ["done"] * 9
+
+
+def test_a_failure_to_store_the_outcomes_of_a_batch_is_met_once() -> None:
+    """It is one pause, not one for each of its ten commands; then they are carried out again."""
+    failures = [RegistryUnavailable(request="ids/1", why="no route")]
+
+    def play(tasks: Sequence[CommandTask]) -> Sequence[Result | RetryLater]:
+        if failures:
+            raise failures.pop()
+        return [DONE for _ in tasks]
+
+    environment = environment_of(FakeBatchAdapter(play))
+    environment.executor.concurrency = 1
+    environment.arrive(*of_persons(*(f"c{number}" for number in range(10))))  # type: ignore[arg-type]
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(environment.executor.run, stop)
+        deadline = monotonic() + 20
+        while len(environment.observer.sent_) < 10 and monotonic() < deadline:
+            stop.wait(0.05)
+        stop.set()
+        running.result(20)
+    unsent = ("unsent", "inbox: cannot be read (RegistryUnavailable)")
+    assert environment.observer.reports.count(unsent) == 1
+    assert len(environment.observer.sent_) == 10
 
 
 def test_an_adapter_that_breaks_lets_all_be_tried_again() -> None:
