@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, available_timezones
 
-from services.policy.calendar import parse_period
 from services.policy.dpv import check_dpv_terms
 from services.policy.model import Policy
 from services.policy.names import check_names
@@ -14,20 +13,14 @@ from services.policy.nearest_name import did_you_mean
 from services.policy.rule import FIXED_ENDS
 from services.policy.validation_encryption import check_encryption
 from services.policy.validation_events import check_event, require_defined
+from services.policy.validation_periods import check_period
 from services.policy.validation_rules import check_rules
-from services.policy.yaml_source import DocumentPath, PolicyError
+from services.policy.yaml_source import PolicyError
 
 _YEAR_END = re.compile(r"(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])", re.ASCII)
 _NOT_A_YEAR_END = "is not a month and a day such as 12-31"
 _TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "rules")
 """The sections whose titles appear in letters and certificates."""
-
-_SPOKEN_PERIOD = re.compile(
-    r"P? ?([0-9]{1,4}) ?"
-    r"(y|years?|jaar|m|months?|maand(?:en)?|w|weeks?|weken|d|days?|dag(?:en)?|h|hours?|uur)",
-    re.IGNORECASE,
-)
-"""A period in English or Dutch, such as 2 years."""
 
 
 def validate_policy(policy: Policy) -> Iterator[PolicyError]:
@@ -37,7 +30,7 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     yield from _check_controller(policy)
     for name, system in policy.systems.items():
         for key in ("lead_time", "acknowledge_within", "verify_after"):
-            yield from _check_period(("systems", name, key), getattr(system, key), exact=True)
+            yield from check_period(("systems", name, key), getattr(system, key), exact=True)
         if system.outside_eea and not system.safeguard:
             yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"
     yield from check_rules(policy)
@@ -66,7 +59,7 @@ def _check_titles(policy: Policy) -> Iterator[PolicyError]:
 def _check_proof(policy: Policy) -> Iterator[PolicyError]:
     if policy.proof is None:
         return
-    yield from _check_period(("proof", "term"), policy.proof.term)
+    yield from check_period(("proof", "term"), policy.proof.term)
     if policy.proof.term_from == "derived" and not policy.proof.rationale:
         yield ("proof",), "a derived term or anchor needs a rationale"
 
@@ -74,7 +67,7 @@ def _check_proof(policy: Policy) -> Iterator[PolicyError]:
 def _check_clocks(policy: Policy) -> Iterator[PolicyError]:
     for name, clock in policy.clocks.items():
         if clock.max_open is not None:
-            yield from _check_period(("clocks", name, "max_open"), clock.max_open, months=False)
+            yield from check_period(("clocks", name, "max_open"), clock.max_open, months=False)
         yield from require_defined(("clocks", name, "parent"), clock.parent, policy.clocks)
         parent = policy.clocks.get(clock.parent or "")
         if parent and (parent.parent or not set(parent.key) <= set(clock.key)):
@@ -101,27 +94,3 @@ def _check_controller(policy: Policy) -> Iterator[PolicyError]:
             yield path, f"{_NOT_A_YEAR_END}, got {last_day!r}"
         if name in FIXED_ENDS:
             yield path, f"{name!r} has a meaning of its own; give the year another name"
-
-
-def _check_period(
-    path: DocumentPath, text: str, *, exact: bool = False, months: bool = True
-) -> Iterator[PolicyError]:
-    try:
-        value = parse_period(text)
-    except ValueError as cause:
-        yield path, f"{cause}{_period_meant(text)}"
-        return
-    if exact and not value.is_exact:
-        yield path, f"{text!r} is not an exact period such as PT24H: a day's length varies"
-    if value.months and not months:
-        yield path, f"{text!r} is not a period in days such as P90D"
-
-
-def _period_meant(text: str) -> str:
-    """Return the end of an error that suggests the period which a text most likely means."""
-    words = _SPOKEN_PERIOD.fullmatch(text)
-    if words is None:
-        return ""
-    count, unit = words.group(1), words.group(2).lower()[0]
-    written = f"PT{count}H" if unit in "hu" else f"P{count}{'Y' if unit == 'j' else unit.upper()}"
-    return "" if written == text else f"; did you mean {written}?"

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from services.policy.calendar import Period, parse_period
 from services.policy.model import Policy
+from services.policy.nearest_name import did_you_mean
 from services.policy.rule import FIXED_ENDS, NEVER, Anchor, Part, PartEntry, Rule
 from services.policy.validation_events import require_defined
+from services.policy.validation_periods import check_period
 from services.policy.yaml_source import DocumentPath, PolicyError
 
 _KEYS_OF_KINDS = ("clock", "field")
@@ -76,6 +78,7 @@ def _check_part(path: DocumentPath, part: Part, policy: Policy) -> Iterator[Poli
         if outcome not in outcomes:
             known = ", ".join(sorted(outcomes)) or "none"
             why = f"no event ends the clock {part.anchor.clock} with this outcome, only: {known}"
+            why += did_you_mean(outcome, outcomes)
             yield (*path, "terms", outcome), why
 
 
@@ -102,6 +105,7 @@ def _check_anchor(path: DocumentPath, anchor: Anchor, policy: Policy) -> Iterato
     elif anchor.end_of not in (*FIXED_ENDS, *policy.controller.years):
         known = ", ".join((*policy.controller.years, *FIXED_ENDS))
         why = f"is not one of {known}, got {anchor.end_of!r}; add it to controller.years"
+        why += did_you_mean(anchor.end_of, (*policy.controller.years, *FIXED_ENDS))
         yield (*path, "end_of"), why
 
 
@@ -136,9 +140,5 @@ def _is_longer(one: Period, other: Period) -> bool:
 
 def check_term(path: DocumentPath, term: str) -> Iterator[PolicyError]:
     """Check that a term is `never` or a valid period."""
-    if term == NEVER:
-        return
-    try:
-        parse_period(term)
-    except ValueError as cause:
-        yield path, str(cause)
+    if term != NEVER:
+        yield from check_period(path, term)

@@ -207,14 +207,16 @@ class _AssessmentBuilder:
             if (at := view.due_at[system]) is None or at > self.now or _latest(view, self.now)
         ]
         for view in going_on if not under_hold else ():
-            basis = self.policy.bases[view.holding.basis]
+            by_law = self.policy.bases[view.holding.basis].is_statutory or (
+                view.early_end is not None and view.not_before is not None
+            )  # the request ends it, and the minimum beside its maximum keeps it nevertheless
             self._retained[
                 RetainedData(
                     system=system,
                     purpose=view.holding.purpose,
-                    why="legal_obligation" if basis.is_statutory else "contract",
-                    article="GDPR 17(3)(b)" if basis.is_statutory else "GDPR 17(1)(a)",
-                    until=view.not_before or view.due_at[system],
+                    why="legal_obligation" if by_law else "contract",
+                    article="GDPR 17(3)(b)" if by_law else "GDPR 17(1)(a)",
+                    until=view.due_at[system],
                     records=0,
                 )
             ] += 1

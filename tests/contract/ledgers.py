@@ -80,12 +80,13 @@ def record_events(
     backfill: str | None = None,
     *,
     history: str | None = None,
+    policy: Policy = POLICY,
 ) -> RecordingResult:
     """Record one batch; with `history` all of it was tagged as too old to be live."""
-    arrivals = [arrival(event, POLICY, backfill, history=history) for event in events]
+    arrivals = [arrival(event, policy, backfill, history=history) for event in events]
     at = instant(now) if isinstance(now, str) else now
     return run_as_role(
-        ledger, "recorder", lambda connection: record(connection, arrivals, POLICY, at)
+        ledger, "recorder", lambda connection: record(connection, arrivals, policy, at)
     )
 
 
@@ -129,13 +130,15 @@ def visitors_of_a_lane(number: int) -> list[str]:
     return [next(ids) for _ in range(number)]
 
 
-def claim_all(ledger: Database, now: datetime | str, limit: int = 500) -> list[UUID]:
+def claim_all(
+    ledger: Database, now: datetime | str, limit: int = 500, policy: Policy = POLICY
+) -> list[UUID]:
     """Claim until nothing is due, and return the ids of the commands."""
     at = instant(now) if isinstance(now, str) else now
     command_ids: list[UUID] = []
     while True:
         claimed = run_as_role(
-            ledger, "deleter", lambda connection: claim_due(connection, POLICY, at, limit=limit)
+            ledger, "deleter", lambda connection: claim_due(connection, policy, at, limit=limit)
         )
         command_ids.extend(claimed.commands)
         if not claimed.scanned:
@@ -147,6 +150,7 @@ def send_due(
     bus: FakeBus,
     now: datetime | str,
     limit: int = 10_000,
+    policy: Policy = POLICY,
 ) -> list[SentCommand]:
     """Send everything that is due to be sent by now, once each."""
     at = instant(now) if isinstance(now, str) else now
@@ -156,7 +160,7 @@ def send_due(
     return run_as_role(
         ledger,
         "deleter",
-        lambda connection: dispatch(connection, leased, bus, POLICY, at, RetryPolicy()),
+        lambda connection: dispatch(connection, leased, bus, policy, at, RetryPolicy()),
     )
 
 

@@ -102,8 +102,8 @@ def lines(text: str) -> list[str]:
         (
             "anchor: {kind: book-year}",
             "anchor: {kind: bookyear}",
-            "80: rules.books.anchor.kind: is not one of event, book-year, clock; did you"
-            " mean book-year?",
+            "80: rules.books.anchor.kind: is not one of event, book-year, clock,"
+            " field; did you mean book-year?",
         ),
         (
             "anchor: {kind: book-year}",
@@ -222,7 +222,7 @@ def lines(text: str) -> list[str]:
         (
             "      guest_ids: {type: strings, required: false}",
             "      guest_ids: {type: list, required: false}",
-            "99: events.club.joined.fields.guest_ids.type: is not one of string, boolean, strings",
+            "99: events.club.joined.fields.guest_ids.type: is not one of string, boolean, strings, date",
         ),
         (
             "  books: {title: Books, owner: us, lead_time: PT48H}",
@@ -378,7 +378,7 @@ def test_what_only_follows_from_another_mistake_is_not_told() -> None:
     )
     assert lines(text) == [
         f"{line_of(text, 'kind: klok')}: rules.membership.anchor.kind:"
-        " is not one of event, book-year, clock"
+        " is not one of event, book-year, clock, field"
     ]
 
 
