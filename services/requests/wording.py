@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
 
 from services.policy.model import Policy
-from services.policy.rule import NEVER, Part
+from services.policy.term_wording import LANGUAGES, MONTHS, Language, length_in_words
 from services.requests.report import Outcome, ProcessingSummary, Report, RetainedData, SystemOutcome
 
-Language = Literal["nl", "en"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
+__all__ = [
+    "LANGUAGES",
+    "Language",
+    "LetterLine",
+    "Translator",
+    "finalize",
+    "outcome_lines",
+    "retained_lines",
+    "strip_control_characters",
+    "third_country_lines",
+]
 
-_MONTHS: Mapping[Language, Sequence[str]] = {
-    "nl": (
-        *("januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus"),
-        *("september", "oktober", "november", "december"),
-    ),
-    "en": (
-        *("January", "February", "March", "April", "May", "June", "July", "August"),
-        *("September", "October", "November", "December"),
-    ),
-}
 _OUTCOMES: Mapping[Language, Mapping[Outcome, str]] = {
     "nl": {
         "done": "gedaan",
@@ -61,59 +59,8 @@ _RETENTION_REASONS: Mapping[Language, Mapping[str, str]] = {
         "later": "it dates from after your request",
     },
 }
-_UNITS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
-    "nl": {
-        "Y": ("jaar", "jaar"),
-        "M": ("maand", "maanden"),
-        "W": ("week", "weken"),
-        "D": ("dag", "dagen"),
-    },
-    "en": {
-        "Y": ("year", "years"),
-        "M": ("month", "months"),
-        "W": ("week", "weeks"),
-        "D": ("day", "days"),
-    },
-}
-_STARTS: Mapping[Language, Mapping[str, str]] = {
-    "nl": {
-        "book-year": " vanaf het einde van het boekjaar",
-        "quarter": " vanaf het einde van het kwartaal",
-        "month": " vanaf het einde van de maand",
-    },
-    "en": {
-        "book-year": " from the end of the book year",
-        "quarter": " from the end of the quarter",
-        "month": " from the end of the month",
-    },
-}
-_START_OF_YEAR: Mapping[Language, str] = {
-    "nl": " vanaf het einde van het jaar",
-    "en": " from the end of the year",
-}
-_TERM_WORDS: Mapping[Language, Mapping[str, str]] = {
-    "nl": {
-        "at_most": "hooguit",
-        "at_least": "ten minste",
-        "never": "blijvend",
-        "none": "niet langer dan nodig",
-        "last": " of, als dat later is, ",
-        "first": " of, als dat eerder is, ",
-        "outcome": " of, naar de uitkomst, ",
-    },
-    "en": {
-        "at_most": "at most",
-        "at_least": "at least",
-        "never": "permanently",
-        "none": "no longer than needed",
-        "last": " or, if that is later, ",
-        "first": " or, if that is earlier, ",
-        "outcome": " or, by the outcome, ",
-    },
-}
 _MAX_GROUND_CHARS = 500
 """Characters of a refusal's ground: it comes from a system, and a cell of a PDF must fit on one page."""
-_PART = re.compile(r"(\d+)([YMWD])")
 _PARAGRAPH = re.compile(r"(\d+)\((\d+)\)")
 _POINT = re.compile(r"\(([a-z])\)")
 
@@ -145,7 +92,7 @@ class Translator:
         if at is None:
             return {"nl": "nog niet bekend", "en": "not known yet"}[self.language]
         day = at.astimezone(self.policy.controller.zone).date()
-        return f"{day.day} {_MONTHS[self.language][day.month - 1]} {day.year}"
+        return f"{day.day} {MONTHS[self.language][day.month - 1]} {day.year}"
 
     def system(self, name: str) -> str:
         """Return a system's title, with its owner where that is outside the company."""
@@ -176,40 +123,7 @@ class Translator:
 
     def term(self, rule: str) -> str:
         """Return how long a rule keeps data, in words."""
-        definition = self.policy.rules[rule]
-        texts = _TERM_WORDS[self.language]
-        if definition.is_never_erased:
-            return texts["never"]
-        lengths = list(
-            dict.fromkeys(
-                self._length(term, part)
-                for part in definition.parts
-                for term in (part.term, *part.terms.values())
-            )
-        )
-        if lengths == [texts["none"]]:
-            return lengths[0]
-        joined = texts[definition.ends or "outcome"].join(lengths)
-        words = f"{texts[definition.kind]} {joined}"
-        if definition.minimum:
-            minimum = self._length(definition.minimum, definition.parts[0])
-            words = f"{texts['at_least']} {minimum}, {words}"
-        return words
-
-    def _length(self, term: str, part: Part) -> str:
-        """Return the words for a term, with the end of the year, quarter or month that starts it."""
-        texts = _TERM_WORDS[self.language]
-        if term == NEVER:
-            return texts["never"]
-        units = _UNITS[self.language]
-        parts = _PART.findall(term.removeprefix("P"))
-        words = " ".join(f"{n} {units[unit][n != '1']}" for n, unit in parts if int(n))
-        waits_for = part.anchor.waits_for
-        if not words:
-            return texts["none"]
-        if waits_for is None:
-            return words
-        return words + _STARTS[self.language].get(waits_for, _START_OF_YEAR[self.language])
+        return length_in_words(self.policy.rules[rule], self.language)
 
     def basis(self, processing: ProcessingSummary) -> str:
         """Return the legal basis of a processing, with the article."""

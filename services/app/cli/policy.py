@@ -9,20 +9,18 @@ from pathlib import Path
 import click
 
 from schemas.schema_files import load as load_schemas
-from services.app import settings_loader
 from services.app.cli.options import json_option, show
 from services.app.cli.policy_activation import activate, cancel_scheduled
 from services.app.cli.policy_cases import test
 from services.app.cli.policy_changes import diff
 from services.app.cli.policy_confirmations import confirm, derived
 from services.app.cli.policy_new import new
+from services.app.cli.policy_register import register
 from services.app.cli.policy_schemas import report_differences, schemas
+from services.app.cli.policy_source import read_policy
 from services.app.cli.policy_versions import list_, show_version
-from services.events.event_file import open_bytes
 from services.policy.editor_schema import cases_schema, policy_schema
 from services.policy.lint import lint as lint_policy
-from services.policy.loader import load, load_bytes
-from services.policy.model import Policy
 
 
 @click.group()
@@ -32,7 +30,7 @@ def policy() -> None:
 
 for command in (
     *(activate, cancel_scheduled, confirm, derived, diff, list_),
-    *(new, schemas, show_version, test),
+    *(new, register, schemas, show_version, test),
 ):
     policy.add_command(command)
 
@@ -53,21 +51,12 @@ def lint(file: Path | None, directories: Sequence[Path], as_json: bool) -> None:
 
     `-` is standard input. With `--schemas` the exit code is 1 if a field does not fit its schema.
     """
-    the_policy = _policy_from_stdin() if str(file) == "-" else load(file or _configured_policy())
+    the_policy = read_policy(file)
     rows = ({"key": remark.key, "what": remark.message} for remark in lint_policy(the_policy))
     title = f"{the_policy.policy} {the_policy.version}: valid, with warnings"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))
     if directories:
         report_differences(the_policy, load_schemas(*directories), what=str(file or "policy"))
-
-
-def _policy_from_stdin() -> Policy:
-    with open_bytes(Path("-")) as file:
-        return load_bytes(file.read(), "-")
-
-
-def _configured_policy() -> Path | None:
-    return settings_loader.load().storage.policy
 
 
 @policy.command()
