@@ -15,6 +15,7 @@ from services.evidence.certificate import Certificate
 from services.evidence.certificate_lines import CertificateLines
 from services.evidence.entry_proofs import find_proofs
 from services.evidence.export import latest_head
+from services.evidence.seal_entries import check_pseudonym_key
 from services.ledger.facts import load_tagged_events
 from services.policy.model import Policy
 from services.policy.request_cases import Case
@@ -56,6 +57,7 @@ def build_certificate(
         SubjectNotFound: the subject has no record.
         NotAnErasureRequest: the request is not for erasure, or its identity is not verified.
         NoSignedHead: the evidence has no signed head yet.
+        PseudonymKeyMismatch: the evidence has another key, so that it could not be found what proves it.
     """
     if case is not None and case.right != "erasure":
         raise NotAnErasureRequest(
@@ -63,6 +65,7 @@ def build_certificate(
         )
     if case is not None and case.verified_at is None:
         raise NotAnErasureRequest(case.request, "the identity of the person is not verified")
+    check_pseudonym_key(connection, pseudonymizer)
     until = case.verified_at if case else None
     head = latest_head(connection)
     tally = CertificateLines(subject=subject, policy=policy, now=now)

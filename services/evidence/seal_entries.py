@@ -51,10 +51,11 @@ _PLAIN = re.compile(r"[a-z][a-z_]{0,39}")
 
 
 class PseudonymKeyMismatch(TermijnError):
-    """The references in the log were made with another key than the configured one; nothing was appended.
+    """The references in the log were made with another key than the configured one; nothing was written.
 
-    The operator puts the right `evidence.key` beside the keys of every deleter. Where it is lost, or was
-    destroyed on purpose, `termijn evidence rekey` continues the log with another.
+    The operator puts the right `evidence.key` beside the keys of every deleter, and where certificates are
+    made. Where it is lost, or was destroyed on purpose, `termijn evidence rekey` continues the log with
+    another.
     """
 
     def __init__(self, expected: str, configured: str) -> None:
@@ -126,6 +127,15 @@ def append_entries(
         )
     head = sign_head(connection, number, last_hash, ring, now, head_every)
     return AppendResult(entries=len(rows), head=head)
+
+
+def check_pseudonym_key(connection: Connection, pseudonymizer: Pseudonymizer) -> None:
+    """Check that the references in the log are those of this key.
+
+    Raises:
+        PseudonymKeyMismatch: they have another key.
+    """
+    _check(connection.execute(select(tables.evidence_chain)).one_or_none(), pseudonymizer)
 
 
 def rekey(connection: Connection) -> None:

@@ -19,7 +19,7 @@ from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMes
 from services.deleter.settlement import apply_acknowledgements
 from services.evidence.build_certificate import build_certificate
 from services.evidence.certificate import as_json
-from services.evidence.seal_entries import append_entries, rekey
+from services.evidence.seal_entries import PseudonymKeyMismatch, append_entries, rekey
 from services.evidence.verify_certificate import (
     CertificateNotProven,
     VerifiedCertificate,
@@ -288,6 +288,14 @@ def test_a_purged_neighbour_changes_no_certificate(ledger: Database) -> None:
         purged = message.commands.replace(rows[0].command_id.bytes, bytes(16))
         connection.execute(tables.message.update().values(commands=purged))
     assert certify(ledger, VISITORS[1]) == before
+
+
+def test_without_the_key_of_the_log_there_is_no_certificate(ledger: Database) -> None:
+    """A machine without `evidence.key` makes a key of its own, which finds nothing in the log."""
+    erase(ledger, VISITORS[:1])
+    seal(ledger)
+    with pytest.raises(PseudonymKeyMismatch, match=r"put that evidence\.key back"):
+        certify(ledger, VISITORS[0], Pseudonymizer(b"\1" * 32))
 
 
 def test_what_another_key_has_made_is_not_certified(ledger: Database) -> None:
