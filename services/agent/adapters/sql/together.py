@@ -14,13 +14,16 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Enum,
     Executable,
     Integer,
     Select,
+    String,
     Table,
     Text,
     Values,
     and_,
+    cast,
     column,
     delete,
     func,
@@ -33,7 +36,6 @@ from services.agent.adapters.sql.binding import BoundTable
 from services.agent.adapters.sql.column_values import (
     ValueNotStorable,
     column_type,
-    is_text,
     key_value,
 )
 from services.agent.adapters.sql.columns import equals_value
@@ -98,7 +100,7 @@ class SharedTable:
     def _equals(self, keys: Values) -> ColumnElement[bool]:
         return and_(
             *(
-                equals_value(self.table.c[name], keys.c[_key_name(name)], DIALECT)
+                equals_value(self.table.c[name], _key_of(keys, self.table.c[name]), DIALECT)
                 for name in self._names
             )
         )
@@ -136,7 +138,14 @@ def count_by_command(
 
 
 def _key_column(real: Column[Any]) -> Any:
-    return column(_key_name(real.name), Text() if is_text(real) else column_type(real))
+    kind = column_type(real)
+    return column(_key_name(real.name), Text() if isinstance(kind, String) else kind)
+
+
+def _key_of(keys: Values, real: Column[Any]) -> ColumnElement[Any]:
+    """Return the key that a column must equal; an enumeration equals no text."""
+    key, kind = keys.c[_key_name(real.name)], column_type(real)
+    return cast(key, kind) if isinstance(kind, Enum) else key
 
 
 def _key_name(name: str) -> str:
