@@ -170,7 +170,7 @@ class CertificateLines:
                 purpose=view.holding.purpose,
                 basis=view.holding.basis,
                 article="GDPR 17(3)(e)" if why == "hold" else basis.article,
-                until=None if why == "hold" else view.not_before or view.due_at[system],
+                until=None if why == "hold" else view.due_at[system],
             )
 
     def _retain(self, system: str, type: str, **fields: Any) -> None:

@@ -217,6 +217,7 @@ class _AssessmentBuilder:
                     why="legal_obligation" if by_law else "contract",
                     article="GDPR 17(3)(b)" if by_law else "GDPR 17(1)(a)",
                     until=view.due_at[system],
+                    is_permanent=self.policy.rules[view.holding.rule].is_never_erased,
                     records=0,
                 )
             ] += 1
@@ -250,7 +251,8 @@ class _AssessmentBuilder:
             spread.categories |= set(event.categories)
             spread.processes.add(event.process)
             spread.times = [min([*spread.times, tagged.time]), max([*spread.times, tagged.time])]
-            ends = view.not_before or view.erase_by
+            is_minimum = self.policy.rules[view.holding.rule].kind == "at_least"
+            ends = view.not_before if is_minimum else view.erase_by
             spread.is_open |= ends is None
             spread.until = max(filter(None, (spread.until, ends)), default=None)
             spread.records += 1

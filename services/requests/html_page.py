@@ -128,7 +128,10 @@ def _processing(processing: ProcessingSummary, words: Translator) -> Mapping[str
         "recipients": words.named("systems", processing.systems),
         "source": ", ".join(processing.processes),
         "term": words.term(processing.rule),
-        "until": words.date(processing.until),
+        "until": words.until(
+            processing.until,
+            is_permanent=words.policy.rules[processing.rule].is_never_erased,
+        ),
         "records": processing.records,
     }
 

@@ -46,6 +46,8 @@ class RetainedData:
     article: str
     until: datetime | None
     """When the data becomes due for erasure, UTC; None while that is open."""
+    is_permanent: bool = False
+    """Whether its rule never ends."""
     records: int
 
 

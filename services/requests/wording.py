@@ -94,6 +94,10 @@ class Translator:
         day = at.astimezone(self.policy.controller.zone).date()
         return f"{day.day} {MONTHS[self.language][day.month - 1]} {day.year}"
 
+    def until(self, at: datetime | None, *, is_permanent: bool) -> str:
+        """Return until when data is kept: a local date, or that it is kept permanently."""
+        return _TERM_WORDS[self.language]["never"] if is_permanent else self.date(at)
+
     def system(self, name: str) -> str:
         """Return a system's title, with its owner where that is outside the company."""
         return self.policy.title("systems", name, self.language)
@@ -156,7 +160,7 @@ def retained_lines(report: Report, words: Translator) -> list[LetterLine]:
             system=words.system(retained.system),
             text=f"{words.named('purposes', [retained.purpose])}: {words.why(retained)}",
             records=retained.records,
-            until=words.date(retained.until),
+            until=words.until(retained.until, is_permanent=retained.is_permanent),
         )
         for retained in report.kept
     ]

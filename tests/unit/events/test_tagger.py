@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.cloudevents import CloudEvent, from_headers, to_headers
@@ -24,9 +24,11 @@ from services.policy.event_type import Field
 from services.policy.loader import load as load_policy
 from services.policy.tagging_error import TaggingFailed
 from tests.contract.retiring_policy import policy_retiring
+from tests.unit.policy.constructs import policy_with
 
 POLICY = load_policy()
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
 class Json(Codec):
@@ -246,3 +248,55 @@ def test_integers_are_encoded_as_in_avro(number: int, encoded: str) -> None:
 def test_a_string_is_encoded_with_its_length_before_it() -> None:
     """The length is in bytes."""
     assert encode_string(b"a" * 64)[:3] == b"\x80\x01a"
+
+
+EVENT, STAY = "anchor: {kind: event}", "anchor: {kind: clock, clock: stay}"
+RULES = (
+    f"kind: at_least, ends: last, of: [{{term: P3Y, {EVENT}}}, {{term: P1Y, {STAY}}}]",
+    f"kind: at_most, ends: first, of: [{{term: P3Y, {EVENT}}}, {{term: P1Y, {STAY}}}]",
+    "kind: at_least, term: P1Y, anchor: {kind: event, end_of: fiscal}",
+    "kind: at_most, term: P1M, anchor: {kind: event, end_of: quarter}",
+    "kind: at_least, term: P7Y, anchor: {kind: book-year}",
+    f"kind: at_most, term: P7Y, minimum: P5Y, {EVENT}",
+    "kind: at_most, term: P1Y, anchor: {kind: field, field: born_on}",
+    "kind: at_least, term: never",
+)
+
+
+@settings(deadline=None)  # each example loads a policy
+@given(
+    st.lists(st.sampled_from(RULES), min_size=1, max_size=4, unique=True),
+    st.lists(st.tuples(TIMES, st.sampled_from([None, "1938-05-04", "2041-03-31"])), max_size=4),
+)
+@example([RULES[2], RULES[4]], [("2024-08-31T21:59:59Z", None), ("2024-08-31T22:00:00Z", None)])
+def test_a_plan_gives_the_same_for_rules_with_years_dates_and_several_ends(
+    rules: list[str], events: list[tuple[str, str | None]]
+) -> None:
+    """Windows in tags are those of each event, not of the first event of its shape."""
+    policy = policy_with(
+        {f"r{n}": rule for n, rule in enumerate(rules)},
+        fields="      born_on: {type: date, required: false}\n",
+    )
+    topic = business_topic("club.joined")
+    tags = EventTagger(policy=policy, codec=CODEC, topics={topic.name: topic}, bound=10**5 * DAY)
+    for number, (time, born_on) in enumerate(events):
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_type", b"club.joined"),
+            ("ce_source", b"/club"),
+            ("ce_id", f"e{number}".encode()),
+            ("ce_time", time.encode()),
+        ]
+        data = {"client_id": f"C{number}", "stay_id": f"S{number}", "born_on": born_on}
+        place = RecordMetadata(topic.name, 3, number)
+
+        def made_plainly() -> TaggedMessage:
+            event = from_headers(headers, data)  # noqa: B023  # called at once
+            if event.time > NOW + DAY:
+                why = f"{event.time.isoformat()} is more than a day ahead of its arrival"
+                raise TaggingFailed("impossible-time", "time", why)
+            return TaggedEventBuilder(policy=policy, codec=CODEC).build(event, place)  # noqa: B023
+
+        body = json.dumps(data).encode()
+        expected = outcome(made_plainly)
+        assert outcome(lambda: tags.tag_message(place, headers, body, NOW)) == expected  # noqa: B023

@@ -275,6 +275,14 @@ def test_letters_state_how_long_a_rule_keeps(rule: str, english: str, dutch: str
     assert words == [english, dutch]
 
 
+def test_letters_state_that_data_is_kept_permanently() -> None:
+    """Not that the end is not known yet."""
+    policy = policy_with({"a": "kind: at_least, term: never"})
+    words = Translator(policy=policy, language="en")
+    assert words.until(None, is_permanent=True) == "permanently"
+    assert words.until(None, is_permanent=False) == "not known yet"
+
+
 def test_a_clock_that_was_never_moved_does_not_count_if_any() -> None:
     """Once it has begun, the end is not known until it ends."""
     parts = f"{{term: P1Y, {EVENT}}}, {{term: P1Y, {STAY}, if_any: true}}"
