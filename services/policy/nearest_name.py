@@ -15,12 +15,12 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {nearest}?" if nearest else ""
 
 
-def nearest_name(name: str, names: Iterable[str]) -> str | None:
+def nearest_name(name: str, names: Iterable[str], similarity: float = _SIMILARITY) -> str | None:
     """Return the nearest of the names; None if none is near."""
     by_key: dict[str, str] = {}
     for possible in sorted(names):
         by_key.setdefault(_key(possible), possible)
-    near = get_close_matches(_key(name), by_key, n=1, cutoff=_SIMILARITY)
+    near = get_close_matches(_key(name), by_key, n=1, cutoff=similarity)
     return by_key[near[0]] if near else None
 
 

@@ -26,6 +26,8 @@ from services.policy.yaml_source import (
 T = TypeVar("T")
 _ROUNDS = 3
 """A sample can bring problems to light that the wrong part hid; how often they are replaced too."""
+_CERTAINLY_MEANT = 0.8
+"""How alike, from 0 to 1, an unknown key must be to a known one to be read as that."""
 _ENTRY_DEPTH = 2
 """How many keys lead to an entry of a section, such as rules and a rule."""
 _PART_DEPTH = 4
@@ -98,7 +100,7 @@ def _replace(document: Any, path: DocumentPath, parts: DocumentParts) -> bool:
     keys = parts.keys_at(path[:-1])
     if isinstance(place, dict) and keys and last not in keys:
         value = place.pop(last, None)
-        meant = nearest_name(str(last), keys)
+        meant = nearest_name(str(last), keys, _CERTAINLY_MEANT)
         if meant and value is not None:
             place.setdefault(meant, value)
         return True

@@ -22,6 +22,7 @@ from services.deleter.paused_systems import PausedSystems
 from services.deleter.settlement import apply_acknowledgement
 from services.deleter.verification import recommand_since, verify_commands
 from services.ledger import active_policy, tables
+from services.ledger.key_conflicts import decide_conflict
 from services.ledger.recording import record
 from services.policy.model import Policy
 from services.storage.database import Database
@@ -67,6 +68,15 @@ POLICY = small(
     SERVICE,
     changed=LONG_SERVICE,
 )
+WITH_NUMBERS = small(
+    "purpose: care, basis: interest, rule: membership, systems: [app]",
+    SERVICE,
+    changed={
+        **LONG_SERVICE,
+        "      stay_id: {business_key: true}": "      stay_id: {identifies: true}",
+    },
+)
+"""The policy in which the number of a stay names one person's rows."""
 JOINED, LEFT, ENDED, BACK, GONE = (
     *("2020-01-01T10:00:00Z", "2021-01-01T10:00:00Z"),
     *("2022-01-01T10:00:00Z", "2022-03-01T10:00:00Z", "2022-03-05T10:00:00Z"),
@@ -280,6 +290,32 @@ class TestWhatWasRestricted:
         )
         assert club.work(later) == ["lift care"]
         assert club.work(later) == []
+
+
+class TestAContestedKey:
+    """Another person's event has the same number; commands about either wait for a decision."""
+
+    def test_the_lift_waits_for_the_decision(self, ledger: Database) -> None:
+        club = Club(ledger, WITH_NUMBERS)
+        restricted(club)
+        other = event("j2", "club.joined", BACK, "/club", client_id="2", stay_id="1")
+        club.record_events([other, returned("r1", BACK)], BACK)
+        assert club.work(BACK) == []
+        run_as_role(
+            club.ledger,
+            "operators",
+            lambda c: decide_conflict(c, "stay_id", "1", "client:1", club.policy, instant(GONE)),
+        )
+        assert club.work(GONE) == ["lift care"]
+
+    def test_a_lift_that_is_out_is_recalled(self, ledger: Database) -> None:
+        club = Club(ledger, WITH_NUMBERS)
+        restricted(club)
+        club.record_events([returned("r1", BACK)], BACK)
+        assert club.send(BACK) == ["lift care"]
+        other = event("j2", "club.joined", BACK, "/club", client_id="2", stay_id="1")
+        club.record_events([other], GONE)
+        assert club.work(GONE) == ["recall care"]
 
 
 class TestAPersonsOwnRestriction:

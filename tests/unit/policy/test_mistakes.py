@@ -382,6 +382,29 @@ def test_what_only_follows_from_another_mistake_is_not_told() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reported"),
+    [
+        (
+            "    subject:\n      - {kind: client, field: client_id}\n",
+            "    subjects:\n      - {kind: client, field: client_id}\n",
+            "events.club.joined.subjects: is not a known key; did you mean subject?",
+        ),
+        (
+            "    title: A year\n",
+            "    title: A year\n    extends: base\n    objections: restrict\n",
+            "rules.year.objections: is not a known key",
+        ),
+    ],
+)
+def test_a_misspelt_key_is_read_as_what_it_certainly_means(
+    old: str, new: str, reported: str
+) -> None:
+    """So the event does not seem to lack its subject; a key that is only alike is left out."""
+    found = [line.partition(": ")[2] for line in lines(replaced(SMALL, old, new))]
+    assert [line for line in found if not line.startswith("rules.year.extends")] == [reported]
+
+
 SHARED = "      - &care {purpose: care, basis: contract, rule: year, systems: [app]}\n"
 
 
