@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +130,53 @@ def test_a_refusal_of_the_registry_is_one_line(
     assert "shop.visited.v1-value: refused" in str(outcome.exception)
 
 
-def own_type(directory: Path) -> Mapping[str, str]:
+def test_a_schema_that_follows_from_a_policy_is_registered(
+    schema_registry: RegistryServer, client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    """Without a file; a later version with another field, in a file, is accepted beside it."""
+    topic = "club.visited.v1"
+    policy = own_type(tmp_path, "club.visited")
+    del policy["TERMIJN_SCHEMAS"]
+    run_schemas(schema_registry, "register", **policy)
+    assert [target for target, _ in check_faults(schema_registry, **policy)].count(topic) == 0
+    written = tmp_path / "written"
+    words = ["policy", "schemas", str(written)]
+    assert CliRunner().invoke(termijn, words, env=policy).exit_code == 0
+    definition = json.loads((written / "club.visited.1.avsc").read_text("utf-8"))
+    definition["fields"].append({"name": "mood", "type": ["null", "string"], "default": None})
+    (written / "club.visited.2.avsc").write_text(json.dumps(definition), "utf-8")
+    policy["TERMIJN_SCHEMAS"] = str(written)
+    run_schemas(schema_registry, "register", **policy)
+    assert [target for target, _ in check_faults(schema_registry, **policy)].count(topic) == 0
+    assert client.get_versions(f"{topic}-value") == [1, 2]
+
+
+def test_a_schema_that_publishers_have_registered_is_taken_over(
+    schema_registry: RegistryServer, client: SchemaRegistryClient, tmp_path: Path
+) -> None:
+    """The version after it has the policy's fields too; theirs is still read."""
+    topic = "gym.visited.v1"
+    policy = own_type(tmp_path, "gym.visited")
+    del policy["TERMIJN_SCHEMAS"]
+    other = {"type": "record", "name": "Visited", "fields": [{"name": "door", "type": "int"}]}
+    client.register_schema(f"{topic}-value", Schema(json.dumps(other), "AVRO"))
+    assert (topic in dict(check_faults(schema_registry, **policy))) is True
+    written = tmp_path / "written"
+    environment = {**policy, "SCHEMA_REGISTRY_URL": schema_registry.url}
+    words = ["policy", "schemas", str(written), "--registry"]
+    assert CliRunner().invoke(termijn, words, env=environment).exit_code == 0
+    policy["TERMIJN_SCHEMAS"] = str(written)
+    run_schemas(schema_registry, "register", **policy)
+    assert topic not in dict(check_faults(schema_registry, **policy))
+    assert client.get_versions(f"{topic}-value") == [1, 2]
+
+
+def own_type(directory: Path, name: str = "shop.visited") -> dict[str, str]:
     """The settings of a company with an event type of its own."""
     shipped = Path(__file__).parents[2] / "services" / "policy" / "optimum_pos.yaml"
     text = shipped.read_text("utf-8")
     start = text.index("  website.feedback-given:")
-    own = text[start : text.index("\n\n", start)].replace("website.feedback-given", "shop.visited")
+    own = text[start : text.index("\n\n", start)].replace("website.feedback-given", name)
     (directory / "policy.yaml").write_text(text[:start] + own + "\n\n" + text[start:], "utf-8")
     schema = json.loads(SCHEMAS.newest(FEEDBACK.schema).text)
     schema |= {"name": "Visited", "namespace": "shop"}
