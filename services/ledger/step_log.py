@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -90,7 +89,7 @@ class StepLog:
         """Add what happened to a command, and the state that it is in afterwards."""
         if command.message_id is None:
             body = {**body, "system": command.system, "action": command.action, "state": state}
-        content = (kind, command.message_id, json.dumps(body, sort_keys=True))
+        content = (kind, command.message_id, *body, *map(_hashable, body.values()))
         place = self._places.get(content, -1)
         if place <= self._last.get(command.command_id, -1):
             place = self._places[content] = len(self._steps)
@@ -107,3 +106,7 @@ class StepLog:
     def enqueue(self, connection: Connection, now: datetime) -> None:
         """Write the steps to the outbox of the audit log; they happened at `now`, UTC."""
         audit_outbox.enqueue(connection, [step.entry(now) for step in self._steps])
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
