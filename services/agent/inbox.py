@@ -168,9 +168,17 @@ class Inbox:
         """Return the entries that may run now, the oldest first, one of each group that is not busy.
 
         A command that was tried holds back later ones of its group until it is completed; one that waits
-        for its `not_before`, or for the system, does not. A recall does not wait for others.
+        for its `not_before`, or for the system, does not. A recall does not wait for others, and its
+        command waits for it.
         """
         earlier = tables.entry.alias()
+        recall = tables.entry.alias()
+        is_recalled = exists().where(
+            recall.c.grp == _COLUMNS.grp,
+            recall.c.supersedes == _COLUMNS.command_id,
+            recall.c.action == "recall",
+            recall.c.state.in_(OPEN),
+        )
         held_back = exists().where(
             earlier.c.grp == _COLUMNS.grp,
             earlier.c.seq < _COLUMNS.seq,
@@ -180,7 +188,7 @@ class Inbox:
         query = (
             select(tables.entry)
             .where(_is_due(now), _COLUMNS.grp.not_in(busy))
-            .where(or_(_COLUMNS.action == "recall", ~held_back))
+            .where(or_(_COLUMNS.action == "recall", and_(~held_back, ~is_recalled)))
             .order_by(_COLUMNS.due_at, _COLUMNS.seq, _COLUMNS.command_id)
             .limit(limit)
         )

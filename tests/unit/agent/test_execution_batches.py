@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from threading import Event
 from time import monotonic
 
@@ -13,6 +14,7 @@ from services.agent.adapters.base import CommandTask, SaveCheckpoints
 from services.agent.execution_batches import group_into_batches
 from services.agent.inbox_entry import InboxEntry
 from services.agent.result import Pending, Result, RetryLater
+from services.storage.database import open_database
 from tests.unit.agent.environment import T0, AgentEnvironment, command, command_id
 
 DONE = Result(status="done", counts={"orders": 1})
@@ -180,7 +182,7 @@ def test_one_that_makes_every_batch_fail_is_soon_alone() -> None:
     assert environment.execute(seconds=2) == ["done"] * 9
 
 
-def test_a_failure_to_store_the_outcomes_of_a_batch_is_met_once() -> None:
+def test_a_failure_to_store_the_outcomes_of_a_batch_is_met_once(tmp_path: Path) -> None:
     """It is one pause, not one for each of its ten commands; then they are carried out again."""
     failures = [RegistryUnavailable(request="ids/1", why="no route")]
 
@@ -189,8 +191,9 @@ def test_a_failure_to_store_the_outcomes_of_a_batch_is_met_once() -> None:
             raise failures.pop()
         return [DONE for _ in tasks]
 
-    environment = environment_of(FakeBatchAdapter(play))
-    environment.executor.concurrency = 1
+    ledger = open_database(f"sqlite:///{tmp_path}/inbox.sqlite")
+    environment = AgentEnvironment(adapter=FakeBatchAdapter(play), ledger=ledger)
+    environment.executor.batch_size = 10
     environment.arrive(*of_persons(*(f"c{number}" for number in range(10))))  # type: ignore[arg-type]
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
@@ -203,6 +206,7 @@ def test_a_failure_to_store_the_outcomes_of_a_batch_is_met_once() -> None:
     unsent = ("unsent", "inbox: cannot be read (RegistryUnavailable)")
     assert environment.observer.reports.count(unsent) == 1
     assert len(environment.observer.sent_) == 10
+    ledger.close()
 
 
 def test_an_adapter_that_breaks_lets_all_be_tried_again() -> None:

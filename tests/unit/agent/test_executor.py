@@ -444,6 +444,24 @@ def test_a_recall_of_a_command_that_was_begun_asks_the_system(
     assert len(adapter.done) == 2
 
 
+def test_a_recall_goes_before_the_next_try_of_its_command() -> None:
+    """Both may run by then; the command was tried once, and waits longer."""
+
+    def play(task: CommandTask) -> Result:
+        if task.command.action == "recall":
+            return Result(status="recalled")
+        if task.run == 1:
+            raise RetryLater("deadlock")
+        return Result(status="done", counts={"orders": 1})
+
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
+    environment.execute_all(command())
+    environment.now += HOUR
+    environment.arrive(replace(recall(), issued_at=T0 + HOUR))
+    assert environment.execute(1) == ["recalled"]
+    assert adapter.done == [command_id("c1"), command_id("r1")]
+
+
 def test_a_processor_that_takes_days_outlives_the_process() -> None:
     """Its answer counts once; until then it is not asked again before its time."""
     day = timedelta(days=1)
