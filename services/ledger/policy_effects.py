@@ -33,7 +33,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_tagged_events
-from services.policy.end_changes import HoldingEnd, change_ranges, deciding_values
+from services.policy.end_changes import (
+    AnchorRange,
+    HoldingEnd,
+    change_ranges,
+    deciding_values,
+)
 from services.policy.event_type import EventType
 from services.policy.loader import policy_values, structure_hashes
 from services.policy.model import Policy
@@ -83,6 +88,7 @@ class _Counting:
     _old_values: Mapping[str, Any] = field(init=False)
     _new_values: Mapping[str, Any] = field(init=False)
     _bounds: tuple[datetime, datetime] = field(init=False)
+    _known_ranges: dict[object, Sequence[AnchorRange]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._old_values, self._new_values = policy_values(self.old), policy_values(self.new)
@@ -102,6 +108,15 @@ class _Counting:
             new_holdings = group.new.get(group.subject, ())
             for before, after in _pairs(old_holdings, new_holdings):
                 self._count_holding(group, before, after)
+
+    def _ranges(self, old: HoldingEnd, new: HoldingEnd) -> Sequence[AnchorRange]:
+        """Return the ranges of anchors; they are the same for each system with the same lead times."""
+        key = tuple(
+            (end.holding.rule, end.policy.systems[end.system].lead_time) for end in (old, new)
+        )
+        if key not in self._known_ranges:
+            self._known_ranges[key] = change_ranges(old, new, *self._bounds, self.now)
+        return self._known_ranges[key]
 
     def _can_change(self, name: str) -> bool:
         """Whether anything that decides about holdings of the type differs."""
@@ -150,7 +165,7 @@ class _Counting:
         if not (old.is_counted and new.is_counted and _has_one_clock(group, before)):
             self._add(group, after.rule, system, "not counted")
             return
-        ranges = change_ranges(old, new, *self._bounds, self.now)
+        ranges = self._ranges(old, new)
         query, anchor = _with_anchor(before)
         has_acts = exists().where(tables.act.c.subject == tables.record.c.subject)
         effect = case(

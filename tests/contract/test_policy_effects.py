@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.deleter.activation import WithdrawnCommands, count_withdrawn
 from services.ledger import active_policy, tables
 from services.ledger.policy_effects import EffectCount, count_effects
 from services.ledger.recording import record
+from services.policy.explain import explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.policy.rule import Anchor
@@ -25,11 +29,13 @@ from tests.contract.event_builders import (
     invoice,
     order,
     signed_up,
+    tag_distinct,
     terminated,
     ticket,
     ticket_resolved,
 )
-from tests.contract.ledgers import claim_all, run_as_role, select_rows
+from tests.contract.ledgers import claim_all, empty_database, run_as_role, select_rows
+from tests.effort import SLOW, examples
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SHIPPED = load()
@@ -214,3 +220,69 @@ def test_another_structure_is_not_compared(ledger: Database) -> None:
     """It cannot be activated: the records depend on the old clocks."""
     new = changed("rules", "R1", anchor=Anchor(kind="clock", clock="ticket"))
     assert effects(ledger, new, signed_up("s1", "2020-01-01T12:00:00Z")) == []
+
+
+DAYS = st.integers(min_value=0, max_value=8 * 365)
+TERMS = st.sampled_from(["P0D", "P30D", "P1M", "P1Y", "P12M", "P2Y", "P3Y1D", "P8Y"])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Event]:
+    """Some events of a few persons, of which some clocks have ended."""
+
+    def at() -> str:
+        time = NOW - timedelta(days=draw(DAYS), seconds=draw(st.integers(0, 86_399)))
+        return time.isoformat().replace("+00:00", "Z")
+
+    makers = (
+        lambda number: order(f"o{number}", at(), consumer=draw(st.sampled_from("12"))),
+        lambda number: invoice(f"i{number}", at(), draw(st.sampled_from("12"))),
+        lambda number: signed_up(f"s{number}", at(), draw(st.sampled_from("12"))),
+        lambda number: terminated(f"e{number}", at(), draw(st.sampled_from("12"))),
+        lambda number: ticket(
+            f"t{number}",
+            at(),
+            draw(st.sampled_from([(), ("a",), ("a", "b")])),
+            shared_with=["repair"],
+        ),
+        lambda number: ticket_resolved(f"r{number}", at()),
+    )
+    kinds = draw(st.lists(st.sampled_from(makers), max_size=12))
+    return [make(number) for number, make in enumerate(kinds)]
+
+
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=SLOW)
+@given(
+    events=histories(), terms=st.fixed_dictionaries(dict.fromkeys(("D4", "R1", "R5", "D7"), TERMS))
+)
+def test_sql_counts_what_each_holding_gives(
+    shared_ledger: Database, events: list[Event], terms: dict[str, str]
+) -> None:
+    """Every holding of the events is explained under both policies, one by one."""
+    rules = {name: replace(SHIPPED.rules[name], term=term) for name, term in terms.items()}
+    new = replace(SHIPPED, version="next", rules={**SHIPPED.rules, **rules})
+    ledger = empty_database(shared_ledger)
+    pairs = [tag_distinct(events, policy) for policy in (SHIPPED, new)]
+    before, after = (
+        explain_events([tagged for _, tagged in pair], policy, NOW)
+        for pair, policy in zip(pairs, (SHIPPED, new), strict=True)
+    )
+    expected: Counter[tuple[str, str, str]] = Counter()
+    for old_holding, new_holding in zip(before, after, strict=True):
+        rule = old_holding.holding.rule
+        if SHIPPED.rules[rule].term == new.rules[rule].term:
+            continue
+        for system, old_due in old_holding.window.due_at.items():
+            new_due = new_holding.window.due_at[system]
+            if old_due is None or new_due is None:
+                expected[rule, system, "open"] += 1
+            elif old_due == new_due or max(old_due, new_due) <= NOW:
+                continue
+            elif new_due <= NOW:
+                expected[rule, system, "at once"] += 1
+            else:
+                expected[rule, system, "later" if new_due > old_due else "earlier"] += 1
+    assert effects(ledger, new, *events) == sorted(
+        EffectCount(rule, system, effect, count)  # type: ignore[arg-type]  # a text of those
+        for (rule, system, effect), count in expected.items()
+    )
