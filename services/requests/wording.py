@@ -96,7 +96,8 @@ class Translator:
 
     def until(self, at: datetime | None, *, is_permanent: bool) -> str:
         """Return until when data is kept: a local date, or that it is kept permanently."""
-        return _TERM_WORDS[self.language]["never"] if is_permanent else self.date(at)
+        permanently = {"nl": "blijvend", "en": "permanently"}[self.language]
+        return permanently if is_permanent else self.date(at)
 
     def system(self, name: str) -> str:
         """Return a system's title, with its owner where that is outside the company."""

@@ -9,6 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.deleter.due_obligations import DueObligations
+from services.deleter.planning import due_obligations
 from services.policy.plans import CompiledPolicy
 from services.policy.tagging import tag
 from tests.contract.event_builders import Event, parse_event
@@ -25,7 +27,7 @@ from tests.oracle.instants import instant
 from tests.oracle.language import Part, Rule, Schedule, explain, simulate
 from tests.oracle.strategies_language import histories, instants_near, schedules
 from tests.unit.policy.constructs import check_event_by_plan
-from tests.unit.policy.random_facts import facts_about
+from tests.unit.policy.random_facts import INSTANTS, facts_about
 
 CALM = settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
 LEDGER = new_ledger("sqlite://")
@@ -116,3 +118,23 @@ def test_an_event_by_its_plan_is_the_event_alone(
     facts = data.draw(facts_about([tag(event, policy) for event in cloud_events], policy))
     for event in (*cloud_events, *cloud_events):
         check_event_by_plan(event, compiled, facts)
+
+
+@CALM
+@given(cases(), st.data())
+def test_records_of_one_plan_get_the_obligations_that_each_gets_by_itself(
+    case: tuple[Schedule, list[Event]], data: st.DataObject
+) -> None:
+    """The deleter finds them once for records that are alike; dates and several ends are their own."""
+    schedule, events = case
+    policy = policy_of(schedule)
+    compiled = CompiledPolicy(policy=policy)
+    cloud_events = [parse_event(event) for event in events]
+    alone = [tag(event, policy) for event in cloud_events]
+    facts = data.draw(facts_about(alone, policy))
+    now: datetime = data.draw(instants_near(events) | INSTANTS)
+    due = DueObligations(facts, policy, now)
+    for event, by_itself in zip(cloud_events, alone, strict=True):
+        for subject in by_itself.subjects:
+            expected = due_obligations(by_itself, subject, facts, policy, now)
+            assert due.of_record(compiled.tag(event), subject) == expected
