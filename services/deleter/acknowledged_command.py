@@ -51,6 +51,8 @@ class AcknowledgedCommand:
         if state == self.state and (outcome is None or state in SETTLED):
             return self
         changes: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
+        if state == "acknowledged":
+            changes["acknowledged_at"] = now
         return replace(self, **state_changes.columns_for_state(state, now), **changes)
 
     def may_resume_purposes(self, before: AcknowledgedCommand) -> bool:

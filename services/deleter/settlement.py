@@ -183,8 +183,6 @@ class _AcknowledgementBatch:
             _event_of(command, acknowledgement), self._now, outcome=acknowledgement.status
         )
         is_acknowledged_now = changed_command.state == "acknowledged" != command.state
-        if is_acknowledged_now:
-            changed_command = replace(changed_command, acknowledged_at=self._now)
         if acknowledgement.status == "refused" and acknowledgement.ground:
             changed_command = replace(changed_command, ground=acknowledgement.ground)
         if changed_command.state == "refused" != command.state:

@@ -189,3 +189,12 @@ def test_a_wrong_acknowledgement_does_not_stop_the_others(ledger: Database) -> N
     assert (after.state, after.outcome) == ("acknowledged", "done")
     (after,) = select_rows(ledger, tables.command, command_id=unsent.command_id)
     assert (after.state, after.outcome) == ("unsent", None)
+
+
+def test_a_recall_that_comes_too_late_dates_the_erasure(ledger: Database) -> None:
+    """The certificate states when the acknowledgement came in, whichever command it was about."""
+    recall = next(row for row in varied_commands(ledger) if row.action == "recall")
+    with ledger.transaction() as connection:
+        apply_at_once(connection, [acknowledgement(recall, "already_done", "m1")])
+    [erasure] = select_rows(ledger, tables.command, command_id=recall.supersedes)
+    assert (erasure.state, erasure.acknowledged_at) == ("acknowledged", instant(FAR))
