@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Literal, get_args
 
+from services.policy.calendar import parse_period
 from services.policy.model import Policy
 from services.policy.rule import BOOK_YEAR, NEVER, Part, Rule
 
 Language = Literal["nl", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-MONTHS: Mapping[Language, Sequence[str]] = {
+_MONTHS: Mapping[Language, Sequence[str]] = {
     "nl": (
         *("januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus"),
         *("september", "oktober", "november", "december"),
@@ -106,6 +108,11 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
 _NUMBER_AND_UNIT = re.compile(r"(\d+)([YMWDHS])")
 
 
+def date_in_words(day: date, language: Language) -> str:
+    """Return a date such as `15 March 2026`."""
+    return f"{day.day} {_MONTHS[language][day.month - 1]} {day.year}"
+
+
 def length_in_words(rule: Rule, language: Language) -> str:
     """Return how long a rule keeps data, without the clock or the date that its terms start at."""
     words = _WORDS[language]
@@ -159,8 +166,13 @@ def _term_from(term: str, part: Part, start: str, language: Language) -> str:
         return words["never"]
     if period := period_in_words(term, language):
         return f"{period} {words['after']} {start}"
+    return words["at_once"] if ends_at_once(part) else f"{words['until']} {start}"
+
+
+def ends_at_once(part: Part) -> bool:
+    """Return whether a term has no length and starts at the event."""
     is_event = part.anchor.kind == "event" and part.anchor.waits_for is None
-    return words["at_once"] if is_event else f"{words['until']} {start}"
+    return is_event and not part.terms and part.term != NEVER and parse_period(part.term).is_zero
 
 
 def _start_in_words(policy: Policy, part: Part, language: Language) -> str:
@@ -184,7 +196,7 @@ def _start_in_words(policy: Policy, part: Part, language: Language) -> str:
 
 def _day_in_words(month_day: str, language: Language) -> str:
     month, _, day = month_day.partition("-")
-    return f"{int(day)} {MONTHS[language][int(month) - 1]}"
+    return f"{int(day)} {_MONTHS[language][int(month) - 1]}"
 
 
 def _length_from_year(term: str, part: Part, language: Language) -> str:

@@ -19,8 +19,8 @@ from services.policy.yaml_source import PolicyError
 
 _YEAR_END = re.compile(r"(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])", re.ASCII)
 _NOT_A_YEAR_END = "is not a month and a day such as 12-31"
-_TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "rules")
-"""The sections whose titles appear in letters and certificates."""
+_TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "clocks", "rules")
+"""The sections whose titles appear in letters, certificates and privacy statements."""
 
 
 def validate_policy(policy: Policy) -> Iterator[PolicyError]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.policy.model import Policy
-from services.policy.term_wording import LANGUAGES, MONTHS, Language, length_in_words
+from services.policy.term_wording import LANGUAGES, Language, date_in_words, length_in_words
 from services.requests.report import Outcome, ProcessingSummary, Report, RetainedData, SystemOutcome
 
 __all__ = [
@@ -91,8 +91,7 @@ class Translator:
         """Return an instant as a local date."""
         if at is None:
             return {"nl": "nog niet bekend", "en": "not known yet"}[self.language]
-        day = at.astimezone(self.policy.controller.zone).date()
-        return f"{day.day} {MONTHS[self.language][day.month - 1]} {day.year}"
+        return date_in_words(at.astimezone(self.policy.controller.zone).date(), self.language)
 
     def until(self, at: datetime | None, *, is_permanent: bool) -> str:
         """Return until when data is kept: a local date, or that it is kept permanently."""

@@ -18,6 +18,7 @@ from services.app.cli.policy_new import new
 from services.app.cli.policy_register import register
 from services.app.cli.policy_schemas import report_differences, schemas
 from services.app.cli.policy_source import read_policy
+from services.app.cli.policy_statement import statement
 from services.app.cli.policy_versions import list_, show_version
 from services.policy.editor_schema import cases_schema, policy_schema
 from services.policy.lint import lint as lint_policy
@@ -30,7 +31,7 @@ def policy() -> None:
 
 for command in (
     *(activate, cancel_scheduled, confirm, derived, diff, list_),
-    *(new, register, schemas, show_version, test),
+    *(new, register, schemas, show_version, statement, test),
 ):
     policy.add_command(command)
 

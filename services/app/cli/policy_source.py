@@ -1,4 +1,4 @@
-"""Where the policy comes from that a document is made of: a file, the settings, or the ledger."""
+"""Options of documents: which policy one is made of (a file, the settings or the ledger) and its format."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ from services.app import settings_loader
 from services.app.cli.session import open_resources
 from services.events.event_file import open_bytes
 from services.ledger.policy_versions import UnknownPolicyVersion, active_version
+from services.policy.documents.document import FORMATS
 from services.policy.loader import load, load_bytes
 from services.policy.model import Policy
 
 file_argument = click.argument("file", type=click.Path(path_type=Path), required=False)
 ledger_option = click.option(
     "--ledger", "from_ledger", is_flag=True, help="The ledger's active policy, instead of a file."
+)
+
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default=FORMATS[0],
+    show_default=True,
+    help="How the document is written.",
 )
 
 

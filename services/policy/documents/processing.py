@@ -53,6 +53,17 @@ def unheld_purposes(policy: Policy) -> tuple[str, ...]:
     return tuple(name for name in policy.purposes if name not in held)
 
 
+def holdings_of(policy: Policy, processing: Processing) -> tuple[HoldingRule, ...]:
+    """Return the holdings that have a processing's purpose, basis and rule, or can change to them."""
+    key = (processing.purpose, processing.basis, processing.rule)
+    return tuple(
+        holding
+        for name in processing.events
+        for holding in policy.events[name].holdings
+        if key in _keys_of(holding)
+    )
+
+
 def _keys_of(holding: HoldingRule) -> Iterator[tuple[str, str, str]]:
     yield holding.purpose, holding.basis, holding.rule
     for change in (holding.on_consent, holding.on_withdrawal):

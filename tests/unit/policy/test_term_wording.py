@@ -53,7 +53,7 @@ def test_a_period_is_told_with_its_units(term: str, english: str, dutch: str) ->
         (
             "R2",
             "at most until the end of “Being a supplier's contact person”",
-            "hooguit tot het einde van “Being a supplier's contact person”",
+            "hooguit tot het einde van “contactpersoon van een leverancier zijn”",
         ),
         (
             "R4",
