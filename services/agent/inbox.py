@@ -169,7 +169,7 @@ class Inbox:
 
         A command that was tried holds back later ones of its group until it is completed; one that waits
         for its `not_before`, or for the system, does not. A recall does not wait for others, and its
-        command waits for it.
+        command waits for it: also while a recall that failed may come again.
         """
         earlier = tables.entry.alias()
         recall = tables.entry.alias()
@@ -177,7 +177,10 @@ class Inbox:
             recall.c.grp == _COLUMNS.grp,
             recall.c.supersedes == _COLUMNS.command_id,
             recall.c.action == "recall",
-            recall.c.state.in_(OPEN),
+            or_(
+                recall.c.state.in_(OPEN),
+                and_(recall.c.status == "failed", recall.c.valid_until > now),
+            ),
         )
         held_back = exists().where(
             earlier.c.grp == _COLUMNS.grp,

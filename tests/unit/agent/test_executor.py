@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -460,6 +461,53 @@ def test_a_recall_goes_before_the_next_try_of_its_command() -> None:
     environment.arrive(replace(recall(), issued_at=T0 + HOUR))
     assert environment.execute(1) == ["recalled"]
     assert adapter.done == [command_id("c1"), command_id("r1")]
+
+
+def answering_late() -> Callable[[CommandTask], Result]:
+    """Return a system that answers nothing but the second try of a command."""
+
+    def play(task: CommandTask) -> Result:
+        if task.command.action == "recall" or task.run == 1:
+            raise RetryLater("no response in time")
+        return Result(status="done", counts={"orders": 1})
+
+    return play
+
+
+def test_a_command_waits_while_the_system_cannot_be_asked_about_its_recall() -> None:
+    """The recall is given up until the controller repeats it; the command is not tried meanwhile."""
+    answering: list[Result] = []
+
+    def play(task: CommandTask) -> Result:
+        if task.command.action == "recall" and answering:
+            return answering[0]
+        if task.command.action == "recall" or task.run == 1:
+            raise RetryLater("no response in time")
+        return Result(status="done", counts={"orders": 1})
+
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(play)))
+    environment.execute_all(command())
+    environment.now += HOUR
+    environment.arrive(replace(recall(), issued_at=T0 + HOUR))
+    assert [environment.execute(seconds) for seconds in (1, 10, 10)] == [[], [], ["failed"]]
+    assert environment.execute(3600) == []
+    answering.append(Result(status="recalled"))
+    again = replace(recall(), attempt=2, issued_at=T0 + 3 * HOUR)
+    assert environment.execute_all(again) == ["recalled"]
+    assert environment.execute(3600) == []
+    assert adapter.done.count(command_id("c1")) == 1
+
+
+def test_a_command_outlives_a_recall_that_has_expired() -> None:
+    """The controller no longer wants the recall carried out."""
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(answering_late())))
+    environment.execute_all(command())
+    environment.now += HOUR
+    late = replace(recall(), issued_at=T0 + HOUR, valid_until=T0 + 2 * HOUR)
+    environment.arrive(late)
+    assert [environment.execute(seconds) for seconds in (1, 10, 10)] == [[], [], ["failed"]]
+    assert environment.execute(2 * 3600) == ["done"]
+    assert adapter.done.count(command_id("c1")) == 2
 
 
 def test_a_processor_that_takes_days_outlives_the_process() -> None:
