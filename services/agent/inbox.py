@@ -141,28 +141,25 @@ class Inbox:
         changing = {column.name for column in _COLUMNS} - {"command_id"}
         upsert(connection, tables.entry, rows, changing)
 
-    def newest(self, connection: Connection, group: str) -> LatestCommand | None:
-        """Return the latest accepted command of a group."""
-        query = select(tables.newest).where(tables.newest.c.grp == group)
-        row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return LatestCommand(seq=row.seq, issued_at=row.issued_at, valid_until=row.valid_until)
+    def newest(self, connection: Connection, groups: Collection[str]) -> dict[str, LatestCommand]:
+        """Return the latest accepted command of each of these groups that has one."""
+        column = tables.newest.c
+        return {
+            row.grp: LatestCommand(
+                seq=row.seq, issued_at=row.issued_at, valid_until=row.valid_until
+            )
+            for row in select_in(connection, select(tables.newest), column.grp, groups)
+        }
 
-    def put_newest(self, connection: Connection, group: str, newest: LatestCommand) -> None:
-        """Store the latest accepted command of a group."""
-        row = {"grp": group, **asdict(newest)}
-        upsert(connection, tables.newest, [row], ("seq", "issued_at", "valid_until"))
+    def put_newest(self, connection: Connection, newest: Mapping[str, LatestCommand]) -> None:
+        """Store the latest accepted command of each group."""
+        rows = [{"grp": group, **asdict(latest)} for group, latest in sorted(newest.items())]
+        upsert(connection, tables.newest, rows, ("seq", "issued_at", "valid_until"))
 
-    def not_started(self, connection: Connection, group: str, before: int) -> list[InboxEntry]:
-        """Return the commands of a group with a lower `seq` that were never started."""
-        query = select(tables.entry).where(
-            _COLUMNS.grp == group,
-            _COLUMNS.seq < before,
-            _COLUMNS.state == "waiting",
-            _COLUMNS.runs == 0,
-        )
-        return [_entry(row) for row in connection.execute(query.with_for_update())]
+    def not_started(self, connection: Connection, groups: Collection[str]) -> list[str]:
+        """Return the ids of the commands of these groups that wait and were never started."""
+        query = select(_COLUMNS.command_id).where(_COLUMNS.state == "waiting", _COLUMNS.runs == 0)
+        return [row.command_id for row in select_in(connection, query, _COLUMNS.grp, groups)]
 
     def due_entries(self, now: datetime, busy: Collection[str], limit: int) -> list[InboxEntry]:
         """Return the entries that may run now, the oldest first, one of each group that is not busy.

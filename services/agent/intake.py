@@ -6,6 +6,7 @@ recall comes first.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -47,54 +48,146 @@ _RECALLED_RESULT = Result(status="recalled")
 def take_commands(
     connection: Connection, inbox: Inbox, arrivals: Sequence[ReceivedCommand], now: datetime
 ) -> list[Intake]:
-    """Take commands in, in order of arrival, and return the decision on each."""
-    return [_take_command(connection, inbox, arrival, now) for arrival in arrivals]
+    """Take commands in, in order of arrival, and return the decision on each.
+
+    The inbox is read and locked once, and written once, after the last command.
+    """
+    intake = _CommandIntake(connection, inbox, arrivals, now)
+    decisions = [intake.take(arrival) for arrival in arrivals]
+    intake.write()
+    return decisions
 
 
-def _take_command(
-    connection: Connection, inbox: Inbox, arrival: ReceivedCommand, now: datetime
-) -> Intake:
-    command, group = arrival.command, inbox.group_of(arrival.command)
-    entry_before = inbox.entry(connection, command.command_id)
-    newest = inbox.newest(connection, group)
-    judgement = decide_intake(command, entry_before, newest, now)
-    sealed = inbox.encrypt_payload(arrival)
-    entry = entry_before or _is_new_attempt(command, group)
-    if judgement == "resend_answer":
-        inbox.put(connection, replace(entry, sealed=sealed, delivered=False))
-        return judgement
-    entry = replace(
-        entry,
-        sealed=sealed,
-        attempt=max(entry.attempt, command.attempt),
-        issued_at=max(entry.issued_at, command.issued_at),
-        valid_until=max(entry.valid_until, command.valid_until),
-    )
-    match judgement:
-        case "in_progress":
-            pass
-        case "already_recalled":
-            result = _RESULTS_AFTER_RECALL.get(entry.status, _RECALLED_RESULT)
-            entry = inbox.complete(entry, command, result, now).ended()
-        case "expired" | "superseded":
-            result = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
-            entry = inbox.complete(entry, command, result, now)
-        case "execute":
-            entry = entry.accepted(max(command.not_before or now, now))
-            if command.action == "recall":
-                entry = _handle_recall(connection, inbox, entry, command, now)
-            else:
-                _supersede_earlier(connection, inbox, entry, command, now)
-    inbox.put(connection, entry)
-    if judgement != "expired":
-        initial = LatestCommand(
-            seq=command.seq, issued_at=command.issued_at, valid_until=command.valid_until
+class _CommandIntake:
+    """Commands that are being taken in, and the entries of the inbox as changed so far."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        inbox: Inbox,
+        arrivals: Sequence[ReceivedCommand],
+        now: datetime,
+    ) -> None:
+        self._connection = connection
+        self._inbox = inbox
+        self._now = now
+        commands = [arrival.command for arrival in arrivals]
+        self._groups = {command.command_id: inbox.group_of(command) for command in commands}
+        ids = {*self._groups, *(command.supersedes for command in commands if command.supersedes)}
+        ids |= {*inbox.not_started(connection, set(self._groups.values()))}
+        # All are locked in one order, as the executor locks them.
+        self._entries = {
+            entry.command_id: entry for entry in inbox.entries(connection, sorted(ids))
+        }
+        self._changed: dict[str, None] = {}
+        self._newest = inbox.newest(connection, set(self._groups.values()))
+        self._waiting: defaultdict[str, set[str]] = defaultdict(set)
+        for entry in self._entries.values():
+            self._note(entry)
+
+    def take(self, arrival: ReceivedCommand) -> Intake:
+        """Take one command in, and return the decision on it."""
+        command, group = arrival.command, self._groups[arrival.command.command_id]
+        entry_before = self._entries.get(command.command_id)
+        newest = self._newest.get(group)
+        judgement = decide_intake(command, entry_before, newest, self._now)
+        sealed = self._inbox.encrypt_payload(arrival)
+        entry = entry_before or _new_entry(command, group)
+        if judgement == "resend_answer":
+            self._put(replace(entry, sealed=sealed, delivered=False))
+            return judgement
+        entry = replace(
+            entry,
+            sealed=sealed,
+            attempt=max(entry.attempt, command.attempt),
+            issued_at=max(entry.issued_at, command.issued_at),
+            valid_until=max(entry.valid_until, command.valid_until),
         )
-        inbox.put_newest(connection, group, (newest or initial).with_command(command))
-    return judgement
+        match judgement:
+            case "in_progress":
+                pass
+            case "already_recalled":
+                result = _RESULTS_AFTER_RECALL.get(entry.status, _RECALLED_RESULT)
+                entry = self._inbox.complete(entry, command, result, self._now).ended()
+            case "expired" | "superseded":
+                result = Result(status="failed", detail=_REJECTION_DETAIL[judgement])
+                entry = self._inbox.complete(entry, command, result, self._now)
+            case "execute":
+                entry = entry.accepted(max(command.not_before or self._now, self._now))
+                if command.action == "recall":
+                    entry = self._handle_recall(entry, command)
+                else:
+                    self._supersede_earlier(entry, command)
+        self._put(entry)
+        if judgement != "expired":
+            initial = LatestCommand(
+                seq=command.seq, issued_at=command.issued_at, valid_until=command.valid_until
+            )
+            self._newest[group] = (newest or initial).with_command(command)
+        return judgement
+
+    def write(self) -> None:
+        """Write every entry that has changed."""
+        self._inbox.put(self._connection, *(self._entries[id] for id in sorted(self._changed)))
+        self._inbox.put_newest(self._connection, self._newest)
+
+    def _put(self, entry: InboxEntry) -> None:
+        self._entries[entry.command_id] = entry
+        self._changed[entry.command_id] = None
+        self._note(entry)
+
+    def _note(self, entry: InboxEntry) -> None:
+        """Note whether a command waits and was never started."""
+        waiting = self._waiting[entry.grp]
+        if entry.state == "waiting" and entry.runs == 0:
+            waiting.add(entry.command_id)
+        else:
+            waiting.discard(entry.command_id)
+
+    def _handle_recall(self, recall: InboxEntry, command: Command) -> InboxEntry:
+        """Complete a recall at once, unless its command was started: then the system is asked."""
+        original = command.supersedes or ""
+        original_entry = self._entries.get(original)
+        if original_entry is None:
+            # Its command may still come, from elsewhere in the log: it must not be carried out then.
+            tombstone = replace(
+                recall, command_id=original, supersedes=None, sealed=None, action=""
+            )
+            self._put(tombstone.completed("recalled", None, self._now))
+            original_entry = tombstone
+        elif may_have_run(original_entry):
+            return recall
+        elif original_entry.state != "settled":
+            status: Status = "partial" if original_entry.status == "partial" else "recalled"
+            completed = original_entry.completed(status, None, self._now).ended()
+            self._put(replace(completed, sealed=None))
+        result = _RECALL_RESULTS.get(original_entry.status, _RECALLED_RESULT)
+        return self._inbox.complete(recall, command, result, self._now)
+
+    def _supersede_earlier(self, new_entry: InboxEntry, command: Command) -> None:
+        """Complete earlier commands that were not started and that a later command replaces.
+
+        These are the command that it supersedes, and those on the same records from an older epoch of the
+        clock.
+        """
+        if command.action not in CHANGING:
+            return
+        records = {(record.type, record.source, record.id) for record in command.records}
+        waiting = [self._entries[id] for id in sorted(self._waiting[new_entry.grp])]
+        for entry in waiting:
+            if entry.action not in CHANGING or entry.seq >= command.seq:
+                continue
+            earlier_command = self._inbox.command(entry).command
+            shared = any(
+                (record.type, record.source, record.id) in records
+                for record in earlier_command.records
+            )
+            if command.supersedes == entry.command_id or (entry.epoch < command.epoch and shared):
+                result = Result(status="failed", detail="a later command replaces it")
+                self._put(self._inbox.complete(entry, earlier_command, result, self._now))
 
 
-def _is_new_attempt(command: Command, group: str) -> InboxEntry:
+def _new_entry(command: Command, group: str) -> InboxEntry:
     return InboxEntry(
         command_id=command.command_id,
         grp=group,
@@ -108,48 +201,3 @@ def _is_new_attempt(command: Command, group: str) -> InboxEntry:
         state="waiting",
         due_at=None,
     )
-
-
-def _handle_recall(
-    connection: Connection, inbox: Inbox, recall: InboxEntry, command: Command, now: datetime
-) -> InboxEntry:
-    """Complete a recall at once, unless its command was started: then the system is asked."""
-    original = command.supersedes or ""
-    original_entry = inbox.entry(connection, original)
-    if original_entry is None:
-        # Its command may still come, from elsewhere in the log: it must not be carried out then.
-        tombstone = replace(recall, command_id=original, supersedes=None, sealed=None, action="")
-        inbox.put(connection, tombstone.completed("recalled", None, now))
-        original_entry = tombstone
-    elif may_have_run(original_entry):
-        return recall
-    elif original_entry.state != "settled":
-        status: Status = "partial" if original_entry.status == "partial" else "recalled"
-        inbox.put(
-            connection, replace(original_entry.completed(status, None, now).ended(), sealed=None)
-        )
-    result = _RECALL_RESULTS.get(original_entry.status, _RECALLED_RESULT)
-    return inbox.complete(recall, command, result, now)
-
-
-def _supersede_earlier(
-    connection: Connection, inbox: Inbox, new_entry: InboxEntry, command: Command, now: datetime
-) -> None:
-    """Complete earlier commands that were not started and that a later command replaces.
-
-    These are the command that it supersedes, and those on the same records from an older epoch of the
-    clock.
-    """
-    if command.action not in CHANGING:
-        return
-    records = {(record.type, record.source, record.id) for record in command.records}
-    for entry in inbox.not_started(connection, new_entry.grp, command.seq):
-        if entry.action not in CHANGING:
-            continue
-        earlier_command = inbox.command(entry).command
-        shared = any(
-            (record.type, record.source, record.id) in records for record in earlier_command.records
-        )
-        if command.supersedes == entry.command_id or (entry.epoch < command.epoch and shared):
-            result = Result(status="failed", detail="a later command replaces it")
-            inbox.put(connection, inbox.complete(entry, earlier_command, result, now))
