@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.benchmarks.acknowledging import acknowledging
+from tests.benchmarks.agent_erasing import agent_erasing
 from tests.benchmarks.competitors import competitors, kafka_streams
 from tests.benchmarks.components import components
 from tests.benchmarks.deleting import deleting
@@ -40,6 +41,9 @@ SUITE = (
     ),
     Benchmark(
         name="acknowledgements", title="Answers against the same rows bare", measure=acknowledging
+    ),
+    Benchmark(
+        name="agent", title="The agent against the same statements alone", measure=agent_erasing
     ),
     Benchmark(name="signing", title="Signatures against Ed25519 alone", measure=signing),
 )
