@@ -36,12 +36,13 @@ from services.agent.result import Result
 from services.crypto.base64_text import decode_base64, encode_base64
 from services.crypto.envelope import AeadCipher
 from services.policy.actions import CHANGING
-from services.storage.bulk import select_in, upsert
+from services.storage.bulk import select_in, update_in, upsert
 from services.storage.database import Database
 from services.storage.gaps import OffsetGap, open_gaps
 from services.storage.tables import dead_letter
 
 _COLUMNS = tables.entry.c
+_NAMES = frozenset(_COLUMNS.keys())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +138,8 @@ class Inbox:
 
     def put(self, connection: Connection, *entries: InboxEntry) -> None:
         """Store entries, replacing their former versions."""
-        rows = [asdict(entry) for entry in entries]
-        changing = {column.name for column in _COLUMNS} - {"command_id"}
-        upsert(connection, tables.entry, rows, changing)
+        rows = [{name: getattr(entry, name) for name in _NAMES} for entry in entries]
+        upsert(connection, tables.entry, rows, _NAMES - {"command_id"})
 
     def newest(self, connection: Connection, groups: Collection[str]) -> dict[str, LatestCommand]:
         """Return the latest accepted command of each of these groups that has one."""
@@ -241,13 +241,12 @@ class Inbox:
 
     def mark_delivered(self, answers: Sequence[OutgoingAcknowledgement]) -> None:
         """Mark acknowledgements as sent, and delete the payloads of their commands."""
+        sent = {answer.command_id: answer.value for answer in answers}
         statement = update(tables.entry).values(delivered=True, sealed=None)
         with self.ledger.transaction() as connection:
-            for answer in answers:
-                is_same = and_(
-                    _COLUMNS.command_id == answer.command_id, _COLUMNS.answer == answer.value
-                )
-                connection.execute(statement.where(is_same))
+            entries = self.entries(connection, sorted(sent))
+            same = [entry.command_id for entry in entries if entry.answer == sent[entry.command_id]]
+            update_in(connection, statement, _COLUMNS.command_id, same)
 
     def count_by_state(self) -> Mapping[str, int]:
         """Count the commands by state."""

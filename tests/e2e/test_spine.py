@@ -153,7 +153,7 @@ def test_commands_are_signed_for_their_topic(running: Running, fresh_kafka: Kafk
     running.start(*ROLES)
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0
-    running.until("psp was told", lambda: running.count("attempt", "topic LIKE '%psp%'") >= 1)
+    running.until("psp was told", lambda: running.count("message", "topic LIKE '%psp%'") >= 1)
     topic = command_topic("psp")
     consumer = KafkaClient(fresh_kafka.bootstrap).open_consumer("a-system")
     consumer.assign([TopicPartition(topic.name, number, 0) for number in range(topic.partitions)])
@@ -191,7 +191,7 @@ def test_another_kafka_client_reads_the_commands(
     running.start(*ROLES, "sample-systems")
     file = write_events(running.directory / "e.jsonl", EVENTS)
     assert running.history(file).returncode == 0
-    running.until("psp was told", lambda: running.count("attempt", "topic LIKE '%psp%'") >= 1)
+    running.until("psp was told", lambda: running.count("message", "topic LIKE '%psp%'") >= 1)
 
     def read(topic: str, form: str) -> bytes:
         return subprocess.run(

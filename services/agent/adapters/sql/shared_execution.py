@@ -65,12 +65,13 @@ class SharedExecution:
                 save_checkpoints(found)  # before any change, in case this run is cut short
             for table in tables:
                 new_values = self._new_values(table, action)
-                for statement in table.change_statements(new_values):
-                    connection.execute(statement)
+                for statement, parameters in table.change_statements(new_values):
+                    connection.execute(statement, parameters)
             for table in tables:
                 deletes = action == "erase" and table.bound.declared.erase == "delete"
                 if deletes and any(
-                    connection.execute(query).first() for query in table.count_statements()
+                    connection.execute(query, parameters).first()
+                    for query, parameters in table.count_statements()
                 ):
                     raise RowsRemaining(table.bound.name)
         results: list[Result | RetryLater] = [

@@ -20,17 +20,19 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    TableValuedAlias,
     Text,
-    Values,
     and_,
+    bindparam,
     cast,
     column,
     delete,
     func,
     select,
     update,
-    values,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
 
 from services.agent.adapters.sql.binding import BoundTable
 from services.agent.adapters.sql.column_values import (
@@ -41,10 +43,12 @@ from services.agent.adapters.sql.column_values import (
 from services.agent.adapters.sql.columns import equals_value
 from services.agent.adapters.sql.statements import CommandSelection
 
-_CHUNK_SIZE = 500
-"""Keys that one statement names."""
 _COMMAND = "command_number"
 DIALECT: Final = "postgresql"
+
+
+Parameters = Mapping[str, list[Any]]
+"""The arrays of a statement, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,33 +62,47 @@ class SharedTable:
 
     def count_statements(
         self, condition: ColumnElement[bool] | None = None
-    ) -> Iterator[Select[Any]]:
+    ) -> Iterator[tuple[Select[Any], Parameters]]:
         """Yield statements that count the rows of each command, or those that meet the condition."""
-        for keys in self._keys():
-            joined = keys.join(self.table, self._equals(keys))
-            query = select(keys.c[_COMMAND], func.count()).select_from(joined)
-            query = query if condition is None else query.where(condition)
-            yield query.group_by(keys.c[_COMMAND])
+        keys = self._keys_table()
+        joined = keys.join(self.table, self._equals(keys))
+        query = select(keys.c[_COMMAND], func.count()).select_from(joined)
+        query = query if condition is None else query.where(condition)
+        for parameters in self._parameters():
+            yield query.group_by(keys.c[_COMMAND]), parameters
 
-    def change_statements(self, new_values: Mapping[str, Any] | None) -> Iterator[Executable]:
+    def change_statements(
+        self, new_values: Mapping[str, Any] | None
+    ) -> Iterator[tuple[Executable, Parameters]]:
         """Yield statements that give the rows' columns new values, or delete the rows where it is None."""
-        for keys in self._keys():
+        equals = self._equals(self._keys_table())
+        for parameters in self._parameters():
             if new_values is None:
-                yield delete(self.table).where(self._equals(keys))
+                yield delete(self.table).where(equals), parameters
             else:
-                yield update(self.table).where(self._equals(keys)).values(new_values)
+                yield update(self.table).where(equals).values(new_values), parameters
 
     @property
     def _names(self) -> list[str]:
         return sorted(self.value_sets[0][1])
 
-    def _keys(self) -> Iterator[Values]:
-        """Yield the keys as tables: the number of the command, and the values that its rows have.
+    def _keys_table(self) -> TableValuedAlias:
+        """Return the keys as a table: the number of the command, and the values that its rows have.
 
-        Values that no row can have are left out.
+        Each column is one array, so that the statement is the same for any number of keys.
         """
+        types = [(_COMMAND, Integer()), *((_key_name(n), self._key_type(n)) for n in self._names)]
+        arrays = (bindparam(f"all_{name}", type_=ARRAY(kind)) for name, kind in types)
+        columns = (column(name, kind) for name, kind in types)
+        return func.unnest(*arrays).table_valued(*columns, name="wanted").render_derived()
+
+    def _key_type(self, name: str) -> TypeEngine[Any]:
+        kind = column_type(self.table.c[name])
+        return Text() if isinstance(kind, String) else kind
+
+    def _parameters(self) -> Iterator[Parameters]:
+        """Yield the arrays of the keys; values that no row can have are left out."""
         names = self._names
-        columns = [self.table.c[name] for name in names]
         rows: dict[tuple[Any, ...], None] = {}
         for number, value_set in self.value_sets:
             try:
@@ -92,12 +110,12 @@ class SharedTable:
             except ValueNotStorable:
                 continue
             rows[(number, *keys)] = None
-        wanted = list(rows)
-        for start in range(0, len(wanted), _CHUNK_SIZE):
-            shape = (column(_COMMAND, Integer), *map(_key_column, columns))
-            yield values(*shape, name="wanted").data(wanted[start : start + _CHUNK_SIZE])
+        if rows:
+            arrays = map(list, zip(*rows, strict=True))
+            all_names = (_COMMAND, *map(_key_name, names))
+            yield {f"all_{name}": array for name, array in zip(all_names, arrays, strict=True)}
 
-    def _equals(self, keys: Values) -> ColumnElement[bool]:
+    def _equals(self, keys: TableValuedAlias) -> ColumnElement[bool]:
         return and_(
             *(
                 equals_value(self.table.c[name], _key_of(keys, self.table.c[name]), DIALECT)
@@ -126,23 +144,18 @@ def share_tables(
 def count_by_command(
     connection: Connection,
     selections: Sequence[CommandSelection],
-    queries: Mapping[str, Iterator[Select[Any]]],
+    queries: Mapping[str, Iterator[tuple[Select[Any], Parameters]]],
 ) -> list[dict[str, int]]:
     """Return the rows of each command by table, zeros included; the queries are by table."""
     counts = [{part.bound.name: 0 for part in selection.parts} for selection in selections]
     for name, statements in queries.items():
-        for statement in statements:
-            for number, rows in connection.execute(statement):
+        for statement, parameters in statements:
+            for number, rows in connection.execute(statement, parameters):
                 counts[number][name] += int(rows)
     return counts
 
 
-def _key_column(real: Column[Any]) -> Any:
-    kind = column_type(real)
-    return column(_key_name(real.name), Text() if isinstance(kind, String) else kind)
-
-
-def _key_of(keys: Values, real: Column[Any]) -> ColumnElement[Any]:
+def _key_of(keys: TableValuedAlias, real: Column[Any]) -> ColumnElement[Any]:
     """Return the key that a column must equal; an enumeration equals no text."""
     key, kind = keys.c[_key_name(real.name)], column_type(real)
     return cast(key, kind) if isinstance(kind, Enum) else key
