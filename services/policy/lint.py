@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.policy.calendar import DAY, Period, parse_period
+from services.policy.lint_concept import concept_warnings
 from services.policy.lint_missing_events import missing_events
 from services.policy.model import Policy
 from services.policy.placement import declared_systems
@@ -51,6 +52,8 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
                 message="may stay open permanently without an alarm; set `max_open`",
             )
     for key, message in missing_events(policy):
+        yield LintWarning(key=key, message=message)
+    for key, message in concept_warnings(policy):
         yield LintWarning(key=key, message=message)
     for name, event in policy.events.items():
         if needs_sources(event):

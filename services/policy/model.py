@@ -173,6 +173,8 @@ class System(StrictModel):
     """`keys`: the Kafka log, of whose encrypted fields it holds the keys; it erases by destroying them."""
     retired: Instant | None = field(default=None, repr=False)
     """From this instant on, by the events' own time, it holds no new data; commands on older data go on."""
+    backups: PeriodText | None = field(default=None, repr=False)
+    """How long its backups still have data that it has erased; Termijn does not erase in backups."""
 
     @property
     def lead_time_period(self) -> Period:
@@ -269,6 +271,10 @@ class Policy(StrictModel):
     effective: Date | None = field(default=None, repr=False)
     """The day, in the controller's time zone, on which it becomes active once it is accepted; by default
     at once."""
+    responsible: str | None = field(default=None, repr=False)
+    """The team or function that is responsible for the deletion concept."""
+    reviewed: Date | None = field(default=None, repr=False)
+    """The day on which the deletion concept was last reviewed."""
 
     @property
     def has_rules_in_test(self) -> bool:

@@ -31,6 +31,8 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     for name, system in policy.systems.items():
         for key in ("lead_time", "acknowledge_within", "verify_after"):
             yield from check_period(("systems", name, key), getattr(system, key), exact=True)
+        if system.backups is not None:
+            yield from check_period(("systems", name, "backups"), system.backups)
         if system.outside_eea and not system.safeguard:
             yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"
     yield from check_rules(policy)

@@ -13,6 +13,7 @@ from services.app.cli.options import json_option, show
 from services.app.cli.policy_activation import activate, cancel_scheduled
 from services.app.cli.policy_cases import test
 from services.app.cli.policy_changes import diff
+from services.app.cli.policy_concept import concept
 from services.app.cli.policy_confirmations import confirm, derived
 from services.app.cli.policy_new import new
 from services.app.cli.policy_register import register
@@ -30,7 +31,7 @@ def policy() -> None:
 
 
 for command in (
-    *(activate, cancel_scheduled, confirm, derived, diff, list_),
+    *(activate, cancel_scheduled, concept, confirm, derived, diff, list_),
     *(new, register, schemas, show_version, statement, test),
 ):
     policy.add_command(command)

@@ -19,7 +19,7 @@ from tests.unit.policy.test_shipped_policy import TEXT
 SCHEMA = editor_schema.policy_schema()
 FREE_TEXT = {
     "Controller": {"name", "contact", "statement", "authority", "authority_contact"},
-    "Policy": {"policy", "version"},
+    "Policy": {"policy", "version", "responsible"},
     "Purpose": {"title", "source"},
     "LegalBasis": {"title", "article"},
     "Category": {"title"},
