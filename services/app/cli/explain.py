@@ -22,7 +22,7 @@ from services.app.cli.options import (
     parse_instant_or_date,
     show,
 )
-from services.app.cli.session import open_resources
+from services.app.cli.policy_source import confirmed_rules
 from services.app.settings import Settings
 from services.app.wiring.resources import utc_now
 from services.deleter.simulation import SimulatedCommand
@@ -30,7 +30,6 @@ from services.deleter.simulation import simulate as simulate_events
 from services.events.event_file import read_tagged_events
 from services.events.history import format_bound
 from services.ledger import key_conflicts, migrate
-from services.ledger.confirmations import list_confirmations
 from services.policy.explain import ExplainedHolding, explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
@@ -82,21 +81,13 @@ def explain(
     columns: tuple[str, ...]
     columns = ("event", "subject", "purpose", "rule", "window", "due_at", "state")
     if with_ledger:
-        confirmed = _confirmed_rules(the_policy)
+        confirmed = confirmed_rules(the_policy)
         rows = ({**row, "confirmed": confirmed.get(row["rule"])} for row in rows)
         columns = (*columns, "confirmed")
     shown = rows if as_json else map(_with_window, rows)
     show(shown, as_json=as_json, title="Holdings", columns=columns)
     if not as_json:
         _warn_of_production(settings, tagged, now)
-
-
-def _confirmed_rules(policy: Policy) -> dict[str, bool]:
-    """Return, by each rule with a derived term, whether it is confirmed as it is."""
-    with open_resources() as opened, opened.ledger().transaction() as connection:
-        return {
-            item.term.name: item.at is not None for item in list_confirmations(connection, policy)
-        }
 
 
 @click.command()

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from services.app.cli.output import say
-from services.app.cli.policy_source import file_argument, ledger_option, read_policy
+from services.app.cli.policy_source import (
+    confirmed_rules,
+    file_argument,
+    ledger_option,
+    read_policy,
+)
 from services.policy.documents.document import FORMATS, DocumentFormat, write_document
 from services.policy.documents.register import (
     REGISTER_COLUMNS,
+    RegisterRow,
     register_cells,
     register_document,
     register_rows,
 )
-from services.policy.model import Policy
 
 
 @click.command()
@@ -37,23 +43,21 @@ def register(
 ) -> None:
     """Print the record of processing activities (GDPR 30) of FILE, by default the configured policy.
 
-    `-` is standard input. The record has what the policy states, and no data of subjects.
+    `-` is standard input. The record has what the policy states, and no data of subjects. With `--ledger`
+    it also states which derived terms are confirmed.
     """
     policy = read_policy(file, from_ledger=from_ledger)
+    confirmed = confirmed_rules(policy) if from_ledger else None
     if format_ == "csv":
-        text = _csv(policy)
+        text = _csv(register_rows(policy, confirmed))
     else:
-        text = next(
-            write_document(register_document(policy), known)
-            for known in FORMATS
-            if known == format_
-        )
+        text = write_document(register_document(policy, confirmed), format_)
     say(text.removesuffix("\n"))
 
 
-def _csv(policy: Policy) -> str:
+def _csv(rows: Iterable[RegisterRow]) -> str:
     lines = io.StringIO(newline="")
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(REGISTER_COLUMNS)
-    writer.writerows(map(register_cells, register_rows(policy)))
+    writer.writerows(map(register_cells, rows))
     return lines.getvalue()

@@ -5,7 +5,7 @@ It states what the policy has, and names what GDPR 30(1) also asks for and a pol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -46,7 +46,7 @@ class RegisterRow:
     source: str
     """Where the term comes from: the heading of the statement, or the article of the law."""
     provenance: str
-    """Whether term and start are of the statement, of a law, or derived, then with the reason."""
+    """Whether term and start are stated, of a law, or derived; then why, and whether that is confirmed."""
     remarks: Sequence[str]
 
 
@@ -54,9 +54,15 @@ REGISTER_COLUMNS: Final = tuple(RegisterRow.__dataclass_fields__)
 """The fields of a row, in order."""
 
 
-def register_rows(policy: Policy) -> tuple[RegisterRow, ...]:
-    """Return a row for each purpose, legal basis and rule, in the order of the policy file."""
-    return tuple(_row(policy, processing) for processing in list_processing(policy))
+def register_rows(
+    policy: Policy, confirmed: Mapping[str, bool] | None = None
+) -> tuple[RegisterRow, ...]:
+    """Return a row for each purpose, legal basis and rule, in the order of the policy file.
+
+    `confirmed` has, by rule, whether its derived term is confirmed; without it nothing is stated of that.
+    """
+    confirmed = confirmed or {}
+    return tuple(_row(policy, item, confirmed.get(item.rule)) for item in list_processing(policy))
 
 
 def register_cells(row: RegisterRow) -> list[str]:
@@ -65,9 +71,9 @@ def register_cells(row: RegisterRow) -> list[str]:
     return [value if isinstance(value, str) else "; ".join(value) for value in values]
 
 
-def register_document(policy: Policy) -> Document:
+def register_document(policy: Policy, confirmed: Mapping[str, bool] | None = None) -> Document:
     """Return the record as a document: the controller, a section for each purpose, and the recipients."""
-    rows = zip(list_processing(policy), register_rows(policy), strict=True)
+    rows = zip(list_processing(policy), register_rows(policy, confirmed), strict=True)
     by_purpose: dict[str, list[RegisterRow]] = {}
     for processing, row in rows:
         by_purpose.setdefault(processing.purpose, []).append(row)
@@ -148,7 +154,7 @@ def _system_line(policy: Policy, system: System) -> tuple[str, ...]:
     return system.title, system.owner, system.role, outside, _retired(policy, system)
 
 
-def _row(policy: Policy, processing: Processing) -> RegisterRow:
+def _row(policy: Policy, processing: Processing, is_confirmed: bool | None) -> RegisterRow:
     rule, basis = policy.rules[processing.rule], policy.bases[processing.basis]
     systems = [policy.systems[name] for name in processing.systems]
     return RegisterRow(
@@ -168,7 +174,7 @@ def _row(policy: Policy, processing: Processing) -> RegisterRow:
         kept=term_in_words(policy, processing.rule, _LANGUAGE),
         rule=processing.rule,
         source=rule.source,
-        provenance=_provenance(rule),
+        provenance=_provenance(rule, is_confirmed),
         remarks=tuple(_remarks(policy, processing)),
     )
 
@@ -179,12 +185,15 @@ def _titles(
     return tuple(policy.title(section, name, _LANGUAGE) for name in names)
 
 
-def _provenance(rule: Rule) -> str:
+def _provenance(rule: Rule, is_confirmed: bool | None) -> str:
     """Return where term and start of a rule come from; for a derived one also why."""
     term, start = _PROVENANCE[rule.term_from], _PROVENANCE[rule.anchor_from]
     text = f"term and start: {term}" if term == start else f"term: {term}, start: {start}"
-    is_derived = "derived" in (rule.term_from, rule.anchor_from)
-    return f"{text}. {rule.rationale}" if is_derived and rule.rationale else text
+    if "derived" not in (rule.term_from, rule.anchor_from):
+        return text
+    if is_confirmed is not None:
+        text += "; confirmed" if is_confirmed else "; to be confirmed"
+    return f"{text}. {rule.rationale}" if rule.rationale else text
 
 
 def _remarks(policy: Policy, processing: Processing) -> Iterator[str]:

@@ -136,3 +136,20 @@ def test_explain_shows_which_derived_terms_are_confirmed(
     assert shown() == {"year": None, "stay": True}
     [row, _] = termijn("explain", file, "--policy", policy, "--json").rows
     assert "confirmed" not in row
+
+
+def test_the_record_of_processing_states_what_is_confirmed(termijn: Call, ledger: Database) -> None:
+    """Only with the ledger; from a file it states that the term is derived."""
+    derived = (
+        "term_from: derived\n    rationale: So long.\n    anchor_from: stated\n    source: g\n"
+    )
+    stated = "term_from: stated\n    anchor_from: stated\n    source: g\n"
+    activated(ledger, replaced(SMALL, stated, derived))
+    before = termijn("policy", "register", "--ledger").out
+    assert (
+        "| Derived or stated | term: derived, start: statement; to be confirmed. So long. |"
+        in before
+    )
+    assert termijn("policy", "confirm", "year", *BY_ME).code == 0
+    after = termijn("policy", "register", "--ledger").out
+    assert "| Derived or stated | term: derived, start: statement; confirmed. So long. |" in after
