@@ -41,6 +41,7 @@ KEYS = [
     "systems",
     "anchor",
     "anchor_at",
+    "anchors",
     "not_before",
     "erase_by",
     "due_at",
@@ -75,6 +76,7 @@ def test_a_line_of_json_has_the_documented_keys_in_order(termijn: Call, events: 
             "systems": ["crm", "lease", "orders", "printer", "psp", "website"],
             "anchor": "relationship",
             "anchor_at": "2024-03-15T13:00:00Z",
+            "anchors": [],
             "not_before": None,
             "erase_by": "2026-03-15T13:00:00Z",
             "due_at": {

@@ -63,6 +63,7 @@ def test_added_and_removed_entries_are_listed_by_name() -> None:
             "verify_after": "PT0S",
             "holds": "data",
             "retired": None,
+            "backups": None,
         },
         "what": "system ward is new",
     }
