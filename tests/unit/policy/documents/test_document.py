@@ -18,7 +18,7 @@ DOCUMENT = Document(
         Section(
             heading="Terms",
             blocks=(
-                Table(columns=("kept", "why"), rows=(("a | b", "two\nlines"),)),
+                Table(columns=("kept", "why"), rows=(("a | <b>", "two\nlines"),)),
                 BulletList(items=("# one", "<script>alert('x')</script>")),
             ),
         ),
@@ -32,7 +32,7 @@ def test_markdown_escapes_what_would_be_markup() -> None:
         "# Data \\<of\\> A \\& B\n\n"
         "1\\. not \\*a\\* list\n\n"
         "## Terms\n\n"
-        "| kept | why |\n| --- | --- |\n| a \\| b | two lines |\n\n"
+        "| kept | why |\n| --- | --- |\n| a \\| \\<b\\> | two lines |\n\n"
         "- \\# one\n- \\<script\\>alert('x')\\</script\\>\n"
     )
 
@@ -47,7 +47,7 @@ def test_html_escapes_every_text() -> None:
         "<p>1. not *a* list</p>\n"
         "<h2>Terms</h2>\n"
         "<table>\n<thead><tr><th>kept</th><th>why</th></tr></thead>\n"
-        "<tbody>\n<tr><td>a | b</td><td>two\nlines</td></tr>\n</tbody>\n</table>\n"
+        "<tbody>\n<tr><td>a | &lt;b&gt;</td><td>two\nlines</td></tr>\n</tbody>\n</table>\n"
         "<ul>\n<li># one</li>\n<li>&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;</li>\n</ul>\n"
         "</body>\n</html>\n"
     )
