@@ -15,8 +15,9 @@ from consumers.batch_application import DeadLetterObserver, park_message
 from consumers.messages import build_dead_letter, headers, to_bytes
 from schemas import topics
 from schemas.codec import Codec
+from schemas.command_fields import split_commands
 from schemas.errors import DecodingFailed, MalformedEvent
-from services.agent.command import CommandMisaddressed, parse_command, split_batch
+from services.agent.command import CommandMisaddressed, parse_command
 from services.agent.inbox import Inbox, ReceivedCommand
 from services.agent.intake import take_commands
 from services.crypto.envelope import AeadCipher
@@ -83,7 +84,7 @@ class CommandIntake:
         if batch["system"] != self.inbox.system:
             raise CommandMisaddressed(batch["system"], self.inbox.system)
         received = []
-        for fields, own_fields in zip(split_batch(batch), batch["commands"], strict=True):
+        for fields, own_fields in zip(split_commands(batch), batch["commands"], strict=True):
             alone = {**batch, "commands": [own_fields]}
             received.append(
                 ReceivedCommand(

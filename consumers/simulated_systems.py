@@ -15,10 +15,10 @@ from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 from consumers.messages import headers, to_bytes
 from schemas.cloudevents import CloudEvent, from_headers
 from schemas.codec import Codec
+from schemas.command_fields import split_commands
 from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.limits import MAX_COMMAND_RECORDS
 from schemas.topics import Topic
-from services.agent.command import split_batch
 from services.agent.simulated.systems import DelayedAcknowledgement, SimulatedSystems
 from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
 from services.kafka.client import KafkaClient
@@ -91,7 +91,8 @@ class SimulatedSystemsLoop:
         except (DecodingFailed, MalformedEvent, SignatureInvalid):
             return []
         replies = [
-            self.systems.handle_command(command, key, self.now()) for command in split_batch(batch)
+            self.systems.handle_command(command, key, self.now())
+            for command in split_commands(batch)
         ]
         return [reply for reply in replies if reply is not None]
 

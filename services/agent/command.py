@@ -89,12 +89,6 @@ _FIELD_NAMES = frozenset(field.name for field in fields(Command))
 _LIST_FIELDS = ("categories", "rules", "purposes", "corrected_fields")
 
 
-def split_batch(value: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the commands of a decoded message, each with the fields that they have in common."""
-    common = {name: field_value for name, field_value in value.items() if name != "commands"}
-    return [{**common, **command} for command in value["commands"]]
-
-
 def parse_command(value: Mapping[str, Any]) -> Command:
     """Return a command of a decoded message; fields of later versions of the schema are ignored."""
     arguments = {name: field_value for name, field_value in value.items() if name in _FIELD_NAMES}

@@ -27,9 +27,10 @@ from sqlalchemy import (
 
 from schemas import topics
 from schemas.codec import Codec
+from schemas.command_fields import split_commands
 from services.agent import tables
 from services.agent.acknowledgement import AcknowledgementBuilder
-from services.agent.command import Command, parse_command, split_batch
+from services.agent.command import Command, parse_command
 from services.agent.inbox_cipher import InboxCipher
 from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
@@ -113,7 +114,7 @@ class Inbox:
         content = self._decrypt_payload(entry)
         value = decode_base64(content["value"]) or b""
         decoded = self._codec.decode(topics.command_topic(self.system), value)
-        [fields] = split_batch(decoded)
+        [fields] = split_commands(decoded)
         return ReceivedCommand(
             command=parse_command(fields), key=decode_base64(content["key"]), value=value
         )

@@ -8,18 +8,11 @@ from typing import Any, Final
 from zlib import crc32
 
 from schemas import limits
+from schemas.command_fields import COMMON_FIELDS, OWN_FIELDS, join_commands
 from services.deleter.message import CommandMessage, Fields
 
 LANES: Final = 16
 """How many keys the messages of a system have: the commands of one person have the same."""
-_OWN_FIELDS: Final = (
-    *("command_id", "subject", "records", "not_before", "erase_by", "epoch", "seq", "attempt"),
-    *("supersedes", "request", "disclose_to", "corrections", "corrected_fields"),
-)
-_COMMON_FIELDS: Final = (
-    *("system", "action", "categories", "rules", "purposes", "policy_version", "article"),
-    *("reason", "verifies", "valid_until", "issued_at"),
-)
 _RECORD_FRAME = 32
 """The bytes that Avro adds to the texts of one record, or of one command, at most."""
 _PAIR_FRAME = 6
@@ -53,13 +46,7 @@ class CommandBatch:
     @property
     def value(self) -> Fields:
         """The fields of the `command` schema."""
-        common, *_ = [command.value for command in self.commands]
-        return {
-            **{name: common[name] for name in _COMMON_FIELDS},
-            "commands": [
-                {name: command.value.get(name) for name in _OWN_FIELDS} for command in self.commands
-            ],
-        }
+        return join_commands([command.value for command in self.commands])
 
     def has_room(self, records: int, size: int, max_records: int) -> bool:
         """Return whether a command with so many records and bytes can be added."""
@@ -115,14 +102,14 @@ def _max_records(attempt: int) -> int:
 
 
 def _common_key(value: Fields) -> tuple[Hashable, ...]:
-    common = (value[name] for name in _COMMON_FIELDS)
+    common = (value[name] for name in COMMON_FIELDS)
     named = value["subject"] is not None
     return (named, *(tuple(part) if isinstance(part, list) else part for part in common))
 
 
 def _size(value: Fields) -> int:
     """Return how many bytes a command takes in its message, at most."""
-    own_texts = [value.get(name) for name in _OWN_FIELDS]
+    own_texts = [value.get(name) for name in OWN_FIELDS]
     size = 2 * _RECORD_FRAME + sum(_bytes(text) for text in own_texts if isinstance(text, str))
     size += sum(_PAIR_FRAME + _bytes(name) for name in value.get("corrected_fields") or ())
     return size + sum(_record_size(record) for record in value["records"])

@@ -13,11 +13,12 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from schemas import topics
+from schemas.command_fields import split_commands
 from services.agent import config
 from services.agent.acknowledgement import AcknowledgementBuilder
 from services.agent.acknowledgement_sender import AcknowledgementSender
 from services.agent.adapters.factory import sql_adapter
-from services.agent.command import parse_command, split_batch
+from services.agent.command import parse_command
 from services.agent.executor import CommandExecutor
 from services.agent.inbox import Inbox, OutgoingAcknowledgement, ReceivedCommand
 from services.agent.intake import take_commands
@@ -132,7 +133,7 @@ def _take(stage: Stage, inbox: Inbox, database: Database, message: bytes) -> Non
             key=b"1",
             value=stage.codec.encode(topic, {**batch, "commands": [own]}, trusted=True),
         )
-        for fields, own in zip(split_batch(batch), batch["commands"], strict=True)
+        for fields, own in zip(split_commands(batch), batch["commands"], strict=True)
     ]
     database.run_in_transaction(lambda c: take_commands(c, inbox, arrivals, _now()))
 

@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition
 
 from schemas import topics
 from schemas.codec import Codec
-from services.agent.command import split_batch
+from schemas.command_fields import split_commands
 from services.crypto.signing import Signer
 from services.kafka.client import KafkaClient
 from services.kafka.producer import OutgoingMessage
@@ -70,7 +70,7 @@ class AcknowledgingSystems:
         assert isinstance(value, bytes)
         system = self._systems[topic]
         batch = self._codec.decode(topics.command_topic(system), value)
-        commands = split_batch(batch)
+        commands = split_commands(batch)
         if batch["action"] != "verify":
             self.records += sum(len(command["records"]) for command in commands)
             self.commands += len(commands)

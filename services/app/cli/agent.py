@@ -11,6 +11,7 @@ import click
 from sqlalchemy import Executable
 
 from schemas import topics
+from schemas.command_fields import join_commands, split_commands
 from schemas.errors import DecodingFailed, EncodingFailed
 from services.agent import config as configuration
 from services.agent.adapters.base import CommandTask
@@ -192,7 +193,12 @@ def _parse_command_file(text: bytes, name: str, loaded: LoadedConfig) -> Command
     with bootstrap_agent.agent(loaded) as opened:
         codec = opened.codec()
         try:
-            return parse_command(codec.decode(topic, codec.encode(topic, json.loads(text))))
+            fields = json.loads(text)
+            if not isinstance(fields, dict):
+                raise ValueError("must be an object with the fields of a command")
+            message = codec.encode(topic, join_commands([fields]))
+            [command] = split_commands(codec.decode(topic, message))
+            return parse_command(command)
         except (ValueError, RecursionError, EncodingFailed, DecodingFailed) as cause:
             raise CheckFailed(f"{name}: {cause}") from cause
 

@@ -57,7 +57,7 @@ def _read_drops(
 )
 @click.option(
     "--number",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 2**31 - 1),
     metavar="NUMBER",
     help="Activate a former policy again: that of this number in `termijn policy list`.",
 )

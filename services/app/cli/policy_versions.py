@@ -63,7 +63,7 @@ def list_(as_json: bool) -> None:
 
 
 @click.command("show")
-@click.argument("number", type=click.IntRange(min=1), required=False)
+@click.argument("number", type=click.IntRange(1, 2**31 - 1), required=False)
 def show_version(number: int | None) -> None:
     """Print the policy NUMBER of `termijn policy list`, by default the active one, as a policy file.
 

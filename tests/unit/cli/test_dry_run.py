@@ -57,6 +57,7 @@ def test_a_dry_run_shows_what_would_be_recorded_and_its_windows(
         "systems": ["accounting"],
         "anchor": "book-year",
         "anchor_at": "2024-12-31T23:00:00Z",
+        "anchors": [],
         "not_before": "2031-12-31T23:00:00Z",
         "erase_by": "2032-01-01T23:00:00Z",
         "due_at": {"accounting": "2031-12-31T23:00:00Z"},
