@@ -142,6 +142,8 @@ def load_or_create_secret(path: Path) -> bytes:
         if not path.exists():
             key = encode_base64(os.urandom(_KEY_BYTES))
             write_whole_file(path, key, private=True, exclusive=True)
+    except UnicodeEncodeError as cause:
+        raise InvalidKeyFile(path, "cannot be created: its name is not UTF-8") from cause
     except OSError as cause:
         raise InvalidKeyFile(path, f"cannot be created: {cause}") from cause
     return _read_secret(path)
