@@ -21,6 +21,8 @@ MAX_TEXT: Final = 2_000
 """A text for people: the ground of a refusal, the detail of a dead letter."""
 MAX_DECIMAL: Final = 128
 """Characters of a decimal number."""
+MAX_ACKNOWLEDGEMENTS: Final = 1_000
+"""Acknowledgements in one message."""
 MAX_COUNTS: Final = 1_000
 """Names by which an acknowledgement counts rows."""
 MAX_CORRECTIONS: Final = 500

@@ -93,8 +93,9 @@ def load_acknowledged_commands(
     recalling = {item.command_id for item in commands.values() if item.state == "recalling"}
     referenced = {item.supersedes for item in commands.values() if item.action in ABOUT_COMMANDS}
     originals = {original for original in referenced if original and original not in commands}
-    commands |= _select_commands(connection, query, column.command_id, originals)
-    recalling |= {original for original in originals if commands[original].state == "recalling"}
+    found = _select_commands(connection, query, column.command_id, originals)
+    recalling |= {id for id, original in found.items() if original.state == "recalling"}
+    commands |= found
     recalls = query.where(column.action == "recall")
     return commands | _select_commands(connection, recalls, column.supersedes, recalling)
 

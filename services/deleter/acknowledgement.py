@@ -104,6 +104,9 @@ def decode_acknowledgements(
         raise DecodingFailed(why=problem, topic=topic.name)
     if beyond := limits.identifier_problem(value["acknowledgement_id"]):
         raise DecodingFailed(why=f"acknowledgement_id {beyond}", topic=topic.name)
+    count_problem = limits.count_problem(value["acknowledgements"], limits.MAX_ACKNOWLEDGEMENTS)
+    if count_problem:
+        raise DecodingFailed(why=f"acknowledgements {count_problem}", topic=topic.name)
     items = [_acknowledgement(item, topic, system) for item in value["acknowledgements"]]
     return AcknowledgementMessage(
         acknowledgement_id=value["acknowledgement_id"],

@@ -299,7 +299,9 @@ class _AcknowledgementBatch:
         self, recall: AcknowledgedCommand, original: UUID, acknowledgement: Acknowledgement
     ) -> list[AcknowledgedCommand]:
         """Return a recall, and the recalled command if that changes; a refused recall escalates both."""
-        command = self._commands[original]
+        command = self._commands.get(original)
+        if command is None:  # it was given up, and is purged
+            return [recall]
         if acknowledgement.status in _RECALL_EVENTS:
             event: CommandEvent = (
                 "already_done" if acknowledgement.status == "already_done" else "recalled"
@@ -316,7 +318,9 @@ class _AcknowledgementBatch:
     ) -> AcknowledgedCommand:
         """Return the verified command; the result of its first verification stays."""
         assert verification.supersedes is not None
-        original = self._commands[verification.supersedes]
+        original = self._commands.get(verification.supersedes)
+        if original is None:
+            raise UnknownCommand(verification.supersedes, verification.system)
         is_present = acknowledgement.status == "done" and any(acknowledgement.counts.values())
         return original.after("still_present" if is_present else "proven", self._now)
 

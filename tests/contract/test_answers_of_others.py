@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from confluent_kafka import Message
+from sqlalchemy import delete, insert, select
 
 from consumers.acknowledgements import AcknowledgementHandler
 from schemas import topics
@@ -260,6 +261,42 @@ def test_a_message_counts_but_for_the_acknowledgement_that_cannot_be_applied(rol
     role.handle(message)
     assert role.repeated == [False] * 4
     assert {state for _, state in states_of(role.ledger, first, second)} == {"acknowledged"}
+
+
+def test_a_message_with_too_many_acknowledgements_is_parked(role: Role) -> None:
+    """Each would be an entry of the evidence, and a system could fill that."""
+    command = str(find_command(role.ledger, system="orders", action="erase"))
+    many = [{"command_id": command, "acknowledgement_id": "a1"}] * 1_001
+    role.handle(acknowledgements(role.ledger, "orders", *many))
+    assert role.reasons == [("undecodable", "acknowledgements has 1,001 items; the most is 1,000")]
+    assert erasure_states(role.ledger)["orders"] == "sent"
+
+
+def test_a_recall_whose_command_was_given_up_and_purged_is_acknowledged(role: Role) -> None:
+    """Its system answers late; the other acknowledgements of the message count too."""
+    original = find_command(role.ledger, system="orders", action="erase")
+    with role.ledger.transaction() as connection:
+        row = connection.execute(
+            select(tables.command).where(tables.command.c.command_id == original)
+        ).one()
+        recall = {**row._mapping, "command_id": uuid4(), "action": "recall", "supersedes": original}
+        connection.execute(insert(tables.command), [recall])
+        connection.execute(delete(tables.command).where(tables.command.c.command_id == original))
+    role.handle(
+        acknowledgements(
+            role.ledger,
+            "orders",
+            {
+                "command_id": str(recall["command_id"]),
+                "acknowledgement_id": "a1",
+                "status": "recalled",
+            },
+        )
+    )
+    assert role.reasons == []
+    assert states_of(role.ledger, recall["command_id"]) == [
+        (str(recall["command_id"]), "acknowledged")
+    ]
 
 
 def test_each_answer_keeps_its_own_trace(role: Role) -> None:

@@ -53,6 +53,8 @@ _HEARTBEAT_TIMEOUT = timedelta(minutes=2)
 """A loop without a heartbeat for longer is stalled."""
 _BATCH = 200
 _BATCH_SECONDS = 0.2
+_MAX_RUNNING = 30_000
+"""Commands that run at once: one query of the inbox names them all, and databases limit that."""
 
 Now = Callable[[], datetime]
 
@@ -167,7 +169,7 @@ def run_agent(loaded: LoadedConfig, stop: Event, *, log_format: str, now: Now) -
             decryption_keys=_decryption_keys(keys.private(system)),
             now=now,
             concurrency=limits.at_once,
-            batch_size=limits.batch,
+            batch_size=max(1, min(limits.batch, _MAX_RUNNING // limits.at_once)),
             spans=open_tracer(configuration.tracing, ROLE, opened.stack),
         )
         webhook = configuration.adapter.webhook

@@ -94,7 +94,7 @@ class SharedTable:
         types = [(_COMMAND, Integer()), *((_key_name(n), self._key_type(n)) for n in self._names)]
         arrays = (bindparam(f"all_{name}", type_=ARRAY(kind)) for name, kind in types)
         columns = (column(name, kind) for name, kind in types)
-        return func.unnest(*arrays).table_valued(*columns, name="wanted").render_derived()
+        return func.unnest(*arrays).table_valued(*columns, name="termijn_keys").render_derived()
 
     def _key_type(self, name: str) -> TypeEngine[Any]:
         kind = column_type(self.table.c[name])
