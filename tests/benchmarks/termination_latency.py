@@ -187,8 +187,8 @@ def _count_sent(ledger: Database) -> int:
 def _count_erasable(ledger: Database, after: datetime) -> int:
     """Return the most records that the erasures sent after an instant can contain."""
     query = text(
-        "SELECT count(*) FROM attempt JOIN command USING (command_id)"
-        " WHERE subject = 'customer:big-0' AND action = 'erase' AND attempt.at > :after"
+        "SELECT count(*) FROM message JOIN command USING (message_id)"
+        " WHERE subject = 'customer:big-0' AND command.action = 'erase' AND message.at > :after"
     )
     with ledger.transaction() as connection:
         commands = connection.execute(query, {"after": after}).scalar_one()

@@ -41,7 +41,7 @@ def test_a_role_with_another_policy_refuses(ledger: Database) -> None:
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
         with pytest.raises(
-            active_policy.PolicyMismatch, match=r"optimum-pos 2021-05-19\.6, got optimum-pos next;"
+            active_policy.PolicyMismatch, match=r"optimum-pos 2021-05-19\.7, got optimum-pos next;"
         ):
             active_policy.require_active(connection, policy_with_term("P3Y"), NOW)
 

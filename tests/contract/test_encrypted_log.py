@@ -19,7 +19,6 @@ from services.policy.ids import event_id, old_event_id
 from services.policy.model import Policy
 from services.storage.database import Database
 from tests import oracle
-from tests.contract import ledgers
 from tests.contract.event_builders import Event, order, tag_distinct
 from tests.contract.ledgers import (
     FakeBus,
@@ -90,9 +89,8 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
 
 
 @pytest.fixture
-def encrypting(monkeypatch: pytest.MonkeyPatch) -> Policy:
-    """Have the ledger record and sweep under the policy that encrypts."""
-    monkeypatch.setattr(ledgers, "POLICY", policy())
+def encrypting() -> Policy:
+    """Return the policy that encrypts."""
     return policy()
 
 
@@ -113,7 +111,9 @@ def test_keys_of_events_that_were_never_recorded_are_found(
         "bus-books": "unrecorded",
     }
     assert orphaned_keys(vault, ledger, encrypting, before="2020-03-15") == {}
-    record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    record_events(
+        ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z", policy=encrypting
+    )
     assert orphaned_keys(vault, ledger, encrypting) == {}
 
 
@@ -126,7 +126,9 @@ def test_keys_that_a_publisher_made_before_identities_changed_are_their_events(
         vault.keys.get_or_create(
             [(old_event_id("/crm", order_id), "bus") for order_id in ("o1", "o2")], created_at
         )
-        record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+        record_events(
+            ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z", policy=encrypting
+        )
         [orphan] = find_orphaned_keys(
             vault.keys, ledger, encrypting, datetime(2026, 1, 1, tzinfo=UTC)
         )
@@ -143,7 +145,9 @@ def test_keys_of_systems_that_the_policy_dropped_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """No command would ever destroy them."""
-    record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    record_events(
+        ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z", policy=encrypting
+    )
     kind = encrypting.events["orders.order-placed"]
     first, *rest = kind.holdings
     without = replace(kind, holdings=(replace(first, systems=("orders", "psp")), *rest))
@@ -155,10 +159,12 @@ def test_keys_that_a_backup_restored_are_found(
     vault: Vault, ledger: Database, encrypting: Policy
 ) -> None:
     """Their erasure is proven, and yet they exist."""
-    record_events(ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z")
+    record_events(
+        ledger, [order("o1", "2020-03-15T13:00:00Z")], "2020-03-15T13:00:00Z", policy=encrypting
+    )
     now = "2022-03-16T13:00:00Z"
-    claim_all(ledger, now)
-    send_due(ledger, FakeBus(), now)
+    claim_all(ledger, now, policy=encrypting)
+    send_due(ledger, FakeBus(), now, policy=encrypting)
     erasure = find_command(ledger, system="bus", action="erase")
     acknowledge(ledger, erasure, "done", now, counts={"keys": 1}, policy=encrypting)
     assert orphaned_keys(vault, ledger, encrypting) == {}  # not read again yet
@@ -166,7 +172,7 @@ def test_keys_that_a_backup_restored_are_found(
     ledger.run_in_transaction(
         lambda connection: verify_commands(connection, encrypting, at, limit=10)
     )
-    send_due(ledger, FakeBus(), at)
+    send_due(ledger, FakeBus(), at, policy=encrypting)
     check = find_command(ledger, system="bus", action="verify")
     acknowledge(ledger, check, "done", at, counts={"keys": 0}, policy=encrypting)
     assert orphaned_keys(vault, ledger, encrypting) == {"bus": "outlived"}

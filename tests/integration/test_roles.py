@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from consumers.recorder import TOPICS as RECORDED
 from consumers.recorder import RecorderHandler
@@ -281,17 +281,27 @@ def test_one_identity_with_two_contents_is_a_dead_letter(environment: Environmen
     assert (letter.role, letter.reason) == ("recorder", "identity-conflict")
 
 
+class EndingLedger:
+    """A ledger that the tagger reads before it sends, and that ends as its offset is stored."""
+
+    def __init__(self, ledger: Database) -> None:
+        self._ledger = ledger
+        self._has_read = False
+
+    def run_in_transaction(self, work: Callable[[Connection], object]) -> object:
+        if self._has_read:
+            raise Crash
+        self._has_read = True
+        return self._ledger.run_in_transaction(work)
+
+
 def test_a_tagger_that_ends_before_its_offset_is_stored_does_no_harm(
     environment: Environment,
 ) -> None:
     """Its batch is tagged again, and the ledger contains the same facts as without the crash."""
 
-    class Ending:
-        def run_in_transaction(self, _: object) -> None:
-            raise Crash
-
     environment.send(message(order("e1")), message(order("e2")))
-    with environment.tagging(ledger=cast(Database, Ending())) as tagger:
+    with environment.tagging(ledger=cast(Database, EndingLedger(environment.ledger))) as tagger:
         assert isinstance(tagger.end(), Crash)
     environment.pass_through()
     assert len(on_the_bus(environment.kafka, TAGGED.name)) == 4
@@ -563,12 +573,8 @@ def test_an_old_event_that_is_tagged_again_after_a_crash_stays_held_back(
 ) -> None:
     """The event is tagged and on the bus, but the tagger's position was not written."""
 
-    class Ending:
-        def run_in_transaction(self, _: object) -> None:
-            raise Crash
-
     environment.send(message(replace(order(), time=datetime(2020, 1, 1, tzinfo=UTC))))
-    with environment.tagging(ledger=cast(Database, Ending())) as tagger:
+    with environment.tagging(ledger=cast(Database, EndingLedger(environment.ledger))) as tagger:
         assert isinstance(tagger.end(), Crash)
     environment.pass_through()
     assert environment.groups() == [today()]
