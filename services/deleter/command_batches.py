@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
 from schemas import limits
 from schemas.command_fields import COMMON_FIELDS, OWN_FIELDS, join_commands
+from services.deleter.command_size import PAIR_FRAME, RECORD_FRAME, size_of_record, text_size
 from services.deleter.message import CommandMessage, Fields
 
 LANES: Final = 16
 """How many keys the messages of a system have: the commands of one person have the same."""
-_RECORD_FRAME = 32
-"""The bytes that Avro adds to the texts of one record, or of one command, at most."""
-_PAIR_FRAME = 6
-"""The bytes that Avro adds to the texts of one key and its value."""
 _FULL_ATTEMPTS = 3
 """After so many attempts without an answer, a command shares its message with ever fewer others."""
 
@@ -110,17 +107,9 @@ def _common_key(value: Fields) -> tuple[Hashable, ...]:
 def _size(value: Fields) -> int:
     """Return how many bytes a command takes in its message, at most."""
     own_texts = [value.get(name) for name in OWN_FIELDS]
-    size = 2 * _RECORD_FRAME + sum(_bytes(text) for text in own_texts if isinstance(text, str))
-    size += sum(_PAIR_FRAME + _bytes(name) for name in value.get("corrected_fields") or ())
-    return size + sum(_record_size(record) for record in value["records"])
-
-
-def _record_size(record: Fields) -> int:
-    keys: dict[str, Any] = record["keys"]
-    texts = (record["source"], record["id"], record["type"])
-    pairs = sum(_PAIR_FRAME + _bytes(name) + _bytes(text) for name, text in keys.items())
-    return _RECORD_FRAME + pairs + sum(map(_bytes, texts))
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    size = 2 * RECORD_FRAME + sum(text_size(text) for text in own_texts if isinstance(text, str))
+    size += sum(PAIR_FRAME + text_size(name) for name in value.get("corrected_fields") or ())
+    return size + sum(
+        size_of_record((record["source"], record["id"], record["type"]), record["keys"])
+        for record in value["records"]
+    )

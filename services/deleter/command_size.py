@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 from uuid import UUID
 
 from schemas import limits
@@ -10,17 +11,22 @@ from services.policy.event_subject import business_keys
 from services.policy.model import Policy
 from services.policy.tagged_event import TaggedEvent
 
-_FRAME = 32
+RECORD_FRAME: Final = 32
 """The bytes that Avro adds to the texts of one record, including its time."""
-_PAIR = 6
+PAIR_FRAME: Final = 6
 """The bytes that Avro adds to the texts of one key and its value."""
 
 
 def record_size(tagged: TaggedEvent, policy: Policy) -> int:
     """Return how many bytes one record takes in a command, at most."""
-    size = _FRAME + sum(_bytes(text) for text in (tagged.source, tagged.id, tagged.type))
     keys = business_keys(tagged, policy, tagged.subject or "")
-    return size + sum(_PAIR + _bytes(name) + _bytes(value) for name, value in keys.items())
+    return size_of_record((tagged.source, tagged.id, tagged.type), keys)
+
+
+def size_of_record(texts: Iterable[str], keys: Mapping[str, str]) -> int:
+    """Return how many bytes a record with these texts and keys takes, at most."""
+    pairs = sum(PAIR_FRAME + text_size(name) + text_size(text) for name, text in keys.items())
+    return RECORD_FRAME + pairs + sum(map(text_size, texts))
 
 
 def split_by_size(
@@ -44,5 +50,6 @@ def split_by_size(
         yield tuple(chunk)
 
 
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+def text_size(text: str) -> int:
+    """Return how many bytes a text takes as UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
