@@ -151,7 +151,7 @@ def term_in_words(policy: Policy, name: str, language: Language) -> str:
 
 def _part_in_words(policy: Policy, part: Part, language: Language) -> str:
     words = _WORDS[language]
-    start = _start_in_words(policy, part, language)
+    start = start_in_words(policy, part, language)
     text = _term_from(part.term, part, start, language)
     others = ", ".join(
         words["if_outcome"].format(period_in_words(term, language) or words["none"], outcome)
@@ -175,8 +175,8 @@ def ends_at_once(part: Part) -> bool:
     return is_event and not part.terms and part.term != NEVER and parse_period(part.term).is_zero
 
 
-def _start_in_words(policy: Policy, part: Part, language: Language) -> str:
-    """Return when a term starts, as a noun."""
+def start_in_words(policy: Policy, part: Part, language: Language) -> str:
+    """Return when the term of one end of a rule starts, such as `the end of the book year`."""
     words, anchor = _WORDS[language], part.anchor
     start = words["event"]
     if anchor.kind == "clock" and anchor.clock:

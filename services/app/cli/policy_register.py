@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import click
+from click.core import ParameterSource
 
 from services.app.cli.output import say
 from services.app.cli.policy_source import (
@@ -18,6 +20,7 @@ from services.app.cli.policy_source import (
     read_policy,
 )
 from services.policy.documents.document import FORMATS, DocumentFormat, write_document
+from services.policy.documents.linked_register import linked_register
 from services.policy.documents.register import (
     REGISTER_COLUMNS,
     RegisterRow,
@@ -38,17 +41,32 @@ from services.policy.documents.register import (
     show_default=True,
     help="CSV has one row for each purpose, legal basis and rule.",
 )
+@click.option(
+    "--dpv", "is_linked", is_flag=True, help="As linked data: JSON-LD in terms of DPV 2.3."
+)
+@click.pass_context
 def register(
-    file: Path | None, from_ledger: bool, format_: DocumentFormat | Literal["csv"]
+    context: click.Context,
+    file: Path | None,
+    from_ledger: bool,
+    format_: DocumentFormat | Literal["csv"],
+    is_linked: bool,
 ) -> None:
     """Print the record of processing activities (GDPR 30) of FILE, by default the configured policy.
 
     `-` is standard input. The record has what the policy states, and no data of subjects. With `--ledger`
     it also states which derived terms are confirmed.
     """
+    is_given = context.get_parameter_source("format_") is ParameterSource.COMMANDLINE
+    if is_linked and is_given:
+        raise click.UsageError(
+            f"--dpv: it is a format of its own, got --format {format_} too; drop one"
+        )
     policy = read_policy(file, from_ledger=from_ledger)
     confirmed = confirmed_rules(policy) if from_ledger else None
-    if format_ == "csv":
+    if is_linked:
+        text = json.dumps(linked_register(policy, confirmed), indent=2, ensure_ascii=False)
+    elif format_ == "csv":
         text = _csv(register_rows(policy, confirmed))
     else:
         text = write_document(register_document(policy, confirmed), format_)

@@ -15,11 +15,13 @@ from services.policy.model import Policy, Purpose, System
 from services.policy.rule import Rule
 from services.policy.term_wording import period_in_words, term_in_words
 
+REGISTER_TITLE: Final = "Record of processing activities (GDPR 30)"
 _LANGUAGE: Final = "en"
-_OUTSIDE_POLICY: Final = (
+OUTSIDE_POLICY: Final = (
     "The policy does not have what GDPR 30(1) also asks for: joint controllers, the representative and the"
     " data protection officer (a), the countries of transfers (e), the security measures (g)."
 )
+"""What the record asks for and a policy does not have."""
 _PROVENANCE: Final = {"stated": "statement", "statute": "law", "derived": "derived"}
 
 
@@ -78,9 +80,9 @@ def register_document(policy: Policy, confirmed: Mapping[str, bool] | None = Non
     for processing, row in rows:
         by_purpose.setdefault(processing.purpose, []).append(row)
     return Document(
-        title="Record of processing activities (GDPR 30)",
+        title=REGISTER_TITLE,
         language=_LANGUAGE,
-        blocks=(BulletList(items=tuple(_about(policy))), _OUTSIDE_POLICY),
+        blocks=(BulletList(items=tuple(_about(policy))), OUTSIDE_POLICY),
         sections=(
             *(
                 Section(

@@ -1,8 +1,9 @@
-"""`termijn policy register` prints the record of processing in three formats."""
+"""`termijn policy register` prints the record of processing in four formats."""
 
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 from tests.unit.cli.conftest import Call
@@ -45,3 +46,19 @@ def test_register_takes_a_file_or_the_ledger(termijn: Call, tmp_path: Path) -> N
     outcome = termijn("policy", "register", tmp_path / "small.yaml", "--ledger")
     assert (outcome.code, outcome.out) == (1, "")
     assert "--ledger: the policy is either the ledger's or in" in outcome.err
+
+
+def test_register_prints_linked_data(termijn: Call) -> None:
+    """One JSON-LD document; its texts are whole."""
+    outcome = termijn("policy", "register", "--dpv")
+    assert (outcome.code, outcome.err) == (0, "")
+    record = json.loads(outcome.out)
+    assert record["@context"]["dpv"] == "https://w3id.org/dpv#"
+    assert record["@graph"][0]["@type"] == "dpv:ROPA"
+
+
+def test_register_prints_linked_data_in_no_other_format(termijn: Call) -> None:
+    """A table would not be linked data."""
+    outcome = termijn("policy", "register", "--dpv", "--format", "csv")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "--dpv: it is a format of its own, got --format csv too; drop one" in outcome.err
