@@ -65,7 +65,7 @@ def life(stage: Stage) -> Iterator[Figure]:
         signers = {system: keys.signer(system) for system in policy.systems}
         systems = stack.enter_context(AcknowledgingSystems(stage.codec, bus, signers))
         sleep(_START_SECONDS)
-        empty = _measure_outbox_bytes(ledger)
+        empty = _measure_bytes(ledger)
         before = {name: role.used().cpu_seconds for name, role in roles.items()}
         server = stage.postgres().cpu_seconds()
         load = Load(
@@ -81,7 +81,9 @@ def life(stage: Stage) -> Iterator[Figure]:
         spent = {name: role.used().cpu_seconds - before[name] for name, role in roles.items()}
         wait_until(lambda: _is_sealed(ledger), "the evidence is not sealed", every=0.5)
         load_fixtures.settle(ledger)
-        used = _measure_outbox_bytes(ledger) - empty
+        used = {
+            name: size - empty.get(name, 0) for name, size in _measure_bytes(ledger).items()
+        }
     unit = f"µs for a record in a system, of {due:,}"
     yield Figure(
         name="life.cpu.roles",
@@ -97,10 +99,13 @@ def life(stage: Stage) -> Iterator[Figure]:
     )
     yield Figure(
         name="life.bytes",
-        value=used / due,
+        value=sum(used.values()) / due,
         unit="bytes of journal and evidence for a record in a system",
         reach=upper(_BYTES, subject="value"),
     )
+    for name, size in sorted(used.items(), key=lambda item: -item[1]):
+        if size >= due:
+            yield Figure(name=f"life.bytes.{name}", value=size / due, unit="of these bytes")
 
 
 def _open_bus(stage: Stage, policy: Policy) -> KafkaClient:
@@ -144,12 +149,16 @@ def _is_sealed(ledger: Database) -> bool:
         return load_fixtures.count(connection, "evidence_pending") == 0
 
 
-def _measure_outbox_bytes(ledger: Database) -> int:
-    """Return the bytes of all tables and their indexes, except those of facts."""
+def _measure_bytes(ledger: Database) -> Mapping[str, int]:
+    """Return the bytes of every table and every index, except those of facts."""
     query = text(
-        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class"
-        " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        " AND relname <> ALL (:facts)"
+        "SELECT relation.relname AS name, CASE relation.relkind WHEN 'r'"
+        " THEN pg_table_size(relation.oid) ELSE pg_relation_size(relation.oid) END AS size"
+        " FROM pg_class relation LEFT JOIN pg_index ON indexrelid = relation.oid"
+        " JOIN pg_class owner ON owner.oid = coalesce(indrelid, relation.oid)"
+        " WHERE relation.relkind IN ('r', 'i')"
+        " AND relation.relnamespace = 'public'::regnamespace AND owner.relname <> ALL (:facts)"
     )
     with ledger.transaction() as connection:
-        return int(connection.execute(query, {"facts": list(_FACTS)}).scalar_one())
+        rows = connection.execute(query, {"facts": list(_FACTS)})
+        return {row.name: row.size for row in rows}
