@@ -51,7 +51,13 @@ class MissingPrivileges(TermijnError):
 
 def latest_version() -> str:
     """Return the version to which this version of Termijn migrates a ledger."""
-    return max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).partition("_")[0]
+    return max(known_versions())
+
+
+def known_versions() -> frozenset[str]:
+    """Return the versions of the schema that this version of Termijn can migrate."""
+    files = (MIGRATIONS / "versions").glob("[0-9]*.py")
+    return frozenset(path.name.partition("_")[0] for path in files)
 
 
 def current_version(connection: Connection) -> str | None:

@@ -228,21 +228,6 @@ def test_a_ledger_without_the_grants_is_used_as_before(postgres: Callable[[], st
             assert granting.current_role(connection) == "termijn_tagger"
 
 
-def test_an_older_ledger_gets_the_grants_with_its_migration(postgres: Callable[[], str]) -> None:
-    """It is at an earlier revision, in which later tables did not exist."""
-    with closing(open_database(postgres())) as ledger:
-        with ledger.transaction() as connection:
-            configuration = migrate._alembic_config()
-            configuration.attributes["connection"] = connection
-            alembic.upgrade(configuration, "0008")
-        assert migrate.migrate(ledger) == ()
-        with ledger.transaction() as connection:
-            for role in GRANTS:
-                assert granting.held_privileges(connection, group_name(role)) == needed_privileges(
-                    role
-                )
-
-
 def test_other_grants_are_revoked(postgres: Callable[[], str]) -> None:
     """A version that needs fewer rights revokes the others."""
     with closing(open_database(postgres())) as ledger:
