@@ -81,9 +81,7 @@ def life(stage: Stage) -> Iterator[Figure]:
         spent = {name: role.used().cpu_seconds - before[name] for name, role in roles.items()}
         wait_until(lambda: _is_sealed(ledger), "the evidence is not sealed", every=0.5)
         load_fixtures.settle(ledger)
-        used = {
-            name: size - empty.get(name, 0) for name, size in _measure_bytes(ledger).items()
-        }
+        used = {name: size - empty.get(name, 0) for name, size in _measure_bytes(ledger).items()}
     unit = f"µs for a record in a system, of {due:,}"
     yield Figure(
         name="life.cpu.roles",
