@@ -61,7 +61,7 @@ def _default(key: str, part: Mapping[str, Any], model: Mapping[str, Any]) -> str
     if key in model.get("required", ()):
         return "required"
     if key in model.get("else", {}).get("required", ()):
-        return "required without `include`"
+        return f"required without `{model['if']['required'][0]}`"
     value = part.get("default")
     if value in (None, [], {}):
         return ""

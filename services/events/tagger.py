@@ -21,6 +21,7 @@ from services.events.encoded_plan import EncodedPlan, FastPathMessage
 from services.events.history import DEFAULT_BOUND, history_group
 from services.events.tagged_message import Headers, TaggedEventBuilder, TaggedMessage, VariableParts
 from services.kafka.record_metadata import RecordMetadata
+from services.policy.conditions import rules_of
 from services.policy.model import Policy
 from services.policy.plans import CompiledPolicy, compile_policy
 from services.policy.retention_windows import Window
@@ -106,7 +107,8 @@ class _TypePlans:
         parts = [
             part
             for holding in (kind.holdings if kind else ())
-            for part in policy.rules[holding.rule].parts
+            for name in rules_of(holding, policy)
+            for part in policy.rules[name].parts
         ]
         anchors = [part.anchor for part in parts]
         self._book_year = next((at for at in anchors if at.kind == "book-year"), None)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from schemas.avro_paths import field_paths
 from schemas.topics import Topic
 from services.policy.calendar import Period
+from services.policy.conditions import rules_of, variants
 from services.policy.event_type import EventType, HoldingRule
 from services.policy.model import Policy
 from services.policy.rule import Rule
@@ -94,7 +95,7 @@ def _business_requirement(
     rule = _rule_with_shortest_term(term_ms_by_rule)
     immediate_ends = [
         f"{name} ({_shortest_text(policy.rules[name])})"
-        for name in sorted(set(_rule_names(event.holdings)) - term_ms_by_rule.keys())
+        for name in sorted(_rule_names(event.holdings, policy) - term_ms_by_rule.keys())
         if not policy.rules[name].is_never_erased
     ]
     return RetentionRequirement(
@@ -109,7 +110,7 @@ def _business_requirement(
 
 def _term_ms_by_rule(event: EventType, policy: Policy) -> dict[str, int]:
     """Return the rules of an event that have a term, each with its shortest time in milliseconds."""
-    terms = {name: _rule_ms(policy.rules[name]) for name in _rule_names(event.holdings)}
+    terms = {name: _rule_ms(policy.rules[name]) for name in _rule_names(event.holdings, policy)}
     return {name: ms for name, ms in terms.items() if ms}
 
 
@@ -130,18 +131,18 @@ def _rule_with_shortest_term(term_ms_by_rule: Mapping[str, int]) -> str | None:
     return min(term_ms_by_rule, key=lambda name: (term_ms_by_rule[name], name), default=None)
 
 
-def _rule_names(holdings: Iterable[HoldingRule]) -> Iterator[str]:
-    for holding in holdings:
-        yield holding.rule
-        for fallback in (holding.on_withdrawal, holding.on_consent):
-            if fallback:
-                yield fallback.rule
+def _rule_names(holdings: Iterable[HoldingRule], policy: Policy) -> set[str]:
+    return {name for holding in holdings for name in rules_of(holding, policy)}
 
 
 def _rights_that_end(event: EventType, policy: Policy) -> Iterator[str]:
     """Yield the rights by which a person can end a holding at once (GDPR 7(3), 17(1), 21(2))."""
     erasable = [
-        holding for holding in event.holdings if policy.rules[holding.rule].kind == "at_most"
+        holding
+        for holding in event.holdings
+        if any(
+            policy.rules[name].kind == "at_most" for name in variants(holding.rule, policy.rules)
+        )
     ]
     if any(policy.bases[holding.basis].ground == "consent" for holding in erasable):
         yield "consent withdrawn"

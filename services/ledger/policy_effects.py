@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_tagged_events
+from services.policy.conditions import condition_fields, conditions, rules_of
 from services.policy.end_changes import (
     AnchorRange,
     HoldingEnd,
@@ -131,11 +132,15 @@ class _Counting:
                 if any(after.get(entry) != value for entry, value in before.items()):
                     return True
         any_system = next(iter(old["systems"]))
-        return any(
-            deciding_values(old, holding["rule"], any_system)
-            != deciding_values(new, holding["rule"], any_system)
-            for holding in holdings
-        )
+        rules = [
+            {
+                rule: (deciding_values(values, rule, any_system), conditions(rule, policy.rules))
+                for holding in policy.events[name].holdings
+                for rule in rules_of(holding, policy)
+            }
+            for policy, values in ((self.old, old), (self.new, new))
+        ]
+        return rules[0] != rules[1]
 
     def _count_holding(self, group: _Group, before: Holding | None, after: Holding | None) -> None:
         old_systems = set(before.systems) if before else set()
@@ -274,7 +279,7 @@ def _groups(connection: Connection, name: str, old: Policy, new: Policy) -> Iter
     parts: list[ColumnElement[Any]] = [
         own_or_not,
         subject_kind,
-        *(data.text(field) for field in _deciding_fields(kind)),
+        *(data.text(field) for field in _deciding_fields(name, old, new)),
         *(case((era, 1), else_=0) for era in eras),
     ]
     columns = [part.label(f"part_{number}") for number, part in enumerate(parts)]
@@ -311,13 +316,17 @@ def _retirements(old: Policy, new: Policy) -> Sequence[datetime]:
     return sorted({*retirement_times(old), *retirement_times(new)})
 
 
-def _deciding_fields(kind: EventType) -> Sequence[str]:
-    """Return the fields whose values decide which holdings an event has, and in which systems."""
+def _deciding_fields(name: str, old: Policy, new: Policy) -> Sequence[str]:
+    """Return the fields of an event type that decide which holdings it has, and under which rules."""
     names = {
-        name
-        for holding in kind.holdings
-        for name in (*holding.when, *holding.systems_when, holding.systems_from)
-        if name
+        field
+        for policy in (old, new)
+        for holding in policy.events[name].holdings
+        for field in (
+            *(*holding.when, *holding.systems_when, holding.systems_from),
+            *condition_fields(holding, policy),
+        )
+        if field
     }
     return sorted(names)
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from services.policy import included
 from services.policy.case_file import CaseFile
+from services.policy.inheritance import EXTENDS
 from services.policy.model import Policy
 from services.policy.names import EVENT_TYPE_PATTERN, FIELD_PATTERN, KIND_PATTERN, SYSTEM_PATTERN
 from services.policy.yaml_file import document_schema
@@ -39,6 +40,7 @@ def policy_schema() -> dict[str, Any]:
             part["title"] = _TITLES.get(key) or key.replace("_", " ").capitalize()
             _restrict_names(part, _NAME_PATTERNS.get((name, key)))
     _describe_include(schema)
+    _describe_extends(schema["$defs"]["Rule"])
     return schema
 
 
@@ -49,6 +51,12 @@ def cases_schema() -> dict[str, Any]:
         for key, part in model["properties"].items():
             part["title"] = key.replace("_", " ").capitalize()
     return schema
+
+
+def _describe_extends(rule: dict[str, Any]) -> None:
+    """Let a rule that extends another leave out any key."""
+    rule["if"] = {"required": [EXTENDS]}
+    rule["else"] = {"required": rule.pop("required")}
 
 
 def models(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,8 +24,11 @@ EndChange = Literal["unchanged", "earlier", "at once", "later"]
 
 COUNTED_ANCHORS: Final = ("event", "book-year", "clock")
 """The kinds of anchors that are an instant of the event or of one clock."""
-_NOT_DECIDING: Final = ("title", "source", "rationale", "term_from", "anchor_from")
-"""The keys of a rule that do not change any date."""
+_NOT_DECIDING: Final = (
+    *("title", "source", "rationale", "term_from", "anchor_from"),
+    *("extends", "when"),
+)
+"""The keys of a rule that do not change any date of a holding under it."""
 _RESOLUTION: Final = timedelta(microseconds=1)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.policy.calendar import DAY, Period, parse_period
+from services.policy.conditions import condition_fields, rules_of, variants
 from services.policy.lint_concept import concept_warnings
 from services.policy.lint_missing_events import missing_events
 from services.policy.model import Policy
@@ -43,6 +44,7 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
     yield from _warn_of_retirements(policy)
     yield from _warn_of_unlikely_terms(policy)
     yield from _warn_of_what_may_stay(policy)
+    yield from _warn_of_conditions(policy)
     for section, name in _unused_names(policy):
         yield LintWarning(key=f"{section}.{name}", message="is defined and never used")
     for name, clock in policy.clocks.items():
@@ -123,17 +125,34 @@ def _warn_of_what_may_stay(policy: Policy) -> Iterator[LintWarning]:
             yield LintWarning(key=f"rules.{name}", message="is never erased")
     for name, event in policy.events.items():
         for index, holding in enumerate(event.holdings):
-            rule = policy.rules[holding.rule]
-            for part in rule.parts:
-                date = part.anchor.field
-                if (
-                    date
-                    and not event.fields[date].required
-                    and not part.if_any
-                    and rule.ends != "first"
-                ):
+            rules = [policy.rules[rule] for rule in variants(holding.rule, policy.rules)]
+            dates = dict.fromkeys(
+                part.anchor.field
+                for rule in rules
+                for part in rule.parts
+                if part.anchor.field and not part.if_any and rule.ends != "first"
+            )
+            for date in dates:
+                if not event.fields[date].required:
                     message = f"has no end in an event without {date}, which is not required"
                     yield LintWarning(key=f"events.{name}.holdings.{index}", message=message)
+
+
+def _warn_of_conditions(policy: Policy) -> Iterator[LintWarning]:
+    """Warn of rules that take over a source, and of events to which conditions can never apply."""
+    for name, rule in policy.rules.items():
+        base = policy.rules.get(rule.extends or "")
+        if base and base.parts != rule.parts and base.source == rule.source:
+            message = f"has a term of its own, and the source of {rule.extends}: {rule.source}"
+            yield LintWarning(key=f"rules.{name}.source", message=message)
+    for type_name, event in policy.events.items():
+        for index, holding in enumerate(event.holdings):
+            for field in sorted(condition_fields(holding, policy) - event.fields.keys()):
+                rules = [
+                    name for name in rules_of(holding, policy) if field in policy.rules[name].when
+                ]
+                message = f"has no field {field}, so {', '.join(rules)} never applies to it"
+                yield LintWarning(key=f"events.{type_name}.holdings.{index}", message=message)
 
 
 def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
@@ -141,12 +160,7 @@ def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
     pairs = set()
     for event in policy.events.values():
         for holding in event.holdings:
-            rules = {holding.rule}
-            rules |= {
-                fallback.rule
-                for fallback in (holding.on_withdrawal, holding.on_consent)
-                if fallback is not None
-            }
+            rules = rules_of(holding, policy)
             pairs |= {(system, rule) for system in declared_systems(holding) for rule in rules}
     return pairs
 
@@ -167,7 +181,10 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
     used_names: dict[str, set[str | None]] = {
         "purposes": {*(holding.purpose for holding in holdings)},
         "bases": {*(part.basis for part in parts)},
-        "rules": {*(part.rule for part in parts)},
+        "rules": {
+            *(name for holding in holdings for name in rules_of(holding, policy)),
+            *(rule.extends for rule in policy.rules.values()),
+        },
         "categories": {
             *(category for event in policy.events.values() for category in event.categories)
         },

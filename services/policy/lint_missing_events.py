@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.policy.conditions import rules_of
 from services.policy.event_type import PrivacyEventKind
 from services.policy.model import Policy
 
@@ -80,11 +81,10 @@ def _one_sided_acts(policy: Policy) -> Iterator[tuple[str, str]]:
 def _rules_in_use(policy: Policy) -> set[str]:
     """Return the rules of holdings, with those that they change to as consent changes."""
     return {
-        part.rule
+        rule
         for event in policy.events.values()
         for holding in event.holdings
-        for part in (holding, holding.on_consent, holding.on_withdrawal)
-        if part is not None
+        for rule in rules_of(holding, policy)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from hashlib import sha256
@@ -11,10 +12,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from services.policy import included
+from services.policy import included, inheritance
+from services.policy.conditions import conditions, rules_of
 from services.policy.event_type import EventType
 from services.policy.model import Policy
 from services.policy.partial_check import check_document
+from services.policy.rule import Rule
 from services.policy.validation import validate_policy
 from services.policy.yaml_file import read_yaml_text, validate_document
 from services.policy.yaml_source import InvalidFile, decode_utf8, parse_yaml
@@ -62,6 +65,7 @@ def load_text(text: str, name: str) -> Policy:
         InvalidPolicy: naming every problem that was found.
     """
     document, lines = included.expand(*parse_yaml(text, name, InvalidPolicy), InvalidPolicy)
+    document, lines = inheritance.inherit(document, lines)
     return check_document(_ADAPTER, document, lines, InvalidPolicy, validate_policy)
 
 
@@ -96,7 +100,10 @@ def hash_policy(policy: Policy) -> str:
 
 
 def _later_structure(event: EventType, policy: Policy) -> list[tuple[object, ...]]:
-    """Return the dates, outcomes and several anchors of an event type; ledgers know types without them."""
+    """Return the dates, outcomes and several anchors of an event type; ledgers know types without them.
+
+    Also the rules that apply under conditions, if they count from something else.
+    """
     moves = [(move.at, move.outcome) for move in event.moves]
     parts = [
         (part.anchor.clock, part.anchor.field, part.if_any)
@@ -104,7 +111,20 @@ def _later_structure(event: EventType, policy: Policy) -> list[tuple[object, ...
         for part in policy.rules[holding.rule].parts
         if part.anchor.field or policy.rules[holding.rule].of
     ]
-    return [*(move for move in moves if any(move)), *parts]
+    conditional: list[tuple[object, ...]] = [
+        (sorted((field, sorted(values, key=str)) for field, values in required.items()), start)
+        for holding in event.holdings
+        for name in rules_of(holding, policy)
+        if (required := conditions(name, policy.rules))
+        and (start := _starts(policy.rules[name])) != _starts(policy.rules[holding.rule])
+    ]
+    return [*(move for move in moves if any(move)), *parts, *conditional]
+
+
+def _starts(rule: Rule) -> tuple[object, ...]:
+    """Return the clocks and dates on which a record depends because of a rule."""
+    starts = [(part.anchor.clock, part.anchor.field, part.if_any) for part in rule.parts]
+    return rule.pseudonymise, rule.ends, starts
 
 
 def _unset_later_keys(part: object) -> dict[Any, Any]:
@@ -133,8 +153,15 @@ def _nonempty(entries: Iterable[tuple[Any, dict[Any, Any]]]) -> dict[Any, Any]:
 
 
 def policy_text(policy: Policy) -> str:
-    """Return the text of a policy, from which `load_text` makes an equal one: JSON, without defaults."""
-    return _ADAPTER.dump_json(policy, exclude_defaults=True).decode()
+    """Return the text of a policy, from which `load_text` makes an equal one: JSON, without defaults.
+
+    Each rule has what it takes over from the rule that it extends.
+    """
+    written = _ADAPTER.dump_python(policy, mode="json", exclude_defaults=True)
+    if any(rule.extends for rule in policy.rules.values()):
+        rules = policy_values(policy)["rules"]
+        written["rules"] = inheritance.complete_values(written["rules"], rules)
+    return json.dumps(written, ensure_ascii=False, separators=(",", ":"))
 
 
 def policy_values(policy: Policy) -> dict[str, Any]:

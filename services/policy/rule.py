@@ -117,6 +117,11 @@ class Rule(StrictModel):
     """Other terms, by the outcome with which the clock ended."""
     status: Literal["active", "test"] = attribute(default="active", repr=False)
     """`test`: its dates are computed and shown, and nothing is commanded; its data is kept meanwhile."""
+    extends: str | None = attribute(default=None, repr=False)
+    """A rule whose keys it takes over where it does not have them itself; then no other key is required."""
+    when: Mapping[str, tuple[str | bool, ...]] = attribute(default_factory=dict, repr=False)
+    """It applies in place of the rule that it extends where each of these event fields has one of its
+    values. Where several rules do so, the most specific one applies."""
 
     @property
     def is_in_test(self) -> bool:

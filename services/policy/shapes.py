@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.policy.conditions import condition_fields
 from services.policy.event_fields import date_text
 from services.policy.event_type import EventType
 from services.policy.gap_text import PLACEHOLDERS
@@ -32,7 +33,7 @@ class Shapes:
     """The shapes of one event type's events."""
 
     switches: tuple[str, ...]
-    """Fields whose values decide which holdings there are."""
+    """Fields whose values decide which holdings there are, and under which rules."""
     names: tuple[tuple[str, TextCheck], ...]
     """Fields with an identifier, each with the check of whether it may take the fast path."""
     dates: tuple[str, ...]
@@ -50,7 +51,10 @@ class Shapes:
         deciding = {
             name
             for holding in kind.holdings
-            for name in (*holding.when, *holding.systems_when, holding.systems_from)
+            for name in (
+                *(*holding.when, *holding.systems_when, holding.systems_from),
+                *condition_fields(holding, policy),
+            )
         }
         if kind.act:
             deciding.add("purpose")  # which must be one of the policy's

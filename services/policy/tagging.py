@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from services.policy import retiring
+from services.policy.conditions import rule_for
 from services.policy.event_fields import check_limits, read_decision_fields, text_field
 from services.policy.event_subject import find_subject, subjects_in
 from services.policy.event_type import EventType, HoldingRule, MoveRule
@@ -191,6 +192,7 @@ def _build_holdings(
         live = retiring.remaining_systems(
             spec.purpose, systems, time, policy, exempt=named_by_event
         )
+        rule = rule_for(spec.rule, deciding, policy)
         subjects = (
             subjects_in(spec.subject, deciding)
             if spec.subject
@@ -204,27 +206,29 @@ def _build_holdings(
                     subject=holder,
                     purpose=spec.purpose,
                     basis=spec.basis,
-                    rule=spec.rule,
+                    rule=rule,
                     systems=live or systems,
                     starts=tuple(
                         _start_of(part.anchor, spec, deciding, policy)
-                        for part in policy.rules[spec.rule].parts
+                        for part in policy.rules[rule].parts
                     ),
                     own_consent=spec.own_consent,
-                    alternative=_holding_change(spec),
+                    alternative=_holding_change(spec, deciding, policy),
                 )
             )
     return tuple(holdings), tuple(retired)
 
 
-def _holding_change(spec: HoldingRule) -> HoldingChange | None:
-    if spec.on_withdrawal:
-        return HoldingChange(
-            when="withdrawn", basis=spec.on_withdrawal.basis, rule=spec.on_withdrawal.rule
-        )
-    if spec.on_consent:
-        return HoldingChange(when="given", basis=spec.on_consent.basis, rule=spec.on_consent.rule)
-    return None
+def _holding_change(
+    spec: HoldingRule, deciding: Mapping[str, DecisionValue], policy: Policy
+) -> HoldingChange | None:
+    when: Literal["given", "withdrawn"] = "withdrawn" if spec.on_withdrawal else "given"
+    change = spec.on_withdrawal or spec.on_consent
+    if change is None:
+        return None
+    return HoldingChange(
+        when=when, basis=change.basis, rule=rule_for(change.rule, deciding, policy)
+    )
 
 
 def _resolve_systems(

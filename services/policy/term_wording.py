@@ -8,6 +8,7 @@ from datetime import date
 from typing import Literal, get_args
 
 from services.policy.calendar import parse_period
+from services.policy.conditions import conditions, variants
 from services.policy.model import Policy
 from services.policy.rule import BOOK_YEAR, NEVER, Part, Rule
 
@@ -81,6 +82,10 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "in_which": "{} waarin {} valt",
         "if_any": ", als dat er is",
         "if_outcome": "{} bij uitkomst “{}”",
+        "if": ", als {}",
+        "is_one_of": "{} {} is",
+        "or": " of ",
+        "otherwise": ", in alle andere gevallen",
     },
     "en": {
         "from": "from",
@@ -103,6 +108,10 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "in_which": "{} that contains {}",
         "if_any": ", if there is one",
         "if_outcome": "{} if the outcome is “{}”",
+        "if": ", if {}",
+        "is_one_of": "{} is {}",
+        "or": " or ",
+        "otherwise": ", in all other cases",
     },
 }
 _NUMBER_AND_UNIT = re.compile(r"(\d+)([YMWDHS])")
@@ -135,7 +144,30 @@ def length_in_words(rule: Rule, language: Language) -> str:
 
 
 def term_in_words(policy: Policy, name: str, language: Language) -> str:
-    """Return how long a rule keeps data and from when, such as `at most 2 years after the data arose`."""
+    """Return how long a rule keeps data and from when, such as `at most 2 years after the data arose`.
+
+    If the rule or another one applies only under conditions, the text also has where this one applies.
+    """
+    return _term(policy, name, language) + _conditions_in_words(policy, name, language)
+
+
+def _conditions_in_words(policy: Policy, name: str, language: Language) -> str:
+    words = _WORDS[language]
+    required = conditions(name, policy.rules)
+    if not required:
+        return words["otherwise"] if len(variants(name, policy.rules)) > 1 else ""
+    parts = (
+        words["is_one_of"].format(field, words["or"].join(map(_value, sorted(values, key=str))))
+        for field, values in required.items()
+    )
+    return words["if"].format(f" {words['and']} ".join(parts))
+
+
+def _value(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _term(policy: Policy, name: str, language: Language) -> str:
     rule, words = policy.rules[name], _WORDS[language]
     if rule.is_never_erased:
         return words["never"]

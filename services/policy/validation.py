@@ -11,8 +11,10 @@ from services.policy.model import Policy
 from services.policy.names import check_names
 from services.policy.nearest_name import did_you_mean
 from services.policy.rule import FIXED_ENDS
+from services.policy.validation_conditions import check_conditions
 from services.policy.validation_encryption import check_encryption
-from services.policy.validation_events import check_event, require_defined
+from services.policy.validation_events import check_event
+from services.policy.validation_fields import require_defined
 from services.policy.validation_periods import check_period
 from services.policy.validation_rules import check_rules
 from services.policy.yaml_source import PolicyError
@@ -36,6 +38,7 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
         if system.outside_eea and not system.safeguard:
             yield ("systems", name, "outside_eea"), "a system outside the EEA needs a safeguard"
     yield from check_rules(policy)
+    yield from check_conditions(policy)
     yield from _check_clocks(policy)
     yield from _check_proof(policy)
     if policy.verify_one_in < 1:

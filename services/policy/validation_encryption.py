@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from services.policy.conditions import variants
 from services.policy.event_type import EventType, HoldingRule
 from services.policy.model import Policy
 from services.policy.yaml_source import PolicyError
@@ -75,9 +76,9 @@ def _undecidable_fields(
         yield "a system that holds keys must be in `systems`, not in `systems_when`"
     if not key_holders:
         return
-    rule = policy.rules.get(holding.rule)
-    if rule and rule.pseudonymise:
-        yield f"{holding.rule} pseudonymises, and encrypted fields of the log cannot be"
+    for name in variants(holding.rule, policy.rules):
+        if name in policy.rules and policy.rules[name].pseudonymise:
+            yield f"{name} pseudonymises, and encrypted fields of the log cannot be"
     if holding.subject:
         yield "keys are the event's own subject's, and another subject's data has none"
 

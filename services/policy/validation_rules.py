@@ -8,7 +8,7 @@ from services.policy.calendar import Period, parse_period
 from services.policy.model import Policy
 from services.policy.nearest_name import did_you_mean
 from services.policy.rule import FIXED_ENDS, NEVER, Anchor, Part, PartEntry, Rule
-from services.policy.validation_events import require_defined
+from services.policy.validation_fields import require_defined
 from services.policy.validation_periods import check_period
 from services.policy.yaml_source import DocumentPath, PolicyError
 

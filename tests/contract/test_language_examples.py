@@ -11,13 +11,10 @@ from services.storage.database import Database
 from tests.contract.language_lines import explain_under, simulate_under
 from tests.oracle.examples.forms import full
 from tests.oracle.examples.language import LANGUAGE_EXAMPLES, LanguageExample
-from tests.oracle.examples.language.conditions import CONDITIONS
 from tests.oracle.instants import instant
 
 _NOT_YET = {
     "a rule under test is shown, commands nothing, and keeps nothing": "a rule in test keeps its data",
-    "one of two holdings that lives again lifts the purpose": "a lift names all rules of its purpose",
-    **{example.name: "policies have no conditions" for example in CONDITIONS},
 }
 """Examples that the product does not follow, with the reason."""
 

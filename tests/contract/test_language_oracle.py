@@ -24,7 +24,8 @@ from tests.contract.ledgers import new_ledger
 from tests.effort import SLOW, examples
 from tests.oracle.commands import in_order
 from tests.oracle.instants import instant
-from tests.oracle.language import Part, Rule, Schedule, explain, simulate
+from tests.oracle.language import Part, Rule, Schedule, Variant, explain, simulate
+from tests.oracle.language.conditions import conditions
 from tests.oracle.strategies_language import histories, instants_near, schedules
 from tests.unit.policy.constructs import check_event_by_plan
 from tests.unit.policy.random_facts import INSTANTS, facts_about
@@ -35,9 +36,9 @@ UNTIL = "2200-01-01T00:00:00Z"
 
 
 def accepted(schedule: Schedule) -> Schedule:
-    """Return the schedule without what policies refuse or do not have yet.
+    """Return the schedule without what policies refuse, and without status `test`.
 
-    They have no status `test`, and refuse a term for an outcome that no event names.
+    They refuse a term for an outcome that no event names, and conditions that are never met.
     """
     outcomes = {
         (move.clock, move.outcome) for kind in schedule.types.values() for move in kind.moves
@@ -47,20 +48,20 @@ def accepted(schedule: Schedule) -> Schedule:
         named = {o: term for o, term in part.terms.items() if (part.anchor.name, o) in outcomes}
         return replace(part, terms=named)
 
-    return replace(
-        schedule,
-        rules={
-            name: replace(rule, test=False, parts=tuple(map(part_of, rule.parts)))
-            for name, rule in schedule.rules.items()
-            if isinstance(rule, Rule)
-        },
-    )
+    rules: dict[str, Rule | Variant] = {}
+    for name, rule in schedule.rules.items():
+        if isinstance(rule, Rule):
+            rules[name] = replace(rule, test=False, parts=tuple(map(part_of, rule.parts)))
+        elif rule.extends in rules and all(conditions(name, schedule.rules).values()):
+            parts = tuple(map(part_of, rule.changes["parts"]))
+            rules[name] = replace(rule, changes={"parts": parts})
+    return replace(schedule, rules=rules)
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Schedule, list[Event]]:
-    """Return a schedule without conditions, which policies do not have yet, and events under it."""
-    schedule = accepted(draw(schedules(conditions=False)))
+    """Return a schedule, and events under it."""
+    schedule = accepted(draw(schedules()))
     return schedule, draw(histories(schedule))
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.deleter import activation
 from services.deleter.activation import WithdrawnCommands, count_withdrawn
 from services.ledger import active_policy, tables
 from services.ledger.policy_effects import EffectCount, count_effects
@@ -286,3 +287,56 @@ def test_sql_counts_what_each_holding_gives(
         EffectCount(rule, system, effect, count)  # type: ignore[arg-type]  # a text of those
         for (rule, system, effect), count in expected.items()
     )
+
+
+def message(id_: str, time: str, **fields: Any) -> Event:
+    return event(
+        id_, "contact.message-received", time, message_id=id_, visitor_id=f"v-{id_}", **fields
+    )
+
+
+def resolved(id_: str, time: str, of: str) -> Event:
+    return event(id_, "contact.message-resolved", time, message_id=of, visitor_id=f"v-{of}")
+
+
+def test_a_rule_for_some_events_is_counted_for_those_alone(ledger: Database) -> None:
+    """Messages on WhatsApp get a month instead of half a year; all others keep theirs."""
+    short = replace(SHIPPED.rules["D1"], extends="D1", when={"channel": ("whatsapp",)}, term="P1M")
+    new = replace(SHIPPED, version="next", rules={**SHIPPED.rules, "D1-whatsapp": short})
+    counted = effects(
+        ledger,
+        new,
+        message("m1", "2025-10-01T12:00:00Z", channel="whatsapp"),
+        message("m2", "2025-10-01T12:00:00Z", channel="mail"),
+        message("m3", "2025-12-01T12:00:00Z", channel="whatsapp"),
+        resolved("r1", "2025-10-02T12:00:00Z", of="m1"),
+        resolved("r2", "2025-10-02T12:00:00Z", of="m2"),
+        resolved("r3", "2025-12-20T12:00:00Z", of="m3"),
+    )
+    systems = ("helpdesk", "mail", "website", "whatsapp")
+    assert counted == sorted(
+        EffectCount("D1-whatsapp", system, effect, 1)
+        for system in systems
+        for effect in ("at once", "earlier")
+    )
+
+
+def test_a_rule_for_some_events_is_enforced_from_its_activation_on(ledger: Database) -> None:
+    """What it ends by now is commanded, and nothing of other events."""
+    short = replace(SHIPPED.rules["D1"], extends="D1", when={"channel": ("whatsapp",)}, term="P1M")
+    new = replace(SHIPPED, version="next", rules={**SHIPPED.rules, "D1-whatsapp": short})
+    effects(
+        ledger,
+        new,
+        message("m1", "2025-10-01T12:00:00Z", channel="whatsapp"),
+        message("m2", "2025-10-01T12:00:00Z", channel="mail"),
+        resolved("r1", "2025-10-02T12:00:00Z", of="m1"),
+        resolved("r2", "2025-10-02T12:00:00Z", of="m2"),
+    )
+    assert claim_all(ledger, NOW, policy=SHIPPED) == []
+    ledger.run_in_transaction(lambda c: activation.activate(c, new, NOW))
+    claim_all(ledger, NOW, policy=new)
+    erased = [row for row in select_rows(ledger, tables.command) if row.action == "erase"]
+    assert sorted((row.system, row.subject) for row in erased) == [
+        (system, "visitor:v-m1") for system in ("helpdesk", "mail", "website", "whatsapp")
+    ]

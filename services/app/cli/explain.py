@@ -30,6 +30,7 @@ from services.deleter.simulation import simulate as simulate_events
 from services.events.event_file import read_tagged_events
 from services.events.history import format_bound
 from services.ledger import key_conflicts, migrate
+from services.policy.conditions import conditions
 from services.policy.explain import ExplainedHolding, explain_events
 from services.policy.loader import load
 from services.policy.model import Policy
@@ -37,6 +38,7 @@ from services.policy.reasons import IN_TEST
 from services.policy.tagged_event import TaggedEvent
 from services.policy.tagging import check_arrival
 from services.policy.tagging_error import TaggingFailed
+from services.policy.validation_conditions import conditions_in_words
 from services.storage.database import open_database
 
 _FILE = click.argument("events", type=click.Path(path_type=Path), metavar="EVENTS.jsonl")
@@ -204,17 +206,30 @@ def _holding_row(explained: ExplainedHolding, policy: Policy) -> dict[str, Any]:
             system: format_instant(at) for system, at in sorted(explained.window.due_at.items())
         },
         "state": explained.state,
+        **_conditions(explained, policy),
     }
 
 
+def _conditions(explained: ExplainedHolding, policy: Policy) -> dict[str, Any]:
+    """Return the fields for which the rule applies; nothing for a rule without conditions."""
+    fields = explained.event.decision_fields
+    met = {field: fields[field] for field in conditions(explained.holding.rule, policy.rules)}
+    return {"conditions": met} if met else {}
+
+
 def _with_window(row: dict[str, Any]) -> dict[str, Any]:
-    """Add the anchor and the window in one cell, so that the table fits a terminal."""
+    """Add why the rule applies, and anchor and window in one cell, so that the table fits a terminal."""
     window = {
         row["anchor"]: row["anchor_at"],
         "not before": row["not_before"],
         "erase by": row["erase_by"],
     }
-    return {**row, "window": {key: at for key, at in window.items() if at or key == row["anchor"]}}
+    shown = {key: at for key, at in window.items() if at or key == row["anchor"]}
+    rule = row["rule"]
+    if "conditions" in row:
+        met = {field: [value] for field, value in row["conditions"].items()}
+        rule = f"{rule}, since {conditions_in_words(met)}"
+    return {**row, "rule": rule, "window": shown}
 
 
 def _command_row(command: SimulatedCommand) -> dict[str, Any]:

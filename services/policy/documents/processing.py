@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from services.policy.conditions import variants
 from services.policy.event_type import EventType, HoldingRule
 from services.policy.model import Policy
 from services.policy.placement import declared_systems
@@ -33,12 +34,13 @@ class Processing:
 def list_processing(policy: Policy) -> tuple[Processing, ...]:
     """Return each processing of a policy once, ordered by purpose, legal basis and rule as in its file.
 
-    A holding that changes to another basis and rule, when consent is given or withdrawn, counts for both.
+    A holding that changes to another basis and rule, when consent is given or withdrawn, counts for both,
+    and one whose rule depends on conditions for each.
     """
     found: dict[tuple[str, str, str], list[tuple[str, HoldingRule]]] = {}
     for name, event in policy.events.items():
         for holding in event.holdings:
-            for key in _keys_of(holding):
+            for key in _keys_of(holding, policy):
                 found.setdefault(key, []).append((name, holding))
     purposes, bases, rules = list(policy.purposes), list(policy.bases), list(policy.rules)
     keys = sorted(
@@ -60,15 +62,15 @@ def holdings_of(policy: Policy, processing: Processing) -> tuple[HoldingRule, ..
         holding
         for name in processing.events
         for holding in policy.events[name].holdings
-        if key in _keys_of(holding)
+        if key in _keys_of(holding, policy)
     )
 
 
-def _keys_of(holding: HoldingRule) -> Iterator[tuple[str, str, str]]:
-    yield holding.purpose, holding.basis, holding.rule
-    for change in (holding.on_consent, holding.on_withdrawal):
-        if change is not None:
-            yield holding.purpose, change.basis, change.rule
+def _keys_of(holding: HoldingRule, policy: Policy) -> Iterator[tuple[str, str, str]]:
+    for part in (holding, holding.on_consent, holding.on_withdrawal):
+        if part is not None:
+            for rule in variants(part.rule, policy.rules):
+                yield holding.purpose, part.basis, rule
 
 
 def _processing(

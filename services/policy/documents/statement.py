@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from services.policy.conditions import conditions, rule_for, variants
 from services.policy.documents.document import Block, BulletList, Document, Section
 from services.policy.documents.processing import Processing, holdings_of, list_processing
 from services.policy.documents.statement_wording import SENTENCES
@@ -95,11 +96,15 @@ def _withdrawals(policy: Policy, processing: Processing, language: Language) -> 
     sentences = SENTENCES[language]
     for holding in holdings_of(policy, processing):
         rule_after = None
-        if (holding.basis, holding.rule) != (processing.basis, processing.rule):
+        own_rules = variants(holding.rule, policy.rules)
+        if holding.basis != processing.basis or processing.rule not in own_rules:
             rule_after = holding.rule  # consent that was given later has changed it
         elif holding.on_withdrawal:
             rule_after = holding.on_withdrawal.rule
         if rule_after:
+            required = conditions(processing.rule, policy.rules)
+            fields = {field: min(values, key=str) for field, values in required.items()}
+            rule_after = rule_for(rule_after, fields, policy)
             term = term_in_words(policy, rule_after, language)
             yield sentences["after_withdrawal"].format(term=term)
         elif holding.survives_withdrawal:

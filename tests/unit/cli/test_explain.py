@@ -396,3 +396,37 @@ def test_a_line_names_what_production_would_park(
             f" at {now}: it is parked"
         ]
         assert termijn(*command, "--json").err == ""
+
+
+def test_a_rule_with_conditions_is_shown_with_the_fields_for_which_it_applies(
+    termijn: Call, events: Write, tmp_path: Path
+) -> None:
+    """Messages on WhatsApp alone; the row of another message has no such key."""
+    rule = "  D1-whatsapp: {extends: D1, when: {channel: [whatsapp]}, term: P1M}\n"
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        files("services.policy")
+        .joinpath(loader.DEFAULT_POLICY)
+        .read_text("utf-8")
+        .replace("rules:\n", f"rules:\n{rule}", 1),
+        "utf-8",
+    )
+    messages = [
+        event(
+            f"m{n}",
+            "contact.message-received",
+            "2024-03-15T13:00:00Z",
+            message_id=f"m{n}",
+            visitor_id="V1",
+            channel=channel,
+        )
+        for n, channel in enumerate(("whatsapp", "mail"), 1)
+    ]
+    outcome = termijn("explain", events(messages), "--json", "--policy", policy)
+    rows = [row for row in map(json.loads, outcome.out.splitlines()) if "D1" in row["rule"]]
+    assert [(row["rule"], row.get("conditions")) for row in rows] == [
+        ("D1-whatsapp", {"channel": "whatsapp"}),
+        ("D1", None),
+    ]
+    shown = termijn("explain", events(messages), "--policy", policy).out
+    assert "D1-whatsapp, since channel is whatsapp" in " ".join(shown.split())

@@ -25,7 +25,7 @@ FREE_TEXT = {
     "Category": {"title"},
     "SubjectKind": {"title", "source"},
     "System": {"title", "owner", "safeguard"},
-    "Rule": {"title", "source", "rationale"},
+    "Rule": {"title", "source", "rationale", "extends"},
     "Clock": {"title", "key", "parent"},
     "Anchor": {"clock", "end_of", "field"},
     "Proof": {"source", "rationale"},
