@@ -110,7 +110,9 @@ def _add_messages(
         if command.message_id is None and command.state in ("sending", "recalling")
     }
     query = select(*COMMAND_COLUMNS)
-    rows = command_rows(select_in(connection, query, tables.command.c.command_id, without))
+    rows = command_rows(
+        connection, select_in(connection, query, tables.command.c.command_id, without)
+    )
     items = insert_unconfirmed_messages(connection, rows, now)
     update_each(
         connection,

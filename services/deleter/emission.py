@@ -7,7 +7,6 @@ its records are checked again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,7 +132,7 @@ def _drop_unwanted(
     # Step 1: read without a lock.
     column = tables.command.c
     query = select(*COMMAND_COLUMNS).order_by(column.subject, column.seq)
-    unlocked = command_rows(select_in(connection, query, column.command_id, commands))
+    unlocked = command_rows(connection, select_in(connection, query, column.command_id, commands))
     records = load_records(connection, {referenced_command(row) for row in unlocked})
     event_ids = {record.event_id for group in records.values() for record in group}
     read = load_tagged_events(connection, event_ids - known_events.keys(), policy)
@@ -151,7 +150,9 @@ def _drop_unwanted(
     locking = query.with_for_update()
     rows = [
         row
-        for row in command_rows(select_in(connection, locking, column.command_id, commands))
+        for row in command_rows(
+            connection, select_in(connection, locking, column.command_id, commands)
+        )
         if row.state in states
     ]
     # Step 3: plan each record again.
@@ -248,7 +249,7 @@ def _wanted_lifts(
     """Return the lifts of which every purpose goes on again, unrestricted, for each of the records."""
     wanted = set()
     for row in rows:
-        purposes = json.loads(row.purposes)
+        purposes = row.wording.purposes
         if row.action == "lift" and all(
             record.step == purposes_key("lift", purposes)
             and record.backfill is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -112,11 +111,11 @@ def _build_message(
         "categories": sorted(
             {name for event in events for name in policy.events[event.type].categories}
         ),
-        "rules": json.loads(row.rules),
-        "purposes": json.loads(row.purposes),
-        "policy_version": row.policy_version,
-        "article": ARTICLES[row.reason],
-        "reason": row.reason,
+        "rules": row.wording.rules,
+        "purposes": row.wording.purposes,
+        "policy_version": row.wording.policy_version,
+        "article": ARTICLES[row.wording.reason],
+        "reason": row.wording.reason,
         "not_before": row.not_before,
         "erase_by": row.erase_by,
         "valid_until": now + validity,
@@ -126,7 +125,7 @@ def _build_message(
         "issued_at": now,
         "supersedes": str(row.supersedes) if row.supersedes else None,
         "request": row.request,
-        "verifies": _VERIFIED_ACTIONS.get(row.reason),
+        "verifies": _VERIFIED_ACTIONS.get(row.wording.reason),
         **attached,
     }
     key = row.subject if row.names_subject else events[0].id

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal_column, select
 
 from services.deleter.dispatch import LEASE
 from services.ledger import tables
@@ -66,7 +66,9 @@ def take_capacity(connection: Connection, cap: int, scope: str) -> RemainingCapa
 
 def _first_sent_since(since: datetime) -> Select[int]:
     """Count the commands sent for the first time since an instant, except those that destroy nothing."""
-    return select(func.count()).where(tables.command.c.first_sent_at > since, *_is_counted())
+    column = tables.message.c
+    total = func.coalesce(func.sum(column.first_attempts), 0)
+    return select(total).where(column.at > since, *_is_counted(tables.message))
 
 
 def _leased_at(now: datetime) -> Select[int]:
@@ -77,12 +79,12 @@ def _leased_at(now: datetime) -> Select[int]:
         column.next_attempt_at <= now + LEASE,
         column.state == "sending",
         column.first_sent_at.is_(None),
-        *_is_counted(),
+        *_is_counted(tables.command),
     )
 
 
-def _is_counted() -> list[ColumnElement[bool]]:
-    return [tables.command.c.action != literal_column(f"'{action}'") for action in UNCAPPED]
+def _is_counted(table: Table) -> list[ColumnElement[bool]]:
+    return [table.c.action != literal_column(f"'{action}'") for action in UNCAPPED]
 
 
 def _has_outbox(connection: Connection) -> bool:

@@ -151,7 +151,9 @@ class _AlwaysAcknowledges:
 
 def _simulated_command(connection: Connection, command: UUID, now: datetime) -> SimulatedCommand:
     row = connection.execute(
-        select(tables.command).where(tables.command.c.command_id == command)
+        select(tables.command, tables.wording)
+        .join(tables.wording, tables.wording.c.wording_id == tables.command.c.wording_id)
+        .where(tables.command.c.command_id == command)
     ).one()
     ids = connection.execute(
         select(tables.event.c.id)

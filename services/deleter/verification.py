@@ -6,7 +6,6 @@ under the subjects' locks, as every other command is.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,7 +130,7 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
         .order_by(column.command_id)
         .with_for_update()
     )
-    rows = command_rows(connection.execute(query))
+    rows = command_rows(connection, connection.execute(query))
     state_changes.transition(
         connection, rows, "restored", now, outcome=_RESTORED_OUTCOME, follow_up_at=now
     )
@@ -154,7 +153,7 @@ def _commands_to_follow_up(connection: Connection, now: datetime, limit: int) ->
     query = select(*COMMAND_COLUMNS).where(waits).order_by(column.subject, column.seq)
     query = query.with_for_update()
     ids = {row.command_id for row in due_commands}
-    return command_rows(select_in(connection, query, column.command_id, ids))
+    return command_rows(connection, select_in(connection, query, column.command_id, ids))
 
 
 def _load_epochs(
@@ -209,8 +208,8 @@ def _repeat_draft(
         subject=row.subject,
         action=row.action,
         step=members[0].step,
-        rules=tuple(json.loads(row.rules)),
-        purposes=tuple(json.loads(row.purposes)),
+        rules=row.wording.rules,
+        purposes=row.wording.purposes,
         reason=BACKUP_RESTORED if row.outcome == _RESTORED_OUTCOME else STILL_PRESENT,
         due_at=now,
         not_before=row.not_before,

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from services.ledger.rows import CommandRow
+from services.ledger.wordings import Wording
 
 _COMMAND_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
 
@@ -52,8 +53,8 @@ class CommandDraft:
             subject=command.subject,
             action=action,
             step=action,
-            rules=tuple(json.loads(command.rules)),
-            purposes=tuple(json.loads(command.purposes)),
+            rules=command.wording.rules,
+            purposes=command.wording.purposes,
             reason=reason,
             due_at=due_at,
             not_before=None,
@@ -61,6 +62,10 @@ class CommandDraft:
             names_subject=command.names_subject,
             supersedes=command.command_id,
         )
+
+    def wording(self, policy_version: str) -> Wording:
+        """Return its wording under a policy of this version."""
+        return Wording(self.rules, self.purposes, self.reason, policy_version)
 
     @property
     def cause(self) -> str:

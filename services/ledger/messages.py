@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -48,7 +47,14 @@ def insert_messages(
     for command, delivery in zip(commands, deliveries, strict=True):
         messages.setdefault(delivery, []).append(command)
     rows = [
-        {**_message_row(members, now), **delivery._asdict()}
+        {
+            **_message_row(
+                members,
+                now,
+                first_attempts=sum(command.attempt == 0 for command in members),
+            ),
+            **delivery._asdict(),
+        }
         for delivery, members in messages.items()
     ]
     bodies = [
@@ -116,11 +122,14 @@ def _insert(
     }
 
 
-def _message_row(commands: Sequence[CommandRow], now: datetime) -> dict[str, Any]:
+def _message_row(
+    commands: Sequence[CommandRow], now: datetime, *, first_attempts: int = 0
+) -> dict[str, Any]:
     return {
         "system": commands[0].system,
         "action": commands[0].action,
         "at": now,
+        "first_attempts": first_attempts,
         "commands": b"".join(command.command_id.bytes for command in commands),
     }
 
@@ -129,11 +138,11 @@ def _decision(commands: Sequence[CommandRow]) -> dict[str, Any]:
     """Return what was decided about commands of one message, which are alike but for the person."""
     common = commands[0]
     return {
-        "rules": json.loads(common.rules),
-        "purposes": json.loads(common.purposes),
-        "reason": common.reason,
-        "article": ARTICLES[common.reason],
-        "policy_version": common.policy_version,
+        "rules": common.wording.rules,
+        "purposes": common.wording.purposes,
+        "reason": common.wording.reason,
+        "article": ARTICLES[common.wording.reason],
+        "policy_version": common.wording.policy_version,
         "attempt": _range(command.attempt + 1 for command in commands),
         "due_at": _instants(command.due_at for command in commands),
         "not_before": _instants(command.not_before for command in commands),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from services.ledger.command_state import NOT_CARRIED_OUT, next_state
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
 from services.ledger.state_changes import transition
 from services.ledger.subject_lock import lock_subjects
+from services.ledger.wordings import store_wordings
 from services.policy.actions import PROTECTIVE
 from services.policy.model import Policy
 from services.policy.reasons import POLICY_CHANGED
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
-from services.storage.bulk import insert, select_in, upsert
+from services.storage.bulk import insert, select_in, update_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,12 @@ def insert_commands(
     """
     numbers = _next_seq(connection, drafts)
     ids = [draft.command_id(number) for draft, number in zip(drafts, numbers, strict=True)]
+    wordings = store_wordings(connection, {draft.wording(policy_version) for draft in drafts})
     leased: list[UUID] = []
     rows = []
     for command_id, draft, number in zip(ids, drafts, numbers, strict=True):
-        row = _command_row(command_id, draft, number, policy_version, now)
+        wording_id = wordings[draft.wording(policy_version)]
+        row = _command_row(command_id, draft, number, wording_id, now)
         if lease is not None and (
             draft.action in PROTECTIVE
             or (draft.system not in lease.stopped_systems and len(leased) < lease.room)
@@ -81,25 +83,25 @@ def insert_commands(
 
 
 def _command_row(
-    command_id: UUID, draft: CommandDraft, number: int, policy_version: str, now: datetime
+    command_id: UUID, draft: CommandDraft, number: int, wording_id: int, now: datetime
 ) -> dict[str, Any]:
     """Return the row of a command that is not sent yet."""
+    record = draft.records[0] if len(draft.records) == 1 else None
     return {
         "command_id": command_id,
+        "wording_id": wording_id,
+        "record_id": record,
+        "step": draft.step,
+        "live": record is not None,
         "system": draft.system,
         "subject": draft.subject,
         "names_subject": draft.names_subject,
         "action": draft.action,
-        "rules": json.dumps(draft.rules),
-        "purposes": json.dumps(draft.purposes),
-        "reason": draft.reason,
-        "cause": draft.cause,
         "epoch": max((epoch for _, _, epoch in draft.epochs), default=0),
         "seq": number,
         "due_at": draft.due_at,
         "not_before": draft.not_before,
         "erase_by": draft.erase_by,
-        "policy_version": policy_version,
         "supersedes": draft.supersedes,
         "request": draft.request,
         "created_at": now,
@@ -128,10 +130,10 @@ def _count_commands(
 def _insert_members(
     connection: Connection, ids: Sequence[UUID], drafts: Sequence[CommandDraft]
 ) -> None:
-    """Insert the records of commands, and the retention clocks on which the commands depend."""
+    """Insert the records of commands that name several, and the retention clocks of all commands."""
     insert(
         connection,
-        tables.member,
+        tables.command_record,
         [
             {
                 "command_id": command_id,
@@ -141,6 +143,7 @@ def _insert_members(
                 "live": True,
             }
             for command_id, draft in zip(ids, drafts, strict=True)
+            if len(draft.records) > 1
             for record in draft.records
         ],
     )
@@ -201,7 +204,9 @@ def invalidate_by_clock(
         .where(tables.command.c.state.in_(NOT_CARRIED_OUT))
         .with_for_update(of=tables.command)
     )
-    rows = command_rows(select_in(connection, query, tables.command_clock.c.clock_id, clocks))
+    rows = command_rows(
+        connection, select_in(connection, query, tables.command_clock.c.clock_id, clocks)
+    )
     cancel_or_recall(connection, list({row.command_id: row for row in rows}.values()), policy, now)
 
 
@@ -217,11 +222,13 @@ def commands_for_obligations(
         .with_for_update(of=tables.command)
     )
     obligations = set(steps)
-    commands: dict[UUID, CommandRow] = {}
-    for row in select_in(connection, query, member.record_id, {record for record, _, _ in steps}):
-        if (row.record_id, row.system, row.step) in obligations:
-            commands[row.command_id] = CommandRow._make(row[:-2])
-    return list(commands.values())
+    rows = select_in(connection, query, member.record_id, {record for record, _, _ in steps})
+    commands = {
+        row.command_id: row[:-2]
+        for row in rows
+        if (row.record_id, row.system, row.step) in obligations
+    }
+    return command_rows(connection, commands.values())
 
 
 def cancel_or_recall(
@@ -248,23 +255,17 @@ def _draft_recall(command: CommandRow) -> CommandDraft:
 
 
 def _next_seq(connection: Connection, drafts: Sequence[CommandDraft]) -> list[int]:
-    """Return the next `seq` of each draft's system and subject."""
+    """Return the next number of each draft's subject, and count it."""
+    column = tables.subject.c
+    query = select(column.subject, column.seq)
     subjects = {draft.subject for draft in drafts}
-    last_seq: dict[tuple[str, str], int] = {
-        (row.system, row.subject): row.last
-        for row in select_in(
-            connection, select(tables.sequence), tables.sequence.c.subject, subjects
-        )
+    last: dict[str, int] = {
+        row.subject: row.seq for row in select_in(connection, query, column.subject, subjects)
     }
     numbers = []
-    new_seq: dict[tuple[str, str], int] = {}
     for draft in drafts:
-        pair = (draft.system, draft.subject)
-        new_seq[pair] = new_seq.get(pair, last_seq.get(pair, 0)) + 1
-        numbers.append(new_seq[pair])
-    rows: list[Mapping[str, Any]] = [
-        {"system": system, "subject": subject, "last": number}
-        for (system, subject), number in sorted(new_seq.items())
-    ]
-    upsert(connection, tables.sequence, rows, ("last",))
+        last[draft.subject] += 1
+        numbers.append(last[draft.subject])
+    rows = [{"subject": subject, "seq": number} for subject, number in sorted(last.items())]
+    update_each(connection, tables.subject, rows)
     return numbers

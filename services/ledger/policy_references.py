@@ -106,8 +106,11 @@ def check_references(
     """
     systems: set[str] = set()
     purposes: set[str] = set()
+    command, wording = tables.command.c, tables.wording.c
     for row in connection.execute(
-        select(tables.command.c.system, tables.command.c.purposes).distinct()
+        select(command.system, wording.purposes)
+        .join(tables.wording, wording.wording_id == command.wording_id)
+        .distinct()
     ):
         systems.add(row.system)
         purposes.update(json.loads(row.purposes))

@@ -50,8 +50,9 @@ def load_purpose_commands(
     member, command = tables.member.c, tables.command.c
     query = (
         select(command.command_id, member.record_id, member.system, member.step)
-        .add_columns(command.action, command.purposes, command.seq, command.state)
+        .add_columns(command.action, tables.wording.c.purposes, command.seq, command.state)
         .join(tables.command, command.command_id == member.command_id)
+        .join(tables.wording, tables.wording.c.wording_id == command.wording_id)
         .where(member.live, command.action.in_(("restrict", "lift")))
         .order_by(command.seq)
     )
@@ -65,13 +66,13 @@ def load_purpose_commands(
 
 def release_members(connection: Connection, members: Collection[tuple[UUID, UUID]]) -> None:
     """Free records (the second id) of commands (the first), so that their steps can be commanded again."""
-    member = tables.member
     by_command: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for command_id, record_id in sorted(members):
         by_command[command_id].append(record_id)
     for command_id, records in by_command.items():
-        release = update(member).where(member.c.command_id == command_id).values(live=False)
-        update_in(connection, release, member.c.record_id, records)
+        for table in (tables.command, tables.command_record):
+            release = update(table).where(table.c.command_id == command_id).values(live=False)
+            update_in(connection, release, table.c.record_id, records)
 
 
 def restricted_subjects(connection: Connection, clocks: Collection[UUID]) -> set[str]:

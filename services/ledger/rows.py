@@ -5,15 +5,16 @@ The fields are columns of `ledger.tables`, which explains them. Instants are UTC
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Column, Row
+from sqlalchemy import Column, Connection, Row
 
 from services.ledger import tables
 from services.ledger.command_state import State
+from services.ledger.wordings import Wording, load_wordings
 
 
 class CommandRow(NamedTuple):
@@ -24,16 +25,11 @@ class CommandRow(NamedTuple):
     subject: str
     names_subject: bool
     action: str
-    rules: str
-    """A JSON list, as are the purposes."""
-    purposes: str
-    reason: str
     epoch: int
     seq: int
     due_at: datetime
     not_before: datetime | None
     erase_by: datetime | None
-    policy_version: str
     supersedes: UUID | None
     request: str | None
     state: State
@@ -42,6 +38,7 @@ class CommandRow(NamedTuple):
     follow_up_at: datetime | None
     message_id: int | None
     item: int | None
+    wording: Wording
 
 
 class RecordRow(NamedTuple):
@@ -59,12 +56,14 @@ class SubjectRow(NamedTuple):
 
     subject: str
     acts: int
+    seq: int
     next_due: datetime | None
     cursor: UUID | None
 
 
-COMMAND_COLUMNS: tuple[Column[Any], ...] = tuple(
-    tables.command.c[name] for name in CommandRow._fields
+COMMAND_COLUMNS: tuple[Column[Any], ...] = (
+    *(tables.command.c[name] for name in CommandRow._fields[:-1]),
+    tables.command.c.wording_id,
 )
 RECORD_COLUMNS: tuple[Column[Any], ...] = tuple(tables.record.c[name] for name in RecordRow._fields)
 SUBJECT_COLUMNS: tuple[Column[Any], ...] = tuple(
@@ -72,9 +71,11 @@ SUBJECT_COLUMNS: tuple[Column[Any], ...] = tuple(
 )
 
 
-def command_rows(rows: Iterable[Row[Any]]) -> list[CommandRow]:
+def command_rows(connection: Connection, rows: Iterable[Sequence[Any]]) -> list[CommandRow]:
     """Return the rows of a query for `COMMAND_COLUMNS` as commands."""
-    return [CommandRow._make(row) for row in rows]
+    read = list(rows)
+    wordings = load_wordings(connection, {row[-1] for row in read})
+    return [CommandRow._make((*row[:-1], wordings[row[-1]])) for row in read]
 
 
 def record_rows(rows: Iterable[Row[Any]]) -> list[RecordRow]:

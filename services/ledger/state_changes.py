@@ -73,8 +73,9 @@ def transition(
 
 def release_records(connection: Connection, commands: Collection[UUID]) -> None:
     """Free the records of these commands, so that other commands may be written for the same steps."""
-    member = tables.member
-    update_in(connection, update(member).values(live=False), member.c.command_id, commands)
+    for table in (tables.command, tables.command_record):
+        release = update(table).where(table.c.live).values(live=False)
+        update_in(connection, release, table.c.command_id, commands)
 
 
 def columns_for_state(state: State, now: datetime) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from services.storage.types import UtcDateTime
 
 SINGLETON = 1
 """The key of the one row that the purge locks."""
-_SUBJECT_TABLES = ("event", "act", "sequence", "answer", "request_key", "correction")
+_SUBJECT_TABLES = ("event", "act", "answer", "request_key", "correction")
 """The tables whose rows are kept of a subject; the subject's own row is merged."""
 
 RowsByTable = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -234,7 +234,11 @@ def _restore_subject(connection: Connection, rows: RowsByTable) -> None:
         insert(connection, tables.metadata.tables[name], rows[name])
     [row] = rows["subject"]
     [locked] = lock_subjects(connection, [row["subject"]], "privacy event").values()
-    counts = {"subject": row["subject"], "acts": locked.acts + row["acts"]}
+    counts = {
+        "subject": row["subject"],
+        "acts": locked.acts + row["acts"],
+        "seq": max(locked.seq, row["seq"]),
+    }
     update_each(connection, tables.subject, [counts])
 
 

@@ -201,7 +201,8 @@ def latest_commands(connection: Connection, limit: int) -> Sequence[RecentComman
         .scalar_subquery()
     )
     rows = connection.execute(
-        select(tables.command, members.label("records"))
+        select(tables.command, tables.wording.c.rules, members.label("records"))
+        .join(tables.wording, tables.wording.c.wording_id == command.wording_id)
         .order_by(command.created_at.desc(), command.command_id)
         .limit(limit)
     )

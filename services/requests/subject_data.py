@@ -75,12 +75,13 @@ def load_commands(
     member, command = tables.member.c, tables.command.c
     query = (
         select(member.record_id, member.system, member.step, member.command_id)
-        .add_columns(command.created_at, command.reason, command.state)
+        .add_columns(command.created_at, tables.wording.c.reason, command.state)
         .add_columns(command.outcome, command.settled_at)
         .add_columns(command.escalated_at, command.first_sent_at)
         .add_columns(command.ground, command.acknowledged_at)
         .add_columns(command.message_id, command.item)
         .join(tables.command, command.command_id == member.command_id)
+        .join(tables.wording, tables.wording.c.wording_id == command.wording_id)
         .where(member.live)
     )
     rows = list(select_in(connection, query, member.record_id, records))

@@ -105,7 +105,7 @@ def insert_or_add(
 
 
 def select_in(
-    connection: Connection, query: Select[Any], column: Column[Any], values: Collection[Any]
+    connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Collection[Any]
 ) -> Iterator[Row[Any]]:
     """Yield the rows of a query whose column has one of the values, for any number of values."""
     for chunk in _chunks(values):
@@ -161,7 +161,7 @@ def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
-def _in_clause(connection: Connection, column: Column[Any]) -> ColumnElement[bool]:
+def _in_clause(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[bool]:
     if _is_sqlite(connection):
         return column.in_(bindparam("of", expanding=True))
     return column == any_(bindparam("of", type_=ARRAY(column.type)))

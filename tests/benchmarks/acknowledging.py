@@ -34,15 +34,14 @@ _Batch = Sequence[tuple[bytes, Headers]]
 _QUICK = 6_000
 _FULL = 40_000
 _COMMANDS = """\
-INSERT INTO command (command_id, system, subject, names_subject, action, rules, purposes, reason, cause,
-    epoch, seq, due_at, policy_version, created_at, state, attempt, next_attempt_at, first_sent_at,
-    message_id, item)
-SELECT lpad(to_hex(n), 32, '0')::uuid, :system, 'visitor:' || n, true, 'erase', '["D5"]', '[]', '',
-    'event', 0, 1, :at, '1', :at, 'sent', 1, :at, :at, 1 + (n - 1) / :message, (n - 1) % :message
+INSERT INTO command (command_id, wording_id, system, subject, names_subject, action, step, live, epoch,
+    seq, due_at, created_at, state, attempt, next_attempt_at, first_sent_at, message_id, item)
+SELECT lpad(to_hex(n), 32, '0')::uuid, 1, :system, 'visitor:' || n, true, 'erase', 'erase', false, 0,
+    1, :at, :at, 'sent', 1, :at, :at, 1 + (n - 1) / :message, (n - 1) % :message
 FROM generate_series(1, :count) n"""
 _MESSAGES = """\
-INSERT INTO message (message_id, system, action, at, commands)
-SELECT message_id, min(system), min(action), min(created_at),
+INSERT INTO message (message_id, system, action, at, first_attempts, commands)
+SELECT message_id, min(system), min(action), min(created_at), count(*),
     string_agg(uuid_send(command_id), '' ORDER BY item)
 FROM command GROUP BY message_id"""
 _WRITTEN = {

@@ -17,8 +17,9 @@ from uuid import UUID
 import psycopg
 
 from services.storage.database import Database
+from tests.members import MEMBERS
 
-_BY_COMMAND = ("command", "member", "command_clock")
+_BY_COMMAND = ("command", "command_record", "command_clock")
 _AS_CLAIMED = {
     "state": "'sending'",
     "attempt": "0",
@@ -43,7 +44,7 @@ class Batch:
     """When each record is due again, without a clock."""
     clocks: list[UUID]
     copies: dict[str, bytes]
-    """By table: `command`, `member`, `command_clock`, `sequence`, and `message` for the dispatch."""
+    """By table: `command`, `command_record`, `command_clock`, and `message` for the dispatch."""
 
 
 def build_batches(done: Database, *, records: int, by_clock: bool) -> list[Batch]:
@@ -51,7 +52,7 @@ def build_batches(done: Database, *, records: int, by_clock: bool) -> list[Batch
     with _connection(done) as connection:
         commands = connection.execute(
             "SELECT command_id, subject, message_id, item,"
-            " (SELECT count(*) FROM member WHERE member.command_id = command.command_id)"
+            f" (SELECT count(*) FROM {MEMBERS} member WHERE member.command_id = command.command_id)"
             " FROM command ORDER BY due_at, command_id"
         ).fetchall()
         batches, batch, size = [], [], 0
@@ -71,7 +72,7 @@ def _batch(
 ) -> Batch:
     ids = [command[0] for command in commands]
     records = connection.execute(
-        "SELECT record_id, next_due FROM record JOIN member USING (record_id)"
+        f"SELECT record_id, next_due FROM record JOIN {MEMBERS} member USING (record_id)"
         " WHERE command_id = ANY(%s) ORDER BY record_id",
         [ids],
     ).fetchall()
@@ -80,9 +81,6 @@ def _batch(
         "SELECT DISTINCT clock_id FROM command_clock WHERE command_id = ANY(%s) ORDER BY 1", [ids]
     ).fetchall()
     copies = {table: _copy_out_rows(connection, table, ids) for table in _BY_COMMAND}
-    copies["sequence"] = _copy_out(
-        connection, "SELECT * FROM sequence WHERE subject = ANY(%s)", [subjects]
-    )
     copies["message"] = _copy_out(
         connection,
         "SELECT * FROM message WHERE substring(commands FROM 1 FOR 16) = ANY(%s)",
@@ -154,13 +152,11 @@ def _claim(connection: psycopg.Connection[Any], batch: Batch) -> None:
     connection.execute("SELECT 1 FROM clock WHERE clock_id = ANY(%s) FOR SHARE", [batch.clocks])
     _lock(connection, batch.subjects, new=True)
     connection.execute(
-        "SELECT record_id, system, step FROM member WHERE live AND record_id = ANY(%s)",
+        f"SELECT record_id, system, step FROM {MEMBERS} member WHERE live AND record_id = ANY(%s)",
         [[row[0] for row in members]],
     ).fetchall()
-    connection.execute(
-        "SELECT * FROM sequence WHERE subject = ANY(%s)", [batch.subjects]
-    ).fetchall()
-    for table in ("sequence", "command", "member", "command_clock"):
+    connection.execute("UPDATE subject SET seq = seq + 1 WHERE subject = ANY(%s)", [batch.subjects])
+    for table in _BY_COMMAND:
         _copy(connection, table, batch.copies[table])
     if batch.clocks:
         connection.execute(

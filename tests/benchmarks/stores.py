@@ -22,6 +22,7 @@ from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.retention_windows import check_times
 from tests.benchmarks.load_fixtures import SOURCE, Load, clock_of
+from tests.members import MEMBERS
 
 Metadata = list[tuple[str, tuple[str, ...]]]
 """Records by key, each with its purposes, in order."""
@@ -161,7 +162,7 @@ class LedgerStore:
         """Return the keys of the records that were erased in some time."""
         rows = connection.execute(
             text(
-                "SELECT event.id FROM command JOIN member USING (command_id)"
+                f"SELECT event.id FROM command JOIN {MEMBERS} member USING (command_id)"
                 " JOIN record USING (record_id) JOIN event USING (event_id)"
                 " WHERE created_at >= :start AND created_at < :end AND action = 'erase'"
             ),
@@ -171,7 +172,9 @@ class LedgerStore:
 
     def is_erased(self, connection: Connection, key: Key) -> bool:
         """Return whether the record was erased, by the outbox."""
-        query = text("SELECT 1 FROM member WHERE live AND step = 'erase' AND record_id = :record")
+        query = text(
+            f"SELECT 1 FROM {MEMBERS} member WHERE live AND step = 'erase' AND record_id = :record"
+        )
         return connection.execute(query, {"record": key.id("record")}).first() is not None
 
     def terms(self, connection: Connection, user: User) -> datetime | None:
@@ -282,7 +285,7 @@ class PlainStore:
 
 
 _KEPT = (
-    "NOT EXISTS (SELECT FROM member WHERE member.record_id = record.record_id"
+    f"NOT EXISTS (SELECT FROM {MEMBERS} member WHERE member.record_id = record.record_id"
     " AND live AND step = 'erase')"
 )
 _ENDS = {

@@ -279,7 +279,10 @@ def test_a_recall_whose_command_was_given_up_and_purged_is_acknowledged(role: Ro
         row = connection.execute(
             select(tables.command).where(tables.command.c.command_id == original)
         ).one()
-        recall = {**row._mapping, "command_id": uuid4(), "action": "recall", "supersedes": original}
+        recall = {
+            **{**row._mapping, "command_id": uuid4(), "action": "recall", "supersedes": original},
+            **{"step": "recall", "record_id": None, "live": False},
+        }
         connection.execute(insert(tables.command), [recall])
         connection.execute(delete(tables.command).where(tables.command.c.command_id == original))
     role.handle(

@@ -297,7 +297,6 @@ class TestBlindness:
             connection.execute(
                 update(tables.command).values(action=action, supersedes=first.command_id)
             )
-            connection.execute(update(tables.member).values(step="erase"))
         assert bool(environment.run_rounds()) is leaves
 
 

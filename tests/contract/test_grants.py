@@ -150,7 +150,7 @@ def test_operations_that_are_not_granted_are_refused(granted: Database, role: Ro
         ("tagger", "SELECT sealed FROM dead_letter"),
         ("recorder", "UPDATE command SET action = 'erase'"),
         ("recorder", "UPDATE command SET attempt = 1"),
-        ("recorder", "INSERT INTO member DEFAULT VALUES"),
+        ("recorder", "INSERT INTO command_record DEFAULT VALUES"),
         ("recorder", "DELETE FROM record"),
         ("recorder", "DELETE FROM act"),
         ("acknowledgements", "DELETE FROM record"),

@@ -76,7 +76,8 @@ def age_ids(ledger: Database) -> None:
             (tables.record, "event_id", ids),
             (tables.record, "record_id", of),
             (tables.hanging, "record_id", of),
-            (tables.member, "record_id", of),
+            (tables.command, "record_id", of),
+            (tables.command_record, "record_id", of),
         ):
             for old, new in values.items():
                 column = table.c[name]

@@ -139,7 +139,7 @@ def test_a_late_record_depends_on_the_purged_end(life: LedgerLife) -> None:
     assert (recorded.after_end, recorded.overdue) == (0, 1)
     late = [command for command in life.bus.sent[before:] if command.value["action"] == "erase"]
     assert [(command.system, command.key) for command in late] == [("crm", "customer:K-77")]
-    assert late[0].value["seq"] == 3
+    assert late[0].value["seq"] == 12
     assert select_rows(life.ledger, tables.record)
 
 

@@ -266,7 +266,9 @@ class TestReopening:
         claim_all(ledger, ENDED)
         record_events(ledger, [supplier_ended("e3", BACK)], BACK)
         record_events(ledger, [engaged("e4", ENDED_AGAIN, "2")], ENDED_AGAIN)
-        (row,) = [row for row in select_rows(ledger, tables.command) if "1/1" in row.cause]
+        [clock] = select_rows(ledger, tables.clock, key="1/1")
+        [dependent] = select_rows(ledger, tables.command_clock, clock_id=clock.clock_id)
+        [row] = select_rows(ledger, tables.command, command_id=dependent.command_id)
         assert row.state == "unsent"
 
     def test_a_restriction_is_sent_whatever_happens_to_the_other_purpose(

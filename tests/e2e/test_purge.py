@@ -60,7 +60,7 @@ def test_a_purged_ledger_still_decides_correctly(running: Running) -> None:
         lambda: running.count("command", "system = 'crm' AND state = 'erased'") == 1,
     )
     [(seq, subject)] = running.query("SELECT seq, subject FROM command WHERE action = 'erase'")
-    assert (seq, subject) == (3, "customer:K-77")
+    assert (seq, subject) == (12, "customer:K-77")
     assert running.count("event", "id = 'e2'") == 0
     assert running.count("dead_letter") == 0
 

@@ -94,7 +94,8 @@ def test_due_data_is_erased_and_other_data_is_kept(running: Running) -> None:
     assert ("order-1", "consumer:K1") not in research
     assert len(research) == 2  # order-1 is there under a pseudonym
     actions = running.query(
-        "SELECT system, action, rules FROM command WHERE action <> 'verify' ORDER BY system"
+        "SELECT system, action, rules FROM command JOIN wording USING (wording_id)"
+        " WHERE action <> 'verify' ORDER BY system"
     )
     assert [(system, action, json.loads(rules)) for system, action, rules in actions] == [
         ("orders", "erase", ["D4"]),

@@ -60,7 +60,9 @@ def _preview_rows(connection: Connection, policy: Policy, at: datetime) -> Itera
     members = tables.member.c
     for command_id in command_ids:
         row = connection.execute(
-            select(tables.command).where(column.command_id == command_id)
+            select(tables.command, tables.wording)
+            .join(tables.wording, tables.wording.c.wording_id == column.wording_id)
+            .where(column.command_id == command_id)
         ).one()
         records = connection.execute(
             select(members.record_id).where(members.command_id == command_id)

@@ -60,7 +60,7 @@ class CommandPurge:
     ) -> None:
         """Delete the commands with their records and clocks."""
         for table in (
-            tables.member,
+            tables.command_record,
             tables.command_clock,
             tables.disclosure,
             tables.command,

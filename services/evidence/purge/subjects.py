@@ -85,7 +85,7 @@ class SubjectPurge:
                 "sealed": cipher.encrypt("subject", subject.subject, rows_to_json(subject.rows)),
             }
             for subject in things
-            if subject.rows["act"] or subject.rows["sequence"]
+            if subject.rows["act"] or any(row["seq"] for row in subject.rows["subject"])
         ]
         insert(connection, tables.remains, sorted(sealed, key=lambda row: row["reference"]))
         write_tombstones(
@@ -103,8 +103,7 @@ class SubjectPurge:
             ids = [row["event_id"] for subject in things for row in subject.rows["act"]]
             delete_in(connection, table, table.c.event_id, ids)
         names = [subject.subject for subject in things]
-        for table in (tables.sequence, tables.subject):
-            delete_in(connection, table, table.c.subject, names)
+        delete_in(connection, tables.subject, tables.subject.c.subject, names)
         for table in (tables.answer, tables.request_key, tables.correction):
             ids = [row["request_id"] for subject in things for row in subject.rows[table.name]]
             delete_in(connection, table, table.c.request_id, ids)
@@ -160,7 +159,6 @@ class SubjectPurge:
                 "subject": [row],
                 "act": acts,
                 "event": _rows(connection, tables.event, "event_id", ids),
-                "sequence": _rows(connection, tables.sequence, "subject", [subject]),
             },
         )
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from services.ledger.tables.commands import acknowledgement as acknowledgement
 from services.ledger.tables.commands import command as command
 from services.ledger.tables.commands import command_clock as command_clock
+from services.ledger.tables.commands import command_record as command_record
 from services.ledger.tables.commands import member as member
 from services.ledger.tables.commands import message as message
-from services.ledger.tables.commands import sequence as sequence
+from services.ledger.tables.commands import wording as wording
 from services.ledger.tables.evidence_log import evidence as evidence
 from services.ledger.tables.evidence_log import evidence_chain as evidence_chain
 from services.ledger.tables.evidence_log import evidence_head as evidence_head

@@ -13,54 +13,69 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    select,
     text,
+    union_all,
 )
 
 from services.storage.tables import metadata
 from services.storage.types import UtcDateTime
 
-sequence = Table(
-    "sequence",
+wording = Table(
+    "wording",
     metadata,
-    Column("system", Text, primary_key=True),
-    Column("subject", Text, primary_key=True),
-    Column("last", BigInteger, nullable=False),
+    Column("wording_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("rules", Text, nullable=False),
+    Column("purposes", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("policy_version", Text, nullable=False),
 )
-"""The last `seq` that was given to a command, by system and subject."""
+"""What many commands state alike (`ledger.wordings`); `rules` and `purposes` are JSON lists.
+
+It names no person, and stays when the commands are purged.
+"""
 
 command = Table(
     "command",
     metadata,
     Column("command_id", Uuid, primary_key=True),
-    Column("system", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("names_subject", Boolean, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("rules", Text, nullable=False),
-    Column("purposes", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("cause", Text, nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("wording_id", BigInteger, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("not_before", UtcDateTime),
     Column("erase_by", UtcDateTime),
-    Column("policy_version", Text, nullable=False),
-    Column("supersedes", Uuid),
-    Column("request", Text),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
     Column("next_attempt_at", UtcDateTime),
     Column("first_sent_at", UtcDateTime),
     Column("settled_at", UtcDateTime),
     Column("escalated_at", UtcDateTime),
-    Column("outcome", Text),
-    Column("ground", Text),
     Column("acknowledged_at", UtcDateTime),
     Column("follow_up_at", UtcDateTime),
     Column("message_id", BigInteger),
+    Column("seq", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
     Column("item", SmallInteger),
+    Column("names_subject", Boolean, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("record_id", Uuid),
+    Column("supersedes", Uuid),
+    Column("system", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("outcome", Text),
+    Column("ground", Text),
+    Column("request", Text),
+    Index(
+        "command_live",
+        "record_id",
+        "system",
+        "step",
+        unique=True,
+        postgresql_where=text("live"),
+        sqlite_where=text("live"),
+    ),
     Index(
         "command_follow_up",
         "follow_up_at",
@@ -80,13 +95,6 @@ command = Table(
         sqlite_where=text("next_attempt_at IS NOT NULL AND action IN ('recall', 'restrict')"),
     ),
     Index(
-        "command_first_sent",
-        "first_sent_at",
-        postgresql_where=text("first_sent_at IS NOT NULL AND action <> 'verify'"),
-        sqlite_where=text("first_sent_at IS NOT NULL AND action <> 'verify'"),
-    ),
-    Index("command_created", "created_at"),
-    Index(
         "command_request",
         "subject",
         "request",
@@ -94,16 +102,22 @@ command = Table(
         sqlite_where=text("request IS NOT NULL"),
     ),
     Index("command_state", "system", "state"),
+    postgresql_with={"fillfactor": 50},
 )
 """The commands that were sent to systems or are about to be: the outbox with its history.
 
-At `follow_up_at` a verification or a repetition has to follow. At `acknowledged_at` the system's
+The columns with a fixed width are first, so that a row has no gaps. A page is filled by half: there is room
+for the change of each row when it is sent, and that room is used again when it is settled.
+
+`record_id` is the record of a command that names only one; those of other commands are in `command_record`.
+`live` and `step` are about that record, as there; no command is `live` that has no record in its row. At
+`follow_up_at` a verification or a repetition has to follow. At `acknowledged_at` the system's
 acknowledgement came in that it was carried out; `ground` is that of a refusal. `message_id` and `item` are
 the message of the last attempt, and the command's place in it, counted from 0.
 """
 
-member = Table(
-    "member",
+command_record = Table(
+    "command_record",
     metadata,
     Column("command_id", Uuid, primary_key=True),
     Column("record_id", Uuid, primary_key=True),
@@ -111,7 +125,7 @@ member = Table(
     Column("step", Text, nullable=False),
     Column("live", Boolean, nullable=False),
     Index(
-        "member_live",
+        "command_record_live",
         "record_id",
         "system",
         "step",
@@ -120,7 +134,17 @@ member = Table(
         sqlite_where=text("live"),
     ),
 )
-"""The records of a command. While `live`, no other command may do the same step to the record."""
+"""The records of commands that name several. While `live`, no other command may do the same step to the
+record."""
+
+member = union_all(
+    select(
+        *(command.c.command_id, command.c.record_id, command.c.system, command.c.step),
+        command.c.live,
+    ).where(command.c.record_id.is_not(None)),
+    select(command_record),
+).subquery("member")
+"""The records of all commands, to be read; `command` and `command_record` are written."""
 
 command_clock = Table(
     "command_clock",
@@ -147,13 +171,16 @@ message = Table(
     Column("topic", Text),
     Column("partition", Integer),
     Column("offset", BigInteger),
+    Column("first_attempts", SmallInteger, nullable=False),
     Column("commands", LargeBinary, nullable=False),
     Column("leaves", LargeBinary),
     Column("root", LargeBinary),
+    Index("message_at", "at"),
 )
 """Each message that was sent, with its place from the broker's delivery report.
 
-`commands` are the ids of its commands, 16 bytes each, in their order in the message. The sealer of the
+`first_attempts` counts its commands that were never sent before. `commands` are the ids of all its
+commands, 16 bytes each, in their order in the message. The sealer of the
 evidence adds the `leaves` of its Merkle tree, 32 bytes each, and the `root`. A message without a place was
 answered before its delivery was confirmed.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Table, Text, Uuid, text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, Uuid, text
 
 from services.storage.tables import metadata
 from services.storage.types import UtcDateTime
@@ -12,6 +12,7 @@ subject = Table(
     metadata,
     Column("subject", Text, primary_key=True),
     Column("acts", BigInteger, nullable=False, server_default="0"),
+    Column("seq", Integer, nullable=False, server_default="0"),
     Column("next_due", UtcDateTime),
     Column("cursor", Uuid),
     Index(
@@ -23,8 +24,9 @@ subject = Table(
 )
 """A data subject: the row that is locked by decisions about the person (`ledger.subject_lock`).
 
-`acts` counts the person's privacy events and decisions; `next_due` is when the person's records have to be
-scanned for these, and `cursor` the last record that this scan has passed.
+`acts` counts the person's privacy events and decisions, and `seq` the commands about the person, also
+those that were purged. `next_due` is when the person's records have to be scanned for privacy events, and
+`cursor` the last record that this scan has passed.
 """
 
 act = Table(

@@ -28,6 +28,7 @@ from tests.chaos.erasures.orders import Order, canaries_in, holds, orders
 from tests.chaos.erasures.systems import SYSTEMS, Systems
 from tests.chaos.killing import Killer
 from tests.e2e.running import Running, write_events
+from tests.members import MEMBERS
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer
 
@@ -142,7 +143,7 @@ def decrypted_fields(running: Running) -> dict[int, set[object]]:
 def count_erasures(running: Running, state: str) -> int:
     """Count the erasures of orders in a state, summed over the systems."""
     return running.count(
-        "member m JOIN command c USING (command_id)",
+        f"{MEMBERS} m JOIN command c USING (command_id)",
         f"c.action = 'erase' AND c.state = '{state}'",
     )
 

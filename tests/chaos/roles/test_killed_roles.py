@@ -14,6 +14,7 @@ from services.events.sample_events import SOURCE, sample_events
 from services.policy.loader import load
 from tests.chaos.killing import Killer
 from tests.e2e.running import ROLES, Running, identities, write_events
+from tests.members import MEMBERS
 from tests.servers.kafka import KafkaCluster
 
 COMPANIES = int(os.environ.get("TERMIJN_CHAOS_COMPANIES", "240"))
@@ -89,8 +90,8 @@ def test_events_count_once_whatever_is_killed(running: Running) -> None:
         ),
         300,
     )
-    doubled = """SELECT m.record_id FROM member m JOIN command c USING (command_id)
+    doubled = f"""SELECT m.record_id FROM {MEMBERS} m JOIN command c USING (command_id)
         WHERE c.state <> 'reopened'
-        GROUP BY m.record_id, m.system, m.step, c.cause HAVING count(*) > 1"""
+        GROUP BY m.record_id, m.system, m.step, c.epoch HAVING count(*) > 1"""
     assert running.query(doubled) == []
     assert running.count("dead_letter") == 0

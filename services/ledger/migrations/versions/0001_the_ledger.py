@@ -262,6 +262,7 @@ def _create_subjects() -> None:
         "subject",
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("acts", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("seq", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_due", UtcDateTime()),
         sa.Column("cursor", sa.Uuid()),
         sa.PrimaryKeyConstraint("subject"),
@@ -288,44 +289,36 @@ def _create_commands() -> None:
     op.create_table(
         "command",
         sa.Column("command_id", sa.Uuid(), nullable=False),
-        sa.Column("system", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("names_subject", sa.Boolean(), nullable=False),
-        sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("rules", sa.Text(), nullable=False),
-        sa.Column("purposes", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("cause", sa.Text(), nullable=False),
-        sa.Column("epoch", sa.BigInteger(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("wording_id", sa.BigInteger(), nullable=False),
         sa.Column("due_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("not_before", UtcDateTime()),
         sa.Column("erase_by", UtcDateTime()),
-        sa.Column("policy_version", sa.Text(), nullable=False),
-        sa.Column("supersedes", sa.Uuid()),
-        sa.Column("request", sa.Text()),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", UtcDateTime()),
         sa.Column("first_sent_at", UtcDateTime()),
         sa.Column("settled_at", UtcDateTime()),
         sa.Column("escalated_at", UtcDateTime()),
-        sa.Column("outcome", sa.Text()),
-        sa.Column("ground", sa.Text()),
         sa.Column("acknowledged_at", UtcDateTime()),
         sa.Column("follow_up_at", UtcDateTime()),
         sa.Column("message_id", sa.BigInteger()),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.SmallInteger(), nullable=False),
         sa.Column("item", sa.SmallInteger()),
+        sa.Column("names_subject", sa.Boolean(), nullable=False),
+        sa.Column("live", sa.Boolean(), nullable=False),
+        sa.Column("record_id", sa.Uuid()),
+        sa.Column("supersedes", sa.Uuid()),
+        sa.Column("system", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("step", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text()),
+        sa.Column("ground", sa.Text()),
+        sa.Column("request", sa.Text()),
         sa.PrimaryKeyConstraint("command_id"),
-    )
-    op.create_index("command_created", "command", ["created_at"])
-    op.create_index(
-        "command_first_sent",
-        "command",
-        ["first_sent_at"],
-        postgresql_where=sa.text("first_sent_at IS NOT NULL AND action <> 'verify'"),
-        sqlite_where=sa.text("first_sent_at IS NOT NULL AND action <> 'verify'"),
+        postgresql_with={"fillfactor": 50},
     )
     op.create_index(
         "command_follow_up",
@@ -333,6 +326,14 @@ def _create_commands() -> None:
         ["follow_up_at"],
         postgresql_where=sa.text("follow_up_at IS NOT NULL"),
         sqlite_where=sa.text("follow_up_at IS NOT NULL"),
+    )
+    op.create_index(
+        "command_live",
+        "command",
+        ["record_id", "system", "step"],
+        unique=True,
+        postgresql_where=sa.text("live"),
+        sqlite_where=sa.text("live"),
     )
     op.create_index(
         "command_next_attempt",
@@ -367,7 +368,7 @@ def _create_commands() -> None:
     )
     op.create_index("command_clock_command", "command_clock", ["command_id"])
     op.create_table(
-        "member",
+        "command_record",
         sa.Column("command_id", sa.Uuid(), nullable=False),
         sa.Column("record_id", sa.Uuid(), nullable=False),
         sa.Column("system", sa.Text(), nullable=False),
@@ -376,8 +377,8 @@ def _create_commands() -> None:
         sa.PrimaryKeyConstraint("command_id", "record_id"),
     )
     op.create_index(
-        "member_live",
-        "member",
+        "command_record_live",
+        "command_record",
         ["record_id", "system", "step"],
         unique=True,
         postgresql_where=sa.text("live"),
@@ -397,17 +398,21 @@ def _create_commands() -> None:
         sa.Column("topic", sa.Text()),
         sa.Column("partition", sa.Integer()),
         sa.Column("offset", sa.BigInteger()),
+        sa.Column("first_attempts", sa.SmallInteger(), nullable=False),
         sa.Column("commands", sa.LargeBinary(), nullable=False),
         sa.Column("leaves", sa.LargeBinary()),
         sa.Column("root", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("message_id"),
     )
+    op.create_index("message_at", "message", ["at"])
     op.create_table(
-        "sequence",
-        sa.Column("system", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("last", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("system", "subject"),
+        "wording",
+        sa.Column("wording_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("rules", sa.Text(), nullable=False),
+        sa.Column("purposes", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("policy_version", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("wording_id"),
     )
 
 
