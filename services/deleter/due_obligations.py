@@ -44,8 +44,8 @@ class DueObligations:
         record = plan and plan.record_of(subject)
         if not (plan and record) or any(map(self._facts.subject_state, plan.subjects)):
             return None
-        if record.has_dates or tagged.time > self._now:
-            return None
+        if record.has_dates or record.announced or tagged.time > self._now:
+            return None  # a notice is never due before its event
         start = None
         if record.open_for is not None and self._has_ended_term(record, tagged.time):
             if record.end_of_rule is None:

@@ -118,7 +118,7 @@ def _build_message(
         "reason": row.wording.reason,
         "not_before": row.not_before,
         "erase_by": row.erase_by,
-        "valid_until": now + validity,
+        "valid_until": _valid_until(row, now + validity),
         "epoch": row.epoch,
         "seq": row.seq,
         "attempt": row.attempt + 1,
@@ -130,3 +130,10 @@ def _build_message(
     }
     key = row.subject if row.names_subject else events[0].id
     return CommandMessage(system=row.system, key=key, value=value)
+
+
+def _valid_until(row: CommandRow, validity_ends: datetime) -> datetime:
+    """Return until when a command may be carried out: a notice only before the end that it announces."""
+    if row.action == "notify" and row.erase_by is not None:
+        return min(validity_ends, row.erase_by)
+    return validity_ends

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.policy import obligations, rights_effects
+from services.policy.actions import ENDING
 from services.policy.model import Policy
 from services.policy.obligation import KEYLESS_SUFFIX, Obligation
 from services.policy.retention_windows import Facts
@@ -19,17 +20,18 @@ ActiveObligations = Collection[tuple[str, str]]
 def due_obligations(
     tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy, now: datetime
 ) -> list[Obligation]:
-    """Return the obligations to a record that are due now; an open legal hold keeps even overdue data."""
+    """Return the obligations to a record that are due now; an open legal hold keeps even overdue data.
+
+    Nothing is announced while a hold keeps it, nor once the end has come.
+    """
     due = [
         obligation
         for obligation in obligations.obligations_of(tagged, subject, facts, policy)
-        if obligation.due <= now
+        if obligation.due <= now and not obligation.is_missed(now)
     ]
     state = facts.subject_state(subject)
     if state.holds and rights_effects.is_under_legal_hold(now, tagged.id, state):
-        return [
-            obligation for obligation in due if obligation.action not in ("erase", "pseudonymise")
-        ]
+        return [obligation for obligation in due if obligation.action not in ENDING]
     return due
 
 

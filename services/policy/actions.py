@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Action = Literal[
-    "erase", "pseudonymise", "restrict", "lift", "disclose", "rectify", "verify", "recall"
+    "erase", "pseudonymise", "restrict", "lift", "disclose", "rectify", "verify", "recall", "notify"
 ]
 
 
@@ -20,6 +20,8 @@ class ActionSpec:
 
     changes_data: bool = False
     """It changes the data, so that a system that is restored from a backup has to do it again."""
+    ends_data: bool = False
+    """It ends the data, or announces its end, so that a legal hold keeps it back."""
     is_verified: bool = False
     """It destroys data for good, so that Termijn has the system read again what it destroyed."""
     protects: bool = False
@@ -35,13 +37,14 @@ class ActionSpec:
 
 
 ACTIONS: Final[Mapping[Action, ActionSpec]] = {
-    "erase": ActionSpec(changes_data=True, is_verified=True),
-    "pseudonymise": ActionSpec(changes_data=True, is_verified=True),
+    "erase": ActionSpec(changes_data=True, ends_data=True, is_verified=True),
+    "pseudonymise": ActionSpec(changes_data=True, ends_data=True, is_verified=True),
     "restrict": ActionSpec(
         changes_data=True, protects=True, is_harmless=True, counts_for_cap=False
     ),
     "lift": ActionSpec(changes_data=True),
     "disclose": ActionSpec(is_harmless=True, is_ordered=False),
+    "notify": ActionSpec(ends_data=True, is_ordered=False),
     "rectify": ActionSpec(changes_data=True, is_harmless=True),
     "verify": ActionSpec(
         is_harmless=True, counts_for_cap=False, refers_to_command=True, is_ordered=False
@@ -56,6 +59,7 @@ ACTIONS: Final[Mapping[Action, ActionSpec]] = {
 }
 
 CHANGING: Final = tuple(name for name, spec in ACTIONS.items() if spec.changes_data)
+ENDING: Final[frozenset[str]] = frozenset(n for n, spec in ACTIONS.items() if spec.ends_data)
 VERIFIED: Final = tuple(name for name, spec in ACTIONS.items() if spec.is_verified)
 PROTECTIVE: Final[frozenset[str]] = frozenset(n for n, spec in ACTIONS.items() if spec.protects)
 HARMLESS: Final[frozenset[str]] = frozenset(n for n, spec in ACTIONS.items() if spec.is_harmless)

@@ -135,6 +135,20 @@ def earliest_erasure(
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
+def time_of_notice(end: datetime, before: Period, zone: ZoneInfo) -> datetime:
+    """Return the latest instant, UTC, from which a period has not passed before an end.
+
+    The period is subtracted from the end's local date and wall-clock time. A day that the month lacks
+    becomes its last day; a wall-clock time that does not exist, or exists twice, is the earlier instant.
+    """
+    if before.is_exact:
+        return require_utc(end) - before.exact
+    local = (require_utc(end) - before.exact).astimezone(zone)
+    day = _add_term(local.date(), Period(months=-before.months, days=-before.days))
+    return first_valid_offset(datetime.combine(day, local.time()), zone)
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
 def start_of_date(text: str, zone: ZoneInfo) -> datetime:
     """Return the first instant, UTC, of a local day that is written as 2026-03-15."""
     return start_of_day(date.fromisoformat(text), zone)

@@ -56,11 +56,11 @@ class EventTerm(NamedTuple):
         return part_command_times(rule, rule.parts[self.part], at, None, lead, policy)
 
     def is_plain(self, policy: Policy) -> bool:
-        """Return whether it is the only term of its rule, and starts at the event."""
+        """Return whether it is the only term of its rule, starts at the event, and is not announced."""
         if self.rule is None:
             return True
         rule = policy.rules[self.rule]
-        return self.date is None and rule.minimum is None and not rule.of
+        return self.date is None and rule.minimum is None and not (rule.of or rule.notices)
 
     def fill(self, identifiers: Sequence[str]) -> EventTerm:
         """Return the term of an event with these identifiers."""

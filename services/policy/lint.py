@@ -97,6 +97,13 @@ def _warn_of_unlikely_terms(policy: Policy) -> Iterator[LintWarning]:
             if term.is_exact and not term.is_zero and term.exact < DAY:
                 message = f"lasts less than a day ({text}): after T, M is minutes, not months"
                 yield LintWarning(key=f"rules.{name}", message=message)
+        for index, notice in enumerate(rule.notices):
+            for text in _terms_of(rule):
+                if _shortest_length(parse_period(text)) < _shortest_length(notice.period):
+                    message = (
+                        f"{notice.before} is longer than the term ({text}): notice is given at once"
+                    )
+                    yield LintWarning(key=f"rules.{name}.notices.{index}.before", message=message)
     for system, name in sorted(_rules_by_system(policy)):
         rule, lead_time = policy.rules[name], policy.systems[system].lead_time
         terms = [(text, parse_period(text)) for text in _terms_of(rule) if text != rule.minimum]

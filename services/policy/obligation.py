@@ -10,7 +10,7 @@ from typing import Literal
 from services.policy.retention_windows import Window
 from services.policy.tagged_event import ClockKey, Holding
 
-Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify"]
+Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify", "notify"]
 
 KEYLESS_SUFFIX = " without contested keys"
 """The end of the key of an obligation that is `keyless`."""
@@ -26,6 +26,7 @@ class Obligation:
     not_before: datetime | None
     """A statutory minimum: no command for it may be sent or carried out before this instant."""
     erase_by: datetime
+    """By when it must be carried out; for `notify` the end that it announces."""
     rules: tuple[str, ...]
     purposes: tuple[str, ...]
     clocks: tuple[ClockKey, ...]
@@ -35,10 +36,15 @@ class Obligation:
     """The request or objection that requires it; empty if a term does."""
     keyless: bool = False
     """Whether its command leaves out keys that several subjects claim."""
+    before: str = ""
+    """For `notify`: how long before the end it is due, as an ISO 8601 period."""
 
     @property
     def key(self) -> str:
-        """The key that distinguishes a record's obligations in one system: several may be restrictions."""
+        """The key that distinguishes a record's obligations in one system.
+
+        Several may be restrictions; a notice of another end is another one.
+        """
         return f"{self._key}{KEYLESS_SUFFIX}" if self.keyless else self._key
 
     @property
@@ -47,13 +53,24 @@ class Obligation:
             return f"{self.action} {self.cause}"
         if self.action in ("restrict", "lift"):
             return purposes_key(self.action, self.purposes)
+        if self.action == "notify":
+            return f"notify {self.before} {self.erase_by.isoformat()}"
         return self.action
+
+    def is_missed(self, now: datetime) -> bool:
+        """Return whether it announces an end that has come, so that it is too late for it."""
+        return self.action == "notify" and self.erase_by <= now
 
     @property
     def request(self) -> str | None:
         """The id of the request that requires it; None if no request does."""
         kind, _, name = self.cause.partition(" ")
         return name if kind == "request" else None
+
+
+def sort_key(obligation: Obligation) -> tuple[datetime, str, str, str]:
+    """Return the key by which the obligations about a record are sorted: the earliest is the first."""
+    return obligation.due, obligation.system, obligation.action, obligation.key
 
 
 def purposes_key(action: str, purposes: Iterable[str]) -> str:

@@ -14,11 +14,13 @@ from datetime import datetime
 from services.policy import rights_effects
 from services.policy.check_times import co_subjects_holdings
 from services.policy.model import Policy
+from services.policy.notices import AnnouncedEnd, find_notices
 from services.policy.obligation import (
     HoldingWindow,
     Obligation,
     build_obligation,
     purpose_ends_at,
+    sort_key,
 )
 from services.policy.obligations_from_rights import obligations_from_rights
 from services.policy.reasons import (
@@ -68,7 +70,36 @@ def obligations_of_holdings(
             obligations.append(erasure)
         if pseudonymisation and not (erasure and erasure.due <= pseudonymisation.due):
             obligations.append(pseudonymisation)
-    return tuple(sorted(obligations, key=lambda step: (step.due, step.system, step.action)))
+    obligations += _notices(windows, tagged, subject, facts, policy)
+    return tuple(sorted(obligations, key=sort_key))
+
+
+def _notices(
+    windows: list[HoldingWindow],
+    tagged: TaggedEvent,
+    subject: str,
+    facts: Facts,
+    policy: Policy,
+) -> Iterator[Obligation]:
+    """Return the obligations to give notice; one that a legal hold delays beyond the end is none."""
+    ends = [
+        AnnouncedEnd(
+            item.holding.rule,
+            policy.rules[item.holding.rule],
+            item.holding.purpose,
+            min(at for at in item.window.due_at.values() if at),
+            item.window.clocks,
+        )
+        for item in windows
+        if any(item.window.due_at.values())
+    ]
+    state = facts.subject_state(subject)
+    for notice in find_notices(ends, tagged.time, policy):
+        released_at = rights_effects.released_at(notice.due, tagged.id, state)
+        if released_at == notice.due:
+            yield notice
+        elif released_at and released_at < notice.erase_by:
+            yield replace(notice, due=released_at)
 
 
 def _delayed_by_holds(

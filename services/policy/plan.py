@@ -24,11 +24,15 @@ from services.policy.event_subject import KeyFields, find_key_fields
 from services.policy.gap_text import GapText, has_placeholder
 from services.policy.ids import ClockRef, clock_ref
 from services.policy.model import Policy
-from services.policy.obligation import Obligation
+from services.policy.notices import find_notices
+from services.policy.obligation import Obligation, sort_key
 from services.policy.plan_obligations import (
     SystemPlan,
     TermContext,
+    TermPlan,
+    announced_ends,
     fill_starts,
+    plan_announced_terms,
     plan_starts,
     plan_systems,
 )
@@ -132,6 +136,8 @@ class RecordPlan:
     has_dates: bool
     """Whether one of these terms starts at a date in the event."""
     systems: tuple[SystemPlan, ...]
+    announced: tuple[TermPlan, ...]
+    """The terms of its holdings of whose ends notice is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +203,7 @@ class Plan:
                     end_of_rule=_end_of_rule(terms, policy),
                     has_dates=any(term.date for term in terms),
                     systems=plan_systems(tagged, subject, policy, position),
+                    announced=plan_announced_terms(tagged, subject, policy, position),
                 )
             )
         return cls(
@@ -349,4 +356,6 @@ class FilledPlan(NamedTuple):
             for system in record.systems
             for obligation in system.obligations(context, clocks)
         ]
-        return tuple(sorted(obligations, key=lambda step: (step.due, step.system, step.action)))
+        ends = announced_ends(record.announced, context, clocks)
+        obligations += find_notices(ends, event_time, policy)
+        return tuple(sorted(obligations, key=sort_key))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from services.policy.check_times import co_subjects_holdings
 from services.policy.gap_text import GapText
 from services.policy.model import Policy
+from services.policy.notices import AnnouncedEnd
 from services.policy.obligation import Action, Obligation
 from services.policy.reasons import (
     LAST_PURPOSE_ENDED,
@@ -176,6 +177,51 @@ class SystemPlan(NamedTuple):
             yield build("pseudonymise", self.research, due, erase_by, ONLY_RESEARCH, positions)
 
 
+def announced_ends(
+    terms: Iterable[TermPlan], context: TermContext, clocks: Sequence[ClockKey]
+) -> Iterator[AnnouncedEnd]:
+    """Return the ends of which notice is given, as far as they are known; `clocks` are the plan's."""
+    for term in terms:
+        if window := term.window(context):
+            yield AnnouncedEnd(
+                term.rule_name,
+                term.rule,
+                term.purpose,
+                window.due,
+                [clocks[position] for position in window.clocks],
+            )
+
+
+def plan_announced_terms(
+    tagged: TaggedEvent, subject: str, policy: Policy, position: Callable[[ClockKey], int]
+) -> tuple[TermPlan, ...]:
+    """Return the terms of a subject's holdings of whose ends notice is given."""
+    return tuple(
+        _plan_term(holding, _slowest_system(holding, policy), policy, position)
+        for holding in tagged.by_subject.get(subject, ())
+        if policy.rules[holding.rule].notices
+    )
+
+
+def _slowest_system(holding: Holding, policy: Policy) -> str:
+    """Return the system of a holding that is commanded first."""
+    return max(holding.systems, key=lambda name: policy.systems[name].lead_time_period.exact)
+
+
+def _plan_term(
+    holding: Holding, system: str, policy: Policy, position: Callable[[ClockKey], int]
+) -> TermPlan:
+    slowest = _slowest_system(holding, policy)
+    return TermPlan(
+        rule_name=holding.rule,
+        rule=policy.rules[holding.rule],
+        purpose=holding.purpose,
+        starts=plan_starts(holding.starts, position),
+        lead=policy.systems[system].lead_time_period.exact,
+        longest_lead=policy.systems[slowest].lead_time_period.exact,
+    )
+
+
 def _clocks_of(windows: Iterable[TermWindow]) -> list[int]:
     return [position for window in windows for position in window.clocks]
 
@@ -202,19 +248,7 @@ def plan_systems(
     identifying = co_subjects_holdings(tagged, policy)
 
     def terms(holdings: Iterable[Holding], system: str) -> tuple[TermPlan, ...]:
-        return tuple(
-            TermPlan(
-                rule_name=holding.rule,
-                rule=policy.rules[holding.rule],
-                purpose=holding.purpose,
-                starts=plan_starts(holding.starts, position),
-                lead=policy.systems[system].lead_time_period.exact,
-                longest_lead=max(
-                    policy.systems[name].lead_time_period.exact for name in holding.systems
-                ),
-            )
-            for holding in holdings
-        )
+        return tuple(_plan_term(holding, system, policy, position) for holding in holdings)
 
     planned = []
     for system in sorted({system for holding in own for system in holding.systems}):

@@ -9,6 +9,7 @@ LAST_PURPOSE_ENDED = "the last purpose has ended"
 OTHER_PURPOSE_REMAINS = "a purpose has ended, another goes on"
 PURPOSE_RESUMED = "a purpose that had ended goes on"
 ONLY_RESEARCH = "only research still needs it"
+END_ANNOUNCED = "the data will be erased"
 HOLD_RELEASED = "the hold was released"
 CONSENT_WITHDRAWN = "consent was withdrawn"
 OBJECTION_RAISED = "the person objected"
@@ -38,6 +39,7 @@ ARTICLES: Mapping[str, str] = {
     OTHER_PURPOSE_REMAINS: "GDPR 5(1)(b), 18",
     PURPOSE_RESUMED: "GDPR 5(1)(b)",
     ONLY_RESEARCH: "GDPR 5(1)(c), 89(1)",
+    END_ANNOUNCED: "GDPR 5(1)(a), 12(1)",
     HOLD_RELEASED: "GDPR 5(1)(e), 17(1)",
     CONSENT_WITHDRAWN: "GDPR 17(1)(b)",
     OBJECTION_RAISED: "GDPR 17(1)(c), 21(3)",

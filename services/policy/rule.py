@@ -61,6 +61,21 @@ class PartEntry(StrictModel):
     """Other terms, by the outcome with which the clock ended."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(StrictModel):
+    """A notice before data ends under a rule: a system is commanded to inform the person."""
+
+    before: PeriodText
+    """How long before the first system is commanded to erase the data; if that is nearer, at once."""
+    system: str
+    """The system that is commanded to give notice."""
+
+    @property
+    def period(self) -> Period:
+        """How long before the end."""
+        return parse_period(self.before)
+
+
 _EVENT: Final = Anchor(kind="event")
 
 
@@ -117,6 +132,8 @@ class Rule(StrictModel):
     """Other terms, by the outcome with which the clock ended."""
     status: Literal["active", "test"] = attribute(default="active", repr=False)
     """`test`: its dates are computed and shown, and nothing is commanded; its data is kept meanwhile."""
+    notices: tuple[Notice, ...] = attribute(default=(), repr=False)
+    """What is announced before the end of the term, and by which system."""
     extends: str | None = attribute(default=None, repr=False)
     """A rule whose keys it takes over where it does not have them itself; then no other key is required."""
     when: Mapping[str, tuple[str | bool, ...]] = attribute(default_factory=dict, repr=False)

@@ -144,12 +144,19 @@ def part_command_times(
         return []
     anchor_at = anchor_instant(part.anchor, at, policy)
     ends_at = _term_end(rule, part.anchor, anchor_at, period, policy)
+    zone = policy.controller.zone
     times = [RuleEnd(0, anchor_at, ends_at, None).command_time(rule, lead)]
     if minimum := rule.minimum_period:
         waited = part.anchor.waits_for is not None
-        zone = policy.controller.zone
         times.append(calendar.earliest_erasure(anchor_at, minimum, zone, after_period=waited))
-    return times
+    return [
+        *times,
+        *(
+            calendar.time_of_notice(at, notice.period, zone)
+            for notice in rule.notices
+            for at in times
+        ),
+    ]
 
 
 def _part_end(

@@ -32,6 +32,7 @@ def check_rules(policy: Policy) -> Iterator[PolicyError]:
         for part_path, part in _parts(path, rule):
             yield from _check_part(part_path, part, policy)
         yield from _check_minimum((*path, "minimum"), rule)
+        yield from _check_notices((*path, "notices"), rule, policy)
         if rule.kind == "at_most" and rule.is_never_erased and (rule.term or rule.of):
             yield (
                 path,
@@ -129,6 +130,30 @@ def _check_minimum(path: DocumentPath, rule: Rule) -> Iterator[PolicyError]:
             path,
             f"is longer than the term, got {rule.minimum}; the data must be gone before it ends",
         )
+
+
+_NO_TIME = ("P0D", "PT0S", "PT0H", "PT0M", "P0M", "P0Y", "P0W")
+
+
+def _check_notices(path: DocumentPath, rule: Rule, policy: Policy) -> Iterator[PolicyError]:
+    seen: set[tuple[str, str]] = set()
+    for index, notice in enumerate(rule.notices):
+        place = (*path, index)
+        yield from require_defined((*place, "system"), notice.system, policy.systems)
+        yield from check_period((*place, "before"), notice.before)
+        system = policy.systems.get(notice.system)
+        if system and system.holds == "keys":
+            yield (
+                (*place, "system"),
+                f"{notice.system} holds keys, and cannot give notice to a person",
+            )
+        if notice.before in _NO_TIME:
+            yield (*place, "before"), "has no length; a notice is given before the end"
+        if (notice.system, notice.before) in seen:
+            yield place, "is there twice; remove one"
+        seen.add((notice.system, notice.before))
+    if rule.notices and rule.is_never_erased:
+        yield path, "is not allowed for a rule that never ends"
 
 
 def _is_longer(one: Period, other: Period) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,27 @@ def test_restriction_is_put_on_and_lifted(crm: Crm) -> None:
     assert crm.column("orders", "restricted") == [True, False]
     assert crm.execute("lift", order("O1")).status == "done"
     assert crm.column("orders", "restricted") == [False, False]
+
+
+def test_a_notice_writes_the_end_that_it_announces(crm: Crm) -> None:
+    """The CRM informs the customer by it; one that was given cannot be recalled."""
+    crm.fill(customers=[customer_row("C1"), customer_row("C2")])
+    crm.noted.clear()
+    end = datetime(2026, 3, 15, 13, 0, tzinfo=UTC)
+    result = crm.execute("notify", signed_up("C1"), erase_by=end)
+    assert (result.status, result.counts) == ("done", {"customers": 1})
+    assert crm.column("customers", "erased_on") == ["2026-03-15T13:00:00Z", None]
+    recall = crm.execute("recall", signed_up("C1"), recalls="notify", checkpoint=crm.noted[0])
+    assert recall.status == "already_done"
+    assert crm.execute("recall", signed_up("C2"), recalls="notify").status == "recalled"
+
+
+def test_a_table_that_declares_no_notice_fails_it(crm: Crm) -> None:
+    """It is not reported as given."""
+    crm.fill(tickets=[ticket_row("T1")])
+    result = crm.execute("notify", ticket("T1"), erase_by=T0)
+    assert result.status == "failed"
+    assert result.detail == "tickets: does not declare how to notify"
 
 
 def test_an_action_that_a_table_does_not_declare_fails(crm: Crm) -> None:

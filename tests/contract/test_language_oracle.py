@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from services.deleter.due_obligations import DueObligations
 from services.deleter.planning import due_obligations
+from services.policy.model import Policy
 from services.policy.plans import CompiledPolicy
+from services.policy.rule import Notice
 from services.policy.tagging import tag
 from tests.contract.event_builders import Event, parse_event
 from tests.contract.language_lines import (
@@ -106,6 +108,21 @@ def alike(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted((*lifted, *merged.values()), key=in_order)
 
 
+@st.composite
+def with_notices(draw: st.DrawFn, policy: Policy) -> Policy:
+    """Return the policy, in which the ends of some rules are announced, each once or twice."""
+    notices = st.builds(
+        Notice,
+        before=st.sampled_from(("PT12H", "P1W", "P1M", "P3Y")),
+        system=st.sampled_from(sorted(policy.systems)),
+    )
+    announced = st.lists(notices, max_size=2, unique=True).map(tuple)
+    return replace(
+        policy,
+        rules={name: replace(rule, notices=draw(announced)) for name, rule in policy.rules.items()},
+    )
+
+
 @CALM
 @given(cases(), st.data())
 def test_an_event_by_its_plan_is_the_event_alone(
@@ -113,7 +130,7 @@ def test_an_event_by_its_plan_is_the_event_alone(
 ) -> None:
     """With any ends of clocks, outcomes and dates."""
     schedule, events = case
-    policy = policy_of(schedule)
+    policy = data.draw(with_notices(policy_of(schedule)))
     compiled = CompiledPolicy(policy=policy)
     cloud_events = [parse_event(event) for event in events]
     facts = data.draw(facts_about([tag(event, policy) for event in cloud_events], policy))
@@ -128,7 +145,7 @@ def test_records_of_one_plan_get_the_obligations_that_each_gets_by_itself(
 ) -> None:
     """The deleter finds them once for records that are alike; dates and several ends are their own."""
     schedule, events = case
-    policy = policy_of(schedule)
+    policy = data.draw(with_notices(policy_of(schedule)))
     compiled = CompiledPolicy(policy=policy)
     cloud_events = [parse_event(event) for event in events]
     alone = [tag(event, policy) for event in cloud_events]

@@ -55,6 +55,8 @@ class VaultAdapter:
                 return Result(status="recalled" if is_untouched else "already_done")
             case "pseudonymise":
                 return Result(status="failed", detail="a log cannot be pseudonymised")
+            case "notify":
+                return Result(status="failed", detail="a log gives no notice")
             case "restrict" | "lift" | "disclose" | "rectify":
                 return Result(status="done", counts={"keys": 0}, detail=_NOTHING_TO_CHANGE)
             case _:

@@ -116,11 +116,12 @@ class SimulatedStore:
                 "disclose",
                 "rectify",
                 "verify",
+                "notify",
             ):  # only the number of rows is reported
                 rows = connection.execute(select(func.count()).where(condition)).scalar_one()
             else:
                 rows = connection.execute(self._statement(action, condition)).rowcount
-            status = "done" if rows else "nothing_held"
+            status = "done" if rows or action == "notify" else "nothing_held"
             connection.execute(
                 _answered.insert().values(command_id=command_id, status=status, rows=str(rows))
             )

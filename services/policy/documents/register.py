@@ -200,6 +200,9 @@ def _provenance(rule: Rule, is_confirmed: bool | None) -> str:
 
 def _remarks(policy: Policy, processing: Processing) -> Iterator[str]:
     rule = policy.rules[processing.rule]
+    for notice in rule.notices:
+        period = period_in_words(notice.before, _LANGUAGE)
+        yield f"notice {period} before, by {policy.systems[notice.system].title}"
     if rule.pseudonymise:
         yield "pseudonymised once no other purpose needs it"
     if rule.is_in_test:

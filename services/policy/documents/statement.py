@@ -78,6 +78,9 @@ def _terms(policy: Policy, processing: Processing, language: Language) -> Iterat
         yield sentences["in_test"]
     else:
         yield term_in_words(policy, processing.rule, language)
+    for before in dict.fromkeys(notice.before for notice in rule.notices):
+        if not rule.is_in_test:
+            yield sentences["notice"].format(period=period_in_words(before, language))
     if rule.pseudonymises:
         yield sentences["pseudonymise"]
     if basis.is_statutory and not all(map(ends_at_once, rule.parts)):

@@ -21,7 +21,8 @@ from services.policy.reasons import VERIFICATION_REASONS
         ("HARMLESS", {"restrict", "recall", "verify", "disclose", "rectify"}),
         ("UNCAPPED", {"restrict", "recall", "verify"}),
         ("ABOUT_COMMANDS", {"verify", "recall"}),
-        ("UNORDERED", {"verify", "recall", "disclose"}),
+        ("UNORDERED", {"verify", "recall", "disclose", "notify"}),
+        ("ENDING", {"erase", "pseudonymise", "notify"}),
     ],
 )
 def test_each_action_has_the_properties_of_the_rulings(kind: str, expected: set[str]) -> None:

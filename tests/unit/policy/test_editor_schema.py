@@ -26,6 +26,7 @@ FREE_TEXT = {
     "SubjectKind": {"title", "source"},
     "System": {"title", "owner", "safeguard"},
     "Rule": {"title", "source", "rationale", "extends"},
+    "Notice": {"system"},
     "Clock": {"title", "key", "parent"},
     "Anchor": {"clock", "end_of", "field"},
     "Proof": {"source", "rationale"},

@@ -54,6 +54,32 @@ ACCEPTED = """\
             "is missing: `last` or `first` of the ends in `of`",
         ),
         (
+            f"kind: at_most, term: P1Y, {EVENT}, notices: [{{before: P30D, system: mail}}]",
+            "notices.0.system",
+            "'mail' is not defined",
+        ),
+        (
+            f"kind: at_most, term: P1Y, {EVENT}, notices: [{{before: P0D, system: app}}]",
+            "notices.0.before",
+            "has no length; a notice is given before the end",
+        ),
+        (
+            f"kind: at_most, term: P1Y, {EVENT}, notices: [{{before: 30, system: app}}]",
+            "notices.0.before",
+            "is not text",
+        ),
+        (
+            f"kind: at_most, term: P1Y, {EVENT},"
+            " notices: [{before: P1W, system: app}, {before: P1W, system: app}]",
+            "notices.1",
+            "is there twice; remove one",
+        ),
+        (
+            "kind: at_least, term: never, notices: [{before: P1W, system: app}]",
+            "notices",
+            "is not allowed for a rule that never ends",
+        ),
+        (
             f"kind: at_most, terms: {{accepted: P1Y}}, ends: last, of: [{{term: P1Y, {EVENT}}}]",
             "terms",
             "is not allowed beside `of`",
@@ -308,3 +334,11 @@ def test_an_event_without_subject_and_date_has_a_key() -> None:
     )
     tagged = tag(without, policy)
     assert (tagged.clock_changes, tagged.message_key) == ((), "x9")
+
+
+def test_lint_names_a_notice_that_is_longer_than_the_term() -> None:
+    """It is given at once, since the end is nearer than that from the beginning."""
+    rule = f"kind: at_most, term: P2W, {EVENT}, notices: [{{before: P30D, system: app}}]"
+    found = {(each.key, each.message) for each in lint(policy_with({"brief": rule}))}
+    message = "P30D is longer than the term (P2W): notice is given at once"
+    assert ("rules.brief.notices.0.before", message) in found

@@ -15,7 +15,7 @@ from services.agent.adapters.base import CommandTask, SaveCheckpoints
 from services.agent.adapters.sql import statements
 from services.agent.adapters.sql.binding import BoundTable
 from services.agent.adapters.sql.column_values import ValueNotStorable, as_json
-from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
+from services.agent.adapters.sql.config import ColumnChange, NoticeColumn, RestrictionFlag
 from services.agent.adapters.sql.results import (
     RowsRemaining,
     build_result,
@@ -105,6 +105,8 @@ class SqlAdapter:
                 yield from self._erase_statements(connection, part)
             case "restrict" | "lift":
                 yield from self._flag_statements(part, command.action)
+            case "notify":
+                yield from self._notice_statements(part, command)
             case "pseudonymise":
                 yield from self._pseudonymise_statements(connection, part)
             case "disclose":
@@ -133,6 +135,9 @@ class SqlAdapter:
             "lift": lambda task: self._change(
                 task, lambda _, part: self._flag_statements(part, "lift")
             ),
+            "notify": lambda task: self._change(
+                task, lambda _, part: self._notice_statements(part, task.command)
+            ),
             "rectify": self._rectify,
             "disclose": self._disclose,
             "verify": self._verify,
@@ -151,7 +156,7 @@ class SqlAdapter:
         undeclared = [
             part
             for part in selection.parts
-            if declared_action in ("pseudonymise", "restrict", "disclose")
+            if declared_action in ("pseudonymise", "restrict", "disclose", "notify")
             and getattr(part.bound.declared, declared_action) is None
         ]
         parts = [
@@ -299,7 +304,14 @@ class SqlAdapter:
         if not isinstance(flag, RestrictionFlag):
             return ()
         value = flag.restricted if action == "restrict" else flag.lifted
-        return statements.restrict_statement(part, flag.column, value, self._dialect)
+        return statements.set_column_statement(part, flag.column, value, self._dialect)
+
+    def _notice_statements(self, part: TableSelection, command: Command) -> Iterable[Executable]:
+        notice = part.bound.declared.notify
+        if not isinstance(notice, NoticeColumn) or command.erase_by is None:
+            return ()
+        end = format_rfc3339(command.erase_by)
+        return statements.set_column_statement(part, notice.column, end, self._dialect)
 
     @property
     def _dialect(self) -> str:

@@ -16,13 +16,20 @@ from services.agent.adapters.sql.column_values import (
     to_column_value,
 )
 from services.agent.adapters.sql.columns import equals_key, write_problem
-from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag, TableConfig
+from services.agent.adapters.sql.config import (
+    ColumnChange,
+    NoticeColumn,
+    RestrictionFlag,
+    TableConfig,
+)
 from services.policy.yaml_source import DocumentPath
 
 Problem = tuple[DocumentPath, str]
 PSEUDONYM = "pseudonym:"
 PSEUDONYM_LENGTH = len(PSEUDONYM) + 32
 _CHUNK_SIZE = 100
+_SAMPLE_END = "2026-01-01T00:00:00Z"
+"""An end of which notice is given, to check that a column can hold it."""
 """Rows that one statement names; SQLite limits the depth of expressions."""
 
 
@@ -102,6 +109,9 @@ def _write_problems(engine: Engine, bound: BoundTable) -> Iterator[Problem]:
         for key in ("restricted", "lifted"):
             value = getattr(declared.restrict, key)
             yield from _check_value(engine, ("restrict", key), column, value)
+    if isinstance(declared.notify, NoticeColumn) and declared.notify.column in columns:
+        column = columns[declared.notify.column]
+        yield from _check_value(engine, ("notify", "column"), column, _SAMPLE_END)
     for field, name in (declared.rectify or {}).items():
         if name in columns and (problem := write_problem(columns[name])):
             yield ("rectify", field), f"{name!r} {problem}"
@@ -187,6 +197,8 @@ def _columns(declared: TableConfig) -> list[tuple[DocumentPath, str]]:
         columns += [((action,), name) for name in change.columns]
     if isinstance(declared.restrict, RestrictionFlag):
         columns.append((("restrict", "column"), declared.restrict.column))
+    if isinstance(declared.notify, NoticeColumn):
+        columns.append((("notify", "column"), declared.notify.column))
     columns += [(("disclose",), name) for name in declared.disclose or ()]
     columns += [(("rectify", field), name) for field, name in (declared.rectify or {}).items()]
     return columns

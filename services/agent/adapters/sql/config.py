@@ -44,6 +44,14 @@ class RestrictionFlag(StrictModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeColumn(StrictModel):
+    """The column from which the system gives notice of an end."""
+
+    column: str
+    """Gets the instant from which the data will be erased."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationPath(StrictModel):
     """The other way by which rows are read again after an erasure."""
 
@@ -80,6 +88,8 @@ class TableConfig(StrictModel):
     """`nothing`: no row has to change; without it, such a command fails."""
     restrict: RestrictionFlag | Literal["nothing"] | None = None
     """The same, for restrict and lift."""
+    notify: NoticeColumn | Literal["nothing"] | None = None
+    """The same, for notify."""
     disclose: tuple[str, ...] | None = None
     rectify: Mapping[str, str] | None = None
     """The column of each field that can be corrected."""

@@ -164,10 +164,10 @@ def pseudonym(value: str, key: bytes) -> str:
     return PSEUDONYM + hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
-def restrict_statement(
+def set_column_statement(
     part: TableSelection, column: str, value: Any, dialect: str
 ) -> Iterator[Update]:
-    """Return the statement that sets the column which marks rows as restricted."""
+    """Return the statement that sets one column, such as that which marks rows as restricted."""
     table = part.bound.table
     for condition in part.conditions:
         column_value = to_column_value(table.c[column], value, dialect)

@@ -7,7 +7,8 @@ CREATE TABLE customers (
     email        text,
     phone        text,
     segment      text,
-    restricted   boolean NOT NULL DEFAULT false
+    restricted   boolean NOT NULL DEFAULT false,
+    erased_on    text                       -- of which the customer is told
 );
 CREATE TABLE orders (
     id           integer PRIMARY KEY,
