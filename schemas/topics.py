@@ -13,6 +13,7 @@ from typing import Literal
 BUSINESS_TYPES: tuple[str, ...] = (
     "acquisition.lead-acquired",
     "acquisition.lead-contacted",
+    "acquisition.prospect-informed",
     "administration.request-handled",
     "administration.request-received",
     "billing.invoice-issued",

@@ -14,9 +14,11 @@ from uuid import UUID
 from services.policy.calendar import start_of_date
 from services.policy.check_times import clocks_of, event_check_times
 from services.policy.decision_fields import encode_decision_fields
+from services.policy.event_type import ProvenanceReport
 from services.policy.ids import ClockRef, clock_ref_of, event_id, record_id
 from services.policy.model import Policy
 from services.policy.plans import CompiledPolicy
+from services.policy.provenance import report_of
 from services.policy.subject_state import PrivacyEvent
 from services.policy.tagged_event import ClockChange, DecisionValue, TaggedEvent
 
@@ -77,6 +79,8 @@ class IncomingEvent(NamedTuple):
     records: Sequence[IncomingRecord]
     clock_changes: Sequence[IncomingClockChange]
     privacy_event: PrivacyEvent | None = None
+    provenance: ProvenanceReport | None = None
+    """What it reports about where its subject's data comes from."""
 
     @property
     def history(self) -> str | None:
@@ -117,6 +121,9 @@ def build_incoming_event(arrival: TaggedEventRow, compiled: CompiledPolicy) -> I
             for record, subject in zip(plan.plan.records, plan.subjects, strict=True)
         ],
         [_incoming_change(change, policy) for change in plan.clock_changes()],
+        provenance=report_of(policy.events[arrival.type], plan.plan.decision_fields(arrival.data))
+        if kind and kind.provenance
+        else None,
     )
 
 
@@ -146,4 +153,5 @@ def _build_from_tagged(
         ],
         clock_changes=[_incoming_change(change, policy) for change in tagged.clock_changes],
         privacy_event=tagged.privacy_event,
+        provenance=report_of(policy.events[arrival.type], tagged.decision_fields),
     )

@@ -141,6 +141,7 @@ class _CompanyHistory:
             contacted - timedelta(days=40),
             prospect | {"source": "trade fair"},
         )
+        yield self._event("acquisition.prospect-informed", contacted, prospect)
         yield self._event("acquisition.lead-contacted", contacted, prospect)
 
     def _supplier(self, n: str, number: int) -> Iterator[CloudEvent]:

@@ -16,7 +16,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, Select, func, select, update
 
 from schemas.errors import TermijnError
-from services.ledger import clocks, identifying_keys, policy_references, retirement, tables
+from services.ledger import (
+    clocks,
+    identifying_keys,
+    policy_references,
+    provenance,
+    retirement,
+    tables,
+)
 from services.policy import placement
 from services.policy.loader import hash_policy, policy_text, structure_hashes
 from services.policy.model import Policy
@@ -148,6 +155,7 @@ def activate(
     check_activation(connection, policy, drops)
     _insert(connection, policy, now, operator)
     identifying_keys.rebuild_keys(connection, policy, now)
+    provenance.rebuild_reports(connection, policy)
     connection.execute(update(tables.record).values(next_due=now))
     last_id = UUID(int=0)
     while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -48,6 +48,19 @@ def load_tagged_events(
     rows = select_in(connection, select(*_EVENT_COLUMNS), tables.event.c.event_id, events)
     compiled = compile_policy(policy)
     return {row.event_id: compiled.tag(_event_from_row(row), recorded=True) for row in rows}
+
+
+def stored_events(
+    connection: Connection, types: Collection[str], size: int
+) -> Iterator[Sequence[tuple[UUID, StoredEvent]]]:
+    """Yield all recorded events of these types in chunks of a size, each with its id."""
+    column = tables.event.c
+    query = select(*_EVENT_COLUMNS).where(column.type.in_(types)).order_by(column.event_id)
+    rows = connection.execute(query.limit(size)).all() if types else []
+    while rows:
+        yield [(row.event_id, _event_from_row(row)) for row in rows]
+        after = query.where(column.event_id > rows[-1].event_id)
+        rows = connection.execute(after.limit(size)).all()
 
 
 def load_privacy_events(
@@ -125,7 +138,7 @@ def load_facts(
     )
 
 
-class _StoredEvent(NamedTuple):
+class StoredEvent(NamedTuple):
     """The columns of an event that tagging needs."""
 
     source: str
@@ -140,7 +153,5 @@ _EVENT_COLUMNS = tuple(
 )
 
 
-def _event_from_row(row: Row[Any]) -> _StoredEvent:
-    return _StoredEvent(
-        row.source, row.id, row.type, row.time, decode_decision_fields(row.deciding)
-    )
+def _event_from_row(row: Row[Any]) -> StoredEvent:
+    return StoredEvent(row.source, row.id, row.type, row.time, decode_decision_fields(row.deciding))

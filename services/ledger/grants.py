@@ -81,6 +81,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "clock": Grant(insert=True, update=_CLOCK),
         "subject": Grant(insert=True, update=("acts", "seq", "next_due", "cursor")),
         "act": _ADD,
+        "provenance": Grant(insert=True, update=("inform_by", "reason", "informed_at")),
         "identifier": Grant(insert=True, update=("subject", "events")),
         "claimant": Grant(insert=True, update=("events",)),
         "key_conflict": _ADD,
@@ -112,6 +113,9 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "clock": Grant(update=_CLOCK, delete=True),
         "subject": Grant(insert=True, update=("seq", "next_due", "cursor"), delete=True),
         "act": Grant(delete=True),
+        "provenance": Grant(
+            insert=True, update=("inform_by", "reason", "informed_at"), delete=True
+        ),
         "identifier": Grant(insert=True, update=("subject", "events"), delete=True),
         "claimant": Grant(insert=True, update=("events",), delete=True),
         "key_conflict": Grant(insert=True, update=("owner",), delete=True),
@@ -151,6 +155,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         **_WRITER,
         **_SUBJECT_FACTS,
         "subject": Grant(insert=True, update=("cursor",)),
+        "provenance": Grant(update=("erased_at",)),
         "command": Grant(update=(*_CANCELLED, "outcome")),
         "wording": _READ,
         "command_record": Grant(update=("live",)),
@@ -177,6 +182,9 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "clock": Grant(update=_CLOCK),
         "subject": Grant(insert=True, update=("acts", "seq", "next_due", "cursor")),
         "act": Grant(update=("backfill",)),
+        "provenance": Grant(
+            insert=True, update=("inform_by", "reason", "informed_at"), delete=True
+        ),
         "identifier": Grant(insert=True, update=("subject", "events"), delete=True),
         "claimant": Grant(insert=True, update=("events",), delete=True),
         "key_conflict": Grant(insert=True, update=("owner",), delete=True),

@@ -28,6 +28,7 @@ from services.ledger import (
     identifying_keys,
     key_conflicts,
     outbox,
+    provenance,
     purpose_commands,
     subject_acts,
     tables,
@@ -104,7 +105,8 @@ def record_events(
     3. Insert the events, and store their identifying keys.
     4. Merge their changes into the clocks, and cancel or recall commands that depend on changed anchors.
     5. Store their privacy events under the subjects' locks, and schedule scans of the subjects' records;
-       also of subjects with a purpose that was restricted because one of the clocks had ended.
+       also of subjects with a purpose that was restricted because one of the clocks had ended. Store what
+       they report about where data comes from.
     6. Insert the records, and on which clocks they depend.
 
     Locks are taken in this order: keys, clocks, subjects.
@@ -121,12 +123,8 @@ def record_events(
     records = [_RecordInBatch(record, event) for event in new_events for record in event.records]
     records.sort(key=_by_record_id)
     owners = disowned_keys.load_clock_owners(connection, new_events, policy)
-    merged = clocks.merge_changes(
-        connection,
-        _clock_changes(new_events, held_back, owners),
-        _first_record_times(records),
-        policy,
-    )
+    changes = _clock_changes(new_events, held_back, owners)
+    merged = clocks.merge_changes(connection, changes, _first_record_times(records), policy)
     outbox.invalidate_by_clock(connection, merged.reanchored, policy, now)
     # Step 5: store their privacy events.
     subjects = {item.record.subject for item in records}
@@ -134,7 +132,10 @@ def record_events(
     scanned_subjects = {*subjects, *(stored.privacy_event.subject for stored in privacy_events)}
     resumed = purpose_commands.restricted_subjects(connection, merged.reanchored)
     key_conflicts.schedule_rescan(connection, {*contested, *resumed}, now, scanned_subjects)
-    subject_acts.store_privacy_events(connection, privacy_events, subjects, now)
+    reports = provenance.reports_of(new_events)
+    alone = {report.subject for report in reports}
+    subject_acts.store_privacy_events(connection, privacy_events, subjects, now, alone=alone)
+    provenance.store_reports(connection, reports, policy, now)
     # Step 6: insert the records.
     with_privacy_events = subject_acts.subjects_with_privacy_events(connection, subjects)
     scanned_events = {

@@ -30,17 +30,20 @@ def store_privacy_events(
     events: Sequence[StoredPrivacyEvent],
     recorded: Collection[str],
     now: datetime,
+    *,
+    alone: Collection[str] = (),
 ) -> None:
     """Store privacy events, and make the records of their subjects due to be checked.
 
     This also locks the subjects of everything that is `recorded` with them. Records that another recorder
     writes at this moment are either seen from here on, or that recorder sees these privacy events itself.
+    The subjects in `alone` are locked as those of privacy events are.
     """
     by_subject: defaultdict[str, list[StoredPrivacyEvent]] = defaultdict(list)
     for event in events:
         by_subject[event.privacy_event.subject].append(event)
-    purpose: LockPurpose = "privacy event" if by_subject else "record"
-    locked = lock_subjects(connection, {*by_subject, *recorded}, purpose)
+    purpose: LockPurpose = "privacy event" if by_subject or alone else "record"
+    locked = lock_subjects(connection, {*by_subject, *recorded, *alone}, purpose)
     rows = [
         {
             "event_id": event.event_id,

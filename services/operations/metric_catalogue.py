@@ -67,6 +67,17 @@ CATALOGUE: tuple[Metric, ...] = (
         "Requests of data subjects that were answered or refused, by right and outcome.",
         ("right", "outcome"),
     ),
+    gauge(
+        "termijn_provenance_open",
+        "Obtained data of which the person is not informed where it comes from, by what limits the time.",
+        ("reason",),
+    ),
+    gauge("termijn_provenance_late", "Of those, the ones past the limit of GDPR 14(3)."),
+    gauge(
+        "termijn_provenance_left_seconds",
+        "Seconds until the nearest of their limits, by what it follows from; below 0 past it.",
+        ("reason",),
+    ),
     gauge("termijn_holds_open", "Legal holds that are not released."),
     gauge(
         "termijn_holdings",

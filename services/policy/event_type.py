@@ -25,6 +25,9 @@ PrivacyEventKind = Literal[
 ]
 """What a privacy event reports or decides about its data subject."""
 
+ProvenanceReport = Literal["obtained", "contacted", "disclosed", "informed"]
+"""What an event reports about data that does not come from the person, and about telling the person so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field(StrictModel):
@@ -122,6 +125,20 @@ class MoveRule(StrictModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenanceRule(StrictModel):
+    """What an event reports about the duty to inform a person where their data comes from (GDPR 14(3))."""
+
+    reports: ProvenanceReport
+    """`obtained`: the duty starts; `contacted`, `disclosed`: the person must have been informed by then;
+    `informed`: the person was informed of what was obtained up to then."""
+    when: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
+    """It reports this only if each of these fields has one of its values."""
+    unless: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
+    """It does not report this if one of these fields has one of its values: those by which the person gave
+    the data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventType(StrictModel):
     """A type of business event: whose data it contains, and what is kept because of it."""
 
@@ -142,6 +159,8 @@ class EventType(StrictModel):
     sources: tuple[SourceText, ...] = field(default=(), repr=False)
     """The CloudEvents sources that may publish it: each in full, or a prefix with `*` at its end.
     Events of other sources are parked. Without it every source may publish."""
+    provenance: ProvenanceRule | None = field(default=None, repr=False)
+    """What it reports about the duty to inform the person where the data comes from (GDPR 14(3))."""
     encrypted: Mapping[PathText, tuple[str, ...]] = field(default_factory=dict)
     """Fields that are encrypted on Kafka, such as `lines[].product`, each with the systems that hold
     its keys: it can be read while one of them has its key."""

@@ -20,6 +20,7 @@ def missing_events(policy: Policy) -> Iterator[tuple[str, str]]:
                 "is consent, and no event withdraws it (GDPR 7(3)); `include: gdpr` adds one",
             )
     yield from _one_sided_acts(policy)
+    yield from _one_sided_provenance(policy)
     if "hold-placed" not in acts and _holds_data(policy):
         yield (
             "events",
@@ -76,6 +77,23 @@ def _one_sided_acts(policy: Policy) -> Iterator[tuple[str, str]]:
     for begins, ends_with, problem in ends:
         if begins in acts and ends_with not in acts:
             yield f"events.{acts[begins]}", f"{problem}; `include: gdpr` adds one"
+
+
+def _one_sided_provenance(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Warn of duties to inform people where their data comes from that no event can end."""
+    reports = {e.provenance.reports: name for name, e in policy.events.items() if e.provenance}
+    if "obtained" in reports and "informed" not in reports:
+        yield (
+            f"events.{reports['obtained']}",
+            "people must be informed where their data comes from (GDPR 14(3)), and no event reports that"
+            " they were: add one with `provenance: {reports: informed}`",
+        )
+    if "informed" in reports and "obtained" not in reports:
+        yield (
+            f"events.{reports['informed']}",
+            "reports that people were informed where their data comes from, and no event reports that data"
+            " was obtained: add `provenance: {reports: obtained}` to one",
+        )
 
 
 def _rules_in_use(policy: Policy) -> set[str]:

@@ -12,6 +12,7 @@ from services.policy.event_type import (
     HoldingRule,
     MoveRule,
     PrivacyEventKind,
+    ProvenanceRule,
     SubjectField,
 )
 from services.policy.model import Policy, Right
@@ -42,10 +43,12 @@ def check_event(event: EventType, policy: Policy) -> Iterator[PolicyError]:
             yield ("fields", name, "default"), problem
         if field.identifies:
             yield from _check_identifying(name, field, event)
-    if not event.holdings and not event.moves and not event.act:
-        yield (), "has no effect: it needs holdings, moves or an act"
+    if not event.holdings and not event.moves and not event.act and not event.provenance:
+        yield (), "has no effect: it needs holdings, moves, an act or provenance"
     if event.act:
         yield from _check_act(event, policy)
+    if event.provenance:
+        yield from _check_provenance(event.provenance, event)
     if event.holdings and not event.subject:
         yield ("holdings",), "an event with holdings must name its subject"
     yield from _check_sources(event)
@@ -57,6 +60,19 @@ def check_event(event: EventType, policy: Policy) -> Iterator[PolicyError]:
         yield from _check_holding(("holdings", index), holding, event, policy)
     for index, move in enumerate(event.moves):
         yield from _check_move(("moves", index), move, event, policy)
+
+
+def _check_provenance(rule: ProvenanceRule, event: EventType) -> Iterator[PolicyError]:
+    if not event.subject:
+        yield ("provenance",), "needs an event that names its data subject"
+    if any(subject.each for subject in event.subject):
+        yield ("provenance",), "is not allowed for an event with several data subjects"
+    for key, condition in (("when", rule.when), ("unless", rule.unless)):
+        place: DocumentPath = ("provenance", key)
+        yield from check_no_date(place, condition, event)
+        for name, values in condition.items():
+            yield from require_defined((*place, name), name, event.fields)
+            yield from require_possible_value((*place, name), values, event.fields.get(name))
 
 
 def _check_sources(event: EventType) -> Iterator[PolicyError]:

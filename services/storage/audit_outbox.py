@@ -25,12 +25,14 @@ AuditKind = Literal[
     "policy",
     "concluded",
     "forgotten",
+    "informed",
     "key",
 ]
 """`commanded`: so many commands were decided on; `sent`: a message was sent; `answered`: a system
 acknowledged; `state`: commands changed without an acknowledgement; `operator`: a named operator did
 something; `policy`: another policy is active; `concluded`: a request was answered; `forgotten`: so many
-rows were purged from the ledger after the proof term; `key`: hashes have another key from here on."""
+rows were purged from the ledger after the proof term; `informed`: so many duties to inform a person where
+data comes from ended, some of them late; `key`: hashes have another key from here on."""
 _COLUMNS = ("at", "kind", "body", "message_id", "states")
 _JSON = json.JSONEncoder(separators=(",", ":"))
 

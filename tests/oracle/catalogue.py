@@ -23,6 +23,7 @@ ONLY_MOVE_A_CLOCK = {
 
 # Of these only what they mean for other records counts.
 MAKE_NO_HOLDING = {
+    "acquisition.prospect-informed",
     "privacy.consent-given",
     "privacy.consent-withdrawn",
     "privacy.objection-decided",

@@ -50,6 +50,7 @@ _COMMANDS = {
     "monitoring": "monitoring.monitoring",
     "pause": "pause.pause",
     "policy": "policy.policy",
+    "provenance": "provenance.provenance",
     "publish": "publish.publish",
     "recorder": "run.recorder",
     "requests": "requests.requests",

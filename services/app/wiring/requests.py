@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from threading import Event
 
+from sqlalchemy import Connection
+
 from consumers.corrections import ROLE, CorrectionHandler
 from schemas.cloudevents import CloudEvent
 from services.app.settings import Settings
@@ -20,6 +22,7 @@ from services.ledger import active_policy
 from services.operations.observers.requests import RequestsObserver
 from services.operations.throttle import Throttled
 from services.requests.counts import count as count_requests
+from services.requests.provenance import count_duties, end_erased_duties
 from services.requests.responder import RequestResponder
 from services.storage.database import database_now
 
@@ -61,12 +64,18 @@ def run_rights(settings: Settings, stop: Event) -> None:
             if policy.events[topic.schema].act == "request-received"
         }
 
+        def end_duties(connection: Connection) -> int:
+            now = database_now(connection)
+            active_policy.require_active(connection, policy, now)
+            return end_erased_duties(connection, policy, now)
+
         def measure() -> None:
+            ledger.run_in_transaction(end_duties)
             with ledger.transaction() as connection:
                 active_policy.is_active(connection, policy)  # an idle role changes over too
-                observer.requests_counted(
-                    count_requests(connection, policy, database_now(connection))
-                )
+                now = database_now(connection)
+                observer.requests_counted(count_requests(connection, policy, now))
+                observer.duties_counted(count_duties(connection, now))
 
         measurement = Throttled(
             run=measure, interval_seconds=settings.operating.metrics_interval_seconds

@@ -87,6 +87,16 @@ class EventPurge:
         delete_records(connection, {event.event_id: event.tagged for event in things}, terms)
         record_oldest_backup(connection, (event.since for event in things))
         delete_in(connection, tables.event, column.event_id, ids)
+        _delete_obtained(connection, ids)
+
+
+def _delete_obtained(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Delete the duties about erased data. What else a person's events report stays with the person: it may
+    have ended another duty."""
+    column = tables.provenance.c
+    query = select(column.event_id).where(column.report == "obtained")
+    obtained = [row.event_id for row in select_in(connection, query, column.event_id, ids)]
+    delete_in(connection, tables.provenance, column.event_id, obtained)
 
 
 def _may_be_spoken_of(event: TaggedEvent, terms: ProofTerm) -> bool:

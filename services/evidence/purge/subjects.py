@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from services.crypto.tombstones import TombstoneCipher
 from services.evidence.purge.base import ProofTerm
@@ -26,6 +26,8 @@ from services.policy.request_cases import list_cases
 from services.policy.subject_state import PrivacyEvent, subject_state
 from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import delete_in, insert, select_in
+
+_LONG_AGO: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 class EligibleSubject(NamedTuple):
@@ -64,10 +66,12 @@ class SubjectPurge:
         )
         query = select(tables.subject).where(column.next_due.is_(None), ~waiting)
         rows = rows_to_dicts(list(select_in(connection, query, column.subject, keys)))
+        reported_at = _last_reports(connection, [row["subject"] for row in rows])
         subjects = (
             self._eligible_subject(connection, row, terms)
             for row in rows
             if not terms.parked.covers([row["subject"]], ())
+            and terms.is_over(reported_at.get(row["subject"], _LONG_AGO))
         )
         return [subject for subject in subjects if subject is not None]
 
@@ -103,7 +107,8 @@ class SubjectPurge:
             ids = [row["event_id"] for subject in things for row in subject.rows["act"]]
             delete_in(connection, table, table.c.event_id, ids)
         names = [subject.subject for subject in things]
-        delete_in(connection, tables.subject, tables.subject.c.subject, names)
+        for table in (tables.provenance, tables.subject):
+            delete_in(connection, table, table.c.subject, names)
         for table in (tables.answer, tables.request_key, tables.correction):
             ids = [row["request_id"] for subject in things for row in subject.rows[table.name]]
             delete_in(connection, table, table.c.request_id, ids)
@@ -161,6 +166,17 @@ class SubjectPurge:
                 "event": _rows(connection, tables.event, "event_id", ids),
             },
         )
+
+
+def _last_reports(connection: Connection, subjects: Sequence[str]) -> Mapping[str, datetime]:
+    """Return the time of each subject's last report about where data comes from, UTC.
+
+    One that arrives before the data that it is about must not be forgotten meanwhile.
+    """
+    column = tables.provenance.c
+    last = func.max(column.at).label("at")
+    query = select(column.subject, last).group_by(column.subject)
+    return {row.subject: row.at for row in select_in(connection, query, column.subject, subjects)}
 
 
 def _is_pending(acts: Sequence[PrivacyEvent], terms: ProofTerm) -> bool:

@@ -36,6 +36,7 @@ from services.ledger.tables.subjects import act as act
 from services.ledger.tables.subjects import claimant as claimant
 from services.ledger.tables.subjects import identifier as identifier
 from services.ledger.tables.subjects import key_conflict as key_conflict
+from services.ledger.tables.subjects import provenance as provenance
 from services.ledger.tables.subjects import subject as subject
 from services.storage.tables import control as control
 from services.storage.tables import dead_letter as dead_letter

@@ -39,6 +39,31 @@ act = Table(
 )
 """The privacy events of subjects: consent, objection, request, legal hold."""
 
+provenance = Table(
+    "provenance",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("inform_by", UtcDateTime),
+    Column("reason", Text),
+    Column("informed_at", UtcDateTime),
+    Column("erased_at", UtcDateTime),
+    Index("provenance_subject", "subject"),
+    Index(
+        "provenance_open",
+        "inform_by",
+        postgresql_where=text("informed_at IS NULL AND erased_at IS NULL"),
+        sqlite_where=text("informed_at IS NULL AND erased_at IS NULL"),
+    ),
+)
+"""What events report about the duty to inform people where their data comes from (GDPR 14(3)).
+
+A row of data that was obtained has the state of its duty: `inform_by` and its `reason`; `informed_at` or
+`erased_at` once it has ended. Other rows have none.
+"""
+
 identifier = Table(
     "identifier",
     metadata,

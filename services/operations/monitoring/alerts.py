@@ -97,6 +97,23 @@ def _requests(scale: TimeScale) -> list[Alert]:
             summary="{{ $value }} requests are past their statutory limit",
             description="GDPR 12(3) is violated.",
         ),
+        Alert(
+            name="TermijnProvenanceNearLimit",
+            expr=f'min(termijn_provenance_left_seconds{{reason="month"}}) < {7 * DAY:g}',
+            for_=scale.for_duration(15 * MINUTE),
+            severity="warning",
+            summary="A person must be informed within {{ $value | humanizeDuration }} where their data"
+            " comes from",
+            description="GDPR 14(3) allows a month, and no contact or disclosure before.",
+        ),
+        Alert(
+            name="TermijnProvenanceLate",
+            expr="max(termijn_provenance_late) > 0",
+            for_=scale.for_duration(5 * MINUTE),
+            severity="critical",
+            summary="{{ $value }} people were not informed in time where their data comes from",
+            description="GDPR 14(3) is violated.",
+        ),
     ]
 
 

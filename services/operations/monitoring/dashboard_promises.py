@@ -111,6 +111,11 @@ PROMISES = Board(
             unit="s",
         ),
         Panel(
+            title="People to be informed",
+            description="Of data that others gave, by what limits the time (GDPR 14(3)).",
+            queries=(Query(expr="max by (reason) (termijn_provenance_open)", legend="{{reason}}"),),
+        ),
+        Panel(
             title="Decided requests",
             description="Requests that were answered or refused in the last day.",
             queries=(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.operations.observers.base import ConsumerObserver, WaitingObserver
 from services.requests.counts import RequestCounts
+from services.requests.provenance import DutyCounts
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,3 +28,15 @@ class RequestsObserver(ConsumerObserver, WaitingObserver):
         )
         metrics.set("termijn_requests_late", counts.overdue)
         metrics.set("termijn_holds_open", counts.holds)
+
+    def duties_counted(self, counts: DutyCounts) -> None:
+        """Note the people who are not informed yet where their data comes from."""
+        metrics = self.metrics
+        metrics.replace_labels(
+            "termijn_provenance_open", {(reason,): count for reason, count in counts.open.items()}
+        )
+        metrics.set("termijn_provenance_late", counts.late)
+        metrics.replace_labels(
+            "termijn_provenance_left_seconds",
+            {(reason,): left.total_seconds() for reason, left in counts.time_left.items()},
+        )

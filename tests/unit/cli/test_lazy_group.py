@@ -18,7 +18,7 @@ def test_every_command_has_its_own_name() -> None:
     assert {name: command.name for name, command in commands.items()} == {
         name: name for name in commands
     }
-    assert len(commands) == 36
+    assert len(commands) == 37
 
 
 @pytest.mark.parametrize("role", ["tagger", "recorder", "deleter", "acknowledgements"])

@@ -20,9 +20,11 @@ from services.events.incoming_event import (
 from services.policy import loader
 from services.policy.check_times import clocks_of, event_check_times
 from services.policy.decision_fields import encode_decision_fields
+from services.policy.event_type import ProvenanceReport
 from services.policy.ids import clock_ref_of, event_id, record_id
 from services.policy.model import Policy
 from services.policy.plans import CompiledPolicy
+from services.policy.tagged_event import TaggedEvent
 from services.policy.tagging import tag
 from services.policy.tagging_error import TaggingFailed
 from tests.contract.event_builders import arrival as plain_arrival
@@ -68,7 +70,18 @@ def plan_alone(arrived: TaggedEventRow, policy: Policy) -> IncomingEvent:
             for change in tagged.clock_changes
         ],
         privacy_event=tagged.privacy_event,
+        provenance=reported(tagged),
     )
+
+
+def reported(tagged: TaggedEvent) -> ProvenanceReport | None:
+    """Return what an event reports about where data comes from, by the catalogue."""
+    if tagged.type == "acquisition.lead-acquired":
+        own_word = ("fair", "trade fair", "website", "phone", "visit")
+        return None if tagged.decision_fields["source"] in own_word else "obtained"
+    if tagged.type == "acquisition.lead-contacted":
+        return "contacted"
+    return "informed" if tagged.type == "acquisition.prospect-informed" else None
 
 
 @calm

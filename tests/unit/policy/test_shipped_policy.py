@@ -84,6 +84,7 @@ EVENTS = {
     "contact.message-resolved": ({"message_id"}, {"customer_id", "visitor_id"}),
     "acquisition.lead-acquired": ({"prospect_id", "source"}, set()),
     "acquisition.lead-contacted": ({"prospect_id"}, set()),
+    "acquisition.prospect-informed": ({"prospect_id"}, set()),
     "customers.customer-signed-up": ({"customer_id"}, set()),
     "customers.customer-details-changed": ({"customer_id"}, set()),
     "customers.customer-terminated": ({"customer_id"}, set()),

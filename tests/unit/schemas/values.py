@@ -17,6 +17,7 @@ FILES = sorted(ROOT.glob("*/*.avsc"))
 MINIMAL: Mapping[str, Mapping[str, Any]] = {
     "acquisition.lead-acquired": {"prospect_id": "P1", "source": "trade fair"},
     "acquisition.lead-contacted": {"prospect_id": "P1"},
+    "acquisition.prospect-informed": {"prospect_id": "P1"},
     "administration.request-handled": {"request_id": "V1", "customer_id": "C1"},
     "administration.request-received": {"request_id": "V1", "customer_id": "C1"},
     "billing.invoice-issued": {"invoice_id": "F1", "customer_id": "C1"},

@@ -229,6 +229,26 @@ def _create_subjects() -> None:
     )
     op.create_index("act_subject", "act", ["subject"])
     op.create_table(
+        "provenance",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("report", sa.Text(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("inform_by", UtcDateTime()),
+        sa.Column("reason", sa.Text()),
+        sa.Column("informed_at", UtcDateTime()),
+        sa.Column("erased_at", UtcDateTime()),
+        sa.PrimaryKeyConstraint("event_id"),
+    )
+    op.create_index("provenance_subject", "provenance", ["subject"])
+    op.create_index(
+        "provenance_open",
+        "provenance",
+        ["inform_by"],
+        postgresql_where=sa.text("informed_at IS NULL AND erased_at IS NULL"),
+        sqlite_where=sa.text("informed_at IS NULL AND erased_at IS NULL"),
+    )
+    op.create_table(
         "claimant",
         sa.Column("key_id", sa.Uuid(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
