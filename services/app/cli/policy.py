@@ -54,8 +54,9 @@ def lint(file: Path | None, directories: Sequence[Path], as_json: bool) -> None:
     `-` is standard input. With `--schemas` the exit code is 1 if a field does not fit its schema.
     """
     the_policy = read_policy(file)
-    rows = ({"key": remark.key, "what": remark.message} for remark in lint_policy(the_policy))
-    title = f"{the_policy.policy} {the_policy.version}: valid, with warnings"
+    rows = [{"key": remark.key, "what": remark.message} for remark in lint_policy(the_policy)]
+    outcome = "valid, with warnings" if rows else "valid, without warnings"
+    title = f"{the_policy.policy} {the_policy.version}: {outcome}"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))
     if directories:
         report_differences(the_policy, load_schemas(*directories), what=str(file or "policy"))
