@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Column, Connection, Select, select
@@ -18,8 +18,7 @@ from services.policy.actions import ABOUT_COMMANDS
 from services.storage.bulk import select_in, update_each
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcknowledgedCommand:
+class AcknowledgedCommand(NamedTuple):
     """A command that is acknowledged, or that is recalled, verified or superseded by such a one."""
 
     command_id: UUID
@@ -38,6 +37,8 @@ class AcknowledgedCommand:
     ground: str | None
     message_id: int | None
     item: int | None
+    record_id: UUID | None
+    """Its record, if it names only one."""
 
     def after(
         self, event: CommandEvent, now: datetime, outcome: str | None = None
@@ -53,7 +54,7 @@ class AcknowledgedCommand:
         changes: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
         if state == "acknowledged":
             changes["acknowledged_at"] = now
-        return replace(self, **state_changes.columns_for_state(state, now), **changes)
+        return self._replace(**state_changes.columns_for_state(state, now), **changes)
 
     def may_resume_purposes(self, before: AcknowledgedCommand) -> bool:
         """Return whether purposes may have to be lifted or restricted again, as it was carried out.
@@ -68,14 +69,15 @@ class AcknowledgedCommand:
     @property
     def changed_values(self) -> tuple[object, ...]:
         """The values of the columns that acknowledgements change, `CHANGED_COLUMNS`."""
-        return tuple(getattr(self, name) for name in CHANGED_COLUMNS)
+        return _changed_values(self)
 
 
 CHANGED_COLUMNS: Final = (
     *("state", "next_attempt_at", "settled_at"),
     *("escalated_at", "outcome", "follow_up_at", "acknowledged_at", "ground"),
 )
-_COLUMNS: Final = tuple(tables.command.c[field.name] for field in fields(AcknowledgedCommand))
+_changed_values = attrgetter(*CHANGED_COLUMNS)
+_COLUMNS: Final = tuple(tables.command.c[name] for name in AcknowledgedCommand._fields)
 """The columns that are read of a command."""
 
 
@@ -120,7 +122,7 @@ def _add_messages(
         [{"command_id": command_id, **item._asdict()} for command_id, item in items.items()],
     )
     return {
-        command_id: replace(without[command_id], **item._asdict())
+        command_id: without[command_id]._replace(**item._asdict())
         for command_id, item in items.items()
     }
 
@@ -129,4 +131,4 @@ def _select_commands(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[UUID]
 ) -> dict[UUID, AcknowledgedCommand]:
     rows = select_in(connection, query, column, values)
-    return {row.command_id: AcknowledgedCommand(**row._mapping) for row in rows}
+    return {row[0]: AcknowledgedCommand._make(row) for row in rows}

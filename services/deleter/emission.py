@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, select
@@ -53,6 +53,15 @@ class ReferencingCommand(Protocol):
     @property
     def supersedes(self) -> UUID | None:
         """The command that it recalls, verifies or repeats."""
+
+
+class _UnlockedCommand(NamedTuple):
+    """The columns of a command by which the facts about it are found; they never change."""
+
+    command_id: UUID
+    action: str
+    supersedes: UUID | None
+    subject: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +140,11 @@ def _drop_unwanted(
     """
     # Step 1: read without a lock.
     column = tables.command.c
-    query = select(*COMMAND_COLUMNS).order_by(column.subject, column.seq)
-    unlocked = command_rows(connection, select_in(connection, query, column.command_id, commands))
+    named = select(*(column[name] for name in _UnlockedCommand._fields))
+    unlocked = [
+        _UnlockedCommand._make(row)
+        for row in select_in(connection, named, column.command_id, commands)
+    ]
     records = load_records(connection, {referenced_command(row) for row in unlocked})
     event_ids = {record.event_id for group in records.values() for record in group}
     read = load_tagged_events(connection, event_ids - known_events.keys(), policy)
@@ -147,7 +159,7 @@ def _drop_unwanted(
     subjects = {row.subject for row in unlocked}
     subjects |= {name for record in changed_records for name in events[record.event_id].subjects}
     standings = _lock_facts(connection, changed_records, events, subjects, policy)
-    locking = query.with_for_update()
+    locking = select(*COMMAND_COLUMNS).order_by(column.subject, column.seq).with_for_update()
     rows = [
         row
         for row in command_rows(

@@ -48,8 +48,12 @@ def apply_second_reading(
     return command.after("proven", now)
 
 
-def count_records(connection: Connection, commands: Collection[UUID]) -> Mapping[UUID, int]:
+def count_records(
+    connection: Connection, commands: Collection[AcknowledgedCommand]
+) -> Mapping[UUID, int]:
     """Count the records of each command."""
-    column = tables.member.c.command_id
+    column = tables.command_record.c.command_id
     query = select(column, func.count().label("records")).group_by(column)
-    return {row.command_id: row.records for row in select_in(connection, query, column, commands)}
+    several = [command.command_id for command in commands if command.record_id is None]
+    counts = {row.command_id: row.records for row in select_in(connection, query, column, several)}
+    return counts | {command.command_id: 1 for command in commands if command.record_id}

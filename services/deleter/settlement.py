@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -129,9 +129,9 @@ class _AcknowledgementBatch:
             (row.system, row.acknowledgement_id): row.content
             for row in select_in(connection, select(tables.acknowledgement), column, ids)
         }
+        checked = {item.command_id for item in acknowledgements if item.checked is not None}
         self._record_counts = count_records(
-            connection,
-            {item.command_id for item in acknowledgements if item.checked is not None},
+            connection, [self._before[id] for id in checked & self._before.keys()]
         )
         self._message_rows: list[dict[str, object]] = []
         self._log = StepLog()
@@ -184,7 +184,7 @@ class _AcknowledgementBatch:
         )
         is_acknowledged_now = changed_command.state == "acknowledged" != command.state
         if acknowledgement.status == "refused" and acknowledgement.ground:
-            changed_command = replace(changed_command, ground=acknowledgement.ground)
+            changed_command = changed_command._replace(ground=acknowledgement.ground)
         if changed_command.state == "refused" != command.state:
             changed_command = self._apply_refusal(changed_command)
         changed = [changed_command]
@@ -293,7 +293,7 @@ class _AcknowledgementBatch:
         if self._policy.systems[refused.system].role == "controller":
             return refused
         retry_at = self._now + RETRY_AFTER_REFUSAL
-        return replace(refused, escalated_at=self._now, settled_at=None, next_attempt_at=retry_at)
+        return refused._replace(escalated_at=self._now, settled_at=None, next_attempt_at=retry_at)
 
     def _apply_recall(
         self, recall: AcknowledgedCommand, original: UUID, acknowledgement: Acknowledgement
@@ -310,7 +310,7 @@ class _AcknowledgementBatch:
         if acknowledgement.status != "refused" or command.state != "recalling":
             return [recall]
         return [
-            replace(item, escalated_at=item.escalated_at or self._now) for item in (recall, command)
+            item._replace(escalated_at=item.escalated_at or self._now) for item in (recall, command)
         ]
 
     def _apply_verification(
@@ -332,7 +332,7 @@ class _AcknowledgementBatch:
         ):
             return command
         if command.state == "reopened":
-            return replace(command, follow_up_at=self._now)
+            return command._replace(follow_up_at=self._now)
         if command.state != "acknowledged":
             return command
         system = self._policy.systems[command.system]
@@ -340,7 +340,7 @@ class _AcknowledgementBatch:
             return command.after("attested_only", self._now)
         if system.verify_delay is None:
             return command
-        return replace(command, follow_up_at=self._now + system.verify_delay)
+        return command._replace(follow_up_at=self._now + system.verify_delay)
 
 
 def _event_of(command: AcknowledgedCommand, acknowledgement: Acknowledgement) -> CommandEvent:

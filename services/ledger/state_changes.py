@@ -73,6 +73,8 @@ def transition(
 
 def release_records(connection: Connection, commands: Collection[UUID]) -> None:
     """Free the records of these commands, so that other commands may be written for the same steps."""
+    if not commands:
+        return
     for table in (tables.command, tables.command_record):
         release = update(table).where(table.c.live).values(live=False)
         update_in(connection, release, table.c.command_id, commands)

@@ -18,6 +18,7 @@ class Metrics:
         self._collectors: dict[str, Any] = {
             metric.name: self._make_collector(metric) for metric in CATALOGUE
         }
+        self._series: dict[tuple[object, ...], Any] = {}
 
     def init(self, name: str, **labels: str) -> None:
         """Show a counter or histogram at zero: Prometheus misses the first step of a later series."""
@@ -25,7 +26,7 @@ class Metrics:
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Raise a counter."""
-        self._with_labels(name, labels).inc(amount)
+        self._find_series(name, labels).inc(amount)
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
@@ -37,7 +38,7 @@ class Metrics:
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add to a histogram; a time below zero counts as zero."""
-        self._with_labels(name, labels).observe(max(0.0, value))
+        self._find_series(name, labels).observe(max(0.0, value))
 
     def replace_labels(
         self,
@@ -55,6 +56,14 @@ class Metrics:
     def text(self) -> str:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry).decode()
+
+    def _find_series(self, name: str, labels: Mapping[str, str]) -> Any:
+        """Return a series of a counter or histogram; unlike one of a gauge it is never removed."""
+        key = (name, *labels.items())
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._with_labels(name, labels)
+        return series
 
     def _with_labels(self, name: str, labels: Mapping[str, str]) -> Any:
         metric = self._collectors[name]

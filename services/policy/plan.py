@@ -37,6 +37,7 @@ from services.policy.plan_obligations import (
     plan_systems,
 )
 from services.policy.retention_windows import Facts
+from services.policy.rule_ends import ClockStanding
 from services.policy.tagged_event import (
     ClockChange,
     ClockKey,
@@ -249,6 +250,7 @@ class Plan:
             identifiers,
             [record.subject.fill(identifiers) for record in self.records],
             [clock.fill(identifiers) for clock in self.clocks],
+            {},
         )
 
     def __hash__(self) -> int:
@@ -265,6 +267,23 @@ def _end_of_rule(terms: Iterable[EventTerm], policy: Policy) -> str | None:
     return rules[0] if len(ends) == 1 and ends != {None} else None
 
 
+class _KnownObligations(NamedTuple):
+    """The obligations about a record, with all that they were computed from."""
+
+    event_time: datetime
+    standings: Sequence[ClockStanding]
+    """Those of the event's clocks, in their order."""
+    policy: Policy
+    obligations: tuple[Obligation, ...]
+
+    def is_for(
+        self, event_time: datetime, standings: Sequence[ClockStanding], policy: Policy
+    ) -> bool:
+        """Return whether they were computed from these."""
+        is_same = (self.event_time, self.standings) == (event_time, standings)
+        return is_same and self.policy is policy
+
+
 class FilledPlan(NamedTuple):
     """A plan with the subjects of the records and the clocks of one event."""
 
@@ -272,6 +291,8 @@ class FilledPlan(NamedTuple):
     identifiers: Sequence[str]
     subjects: Sequence[str]
     clocks: Sequence[ClockRef]
+    known: dict[str, _KnownObligations]
+    """By subject, the obligations that were computed last: a deleter asks again before it sends."""
 
     @property
     def decision_json(self) -> str:
@@ -340,16 +361,32 @@ class FilledPlan(NamedTuple):
 
         This holds while none of the event's subjects has a privacy event.
         """
+        clocks = [ref.clock for ref in self.clocks]
+        standings = [facts.standing(clock) for clock in clocks]
+        known = self.known.get(subject)
+        if known and known.is_for(event_time, standings, policy):
+            return known.obligations
+        obligations = self._compute_obligations(subject, event_time, clocks, standings, policy)
+        self.known[subject] = _KnownObligations(event_time, standings, policy, obligations)
+        return obligations
+
+    def _compute_obligations(
+        self,
+        subject: str,
+        event_time: datetime,
+        clocks: Sequence[ClockKey],
+        standings: Sequence[ClockStanding],
+        policy: Policy,
+    ) -> tuple[Obligation, ...]:
         record = self.record_of(subject)
         if record is None:
             return ()
-        clocks = [ref.clock for ref in self.clocks]
-
         context = TermContext(
             event_time,
             self.identifiers,
-            lambda position: facts.standing(clocks[position]),
+            standings.__getitem__,
             policy,
+            {},
         )
         obligations = [
             obligation

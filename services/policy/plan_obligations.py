@@ -46,7 +46,16 @@ class TermPlan(NamedTuple):
         return tuple(start for start in self.starts if isinstance(start, int))
 
     def window(self, context: TermContext) -> TermWindow | None:
-        """Return when the term ends for an event; None while that is not known, for never, or in test."""
+        """Return when the term ends for an event; None while that is not known, for never, or in test.
+
+        Systems share a term that is the same for them: it is worked out once for an event.
+        """
+        windows = context.windows
+        if id(self) not in windows:
+            windows[id(self)] = self._compute_window(context)
+        return windows[id(self)]
+
+    def _compute_window(self, context: TermContext) -> TermWindow | None:
         if self.rule.is_in_test:
             return None
         starts = fill_starts(self.starts, context.identifiers)
@@ -74,6 +83,8 @@ class TermContext(NamedTuple):
     standing_of: Callable[[int], ClockStanding]
     """Returns the standing of a clock, by its position in the plan."""
     policy: Policy
+    windows: dict[int, TermWindow | None]
+    """By the identity of a term of the plan, when it ends, as far as that was asked."""
 
 
 class TermWindow(NamedTuple):
@@ -246,9 +257,18 @@ def plan_systems(
     """Return what each system must do to the record of a subject; `position` numbers the plan's clocks."""
     own = tagged.by_subject.get(subject, ())
     identifying = co_subjects_holdings(tagged, policy)
+    different: list[TermPlan] = []
+
+    def shared(term: TermPlan) -> TermPlan:
+        same = next((other for other in different if other == term), None)
+        if same is None:
+            different.append(term)
+        return same or term
 
     def terms(holdings: Iterable[Holding], system: str) -> tuple[TermPlan, ...]:
-        return tuple(_plan_term(holding, system, policy, position) for holding in holdings)
+        return tuple(
+            shared(_plan_term(holding, system, policy, position)) for holding in holdings
+        )
 
     planned = []
     for system in sorted({system for holding in own for system in holding.systems}):

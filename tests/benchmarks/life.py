@@ -31,7 +31,7 @@ _POLICY = Path(__file__).parent / "life.yaml"
 _ORDER = Kind(
     type="orders.order-placed",
     subject="consumer",
-    fields={"order_id": "%n", "consumer_id": "%s"},
+    fields={"order_id": "order-%n", "consumer_id": "%s"},
 )
 _ROLES = ("deleter", "acknowledgements")
 _QUICK, _FULL, _WHOLE = 1_000, 6_000, 200_000

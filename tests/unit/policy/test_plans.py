@@ -24,7 +24,7 @@ from tests.oracle.clocks import Event
 from tests.oracle.strategies import event_sets
 from tests.oracle.strategies_rights import event_sets_with_rights
 from tests.unit.policy.random_facts import INSTANTS, FactsAbout, facts_about
-from tests.unit.policy.small import small
+from tests.unit.policy.small import Ended, small
 
 POLICY = loader.load()
 COMPILED = CompiledPolicy(policy=POLICY)
@@ -197,3 +197,25 @@ def test_a_clock_may_be_named_by_a_subject_in_full() -> None:
     for client in ("client:C1", "client:C 2"):
         event = joined(client, paid=True)
         assert compiled.tag(event) == tag(event, policy)
+
+
+def test_what_was_computed_for_an_event_does_not_outlive_its_facts() -> None:
+    """A deleter asks again before it sends: what is due, a day before the term ends, moves with the end."""
+    policy = small("purpose: care, basis: contract, rule: membership, systems: [app]")
+    event = CompiledPolicy(policy=policy).tag(joined("C1", paid=True))
+    assert event.plan
+    days = [datetime(2024, 3, 1, 12, tzinfo=UTC), datetime(2025, 6, 1, 12, tzinfo=UTC)]
+    seen = [
+        [
+            step.due
+            for step in obligations_of(event, "client:C1", Ended({"membership": day}), policy)
+        ]
+        for day in (days[0], days[0], days[1], days[0])
+    ]
+    assert seen == [
+        [datetime(2025, 2, 28, 12, tzinfo=UTC)],
+        [datetime(2025, 2, 28, 12, tzinfo=UTC)],
+        [datetime(2026, 5, 31, 12, tzinfo=UTC)],
+        [datetime(2025, 2, 28, 12, tzinfo=UTC)],
+    ]
+    assert obligations_of(event, "client:C1", Ended({}), policy) == ()
