@@ -111,8 +111,8 @@ def _build_message(
         "categories": sorted(
             {name for event in events for name in policy.events[event.type].categories}
         ),
-        "rules": row.wording.rules,
-        "purposes": row.wording.purposes,
+        "rules": list(row.wording.rules),
+        "purposes": list(row.wording.purposes),
         "policy_version": row.wording.policy_version,
         "article": ARTICLES[row.wording.reason],
         "reason": row.wording.reason,
