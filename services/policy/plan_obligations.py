@@ -266,9 +266,7 @@ def plan_systems(
         return same or term
 
     def terms(holdings: Iterable[Holding], system: str) -> tuple[TermPlan, ...]:
-        return tuple(
-            shared(_plan_term(holding, system, policy, position)) for holding in holdings
-        )
+        return tuple(shared(_plan_term(holding, system, policy, position)) for holding in holdings)
 
     planned = []
     for system in sorted({system for holding in own for system in holding.systems}):
