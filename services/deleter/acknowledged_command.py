@@ -11,7 +11,14 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, Select, select
 
 from services.ledger import state_changes, tables
-from services.ledger.command_state import CARRIED_OUT, SETTLED, CommandEvent, State, next_state
+from services.ledger.command_state import (
+    CARRIED_OUT,
+    RELEASED,
+    SETTLED,
+    CommandEvent,
+    State,
+    next_state,
+)
 from services.ledger.messages import insert_unconfirmed_messages
 from services.ledger.rows import COMMAND_COLUMNS, command_rows
 from services.policy.actions import ABOUT_COMMANDS
@@ -56,14 +63,27 @@ class AcknowledgedCommand(NamedTuple):
             changes["acknowledged_at"] = now
         return self._replace(**state_changes.columns_for_state(state, now), **changes)
 
-    def may_resume_purposes(self, before: AcknowledgedCommand) -> bool:
-        """Return whether purposes may have to be lifted or restricted again, as it was carried out.
+    def frees_records(self, before: AcknowledgedCommand) -> bool:
+        """Return whether its records are free for another command, and were not before.
 
-        It is a lift, or a restriction that was carried out although it had to be recalled.
+        A transfer that was carried out although it had to be recalled may have been cut short: it is done
+        again at the end that the data then has.
+        """
+        if self.state in RELEASED:
+            return before.state not in RELEASED
+        was_recalled = before.state == "recalling" and self.outcome == "already_done"
+        return was_recalled and self.action == "transfer" and self.state in CARRIED_OUT
+
+    def needs_planning(self, before: AcknowledgedCommand) -> bool:
+        """Return whether something may have to follow for its records, as it was carried out.
+
+        After a transfer they may be erased. Purposes may have to be lifted or restricted again after a
+        lift, and after a restriction that was carried out although it had to be recalled.
         """
         was_carried_out = self.state in CARRIED_OUT and before.state not in CARRIED_OUT
         return was_carried_out and (
-            self.action == "lift" or (self.action == "restrict" and before.state == "recalling")
+            self.action in ("lift", "transfer")
+            or (self.action == "restrict" and before.state == "recalling")
         )
 
     @property

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 
 from services.deleter.command_records import MemberRecord, load_records, with_changed_clocks
 from services.deleter.due_obligations import DueObligations
-from services.deleter.planning import without_contested_keys
+from services.deleter.planning import without_awaiting, without_contested_keys
 from services.deleter.resumed_purposes import may_lift, usable_purposes
 from services.ledger import clocks, outbox, state_changes, tables
 from services.ledger.command_state import NOT_CARRIED_OUT
@@ -172,7 +172,9 @@ def _drop_unwanted(
     due_obligations = DueObligations(facts, policy, now)
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
-    planned = _plan_records(changed_records, events, due_obligations, contested)
+    record_ids = {record.record_id for record in changed_records}
+    transferred = outbox.transferred_records(connection, record_ids, policy)
+    planned = _plan_records(changed_records, events, due_obligations, contested, transferred)
     # Step 4: cancel or recall unwanted commands.
     lifts = _wanted_lifts(rows, records, events, contested, facts, policy, now)
     unwanted = _unwanted_commands(connection, rows, records, planned, lifts)
@@ -282,6 +284,7 @@ def _plan_records(
     events: Mapping[UUID, TaggedEvent],
     due_obligations: DueObligations,
     contested: Collection[UUID],
+    transferred: Mapping[UUID, Collection[str]],
 ) -> Mapping[UUID, frozenset[tuple[str, str]]]:
     """Return, by record, the systems and steps that are due; none are while an import is held back."""
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
@@ -290,6 +293,7 @@ def _plan_records(
             is_held = record.backfill is not None
             event = events[record.event_id]
             due = [] if is_held else due_obligations.of_record(event, record.subject)
+            due = without_awaiting(due, transferred.get(record.record_id, ()))
             if record.event_id in contested:
                 due = without_contested_keys(due)
             planned[record.record_id] = frozenset((step.system, step.key) for step in due)

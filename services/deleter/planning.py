@@ -35,6 +35,19 @@ def due_obligations(
     return due
 
 
+def without_awaiting(due: Collection[Obligation], transferred: Collection[str]) -> list[Obligation]:
+    """Return the due obligations without erasures that wait for a transfer.
+
+    `transferred` are the systems that have handed the record over to an archive. A transfer that was
+    refused, failed or found nothing never leads to an erasure.
+    """
+    return [
+        obligation
+        for obligation in due
+        if not obligation.awaits_transfer or obligation.system in transferred
+    ]
+
+
 def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Obligation]:
     """Return the due obligations that have no command yet.
 

@@ -17,6 +17,7 @@ from services.deleter.planning import (
     needed_restrictions,
     obsolete,
     outstanding,
+    without_awaiting,
     without_contested_keys,
 )
 from services.deleter.resumed_purposes import members, review_restrictions
@@ -104,6 +105,7 @@ def plan_obligations(
     }
     active = outbox.active_obligations(connection, {row.record_id for row in rows})
     with_privacy_events = {row.record_id for row in rows if facts.subject_state(row.subject)}
+    transferred = outbox.transferred_records(connection, active.keys(), policy)
     unsent = outbox.unsent_erasures(connection, with_privacy_events & active.keys())
     with_restrictions = {
         id
@@ -122,7 +124,9 @@ def plan_obligations(
     for row in rows:
         active_obligations = active.get(row.record_id, frozenset())
         event = events[row.event_id]
-        due = due_obligations.of_record(event, row.subject)
+        due = without_awaiting(
+            due_obligations.of_record(event, row.subject), transferred.get(row.record_id, ())
+        )
         review = review_restrictions(
             restricting.get(row.record_id, ()), event, row.subject, facts, policy, now
         )

@@ -27,7 +27,7 @@ from services.deleter.acknowledgement import (
 from services.deleter.second_reading import apply_second_reading, count_records
 from services.deleter.stored_acknowledgement import audit_body, hash_content, to_row
 from services.ledger import state_changes, tables
-from services.ledger.command_state import RELEASED, CommandEvent, IllegalTransition, State
+from services.ledger.command_state import CommandEvent, IllegalTransition, State
 from services.ledger.step_log import StepLog
 from services.policy.actions import VERIFIED
 from services.policy.model import Policy
@@ -252,17 +252,13 @@ class _AcknowledgementBatch:
         self._log.enqueue(self._connection, self._now)
         pairs = [(before, self._commands[id]) for id, before in sorted(self._before.items())]
         self._update([after for before, after in pairs if after != before])
-        released = [
-            after
-            for before, after in pairs
-            if after.state in RELEASED and before.state not in RELEASED
-        ]
+        released = [after for before, after in pairs if after.frees_records(before)]
         state_changes.release_records(
             self._connection, [command.command_id for command in released]
         )
-        resuming = [after for before, after in pairs if after.may_resume_purposes(before)]
+        planned_again = [after for before, after in pairs if after.needs_planning(before)]
         recalled = [command for command in released if command.state == "recalled"]
-        for command in (*recalled, *resuming):
+        for command in (*recalled, *planned_again):
             state_changes.schedule_rescan(self._connection, command.command_id, self._now)
 
     def _update(self, changed: Sequence[AcknowledgedCommand]) -> None:

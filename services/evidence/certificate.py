@@ -16,11 +16,12 @@ from services.evidence.export import public_jwk
 from services.evidence.hash_chain import SignedHead, canonical_json
 from services.policy.model import Policy
 
-Proof = Literal["read_again", "attested", "notified"]
+Proof = Literal["read_again", "attested", "notified", "transferred"]
 """The system read again and found nothing; it cannot read again, and attested it; it is another controller,
-and was notified (GDPR 17(2), 19)."""
+and was notified (GDPR 17(2), 19); it attested that it has handed the data over to an archive."""
 OutstandingReason = Literal[
     "not_told",
+    "not_transferred",
     "under_way",
     "silent",
     "not_proven",
@@ -58,7 +59,7 @@ class EntryProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasedItem:
-    """Data of one type that one system has erased or pseudonymised; instants are UTC."""
+    """Data of one type that one system has erased, pseudonymised or handed over; instants are UTC."""
 
     system: str
     action: str

@@ -17,6 +17,7 @@ from services.evidence.certificate import (
     Proof,
     RetainedItem,
 )
+from services.ledger.command_state import TRANSFERRED
 from services.ledger.facts import LedgerFacts
 from services.policy import obligations, rights_effects
 from services.policy.actions import VERIFIED
@@ -77,10 +78,12 @@ class CertificateLines:
             self.now, tagged.id, standing
         )
         for (system, action), command in commands.items():
-            if action in VERIFIED:
+            if action in (*VERIFIED, "transfer"):
                 self._command_of(_LineKey(system, action, tagged.type), command)
         for system in sorted({system for view in windows for system in view.holding.systems}):
-            if (system, "erase") in commands:
+            if (system, "erase") in commands or (
+                system not in due and (system, "transfer") in commands
+            ):
                 continue
             serving = [view for view in windows if system in view.holding.systems]
             if under_hold:
@@ -101,7 +104,10 @@ class CertificateLines:
         )
         for (line_key, command), records in self._commands.items():
             if command.command_id in backing:
-                lines[line_key, _PROOFS.get(command.state, "notified")].append((command, records))
+                proof = _PROOFS.get(command.state, "notified")
+                if line_key.action == "transfer":
+                    proof = "transferred"
+                lines[line_key, proof].append((command, records))
         for (line_key, proof), members in sorted(lines.items()):
             commands = {command.command_id for command, _ in members}
             at = [command.acknowledged_at for command, _ in members if command.acknowledged_at]
@@ -143,7 +149,13 @@ class CertificateLines:
 
     def _command_of(self, line_key: _LineKey, command: CommandSummary) -> None:
         controller = self.policy.systems[line_key.system].role == "controller"
-        if command.state in _PROOFS or (command.state == "acknowledged" and controller):
+        is_transfer = line_key.action == "transfer"
+        if is_transfer and command.is_done:
+            if command.outcome == TRANSFERRED:
+                self._commands[line_key, command] += 1
+            else:
+                self._add_outstanding(line_key, "not_transferred", command.settled_at)
+        elif command.state in _PROOFS or (command.state == "acknowledged" and controller):
             self._commands[line_key, command] += 1
         elif command.state == "refused" and controller:
             self._retain(line_key.system, line_key.type, why="refused", ground=command.ground)

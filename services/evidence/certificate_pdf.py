@@ -98,17 +98,20 @@ _PROOF_TEXTS: Mapping[Language, Mapping[str, str]] = {
         "attested": "verklaard door het systeem, dat niet opnieuw kan lezen",
         "notified": "verwerkingsverantwoordelijke op de hoogte gesteld, en bevestigd",
         "pseudonymised": "gepseudonimiseerd",
+        "transferred": "overgedragen aan een archief, verklaard door het systeem",
     },
     "en": {
         "read_again": "read again: nothing is left",
         "attested": "attested by the system, which cannot read again",
         "notified": "the controller was notified, and confirmed it",
         "pseudonymised": "pseudonymised",
+        "transferred": "handed over to an archive, attested by the system",
     },
 }
 _OUTSTANDING_TEXTS: Mapping[Language, Mapping[OutstandingReason, str]] = {
     "nl": {
         "not_told": "nog geen opdracht gegeven",
+        "not_transferred": "niet gevonden toen het overgedragen moest worden",
         "under_way": "opdracht gegeven, nog niet bevestigd",
         "silent": "opdracht gegeven, antwoord blijft uit",
         "not_proven": "gezegd, nog niet nagelezen",
@@ -120,6 +123,7 @@ _OUTSTANDING_TEXTS: Mapping[Language, Mapping[OutstandingReason, str]] = {
     },
     "en": {
         "not_told": "not commanded yet",
+        "not_transferred": "not found when it had to be handed over",
         "under_way": "commanded, not confirmed yet",
         "silent": "commanded, no answer so far",
         "not_proven": "reported as done, not read again yet",

@@ -28,6 +28,7 @@ _STATES: Final[Mapping[Proof, State]] = {
     "read_again": "erased",
     "attested": "attested",
     "notified": "acknowledged",
+    "transferred": "acknowledged",
 }
 """The state that an entry must have for each kind of proof."""
 

@@ -59,6 +59,8 @@ SETTLED: tuple[State, ...] = (
 """States in which nothing more is sent, except after a refusal that is not final."""
 CARRIED_OUT: tuple[State, ...] = ("acknowledged", "erased", "attested")
 """States in which the system has acknowledged that it is done, and nothing contradicts that."""
+TRANSFERRED: CommandEvent = "done"
+"""The one acknowledgement of a transfer after which its data may be erased: not that nothing was found."""
 RELEASED: tuple[State, ...] = ("cancelled", "recalled", "closed")
 """States in which the command's records are free for another command."""
 

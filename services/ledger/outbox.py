@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from services.ledger import tables
 from services.ledger.command_draft import CommandDraft
-from services.ledger.command_state import NOT_CARRIED_OUT, next_state
+from services.ledger.command_state import CARRIED_OUT, NOT_CARRIED_OUT, TRANSFERRED, next_state
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
 from services.ledger.state_changes import transition
 from services.ledger.subject_lock import lock_subjects
@@ -169,6 +169,25 @@ def active_obligations(
     ):
         active[row.record_id].add((row.system, row.step))
     return {record: frozenset(pairs) for record, pairs in active.items()}
+
+
+def transferred_records(
+    connection: Connection, records: Collection[UUID], policy: Policy
+) -> Mapping[UUID, Collection[str]]:
+    """Return, by record, the systems that have handed it over to an archive, and acknowledged that."""
+    if not policy.transfers_data:
+        return {}
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.record_id, member.system)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live, member.step == "transfer", command.state.in_(CARRIED_OUT))
+        .where(command.outcome == TRANSFERRED)
+    )
+    systems: defaultdict[UUID, set[str]] = defaultdict(set)
+    for row in select_in(connection, query, member.record_id, records):
+        systems[row.record_id].add(row.system)
+    return systems
 
 
 def unsent_erasures(

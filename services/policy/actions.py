@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Action = Literal[
-    "erase", "pseudonymise", "restrict", "lift", "disclose", "rectify", "verify", "recall", "notify"
+    "erase",
+    "pseudonymise",
+    "restrict",
+    "lift",
+    "disclose",
+    "rectify",
+    "verify",
+    "recall",
+    "notify",
+    "transfer",
 ]
 
 
@@ -44,6 +53,7 @@ ACTIONS: Final[Mapping[Action, ActionSpec]] = {
     ),
     "lift": ActionSpec(changes_data=True),
     "disclose": ActionSpec(is_harmless=True, is_ordered=False),
+    "transfer": ActionSpec(changes_data=True, ends_data=True),
     "notify": ActionSpec(ends_data=True, is_ordered=False),
     "rectify": ActionSpec(changes_data=True, is_harmless=True),
     "verify": ActionSpec(

@@ -281,6 +281,11 @@ class Policy(StrictModel):
         """Whether nothing is commanded because of the terms of some rules."""
         return any(rule.is_in_test for rule in self.rules.values())
 
+    @property
+    def transfers_data(self) -> bool:
+        """Whether any rule has data handed over to an archive."""
+        return any(rule.transfers for rule in self.rules.values())
+
     def with_all_rules_active(self) -> Policy:
         """Return the policy as it would be if no rule were in test."""
         if not self.has_rules_in_test:

@@ -10,7 +10,9 @@ from typing import Literal
 from services.policy.retention_windows import Window
 from services.policy.tagged_event import ClockKey, Holding
 
-Action = Literal["erase", "restrict", "pseudonymise", "lift", "disclose", "rectify", "notify"]
+Action = Literal[
+    "erase", "restrict", "pseudonymise", "lift", "disclose", "rectify", "notify", "transfer"
+]
 
 KEYLESS_SUFFIX = " without contested keys"
 """The end of the key of an obligation that is `keyless`."""
@@ -36,6 +38,8 @@ class Obligation:
     """The request or objection that requires it; empty if a term does."""
     keyless: bool = False
     """Whether its command leaves out keys that several subjects claim."""
+    awaits_transfer: bool = False
+    """For `erase`: whether the system has to have handed the data over to an archive before."""
     before: str = ""
     """For `notify`: how long before the end it is due, as an ISO 8601 period."""
 

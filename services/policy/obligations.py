@@ -13,6 +13,7 @@ from datetime import datetime
 
 from services.policy import rights_effects
 from services.policy.check_times import co_subjects_holdings
+from services.policy.endings import endings_of, with_transfer
 from services.policy.model import Policy
 from services.policy.notices import AnnouncedEnd, find_notices
 from services.policy.obligation import (
@@ -59,16 +60,16 @@ def obligations_of_holdings(
     obligations: list[Obligation] = []
     for system in sorted({system for item in windows for system in item.holding.systems}):
         serving = [item for item in windows if system in item.holding.systems]
-        erasure = _erasure_obligation(system, serving)
-        obligations.extend(_restriction_obligations(system, serving, erasure))
+        end = _end_obligation(system, serving)
+        obligations.extend(_restriction_obligations(system, serving, end))
         pseudonymisation = _pseudonymisation_obligation(system, serving, tagged, facts, policy)
         if state:
             obligations.extend(obligations_from_rights(system, serving, tagged, facts, policy))
-            erasure = _delayed_by_holds(erasure, tagged, subject, facts, policy)
+            end = _delayed_by_holds(end, tagged, subject, facts, policy)
             pseudonymisation = _delayed_by_holds(pseudonymisation, tagged, subject, facts, policy)
-        if erasure is not None:
-            obligations.append(erasure)
-        if pseudonymisation and not (erasure and erasure.due <= pseudonymisation.due):
+        if end is not None:
+            obligations += _endings(end, system, serving, policy)
+        if pseudonymisation and not (end and end.due <= pseudonymisation.due):
             obligations.append(pseudonymisation)
     obligations += _notices(windows, tagged, subject, facts, policy)
     return tuple(sorted(obligations, key=sort_key))
@@ -134,7 +135,27 @@ def _pseudonymisation_due(
     return released_at, max(erase_by, released_at + lead.exact)
 
 
-def _erasure_obligation(system: str, serving: list[HoldingWindow]) -> Obligation | None:
+def _endings(
+    end: Obligation, system: str, serving: list[HoldingWindow], policy: Policy
+) -> Iterator[Obligation]:
+    """Return what the end of these holdings is, a transfer, an erasure, or both.
+
+    What a person's own decision ends is erased, whatever its rule, also if its term had ended before.
+    """
+    rules = [policy.rules[item.holding.rule] for item in serving]
+    decided = [item.window.early_end.at for item in serving if item.window.early_end]
+    transfers, _ = endings_of(
+        [policy.rules[item.holding.rule] for item in serving if not item.window.early_end],
+        policy.systems[system],
+    )
+    _, erases = endings_of(rules, policy.systems[system])
+    yield from with_transfer(end, transfers, erases)
+    if decided and not erases:
+        yield replace(end, due=max(end.due, *decided), awaits_transfer=transfers)
+
+
+def _end_obligation(system: str, serving: list[HoldingWindow]) -> Obligation | None:
+    """Return the obligation to erase a record as its last holding ends; None while one is open."""
     due_at = [at for item in serving if (at := item.window.due_at[system]) is not None]
     if len(due_at) < len(serving):
         return None
@@ -159,13 +180,13 @@ def _erasure_obligation(system: str, serving: list[HoldingWindow]) -> Obligation
 
 
 def _restriction_obligations(
-    system: str, serving: list[HoldingWindow], erasure: Obligation | None
+    system: str, serving: list[HoldingWindow], end: Obligation | None
 ) -> Iterator[Obligation]:
     by_due: dict[datetime, list[HoldingWindow]] = {}
     for purpose in dict.fromkeys(item.holding.purpose for item in serving):
         its_holdings = [item for item in serving if item.holding.purpose == purpose]
         at = purpose_ends_at(system, its_holdings)
-        if at is not None and (erasure is None or at < erasure.due):
+        if at is not None and (end is None or at < end.due):
             by_due.setdefault(at, []).extend(its_holdings)
     for at, ended in by_due.items():
         yield build_obligation(

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.policy.check_times import co_subjects_holdings
+from services.policy.endings import endings_of, with_transfer
 from services.policy.gap_text import GapText
 from services.policy.model import Policy
 from services.policy.notices import AnnouncedEnd
@@ -116,6 +117,10 @@ class SystemPlan(NamedTuple):
     """Those of them that can do without the person."""
     identifying: tuple[TermPlan, ...]
     """The terms of all the event's subjects for which pseudonymisation for research must wait."""
+    transfers: bool
+    """Whether the end of the last term is a transfer to an archive."""
+    erases: bool
+    """Whether it is an erasure."""
 
     def obligations(
         self,
@@ -150,7 +155,7 @@ class SystemPlan(NamedTuple):
         erased_at = None
         if len(known) == len(windows):
             erased_at = max(window.due for window in known)
-            yield build(
+            erasure = build(
                 "erase",
                 self.terms,
                 erased_at,
@@ -159,6 +164,7 @@ class SystemPlan(NamedTuple):
                 _clocks_of(known),
                 max((window.not_before for window in known if window.not_before), default=None),
             )
+            yield from with_transfer(erasure, self.transfers, self.erases)
         open_purposes = {
             term.purpose for term, window in zip(self.terms, windows, strict=True) if not window
         }
@@ -272,12 +278,17 @@ def plan_systems(
     for system in sorted({system for holding in own for system in holding.systems}):
         serving = [holding for holding in own if system in holding.systems]
         research = [part for part in serving if policy.rules[part.rule].pseudonymises]
+        transfers, erases = endings_of(
+            [policy.rules[part.rule] for part in serving], policy.systems[system]
+        )
         planned.append(
             SystemPlan(
                 system=system,
                 terms=terms(serving, system),
                 research=terms(research, system),
                 identifying=terms(identifying, system) if research else (),
+                transfers=transfers,
+                erases=erases,
             )
         )
     return tuple(planned)

@@ -9,6 +9,7 @@ LAST_PURPOSE_ENDED = "the last purpose has ended"
 OTHER_PURPOSE_REMAINS = "a purpose has ended, another goes on"
 PURPOSE_RESUMED = "a purpose that had ended goes on"
 ONLY_RESEARCH = "only research still needs it"
+GOES_TO_ARCHIVE = "it is kept in an archive from now on"
 END_ANNOUNCED = "the data will be erased"
 HOLD_RELEASED = "the hold was released"
 CONSENT_WITHDRAWN = "consent was withdrawn"
@@ -39,6 +40,7 @@ ARTICLES: Mapping[str, str] = {
     OTHER_PURPOSE_REMAINS: "GDPR 5(1)(b), 18",
     PURPOSE_RESUMED: "GDPR 5(1)(b)",
     ONLY_RESEARCH: "GDPR 5(1)(c), 89(1)",
+    GOES_TO_ARCHIVE: "GDPR 5(1)(e), 89(1)",
     END_ANNOUNCED: "GDPR 5(1)(a), 12(1)",
     HOLD_RELEASED: "GDPR 5(1)(e), 17(1)",
     CONSENT_WITHDRAWN: "GDPR 17(1)(b)",

@@ -132,6 +132,11 @@ class Rule(StrictModel):
     """Other terms, by the outcome with which the clock ended."""
     status: Literal["active", "test"] = attribute(default="active", repr=False)
     """`test`: its dates are computed and shown, and nothing is commanded; its data is kept meanwhile."""
+    then: Literal["erase", "transfer", "transfer-and-erase"] = attribute(
+        default="erase", repr=False
+    )
+    """What happens at the end: `transfer`: the systems hand the data over to an archive, and it stays with
+    them; `transfer-and-erase`: it is erased there once they have handed it over."""
     notices: tuple[Notice, ...] = attribute(default=(), repr=False)
     """What is announced before the end of the term, and by which system."""
     extends: str | None = attribute(default=None, repr=False)
@@ -149,6 +154,16 @@ class Rule(StrictModel):
     def pseudonymises(self) -> bool:
         """Whether a pseudonymisation is commanded once the event's other holdings have ended."""
         return self.pseudonymise and not self.is_in_test
+
+    @property
+    def transfers(self) -> bool:
+        """Whether the data is handed over to an archive at the end."""
+        return self.then != "erase"
+
+    @property
+    def erases(self) -> bool:
+        """Whether the data is erased at the end."""
+        return self.then != "transfer"
 
     @property
     def parts(self) -> tuple[Part, ...]:

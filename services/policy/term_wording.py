@@ -69,6 +69,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "at_least": "ten minste",
         "and": "en",
         "then_erased": ", daarna gewist",
+        "transfer": ", daarna overgedragen aan een archief",
+        "transfer-and-erase": ", daarna overgedragen aan een archief en hier gewist",
         "never": "blijvend",
         "none": "niet langer dan nodig",
         "last": " of, als dat later is, ",
@@ -95,6 +97,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "at_least": "at least",
         "and": "and",
         "then_erased": ", then erased",
+        "transfer": ", then handed over to an archive",
+        "transfer-and-erase": ", then handed over to an archive and erased here",
         "never": "permanently",
         "none": "no longer than needed",
         "last": " or, if that is later, ",
@@ -178,6 +182,8 @@ def _term(policy: Policy, name: str, language: Language) -> str:
     if rule.minimum:
         minimum = period_in_words(rule.minimum, language)
         text = f"{words['at_least']} {minimum} {words['and']} {text}"
+    if rule.transfers:
+        return text + words[rule.then]
     return text + words["then_erased"] if rule.kind == "at_least" else text
 
 

@@ -152,6 +152,8 @@ def _check_notices(path: DocumentPath, rule: Rule, policy: Policy) -> Iterator[P
         if (notice.system, notice.before) in seen:
             yield place, "is there twice; remove one"
         seen.add((notice.system, notice.before))
+    if rule.transfers and rule.is_never_erased:
+        yield (*path[:-1], "then"), "is not allowed for a rule that never ends"
     if rule.notices and rule.is_never_erased:
         yield path, "is not allowed for a rule that never ends"
 

@@ -355,6 +355,20 @@ def test_a_notice_writes_the_end_that_it_announces(crm: Crm) -> None:
     assert crm.execute("recall", signed_up("C2"), recalls="notify").status == "recalled"
 
 
+def test_a_transfer_copies_the_rows_to_the_archive(crm: Crm) -> None:
+    """Once, however often it comes; the rows stay until an erasure."""
+    crm.fill(tickets=[ticket_row("T1"), ticket_row("T2")])
+    for _ in range(2):
+        result = crm.execute("transfer", ticket("T1"))
+        assert (result.status, result.counts) == ("done", {"tickets": 1})
+    assert crm.column("tickets", "ticket_no") == ["T1", "T2"]
+    with crm.engine.connect() as connection:
+        archived = connection.execute(text("SELECT * FROM archived_tickets")).all()
+    assert archived == [("T1", "where is it", "at the neighbours")]
+    assert crm.execute("transfer", ticket("T9")).status == "nothing_held"
+    assert crm.execute("transfer", signed_up("C1")).status == "failed"
+
+
 def test_a_table_that_declares_no_notice_fails_it(crm: Crm) -> None:
     """It is not reported as given."""
     crm.fill(tickets=[ticket_row("T1")])

@@ -15,6 +15,7 @@ import pytest
 
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.pseudonyms import Pseudonymizer
+from services.deleter.acknowledgement import Status
 from services.deleter.verification import verify_commands
 from services.evidence.build_certificate import (
     NotAnErasureRequest,
@@ -302,3 +303,30 @@ def test_a_long_list_of_entries_fits_into_the_pdf(ledger: Database) -> None:
     long = replace(certificate, erased=(many,), at=at)
     assert "and 192 others" in render_certificate(long, "en")
     assert certificate_files(long, "en")["certificate.pdf"].startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("status", "certified", "outstanding"),
+    [
+        ("done", [("website", "transfer", "transferred")], []),
+        ("nothing_held", [], [("website", "transfer", "not_transferred")]),
+    ],
+)
+def test_data_that_went_to_an_archive_is_certified_as_that(
+    ledger: Database,
+    status: Status,
+    certified: list[tuple[str, str, str]],
+    outstanding: list[tuple[str, str, str]],
+) -> None:
+    """Not what the system did not find when it had to hand it over."""
+    archived = replace(POLICY.rules["D5"], then="transfer")
+    policy = replace(POLICY, version="archive", rules={**POLICY.rules, "D5": archived})
+    record_events(ledger, [feedback("e1", JOINED)], JOINED, policy=policy)
+    [identity] = claim_all(ledger, DUE, policy=policy)
+    send_due(ledger, FakeBus(), DUE, policy=policy)
+    acknowledge(ledger, identity, status, DUE, policy=policy)
+    seal(ledger)
+    certificate = certify(ledger, "visitor:1", policy=policy)
+    assert [(item.system, item.action, item.proof) for item in certificate.erased] == certified
+    found = [(item.system, item.action, item.why) for item in certificate.outstanding]
+    assert (found, certificate.kept) == (outstanding, ())

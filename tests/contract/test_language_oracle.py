@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,17 +109,22 @@ def alike(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @st.composite
-def with_notices(draw: st.DrawFn, policy: Policy) -> Policy:
-    """Return the policy, in which the ends of some rules are announced, each once or twice."""
+def with_endings(draw: st.DrawFn, policy: Policy) -> Policy:
+    """Return the policy with other endings of some rules, announced once or twice."""
     notices = st.builds(
         Notice,
         before=st.sampled_from(("PT12H", "P1W", "P1M", "P3Y")),
         system=st.sampled_from(sorted(policy.systems)),
     )
+    endings: st.SearchStrategy[Literal["erase", "transfer", "transfer-and-erase"]]
+    endings = st.sampled_from(("erase", "erase", "transfer", "transfer-and-erase"))
     announced = st.lists(notices, max_size=2, unique=True).map(tuple)
     return replace(
         policy,
-        rules={name: replace(rule, notices=draw(announced)) for name, rule in policy.rules.items()},
+        rules={
+            name: replace(rule, notices=draw(announced), then=draw(endings))
+            for name, rule in policy.rules.items()
+        },
     )
 
 
@@ -130,7 +135,7 @@ def test_an_event_by_its_plan_is_the_event_alone(
 ) -> None:
     """With any ends of clocks, outcomes and dates."""
     schedule, events = case
-    policy = data.draw(with_notices(policy_of(schedule)))
+    policy = data.draw(with_endings(policy_of(schedule)))
     compiled = CompiledPolicy(policy=policy)
     cloud_events = [parse_event(event) for event in events]
     facts = data.draw(facts_about([tag(event, policy) for event in cloud_events], policy))
@@ -145,7 +150,7 @@ def test_records_of_one_plan_get_the_obligations_that_each_gets_by_itself(
 ) -> None:
     """The deleter finds them once for records that are alike; dates and several ends are their own."""
     schedule, events = case
-    policy = data.draw(with_notices(policy_of(schedule)))
+    policy = data.draw(with_endings(policy_of(schedule)))
     compiled = CompiledPolicy(policy=policy)
     cloud_events = [parse_event(event) for event in events]
     alone = [tag(event, policy) for event in cloud_events]

@@ -6,7 +6,7 @@ So this adapter only destroys keys, and verifies that they are destroyed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -20,6 +20,11 @@ from services.agent.result import Result, RetryLater
 from services.crypto.shredding import Shredder
 from services.policy.ids import event_id, old_event_id
 
+_IMPOSSIBLE: Mapping[str, str] = {
+    "pseudonymise": "a log cannot be pseudonymised",
+    "notify": "a log gives no notice",
+    "transfer": "keys are not handed over",
+}
 _NOTHING_TO_CHANGE = "the log only stores; systems that read it get their own commands"
 
 
@@ -53,10 +58,8 @@ class VaultAdapter:
                     self._events(command)
                 )
                 return Result(status="recalled" if is_untouched else "already_done")
-            case "pseudonymise":
-                return Result(status="failed", detail="a log cannot be pseudonymised")
-            case "notify":
-                return Result(status="failed", detail="a log gives no notice")
+            case "pseudonymise" | "notify" | "transfer":
+                return Result(status="failed", detail=_IMPOSSIBLE[command.action])
             case "restrict" | "lift" | "disclose" | "rectify":
                 return Result(status="done", counts={"keys": 0}, detail=_NOTHING_TO_CHANGE)
             case _:

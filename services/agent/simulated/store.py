@@ -117,6 +117,7 @@ class SimulatedStore:
                 "rectify",
                 "verify",
                 "notify",
+                "transfer",
             ):  # only the number of rows is reported
                 rows = connection.execute(select(func.count()).where(condition)).scalar_one()
             else:

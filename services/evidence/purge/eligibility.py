@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from services.ledger import tables
-from services.ledger.command_state import OUTSTANDING
+from services.ledger.command_state import CARRIED_OUT, OUTSTANDING, TRANSFERRED
 from services.ledger.facts import LedgerFacts, load_record_facts
-from services.policy import rights_effects
+from services.policy import obligations, rights_effects
 from services.policy.ids import record_id
 from services.policy.model import Policy
 from services.policy.retention_windows import compute_window
@@ -87,12 +87,16 @@ def _settled_since(
     if standing.holds and rights_effects.is_under_legal_hold(now, tagged.id, standing):
         return None
     settled = [tagged.time]
+    planned = obligations.obligations_of(tagged, subject, facts, policy)
+    erasing = {obligation.system for obligation in planned if obligation.action == "erase"}
     for holding in tagged.holdings:
         if holding.subject != subject:
             continue
         due_at = compute_window(holding, tagged.time, facts, policy).due_at
         for system, due in due_at.items():
             proven = _proven_at(commands.get((system, "erase")), policy.systems[system].role)
+            if proven is None and system not in erasing:
+                proven = _transferred_at(commands.get((system, "transfer")))
             if due is None or due > now or proven is None:
                 return None
             settled.append(proven)
@@ -108,3 +112,9 @@ def _proven_at(command: CommandSummary | None, role: str) -> datetime | None:
         return None
     final = (*_PROVEN, *_FINAL_REFUSALS) if role == "controller" else _PROVEN
     return command.settled_at if command.state in final else None
+
+
+def _transferred_at(command: CommandSummary | None) -> datetime | None:
+    """Return when a system acknowledged that it has handed the record over, where nothing else follows."""
+    is_done = command and command.state in CARRIED_OUT and command.outcome == TRANSFERRED
+    return command.settled_at if command and is_done else None

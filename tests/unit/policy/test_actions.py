@@ -15,14 +15,14 @@ from services.policy.reasons import VERIFICATION_REASONS
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("CHANGING", {"erase", "pseudonymise", "restrict", "lift", "rectify"}),
+        ("CHANGING", {"erase", "pseudonymise", "restrict", "lift", "rectify", "transfer"}),
         ("VERIFIED", {"erase", "pseudonymise"}),
         ("PROTECTIVE", {"restrict", "recall"}),
         ("HARMLESS", {"restrict", "recall", "verify", "disclose", "rectify"}),
         ("UNCAPPED", {"restrict", "recall", "verify"}),
         ("ABOUT_COMMANDS", {"verify", "recall"}),
         ("UNORDERED", {"verify", "recall", "disclose", "notify"}),
-        ("ENDING", {"erase", "pseudonymise", "notify"}),
+        ("ENDING", {"erase", "pseudonymise", "notify", "transfer"}),
     ],
 )
 def test_each_action_has_the_properties_of_the_rulings(kind: str, expected: set[str]) -> None:

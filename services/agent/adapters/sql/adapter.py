@@ -105,6 +105,8 @@ class SqlAdapter:
                 yield from self._erase_statements(connection, part)
             case "restrict" | "lift":
                 yield from self._flag_statements(part, command.action)
+            case "transfer":
+                yield from statements.transfer_statement(part)
             case "notify":
                 yield from self._notice_statements(part, command)
             case "pseudonymise":
@@ -138,6 +140,9 @@ class SqlAdapter:
             "notify": lambda task: self._change(
                 task, lambda _, part: self._notice_statements(part, task.command)
             ),
+            "transfer": lambda task: self._change(
+                task, lambda _, part: statements.transfer_statement(part)
+            ),
             "rectify": self._rectify,
             "disclose": self._disclose,
             "verify": self._verify,
@@ -156,7 +161,7 @@ class SqlAdapter:
         undeclared = [
             part
             for part in selection.parts
-            if declared_action in ("pseudonymise", "restrict", "disclose", "notify")
+            if declared_action in ("pseudonymise", "restrict", "disclose", "notify", "transfer")
             and getattr(part.bound.declared, declared_action) is None
         ]
         parts = [

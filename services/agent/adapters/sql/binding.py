@@ -17,6 +17,7 @@ from services.agent.adapters.sql.column_values import (
 )
 from services.agent.adapters.sql.columns import equals_key, write_problem
 from services.agent.adapters.sql.config import (
+    ArchiveTable,
     ColumnChange,
     NoticeColumn,
     RestrictionFlag,
@@ -35,12 +36,13 @@ _SAMPLE_END = "2026-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundTable:
-    """A declared table with the real one, and the one that verifies erasures."""
+    """A declared table with the real one, the one that verifies erasures, and that of the archive."""
 
     name: str
     declared: TableConfig
     table: Table
     reading: Table
+    archive: Table | None = None
 
 
 def bind_tables(
@@ -57,12 +59,25 @@ def bind_tables(
         reading_table = _reflect_table(
             engine, metadata, reading.table or real, reading.schema or schema
         )
+        archive = declared.transfer if isinstance(declared.transfer, ArchiveTable) else None
+        archive_table = None
+        if archive:
+            place = archive.schema or schema
+            archive_table = _reflect_table(engine, metadata, archive.into, place)
         if table is None:
             problems.append(((name,), "does not exist in the database"))
         elif reading_table is None:
             problems.append(((name, "verify", "table"), "does not exist in the database"))
+        elif archive and archive_table is None:
+            problems.append(((name, "transfer", "into"), "does not exist in the database"))
         else:
-            bound = BoundTable(name=name, declared=declared, table=table, reading=reading_table)
+            bound = BoundTable(
+                name=name,
+                declared=declared,
+                table=table,
+                reading=reading_table,
+                archive=archive_table,
+            )
             problems += [((name, *path), problem) for path, problem in _binding_problems(bound)]
             problems += [
                 ((name, *path), problem) for path, problem in _write_problems(engine, bound)
@@ -71,12 +86,23 @@ def bind_tables(
     return bounds, problems
 
 
+def archived_columns(declared: TableConfig) -> tuple[str, ...]:
+    """Return the columns that a transfer copies."""
+    if not isinstance(declared.transfer, ArchiveTable):
+        return ()
+    return tuple(dict.fromkeys((*declared.match, *declared.transfer.columns)))
+
+
 def _binding_problems(bound: BoundTable) -> Iterator[Problem]:
     """Yield what is declared of a table and is different in the database."""
     declared, table, reading_table = bound.declared, bound.table, bound.reading
     for path, column in _columns(declared):
         if column not in table.c:
             yield path, f"the table has no column of that name, got {column!r}"
+    if bound.archive is not None:
+        for column in archived_columns(declared):
+            if column not in bound.archive.c:
+                yield ("transfer", "into"), f"{bound.archive.name} has no column {column!r}"
     for column in (*declared.verify.match, *declared.verify.holds):
         if column not in reading_table.c:
             yield ("verify",), f"{reading_table.name} has no column {column!r}"
@@ -199,6 +225,8 @@ def _columns(declared: TableConfig) -> list[tuple[DocumentPath, str]]:
         columns.append((("restrict", "column"), declared.restrict.column))
     if isinstance(declared.notify, NoticeColumn):
         columns.append((("notify", "column"), declared.notify.column))
+    if isinstance(declared.transfer, ArchiveTable):
+        columns += [(("transfer", "columns"), name) for name in declared.transfer.columns]
     columns += [(("disclose",), name) for name in declared.disclose or ()]
     columns += [(("rectify", field), name) for field, name in (declared.rectify or {}).items()]
     return columns

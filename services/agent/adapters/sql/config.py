@@ -52,6 +52,16 @@ class NoticeColumn(StrictModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveTable(StrictModel):
+    """The table of an archive in the same database, to which rows are copied."""
+
+    into: str
+    schema: str | None = None
+    columns: tuple[str, ...]
+    """The columns that are copied, to columns of the same names; those of `match` are too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationPath(StrictModel):
     """The other way by which rows are read again after an erasure."""
 
@@ -90,6 +100,8 @@ class TableConfig(StrictModel):
     """The same, for restrict and lift."""
     notify: NoticeColumn | Literal["nothing"] | None = None
     """The same, for notify."""
+    transfer: ArchiveTable | Literal["nothing"] | None = None
+    """The same, for transfer."""
     disclose: tuple[str, ...] | None = None
     rectify: Mapping[str, str] | None = None
     """The column of each field that can be corrected."""

@@ -12,12 +12,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
+    Insert,
     Select,
     Table,
     Update,
     and_,
     case,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -28,6 +30,7 @@ from services.agent.adapters.sql.binding import (
     PSEUDONYM,
     PSEUDONYM_LENGTH,
     BoundTable,
+    archived_columns,
     matching_rows,
 )
 from services.agent.adapters.sql.column_values import is_text, to_column_value
@@ -172,6 +175,22 @@ def set_column_statement(
     for condition in part.conditions:
         column_value = to_column_value(table.c[column], value, dialect)
         yield update(table).where(condition).values({column: column_value})
+
+
+def transfer_statement(part: TableSelection) -> Iterator[Insert]:
+    """Return the statement that copies the rows to the archive, if no row of it has their keys.
+
+    What is in the archive is never changed: a repetition may find rows that were erased since.
+    """
+    table, archive = part.table, part.bound.archive
+    if archive is None:
+        return
+    columns = archived_columns(part.bound.declared)
+    same_keys = (archive.c[name] == table.c[name] for name in part.bound.declared.match)
+    is_archived = exists().where(*same_keys).correlate(table)
+    for condition in part.conditions:
+        rows = select(*(table.c[name] for name in columns)).where(condition, ~is_archived)
+        yield archive.insert().from_select(columns, rows)
 
 
 def rectify_statement(

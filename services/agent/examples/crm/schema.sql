@@ -37,5 +37,10 @@ CREATE TABLE tickets (
     answer       text,
     minutes      integer
 );
+CREATE TABLE archived_tickets (             -- what the archive keeps of a ticket
+    ticket_no    text NOT NULL UNIQUE,
+    question     text,
+    answer       text
+);
 CREATE VIEW order_search AS SELECT event_source, event_id, recipient, street FROM orders;
 CREATE VIEW packing_slips AS SELECT order_no, product, engraving FROM order_lines;
