@@ -57,6 +57,12 @@ def list_confirmations(connection: Connection, policy: Policy) -> Sequence[Confi
     return listed
 
 
+def confirmed_rules(connection: Connection, policy: Policy) -> dict[str, bool]:
+    """Return, by each rule with a derived term, whether it is confirmed as it is."""
+    listed = list_confirmations(connection, policy)
+    return {item.term.name: item.at is not None for item in listed}
+
+
 def confirm(
     connection: Connection,
     policy: Policy,

@@ -158,6 +158,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "provenance": Grant(update=("erased_at",)),
         "command": Grant(update=(*_CANCELLED, "outcome")),
         "wording": _READ,
+        "confirmation": _READ,
         "command_record": Grant(update=("live",)),
         "request_key": Grant(insert=True, update=("sealed", "destroyed_at")),
         "correction": Grant(insert=True, update=("text",)),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from services.policy.calendar import DAY, Period, parse_period
 from services.policy.conditions import condition_fields, rules_of, variants
+from services.policy.derived_terms import PROOF, DerivedTerm, derived_terms
 from services.policy.lint_concept import concept_warnings
 from services.policy.lint_missing_events import missing_events
 from services.policy.model import Policy
@@ -30,12 +31,12 @@ class LintWarning:
     message: str
 
 
-def lint(policy: Policy) -> Iterator[LintWarning]:
-    """Return warnings on derived and unlikely terms, unused names, and missing events or sources."""
-    yield from _warn_of_rules(policy)
-    if policy.proof and policy.proof.term_from == "derived":
-        message = f"term derived, to be confirmed: {policy.proof.rationale}"
-        yield LintWarning(key="proof", message=message)
+def lint(policy: Policy, confirmed: Mapping[str, bool] | None = None) -> Iterator[LintWarning]:
+    """Return warnings on derived and unlikely terms, unused names, and missing events or sources.
+
+    `confirmed` has, by rule, whether its derived term is confirmed; without it all are to be confirmed.
+    """
+    yield from _warn_of_derived_terms(policy, confirmed or {})
     for name, event in policy.events.items():
         naming = {subject.field for subject in event.subject}
         for key, field in event.fields.items():
@@ -65,20 +66,23 @@ def lint(policy: Policy) -> Iterator[LintWarning]:
             yield LintWarning(key=f"events.{name}", message=message)
 
 
-def _warn_of_rules(policy: Policy) -> Iterator[LintWarning]:
-    """Warn of rules that are derived, and of rules in test."""
+def _warn_of_derived_terms(policy: Policy, confirmed: Mapping[str, bool]) -> Iterator[LintWarning]:
+    """Warn of derived terms, with whether they are confirmed, and of rules in test."""
+    derived = {term.name: term for term in derived_terms(policy)}
     for name, rule in policy.rules.items():
-        derived = [
-            part
-            for part, provenance in (("term", rule.term_from), ("anchor", rule.anchor_from))
-            if provenance == "derived"
-        ]
-        if derived:
-            message = f"{' and '.join(derived)} derived, to be confirmed: {rule.rationale}"
-            yield LintWarning(key=f"rules.{name}", message=message)
+        if term := derived.get(name):
+            yield LintWarning(key=f"rules.{name}", message=_derived(term, confirmed))
         if rule.is_in_test:
             message = "is in test: nothing is commanded because of it, and its data is kept"
             yield LintWarning(key=f"rules.{name}.status", message=message)
+
+    if PROOF in derived and PROOF not in policy.rules:
+        yield LintWarning(key=PROOF, message=_derived(derived[PROOF], confirmed))
+
+
+def _derived(term: DerivedTerm, confirmed: Mapping[str, bool]) -> str:
+    state = "confirmed" if confirmed.get(term.name) else "to be confirmed"
+    return f"{' and '.join(term.derived)} derived, {state}: {term.rationale}"
 
 
 def _warn_of_retirements(policy: Policy) -> Iterator[LintWarning]:

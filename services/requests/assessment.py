@@ -219,6 +219,7 @@ class _AssessmentBuilder:
                     until=view.due_at[system],
                     is_permanent=self.policy.rules[view.holding.rule].is_never_erased,
                     records=0,
+                    rule=view.holding.rule,
                 )
             ] += 1
         if under_hold:

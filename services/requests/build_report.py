@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from schemas.cloudevents import parse_rfc3339
 from services.crypto.jwe import DisclosureUndecryptable, decrypt
 from services.ledger import tables
+from services.ledger.confirmations import confirmed_rules
 from services.policy.ids import request_id
 from services.policy.model import Policy
 from services.policy.request_cases import Case
@@ -42,6 +43,7 @@ def build_report(
         **_report_header(case, policy, now),
         verdict=verdict,
         refusal="nothing_to_grant" if verdict == "refused" else None,
+        confirmed=confirmed_rules(connection, policy),
         parts=weighed.parts,
         kept=weighed.retained,
         processing=weighed.processing,

@@ -100,7 +100,7 @@ def render_page(
 
     It shows at most `max_records` records, in at most `max_rows` rows that are cut to fit on paper.
     """
-    words = Translator(policy=report.policy, language=language)
+    words = Translator(policy=report.policy, language=language, confirmed=report.confirmed)
     visible = list(_visible_records(report.disclosed[:max_records], words, max_rows))
     environment = template_environment("services.requests", html=True)
     return environment.get_template("answer.html.jinja").render(

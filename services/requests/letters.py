@@ -29,7 +29,7 @@ NOTICES: tuple[Notice, ...] = get_args(Notice)
 
 def render_letter(report: Report, language: Language) -> str:
     """Return the letter that answers the request of a report; it ends with a line break."""
-    words = Translator(policy=report.policy, language=language)
+    words = Translator(policy=report.policy, language=language, confirmed=report.confirmed)
     template = _environment().get_template(f"{language}.txt.jinja")
     text = template.render(
         report=report,

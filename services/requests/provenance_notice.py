@@ -44,10 +44,17 @@ def load_uninformed(connection: Connection, subject: str, policy: Policy) -> Seq
 
 
 def render_provenance(
-    policy: Policy, subject: str, events: Iterable[TaggedEvent], language: Language
+    policy: Policy,
+    subject: str,
+    events: Iterable[TaggedEvent],
+    language: Language,
+    confirmed: Mapping[str, bool],
 ) -> str:
-    """Return the notice about these events of a person; it ends with a line break."""
-    words = Translator(policy=policy, language=language)
+    """Return the notice about these events of a person; it ends with a line break.
+
+    `confirmed` has, by each rule with a derived term, whether it is confirmed.
+    """
+    words = Translator(policy=policy, language=language, confirmed=confirmed)
     found = list(events)
     systems = dict.fromkeys(
         system
@@ -94,6 +101,6 @@ def _use(holding: Holding, words: Translator) -> Mapping[str, str]:
     return {
         "purpose": words.named("purposes", [holding.purpose]),
         "basis": f"{basis} ({words.article(policy.bases[holding.basis].article)})",
-        "term": term_in_words(policy, holding.rule, words.language),
+        "term": term_in_words(policy, holding.rule, words.language) + words.reading(holding.rule),
         "systems": ", ".join(map(words.system, holding.systems)),
     }

@@ -6,7 +6,7 @@ Letters and packages are rendered from a report alone; `build_report` reads the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -49,6 +49,8 @@ class RetainedData:
     is_permanent: bool = False
     """Whether its rule never ends."""
     records: int
+    rule: str | None = field(default=None, compare=False)
+    """The rule from which `until` follows; None for a legal hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,8 @@ class Report:
     answered_at: datetime
     verdict: Decision
     refusal: Refusal | None = None
+    confirmed: Mapping[str, bool] = field(default_factory=dict)
+    """By each rule with a derived term, whether it is confirmed."""
     parts: tuple[SystemOutcome, ...] = ()
     kept: tuple[RetainedData, ...] = ()
     processing: tuple[ProcessingSummary, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.policy.model import Policy
@@ -59,6 +59,11 @@ _RETENTION_REASONS: Mapping[Language, Mapping[str, str]] = {
         "later": "it dates from after your request",
     },
 }
+_READINGS: Mapping[Language, Mapping[bool, str]] = {
+    "nl": {True: "eigen lezing, bevestigd", False: "eigen lezing, nog niet bevestigd"},
+    "en": {True: "our own reading, confirmed", False: "our own reading, not confirmed yet"},
+}
+"""Of a derived term: whether the privacy officer has confirmed it."""
 _MAX_GROUND_CHARS = 500
 """Characters of a refusal's ground: it comes from a system, and a cell of a PDF must fit on one page."""
 _PARAGRAPH = re.compile(r"(\d+)\((\d+)\)")
@@ -86,12 +91,19 @@ class Translator:
 
     policy: Policy
     language: Language
+    confirmed: Mapping[str, bool] = field(default_factory=dict)
+    """By each rule with a derived term, whether it is confirmed; without it nothing is stated of that."""
 
     def date(self, at: datetime | None) -> str:
         """Return an instant as a local date."""
         if at is None:
             return {"nl": "nog niet bekend", "en": "not known yet"}[self.language]
         return date_in_words(at.astimezone(self.policy.controller.zone).date(), self.language)
+
+    def reading(self, rule: str | None) -> str:
+        """Return in brackets that a rule's term is derived, and whether it is confirmed; else nothing."""
+        is_confirmed = self.confirmed.get(rule or "")
+        return "" if is_confirmed is None else f" ({_READINGS[self.language][is_confirmed]})"
 
     def until(self, at: datetime | None, *, is_permanent: bool) -> str:
         """Return until when data is kept: a local date, or that it is kept permanently."""
@@ -126,8 +138,8 @@ class Translator:
         return article.replace("GDPR ", "GDPR article ")
 
     def term(self, rule: str) -> str:
-        """Return how long a rule keeps data, in words."""
-        return length_in_words(self.policy.rules[rule], self.language)
+        """Return how long a rule keeps data, and of a derived term whether it is confirmed."""
+        return length_in_words(self.policy.rules[rule], self.language) + self.reading(rule)
 
     def basis(self, processing: ProcessingSummary) -> str:
         """Return the legal basis of a processing, with the article."""
@@ -160,7 +172,8 @@ def retained_lines(report: Report, words: Translator) -> list[LetterLine]:
             system=words.system(retained.system),
             text=f"{words.named('purposes', [retained.purpose])}: {words.why(retained)}",
             records=retained.records,
-            until=words.until(retained.until, is_permanent=retained.is_permanent),
+            until=words.until(retained.until, is_permanent=retained.is_permanent)
+            + words.reading(retained.rule),
         )
         for retained in report.kept
     ]

@@ -251,13 +251,14 @@ def test_the_notice_states_source_use_term_and_rights(ledger: Database) -> None:
         events = load_uninformed(connection, "prospect:P1", POLICY)
         with pytest.raises(NothingToReport, match="prospect:P9 is informed"):
             load_uninformed(connection, "prospect:P9", POLICY)
-    english = render_provenance(POLICY, "prospect:P1", events, "en")
+    english = render_provenance(POLICY, "prospect:P1", events, "en", {"D2": False})
     assert "We obtained data of yours on 1 April 2024, from: bought list.\n" in english
     assert (
         "- Presenting the company to prospects: on the basis of Legitimate interest (GDPR article 6(1)(f));"
-        " kept at most 1 year after the end of “The last contact with a prospect”;"
-        " in: Customer relations, E-mail processor, Post processor\n"
+        " kept at most 1 year after the end of “The last contact with a prospect”"
+        " (our own reading, not confirmed yet); in: Customer relations, E-mail processor, Post processor\n"
     ) in english
-    dutch = render_provenance(POLICY, "prospect:P1", events, "nl")
+    dutch = render_provenance(POLICY, "prospect:P1", events, "nl", {"D2": True})
     assert "We kregen gegevens van u op 1 april 2024, van: bought list.\n" in dutch
     assert "ons bedrijf voorstellen aan mogelijke klanten" in dutch
+    assert "(eigen lezing, bevestigd); in:" in dutch

@@ -18,7 +18,7 @@ from services.app.cli.policy_confirmations import confirm, derived
 from services.app.cli.policy_new import new
 from services.app.cli.policy_register import register
 from services.app.cli.policy_schemas import report_differences, schemas
-from services.app.cli.policy_source import read_policy
+from services.app.cli.policy_source import confirmed_rules, ledger_option, read_policy
 from services.app.cli.policy_statement import statement
 from services.app.cli.policy_versions import list_, show_version
 from services.policy.editor_schema import cases_schema, policy_schema
@@ -47,14 +47,18 @@ for command in (
     metavar="DIR",
     help="Also compare the fields of the policy with the Avro schemas in DIR; once for each.",
 )
+@ledger_option
 @json_option
-def lint(file: Path | None, directories: Sequence[Path], as_json: bool) -> None:
+def lint(file: Path | None, directories: Sequence[Path], from_ledger: bool, as_json: bool) -> None:
     """Check FILE (by default the configured policy) and list what a privacy officer should look at.
 
-    `-` is standard input. With `--schemas` the exit code is 1 if a field does not fit its schema.
+    `-` is standard input. With `--schemas` the exit code is 1 if a field does not fit its schema. With
+    `--ledger` it also shows which derived terms are confirmed.
     """
-    the_policy = read_policy(file)
-    rows = [{"key": remark.key, "what": remark.message} for remark in lint_policy(the_policy)]
+    the_policy = read_policy(file, from_ledger=from_ledger)
+    confirmed = confirmed_rules(the_policy) if from_ledger else None
+    remarks = lint_policy(the_policy, confirmed)
+    rows = [{"key": remark.key, "what": remark.message} for remark in remarks]
     outcome = "valid, with warnings" if rows else "valid, without warnings"
     title = f"{the_policy.policy} {the_policy.version}: {outcome}"
     show(rows, as_json=as_json, title=title, columns=("key", "what"))

@@ -9,7 +9,7 @@ import click
 from services.app import settings_loader
 from services.app.cli.session import open_resources
 from services.events.event_file import open_bytes
-from services.ledger.confirmations import list_confirmations
+from services.ledger import confirmations
 from services.ledger.policy_versions import UnknownPolicyVersion, active_version
 from services.policy.documents.document import FORMATS
 from services.policy.loader import load, load_bytes
@@ -57,6 +57,4 @@ def read_policy(file: Path | None, *, from_ledger: bool = False) -> Policy:
 def confirmed_rules(policy: Policy) -> dict[str, bool]:
     """Return, by each rule with a derived term, whether it is confirmed in the ledger as it is."""
     with open_resources() as opened, opened.ledger().transaction() as connection:
-        return {
-            item.term.name: item.at is not None for item in list_confirmations(connection, policy)
-        }
+        return confirmations.confirmed_rules(connection, policy)

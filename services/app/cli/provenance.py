@@ -7,6 +7,7 @@ import click
 from services.app.cli.options import format_instant, json_option, show
 from services.app.cli.output import say
 from services.app.cli.session import open_resources
+from services.ledger.confirmations import confirmed_rules
 from services.requests.letters import LANGUAGES, Language
 from services.requests.provenance import list_duties
 from services.requests.provenance_notice import load_uninformed, render_provenance
@@ -60,4 +61,5 @@ def notice(subject: str, language: Language) -> None:
         policy = opened.active_policy(ledger)
         with ledger.transaction() as connection:
             events = load_uninformed(connection, subject, policy)
-    say(render_provenance(policy, subject, events, language).removesuffix("\n"))
+            confirmed = confirmed_rules(connection, policy)
+    say(render_provenance(policy, subject, events, language, confirmed).removesuffix("\n"))

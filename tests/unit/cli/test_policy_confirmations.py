@@ -153,3 +153,18 @@ def test_the_record_of_processing_states_what_is_confirmed(termijn: Call, ledger
     assert termijn("policy", "confirm", "year", *BY_ME).code == 0
     after = termijn("policy", "register", "--ledger").out
     assert "| Derived or stated | term: derived, start: statement; confirmed. So long. |" in after
+
+
+def test_lint_shows_what_is_confirmed(termijn: Call, ledger: Database) -> None:
+    """With the ledger; a file alone knows nothing of who confirmed it."""
+
+    def remark(*options: str) -> str:
+        rows = termijn("policy", "lint", *options, "--json").rows
+        [what] = [row["what"] for row in rows if "derived" in row["what"]]
+        return str(what)
+
+    assert remark("--ledger") == "term and anchor derived, to be confirmed: Long enough."
+    assert termijn("policy", "confirm", "stay", *BY_ME).code == 0
+    assert remark("--ledger") == "term and anchor derived, confirmed: Long enough."
+    Path("small.yaml").write_text(SMALL, "utf-8")
+    assert remark("small.yaml") == "term and anchor derived, to be confirmed: Long enough."

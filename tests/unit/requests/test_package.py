@@ -350,3 +350,54 @@ def test_a_receipt_states_the_date_of_the_answer() -> None:
     assert "ontvangen op 15 maart 2026. U krijgt antwoord op zijn laatst op 15 april 2026." in flat(
         text
     )
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "reading"),
+    [
+        ({"D8": True}, " (our own reading, confirmed)"),
+        ({"D8": False}, " (our own reading, not confirmed yet)"),
+        ({}, ""),
+    ],
+)
+def test_an_answer_states_whether_a_derived_term_is_confirmed(
+    confirmed: dict[str, bool], reading: str
+) -> None:
+    """With until when data is kept, and on the page with the term; a stated term has no such words."""
+    kept = (
+        RetainedData(
+            system="crm",
+            purpose="legal_compliance",
+            why="legal_obligation",
+            article="GDPR 17(3)(b)",
+            until=AT,
+            records=1,
+            rule="D8",
+        ),
+        RetainedData(
+            system="accounting",
+            purpose="legal_compliance",
+            why="legal_obligation",
+            article="GDPR 17(3)(b)",
+            until=AT,
+            records=2,
+            rule="R5",
+        ),
+    )
+    text = render_letter(the_report("erasure", parts=PARTS, kept=kept, confirmed=confirmed), "en")
+    assert f"Until: 15 March 2026{reading} (1)" in text
+    assert "Until: 15 March 2026 (2)" in text
+    use = ProcessingSummary(
+        purpose="legal_compliance",
+        basis="legal_obligation",
+        rule="D8",
+        systems=("crm",),
+        categories=("contact",),
+        processes=("Rights of the data subject",),
+        first=AT,
+        last=AT,
+        until=AT,
+        records=1,
+    )
+    page = render_page(the_report(processing=(use,), confirmed=confirmed), "en")
+    assert f"<td>at most 5 years{reading}</td>" in page
