@@ -173,6 +173,11 @@ def activate(
         last_id = states[-1].clock_id
 
 
+def share_lock(connection: Connection) -> None:
+    """Keep the active policy, which is read after this, active until the transaction ends."""
+    _lock(connection, shared=True)
+
+
 def lock_alone(connection: Connection) -> None:
     """Wait until no other transaction uses the active policy, and keep it until this one ends."""
     _lock(connection, shared=False)

@@ -18,9 +18,11 @@ from services.app.cli.options import (
     show,
 )
 from services.app.cli.session import open_resources, run_in_transaction
+from services.app.wiring.resources import Resources
 from services.deleter import escalation, manual_retry, verification
 from services.ledger import tables
 from services.ledger.command_state import OUTSTANDING, State
+from services.storage.database import database_now
 from services.storage.operator_log import log_operator_action
 
 
@@ -101,10 +103,9 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
     """Send COMMAND again at once, after its system was fixed; a controller's refusal is final."""
     if (command is None) == (system is None):
         raise click.UsageError("give either COMMAND or --system SYSTEM")
-    with open_resources() as opened:
-        the_policy = opened.active_policy(opened.ledger())
 
-    def work(connection: Connection, now: datetime) -> int:
+    def work(opened: Resources, connection: Connection) -> int:
+        the_policy, now = opened.lock_active_policy(connection), database_now(connection)
         if command is not None:
             manual_retry.retry(connection, command, the_policy, now)
         retried = manual_retry.retry_all(connection, system, the_policy, now) if system else 1
@@ -114,7 +115,9 @@ def retry_commands(command: UUID | None, system: str | None, operator: str, reas
         )
         return retried
 
-    retried = run_in_transaction(work)
+    with open_resources() as opened:
+        ledger = opened.ledger()
+        retried = ledger.run_in_transaction(lambda connection: work(opened, connection))
     click.echo(
         f"{system}: {retried} commands will be sent again"
         if system

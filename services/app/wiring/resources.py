@@ -13,7 +13,7 @@ from threading import Event
 from time import sleep
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from consumers import recorder
 from schemas import topics as catalogue
@@ -75,6 +75,19 @@ class Resources:
         """Load the configured policy: with a ledger it counts only if that is empty, or to activate it."""
         return load_policy(self.settings.storage.policy)
 
+    def policy_in_force(self) -> Policy:
+        """Return the active policy of the ledger where this process has one; else the configured one.
+
+        The ledger is only read: it is not created, and its schema may be of another version.
+        """
+        file = self.settings.storage.data / "ledger.sqlite"
+        if not self.settings.storage.ledger_url and not file.exists():
+            return self.policy()
+        ledger = self._ledger(None)
+        with ledger.transaction() as connection:
+            has_policies = inspect(connection).has_table(tables.active_policy.name)
+        return self.active_policy(ledger) if has_policies else self.policy()
+
     def active_policy(self, ledger: Database) -> Policy:
         """Return the ledger's active policy; in an empty ledger the configured one.
 
@@ -84,6 +97,16 @@ class Resources:
         """
         with ledger.transaction() as connection:
             version = policy_versions.active_version(connection)
+        return self._load_version(version) if version else self.policy()
+
+    def lock_active_policy(self, connection: Connection) -> Policy:
+        """Return the same, and keep it active until the transaction ends.
+
+        Raises:
+            PolicyTextMissing, PolicyTextUnreadable: as `active_policy`.
+        """
+        active_policy.share_lock(connection)
+        version = policy_versions.active_version(connection)
         return self._load_version(version) if version else self.policy()
 
     def _load_version(self, version: PolicyVersion) -> Policy:

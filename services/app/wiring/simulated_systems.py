@@ -21,7 +21,7 @@ def run_simulated_systems(settings: Settings, stop: Event, silent: Sequence[str]
     """Run the simulated systems until `stop` is set; their stores are in the data directory."""
     with open_resources(settings) as opened:
         logs.configure(settings.operating.log_format)
-        policy, bus = opened.policy(), opened.kafka_client()
+        policy, bus = opened.policy_in_force(), opened.kafka_client()
         required = required_topics(policy)
         bus.ensure_topics(opened.kafka_access(SAMPLE_SYSTEMS, policy).topics)
         signatures = opened.signing()

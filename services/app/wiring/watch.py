@@ -1,4 +1,4 @@
-"""Build and run the watch, which reads Kafka and the keys and never opens the ledger."""
+"""Build and run the watch, which reads Kafka and the keys; of a ledger it reads only the active policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DIRECTORY: Final = "watch"
 def run_watch(settings: Settings, stop: Event) -> None:
     """Run the watch until `stop` is set."""
     with open_resources(settings) as opened:
-        policy = opened.policy()
+        policy = opened.policy_in_force()
         topics = required_topics(policy)
         signatures = opened.signing()
         watch = WatchApp(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -104,6 +106,28 @@ def test_a_controllers_refusal_is_final(
         f"termijn: command {refused['psp']}: psp is a controller, and its refusal is final\n",
     )
     assert select_rows(ledger, tables.operator_action) == []
+
+
+def test_the_policy_is_the_one_that_is_active_as_commands_are_retried(
+    termijn: Call,
+    ledger: Database,
+    refused: dict[str, UUID],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another is activated after the command has started: under that one `psp` is a processor."""
+    systems = {**POLICY.systems, "psp": replace(POLICY.systems["psp"], role="processor")}
+    changed = replace(POLICY, version="next", systems=systems)
+    run = Database.run_in_transaction
+
+    def activate_before(self: Database, work: Any) -> Any:
+        monkeypatch.setattr(Database, "run_in_transaction", run)
+        activate = partial(active_policy.activate, policy=changed, now=datetime.now(UTC))
+        self.run_in_transaction(activate)
+        return self.run_in_transaction(work)
+
+    monkeypatch.setattr(Database, "run_in_transaction", activate_before)
+    assert termijn("commands", "retry", refused["psp"], *BY_ME).err == ""
+    assert next_attempt(ledger, refused["psp"]) <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize(
