@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, exists, or_, select
 
 from services.deleter.due_obligations import DueObligations
-from services.deleter.planning import outstanding
+from services.deleter.planning import outstanding, without_awaiting
 from services.ledger import outbox, tables
 from services.ledger.clocks import clock_from_row
 from services.ledger.facts import load_facts, load_tagged_events
@@ -81,7 +81,7 @@ def _count_due(
         for row in rows:
             active_steps = active.get(row.record_id, frozenset())
             due = due_obligations.of_record(events[row.event_id], row.subject)
-            for step in outstanding(due, active_steps):
+            for step in outstanding(without_awaiting(due, ()), active_steps):
                 count.update((step.system, rule, step.action) for rule in step.rules)
     return count
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.ledger import tables
+from services.ledger import outbox, tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_record_facts, load_tagged_events
 from services.policy.explain import holding_state
@@ -25,7 +25,9 @@ from services.policy.model import Policy
 from services.policy.retention_windows import apply_legal_holds, compute_window
 from services.storage.bulk import select_in
 
-State = Literal["open", "scheduled", "held", "ended", "acknowledged", "attested", "erased"]
+State = Literal[
+    "open", "scheduled", "held", "ended", "acknowledged", "attested", "erased", "transferred"
+]
 Key = tuple[str, str, str]
 """Rule, system, state."""
 
@@ -83,7 +85,7 @@ def _holding_keys(
     events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
     records = [(events[row.event_id], row.subject) for row in rows]
     facts = load_record_facts(connection, records, policy)
-    progress = _erasure_progress(connection, {row.record_id for row in rows})
+    progress = _erasure_progress(connection, {row.record_id for row in rows}, policy)
     for row in rows:
         tagged = events[row.event_id]
         subject = facts.subject_state(row.subject)
@@ -99,9 +101,12 @@ def _holding_keys(
 
 
 def _erasure_progress(
-    connection: Connection, records: Collection[UUID]
+    connection: Connection, records: Collection[UUID], policy: Policy
 ) -> Mapping[tuple[UUID, str], str]:
-    """Return the state of each erasure that a system reported as carried out, by record and system."""
+    """Return the state of each ending that a system reported as carried out, by record and system.
+
+    A record that was handed over to an archive is `transferred` until it is erased too.
+    """
     member, command = tables.member.c, tables.command.c
     query = (
         select(member.record_id, member.system, command.state)
@@ -109,4 +114,9 @@ def _erasure_progress(
         .where(member.live, member.step == "erase", command.state.in_(CARRIED_OUT))
     )
     rows = select_in(connection, query, member.record_id, records)
-    return {(row.record_id, row.system): row.state for row in rows}
+    transferred = outbox.transferred_records(connection, records, policy)
+    return {
+        (record, system): "transferred"
+        for record, systems in transferred.items()
+        for system in systems
+    } | {(row.record_id, row.system): row.state for row in rows}

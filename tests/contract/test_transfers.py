@@ -14,10 +14,12 @@ from sqlalchemy import select
 
 from services.deleter import activation
 from services.deleter.acknowledgement import Status
+from services.deleter.forecast import forecast
 from services.deleter.verification import recommand_since, verify_commands
 from services.evidence.purge.eligibility import fully_erased_events
 from services.ledger import tables
 from services.ledger.facts import load_tagged_events
+from services.operations.holding_counts import HoldingCounter
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.storage.database import Database
@@ -299,3 +301,22 @@ def test_a_record_whose_end_is_a_transfer_can_be_purged_after_it(
         events = load_tagged_events(connection, ids, policy)
         over = fully_erased_events(connection, events, policy, later(at, hours=1))
     assert bool(over) == is_over
+
+
+def test_what_was_handed_over_is_counted_as_that(due: tuple[Database, FakeBus]) -> None:
+    """Until it is erased as well."""
+    ledger, _ = due
+    acknowledge(ledger, find_command(ledger, action="transfer"), "done", DUE, policy=POLICY)
+    with ledger.transaction() as connection:
+        counted = HoldingCounter(policy=POLICY).advance(connection, instant(DUE))
+    assert counted.holdings["R5", "accounting", "transferred"] == 1
+
+
+def test_the_forecast_of_an_import_has_the_transfer_that_comes_first(ledger: Database) -> None:
+    """The erasure follows once it is done."""
+    record_events(ledger, [invoice("i1", JOINED)], DUE, "old", policy=POLICY)
+    with ledger.transaction() as connection:
+        lines = forecast(connection, "old", POLICY, instant(DUE))
+    assert [(line.system, line.rule, line.action) for line in lines] == [
+        ("accounting", "R5", "transfer")
+    ]
