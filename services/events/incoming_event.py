@@ -121,7 +121,7 @@ def build_incoming_event(arrival: TaggedEventRow, compiled: CompiledPolicy) -> I
             for record, subject in zip(plan.plan.records, plan.subjects, strict=True)
         ],
         [_incoming_change(change, policy) for change in plan.clock_changes()],
-        provenance=report_of(policy.events[arrival.type], plan.plan.decision_fields(arrival.data))
+        provenance=report_of(policy.events[arrival.type], plan.decision_fields(arrival.data))
         if kind and kind.provenance
         else None,
     )

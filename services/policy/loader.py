@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from services.policy import included, inheritance
 from services.policy.conditions import conditions, rules_of
 from services.policy.event_type import EventType
+from services.policy.kept_dates import kept_structure
 from services.policy.model import Policy
 from services.policy.partial_check import check_document
 from services.policy.rule import Rule
@@ -102,7 +103,7 @@ def hash_policy(policy: Policy) -> str:
 def _later_structure(event: EventType, policy: Policy) -> list[tuple[object, ...]]:
     """Return the dates, outcomes and several anchors of an event type; ledgers know types without them.
 
-    Also the rules that apply under conditions, if they count from something else.
+    Also what is kept of dates, and rules under conditions if they count from something else.
     """
     moves = [(move.at, move.outcome) for move in event.moves]
     parts = [
@@ -118,7 +119,8 @@ def _later_structure(event: EventType, policy: Policy) -> list[tuple[object, ...
         if (required := conditions(name, policy.rules))
         and (start := _starts(policy.rules[name])) != _starts(policy.rules[holding.rule])
     ]
-    return [*(move for move in moves if any(move)), *parts, *conditional]
+    kept = kept_structure(event, policy)
+    return [*(move for move in moves if any(move)), *parts, *conditional, *kept]
 
 
 def _starts(rule: Rule) -> tuple[object, ...]:

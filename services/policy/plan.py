@@ -19,7 +19,6 @@ from services.policy.check_times import (
     event_terms,
 )
 from services.policy.decision_fields import encode_decision_fields
-from services.policy.event_fields import date_text
 from services.policy.event_subject import KeyFields, find_key_fields
 from services.policy.gap_text import GapText, has_placeholder
 from services.policy.ids import ClockRef, clock_ref
@@ -152,7 +151,7 @@ class Plan:
     """The decision fields that are the same in all of the events."""
     text_fields: tuple[str, ...]
     """The decision fields that are, or have, an identifier."""
-    date_fields: tuple[str, ...]
+    date_fields: tuple[tuple[str, GapText], ...]
     """The decision fields that are dates."""
     list_fields: tuple[str, ...]
     """The decision fields that are lists of identifiers."""
@@ -218,7 +217,9 @@ class Plan:
                 for name in open_
                 if isinstance(fields[name], str) and types[name].type != "date"
             ),
-            date_fields=tuple(name for name in open_ if types[name].type == "date"),
+            date_fields=tuple(
+                (name, GapText(str(fields[name]))) for name in open_ if types[name].type == "date"
+            ),
             list_fields=tuple(name for name in open_ if isinstance(fields[name], tuple)),
             key_fields=find_key_fields(tagged, policy),
             subject=GapText(tagged.subject) if tagged.subject else None,
@@ -232,13 +233,15 @@ class Plan:
             clocks=tuple(map(ClockPlan.from_key, clocks)),
         )
 
-    def decision_fields(self, data: Mapping[str, Any]) -> dict[str, DecisionValue]:
-        """Return the decision fields of an event with this data."""
+    def decision_fields(
+        self, data: Mapping[str, Any], identifiers: Sequence[str]
+    ) -> dict[str, DecisionValue]:
+        """Return the decision fields of an event with this data and these identifiers."""
         fields: dict[str, DecisionValue] = dict(self.fixed_fields)
         for name in self.text_fields:
             fields[name] = data[name]
-        for name in self.date_fields:
-            fields[name] = date_text(data[name])
+        for name, kept in self.date_fields:
+            fields[name] = kept.fill(identifiers)
         for name in self.list_fields:
             fields[name] = tuple(data[name])
         return fields
@@ -293,6 +296,10 @@ class FilledPlan(NamedTuple):
     clocks: Sequence[ClockRef]
     known: dict[str, _KnownObligations]
     """By subject, the obligations that were computed last: a deleter asks again before it sends."""
+
+    def decision_fields(self, data: Mapping[str, Any]) -> dict[str, DecisionValue]:
+        """Return the decision fields of the event, whose data this is."""
+        return self.plan.decision_fields(data, self.identifiers)
 
     @property
     def decision_json(self) -> str:

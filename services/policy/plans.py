@@ -112,7 +112,7 @@ class CompiledPolicy:
         return plan if self._fill(event, plan.fill(identifiers)) == tagged else None
 
     def _fill(self, event: Event, plan: FilledPlan) -> TaggedEvent:
-        fields, subject = plan.plan.decision_fields(event.data), plan.subject
+        fields, subject = plan.decision_fields(event.data), plan.subject
         kind = self.policy.events[event.type]
         privacy_event = None
         if kind.act:

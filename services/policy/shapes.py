@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from services.policy.conditions import condition_fields
 from services.policy.event_fields import date_text
 from services.policy.event_type import EventType
 from services.policy.gap_text import PLACEHOLDERS
+from services.policy.kept_dates import kept_date, kept_periods
 from services.policy.model import Policy
 
 # Texts that are the same in a message's key and in JSON, and in a clock's key, which is quoted, as well.
@@ -26,6 +28,7 @@ _DECIDING_KINDS = (str, bool)
 _LISTS = (list, tuple)
 """Lists, as messages have them, and as they are once they are read."""
 TextCheck = Callable[[str], object]
+KeepDate = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +39,8 @@ class Shapes:
     """Fields whose values decide which holdings there are, and under which rules."""
     names: tuple[tuple[str, TextCheck], ...]
     """Fields with an identifier, each with the check of whether it may take the fast path."""
-    dates: tuple[str, ...]
-    """Fields with a date."""
+    dates: tuple[tuple[str, KeepDate], ...]
+    """Fields with a date, each with what is kept of it."""
     lists: tuple[str, ...]
     """Fields with a list of identifiers."""
     subjects: tuple[tuple[str, TextCheck], ...]
@@ -80,10 +83,14 @@ class Shapes:
         lists = tuple(name for name, type_ in identifiers.items() if type_ == "strings")
         dates = tuple(name for name, spec in kind.fields.items() if spec.type == "date")
         open_ = {*(name for name, _ in names), *lists, *dates, *in_full}
+        periods = kept_periods(kind, policy)
         return cls(
             switches=tuple(name for name in kind.fields if name not in open_),
             names=names,
-            dates=dates,
+            dates=tuple(
+                (name, partial(kept_date, period=periods.get(name), policy=policy))
+                for name in dates
+            ),
             lists=lists,
             subjects=checked(in_full),
             kinds=frozenset(policy.subjects),
@@ -107,13 +114,13 @@ class Shapes:
             return None
         if len(values) > 1 and len(set(values)) < len(values):
             return None  # one subject may be named twice, and then it is one record
-        for name in self.dates:  # last, since placeholders are in this order
+        for name, keep in self.dates:  # last, since placeholders are in this order
             value = data.get(name)
             shape.append(value is not None and value != "")
             if value is None or value == "":
                 continue
             try:
-                values.append(date_text(value))
+                values.append(keep(date_text(value)))
             except (ValueError, TypeError):
                 return None
         return (tuple(shape), values) if len(values) <= len(PLACEHOLDERS) else None
@@ -157,7 +164,7 @@ class Shapes:
         for name in self.lists:
             if data.get(name) is not None:
                 replaced[name] = [next(unused) for _ in data[name]]
-        for name in self.dates:
+        for name, _ in self.dates:
             if data.get(name):
                 replaced[name] = next(unused)
         return replaced

@@ -16,6 +16,7 @@ from services.policy.conditions import rule_for
 from services.policy.event_fields import check_limits, read_decision_fields, text_field
 from services.policy.event_subject import find_subject, subjects_in
 from services.policy.event_type import EventType, HoldingRule, MoveRule
+from services.policy.kept_dates import with_kept_dates
 from services.policy.model import Policy
 from services.policy.placement import applies_to, systems_by_fields
 from services.policy.rule import Anchor
@@ -74,6 +75,7 @@ def tag(event: Event, policy: Policy, *, recorded: bool = False) -> TaggedEvent:
     deciding = dict(read_decision_fields(kind, event.data))
     if not recorded:
         check_limits(deciding)
+    deciding = with_kept_dates(deciding, kind, policy)
     subject = find_subject(kind, deciding, policy)
     for name, field in kind.fields.items():
         if field.required and name not in deciding:
