@@ -8,7 +8,7 @@ from typing import Final
 from zlib import crc32
 
 from schemas import limits
-from schemas.command_fields import COMMON_FIELDS, OWN_FIELDS, join_commands
+from schemas.command_fields import COMMON_FIELDS, OWN_FIELDS
 from services.deleter.command_size import PAIR_FRAME, RECORD_FRAME, size_of_record, text_size
 from services.deleter.message import CommandMessage, Fields
 
@@ -42,8 +42,11 @@ class CommandBatch:
 
     @property
     def value(self) -> Fields:
-        """The fields of the `command` schema."""
-        return join_commands([command.value for command in self.commands])
+        """The fields of the `command` schema, and more in each command, which the codec leaves out."""
+        return {
+            **self.commands[0].value,
+            "commands": [command.value for command in self.commands],
+        }
 
     def has_room(self, records: int, size: int, max_records: int) -> bool:
         """Return whether a command with so many records and bytes can be added."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from services.ledger.rows import CommandRow
 from services.ledger.wordings import Wording
+from services.policy.ids import fast_uuid5
 
-_COMMAND_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04")
+_COMMAND_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04").bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,4 +79,4 @@ class CommandDraft:
         """Return its id under the number that it gets: the same command, needed again, gets another id."""
         parts = [self.system, self.action, self.step, self.cause, str(self.supersedes)]
         records = sorted(map(str, self.records))
-        return uuid5(_COMMAND_NAMESPACE, json.dumps([number, *parts, *records]))
+        return fast_uuid5(_COMMAND_NAMESPACE, json.dumps([number, *parts, *records]))

@@ -31,7 +31,7 @@ def event_id(type: str, source: str, id: str) -> UUID:
 
 def old_event_id(source: str, id: str) -> UUID:
     """Return the id that an event had while ids were unique over all topics; stored events keep it."""
-    return _fast_uuid5(_EVENT, f"{source}\0{id}")
+    return fast_uuid5(_EVENT, f"{source}\0{id}")
 
 
 def is_old_event_id(event: UUID) -> bool:
@@ -42,24 +42,24 @@ def is_old_event_id(event: UUID) -> bool:
 def record_id(event: UUID, source: str, id: str, subject: str) -> UUID:
     """Return the id of a record, one event's data on one subject; events with an old id have theirs."""
     if is_old_event_id(event):
-        return _fast_uuid5(_RECORD, f"{source}\0{id}\0{subject}")
-    return _fast_uuid5(event.bytes, subject)
+        return fast_uuid5(_RECORD, f"{source}\0{id}\0{subject}")
+    return fast_uuid5(event.bytes, subject)
 
 
 def request_id(subject: str, request: str) -> UUID:
     """Return the id of a request, from its data subject and its own name."""
-    return _fast_uuid5(_REQUEST, f"{subject}\0{request}")
+    return fast_uuid5(_REQUEST, f"{subject}\0{request}")
 
 
 def key_id(name: str, value: str) -> UUID:
     """Return the id of an identifying key, from its field, in whatever event type, and its value."""
-    return _fast_uuid5(_KEY, f"{name}\0{value}")
+    return fast_uuid5(_KEY, f"{name}\0{value}")
 
 
 @lru_cache(maxsize=16_384)
 def clock_id(clock: ClockKey) -> UUID:
     """Return the id of a retention clock, from its kind and its key."""
-    return _fast_uuid5(_CLOCK, f"{clock.clock}\0{clock.key}")
+    return fast_uuid5(_CLOCK, f"{clock.clock}\0{clock.key}")
 
 
 class ClockRef(NamedTuple):
@@ -83,14 +83,14 @@ def clock_ref_of(clock: ClockKey) -> ClockRef:
 
 
 def _uuid8(namespace: bytes, name: str) -> UUID:
-    """Return a name's id as `_fast_uuid5` does, but with version 8: old event ids have another version."""
+    """Return a name's id as `fast_uuid5` does, but with version 8: old event ids have another version."""
     digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return UUID(bytes=bytes(digest))
 
 
-def _fast_uuid5(namespace: bytes, name: str) -> UUID:
+def fast_uuid5(namespace: bytes, name: str) -> UUID:
     """Return the same as `uuid.uuid5`, in half the time."""
     digest = sha1(namespace + name.encode(), usedforsecurity=False).digest()
     return UUID(bytes=digest[:16], version=5)

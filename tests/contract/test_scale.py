@@ -17,6 +17,7 @@ from services.deleter.dispatch import lease
 from services.deleter.paused_systems import PausedSystems
 from services.ledger import tables
 from services.ledger.recording import record
+from services.operations.status import read_status
 from services.storage.database import Database
 from tests.contract.event_builders import arrival, invoice, reinstated, signed_up, terminated
 from tests.contract.ledgers import POLICY, instant, new_ledger, record_events
@@ -177,6 +178,33 @@ def test_a_chunk_of_a_scan_reads_its_own_records(big: Database) -> None:
 
 def test_a_lease_reads_only_commands_that_are_to_be_sent(big: Database) -> None:
     """They are found by the next attempt, and the settled rest is not read."""
+    with commands(big) as connection:
+        with statements(big) as executed:
+            lease(connection, instant(DUE) + timedelta(days=1), PausedSystems(), limit=10)
+        (sql, values) = next(query for query in executed if query[0].startswith("SELECT"))
+        nodes = query_plan(connection, sql, values)
+    assert indexes_used([nodes], "command") == {"command_next_attempt"}
+
+
+def test_the_open_commands_are_counted_without_the_settled_ones(big: Database) -> None:
+    """The metrics of a deleter ask every few seconds, whatever was erased in years."""
+    with commands(big) as connection:
+        with statements(big) as executed:
+            status = read_status(connection, POLICY, instant(DUE), history=False)
+        plans = [
+            query_plan(connection, sql, values)
+            for sql, values in executed
+            if "FROM command" in sql and sql.startswith("SELECT")
+        ]
+    assert status.commands == {("crm", "sent"): 10}
+    assert len(plans) == 4
+    assert indexes_used(plans, "command") == {"command_open"}
+    assert "command" not in tables_scanned(plans)
+
+
+@contextmanager
+def commands(ledger: Database) -> Iterator[Connection]:
+    """Insert 5,000 commands, ten of which are to be sent again, until the end of the block."""
     rows = [
         {
             "command_id": UUID(int=number),
@@ -199,15 +227,13 @@ def test_a_lease_reads_only_commands_that_are_to_be_sent(big: Database) -> None:
         "created_at": instant(DUE),
         "attempt": 1,
     }
-    with big.engine.connect() as connection:
+    with ledger.engine.connect() as connection:
         connection.execute(
             tables.command.insert(),
             [{**settled, **row} for row in rows],
         )
         connection.execute(text("ANALYZE command"))
-        with statements(big) as executed:
-            lease(connection, instant(DUE) + timedelta(days=1), PausedSystems(), limit=10)
-        (sql, values) = next(query for query in executed if query[0].startswith("SELECT"))
-        nodes = query_plan(connection, sql, values)
-        connection.rollback()
-    assert indexes_used([nodes], "command") == {"command_next_attempt"}
+        try:
+            yield connection
+        finally:
+            connection.rollback()

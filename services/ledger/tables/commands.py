@@ -21,6 +21,9 @@ from sqlalchemy import (
 from services.storage.tables import metadata
 from services.storage.types import UtcDateTime
 
+_IS_OPEN = "state IN ('unsent', 'sending', 'sent', 'recalling', 'refused')"
+"""The states in which a command may need something; nearly all commands are in others."""
+
 wording = Table(
     "wording",
     metadata,
@@ -101,7 +104,13 @@ command = Table(
         postgresql_where=text("request IS NOT NULL"),
         sqlite_where=text("request IS NOT NULL"),
     ),
-    Index("command_state", "system", "state"),
+    Index(
+        "command_open",
+        "system",
+        "state",
+        postgresql_where=text(_IS_OPEN),
+        sqlite_where=text(_IS_OPEN),
+    ),
     postgresql_with={"fillfactor": 50},
 )
 """The commands that were sent to systems or are about to be: the outbox with its history.

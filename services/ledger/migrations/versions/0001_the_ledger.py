@@ -10,6 +10,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_IS_OPEN = "state IN ('unsent', 'sending', 'sent', 'recalling', 'refused')"
+
 
 def upgrade() -> None:
     """Create the tables."""
@@ -378,7 +380,13 @@ def _create_commands() -> None:
         postgresql_where=sa.text("request IS NOT NULL"),
         sqlite_where=sa.text("request IS NOT NULL"),
     )
-    op.create_index("command_state", "command", ["system", "state"])
+    op.create_index(
+        "command_open",
+        "command",
+        ["system", "state"],
+        postgresql_where=sa.text(_IS_OPEN),
+        sqlite_where=sa.text(_IS_OPEN),
+    )
     op.create_table(
         "command_clock",
         sa.Column("clock_id", sa.Uuid(), nullable=False),
