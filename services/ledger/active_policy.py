@@ -8,8 +8,9 @@ active any more.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +21,18 @@ from services.ledger import (
     clocks,
     identifying_keys,
     policy_references,
+    policy_versions,
     provenance,
     retirement,
     tables,
 )
+from services.ledger.policy_versions import (
+    PolicyTextMissing,
+    PolicyTextUnreadable,
+    PolicyVersion,
+)
 from services.policy import placement
+from services.policy.field_changes import unfit_types
 from services.policy.loader import hash_policy, policy_text, structure_hashes
 from services.policy.model import Policy
 from services.storage import audit_outbox
@@ -55,15 +63,24 @@ class PolicyMismatch(TermijnError):
 
 
 class IncompatiblePolicy(TermijnError):
-    """The policy lacks types of recorded events, or changes their subjects or clocks; it was not activated.
+    """The policy lacks types of recorded events, or changes what they mean; it was not activated.
 
     Records depend on the clocks of the active policy. The operator keeps each event type, gives a changed
     type another name, or records the history again in an empty ledger.
     """
 
-    def __init__(self, event_types: tuple[str, ...], missing: Collection[str] = ()) -> None:
-        changed = [name for name in event_types if name not in missing]
-        parts = []
+    def __init__(
+        self,
+        event_types: tuple[str, ...],
+        missing: Collection[str] = (),
+        fields: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        changed = [name for name in event_types if name not in missing and not fields.get(name)]
+        parts = [
+            f"events.{name}.fields.{problem}"
+            for name, problems in sorted(fields.items())
+            for problem in problems
+        ]
         if changed:
             parts.append(
                 f"the subjects or clocks of {', '.join(changed)} have changed, and the ledger may have"
@@ -123,11 +140,12 @@ def check_activation(
         RetiredTooEarly: events are recorded from after the instant of a retirement.
     """
     active_shapes = _read_shapes(connection)
+    active = policy_versions.active_version(connection)
     placements, retirements = (
         placement.from_json(active_shapes.pop(_PLACEMENTS_KEY, {})),
         active_shapes.pop(_RETIREMENTS_KEY, {}),
     )
-    check_structure(active_shapes, policy)
+    check_structure(active_shapes, policy, _readable(active))
     policy_references.check_references(connection, policy, placements, drops)
     retirement.check_retirements(
         connection, policy, placement.possible_systems(placements), retirements
@@ -183,16 +201,33 @@ def lock_alone(connection: Connection) -> None:
     _lock(connection, shared=False)
 
 
-def check_structure(active: Mapping[str, str], policy: Policy) -> None:
+def check_structure(
+    active: Mapping[str, str], policy: Policy, active_policy: Policy | None = None
+) -> None:
     """Check that events of each type mean the same as under the active policy, given its structure hashes.
 
+    With the active policy itself, fields may differ in what recorded events allow.
+
     Raises:
-        IncompatiblePolicy: it lacks a type, or gives events of one other subjects or clocks.
+        IncompatiblePolicy: it lacks a type, or gives events of one other subjects, clocks or fields.
     """
     shapes = structure_hashes(policy)
-    changed = tuple(sorted(name for name, shape in active.items() if shapes.get(name) != shape))
+    changed = {name for name, shape in active.items() if shapes.get(name) != shape}
+    fields: Mapping[str, Sequence[str]] = {}
+    if changed and active_policy:
+        fields = unfit_types(active_policy, policy)
+        changed &= fields.keys() | (active.keys() - active_policy.events.keys())
     if changed:
-        raise IncompatiblePolicy(changed, [name for name in changed if name not in shapes])
+        missing = [name for name in changed if name not in shapes]
+        raise IncompatiblePolicy(tuple(sorted(changed)), missing, fields)
+
+
+def _readable(version: PolicyVersion | None) -> Policy | None:
+    """Return the policy of a version; None if its text is missing, or cannot be read by this version."""
+    try:
+        return version.load() if version else None
+    except (PolicyTextMissing, PolicyTextUnreadable):
+        return None
 
 
 def _read_active(connection: Connection) -> Row[Any] | None:

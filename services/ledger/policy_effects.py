@@ -41,7 +41,8 @@ from services.policy.end_changes import (
     deciding_values,
 )
 from services.policy.event_type import EventType
-from services.policy.loader import policy_values, structure_hashes
+from services.policy.field_changes import unfit_types
+from services.policy.loader import policy_values
 from services.policy.model import Policy
 from services.policy.retiring import retirement_times
 from services.policy.tagged_event import Holding
@@ -197,10 +198,9 @@ def count_effects(
     meaning cannot be activated. What is erased already is left out. `now` is UTC. Nothing is locked.
     """
     counting = _Counting(connection=connection, old=old, new=new, now=now)
-    old_hashes, new_hashes = structure_hashes(old), structure_hashes(new)
-    for name, structure in sorted(old_hashes.items()):
-        if new_hashes.get(name) == structure:
-            counting.count_type(name)
+    unfit = unfit_types(old, new)
+    for name in sorted(old.events.keys() - unfit.keys()):
+        counting.count_type(name)
     return sorted(
         EffectCount(rule, system, effect, holdings)
         for (rule, system, effect), holdings in counting.counts.items()

@@ -172,10 +172,11 @@ def policy_values(policy: Policy) -> dict[str, Any]:
     return values
 
 
-def structure_hashes(policy: Policy) -> dict[str, str]:
+def structure_hashes(policy: Policy, *, with_fields: bool = True) -> dict[str, str]:
     """Return, by event type, a hash of whose data it holds, and which clocks it depends on and changes.
 
-    The ledger's records depend on clocks already, so another policy fits only if these hashes are equal.
+    The ledger's records depend on clocks already, so another policy fits only if these hashes are equal, or
+    differ in fields alone of which recorded events allow the change (`services.policy.field_changes`).
     """
     hashes = {}
     for name, event in policy.events.items():
@@ -194,7 +195,8 @@ def structure_hashes(policy: Policy) -> dict[str, str]:
             for holding in event.holdings
         ]
         clocks = {clock: (spec.key, spec.parent) for clock, spec in sorted(policy.clocks.items())}
-        shape = repr((event.subject, holdings, event.moves, event.fields, clocks))
+        event_fields = event.fields if with_fields else {}
+        shape = repr((event.subject, holdings, event.moves, event_fields, clocks))
         shape = shape.replace("ConsentFallback(", "Alternative(")  # its name in stored hashes
         if later := _later_structure(event, policy):
             shape += repr(later)

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from services.ledger import active_policy, policy_references, tables
+from services.ledger.facts import load_tagged_events
 from services.ledger.recording import record
+from services.policy.event_type import Field
 from services.policy.loader import load
 from services.policy.model import Policy
 from services.storage.database import Database
-from tests.contract.event_builders import arrival, event, feedback, signed_up, ticket
+from tests.contract.event_builders import arrival, event, feedback, order, signed_up, ticket
 from tests.contract.ledgers import claim_all, record_events, select_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,6 +104,60 @@ def test_a_policy_that_would_lose_recorded_events_is_not_activated(
     assert refused.value.event_types == (ORDER,)
     with ledger.transaction() as connection:
         active_policy.require_active(connection, SHIPPED, NOW)
+    assert len(select_rows(ledger, tables.active_policy)) == 1
+
+
+def with_fields(version: str, **fields: Field | None) -> Policy:
+    """Return the shipped policy with these fields of orders added, changed, or (None) removed."""
+    merged = {**PLACED.fields, **fields}
+    kept = {name: field for name, field in merged.items() if field is not None}
+    return replace(policy_with_order(fields=kept), version=version)
+
+
+def test_a_policy_with_another_optional_field_is_activated_and_later_one_without_it(
+    ledger: Database,
+) -> None:
+    """Orders that were recorded under each of the three are read under the last."""
+    wider = with_fields("wider", table=Field(required=False))
+    last = with_fields("last")
+    ledger.run_in_transaction(lambda c: active_policy.require_active(c, SHIPPED, NOW))
+    record_order(ledger, "o1", SHIPPED)
+    ledger.run_in_transaction(lambda c: active_policy.activate(c, wider, NOW))
+    record_order(ledger, "o2", wider, table="7")
+    ledger.run_in_transaction(lambda c: active_policy.activate(c, last, NOW))
+    record_order(ledger, "o3", last)
+    ids = [row.event_id for row in select_rows(ledger, tables.event)]
+    with ledger.transaction() as connection:
+        events = load_tagged_events(connection, ids, last)
+    assert sorted((event.id, len(event.holdings)) for event in events.values()) == [
+        ("o1", 3),
+        ("o2", 3),
+        ("o3", 3),
+    ]
+
+
+def record_order(ledger: Database, id_: str, policy: Policy, **fields: str) -> None:
+    """Record an order under a policy."""
+    placed = order(id_, "2024-03-15T13:00:00Z")
+    placed["data"].update(fields)
+    rows = [arrival(placed, policy)]
+    ledger.run_in_transaction(lambda connection: record(connection, rows, policy, NOW))
+
+
+def test_a_change_of_fields_that_recorded_events_need_is_refused_with_the_reason(
+    ledger: Database,
+) -> None:
+    """Each line names the field, and what to do; the active policy stays."""
+    ledger.run_in_transaction(lambda c: active_policy.require_active(c, SHIPPED, NOW))
+    changed = with_fields("next", table=Field(), order_id=None)
+    with pytest.raises(active_policy.IncompatiblePolicy) as refused, ledger.transaction() as c:
+        active_policy.activate(c, changed, NOW)
+    assert str(refused.value) == (
+        "policy: events.orders.order-placed.fields.order_id is removed, and it decides about holdings,"
+        " clocks or keys of recorded events; keep it;"
+        " events.orders.order-placed.fields.table is new and required, and recorded events do not have it;"
+        " set `required: false`"
+    )
     assert len(select_rows(ledger, tables.active_policy)) == 1
 
 

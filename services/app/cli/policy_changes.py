@@ -57,7 +57,7 @@ def ledger_effects(old: Policy, new: Policy) -> Iterator[dict[str, Any]]:
     Raises:
         IncompatiblePolicy: it gives events of a known type other subjects or clocks.
     """
-    check_structure(structure_hashes(old), new)
+    check_structure(structure_hashes(old), new, old)
     with open_resources() as opened:
         ledger = opened.ledger()
         with ledger.engine.connect() as connection:
