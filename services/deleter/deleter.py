@@ -25,6 +25,11 @@ from services.deleter.escalation import escalate
 from services.deleter.message import NO_ATTACHMENTS, CommandAttachments, CommandPublisher
 from services.deleter.paused_systems import SCOPE, PausedSystems
 from services.deleter.protection import ScanPosition, protect
+from services.deleter.sent_commands_check import (
+    CommandTopics,
+    RecoveryObserver,
+    SentCommandsCheck,
+)
 from services.deleter.transactions import DeleterTransactions, checked_now
 from services.deleter.verification import VerificationResult, verify_commands
 from services.ledger import blind_spots
@@ -43,7 +48,7 @@ _NOTHING_PAUSED = PausedSystems()
 _RETRY_SECONDS = 0.2
 
 
-class DeleterRunObserver(CatchUpObserver, CommandSenderObserver, Protocol):
+class DeleterRunObserver(CatchUpObserver, CommandSenderObserver, RecoveryObserver, Protocol):
     """Receives what a run of the deleter did: metrics and logs."""
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
@@ -114,6 +119,8 @@ class Deleter:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     attachments: CommandAttachments = NO_ATTACHMENTS
     """Finds the further fields of commands that serve a request."""
+    command_topics: CommandTopics | None = None
+    """Where what was sent is read again; None where no topic outlives the ledger, as in a simulation."""
     tombstone_cipher: TombstoneCipher | None = None
     """Compares parked events with subjects and clocks; without it all they could forbid waits."""
     wait_before_retry: Callable[[], None] = lambda: sleep(_RETRY_SECONDS)
@@ -123,6 +130,7 @@ class Deleter:
     )
     _last_empty_claim: _LastEmptyClaim = field(default_factory=_LastEmptyClaim, init=False)
     sender: CommandSender = field(init=False)
+    sent_check: SentCommandsCheck | None = field(init=False, default=None)
     _transactions: DeleterTransactions = field(init=False)
     _protection_throttle: _Throttle = field(init=False)
     _idle_throttle: _Throttle = field(init=False)
@@ -146,12 +154,31 @@ class Deleter:
             commands_per_lease=self.limits.commands_per_dispatch,
             wait_before_retry=self.wait_before_retry,
         )
+        if self.command_topics is not None:
+            check = SentCommandsCheck(
+                topics=self.command_topics, transactions=transactions, observer=self.observer
+            )
+            object.__setattr__(self, "sent_check", check)
         object.__setattr__(self, "_transactions", transactions)
         object.__setattr__(self, "sender", sender)
         object.__setattr__(self, "_protection_throttle", _Throttle(every=self.limits.protect_every))
         object.__setattr__(self, "_idle_throttle", _Throttle(every=self.limits.check_every))
 
     def run_once(self) -> int:
+        """Run once, as `_run_once` does; after a failure check again what was sent.
+
+        Raises:
+            ClockSkew: the clocks differ by more than the tolerance.
+            PolicyMismatch: another policy has become the active one.
+        """
+        try:
+            return self._run_once()
+        except Exception:
+            if self.sent_check:
+                self.sent_check.restart()  # the ledger may have been restored meanwhile
+            raise
+
+    def _run_once(self) -> int:
         """Run once, and return how many records, clocks and commands were handled; 0 is nothing to do.
 
         1. Compare the clocks. If nothing is due, only look now and then whether the deleter could work.
@@ -161,17 +188,13 @@ class Deleter:
            write verifications. Otherwise only write commands that protect, now and then.
         4. Dispatch the rest of the outbox; while not caught up, only commands that break no promise.
         5. Escalate, now and then, commands that were not acknowledged in time.
-
-        Raises:
-            ClockSkew: the clocks differ by more than the tolerance.
-            PolicyMismatch: another policy has become the active one.
         """
         # Step 1: read what can hold commands back. This comes before the check for catch-up: a parked event
         # that is replayed after it is unread on Kafka then, and is parked still as read here.
         with self.ledger.transaction() as connection:
             now = checked_now(connection, self.now(), self.limits.clock_tolerance)
             has_work = has_due_work(connection, now)
-        if not has_work:
+        if not has_work and not (self.sent_check and self.sent_check.is_due(now)):
             self._check_idle(now)
             return 0
         with self.ledger.transaction() as connection:
@@ -182,7 +205,7 @@ class Deleter:
             # Step 2: send the commands that protect.
             handled = self.sender.send(self.sender.lease(_NOTHING_PAUSED, PROTECTIVE))
             # Step 3: claim, dispatch and verify.
-            is_caught_up = state != "paused" and self._is_caught_up()
+            is_caught_up = state != "paused" and self._is_caught_up(now)
             if state == "running" and is_caught_up:
                 nothing_due_at = self._last_empty_claim.nothing_due_at
                 try:
@@ -210,7 +233,7 @@ class Deleter:
         state = self._transactions.run(lambda connection, _: pause.pause_state(connection, ROLE))
         if state == "paused":
             return
-        if self._is_caught_up():
+        if self._is_caught_up(now):
             with self.ledger.transaction() as connection:
                 checked_at = database_now(connection)
                 if not has_due_work(connection, checked_at):
@@ -218,9 +241,11 @@ class Deleter:
         if self._escalation_throttle.is_due(now):
             self._escalate(now)
 
-    def _is_caught_up(self) -> bool:
-        """Return whether every message that could forbid an erasure is recorded."""
+    def _is_caught_up(self, now: datetime) -> bool:
+        """Return whether every message that could forbid an erasure is recorded, and all that was sent."""
         spots = self.catch_up_check.lagging_partitions()
+        if not spots and self.sent_check and (problem := self.sent_check.problem(now)):
+            spots = [f"deleter: {problem}"]
         self.observer.waiting_for_catch_up(spots)
         return not spots
 

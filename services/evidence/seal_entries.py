@@ -38,6 +38,7 @@ _CLEAR = frozenset(
         *("confirmed", "digest", "done", "due_at", "erase_by", "kept", "not_before", "outcome"),
         *("pending", "policy", "policy_version", "purposes", "read_again", "reason", "records"),
         *("rules", "state", "status", "system", "version", "written_later", "informed", "late"),
+        "recovered",
     )
 )
 """Fields with values of our own that name no person; all others are in the log as keyed hashes only."""

@@ -99,7 +99,9 @@ def access_table(policy: Policy, group: str) -> Mapping[str, KafkaAccess]:
     users = (
         _access(group, "tagger", reads=business, writes=(TAGGED, DEAD_LETTERS)),
         _access(group, "recorder", reads=(TAGGED, DEAD_LETTERS)),
-        _access(group, "deleter", writes=(*commands, EVIDENCE_HEADS), describes=log),
+        _access(
+            group, "deleter", reads=commands, writes=(*commands, EVIDENCE_HEADS), describes=log
+        ),
         _access(group, "acknowledgements", reads=acknowledgements),
         _access(group, "rights", reads=request_topics, writes=own_topics, describes=log),
         _access(

@@ -34,6 +34,7 @@ State = Literal[
 CommandEvent = Literal[
     "sending",
     "sent",
+    "found_sent",
     "clock_changed",
     "closed_by_operator",
     "done",
@@ -90,7 +91,12 @@ _AFTER_SENDING: Mapping[CommandEvent, State] = {
     "refused": "refused",
 }
 _TRANSITIONS: Mapping[State, Mapping[CommandEvent, State]] = {
-    "unsent": {"sending": "sending", "clock_changed": "cancelled", "closed_by_operator": "closed"},
+    "unsent": {
+        "sending": "sending",
+        "found_sent": "sent",
+        "clock_changed": "cancelled",
+        "closed_by_operator": "closed",
+    },
     "sending": {**_AFTER_SENDING, "partial": "sending", "failed": "sending"},
     "sent": {**_AFTER_SENDING, "sending": "sent"},
     "recalling": {
@@ -102,6 +108,7 @@ _TRANSITIONS: Mapping[State, Mapping[CommandEvent, State]] = {
         "refused": "recalling",  # one attempt was; another may still be carried out
         "recalled": "recalled",
     },
+    "cancelled": {"found_sent": "sent"},  # the ledger was restored from a backup
     "acknowledged": {
         "proven": "erased",
         "still_present": "reopened",

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, func, insert, select
 
 from schemas.cloudevents import format_rfc3339
 from services.kafka.record_metadata import RecordMetadata
@@ -29,6 +29,13 @@ class MessageItem(NamedTuple):
 
     message_id: int
     item: int
+
+
+class KnownMessage(NamedTuple):
+    """A message that is known to be sent: its offset, and the ids of its commands."""
+
+    offset: int
+    command_ids: Sequence[UUID]
 
 
 def insert_messages(
@@ -79,6 +86,58 @@ def insert_unconfirmed_messages(
     rows = [{**_message_row(group, now), **place} for group in groups]
     bodies = [{**_decision(group), "confirmed": False} for group in groups]
     return _insert(connection, groups, rows, bodies, now)
+
+
+def insert_recovered_messages(
+    connection: Connection,
+    commands: Sequence[CommandRow],
+    places: Sequence[RecordMetadata],
+    now: datetime,
+) -> Mapping[UUID, MessageItem]:
+    """Store messages that were found on their topics after a restore of the ledger; return the places.
+
+    `places` are where they were found, one for each command, whose `attempt` is the one in the message.
+    """
+    messages: dict[RecordMetadata, list[CommandRow]] = {}
+    for command, place in zip(commands, places, strict=True):
+        messages.setdefault(place, []).append(command._replace(attempt=command.attempt - 1))
+    groups = list(messages.values())
+    rows = [{**_message_row(group, now), **place._asdict()} for place, group in messages.items()]
+    bodies = [{**_decision(group), "recovered": True} for group in groups]
+    return _insert(connection, groups, rows, bodies, now)
+
+
+def last_sent(connection: Connection, topic: str, partition: int, end: int) -> KnownMessage | None:
+    """Return the last message before an offset that is known to be sent; None if there is none."""
+    column = tables.message.c
+    query = (
+        select(column.offset, column.commands)
+        .where(column.topic == topic, column.partition == partition, column.offset < end)
+        .order_by(column.offset.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return KnownMessage(row.offset, command_ids(row.commands)) if row else None
+
+
+def unknown_offsets(
+    connection: Connection, topic: str, partition: int, end: int
+) -> Sequence[range]:
+    """Return the offsets of a partition before an end at which no message is known, in order."""
+    column = tables.message.c
+    place = (column.topic == topic, column.partition == partition, column.offset < end)
+    first = connection.execute(select(func.min(column.offset)).where(*place)).scalar_one()
+    if first is None:
+        return [range(end)] if end else []
+    following = func.lead(column.offset, 1, end).over(order_by=column.offset).label("following")
+    known = select(column.offset, following).where(*place).subquery()
+    query = (
+        select(known.c.offset, known.c.following)
+        .where(known.c.following > known.c.offset + 1)
+        .order_by(known.c.offset)
+    )
+    gaps = [range(row.offset + 1, row.following) for row in connection.execute(query)]
+    return [range(first), *gaps] if first else gaps
 
 
 def command_ids(packed: bytes) -> list[UUID]:

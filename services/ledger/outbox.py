@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,10 @@ from services.policy.reasons import POLICY_CHANGED
 from services.storage import audit_outbox
 from services.storage.audit_outbox import AuditEntry
 from services.storage.bulk import insert, select_in, update_each
+
+Step = tuple[UUID, str, str]
+"""Record, system and step."""
+_NONE_TAKEN: Mapping[UUID, Collection[Step]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,7 @@ def insert_commands(
     rows = []
     for command_id, draft, number in zip(ids, drafts, numbers, strict=True):
         wording_id = wordings[draft.wording(policy_version)]
-        row = _command_row(command_id, draft, number, wording_id, now)
+        row = command_row(command_id, draft, number, wording_id, now)
         if lease is not None and (
             draft.action in PROTECTIVE
             or (draft.system not in lease.stopped_systems and len(leased) < lease.room)
@@ -78,11 +83,11 @@ def insert_commands(
         connection,
         [AuditEntry(now, "commanded", body) for body in _count_commands(drafts, policy_version)],
     )
-    _insert_members(connection, ids, drafts)
+    insert_members(connection, ids, drafts)
     return WriteResult(commands=tuple(ids), leased=tuple(leased))
 
 
-def _command_row(
+def command_row(
     command_id: UUID, draft: CommandDraft, number: int, wording_id: int, now: datetime
 ) -> dict[str, Any]:
     """Return the row of a command that is not sent yet."""
@@ -127,10 +132,16 @@ def _count_commands(
         }
 
 
-def _insert_members(
-    connection: Connection, ids: Sequence[UUID], drafts: Sequence[CommandDraft]
+def insert_members(
+    connection: Connection,
+    ids: Sequence[UUID],
+    drafts: Sequence[CommandDraft],
+    taken: Mapping[UUID, Collection[Step]] = _NONE_TAKEN,
 ) -> None:
-    """Insert the records of commands that name several, and the retention clocks of all commands."""
+    """Insert the records of commands that name several, and the retention clocks of all commands.
+
+    `taken` are the steps, by command, that another command does.
+    """
     insert(
         connection,
         tables.command_record,
@@ -140,7 +151,7 @@ def _insert_members(
                 "record_id": record,
                 "system": draft.system,
                 "step": draft.step,
-                "live": True,
+                "live": (record, draft.system, draft.step) not in taken.get(command_id, ()),
             }
             for command_id, draft in zip(ids, drafts, strict=True)
             if len(draft.records) > 1

@@ -170,6 +170,10 @@ CATALOGUE: tuple[Metric, ...] = (
         ("system",),
     ),
     counter(
+        "termijn_commands_recovered_total",
+        "Commands that a restored ledger did not know to be sent, and that were found on their topics.",
+    ),
+    counter(
         "termijn_acknowledgements_total",
         "Acknowledgements of systems, by status.",
         ("system", "status"),

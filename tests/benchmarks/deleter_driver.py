@@ -12,6 +12,7 @@ from uuid import UUID
 from schemas import topics
 from services.crypto.key_directory import DELETER, KeyDirectory
 from services.crypto.signing import Signer, Verifier
+from services.deleter.command_recovery import RecoveryResult
 from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy, SentCommand
 from services.deleter.publisher import KafkaCommandPublisher
@@ -54,6 +55,9 @@ class SweepStats:
             self.earliest = min(self.earliest, (command.at - command.due_at).total_seconds())
             self.lateness.append((at - command.due_at).total_seconds())
             self.out_at[command.due_at] = at
+
+    def commands_recovered(self, result: RecoveryResult) -> None:
+        """Ignore it: nothing is restored in a benchmark."""
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None:
         """Ignore it, since no system acknowledges in a benchmark."""

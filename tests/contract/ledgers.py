@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import MappingProxyType
@@ -15,10 +15,12 @@ from services.deleter.acknowledgement import Acknowledgement, Checked, Status
 from services.deleter.claim import claim_due
 from services.deleter.command_batches import group_into_batches, lane_of
 from services.deleter.dispatch import RetryPolicy, SentCommand, dispatch, lease
-from services.deleter.message import CommandMessage
+from services.deleter.message import CommandMessage, Fields
 from services.deleter.paused_systems import PausedSystems
+from services.deleter.sent_messages import SentMessage
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgement
 from services.kafka.record_metadata import RecordMetadata
+from services.kafka.topic_state import Partition
 from services.ledger import granting, migrate, tables
 from services.ledger.recording import RecordingResult, record
 from services.policy import loader
@@ -90,6 +92,28 @@ def record_events(
     )
 
 
+Backup = Mapping[str, Sequence[Mapping[str, Any]]]
+"""The rows of a ledger, by table."""
+
+
+def back_up(ledger: Database) -> Backup:
+    """Return everything that the ledger contains."""
+    with ledger.transaction() as connection:
+        return {
+            table.name: [dict(row._mapping) for row in connection.execute(table.select())]
+            for table in tables.metadata.sorted_tables
+        }
+
+
+def restore(ledger: Database, backup: Backup) -> None:
+    """Put back what the ledger contained; what came since is lost."""
+    empty_database(ledger)
+    with ledger.transaction() as connection:
+        for table in tables.metadata.sorted_tables:
+            if rows := backup[table.name]:
+                connection.execute(table.insert(), [dict(row) for row in rows])
+
+
 class Aborted(Exception):
     """The crash of a test: raised inside a transaction, so that the database rolls it back."""
 
@@ -109,7 +133,8 @@ class FakeBus:
 
     def __init__(self) -> None:
         self.sent: list[CommandMessage] = []
-        self._messages = 0
+        self.places: list[tuple[RecordMetadata, list[Fields]]] = []
+        """Each message: where it is, and its commands."""
 
     def send(self, commands: Sequence[CommandMessage]) -> Sequence[RecordMetadata]:
         """Accept all messages as delivered."""
@@ -117,10 +142,21 @@ class FakeBus:
         places: dict[int, RecordMetadata] = {}
         for batch in group_into_batches(commands):
             topic = f"retention.commands.{batch.system}.v1"
-            place = RecordMetadata(topic=topic, partition=0, offset=self._messages)
+            place = RecordMetadata(topic=topic, partition=0, offset=len(self.places))
             places |= dict.fromkeys(batch.positions, place)
-            self._messages += 1
+            self.places.append((place, [command.value for command in batch.commands]))
         return [places[position] for position in range(len(commands))]
+
+    def end_offsets(self) -> Mapping[Partition, int]:
+        """Return the end of each topic that has a message."""
+        return {(place.topic, place.partition): place.offset + 1 for place, _ in self.places}
+
+    def read(self, offsets: Mapping[Partition, Sequence[range]]) -> Iterator[Sequence[SentMessage]]:
+        """Yield the messages at these offsets, one at a time."""
+        for place, commands in self.places:
+            ranges = offsets.get((place.topic, place.partition), ())
+            if any(place.offset in part for part in ranges):
+                yield [SentMessage(place=place, commands=commands)]
 
 
 def visitors_of_a_lane(number: int) -> list[str]:

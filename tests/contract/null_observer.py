@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from services.deleter.command_recovery import RecoveryResult
 from services.deleter.dispatch import SentCommand
 
 
@@ -28,6 +29,9 @@ class NullObserver:
 
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         """Ignore a command that the bus does not take."""
+
+    def commands_recovered(self, result: RecoveryResult) -> None:
+        """Ignore recovered commands."""
 
     def rate_cap_reached(self, cap: int) -> None:
         """Ignore that the hourly cap was reached."""

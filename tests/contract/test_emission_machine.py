@@ -14,6 +14,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -38,6 +39,7 @@ from services.ledger.active_policy import PolicyMismatch
 from services.ledger.blind_spots import NO_BLIND_SPOTS, ParkedEvent
 from services.ledger.command_state import IllegalTransition
 from services.ledger.recording import record
+from services.policy.model import Policy
 from services.policy.tagging_error import TaggingFailed
 from services.policy.untaggable_events import read_visible_parts
 from services.storage import dead_letters, pause
@@ -62,7 +64,15 @@ from tests.contract.event_builders import (
     reinstated,
     terminated,
 )
-from tests.contract.ledgers import FakeBus, acknowledge, empty_database, select_rows
+from tests.contract.ledgers import (
+    Backup,
+    FakeBus,
+    acknowledge,
+    back_up,
+    empty_database,
+    restore,
+    select_rows,
+)
 from tests.contract.null_observer import NullObserver
 from tests.effort import play
 
@@ -76,6 +86,17 @@ REMAINS = TombstoneCipher(bytes(32))
 
 class Crash(BaseException):
     """The process ends, before the broker has the commands or after."""
+
+
+class Snapshot(NamedTuple):
+    """A backup of the ledger, with what was true then."""
+
+    ledger: Backup
+    events: list[Event]
+    policy: Policy
+    parked: list[tuple[DeadLetter, Event, bool]]
+    state: pause.State
+    stopped: set[str]
 
 
 class EmissionMachine(RuleBasedStateMachine, NullObserver):
@@ -104,12 +125,14 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         self.leased: list[tuple[Deleter, Sequence[UUID]]] = []
         self.wrong: list[str] = []
         """What left and should not have."""
+        self.backup: Snapshot | None = None
 
     def started(self) -> Deleter:
         return Deleter(
             ledger=self.ledger,
             publisher=self,
             catch_up_check=self,
+            command_topics=self.bus,
             policy=self.oracle.policy,
             observer=self,
             now=lambda: self.clock,
@@ -357,6 +380,48 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         self.ledger.run_in_transaction(lambda c: activation.activate(c, policy, self.clock))
         self.oracle.policy = policy
 
+    @rule()
+    def back_up(self) -> None:
+        self.backup = Snapshot(
+            back_up(self.ledger), list(self.oracle.events), self.oracle.policy, list(self.parked),
+            self.state, set(self.stopped),
+        )  # fmt: skip
+
+    @precondition(lambda self: self.backup and self.backup.policy is self.oracle.policy)
+    @rule()
+    def restore(self) -> None:
+        self.restores()
+
+    @rule(which=st.integers(0, 1), hold=st.booleans(), subject=st.sampled_from([VISITOR, CUSTOMER]))
+    def forgotten(self, which: int, hold: bool, subject: str) -> None:
+        """Restore the ledger from a backup of before something was sent."""
+        self.calms()
+        self.deleters[which] = self.started()
+        self.back_up()
+        self.passes(DAY)
+        self.some_rounds(which)
+        self.restores()
+        if hold:
+            self.hold_at_once(subject)
+        self.recorded(list(self.unread))
+        self.some_rounds(which)
+
+    def restores(self) -> None:
+        """Put back the backup; the events since are unread again."""
+        assert self.backup
+        restore(self.ledger, self.backup.ledger)
+        known = self.backup.events
+        self.unread += [event for event in self.oracle.events if event not in known]
+        unread = [event for _, event, _ in self.parked if event not in self.unread]
+        self.unread += [event for event in unread if is_sound(event)]  # others are parked again
+        self.oracle.events = list(known)
+        self.parked = list(self.backup.parked)
+        parked = [event for _, event, _ in self.parked]
+        self.unread = [event for event in self.unread if event not in parked]
+        self.state, self.stopped = self.backup.state, set(self.backup.stopped)
+        self.deleters = [self.started(), self.started()]
+        self.leased = []
+
     @rule(gap=st.booleans())
     def blindness(self, gap: bool) -> None:
         self.gap = gap
@@ -403,6 +468,8 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
             if looks_at_all and not handled and deleter is self.deleters[which]:
                 break
         self.nothing_is_out_under_a_hold()
+        if looks_at_all:
+            self.what_is_out_is_known()
 
     @rule(which=st.integers(0, 1))
     def lease_for_later(self, which: int) -> None:
@@ -579,6 +646,17 @@ class EmissionMachine(RuleBasedStateMachine, NullObserver):
         for row in select_rows(self.ledger, tables.command, action="erase"):
             if row.state in ("sending", "sent"):
                 assert not self.oracle.is_held(row.subject, self.clock)
+
+    def what_is_out_is_known(self) -> None:
+        """Whatever was restored: the ledger knows each command on the bus of which it has the record."""
+        recorded = {event["id"] for event in self.oracle.events}
+        states = {
+            str(row.command_id): row.state for row in select_rows(self.ledger, tables.command)
+        }
+        for message in self.bus.sent:
+            if message.value["action"] == "erase" and message.value["records"][0]["id"] in recorded:
+                state = states.get(message.value["command_id"])
+                assert state not in (None, "unsent", "cancelled"), message
 
     @invariant()
     def nothing_has_left_that_should_not(self) -> None:

@@ -25,6 +25,7 @@ from services.crypto.envelope import AeadCipher
 from services.crypto.keyring import Keyring, new_key
 from services.crypto.signing import Signer, Verifier
 from services.deleter.acknowledgement import Acknowledgement
+from services.deleter.command_recovery import RecoveryResult
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
 from services.deleter.publisher import KafkaCommandPublisher
@@ -220,6 +221,7 @@ class RecordingDeleterObserver:
         self.sent_ += commands
 
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None: ...
+    def commands_recovered(self, result: RecoveryResult) -> None: ...
     def rate_cap_reached(self, cap: int) -> None: ...
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         assert "too large" in why

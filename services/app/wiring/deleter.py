@@ -9,6 +9,7 @@ from services.app.settings import DeleterSettings, Settings
 from services.app.wiring.required_topics import required_topics
 from services.app.wiring.resources import catch_up_check, open_resources, utc_now
 from services.app.wiring.telemetry import open_observer
+from services.deleter.command_topics import KafkaCommandTopics
 from services.deleter.deleter import ROLE, Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy
 from services.deleter.publisher import KafkaCommandPublisher
@@ -69,6 +70,14 @@ def run_deleter(settings: Settings, stop: Event) -> None:
             ),
             tombstone_cipher=tombstone_cipher,
             retry_policy=_retry_policy(deleting),
+            command_topics=KafkaCommandTopics(
+                bus=bus,
+                codec=codec,
+                topics=list(topics.commands.values()),
+                verifier=signatures.command_verifier(),
+                group=opened.kafka_access(ROLE, policy).user,
+                unreadable=observer.command_unreadable,
+            ),
         )
         sealer = EvidenceSealer(
             ledger=ledger,

@@ -185,6 +185,7 @@ message = Table(
     Column("leaves", LargeBinary),
     Column("root", LargeBinary),
     Index("message_at", "at"),
+    Index("message_place", "topic", "partition", "offset"),
 )
 """Each message that was sent, with its place from the broker's delivery report.
 

@@ -144,6 +144,14 @@ def _systems(scale: TimeScale) -> list[Alert]:
             description="The system never received them, so nothing is erased.",
         ),
         Alert(
+            name="TermijnLedgerRestored",
+            expr=f"sum(increase(termijn_commands_recovered_total[{scale.range_window(HOUR)}])) > 0",
+            for_="0s",
+            severity="warning",
+            summary="The ledger did not know that {{ $value }} commands were sent",
+            description="It was restored from a backup; what people decided since is lost.",
+        ),
+        Alert(
             name="TermijnSuspiciousAnswer",
             expr=grown("termijn_acknowledgements_suspicious_total"),
             for_="0s",

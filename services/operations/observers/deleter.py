@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from typing import ClassVar, get_args
 from uuid import UUID
 
+from services.deleter.command_recovery import RecoveryResult
 from services.deleter.dispatch import SentCommand
 from services.events.history import event_type_of_group
 from services.evidence.purge.scan import KINDS
 from services.evidence.self_check import SelfCheckResult
+from services.kafka.record_metadata import RecordMetadata
 from services.ledger.blind_spots import Reach
 from services.ledger.command_state import OUTSTANDING
 from services.operations.holding_counts import HoldingCounts
@@ -29,6 +31,7 @@ class DeleterObserver(WaitingObserver):
     def started(self, systems: Collection[str]) -> None:
         """Set what the deleter will count to zero."""
         RoleObserver.started(self, systems)
+        self.metrics.init("termijn_commands_recovered_total")
         for kind in KINDS:
             self.metrics.init("termijn_ledger_forgotten_total", kind=kind)
 
@@ -64,6 +67,19 @@ class DeleterObserver(WaitingObserver):
         self.log.error(
             "set aside an undeliverable command", system=system, command=str(command), why=why
         )
+
+    def commands_recovered(self, result: RecoveryResult) -> None:
+        """Count and log commands that a restored ledger did not know to be sent."""
+        self.metrics.count("termijn_commands_recovered_total", len(result.commands))
+        self.log.error(
+            "recovered commands that the ledger did not know to be sent; was it restored?",
+            recovered=len(result.commands),
+            without_records=result.lost,
+        )
+
+    def command_unreadable(self, place: RecordMetadata, why: str) -> None:
+        """Log a message on a command topic that no deleter has signed, or that cannot be read."""
+        self.log.error("cannot recover a message on a command topic", **place._asdict(), why=why)
 
     def rate_cap_reached(self, cap: int) -> None:
         """Log that the hourly cap on commands was reached."""

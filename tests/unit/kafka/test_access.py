@@ -34,9 +34,10 @@ def test_only_the_deleter_may_write_commands() -> None:
 
 
 def test_a_system_reads_only_its_own_commands() -> None:
-    """Other systems do not see whose data a system must erase."""
+    """Other systems do not see whose data a system must erase; the deleter sees what it has sent."""
     assert users_who_may("Read", "retention.commands.crm.v1") == {
         "termijn-agent-crm",
+        "termijn-deleter",
         "termijn-watch",
     }
 

@@ -433,6 +433,7 @@ def _create_commands() -> None:
         sa.PrimaryKeyConstraint("message_id"),
     )
     op.create_index("message_at", "message", ["at"])
+    op.create_index("message_place", "message", ["topic", "partition", "offset"])
     op.create_table(
         "wording",
         sa.Column("wording_id", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -1,0 +1,83 @@
+"""Commands that were sent and that the ledger lost when it was restored: they come back into the outbox."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter, itemgetter
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from services.ledger import tables
+from services.ledger.command_draft import CommandDraft
+from services.ledger.outbox import Step, active_obligations, command_row, insert_members
+from services.ledger.wordings import store_wordings
+from services.storage.bulk import insert, select_in, update_each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostCommand:
+    """A command that was sent, and that the ledger lost when it was restored from a backup."""
+
+    command_id: UUID
+    draft: CommandDraft
+    seq: int
+    policy_version: str
+
+
+def insert_lost_commands(
+    connection: Connection, commands: Sequence[LostCommand], now: datetime
+) -> None:
+    """Write commands to the outbox that were sent before; the caller has locked their subjects.
+
+    They are not leased, and marked as sent by the caller. Of records for which another command does the
+    same step, that one stays the one that does it.
+    """
+    drafts = [item.draft for item in commands]
+    taken = _taken_steps(connection, commands)
+    wordings = store_wordings(
+        connection, {item.draft.wording(item.policy_version) for item in commands}
+    )
+    rows = []
+    for item in commands:
+        wording_id = wordings[item.draft.wording(item.policy_version)]
+        row = command_row(item.command_id, item.draft, item.seq, wording_id, now)
+        is_taken = (row["record_id"], row["system"], row["step"]) in taken[item.command_id]
+        rows.append({**row, "live": row["live"] and not is_taken})
+    insert(connection, tables.command, rows)
+    _raise_seq(connection, commands)
+    insert_members(connection, [item.command_id for item in commands], drafts, taken)
+
+
+def _taken_steps(
+    connection: Connection, commands: Sequence[LostCommand]
+) -> Mapping[UUID, Collection[Step]]:
+    """Return, by lost command, the steps that a command in the ledger does, or a later one of the lost."""
+    records = {record for item in commands for record in item.draft.records}
+    taken = {
+        (record, *step)
+        for record, steps in active_obligations(connection, records).items()
+        for step in steps
+    }
+    by_command: dict[UUID, Collection[Step]] = {}
+    for item in sorted(commands, key=attrgetter("seq"), reverse=True):
+        by_command[item.command_id] = frozenset(taken)
+        taken |= {(record, item.draft.system, item.draft.step) for record in item.draft.records}
+    return by_command
+
+
+def _raise_seq(connection: Connection, commands: Sequence[LostCommand]) -> None:
+    """Let the next commands of these subjects get higher numbers than commands that were sent before."""
+    highest: defaultdict[str, int] = defaultdict(int)
+    for item in commands:
+        highest[item.draft.subject] = max(item.seq, highest[item.draft.subject])
+    column = tables.subject.c
+    query = select(column.subject, column.seq)
+    rows = [
+        {"subject": row.subject, "seq": max(row.seq, highest[row.subject])}
+        for row in select_in(connection, query, column.subject, highest)
+    ]
+    update_each(connection, tables.subject, sorted(rows, key=itemgetter("subject")))

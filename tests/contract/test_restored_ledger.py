@@ -1,0 +1,351 @@
+"""A ledger restored from a backup learns from the command topics what was sent since.
+
+On SQLite and on PostgreSQL. Until it has, what it forgot could be carried out under a legal hold without a
+recall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from services.deleter.activation import activate
+from services.deleter.command_recovery import RecoveryResult
+from services.deleter.deleter import Deleter
+from services.deleter.dispatch import RetryPolicy
+from services.deleter.sent_commands_check import IN_FLIGHT
+from services.ledger import tables
+from services.policy.model import Policy
+from services.storage import pause
+from services.storage.database import Database
+from tests.contract.event_builders import Event, event, feedback
+from tests.contract.ledgers import (
+    POLICY,
+    FakeBus,
+    acknowledge,
+    back_up,
+    find_command,
+    instant,
+    list_commands,
+    record_events,
+    restore,
+    select_rows,
+)
+from tests.contract.null_observer import NullObserver
+
+GIVEN, DUE, LATER, EVEN_LATER = (
+    *("2020-01-10T09:00:00Z", "2023-01-10T09:00:00Z"),
+    *("2023-01-10T09:30:00Z", "2023-01-10T10:00:00Z"),
+)
+"""Feedback is kept for a year: it is overdue when the deleter first looks at it."""
+NEXT = replace(POLICY, version="next")
+KEEPING = replace(NEXT, rules={**POLICY.rules, "D5": replace(POLICY.rules["D5"], term="P9Y")})
+"""A policy that keeps feedback longer."""
+
+
+def hold(at: str = LATER, visitor: str = "1") -> Event:
+    fields = {"subject": f"visitor:{visitor}", "hold_id": "h", "ground": "legal_claim"}
+    return event(f"h{visitor}", "privacy.hold-placed", at, **fields)
+
+
+@dataclass
+class Office(NullObserver):
+    """A ledger that can be restored from its backup, with a deleter and its bus."""
+
+    ledger: Database
+    bus: FakeBus = field(default_factory=FakeBus)
+    recovered: list[RecoveryResult] = field(default_factory=list)
+    spots: Sequence[str] = ()
+    fails: bool = False
+    now: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.now = instant(GIVEN)
+        self.start()
+
+    def start(self, policy: Policy = POLICY) -> None:
+        """Start a deleter, as after a failure."""
+        self.deleter = Deleter(
+            ledger=self.ledger,
+            publisher=self.bus,
+            catch_up_check=self,
+            policy=policy,
+            observer=self,
+            now=lambda: self.now,
+            command_topics=self.bus,
+            retry_policy=RetryPolicy(base=timedelta(hours=1)),
+        )
+
+    def run(self, now: str) -> list[str]:
+        """Let the deleter run twice; return the actions that it sent."""
+        self.now, before = instant(now), len(self.bus.sent)
+        self.deleter.run_once()
+        self.deleter.run_once()
+        return [message.value["action"] for message in self.bus.sent[before:]]
+
+    def lagging_partitions(self) -> Sequence[str]:
+        if self.fails:
+            raise ConnectionError
+        return ()
+
+    def commands_recovered(self, result: RecoveryResult) -> None:
+        self.recovered.append(result)
+
+    def waiting_for_catch_up(self, spots: Sequence[str]) -> None:
+        self.spots = spots
+
+
+@pytest.fixture
+def office(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """Return an office that was given feedback which is overdue, and whose deleter sees its own time."""
+    office = Office(ledger)
+    for module in ("command_sender", "deleter", "transactions"):
+        name = f"services.deleter.{module}.database_now"
+        monkeypatch.setattr(name, lambda connection: office.now)
+    record_events(ledger, [feedback("f1", GIVEN)], GIVEN)
+    return office
+
+
+def command_id(office: Office, number: int) -> UUID:
+    return UUID(office.bus.sent[number].value["command_id"])
+
+
+def test_a_hold_after_the_restore_recalls_what_was_sent_before_it(office: Office) -> None:
+    backup = back_up(office.ledger)
+    assert office.run(DUE) == ["erase"]
+    restore(office.ledger, backup)
+    record_events(office.ledger, [hold()], LATER)
+    office.start()
+    assert office.run(LATER) == ["recall"]
+    assert office.bus.sent[1].value["supersedes"] == office.bus.sent[0].value["command_id"]
+    assert list_commands(office.ledger) == [
+        ("website", "erase", "recalling"),
+        ("website", "recall", "sent"),
+    ]
+    assert office.recovered == [RecoveryResult(commands=frozenset([command_id(office, 0)]))]
+
+
+def test_what_an_activated_policy_keeps_is_recalled_at_once(office: Office) -> None:
+    """The activation after the restore could not know of it, and the deleter waits with what it repeats."""
+    office.run(GIVEN)
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    office.ledger.run_in_transaction(lambda c: activate(c, KEEPING, office.now))
+    office.start(KEEPING)
+    assert office.run(LATER) == ["recall"]
+
+
+def test_what_is_still_required_is_sent_again_as_the_same_command(office: Office) -> None:
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    office.start()
+    assert office.run(LATER) == []
+    assert office.spots == [
+        "deleter: sent commands: some were recovered, and more may still reach their topics"
+    ]
+    office.run((instant(LATER) + IN_FLIGHT).isoformat())
+    first, second = office.bus.sent
+    assert (first.value["attempt"], second.value["attempt"]) == (1, 2)
+    assert first.value["command_id"] == second.value["command_id"]
+    assert first.value["seq"] == second.value["seq"]
+    acknowledge(office.ledger, command_id(office, 0), "already_done", EVEN_LATER)
+    assert list_commands(office.ledger) == [("website", "erase", "acknowledged")]
+
+
+def test_nothing_new_is_claimed_before_the_topics_were_read(office: Office) -> None:
+    """A claim before it would command the same again, under another number."""
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    record_events(office.ledger, [feedback("f2", GIVEN, visitor="2")], DUE)
+    office.start()
+    assert office.run(LATER) == []
+    assert office.run((instant(LATER) + IN_FLIGHT).isoformat()) == ["erase", "erase"]
+    names = {message.value["records"][0]["id"] for message in office.bus.sent[1:]}
+    assert names == {"f1", "f2"}
+
+
+def test_a_failure_has_it_looked_at_again(office: Office) -> None:
+    """The ledger is restored while the deleter runs: its connection breaks, and that is all it sees."""
+    office.run(GIVEN)
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    office.fails = True
+    with pytest.raises(ConnectionError):
+        office.deleter.run_once()
+    office.fails = False
+    record_events(office.ledger, [hold()], LATER)
+    assert office.run(LATER) == ["recall"]
+
+
+def test_a_command_that_the_backup_has_as_unsent_was_sent_all_the_same(office: Office) -> None:
+    """It must be recalled: cancelling it would leave it with its system."""
+    pause_system(office, "paused")
+    office.run(DUE)
+    assert list_commands(office.ledger) == [("website", "erase", "unsent")]
+    backup = back_up(office.ledger)
+    pause_system(office, "running")
+    assert office.run(DUE) == ["erase"]
+    restore(office.ledger, backup)
+    record_events(office.ledger, [hold()], LATER)
+    office.start()
+    assert office.run(LATER) == ["recall"]
+
+
+def test_a_command_that_was_cancelled_after_the_restore_is_recalled(office: Office) -> None:
+    """The recorder works while the deleter reads: it knew of nothing that was sent."""
+    pause_system(office, "paused")
+    office.run(DUE)
+    backup = back_up(office.ledger)
+    pause_system(office, "running")
+    office.run(DUE)
+    restore(office.ledger, backup)
+    find_command(office.ledger, state="unsent")
+    withdrawn = {"subject": "visitor:1", "purpose": "website_experience"}
+    record_events(
+        office.ledger, [event("w", "privacy.consent-withdrawn", LATER, **withdrawn)], LATER
+    )
+    record_events(office.ledger, [hold()], LATER)
+    office.start()
+    assert office.run(LATER)[-1] == "recall"
+
+
+def test_a_recall_that_was_sent_is_not_forgotten(office: Office) -> None:
+    """Without it, its command would be sent again, which its system answers with `recalled`."""
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    record_events(office.ledger, [hold(DUE)], DUE)
+    assert office.run(LATER) == ["recall"]
+    restore(office.ledger, backup)
+    record_events(office.ledger, [hold(DUE)], DUE)
+    office.start()
+    office.run(EVEN_LATER)
+    assert list_commands(office.ledger) == [
+        ("website", "erase", "recalling"),
+        ("website", "recall", "sent"),
+    ]
+    assert find_command(office.ledger, action="recall") == command_id(office, 1)
+    acknowledge(office.ledger, command_id(office, 1), "recalled", EVEN_LATER)
+    assert list_commands(office.ledger) == [
+        ("website", "erase", "recalled"),
+        ("website", "recall", "acknowledged"),
+    ]
+
+
+def test_of_two_commands_about_one_record_the_later_one_counts(office: Office) -> None:
+    """The first was recalled under a hold; after its release the erasure was commanded again."""
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    released = event("r", "privacy.hold-released", LATER, subject="visitor:1", hold_id="h")
+    record_events(office.ledger, [hold(DUE)], DUE)
+    office.run(DUE)
+    acknowledge(office.ledger, command_id(office, 1), "recalled", DUE)
+    record_events(office.ledger, [released], LATER)
+    assert office.run(LATER) == ["erase"]
+    restore(office.ledger, backup)
+    record_events(office.ledger, [hold(DUE), released], LATER)
+    office.start()
+    office.run(EVEN_LATER)
+    assert list_commands(office.ledger) == [
+        ("website", "erase", "recalling"),
+        ("website", "erase", "sent"),
+        ("website", "recall", "sent"),
+    ]
+    acknowledge(office.ledger, command_id(office, 1), "recalled", EVEN_LATER)
+    acknowledge(office.ledger, command_id(office, 2), "done", EVEN_LATER)
+    assert office.run(EVEN_LATER) == []
+
+
+def test_a_recall_of_a_command_that_the_backup_has_is_not_forgotten(office: Office) -> None:
+    office.run(DUE)
+    backup = back_up(office.ledger)
+    record_events(office.ledger, [hold(DUE)], DUE)
+    office.run(LATER)
+    restore(office.ledger, backup)
+    record_events(office.ledger, [hold(DUE)], DUE)
+    office.start()
+    office.run(EVEN_LATER)
+    assert find_command(office.ledger, action="recall") == command_id(office, 1)
+
+
+def test_later_commands_have_higher_numbers_than_those_that_were_lost(office: Office) -> None:
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    record_events(office.ledger, [feedback("f2", GIVEN)], DUE)
+    office.start()
+    office.run(LATER)
+    office.run((instant(LATER) + IN_FLIGHT).isoformat())
+    numbers = {
+        message.value["records"][0]["id"]: message.value["seq"] for message in office.bus.sent
+    }
+    assert numbers == {"f1": 1, "f2": 2}
+
+
+def test_a_command_whose_records_are_not_recorded_is_counted(office: Office) -> None:
+    office.run(DUE)
+    restore(office.ledger, {table.name: [] for table in tables.metadata.sorted_tables})
+    office.start()
+    office.run(LATER)
+    assert office.recovered == [RecoveryResult(lost=1)]
+    assert office.spots == ()
+
+
+def test_a_policy_that_the_ledger_has_lost_stops_the_deleter(office: Office) -> None:
+    """Under the policy before it, what has to be kept now might be erased."""
+    office.run(GIVEN)
+    backup = back_up(office.ledger)
+    office.ledger.run_in_transaction(lambda c: activate(c, NEXT, office.now))
+    office.start(NEXT)
+    assert office.run(DUE) == ["erase"]
+    restore(office.ledger, backup)
+    office.start()
+    office.run(LATER)
+    [stop] = select_rows(office.ledger, tables.control)
+    assert (stop.scope, stop.state) == ("deleter", "paused")
+    assert stop.reason == (
+        "the ledger was restored, and commands were sent under policy next, which it does not have;"
+        " activate that, then resume"
+    )
+    record_events(office.ledger, [hold()], LATER)
+    assert office.run(EVEN_LATER) == ["recall"]
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_start(office: Office) -> None:
+    """Its offsets say nothing about the messages of the former one."""
+    office.run(DUE)
+    record_events(office.ledger, [feedback("f2", GIVEN)], DUE)
+    backup = back_up(office.ledger)
+    office.run(LATER)
+    (place, _), (_, [second]) = office.bus.places
+    office.bus.places[0] = (place, [{**second, "command_id": str(UUID(int=7))}])
+    restore(office.ledger, backup)
+    office.start()
+    office.run(EVEN_LATER)
+    assert select_rows(office.ledger, tables.command, command_id=UUID(int=7))
+
+
+def test_an_unnamed_command_finds_its_record(office: Office) -> None:
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    place, [fields] = office.bus.places[0]
+    office.bus.places[0] = (place, [{**fields, "subject": None}])
+    restore(office.ledger, backup)
+    office.start()
+    office.run(LATER)
+    [row] = select_rows(office.ledger, tables.command)
+    assert (row.subject, row.names_subject) == ("visitor:1", False)
+
+
+def pause_system(office: Office, state: pause.State) -> None:
+    with office.ledger.transaction() as connection:
+        pause.set_pause_state(
+            connection, "system:website", state, operator="o", reason="r", now=office.now
+        )
