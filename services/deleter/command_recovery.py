@@ -1,6 +1,6 @@
 """Recovery of commands that the ledger has lost: it was restored from a backup, or from a copy that lagged.
 
-Such commands stand on the command topics only. They come back into the outbox as sent. What facts and
+Such commands are on the command topics only. They come back into the outbox as sent. What facts and
 policy do not require is recalled at once; about the others the next dispatch decides, as about any
 repetition.
 """
@@ -60,7 +60,7 @@ def recover_commands(
 
     Everything that could be recorded is recorded. `recalls` has the last recall of each command, by that
     command; they may be in other messages. Commands that change no data, such as verifications, are not
-    brought back: what is still required is commanded anew. `now` is UTC.
+    brought back: what is still required is commanded again. `now` is UTC.
 
     1. Find out which commands are missing, and read their records.
     2. Lock clocks, then subjects, then commands, each in order.

@@ -141,7 +141,7 @@ def _place_of(message: Message) -> tuple[Partition, int]:
     """Return partition and offset of a message.
 
     Raises:
-        KafkaUnavailable: it is no message, but an error.
+        KafkaUnavailable: it is an error and not a message.
     """
     error, partition, offset = message.error(), message.partition(), message.offset()
     place = (str(message.topic()), -1 if partition is None else partition)

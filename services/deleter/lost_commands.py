@@ -54,7 +54,7 @@ class LockedFacts:
         return tuple((name, id, self.clocks[id].epoch) for name, id in named if id in self.clocks)
 
     def step_of(self, fields: Fields, row: RecordRow) -> str:
-        """Return the key of the obligation that a command meets, as far as facts and policy tell it."""
+        """Return the key of the obligation that a command meets, as far as it is known."""
         action, purposes = fields["action"], fields["purposes"]
         if action in ("erase", "pseudonymise"):
             return str(action)

@@ -100,7 +100,7 @@ class SentCommandsCheck:
         return self._problem
 
     def _recover(self) -> RecoveryResult:
-        """Recover what stands on the topics and is not known.
+        """Recover what is on the topics and is not known.
 
         Recalls are read first: a command and its recall are recovered together.
         """

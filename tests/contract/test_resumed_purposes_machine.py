@@ -64,7 +64,7 @@ class App:
         self.waiting.sort(key=lambda item: item.value["action"] != "recall")
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=SLOW)
 @example(steps=["leave", "send", "a year"])  # over a leap day
 @given(
     steps=st.lists(
