@@ -279,7 +279,7 @@ def _count_overdue(
         if event_id not in tagged:
             tagged[event_id] = compiled.tag(item.event.row)
         steps = obligations.obligations_of(tagged[event_id], item.record.subject, facts, policy)
-        overdue += any(step.due < now for step in steps)
+        overdue += any(step.due < now for step in steps if step.action != "notify")
     return overdue
 
 

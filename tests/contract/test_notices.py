@@ -108,7 +108,10 @@ def test_a_notice_is_sent_so_long_before_the_first_system_is_told(ledger: Databa
     assert sorted(record["id"] for record in value["records"]) == ["i1", "i2"]
     assert (value["rules"], value["purposes"]) == (["R1"], ["service_delivery"])
     assert value["erase_by"] == instant(DUE)
-    assert (value["reason"], value["article"]) == ("the data will be erased", "GDPR 5(1)(a), 12(1)")
+    assert (value["reason"], value["article"]) == (
+        "the end of its term is near",
+        "GDPR 5(1)(a), 12(1)",
+    )
 
 
 def test_an_answered_notice_is_not_repeated_and_the_end_does_not_wait_for_it(

@@ -6,8 +6,10 @@ import pytest
 
 from services.policy import loader
 from services.policy.documents.document import BulletList, Document
+from services.policy.documents.register import register_rows
 from services.policy.documents.statement import statement_document
 from services.policy.term_wording import Language
+from tests.unit.policy.constructs import policy_with
 from tests.unit.policy.small import SMALL, replaced
 
 SHIPPED = loader.load()
@@ -101,3 +103,50 @@ def test_a_rule_in_test_is_stated_as_not_applied() -> None:
 def test_every_purpose_that_holds_data_has_a_heading(language: Language) -> None:
     """Nine of ten, and the exceptions."""
     assert len(TEXTS[language].sections) == 10
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        (
+            "en",
+            [
+                "T (Contact): at most 28 days after the data arose, then handed over to an archive, in all"
+                " other cases; we let you know 1 week before.",
+                "T (Contact): at most 10 days after the data arose, then handed over to an archive and"
+                " erased here, if country is DE.",
+            ],
+        ),
+        (
+            "nl",
+            [
+                "T (Contact): hooguit 28 dagen na het ontstaan van de gegevens, daarna overgedragen aan een"
+                " archief, in alle andere gevallen; wij laten het u 1 week van tevoren weten.",
+                "T (Contact): hooguit 10 dagen na het ontstaan van de gegevens, daarna overgedragen aan een"
+                " archief en hier gewist, als country DE is.",
+            ],
+        ),
+    ],
+)
+def test_an_entry_has_its_conditions_its_notice_and_its_end(
+    language: Language, expected: list[str]
+) -> None:
+    """Another entry for the events to which another rule applies."""
+    rules = {
+        "footage": "kind: at_most, term: P28D, anchor: {kind: event}, then: transfer,"
+        " notices: [{before: P1W, system: app}]",
+        "german": "extends: footage, when: {country: [DE]}, term: P10D, then: transfer-and-erase,"
+        " notices: []",
+    }
+    policy = policy_with(
+        rules,
+        "purpose: study, basis: contract, rule: footage, systems: [app]",
+        fields="      country: {required: false}\n",
+    )
+    assert lines(statement_document(policy, language), "Study") == expected
+
+
+def test_the_record_has_a_notice_as_a_remark() -> None:
+    rule = "kind: at_most, term: P1Y, anchor: {kind: event}, notices: [{before: P30D, system: app}]"
+    [row] = [row for row in register_rows(policy_with({"brief": rule})) if row.rule == "brief"]
+    assert row.remarks == ("notice 30 days before, by App",)
