@@ -13,23 +13,9 @@ from tests.oracle.examples.forms import full
 from tests.oracle.examples.language import LANGUAGE_EXAMPLES, LanguageExample
 from tests.oracle.instants import instant
 
-_NOT_YET = {
-    "a rule under test is shown, commands nothing, and keeps nothing": "a rule in test keeps its data",
-}
-"""Examples that the product does not follow, with the reason."""
-
 
 def _by_name(examples: Iterable[LanguageExample]) -> list[ParameterSet]:
-    return [
-        pytest.param(
-            example,
-            id=example.name,
-            marks=pytest.mark.xfail(reason=_NOT_YET[example.name], strict=False)
-            if example.name in _NOT_YET
-            else (),
-        )
-        for example in examples
-    ]
+    return [pytest.param(example, id=example.name) for example in examples]
 
 
 @pytest.mark.parametrize("example", _by_name(LANGUAGE_EXAMPLES))

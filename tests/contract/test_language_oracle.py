@@ -38,7 +38,7 @@ UNTIL = "2200-01-01T00:00:00Z"
 
 
 def accepted(schedule: Schedule) -> Schedule:
-    """Return the schedule without what policies refuse, and without status `test`.
+    """Return the schedule without what policies refuse.
 
     They refuse a term for an outcome that no event names, and conditions that are never met.
     """
@@ -53,7 +53,7 @@ def accepted(schedule: Schedule) -> Schedule:
     rules: dict[str, Rule | Variant] = {}
     for name, rule in schedule.rules.items():
         if isinstance(rule, Rule):
-            rules[name] = replace(rule, test=False, parts=tuple(map(part_of, rule.parts)))
+            rules[name] = replace(rule, parts=tuple(map(part_of, rule.parts)))
         elif rule.extends in rules and all(conditions(name, schedule.rules).values()):
             parts = tuple(map(part_of, rule.changes["parts"]))
             rules[name] = replace(rule, changes={"parts": parts})

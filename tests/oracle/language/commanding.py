@@ -82,12 +82,12 @@ def simulate(
 
 
 def plan(events: list[Event], schedule: Schedule, journal: Journal, now: datetime) -> list[Step]:
-    """Return everything still to be done; rules that are only tried require nothing and keep nothing."""
+    """Return everything still to be done; what is held under a rule in test is kept meanwhile."""
     steps: list[Step] = []
     for event in events:
-        enforced = [kept for kept in kept_of(event, events, schedule) if not kept.test]
-        for system in sorted({system for kept in enforced for system in kept.systems}):
-            serving = [kept for kept in enforced if system in kept.systems]
+        holdings = kept_of(event, events, schedule)
+        for system in sorted({system for kept in holdings for system in kept.systems}):
+            serving = [kept for kept in holdings if system in kept.systems]
             record = Record(event["source"], event["id"], serving[0].subject, system)
             if record not in journal.erased:
                 steps += steps_for(record, serving, journal, now)
@@ -97,7 +97,7 @@ def plan(events: list[Event], schedule: Schedule, journal: Journal, now: datetim
 def steps_for(record: Record, serving: list[Kept], journal: Journal, now: datetime) -> list[Step]:
     """Return what is still to be done to a record in the system that holds it for these holdings."""
     system = record.system
-    erase_due = latest([kept.window.due_at[system] for kept in serving])
+    erase_due = latest([due_of(kept, system) for kept in serving])
     steps = [] if erase_due is None else [step(erase_due, record, "erase", serving)]
     erase_leaves = None if erase_due is None else max(erase_due, now)
     restricted = journal.restricted(record)
@@ -105,7 +105,7 @@ def steps_for(record: Record, serving: list[Kept], journal: Journal, now: dateti
     living: list[Kept] = []
     for purpose in sorted({kept.purpose for kept in serving}):
         own = [kept for kept in serving if kept.purpose == purpose]
-        ended = latest([kept.window.due_at[system] for kept in own])
+        ended = latest([due_of(kept, system) for kept in own])
         if ended is not None and (erase_leaves is None or max(ended, now) < erase_leaves):
             together.setdefault(ended, []).extend(own)
         if purpose in restricted and (ended is None or ended > now):
@@ -117,6 +117,11 @@ def steps_for(record: Record, serving: list[Kept], journal: Journal, now: dateti
     if living:
         steps.append(step(now, record, "lift", living)._replace(erase_by=now))
     return steps
+
+
+def due_of(kept: Kept, system: str) -> datetime | None:
+    """Return when a holding ends in a system; a rule in test ends nothing."""
+    return None if kept.test else kept.window.due_at[system]
 
 
 def latest(dues: list[datetime | None]) -> datetime | None:

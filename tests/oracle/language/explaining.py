@@ -78,6 +78,8 @@ def line(kept: Kept, now: datetime) -> dict[str, Any]:
 
 
 def state(kept: Kept, now: datetime) -> str:
+    if kept.test:
+        return "test"
     dues = [due for due in kept.window.due_at.values() if due is not None]
     if not dues:
         return "open"

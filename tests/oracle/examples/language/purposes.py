@@ -195,10 +195,10 @@ PURPOSES = (
         ),
     ),
     LanguageExample(
-        name="a rule under test is shown, commands nothing, and keeps nothing",
+        name="a rule in test is shown, commands nothing, and keeps its data",
         schedule=holding(("care", "a", "app"), ("tax", "c", "app books"), a=YEAR, c=TRIED),
         events=(OPENED,),
-        explained=(OF_YEAR, OF_TAX),
-        sent=(Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),),
+        explained=(OF_YEAR, OF_TAX._replace(state="test")),
+        sent=(Leaves("2021-02-28T10", "app", "restrict", "e1", "a", "care", "2021-03-01T10"),),
     ),
 )
