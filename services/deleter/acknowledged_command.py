@@ -42,6 +42,7 @@ class AcknowledgedCommand(NamedTuple):
     follow_up_at: datetime | None
     acknowledged_at: datetime | None
     ground: str | None
+    restored_at: datetime | None
     message_id: int | None
     item: int | None
     record_id: UUID | None

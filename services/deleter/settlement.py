@@ -27,7 +27,13 @@ from services.deleter.acknowledgement import (
 from services.deleter.second_reading import apply_second_reading, count_records
 from services.deleter.stored_acknowledgement import audit_body, hash_content, to_row
 from services.ledger import state_changes, tables
-from services.ledger.command_state import CommandEvent, IllegalTransition, State
+from services.ledger.command_state import (
+    CARRIED_OUT,
+    RESTORED,
+    CommandEvent,
+    IllegalTransition,
+    State,
+)
 from services.ledger.step_log import StepLog
 from services.policy.actions import VERIFIED
 from services.policy.model import Policy
@@ -203,7 +209,7 @@ class _AcknowledgementBatch:
             changed.append(original)
             if original.state == "erased" != self._commands[original.command_id].state:
                 verified_after = self._now - original.created_at
-        if is_acknowledged_now and command.action in VERIFIED:
+        if is_acknowledged_now and command.action in VERIFIED and command.restored_at is None:
             changed[0] = apply_second_reading(
                 changed_command,
                 acknowledgement,
@@ -215,6 +221,7 @@ class _AcknowledgementBatch:
             verified_after = (
                 self._now - command.created_at if changed[0].state == "erased" else None
             )
+        changed = [self._without_proof_if_restored(item) for item in changed]
         # Step 3: schedule a verification or repetition.
         changed = [self._schedule_follow_up(item) for item in changed]
         changed_command, *other_commands = changed
@@ -319,6 +326,18 @@ class _AcknowledgementBatch:
             raise UnknownCommand(verification.supersedes, verification.system)
         is_present = acknowledgement.status == "done" and any(acknowledgement.counts.values())
         return original.after("still_present" if is_present else "proven", self._now)
+
+    def _without_proof_if_restored(self, command: AcknowledgedCommand) -> AcknowledgedCommand:
+        """Return a command that is to be repeated, if its system was restored while it was out.
+
+        It may have been carried out before: then the backup has undone it.
+        """
+        before = self._commands[command.command_id].state
+        is_carried_out_now = command.state in CARRIED_OUT and before not in CARRIED_OUT
+        if command.restored_at is None or not is_carried_out_now:
+            return command
+        again = command.after("restored", self._now)
+        return again._replace(outcome=RESTORED, follow_up_at=self._now)
 
     def _schedule_follow_up(self, command: AcknowledgedCommand) -> AcknowledgedCommand:
         """Return a command with its follow-up scheduled: a verification, a repetition, or nothing."""

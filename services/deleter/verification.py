@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select, update
 from schemas.errors import TermijnError
 from services.ledger import outbox, state_changes, tables
 from services.ledger.command_draft import CommandDraft
-from services.ledger.command_state import CARRIED_OUT
+from services.ledger.command_state import CARRIED_OUT, RESTORED
 from services.ledger.due import is_due
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
 from services.ledger.subject_lock import lock_subjects
@@ -28,8 +28,8 @@ from services.policy.reasons import BACKUP_RESTORED, STILL_PRESENT, VERIFICATION
 from services.policy.tagged_event import ClockKey
 from services.storage.bulk import select_in, update_in
 
-_RESTORED_OUTCOME = "restored"
-"""The outcome of commands that a restored system has to carry out again."""
+_OUT = ("sending", "sent", "recalling", "refused")
+"""The states of commands that may have been carried out without an acknowledgement that was applied."""
 
 
 class _MemberRecord(NamedTuple):
@@ -111,7 +111,8 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
     """Schedule a repetition of all commands that a system carried out since a backup; return how many.
 
     `since` is the time of the backup, UTC. Commands carried out before and proven after it are repeated as
-    well, which does no harm. `verify_commands` writes the repetitions, each with an id of its own.
+    well, which does no harm. `verify_commands` writes the repetitions, each with an id of its own. Those of
+    commands that are out follow once they are acknowledged: that may be about what was done before.
 
     Raises:
         BackupTooOld: a command settled since the backup is purged; nothing was scheduled.
@@ -131,8 +132,11 @@ def recommand_since(connection: Connection, system: str, since: datetime, now: d
         .with_for_update()
     )
     rows = command_rows(connection, connection.execute(query))
-    state_changes.transition(
-        connection, rows, "restored", now, outcome=_RESTORED_OUTCOME, follow_up_at=now
+    state_changes.transition(connection, rows, "restored", now, outcome=RESTORED, follow_up_at=now)
+    connection.execute(
+        update(tables.command)
+        .where(column.system == system, column.action.in_(CHANGING), column.state.in_(_OUT))
+        .values(restored_at=now)
     )
     return len(rows)
 
@@ -210,7 +214,7 @@ def _repeat_draft(
         step=members[0].step,
         rules=row.wording.rules,
         purposes=row.wording.purposes,
-        reason=BACKUP_RESTORED if row.outcome == _RESTORED_OUTCOME else STILL_PRESENT,
+        reason=BACKUP_RESTORED if row.outcome == RESTORED else STILL_PRESENT,
         due_at=now,
         not_before=row.not_before,
         erase_by=row.erase_by,

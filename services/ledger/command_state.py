@@ -66,6 +66,10 @@ RELEASED: tuple[State, ...] = ("cancelled", "recalled", "closed")
 """States in which the command's records are free for another command."""
 
 
+RESTORED = "restored"
+"""The outcome of commands that a system, restored from a backup, has to carry out again."""
+
+
 class IllegalTransition(TermijnError):
     """The event cannot happen to a command in its state; nothing was changed.
 

@@ -189,7 +189,7 @@ GRANTS: Final[Mapping[Role, Mapping[str, Grant]]] = {
         "identifier": Grant(insert=True, update=("subject", "events"), delete=True),
         "claimant": Grant(insert=True, update=("events",), delete=True),
         "key_conflict": Grant(insert=True, update=("owner",), delete=True),
-        "command": Grant(insert=True, update=_SETTLED),
+        "command": Grant(insert=True, update=(*_SETTLED, "restored_at")),
         "wording": _ADD,
         "command_record": Grant(insert=True, update=("live",)),
         "command_clock": _ADD,

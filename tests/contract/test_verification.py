@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.deleter.acknowledgement import Checked
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
 from services.deleter.escalation import close_command
@@ -51,6 +52,7 @@ from tests.contract.ledgers import (
     later,
     list_commands,
     record_events,
+    run_as_role,
     select_rows,
     send_due,
 )
@@ -668,6 +670,71 @@ class TestRestored:
             ledger.run_in_transaction(lambda c: recommand_since(c, "crm", instant(JOINED), after))
             == 0
         )
+
+    def test_an_answer_under_way_at_the_restore_proves_nothing(self, ledger: Database) -> None:
+        """It is about what was carried out before, and the backup has brought the data back."""
+        first = self.erase_at_the_restore(ledger)
+        read = Checked(records=1, found={"rows": 0})
+        acknowledge(ledger, first, "done", FAR, counts={"rows": 1}, checked=read)
+        assert command_state(ledger, first) == "reopened"
+        (again,) = verify(ledger).repeated
+        (row,) = select_rows(ledger, tables.command, command_id=again)
+        assert (row.supersedes, row.state) == (first, "unsent")
+        (wording,) = select_rows(ledger, tables.wording, wording_id=row.wording_id)
+        assert wording.reason == "the system was restored from a backup"
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, again, "done", FAR, counts={"rows": 1}, checked=read)
+        assert command_state(ledger, again) in ("erased", "acknowledged")
+
+    def test_a_recall_that_came_too_late_for_a_restored_system_leaves_it_open(
+        self, ledger: Database
+    ) -> None:
+        """The backup has brought the data back; after the hold its erasure is due again."""
+        first = self.erase_at_the_restore(ledger)
+        hold = {"subject": "visitor:1", "hold_id": "h"}
+        placed = event("h", "privacy.hold-placed", FAR, **hold, ground="legal_claim")
+        record_events(ledger, [placed], FAR)
+        claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        recall = find_command(ledger, action="recall")
+        acknowledge(ledger, recall, "already_done", FAR)
+        assert command_state(ledger, first) == "reopened"
+        (again,) = verify(ledger).repeated
+        send_due(ledger, FakeBus(), FAR)  # the hold has it recalled: it was about to be sent
+        assert command_state(ledger, again) == "recalling"
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(
+            ledger, find_command(ledger, action="recall", supersedes=again), "recalled", FAR
+        )
+        released = event("r", "privacy.hold-released", "2060-01-02T00:00:00Z", **hold)
+        record_events(ledger, [released], "2060-01-02T00:00:00Z")
+        (last,) = claim_all(ledger, "2060-01-02T00:00:00Z")
+        assert command_summary(ledger, last) == ("website", "erase", "unsent")
+
+    def test_a_command_that_was_not_sent_before_the_restore_is_believed(
+        self, ledger: Database
+    ) -> None:
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (first,) = claim_all(ledger, FAR)
+        ledger.run_in_transaction(
+            lambda c: recommand_since(c, "website", instant(JOINED), instant(FAR))
+        )
+        send_due(ledger, FakeBus(), FAR)
+        acknowledge(ledger, first, "done", FAR, counts={"rows": 1})
+        assert command_state(ledger, first) == "acknowledged"
+
+    def erase_at_the_restore(self, ledger: Database) -> UUID:
+        """Send an erasure of one record of the website, which is restored before it has answered."""
+        record_events(ledger, [feedback("e1", JOINED)], JOINED)
+        (first,) = claim_all(ledger, FAR)
+        send_due(ledger, FakeBus(), FAR)
+        run_as_role(
+            ledger,
+            "operators",
+            lambda c: recommand_since(c, "website", instant(JOINED), instant(FAR)),
+        )
+        assert command_state(ledger, first) == "sent"
+        return first
 
     def test_restrictions_and_lifts_are_repeated_in_their_order(self, ledger: Database) -> None:
         """A record restricted and lifted since the backup must end up free."""

@@ -53,6 +53,7 @@ command = Table(
     Column("escalated_at", UtcDateTime),
     Column("acknowledged_at", UtcDateTime),
     Column("follow_up_at", UtcDateTime),
+    Column("restored_at", UtcDateTime),
     Column("message_id", BigInteger),
     Column("seq", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
@@ -118,11 +119,13 @@ command = Table(
 The columns with a fixed width are first, so that a row has no gaps. A page is filled by half: there is room
 for the change of each row when it is sent, and that room is used again when it is settled.
 
-`record_id` is the record of a command that names only one; those of other commands are in `command_record`.
-`live` and `step` are about that record, as there; no command is `live` that has no record in its row. At
-`follow_up_at` a verification or a repetition has to follow. At `acknowledged_at` the system's
-acknowledgement came in that it was carried out; `ground` is that of a refusal. `message_id` and `item` are
-the message of the last attempt, and the command's place in it, counted from 0.
+`record_id` is the record of a command that names only one; those of other commands are in
+`command_record`. `live` and `step` are about that record, as there; no command is `live` that has no
+record in its row. At `follow_up_at` a verification or a repetition has to follow. At `acknowledged_at`
+the system's acknowledgement came in that it was carried out; `ground` is that of a refusal. At
+`restored_at` its system was restored from a backup while it was out: what it then acknowledges has to be
+done again. `message_id` and `item` are the message of the last attempt, and the command's place in it,
+counted from 0.
 """
 
 command_record = Table(

@@ -322,6 +322,7 @@ def _create_commands() -> None:
         sa.Column("escalated_at", UtcDateTime()),
         sa.Column("acknowledged_at", UtcDateTime()),
         sa.Column("follow_up_at", UtcDateTime()),
+        sa.Column("restored_at", UtcDateTime()),
         sa.Column("message_id", sa.BigInteger()),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
