@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from services.ledger import tables
 from services.ledger.command_state import CARRIED_OUT
 from services.ledger.facts import load_tagged_events
+from services.ledger.several_anchors import EndPair, count_several
 from services.policy.conditions import condition_fields, conditions, rules_of
 from services.policy.end_changes import (
     AnchorRange,
@@ -54,7 +55,8 @@ Effect = Literal[
 
 `open`: its term changes, and the clock that starts the term has not ended. `by person`: its term changes,
 and its subject has privacy events, which decide too. `added`, `dropped`: the system holds it only under the
-new, or only under the old policy. `not counted`: its end follows from more than one anchor.
+new, or only under the old policy. `not counted`: its end follows from more than one anchor, and the
+anchors differ too much (`services.ledger.several_anchors`), or are several clocks of one kind.
 """
 
 
@@ -168,8 +170,11 @@ class _Counting:
             return
         old = HoldingEnd(holding=before, system=system, policy=self.old)
         new = HoldingEnd(holding=after, system=system, policy=self.new)
-        if not (old.is_counted and new.is_counted and _has_one_clock(group, before)):
+        if not all(_has_one_clock(group, kind) for kind in EndPair(old=old, new=new).kinds):
             self._add(group, after.rule, system, "not counted")
+            return
+        if not (old.is_counted and new.is_counted):
+            self._count_several(group, EndPair(old=old, new=new))
             return
         ranges = self._ranges(old, new)
         query, anchor = _with_anchor(before)
@@ -187,6 +192,19 @@ class _Counting:
         for row in self.connection.execute(counted):
             if row.effect != "unchanged":
                 self.counts[after.rule, system, row.effect] += row.holdings
+
+    def _count_several(self, group: _Group, ends: EndPair) -> None:
+        """Count the group's holdings whose end follows from more than one anchor."""
+        rule, system = ends.new.holding.rule, ends.new.system
+        where = [*group.where, ~_is_erased(system)]
+        text_of = _Deciding(self.connection).text
+        counts = count_several(self.connection, ends, where, text_of, self.now)
+        if counts is None:
+            self._add(group, rule, system, "not counted")
+            return
+        for change, holdings in counts.items():
+            if change != "unchanged":
+                self.counts[rule, system, change] += holdings
 
 
 def count_effects(
@@ -231,13 +249,11 @@ def _with_anchor(holding: Holding) -> tuple[Select[Any], ColumnElement[Any]]:
     return query, type_coerce(anchor, clock.anchor_at.type)
 
 
-def _has_one_clock(group: _Group, holding: Holding) -> bool:
-    """Whether the records depend on one clock of the holding's kind, so that the kind alone finds it."""
-    if not holding.clocks:
-        return True
+def _has_one_clock(group: _Group, kind: str) -> bool:
+    """Whether the records depend on one clock of a kind, so that the kind alone finds it."""
     others = (other for holdings in group.old.values() for other in holdings)
     clocks = {clock for other in others for clock in other.clocks}
-    return [clock.clock for clock in clocks].count(holding.clocks[0].clock) == 1
+    return [clock.clock for clock in clocks].count(kind) == 1
 
 
 def _is_erased(system: str) -> ColumnElement[bool]:

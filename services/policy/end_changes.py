@@ -76,11 +76,15 @@ def deciding_values(policy: Mapping[str, Any], rule: str, system: str) -> Mappin
 
 
 def end_change(old: HoldingEnd, new: HoldingEnd, anchor: datetime, now: datetime) -> EndChange:
-    """Return how the end of a holding with this anchor changes; `now` is UTC.
+    """Return how the end of a holding with this anchor changes; `now` is UTC."""
+    return change_of_ends(old.at(anchor), new.at(anchor), now)
+
+
+def change_of_ends(before: datetime | None, after: datetime | None, now: datetime) -> EndChange:
+    """Return how an end changes, UTC; None for one that is not known. `now` is UTC.
 
     If it has ended under both policies nothing changes.
     """
-    before, after = old.at(anchor), new.at(anchor)
     was_open, is_open = (end is None or end > now for end in (before, after))
     if before == after or not (was_open or is_open):
         return "unchanged"

@@ -30,7 +30,7 @@ _EFFECTS: Mapping[Effect, str] = {
     "by person": "get another term, and have a subject whose privacy events decide too",
     "added": "are held there as well",
     "dropped": "are no longer held there",
-    "not counted": "may end otherwise: their end follows from several dates",
+    "not counted": "may end otherwise: their end follows from too many dates",
 }
 
 
