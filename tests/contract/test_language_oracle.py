@@ -23,6 +23,7 @@ from tests.contract.language_lines import (
     simulate_under,
 )
 from tests.contract.ledgers import new_ledger
+from tests.contract.oracle_lines import command_lines, simulate_events
 from tests.effort import SLOW, examples
 from tests.oracle.commands import in_order
 from tests.oracle.instants import instant
@@ -161,3 +162,30 @@ def test_records_of_one_plan_get_the_obligations_that_each_gets_by_itself(
         for subject in by_itself.subjects:
             expected = due_obligations(by_itself, subject, facts, policy, now)
             assert due.of_record(compiled.tag(event), subject) == expected
+
+
+@settings(CALM, max_examples=examples(15))
+@given(cases(), st.data())
+def test_nothing_is_erased_before_its_transfer_and_announced_after_its_end(
+    case: tuple[Schedule, list[Event]], data: st.DataObject
+) -> None:
+    """Whatever moves between; each transfer is of data under a rule that has one."""
+    schedule, events = case
+    policy = data.draw(with_endings(policy_of(schedule)))
+    lines = command_lines(simulate_events(LEDGER, events, instant(UNTIL), policy))
+    transferred = {
+        (line["system"], line["subject"], line["record"]): line["issued_at"]
+        for line in reversed(lines)
+        if line["action"] == "transfer"
+    }
+    for line in lines:
+        rules = [policy.rules[name] for name in line["rules"]]
+        if line["action"] == "transfer":
+            assert any(rule.transfers for rule in rules)
+        if line["action"] == "erase" and any(rule.transfers for rule in rules):
+            record = (line["system"], line["subject"], line["record"])
+            assert any(rule.erases for rule in rules)
+            assert transferred[record] <= line["issued_at"]
+        if line["action"] == "notify":
+            assert any(rule.notices for rule in rules)
+            assert line["issued_at"] < line["erase_by"]
