@@ -36,7 +36,7 @@ from services.agent.inbox_entry import OPEN, InboxEntry, LatestCommand
 from services.agent.result import Result
 from services.crypto.base64_text import decode_base64, encode_base64
 from services.crypto.envelope import AeadCipher
-from services.policy.actions import CHANGING
+from services.policy.actions import CHANGING, VERIFIED
 from services.storage.bulk import select_in, update_in, upsert
 from services.storage.database import Database
 from services.storage.gaps import OffsetGap, open_gaps
@@ -167,24 +167,22 @@ class Inbox:
 
         A command that was tried holds back later ones of its group until it is completed; one that waits
         for its `not_before`, or for the system, does not. A recall does not wait for others, and its
-        command waits for it: also while a recall that failed may come again.
+        command waits for it: also while a recall that failed may come again. Meanwhile an erasure that
+        waits holds back no restriction: the person may be protected before it is decided.
         """
         earlier = tables.entry.alias()
-        recall = tables.entry.alias()
-        is_recalled = exists().where(
-            recall.c.grp == _COLUMNS.grp,
-            recall.c.supersedes == _COLUMNS.command_id,
-            recall.c.action == "recall",
-            or_(
-                recall.c.state.in_(OPEN),
-                and_(recall.c.status == "failed", recall.c.valid_until > now),
-            ),
+        is_recalled = _is_recalled(_COLUMNS, now)
+        lets_pass = and_(
+            _COLUMNS.action == "restrict",
+            earlier.c.action.in_(VERIFIED),
+            _is_recalled(earlier.c, now),
         )
         held_back = exists().where(
             earlier.c.grp == _COLUMNS.grp,
             earlier.c.seq < _COLUMNS.seq,
             earlier.c.state == "waiting",
             or_(earlier.c.due_at <= now, earlier.c.tries > 0),
+            ~lets_pass,
         )
         query = (
             select(tables.entry)
@@ -308,6 +306,20 @@ class Inbox:
         opened = self._cipher.decrypt(entry.sealed or b"", entry.command_id)
         content: dict[str, str | None] = json.loads(opened)
         return content
+
+
+def _is_recalled(column: Any, now: datetime) -> ColumnElement[bool]:
+    """Return whether the command with these columns waits for its recall."""
+    recall = tables.entry.alias()
+    return exists().where(
+        recall.c.grp == column.grp,
+        recall.c.supersedes == column.command_id,
+        recall.c.action == "recall",
+        or_(
+            recall.c.state.in_(OPEN),
+            and_(recall.c.status == "failed", recall.c.valid_until > now),
+        ),
+    )
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

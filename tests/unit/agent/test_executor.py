@@ -498,6 +498,22 @@ def test_a_command_waits_while_the_system_cannot_be_asked_about_its_recall() -> 
     assert adapter.done.count(command_id("c1")) == 1
 
 
+def test_a_restriction_does_not_wait_for_the_recall_of_an_erasure() -> None:
+    """The recall is given up until the controller repeats it, which may take days; a lift waits for it."""
+    environment = AgentEnvironment(adapter=(adapter := FakeAdapter(answering_late())))
+    environment.execute_all(command())
+    environment.now += HOUR
+    environment.arrive(replace(recall(), issued_at=T0 + HOUR))
+    assert [environment.execute(seconds) for seconds in (1, 10, 10)] == [[], [], ["failed"]]
+    restrict = command("restrict", action="restrict", seq=3, issued_at=T0 + HOUR)
+    lift = command("lift", action="lift", seq=4, issued_at=T0 + HOUR)
+    adapter.play = lambda task: Result(status="done", counts={"orders": 1})
+    assert environment.execute_all(lift) == []
+    assert environment.execute_all(restrict) == ["done"]
+    assert environment.execute(3600) == []
+    assert adapter.done.count(command_id("c1")) == 1
+
+
 def test_a_command_outlives_a_recall_that_has_expired() -> None:
     """The controller no longer wants the recall carried out."""
     environment = AgentEnvironment(adapter=(adapter := FakeAdapter(answering_late())))
