@@ -28,10 +28,12 @@ from services.ledger.rows import (
     CommandRow,
     command_rows,
 )
-from services.policy.actions import CHANGING
+from services.policy.actions import CHANGING, ENDING
 from services.policy.model import Policy
 from services.storage.bulk import select_in
 
+_RECOVERED = frozenset({*CHANGING, *ENDING})
+"""The actions that a recall must still reach, or that would be done twice."""
 _NEVER_SENT = ("unsent", "cancelled")
 """The states of commands that were never sent, as far as the ledger knows."""
 _NO_RECALLS: Mapping[UUID, FoundCommand] = MappingProxyType({})
@@ -59,8 +61,8 @@ def recover_commands(
     """Bring back the commands in messages of which the ledger does not know that they were sent.
 
     Everything that could be recorded is recorded. `recalls` has the last recall of each command, by that
-    command; they may be in other messages. Commands that change no data, such as verifications, are not
-    brought back: what is still required is commanded again. `now` is UTC.
+    command; they may be in other messages. Verifications and disclosures are not brought
+    back: what is still required is commanded again. `now` is UTC.
 
     1. Find out which commands are missing, and read their records.
     2. Lock clocks, then subjects, then commands, each in order.
@@ -93,10 +95,10 @@ def recover_commands(
 
 
 def _last_attempts(commands: Iterable[FoundCommand]) -> dict[UUID, FoundCommand]:
-    """Return the last attempt of each command that changes data, by its id."""
+    """Return the last attempt of each command that is brought back, by its id."""
     last: dict[UUID, FoundCommand] = {}
     for command in commands:
-        if command.fields["action"] not in CHANGING:
+        if command.fields["action"] not in _RECOVERED:
             continue
         id = UUID(command.fields["command_id"])
         if id not in last or last[id].fields["attempt"] < command.fields["attempt"]:

@@ -27,10 +27,11 @@ from services.ledger.rows import (
     record_rows,
 )
 from services.ledger.subject_lock import lock_subjects
+from services.policy.actions import ENDING
 from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id, event_id, old_event_id
 from services.policy.model import Policy
-from services.policy.obligation import purposes_key
+from services.policy.obligation import Obligation, purposes_key
 from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 
@@ -56,16 +57,22 @@ class LockedFacts:
     def step_of(self, fields: Fields, row: RecordRow) -> str:
         """Return the key of the obligation that a command meets, as far as it is known."""
         action, purposes = fields["action"], fields["purposes"]
-        if action in ("erase", "pseudonymise"):
+        if action in ENDING and action != "notify":
             return str(action)
         for obligation in self.due.of_record(self.events[row.event_id], row.subject):
-            if (obligation.system, obligation.action, obligation.request) == (
-                *(fields["system"], action, fields["request"]),
-            ) and set(obligation.purposes) == set(purposes):
+            if _is_met(obligation, fields):
                 return obligation.key
         if fields["request"]:
             return f"{action} request {fields['request']}"
         return purposes_key(action, purposes)
+
+
+def _is_met(obligation: Obligation, fields: Fields) -> bool:
+    """Return whether a command with these fields meets an obligation."""
+    same = (obligation.system, obligation.action, obligation.request) == (
+        *(fields["system"], fields["action"], fields["request"]),
+    ) and set(obligation.purposes) == set(fields["purposes"])
+    return same and (obligation.action != "notify" or obligation.erase_by == fields["erase_by"])
 
 
 def lock_facts(

@@ -20,6 +20,7 @@ from services.deleter.dispatch import RetryPolicy
 from services.deleter.sent_commands_check import IN_FLIGHT
 from services.ledger import tables
 from services.policy.model import Policy
+from services.policy.rule import Notice
 from services.storage import pause
 from services.storage.database import Database
 from tests.contract.event_builders import Event, event, feedback
@@ -45,6 +46,14 @@ GIVEN, DUE, LATER, EVEN_LATER = (
 NEXT = replace(POLICY, version="next")
 KEEPING = replace(NEXT, rules={**POLICY.rules, "D5": replace(POLICY.rules["D5"], term="P9Y")})
 """A policy that keeps feedback longer."""
+NOTICES = replace(
+    NEXT,
+    rules={
+        **POLICY.rules,
+        "D5": replace(POLICY.rules["D5"], notices=(Notice(before="P30D", system="mail"),)),
+    },
+)
+"""A policy under which feedback is erased only after a notice."""
 
 
 def hold(at: str = LATER, visitor: str = "1") -> Event:
@@ -273,6 +282,20 @@ def test_a_recall_of_a_command_that_the_backup_has_is_not_forgotten(office: Offi
     office.start()
     office.run(EVEN_LATER)
     assert find_command(office.ledger, action="recall") == command_id(office, 1)
+
+
+def test_a_person_is_not_given_notice_twice(office: Office) -> None:
+    """A notice that is forgotten would be given again, and could not be recalled."""
+    office.ledger.run_in_transaction(lambda c: activate(c, NOTICES, office.now))
+    office.start(NOTICES)
+    announced = "2020-12-20T09:00:00Z"
+    backup = back_up(office.ledger)
+    assert office.run(announced) == ["notify"]
+    restore(office.ledger, backup)
+    office.start(NOTICES)
+    assert office.run(announced) == []
+    record_events(office.ledger, [hold(announced)], announced, policy=NOTICES)
+    assert office.run((instant(announced) + IN_FLIGHT).isoformat()) == ["recall"]
 
 
 def test_later_commands_have_higher_numbers_than_those_that_were_lost(office: Office) -> None:
