@@ -163,7 +163,7 @@ class LedgerStore:
         rows = connection.execute(
             text(
                 f"SELECT event.id FROM command JOIN {MEMBERS} member USING (command_id)"
-                " JOIN record USING (record_id) JOIN event USING (event_id)"
+                " JOIN record ON record.record_id = member.record_id JOIN event USING (event_id)"
                 " WHERE created_at >= :start AND created_at < :end AND action = 'erase'"
             ),
             {"start": start, "end": end},
