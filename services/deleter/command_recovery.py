@@ -36,6 +36,7 @@ _RECOVERED = frozenset({*CHANGING, *ENDING})
 """The actions that a recall must still reach, or that would be done twice."""
 _NEVER_SENT = ("unsent", "cancelled")
 """The states of commands that were never sent, as far as the ledger knows."""
+_SENT = tuple(state for state in NOT_CARRIED_OUT if state not in _NEVER_SENT)
 _NO_RECALLS: Mapping[UUID, FoundCommand] = MappingProxyType({})
 
 
@@ -152,13 +153,16 @@ def _restore_recalls(
     known: Mapping[UUID, CommandRow],
     now: datetime,
 ) -> Collection[UUID]:
-    """Write the recalls of commands that are not settled, as sent; return their ids."""
+    """Write the recalls of commands that were sent and are not settled, as sent; return their ids.
+
+    One of a command that the ledger has as unsent waits for the message in which that was sent.
+    """
     found: dict[UUID, FoundCommand] = {}
     originals: list[CommandRow] = []
     lost = []
     for id, recall in recalls.items():
         recall_id, original = UUID(recall.fields["command_id"]), known.get(id)
-        if recall_id in known or original is None or original.state not in NOT_CARRIED_OUT:
+        if recall_id in known or original is None or original.state not in _SENT:
             continue
         draft = CommandDraft.referring_to(
             original,

@@ -284,6 +284,35 @@ def test_a_recall_of_a_command_that_the_backup_has_is_not_forgotten(office: Offi
     assert find_command(office.ledger, action="recall") == command_id(office, 1)
 
 
+def test_a_recall_of_a_command_that_the_backup_has_as_unsent_is_not_forgotten(
+    office: Office,
+) -> None:
+    """Both were sent; cancelled and found sent, the command would refuse to be recalled."""
+    pause_system(office, "paused")
+    office.run(DUE)
+    backup = back_up(office.ledger)
+    pause_system(office, "running")
+    office.run(DUE)
+    record_events(office.ledger, [hold(DUE)], DUE)
+    assert office.run(LATER) == ["recall"]
+    restore(office.ledger, backup)
+    released = event("r", "privacy.hold-released", LATER, subject="visitor:1", hold_id="h")
+    record_events(office.ledger, [hold(DUE), released], LATER)
+    office.start()
+    office.run(EVEN_LATER)
+    assert list_commands(office.ledger) == [
+        ("website", "erase", "recalling"),
+        ("website", "recall", "sent"),
+    ]
+    acknowledge(office.ledger, command_id(office, 1), "recalled", EVEN_LATER)
+    office.run((instant(EVEN_LATER) + IN_FLIGHT).isoformat())
+    assert list_commands(office.ledger) == [
+        ("website", "erase", "recalled"),
+        ("website", "erase", "unsent"),
+        ("website", "recall", "acknowledged"),
+    ]
+
+
 def test_a_person_is_not_given_notice_twice(office: Office) -> None:
     """A notice that is forgotten would be given again, and could not be recalled."""
     office.ledger.run_in_transaction(lambda c: activate(c, NOTICES, office.now))
