@@ -7,7 +7,7 @@ would never be sent. What the check finds is recovered (`command_recovery`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -161,7 +161,8 @@ class SentCommandsCheck:
             policy = self.transactions.policy
             result = recover_commands(connection, messages, policy, now, recalls)
             if result.commands:
-                _pause_if_unknown(connection, messages, now)
+                found = [*commands_in(messages), *recalls.values()]
+                _pause_if_unknown(connection, found, now)
             return result
 
         result = self.transactions.run(work)
@@ -175,13 +176,13 @@ class SentCommandsCheck:
 
 
 def _pause_if_unknown(
-    connection: Connection, messages: Sequence[SentMessage], now: datetime
+    connection: Connection, commands: Iterable[FoundCommand], now: datetime
 ) -> None:
     """Pause the deleter if commands were sent under a policy that the ledger does not have any more.
 
     Under the policy that was active before, it might erase what has to be kept.
     """
-    versions = {str(command.fields["policy_version"]) for command in commands_in(messages)}
+    versions = {str(command.fields["policy_version"]) for command in commands}
     unknown = sorted(versions - {version.version for version in list_versions(connection)})
     if unknown:
         reason = (

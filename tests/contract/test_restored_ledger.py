@@ -370,6 +370,20 @@ def test_a_policy_that_the_ledger_has_lost_stops_the_deleter(office: Office) -> 
     assert office.run(EVEN_LATER) == ["recall"]
 
 
+def test_a_recall_under_a_policy_that_the_ledger_has_lost_stops_the_deleter(office: Office) -> None:
+    """The backup has what was recalled: the recall alone shows that the policy was changed."""
+    office.run(DUE)
+    backup = back_up(office.ledger)
+    office.ledger.run_in_transaction(lambda c: activate(c, KEEPING, office.now))
+    office.start(KEEPING)
+    assert office.run(LATER) == ["recall"]
+    restore(office.ledger, backup)
+    office.start()
+    office.run(EVEN_LATER)
+    [stop] = select_rows(office.ledger, tables.control)
+    assert (stop.scope, stop.state) == ("deleter", "paused")
+
+
 def test_a_topic_that_was_made_anew_is_read_from_its_start(office: Office) -> None:
     """Its offsets say nothing about the messages of the former one."""
     office.run(DUE)
