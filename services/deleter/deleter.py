@@ -185,7 +185,8 @@ class Deleter:
            Otherwise read parked events and pauses.
         2. Send the commands in the outbox that protect.
         3. If the deleter is running and the ledger has caught up: claim, dispatch the new commands, and
-           write verifications. Otherwise only write commands that protect, now and then.
+           write verifications. Otherwise, and if that fails, only write commands that protect, now and
+           then.
         4. Dispatch the rest of the outbox; while not caught up, only commands that break no promise.
         5. Escalate, now and then, commands that were not acknowledged in time.
         """
@@ -205,14 +206,16 @@ class Deleter:
             # Step 2: send the commands that protect.
             handled = self.sender.send(self.sender.lease(_NOTHING_PAUSED, PROTECTIVE))
             # Step 3: claim, dispatch and verify.
-            is_caught_up = state != "paused" and self._is_caught_up(now)
-            if state == "running" and is_caught_up:
+            claimed = None
+            try:
+                is_caught_up = self._may_check(state, now) and self._is_caught_up(now)
                 nothing_due_at = self._last_empty_claim.nothing_due_at
-                try:
+                if state == "running" and is_caught_up:
                     claimed = self._claim(paused, parked)
-                except Exception:  # a claim that fails must not hold up commands that protect
-                    self._protect_if_due(now)
-                    raise
+            except Exception:  # what fails must not hold up commands that protect
+                self._protect_if_due(now)
+                raise
+            if claimed is not None:
                 self.sender.send(claimed.leased, parked, claimed.events, nothing_due_at)
                 handled += claimed.scanned + self._verify().handled
             else:
@@ -240,6 +243,13 @@ class Deleter:
                     self._last_empty_claim.nothing_due_at = checked_at
         if self._escalation_throttle.is_due(now):
             self._escalate(now)
+
+    def _may_check(self, state: pause.State, now: datetime) -> bool:
+        """Return whether to check for catch-up: also while paused, until it is known what was sent.
+
+        A legal hold has to recall that, and no pause delays a recall.
+        """
+        return state != "paused" or (self.sent_check is not None and self.sent_check.is_due(now))
 
     def _is_caught_up(self, now: datetime) -> bool:
         """Return whether every message that could forbid an erasure is recorded, and all that was sent."""

@@ -6,7 +6,7 @@ recall.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,6 +18,7 @@ from services.deleter.command_recovery import RecoveryResult
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import RetryPolicy
 from services.deleter.sent_commands_check import IN_FLIGHT
+from services.kafka.topic_state import Partition
 from services.ledger import tables
 from services.policy.model import Policy
 from services.policy.rule import Notice
@@ -313,6 +314,36 @@ def test_a_recall_of_a_command_that_the_backup_has_as_unsent_is_not_forgotten(
     ]
 
 
+def test_what_was_sent_is_found_while_the_deleter_is_paused(office: Office) -> None:
+    """Whoever restores a ledger pauses the deleter first; a pause delays no recall."""
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    pause_deleter(office)
+    record_events(office.ledger, [hold()], LATER)
+    office.start()
+    assert office.run(LATER) == ["recall"]
+    assert office.run((instant(LATER) + IN_FLIGHT).isoformat()) == []
+
+
+def test_topics_that_cannot_be_read_hold_up_no_recall(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deleter without `Read` on the command topics still recalls what the ledger knows."""
+    office.run(DUE)
+    record_events(office.ledger, [hold()], LATER)
+    office.start()
+
+    def refuse() -> Mapping[Partition, int]:
+        raise ConnectionError
+
+    monkeypatch.setattr(office.bus, "end_offsets", refuse)
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            office.run(LATER)
+    assert [message.value["action"] for message in office.bus.sent] == ["erase", "recall"]
+
+
 def test_a_person_is_not_given_notice_twice(office: Office) -> None:
     """A notice that is forgotten would be given again, and could not be recalled."""
     office.ledger.run_in_transaction(lambda c: activate(c, NOTICES, office.now))
@@ -408,6 +439,13 @@ def test_an_unnamed_command_finds_its_record(office: Office) -> None:
     office.run(LATER)
     [row] = select_rows(office.ledger, tables.command)
     assert (row.subject, row.names_subject) == ("visitor:1", False)
+
+
+def pause_deleter(office: Office) -> None:
+    with office.ledger.transaction() as connection:
+        pause.set_pause_state(
+            connection, "deleter", "paused", operator="o", reason="r", now=office.now
+        )
 
 
 def pause_system(office: Office, state: pause.State) -> None:
