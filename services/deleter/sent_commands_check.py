@@ -77,8 +77,10 @@ class SentCommandsCheck:
         self._problem, self._next, self._is_second, self._is_over = _NOT_CHECKED, None, False, False
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether a check has to be made."""
-        return not self._is_over and (self._next is None or now >= self._next)
+        """Return whether a check has to be made, as it is after a clock was set back."""
+        if self._is_over or self._next is None:
+            return not self._is_over
+        return not self._next - self.in_flight <= now < self._next
 
     def problem(self, now: datetime) -> str:
         """Check if that is due, and return why the deleter has to wait; an empty text if it has not.

@@ -344,6 +344,17 @@ def test_topics_that_cannot_be_read_hold_up_no_recall(
     assert [message.value["action"] for message in office.bus.sent] == ["erase", "recall"]
 
 
+def test_a_clock_that_is_set_back_does_not_hold_up_the_second_check(office: Office) -> None:
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    office.start()
+    office.run("2033-01-10T09:30:00Z")
+    office.run(LATER)
+    office.run((instant(LATER) + IN_FLIGHT).isoformat())
+    assert office.spots == ()
+
+
 def test_a_person_is_not_given_notice_twice(office: Office) -> None:
     """A notice that is forgotten would be given again, and could not be recalled."""
     office.ledger.run_in_transaction(lambda c: activate(c, NOTICES, office.now))
