@@ -71,13 +71,21 @@ class SentCommandsCheck:
     """When the next check is due; None at once."""
     _is_second: bool = field(default=False, init=False)
     _is_over: bool = field(default=False, init=False)
+    _lost_connections: int = field(default=0, init=False)
 
     def restart(self) -> None:
         """Check again: the ledger could not be reached, and may have been restored meanwhile."""
         self._problem, self._next, self._is_second, self._is_over = _NOT_CHECKED, None, False, False
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether a check has to be made, as it is after a clock was set back."""
+        """Return whether a check has to be made, as it is after a clock was set back.
+
+        A connection that was lost between two transactions is replaced without a failure.
+        """
+        lost = self.transactions.ledger.lost_connections
+        if lost != self._lost_connections:
+            self._lost_connections = lost
+            self.restart()
         if self._is_over or self._next is None:
             return not self._is_over
         return not self._next - self.in_flight <= now < self._next

@@ -35,6 +35,12 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.lost_connections = 0
+        """How many connections turned out to be lost: the database may be another one since."""
+        event.listen(engine, "invalidate", self._count_lost_connection)
+
+    def _count_lost_connection(self, *_: object) -> None:
+        self.lost_connections += 1
 
     @property
     def is_sqlite(self) -> bool:

@@ -7,11 +7,13 @@ recall.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from services.deleter.activation import activate
 from services.deleter.command_recovery import RecoveryResult
@@ -23,7 +25,7 @@ from services.ledger import tables
 from services.policy.model import Policy
 from services.policy.rule import Notice
 from services.storage import pause
-from services.storage.database import Database
+from services.storage.database import Database, open_database
 from tests.contract.event_builders import Event, event, feedback
 from tests.contract.ledgers import (
     POLICY,
@@ -112,6 +114,16 @@ class Office(NullObserver):
 @pytest.fixture
 def office(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Office:
     """Return an office that was given feedback which is overdue, and whose deleter sees its own time."""
+    return new_office(ledger, monkeypatch)
+
+
+@pytest.fixture
+def postgres_office(postgres_ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """Return such an office whose ledger is on PostgreSQL."""
+    return new_office(postgres_ledger, monkeypatch)
+
+
+def new_office(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Office:
     office = Office(ledger)
     for module in ("command_sender", "deleter", "transactions"):
         name = f"services.deleter.{module}.database_now"
@@ -191,6 +203,24 @@ def test_a_failure_has_it_looked_at_again(office: Office) -> None:
     with pytest.raises(ConnectionError):
         office.deleter.run_once()
     office.fails = False
+    record_events(office.ledger, [hold()], LATER)
+    assert office.run(LATER) == ["recall"]
+
+
+def test_a_connection_that_was_lost_without_a_failure_has_it_looked_at_again(
+    postgres_office: Office,
+) -> None:
+    """The pool replaces it before a transaction begins: no run has failed."""
+    office = postgres_office
+    office.run(GIVEN)
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    restore(office.ledger, backup)
+    with office.ledger.transaction() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    other = open_database(office.ledger.engine.url.render_as_string(hide_password=False))
+    with closing(other), other.transaction() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
     record_events(office.ledger, [hold()], LATER)
     assert office.run(LATER) == ["recall"]
 
