@@ -345,7 +345,7 @@ def test_a_recall_of_a_command_that_the_backup_has_as_unsent_is_not_forgotten(
 
 
 def test_what_was_sent_is_found_while_the_deleter_is_paused(office: Office) -> None:
-    """Whoever restores a ledger pauses the deleter first; a pause delays no recall."""
+    """An operator who restores a ledger pauses the deleter first; a pause delays no recall."""
     backup = back_up(office.ledger)
     office.run(DUE)
     restore(office.ledger, backup)
