@@ -32,6 +32,8 @@ UNITLESS = {
     "termijn_holdings",
     "termijn_holds_open",
     "termijn_lag_messages",
+    "termijn_provenance_late",
+    "termijn_provenance_open",
     "termijn_requests_late",
     "termijn_requests_open",
     "termijn_role_ready",
