@@ -96,7 +96,7 @@ def _business_requirement(
     immediate_ends = [
         f"{name} ({_shortest_text(policy.rules[name])})"
         for name in sorted(_rule_names(event.holdings, policy) - term_ms_by_rule.keys())
-        if not policy.rules[name].is_never_erased
+        if not policy.rules[name].never_ends
     ]
     return RetentionRequirement(
         topic=topic,

@@ -109,9 +109,10 @@ class Rule(StrictModel):
     kind: Literal["at_most", "at_least"]
     """`at_most`: gone by the end of the term, as promised; `at_least`: kept so long, as a law requires."""
     term: TermLengthText | None = None
-    """ISO 8601 period, computed once from the anchor, or `never`; absent if the rule has an `of`."""
+    """ISO 8601 period, computed once from the anchor; absent if the rule has an `of`. `never`: permanently
+    (`at_least`), or until consent is withdrawn (`at_most`)."""
     anchor: Anchor | None = None
-    """What the term counts from; a rule with an `of`, or of what is never erased, needs none."""
+    """What the term counts from; a rule with an `of`, or with the term `never`, needs none."""
     term_from: Provenance
     """Where the term comes from: the statement, a law, or a reading of either."""
     anchor_from: Provenance
@@ -186,9 +187,19 @@ class Rule(StrictModel):
         return parse_period(self.minimum) if self.minimum else None
 
     @property
-    def is_never_erased(self) -> bool:
-        """Whether no term of it ever ends."""
+    def never_ends(self) -> bool:
+        """Whether no term of it ever ends: it is kept permanently, or until consent is withdrawn."""
         return all({part.term, *part.terms.values()} == {NEVER} for part in self.parts)
+
+    @property
+    def is_never_erased(self) -> bool:
+        """Whether it is kept permanently."""
+        return self.never_ends and self.kind == "at_least"
+
+    @property
+    def lasts_until_withdrawal(self) -> bool:
+        """Whether it is kept until the consent on which it rests is withdrawn, and has no other end."""
+        return self.never_ends and self.kind == "at_most"
 
     @property
     def is_in_statement(self) -> bool:

@@ -72,6 +72,7 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "transfer": ", daarna overgedragen aan een archief",
         "transfer-and-erase": ", daarna overgedragen aan een archief en hier gewist",
         "never": "blijvend",
+        "until_withdrawal": "tot u uw toestemming intrekt",
         "none": "niet langer dan nodig",
         "last": " of, als dat later is, ",
         "first": " of, als dat eerder is, ",
@@ -100,6 +101,7 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "transfer": ", then handed over to an archive",
         "transfer-and-erase": ", then handed over to an archive and erased here",
         "never": "permanently",
+        "until_withdrawal": "until you withdraw your consent",
         "none": "no longer than needed",
         "last": " or, if that is later, ",
         "first": " or, if that is earlier, ",
@@ -129,8 +131,8 @@ def date_in_words(day: date, language: Language) -> str:
 def length_in_words(rule: Rule, language: Language) -> str:
     """Return how long a rule keeps data, without the clock or the date that its terms start at."""
     words = _WORDS[language]
-    if rule.is_never_erased:
-        return words["never"]
+    if rule.never_ends:
+        return without_end_in_words(rule, language)
     lengths = list(
         dict.fromkeys(
             _length_from_year(term, part, language)
@@ -145,6 +147,12 @@ def length_in_words(rule: Rule, language: Language) -> str:
         minimum = _length_from_year(rule.minimum, rule.parts[0], language)
         text = f"{words['at_least']} {minimum}, {text}"
     return text
+
+
+def without_end_in_words(rule: Rule, language: Language) -> str:
+    """Return how long a rule keeps data whose term never ends."""
+    words = _WORDS[language]
+    return words["until_withdrawal"] if rule.lasts_until_withdrawal else words["never"]
 
 
 def term_in_words(policy: Policy, name: str, language: Language) -> str:
@@ -173,8 +181,8 @@ def _value(value: str | bool) -> str:
 
 def _term(policy: Policy, name: str, language: Language) -> str:
     rule, words = policy.rules[name], _WORDS[language]
-    if rule.is_never_erased:
-        return words["never"]
+    if rule.never_ends:
+        return without_end_in_words(rule, language)
     parts = [_part_in_words(policy, part, language) for part in rule.parts]
     if parts == [words["at_once"]]:
         return parts[0]

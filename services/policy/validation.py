@@ -17,6 +17,7 @@ from services.policy.validation_events import check_event
 from services.policy.validation_fields import require_defined
 from services.policy.validation_periods import check_period
 from services.policy.validation_rules import check_rules
+from services.policy.validation_withdrawal import check_kept_until_withdrawal
 from services.policy.yaml_source import PolicyError
 
 _YEAR_END = re.compile(r"(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])", re.ASCII)
@@ -46,6 +47,7 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     for name, event in policy.events.items():
         for path, problem in check_event(event, policy):
             yield ("events", name, *path), problem
+    yield from check_kept_until_withdrawal(policy)
     yield from check_encryption(policy)
     yield from _check_titles(policy)
 

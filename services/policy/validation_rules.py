@@ -33,10 +33,11 @@ def check_rules(policy: Policy) -> Iterator[PolicyError]:
             yield from _check_part(part_path, part, policy)
         yield from _check_minimum((*path, "minimum"), rule)
         yield from _check_notices((*path, "notices"), rule, policy)
-        if rule.kind == "at_most" and rule.is_never_erased and (rule.term or rule.of):
+        if rule.lasts_until_withdrawal and (rule.of or rule.terms or rule.minimum):
             yield (
                 path,
-                "is a maximum that never ends; use kind `at_least` for what is kept permanently",
+                "is a maximum that never ends; use kind `at_least` for what is kept permanently, or"
+                " `term: never` alone for what is kept until consent is withdrawn",
             )
         if "derived" in (rule.term_from, rule.anchor_from) and not rule.rationale:
             yield path, "a derived term or anchor needs a rationale"
@@ -152,9 +153,9 @@ def _check_notices(path: DocumentPath, rule: Rule, policy: Policy) -> Iterator[P
         if (notice.system, notice.before) in seen:
             yield place, "is there twice; remove one"
         seen.add((notice.system, notice.before))
-    if rule.transfers and rule.is_never_erased:
+    if rule.transfers and rule.never_ends:
         yield (*path[:-1], "then"), "is not allowed for a rule that never ends"
-    if rule.notices and rule.is_never_erased:
+    if rule.notices and rule.never_ends:
         yield path, "is not allowed for a rule that never ends"
 
 

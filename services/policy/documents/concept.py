@@ -14,7 +14,12 @@ from services.policy.documents.document import BulletList, Document, Section, Ta
 from services.policy.documents.processing import Processing, list_processing
 from services.policy.model import Policy, System
 from services.policy.rule import NEVER, Part, Rule
-from services.policy.term_wording import date_in_words, period_in_words, term_in_words
+from services.policy.term_wording import (
+    date_in_words,
+    period_in_words,
+    term_in_words,
+    without_end_in_words,
+)
 
 _LANGUAGE: Final = "en"
 _NOT_STATED: Final = "not stated"
@@ -65,7 +70,7 @@ def term_matrix(policy: Policy) -> Table:
     for name, rule in policy.rules.items():
         for part in rule.parts:
             for term in dict.fromkeys((part.term, *part.terms.values())):
-                text = period_in_words(term, _LANGUAGE) or _ZERO
+                text = _standard_term(rule, term)
                 names = places.setdefault(text, {}).setdefault(_start_of(part), [])
                 if name not in names:
                     names.append(name)
@@ -89,9 +94,21 @@ def standard_terms(policy: Policy) -> tuple[str, ...]:
 
 def _ordered_terms(policy: Policy) -> Iterator[str]:
     """Return the texts of the standard terms once; P12M and P1Y, which differ as texts, are two."""
+    texts: dict[str, list[str]] = {}
+    for rule in policy.rules.values():
+        for part in rule.parts:
+            for term in (part.term, *part.terms.values()):
+                texts.setdefault(term, []).append(_standard_term(rule, term))
     yield from dict.fromkeys(
-        period_in_words(term, _LANGUAGE) or _ZERO for term in standard_terms(policy)
+        text for term in standard_terms(policy) for text in sorted(set(texts[term]), reverse=True)
     )
+
+
+def _standard_term(rule: Rule, term: str) -> str:
+    """Return the text of a standard term; one that never ends, ends with consent if the rule does."""
+    if rule.lasts_until_withdrawal:
+        return without_end_in_words(rule, _LANGUAGE)
+    return period_in_words(term, _LANGUAGE) or _ZERO
 
 
 def _length(term: str) -> tuple[bool, float]:

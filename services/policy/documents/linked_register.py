@@ -202,6 +202,9 @@ def _storage(policy: Policy, name: str, rows: Iterable[RegisterRow]) -> Node:
     durations = [
         duration for part in rule.parts for duration in _durations(policy, part, rule.minimum)
     ]
+    if rule.lasts_until_withdrawal:
+        until = term_in_words(policy, name, _LANGUAGE)
+        durations = [{"@type": "dpv:UntilEventDuration", "dct:description": until}]
     return _titled("rules", name, rule.title, *types) | {
         "dct:description": term_in_words(policy, name, _LANGUAGE),
         "dct:source": rule.source,

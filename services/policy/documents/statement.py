@@ -87,7 +87,8 @@ def _terms(policy: Policy, processing: Processing, language: Language) -> Iterat
         yield sentences["statutory"]
     elif basis.ground != "consent" and (rule.kind == "at_least" or rule.minimum):
         yield sentences["minimum"]
-    if basis.ground == "consent" and _has_act(policy, "consent-withdrawn"):
+    is_stated = rule.lasts_until_withdrawal and not rule.is_in_test
+    if basis.ground == "consent" and _has_act(policy, "consent-withdrawn") and not is_stated:
         yield from dict.fromkeys(_withdrawals(policy, processing, language))
     if purpose.retired:
         day = purpose.retired.astimezone(policy.controller.zone).date()

@@ -9,6 +9,7 @@ from tests.oracle.instants import instant, written
 from tests.oracle.language.conditions import resolved, rule_for
 from tests.oracle.language.rules import Event, Schedule
 from tests.oracle.language.terms import Window, window
+from tests.oracle.language.withdrawals import cut, is_until_withdrawal
 
 
 class Kept(NamedTuple):
@@ -31,6 +32,9 @@ def kept_of(event: Event, events: list[Event], schedule: Schedule) -> list[Kept]
     for use in schedule.types[event["type"]].uses:
         name = rule_for(use.rule, event["data"], schedule.rules)
         rule, systems = resolved(name, schedule.rules), tuple(sorted(use.systems))
+        span = window(rule, systems, event, events, schedule)
+        if is_until_withdrawal(rule):
+            span = cut(span, use.purpose, event, events, schedule)
         holdings.append(
             Kept(
                 source=event["source"],
@@ -41,7 +45,7 @@ def kept_of(event: Event, events: list[Event], schedule: Schedule) -> list[Kept]
                 rule=name,
                 systems=systems,
                 test=rule.test,
-                window=window(rule, systems, event, events, schedule),
+                window=span,
             )
         )
     return holdings

@@ -5,13 +5,17 @@ from typing import Any
 import yaml
 
 from tests.oracle.language.rules import NEVER, Anchor, EventType, Part, Rule, Schedule, Variant
+from tests.oracle.language.withdrawals import is_until_withdrawal
 
 _TITLE = {"title": "Of the oracle"}
 _ORIGIN = {"term_from": "stated", "anchor_from": "stated", "source": "The oracle"}
 
 
 def policy_text(schedule: Schedule) -> str:
-    """Return the policy, as YAML. A minimum rests on the basis `law`, a maximum on `contract`."""
+    """Return the policy, as YAML.
+
+    A minimum rests on the basis `law`, a maximum on `contract`, one without an end on `consent`.
+    """
     uses = [use for kind in schedule.types.values() for use in kind.uses]
     policy = {
         "policy": "oracle",
@@ -31,6 +35,7 @@ def policy_text(schedule: Schedule) -> str:
         "bases": {
             "contract": _basis("contract", "eu-gdpr:A6-1-b", "GDPR 6(1)(b)"),
             "law": _basis("legal_obligation", "eu-gdpr:A6-1-c", "GDPR 6(1)(c)"),
+            **_consent(schedule),
         },
         "categories": {"contact": {**_TITLE, "dpv": ["pd:Name"]}},
         "subjects": {"person": {**_TITLE, "dpv": "dpv:Customer", "source": "The oracle"}},
@@ -54,6 +59,12 @@ def _years(schedule: Schedule) -> dict[str, dict[str, str]]:
     ]
     named = any(part.anchor.end_of in schedule.years for part in parts)
     return {"years": dict(schedule.years)} if named else {}
+
+
+def _consent(schedule: Schedule) -> dict[str, dict[str, str]]:
+    """Return the basis of consent, where an event withdraws it."""
+    withdrawn = any(kind.withdraws for kind in schedule.types.values())
+    return {"consent": _basis("consent", "eu-gdpr:A6-1-a", "GDPR 6(1)(a)")} if withdrawn else {}
 
 
 def _basis(ground: str, dpv: str, article: str) -> dict[str, str]:
@@ -129,6 +140,9 @@ def _event_type(kind: EventType, schedule: Schedule) -> dict[str, Any]:
             }
             for use in kind.uses
         ]
+    if kind.withdraws:
+        fields["purpose"] = {}
+        text["act"] = "consent-withdrawn"
     if kind.moves:
         text["moves"] = [
             {"clock": move.clock, "move": "end" if move.ends else "start"}
@@ -143,4 +157,6 @@ def _basis_of(name: str, schedule: Schedule) -> str:
     rule = schedule.rules[name]
     if isinstance(rule, Variant):
         return _basis_of(rule.extends, schedule)
+    if is_until_withdrawal(rule):
+        return "consent"
     return "law" if rule.kind == "at_least" else "contract"

@@ -88,6 +88,8 @@ class EventType:
     moves: tuple[Move, ...] = ()
     dates: tuple[str, ...] = ()
     """Fields that are dates, `2041-03-31`; all other fields are texts."""
+    withdraws: str = ""
+    """The purpose to which the person withdraws consent; a maximum without an end rests on consent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

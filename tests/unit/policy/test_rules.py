@@ -41,6 +41,18 @@ ACCEPTED = """\
         (
             "kind: at_most, term: never",
             "",
+            "is a maximum that never ends, and club.joined keeps data under it on contract; use kind"
+            " `at_least` for what is kept permanently, a term, or a basis of consent",
+        ),
+        (
+            "kind: at_most, ends: last, of: [{term: never}, {term: never}]",
+            "",
+            "is a maximum that never ends; use kind `at_least` for what is kept permanently, or"
+            " `term: never` alone for what is kept until consent is withdrawn",
+        ),
+        (
+            "kind: at_most, term: never, minimum: P1Y",
+            "",
             "is a maximum that never ends; use kind `at_least` for what is kept permanently",
         ),
         (

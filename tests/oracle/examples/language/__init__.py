@@ -10,6 +10,7 @@ from tests.oracle.examples.language.minimum import MINIMUM
 from tests.oracle.examples.language.outcomes import OUTCOMES
 from tests.oracle.examples.language.purposes import PURPOSES
 from tests.oracle.examples.language.several_ends import SEVERAL_ENDS
+from tests.oracle.examples.language.withdrawals import WITHDRAWALS
 from tests.oracle.examples.language.years import ENDS_OF_YEARS
 
 LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (
@@ -20,6 +21,7 @@ LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (
     *MINIMUM,
     *PURPOSES,
     *CONDITIONS,
+    *WITHDRAWALS,
 )
 
 __all__ = ["LANGUAGE_EXAMPLES", "LanguageExample"]
