@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, MetaData, Table, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from services.agent import config
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.factory import sql_adapter
 from services.agent.adapters.sql.adapter import SqlAdapter
+from services.agent.adapters.sql.config import ArchiveTable
 from services.agent.command import Command, CommandRecord
 from services.agent.config import InvalidConfiguration
 from services.agent.result import Result
@@ -367,6 +368,55 @@ def test_a_transfer_copies_the_rows_to_the_archive(crm: Crm) -> None:
     assert archived == [("T1", "where is it", "at the neighbours")]
     assert crm.execute("transfer", ticket("T9")).status == "nothing_held"
     assert crm.execute("transfer", signed_up("C1")).status == "failed"
+
+
+def test_a_transfer_copies_rows_whose_keys_are_in_the_archive_already(crm: Crm) -> None:
+    """Several rows may have the same keys: each has to be in the archive before it is erased."""
+    adapter = archiving_lines(crm)
+    crm.fill(orders=[order_row("O1")], order_lines=[{"order_no": "O1", "product": "ring"}])
+    message = command(action="transfer", records=(order("O1"),))
+    assert adapter.execute(crm.task(message)).status == "done"
+    with crm.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO order_lines (id, order_no, product) VALUES (9, 'O1', 'brooch')")
+        )
+    for _ in range(2):
+        assert adapter.execute(crm.task(message)).status == "done"
+    with crm.engine.connect() as connection:
+        query = text("SELECT product FROM archived_lines ORDER BY product")
+        assert connection.execute(query).scalars().all() == ["brooch", "ring"]
+
+
+def test_a_row_that_the_archive_cannot_take_is_not_handed_over(crm: Crm) -> None:
+    """The archive has one row for a ticket, and another one than the ticket is now."""
+    crm.fill(tickets=[ticket_row("T5")])
+    assert crm.execute("transfer", ticket("T5")).status == "done"
+    crm.fill(tickets=[{**ticket_row("T5"), "answer": "it has arrived"}])
+    assert crm.execute("transfer", ticket("T5")).status == "failed"
+
+
+def test_a_row_that_was_erased_after_its_transfer_is_not_copied_again(crm: Crm) -> None:
+    """A transfer is repeated after its system was restored from a backup."""
+    crm.fill(tickets=[ticket_row("T6")])
+    crm.execute("transfer", ticket("T6"))
+    crm.execute("erase", ticket("T6"))
+    assert crm.execute("transfer", ticket("T6")).status == "done"
+    with crm.engine.connect() as connection:
+        query = text("SELECT question FROM archived_tickets WHERE ticket_no = 'T6'")
+        assert connection.execute(query).scalars().all() == ["where is it"]
+
+
+def archiving_lines(crm: Crm) -> SqlAdapter:
+    """Return an adapter that hands the lines of orders over to an archive, and nothing else."""
+    with crm.engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS archived_lines"))
+        connection.execute(text("CREATE TABLE archived_lines (order_no text, product text)"))
+    [bound] = [part for part in crm.adapter.bounds if part.name == "order_lines"]
+    archive = Table("archived_lines", MetaData(), autoload_with=crm.engine)
+    declared = replace(
+        bound.declared, transfer=ArchiveTable(into="archived_lines", columns=("product",))
+    )
+    return replace(crm.adapter, bounds=(replace(bound, declared=declared, archive=archive),))
 
 
 def test_a_table_that_declares_no_notice_fails_it(crm: Crm) -> None:

@@ -57,6 +57,16 @@ def equals_value(column: Column[Any], value: Any, dialect: str) -> ColumnElement
     return equal
 
 
+def equals_column(column: Column[Any], other: Column[Any], dialect: str) -> ColumnElement[bool]:
+    """Return the condition that two columns hold the same, or both nothing.
+
+    As texts by their bytes, since not every type of PostgreSQL has equality: json has not.
+    """
+    collation = "BINARY" if dialect == "sqlite" else "C"
+    one, two = (collate(cast(each, sqltypes.Text), collation) for each in (column, other))
+    return one.is_not_distinct_from(two)
+
+
 def in_bytes(column: Column[Any], dialect: str) -> ColumnElement[Any]:
     """Return a text column for comparison by bytes, whatever its collation."""
     if dialect == "sqlite":

@@ -20,7 +20,9 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    false,
     func,
+    not_,
     or_,
     select,
     update,
@@ -34,7 +36,13 @@ from services.agent.adapters.sql.binding import (
     matching_rows,
 )
 from services.agent.adapters.sql.column_values import is_text, to_column_value
-from services.agent.adapters.sql.columns import as_stored, holds_any, holds_other, in_bytes
+from services.agent.adapters.sql.columns import (
+    as_stored,
+    equals_column,
+    holds_any,
+    holds_other,
+    in_bytes,
+)
 from services.agent.adapters.sql.config import ColumnChange, values_of
 from services.agent.command import Command
 
@@ -178,19 +186,38 @@ def set_column_statement(
 
 
 def transfer_statement(part: TableSelection) -> Iterator[Insert]:
-    """Return the statement that copies the rows to the archive, if no row of it has their keys.
+    """Return the statement that copies the rows to the archive, unless it has them.
 
-    What is in the archive is never changed: a repetition may find rows that were erased since.
+    What is in the archive is never changed: of a row that was erased in place since, it has another content.
+    Several rows may have the same keys.
     """
     table, archive = part.table, part.bound.archive
     if archive is None:
         return
     columns = archived_columns(part.bound.declared)
     same_keys = (archive.c[name] == table.c[name] for name in part.bound.declared.match)
-    is_archived = exists().where(*same_keys).correlate(table)
+    same_content = and_(
+        *(equals_column(archive.c[name], table.c[name], part.dialect) for name in columns)
+    )
+    is_same = or_(same_content, _is_erased(part.bound, part.dialect))
+    is_archived = exists().where(*same_keys, is_same).correlate(table)
     for condition in part.conditions:
         rows = select(*(table.c[name] for name in columns)).where(condition, ~is_archived)
         yield archive.insert().from_select(columns, rows)
+
+
+def _is_erased(bound: BoundTable, dialect: str) -> ColumnElement[bool]:
+    """Return the condition that a row has no data left that an erasure in place takes away."""
+    change, columns = bound.declared.erase, bound.table.c
+    if not isinstance(change, ColumnChange):
+        return false()
+    left = [_is_not_pseudonym(columns[name], dialect) for name in change.hash]
+    for name, value in (change.set or {}).items():
+        holds = [holds_any(columns[name])]
+        if value is not None:
+            holds.append(holds_other(columns[name], columns[name], value, dialect))
+        left.append(and_(*holds))
+    return not_(or_(*left))
 
 
 def rectify_statement(
