@@ -188,8 +188,8 @@ def set_column_statement(
 def transfer_statement(part: TableSelection) -> Iterator[Insert]:
     """Return the statement that copies the rows to the archive, unless it has them.
 
-    What is in the archive is never changed: of a row that was erased in place since, it has another content.
-    Several rows may have the same keys.
+    What is in the archive is never changed: of a row that was erased in place since, it has another
+    content. Several rows may have the same keys.
     """
     table, archive = part.table, part.bound.archive
     if archive is None:
