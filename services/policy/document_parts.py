@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from services.policy.yaml_source import DocumentPath
 
 Schema = Mapping[str, Any]
+SAMPLE_TEXT: Final = "sample-in-place-of-a-wrong-part"
+"""The text in a sample; a problem that names it follows from the sample."""
 
 
 class DocumentParts:
@@ -61,5 +63,5 @@ class DocumentParts:
         if part.get("type") == "object":
             values = part.get("properties", {})
             return {key: self._sample(values[key]) for key in part.get("required", ())}
-        text = "2026-01-01T00:00:00Z" if part.get("format") == "date-time" else "sample"
+        text = "2026-01-01T00:00:00Z" if part.get("format") == "date-time" else SAMPLE_TEXT
         return {"array": [], "boolean": False, "integer": 1}.get(part.get("type", ""), text)

@@ -82,7 +82,16 @@ def _parse_value(name: str, field: Field, value: Any) -> DecisionValue:
             return (value,)
         case "strings", list() | tuple() if all(isinstance(v, str) and v for v in value):
             return tuple(dict.fromkeys(value))
-    raise TaggingFailed("invalid-field", name, f"is not a value of type {field.type}")
+    raise TaggingFailed("invalid-field", name, _wrong_kind(field, value))
+
+
+def _wrong_kind(field: Field, value: Any) -> str:
+    problem = f"is not a value of type {field.type}"
+    if field.type == "string" and isinstance(value, bool):
+        return f"{problem}, got true or false; write text in quotes"
+    if field.type == "boolean" and isinstance(value, str):
+        return f"{problem}, got text; write true or false, without quotes"
+    return problem
 
 
 def date_text(value: str | date) -> str:

@@ -37,8 +37,8 @@ class Field(StrictModel):
     """The type of its value; `strings` is a list of texts, `date` a day such as 2026-03-15."""
     required: bool = True
     """Whether every event must have it."""
-    default: str | None = None
-    """The value of an event without the field."""
+    default: str | bool | None = None
+    """The value of an event without the field; of a boolean `true` or `false`."""
     one_of: tuple[str, ...] = ()
     """The only values that it may have; without it any text."""
     business_key: bool = False

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from services.policy.document_parts import DocumentParts
+from services.policy.document_parts import SAMPLE_TEXT, DocumentParts
 from services.policy.nearest_name import nearest_name
-from services.policy.pydantic_errors import translate_errors
+from services.policy.pydantic_errors import list_errors, translate_errors
 from services.policy.yaml_source import (
     DocumentPath,
     InvalidFile,
@@ -70,14 +70,14 @@ def _all_problems(
             if attempt == 0:
                 yield from translate_errors(cause, parts, validation_path)
             current = deepcopy(current)
-            wrong = {validation_path(error["loc"]) for error in cause.errors(include_url=False)}
+            wrong = {validation_path(error["loc"]) for error in list_errors(cause)}
             for path in sorted(wrong, key=_by_text):
                 if not _replace(current, path, parts):
                     return
             replaced |= wrong
             continue
         for path, why in check(value):
-            if not _follows(path, replaced, document):
+            if SAMPLE_TEXT not in why and not _follows(path, replaced, document):
                 yield path, why
         return
 

@@ -20,6 +20,8 @@ _KIND_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Mapping, "a map"),
     ((list, tuple), "a list"),
 )
+_CHOICES = ("str", "bool")
+_TEXT_OR_BOOLEAN = "text_or_boolean"
 _MESSAGES: Mapping[str, str] = {
     "string_type": "is not text; write it in quotes",
     "tuple_type": "is not a list",
@@ -47,6 +49,7 @@ _MESSAGES: Mapping[str, str] = {
     "timezone_aware": "is not an instant with its zone, such as 2026-03-15T13:00:00Z",
     "written_time": "is not a date or time such as 2032-01-01, 2032-01-01 14:00 or 2032-01-01T13:00:00Z",
     "written_time_bounds": "is not in a year from 1800 to 9998",
+    _TEXT_OR_BOOLEAN: "is neither text nor true or false",
     "string_unicode": "contains an invalid character",
     "recursion_loop": "contains itself",
 }
@@ -77,7 +80,7 @@ def translate_errors(
     problems: list[PolicyError] = []
     misspelt: set[DocumentPath] = set()
     missing: set[DocumentPath] = set()
-    for error in cause.errors(include_url=False):
+    for error in list_errors(cause):
         path = place(error["loc"])
         if _MESSAGES_WITHOUT_VALUE.get(error["type"]) == _UNKNOWN_KEY and path:
             keys = parts.keys_at(path[:-1])
@@ -89,6 +92,21 @@ def translate_errors(
             missing.add(path)
         problems.append((path, _message(error)))
     return [problem for problem in problems if problem[0] not in misspelt & missing]
+
+
+def list_errors(cause: ValidationError) -> list[Mapping[str, Any]]:
+    """Return pydantic's errors; for a value that may be text or a boolean, one in place of one for each."""
+    errors: list[Mapping[str, Any]] = []
+    found = cause.errors(include_url=False)
+    places = {error["loc"] for error in found}
+    for error in found:
+        *place, choice = error["loc"] or ("",)
+        if choice in _CHOICES and all((*place, each) in places for each in _CHOICES):
+            if choice == _CHOICES[0]:
+                errors.append({**error, "loc": tuple(place), "type": _TEXT_OR_BOOLEAN})
+        else:
+            errors.append({**error})
+    return errors
 
 
 def _message(error: Any) -> str:

@@ -37,10 +37,8 @@ def check_event(event: EventType, policy: Policy) -> Iterator[PolicyError]:
     for name, field in event.fields.items():
         if field.type == "date":
             yield from _check_date(name, field)
-        if field.default is not None and field.one_of and field.default not in field.one_of:
-            nearest = did_you_mean(field.default, field.one_of)
-            problem = f"{field.default!r} is not one of {', '.join(field.one_of)}{nearest}"
-            yield ("fields", name, "default"), problem
+        if field.default is not None:
+            yield from require_possible_value(("fields", name, "default"), [field.default], field)
         if field.identifies:
             yield from _check_identifying(name, field, event)
     if not event.holdings and not event.moves and not event.act and not event.provenance:

@@ -22,11 +22,21 @@ def require_possible_value(
 ) -> Iterator[PolicyError]:
     """Check that a field can have these values: a condition that is never met would hide its holding."""
     for value in values:
-        if field and field.one_of and value not in field.one_of:
+        if field is None:
+            continue
+        if (field.type == "boolean") != isinstance(value, bool):
+            yield path, _wrong_kind(value)
+        elif field.one_of and value not in field.one_of:
             nearest = did_you_mean(str(value), field.one_of)
             yield path, f"{value!r} is not one of {', '.join(field.one_of)}{nearest}"
-        if field and (field.type == "boolean") != isinstance(value, bool):
-            yield path, f"{value!r} is not a value of type {field.type}"
+
+
+def _wrong_kind(value: str | bool) -> str:
+    """Return what is wrong with a value of another kind than its field."""
+    if isinstance(value, bool):
+        read = ("true", "yes or on") if value else ("false", "no or off")
+        return f"is {read[0]}, as which YAML also reads {read[1]}, and not text; write it in quotes"
+    return f"{value!r} is text, and the field is a boolean; write true or false, without quotes"
 
 
 def check_no_date(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -149,7 +150,8 @@ def test_events_of_one_type_have_a_plan_for_each_rule() -> None:
         ),
         (
             ("  german: {extends: footage, when: {country: [NO]}, source: x}\n",),
-            "rules.german.when.country: False is not a value of type string",
+            "rules.german.when.country: is false, as which YAML also reads no or off, and not text;"
+            " write it in quotes",
         ),
         (
             ("  german: {extends: footage, when: {country: []}, source: x}\n",),
@@ -306,3 +308,19 @@ def _any_variants(draw: st.DrawFn) -> dict[str, Variant]:
             extends = draw(st.sampled_from(("footage", *drawn)))
             drawn[f"v{number}"] = Variant(extends=extends, when=when)
     return drawn
+
+
+@pytest.mark.parametrize(("data", "name"), [({}, "home"), ({"away": True}, "footage")])
+def test_a_boolean_may_have_a_default_by_which_a_rule_applies(
+    data: Mapping[str, bool], name: str
+) -> None:
+    """The event without the field has `false`; alone, by its plan, and after the ledger's text."""
+    text = text_with("  home: {extends: footage, when: {away: [false]}, term: P1D, source: x}\n")
+    text = replaced(text, FIELDS, f"{FIELDS}      away: {{type: boolean, default: no}}\n")
+    policy = load_text(text, "small.yaml")
+    again = load_text(policy_text(policy), "ledger")
+    compiled = CompiledPolicy(policy=policy)
+    values: dict[str, Any] = {"client_id": "C1", **data}
+    joined = event("2024-03-15T10:00Z", **values)
+    for tagged in (tag(joined, policy), tag(joined, again), compiled.tag(joined)):
+        assert [each.rule for each in tagged.holdings if each.purpose == "study"] == [name]

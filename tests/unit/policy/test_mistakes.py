@@ -175,8 +175,32 @@ def lines(text: str) -> list[str]:
             "{purpose: care, basis: contract, rule: year, systems: [app]}",
             "{purpose: care, basis: contract, rule: year, systems: [app], when: {paid:"
             " [yes please]}}",
-            "106: events.club.joined.holdings.0.when.paid: 'yes please' is not a value of"
-            " type boolean",
+            "106: events.club.joined.holdings.0.when.paid: 'yes please' is text, and the field"
+            " is a boolean; write true or false, without quotes",
+        ),
+        (
+            HOLDING,
+            HOLDING.replace("}", ", when: {level: [on]}}"),
+            "106: events.club.joined.holdings.0.when.level: is true, as which YAML also reads yes or"
+            " on, and not text; write it in quotes",
+        ),
+        (
+            HOLDING,
+            HOLDING.replace("}", ", when: {level: [[full]]}}"),
+            "106: events.club.joined.holdings.0.when.level.0: is neither text nor true or false, got"
+            " a list",
+        ),
+        (
+            "      level: {default: basic, one_of: [basic, full]}",
+            "      level: {default: no, one_of: [basic, full]}",
+            "101: events.club.joined.fields.level.default: is false, as which YAML also reads no or"
+            " off, and not text; write it in quotes",
+        ),
+        (
+            "      guest_ids: {type: strings, required: false}",
+            "      guest_ids: {type: strings, required: false}\n      vip: {type: boolean, default: 'no'}",
+            "100: events.club.joined.fields.vip.default: 'no' is text, and the field is a boolean;"
+            " write true or false, without quotes",
         ),
         (
             "{purpose: care, basis: contract, rule: year, systems: [app]}",
@@ -365,6 +389,21 @@ def test_mistakes_of_shape_and_of_meaning_are_told_together() -> None:
         "rules.stay.term: '1 month' is not an ISO 8601 period such as P2Y, P1M or PT24H;"
         " did you mean P1M?",
         "events.club.joined.holdings.0.purpose: 'cara' is not defined; did you mean care?",
+    ]
+
+
+def test_values_that_yaml_reads_as_true_and_false_are_reported_without_samples() -> None:
+    """One line for each value, and none about what replaces the wrong ones."""
+    text = with_mistakes(
+        {
+            "level: {default: basic, one_of: [basic, full]}": "level: {one_of: [yes, no]}",
+            HOLDING: HOLDING.replace("}", ", when: {level: ['yes']}}"),
+        }
+    )
+    assert [line.partition(": ")[2] for line in lines(text)] == [
+        f"events.club.joined.fields.level.one_of.{position}: is not text; write it in quotes, got true"
+        " or false"
+        for position in (0, 1)
     ]
 
 
