@@ -12,12 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from pydantic import TypeAdapter
+
+from services.policy.event_type import EventType
+from services.policy.included import read_part
+from services.policy.sources import OWN_SOURCE, needs_sources
+from services.policy.subject_state import CLOSING_EVENTS
+
 Effect = Literal["event", "relationship", "books", "starts", "ends"]
 """What an event does: data is kept from the event on, after the relationship, or in the books; the
 relationship starts again, or ends."""
 EFFECTS: tuple[Effect, ...] = get_args(Effect)
 _CLOCK: Final = "relationship"
 _CHANGES: Mapping[Effect, str] = {"starts": "start", "ends": "end"}
+_EVENT_TYPE: Final = TypeAdapter(EventType)
 _IS_KEY = re.compile(r"(?P<stem>\w+)_id").fullmatch
 
 
@@ -127,9 +135,27 @@ def _lines(draft: Draft) -> Iterator[str]:
         yield f"  {_CLOCK}: {{title: The relationship until it ends, key: [{_quote(key)}]}}"
     yield "rules:"
     yield from _rules(draft, used)
-    yield "events:"
+    yield "events:  # `sources`: who may publish what can forbid or cause an erasure; write your own"
     for event in draft.events:
         yield from _event(event, draft)
+    yield from _included_sources(draft)
+
+
+def _included_sources(draft: Draft) -> Iterator[str]:
+    """Write which sources may publish the included types that can forbid or cause an erasure."""
+    own = _own_sources(draft)
+    described = {event.type for event in draft.events}
+    for name, entry in read_part("gdpr")["events"].items():
+        kind = _EVENT_TYPE.validate_python(entry)
+        if needs_sources(kind) and name not in described:
+            sources = f"{own}, {OWN_SOURCE}" if kind.act in CLOSING_EVENTS else own
+            yield f"  {name}: {{sources: [{sources}]}}"
+
+
+def _own_sources(draft: Draft) -> str:
+    """Return the sources of the company's own services: those that begin with the policy's name."""
+    name = re.sub(r"[^a-z0-9]+", "-", draft.name.lower()).strip("-") or "company"
+    return f"/{name}/*"
 
 
 def _rules(draft: Draft, used: set[Effect]) -> Iterator[str]:
@@ -178,6 +204,8 @@ def _event(event: DraftEvent, draft: Draft) -> Iterator[str]:
         yield "    moves:"
     for move in changes:
         yield f"      - {{clock: {_CLOCK}, move: {move}{key}}}"
+    if changes:
+        yield f"    sources: [{_own_sources(draft)}]"
 
 
 def _holding(effect: Effect, draft: Draft) -> str:

@@ -68,3 +68,13 @@ def test_a_recipe_does_what_it_promises(recipe: str, tmp_path: Path) -> None:
     (tmp_path / "cases.yaml").write_text(f"policy: policy.yaml\ncases:\n{cases}", "utf-8")
     result = CliRunner().invoke(termijn, ["policy", "test", str(tmp_path / "cases.yaml")])
     assert (result.exit_code, result.stdout.count("as expected: ")) == (0, 1), result.stdout
+
+
+def test_the_page_has_the_sources_that_a_new_policy_has(tmp_path: Path) -> None:
+    """Of the included types, with the name of the policy."""
+    file = tmp_path / "shop.yaml"
+    command = ["policy", "new", str(file), "--controller", "Shop", "--contact", "a@shop.example"]
+    assert CliRunner().invoke(termijn, command).exit_code == 0
+    events = yaml.safe_load(file.read_text("utf-8"))["events"]
+    included = {name: event for name, event in events.items() if name.startswith("privacy.")}
+    assert yaml.safe_load(blocks(section("The policy file"), "yaml")[0])["events"] == included

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from schemas.registry import RegisteredSchema
 from services.policy import draft, loader
 from services.policy.draft import Draft, DraftEvent, parse_event, write_policy
+from services.policy.lint import lint
 from services.policy.model import Policy
 from tests.unit.cli.conftest import Call
 
@@ -71,6 +72,34 @@ def test_it_is_linted_at_once(termijn: Call, file: Path) -> None:
     for rule in ("event", "relationship", "books"):
         assert f"rules.{rule} " in outcome.out
     assert "never used" not in outcome.out
+
+
+def test_nothing_but_its_terms_is_to_be_looked_at(termijn: Call, file: Path) -> None:
+    """Sources are named: the company's by the policy's name, and Termijn's own where it answers."""
+    assert termijn("policy", "new", file, *COMPANY).code == 0
+    policy = written(file)
+    assert [warning.key for warning in lint(policy)] == [
+        "rules.event",
+        "rules.relationship",
+        "rules.books",
+    ]
+    named = {name: event.sources for name, event in policy.events.items() if event.sources}
+    answers = ("/bakery/*", "/termijn/rights")
+    assert named == {
+        "shop.account-opened": ("/bakery/*",),
+        "shop.account-closed": ("/bakery/*",),
+        "privacy.consent-withdrawn": ("/bakery/*",),
+        "privacy.objection-raised": ("/bakery/*",),
+        "privacy.objection-decided": ("/bakery/*",),
+        "privacy.request-received": ("/bakery/*",),
+        "privacy.identity-verified": ("/bakery/*",),
+        "privacy.request-answered": answers,
+        "privacy.request-refused": answers,
+        "privacy.complaint-received": ("/bakery/*",),
+        "privacy.complaint-answered": ("/bakery/*",),
+        "privacy.hold-placed": ("/bakery/*",),
+        "privacy.hold-released": ("/bakery/*",),
+    }
 
 
 def test_an_editor_checks_it(termijn: Call, file: Path) -> None:
