@@ -21,7 +21,7 @@ from services.deleter.sent_messages import FoundCommand, SentMessage, commands_i
 from services.ledger import state_changes, tables
 from services.ledger.command_draft import CommandDraft
 from services.ledger.command_state import NOT_CARRIED_OUT
-from services.ledger.lost_commands import insert_lost_commands
+from services.ledger.lost_commands import insert_lost_commands, take_steps
 from services.ledger.messages import insert_recovered_messages
 from services.ledger.rows import (
     COMMAND_COLUMNS,
@@ -89,6 +89,7 @@ def recover_commands(
     # Step 4: mark what was sent.
     sent = {id: found[id] for id, row in known.items() if id in found and row.state in _NEVER_SENT}
     _mark_sent(connection, [known[id] for id in sent], sent, now)
+    take_steps(connection, {id for id in sent if known[id].state == "cancelled"})
     # Step 5: write the recalls.
     known |= _load_commands(connection, sent)
     recalled = _restore_recalls(connection, recalls, known, now)

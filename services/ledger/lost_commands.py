@@ -9,13 +9,13 @@ from datetime import datetime
 from operator import attrgetter, itemgetter
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from services.ledger import tables
 from services.ledger.command_draft import CommandDraft
 from services.ledger.outbox import Step, active_obligations, command_row, insert_members
 from services.ledger.wordings import store_wordings
-from services.storage.bulk import insert, select_in, update_each
+from services.storage.bulk import insert, select_in, update_each, update_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,32 @@ def insert_lost_commands(
     insert(connection, tables.command, rows)
     _raise_seq(connection, commands)
     insert_members(connection, [item.command_id for item in commands], drafts, taken)
+
+
+def take_steps(connection: Connection, commands: Collection[UUID]) -> None:
+    """Let commands do their steps again that were cancelled, and were sent all the same.
+
+    A later change must recall them, and no other command may do the same. The caller has locked their
+    subjects. A step that another command does stays with that one.
+    """
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.command_id, member.record_id, member.system, member.step)
+        .join(tables.command, command.command_id == member.command_id)
+        .order_by(command.seq.desc())
+    )
+    rows = list(select_in(connection, query, member.command_id, commands))
+    active = active_obligations(connection, {row.record_id for row in rows})
+    taken = {(record, *step) for record, steps in active.items() for step in steps}
+    by_command: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    for row in rows:
+        if (step := (row.record_id, row.system, row.step)) not in taken:
+            taken.add(step)
+            by_command[row.command_id].append(row.record_id)
+    for command_id, records in sorted(by_command.items()):
+        for table in (tables.command, tables.command_record):
+            taking = update(table).where(table.c.command_id == command_id).values(live=True)
+            update_in(connection, taking, table.c.record_id, records)
 
 
 def _taken_steps(

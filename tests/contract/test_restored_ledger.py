@@ -125,11 +125,15 @@ def postgres_office(postgres_ledger: Database, monkeypatch: pytest.MonkeyPatch) 
 
 def new_office(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> Office:
     office = Office(ledger)
+    see_time_of(office, monkeypatch)
+    record_events(ledger, [feedback("f1", GIVEN)], GIVEN)
+    return office
+
+
+def see_time_of(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("command_sender", "deleter", "transactions"):
         name = f"services.deleter.{module}.database_now"
         monkeypatch.setattr(name, lambda connection: office.now)
-    record_events(ledger, [feedback("f1", GIVEN)], GIVEN)
-    return office
 
 
 def command_id(office: Office, number: int) -> UUID:
@@ -255,6 +259,36 @@ def test_a_command_that_was_cancelled_after_the_restore_is_recalled(office: Offi
     record_events(office.ledger, [hold()], LATER)
     office.start()
     assert office.run(LATER)[-1] == "recall"
+
+
+def test_a_command_that_was_cancelled_and_found_sent_is_recalled_by_a_later_hold(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does its step again: else another one would, and a hold would recall only that."""
+    pause_system(office, "paused")
+    office.run(DUE)
+    backup = back_up(office.ledger)
+    pause_system(office, "running")
+    office.run(DUE)
+    restore(office.ledger, backup)
+    pause_system(office, "running")
+    record_events(office.ledger, [hold(DUE)], DUE)
+    office.start()
+    monkeypatch.setattr(office, "lagging_partitions", lambda: ["recorder"])
+    office.run(LATER)
+    assert list_commands(office.ledger) == [("website", "erase", "cancelled")]
+    monkeypatch.undo()
+    released = event("r", "privacy.hold-released", LATER, subject="visitor:1", hold_id="h")
+    record_events(office.ledger, [released], LATER)
+    see_time_of(office, monkeypatch)
+    office.run(LATER)
+    after = (instant(LATER) + IN_FLIGHT).isoformat()
+    assert office.run(after) == ["erase"]
+    assert list_commands(office.ledger) == [("website", "erase", "sent")]
+    fields = {"subject": "visitor:1", "hold_id": "h2", "ground": "legal_claim"}
+    record_events(office.ledger, [event("h2", "privacy.hold-placed", after, **fields)], after)
+    assert office.run(after) == ["recall"]
+    assert list_commands(office.ledger, action="erase") == [("website", "erase", "recalling")]
 
 
 def test_a_recall_that_was_sent_is_not_forgotten(office: Office) -> None:
