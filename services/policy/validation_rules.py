@@ -124,7 +124,7 @@ def _check_minimum(path: DocumentPath, rule: Rule) -> Iterator[PolicyError]:
         minimum = parse_period(rule.minimum)
         terms = [period for part in rule.parts for period in part.periods]
     except ValueError:
-        yield from check_term(path, rule.minimum)
+        yield from check_period(path, rule.minimum)
         return
     if any(_is_longer(minimum, term) for term in terms):
         yield (

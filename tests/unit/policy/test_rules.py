@@ -103,6 +103,11 @@ ACCEPTED = """\
         ),
         ("kind: at_most, ends: last, of: [{term: P1Y}]", "of.0.anchor", "is missing"),
         (
+            f"kind: at_most, term: P1Y, minimum: never, {EVENT}",
+            "minimum",
+            "'never' is not an ISO 8601 period such as P2Y, P1M or PT24H",
+        ),
+        (
             f"kind: at_most, term: P1Y, minimum: P2Y, {EVENT}",
             "minimum",
             "is longer than the term, got P2Y",
