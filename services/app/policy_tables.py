@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from services.policy.editor_schema import policy_schema
+from services.policy.validation_events import ACT_FIELDS, ACT_VALUES
 
 SECTIONS: Final = (
     "controller",
@@ -35,6 +36,17 @@ def key_rows() -> Mapping[str, list[Sequence[str]]]:
         model = _model_of(schema["properties"][section], schema)
         tables[f"policy-{section}"] = list(_model_rows(model, "", schema)) if model else []
     return tables
+
+
+def act_rows() -> Iterator[Sequence[str]]:
+    """Return a row for each `act` of an event type, with the fields that it requires."""
+    for act, names in ACT_FIELDS.items():
+        yield f"`{act}`", ", ".join(f"`{name}`{_one_of(name)}" for name in names)
+
+
+def _one_of(name: str) -> str:
+    values = ", ".join(f"`{value}`" for value in ACT_VALUES.get(name, ()))
+    return f" (`one_of`: {values})" if values else ""
 
 
 def _model_rows(

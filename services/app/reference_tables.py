@@ -14,7 +14,7 @@ import click
 
 from schemas.errors import TermijnError
 from services.app.cli.lazy_group import list_subcommands
-from services.app.policy_tables import key_rows
+from services.app.policy_tables import act_rows, key_rows
 from services.app.settings_loader import list_settings
 from services.operations.metric_catalogue import CATALOGUE
 
@@ -44,6 +44,7 @@ def reference_tables(program: click.Group) -> Mapping[str, str]:
         "commands": _table(("command", "what it does"), _commands(program)),
         "settings": _table(("variable", "key in the file", "default", "meaning"), _settings()),
         "metrics": _table(("metric", "labels", "meaning"), _metrics()),
+        "policy-acts": _table(("act", "required fields"), act_rows()),
         **{name: _table(("key", "default", "meaning"), rows) for name, rows in key_rows().items()},
     }
 

@@ -152,7 +152,7 @@ def _check_holding(
     yield from check_consent_changes(path, holding, policy)
 
 
-_ACT_FIELDS: Mapping[PrivacyEventKind, tuple[str, ...]] = {
+ACT_FIELDS: Mapping[PrivacyEventKind, tuple[str, ...]] = {
     "consent-given": ("purpose",),
     "consent-withdrawn": ("purpose",),
     "objection-raised": ("purpose",),
@@ -166,22 +166,24 @@ _ACT_FIELDS: Mapping[PrivacyEventKind, tuple[str, ...]] = {
     "hold-placed": ("hold_id",),
     "hold-released": ("hold_id",),
 }
-_ACT_VALUES: Mapping[str, tuple[str, ...]] = {
+"""The fields that an event with each act must have, beside those that name its data subject."""
+ACT_VALUES: Mapping[str, tuple[str, ...]] = {
     "right": get_args(Right),
     "outcome": ("upheld", "rejected"),
 }
+"""The `one_of` of such a field."""
 
 
 def _check_act(event: EventType, policy: Policy) -> Iterator[PolicyError]:
     """Check that a privacy event has the fields that it needs: without them it would have no effect."""
     if not event.subject:
         yield ("act",), "needs an event that names its data subject"
-    for name in _ACT_FIELDS[event.act] if event.act else ():
+    for name in ACT_FIELDS[event.act] if event.act else ():
         field = event.fields.get(name)
         if field is None or not field.required or field.type != "string":
             yield ("fields", name), f"must be a required string for {event.act}"
-        elif name in _ACT_VALUES and set(field.one_of) != set(_ACT_VALUES[name]):
-            yield ("fields", name, "one_of"), f"must be {', '.join(_ACT_VALUES[name])}"
+        elif name in ACT_VALUES and set(field.one_of) != set(ACT_VALUES[name]):
+            yield ("fields", name, "one_of"), f"must be {', '.join(ACT_VALUES[name])}"
 
 
 def _check_move(

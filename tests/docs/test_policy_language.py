@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,9 @@ def test_the_page_has_the_sources_that_a_new_policy_has(tmp_path: Path) -> None:
     events = yaml.safe_load(file.read_text("utf-8"))["events"]
     included = {name: event for name, event in events.items() if name.startswith("privacy.")}
     assert yaml.safe_load(blocks(section("The policy file"), "yaml")[0])["events"] == included
+
+
+def test_every_recipe_answers_a_question() -> None:
+    """In the table above the keys, by its title."""
+    asked = re.findall(r"\[([^]]+)\]\(#[^)]+\)", section("Which recipe"))
+    assert sorted(asked) == sorted(TITLES)
