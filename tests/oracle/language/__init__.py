@@ -7,13 +7,24 @@ It shares no code with `services`. tests/README.md has its readings where the la
 from tests.oracle.language.commanding import simulate
 from tests.oracle.language.conditions import AmbiguousRule, is_ambiguous, resolved, rule_for
 from tests.oracle.language.explaining import explain
-from tests.oracle.language.rules import Anchor, EventType, Move, Part, Rule, Schedule, Use, Variant
+from tests.oracle.language.rules import (
+    Anchor,
+    EventType,
+    Move,
+    Notice,
+    Part,
+    Rule,
+    Schedule,
+    Use,
+    Variant,
+)
 
 __all__ = [
     "AmbiguousRule",
     "Anchor",
     "EventType",
     "Move",
+    "Notice",
     "Part",
     "Rule",
     "Schedule",

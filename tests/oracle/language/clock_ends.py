@@ -25,7 +25,7 @@ def state_of(clock: str, event: Event, events: Iterable[Event], schedule: Schedu
     key = key_of(clock, event, schedule)
     moves: list[tuple[datetime, str, str, int, Event, Move]] = []
     for other in events:
-        for place, move in enumerate(schedule.types[other["type"]].moves):
+        for place, move in enumerate(schedule.type_of(other).moves):
             if move.clock != clock or key_of(clock, other, schedule) != key or key is None:
                 continue
             if move.at and other["data"].get(move.at) is None:

@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tests.oracle import holds
 from tests.oracle.holdings import once_each
 from tests.oracle.instants import instant, written
+from tests.oracle.language.announcing import Announcement, Told, announcements
 from tests.oracle.language.explaining import Kept, kept_of
 from tests.oracle.language.rules import Event, Schedule
+from tests.oracle.language.terms import lead
 
 
 class Record(NamedTuple):
@@ -34,16 +37,21 @@ class Step(NamedTuple):
     rules: tuple[str, ...]
     purposes: tuple[str, ...]
     erase_by: datetime
+    told: tuple[Told, ...] = ()
 
 
 class Journal:
-    """What was sent: which records are erased, and which restrictions are in force, each of some purposes.
+    """What was sent: what is erased, handed over and announced, and the restrictions in force.
 
-    A restriction ends with the lift of any of its purposes: what stays ended is restricted again.
+    A restriction is of some purposes. It ends with the lift of any of them: what stays ended is restricted
+    again.
     """
 
     def __init__(self) -> None:
         self.erased: set[Record] = set()
+        self.transferred: set[Record] = set()
+        self.told: dict[tuple[str, str], dict[Told, datetime]] = {}
+        """By source and id of the event, the end of each holding that was announced last."""
         self.restrictions: dict[Record, list[set[str]]] = {}
 
     def restricted(self, record: Record) -> set[str]:
@@ -52,6 +60,10 @@ class Journal:
     def note(self, step: Step) -> None:
         if step.action == "erase":
             self.erased.add(step.record)
+        if step.action == "transfer":
+            self.transferred.add(step.record)
+        told = self.told.setdefault((step.record.source, step.record.event), {})
+        told.update(dict.fromkeys(step.told, step.erase_by))
         in_force = self.restrictions.setdefault(step.record, [])
         if step.action == "restrict":
             in_force.append(set(step.purposes))
@@ -86,19 +98,77 @@ def plan(events: list[Event], schedule: Schedule, journal: Journal, now: datetim
     steps: list[Step] = []
     for event in events:
         holdings = kept_of(event, events, schedule)
+        if not holdings:
+            continue
+        over = holds.holds_over(events, holdings[0].subject, event["id"])
+        finished: set[str] = set()
         for system in sorted({system for kept in holdings for system in kept.systems}):
             serving = [kept for kept in holdings if system in kept.systems]
             record = Record(event["source"], event["id"], serving[0].subject, system)
-            if record not in journal.erased:
-                steps += steps_for(record, serving, journal, now)
+            action = last_action(record, serving, journal)
+            if action is None:
+                finished.add(system)
+                continue
+            for planned in steps_for(record, serving, action, journal, now):
+                last = planned.action == action
+                leaving = not_held(planned, over, now, schedule) if last else planned
+                steps += [] if leaving is None else [leaving]
+        told = journal.told.get((event["source"], event["id"]), {})
+        if holds.around(now, over) is None:
+            steps += [
+                notify(each, event, holdings[0].subject)
+                for each in announcements(holdings, finished, told, schedule, now)
+            ]
     return steps
 
 
-def steps_for(record: Record, serving: list[Kept], journal: Journal, now: datetime) -> list[Step]:
-    """Return what is still to be done to a record in the system that holds it for these holdings."""
+def last_action(record: Record, serving: list[Kept], journal: Journal) -> str | None:
+    """Return what is to be done as all holdings have ended; None once all is done.
+
+    One rule that hands over is enough for a transfer, one that erases for the erasure after it.
+    """
+    if record in journal.erased:
+        return None
+    if any(kept.transfers for kept in serving) and record not in journal.transferred:
+        return "transfer"
+    return "erase" if any(kept.erases for kept in serving) else None
+
+
+def not_held(
+    planned: Step, over: list[holds.Interval], now: datetime, schedule: Schedule
+) -> Step | None:
+    """Return the step as legal holds let it leave; None while a hold stops it."""
+    if holds.around(now, over) is not None:
+        return None
+    leaving = holds.leaves(planned.due, over)
+    if leaving is None or leaving == planned.due:
+        return None if leaving is None else planned
+    by = max(planned.erase_by, leaving + lead(planned.record.system, schedule))
+    return planned._replace(due=leaving, erase_by=by)
+
+
+def notify(planned: Announcement, event: Event, subject: str) -> Step:
+    return Step(
+        due=planned.due,
+        record=Record(event["source"], event["id"], subject, planned.system),
+        action="notify",
+        rules=tuple(sorted({told.rule for told in planned.of})),
+        purposes=tuple(sorted({told.purpose for told in planned.of})),
+        erase_by=planned.end,
+        told=planned.of,
+    )
+
+
+def steps_for(
+    record: Record, serving: list[Kept], action: str, journal: Journal, now: datetime
+) -> list[Step]:
+    """Return what is still to be done to a record in the system that holds it for these holdings.
+
+    `action` is what is to be done as all of them have ended.
+    """
     system = record.system
     erase_due = latest([due_of(kept, system) for kept in serving])
-    steps = [] if erase_due is None else [step(erase_due, record, "erase", serving)]
+    steps = [] if erase_due is None else [step(erase_due, record, action, serving)]
     erase_leaves = None if erase_due is None else max(erase_due, now)
     restricted = journal.restricted(record)
     together: dict[datetime, list[Kept]] = {}
@@ -120,8 +190,8 @@ def steps_for(record: Record, serving: list[Kept], journal: Journal, now: dateti
 
 
 def due_of(kept: Kept, system: str) -> datetime | None:
-    """Return when a holding ends in a system; a rule in test ends nothing."""
-    return None if kept.test else kept.window.due_at[system]
+    """Return when a holding ends in a system; a rule in test ends nothing, a person's decision does."""
+    return None if kept.test and not kept.decided else kept.window.due_at[system]
 
 
 def latest(dues: list[datetime | None]) -> datetime | None:

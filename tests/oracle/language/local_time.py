@@ -71,6 +71,15 @@ def plus(day: date, term: str) -> date:
     return date(year, month, min(day.day, last)) + timedelta(days=days)
 
 
+def minus(day: date, term: str) -> date:
+    """Return the day minus the months of the term, in a shorter month its last day, then minus the days."""
+    months, days = parsed(term)
+    years, index = divmod(day.month - 1 - months, 12)
+    year, month = day.year + years, index + 1
+    last = calendar.monthrange(year, month)[1]
+    return date(year, month, min(day.day, last)) - timedelta(days=days)
+
+
 def maximum(start: Start, term: str, zone: str) -> datetime:
     """Return when data must be erased: the same wall-clock time, rounded to the earlier side."""
     if parsed(term) == (0, 0):

@@ -4,7 +4,16 @@ from typing import Any
 
 import yaml
 
-from tests.oracle.language.rules import NEVER, Anchor, EventType, Part, Rule, Schedule, Variant
+from tests.oracle.language.rules import (
+    NEVER,
+    Anchor,
+    EventType,
+    Notice,
+    Part,
+    Rule,
+    Schedule,
+    Variant,
+)
 from tests.oracle.language.withdrawals import is_until_withdrawal
 
 _TITLE = {"title": "Of the oracle"}
@@ -21,6 +30,7 @@ def policy_text(schedule: Schedule) -> str:
         "policy": "oracle",
         "version": "1",
         "dpv": "https://w3id.org/dpv/2.3",
+        **({"include": "gdpr"} if schedule.rights else {}),
         "controller": {
             "name": "Oracle",
             "contact": "privacy@oracle.example",
@@ -41,11 +51,17 @@ def policy_text(schedule: Schedule) -> str:
         "subjects": {"person": {**_TITLE, "dpv": "dpv:Customer", "source": "The oracle"}},
         "systems": {
             system: {**_TITLE, "owner": "us"} | _lead(system, schedule)
-            for system in sorted({system for use in uses for system in use.systems})
+            for system in sorted(
+                {system for use in uses for system in use.systems} | _informing(schedule)
+            )
         },
         "clocks": {name: {**_TITLE, "key": list(key)} for name, key in schedule.clocks.items()},
         "rules": {name: _rule(rule) for name, rule in schedule.rules.items()},
-        "events": {name: _event_type(kind, schedule) for name, kind in schedule.types.items()},
+        "events": {
+            name: _event_type(kind, schedule)
+            for name, kind in schedule.types.items()
+            if not name.startswith("privacy.")  # as `include: gdpr` has them
+        },
     }
     return yaml.safe_dump(policy, sort_keys=False)
 
@@ -71,23 +87,42 @@ def _basis(ground: str, dpv: str, article: str) -> dict[str, str]:
     return {**_TITLE, "dpv": dpv, "article": article, "ground": ground}
 
 
+def _informing(schedule: Schedule) -> set[str]:
+    """Return the systems that give notice."""
+    return {
+        notice.system
+        for rule in schedule.rules.values()
+        for notice in (rule.notices if isinstance(rule, Rule) else rule.changes.get("notices", ()))
+    }
+
+
 def _lead(system: str, schedule: Schedule) -> dict[str, str]:
-    hours = schedule.lead_hours.get(system)
-    return {} if hours is None else {"lead_time": f"PT{hours}H"}
+    hours, retired = schedule.lead_hours.get(system), schedule.retired.get(system)
+    text = {} if hours is None else {"lead_time": f"PT{hours}H"}
+    return text if retired is None else {**text, "retired": retired}
 
 
 def _rule(rule: Rule | Variant) -> dict[str, Any]:
     if isinstance(rule, Variant):
         when = {name: list(values) for name, values in rule.when.items()}
         text: dict[str, Any] = {"extends": rule.extends, "when": when}
-        return text | _parts(rule.changes.get("parts", ()), rule.changes.get("ends", "last"))
+        text |= _parts(rule.changes.get("parts", ()), rule.changes.get("ends", "last"))
+        return text | _endings(rule.changes.get("then", ""), rule.changes.get("notices", ()))
     text = {**_TITLE, "kind": rule.kind}
     text |= _parts(rule.parts, rule.ends)
+    text |= _endings("" if rule.then == "erase" else rule.then, rule.notices)
     if rule.minimum:
         text["minimum"] = rule.minimum
     if rule.test:
         text["status"] = "test"
     return text | _ORIGIN
+
+
+def _endings(then: str, notices: tuple[Notice, ...]) -> dict[str, Any]:
+    text: dict[str, Any] = {"then": then} if then else {}
+    if notices:
+        text["notices"] = [{"before": each.before, "system": each.system} for each in notices]
+    return text
 
 
 def _parts(parts: tuple[Part, ...], ends: str) -> dict[str, Any]:

@@ -40,6 +40,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A system informs the person so long before the data of a holding ends."""
+
+    before: str
+    system: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """How long data is kept, by one part, or by the last or first end of several."""
 
@@ -50,6 +58,9 @@ class Rule:
     """Beside a maximum of one part: not erased before this term has passed."""
     test: bool = False
     """Computed and shown, but commands nothing."""
+    then: Literal["erase", "transfer", "transfer-and-erase"] = "erase"
+    """What happens at the end; `transfer`: handed over to an archive, and nothing else."""
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +108,7 @@ class Schedule:
     """A whole retention schedule. The person an event is about is its field `person`."""
 
     types: Mapping[str, EventType]
+    """Those of `privacy.*` are not among them."""
     rules: Mapping[str, Rule | Variant]
     clocks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The fields whose values distinguish the clocks of one name."""
@@ -104,4 +116,14 @@ class Schedule:
     """The last month and day of each named year."""
     lead_hours: Mapping[str, int] = field(default_factory=dict)
     """How many hours each system needs; 24 unless named."""
+    retired: Mapping[str, str] = field(default_factory=dict)
+    """The instant from which on a system gets nothing new, by the events' own time."""
+    rights: bool = False
+    """Whether `privacy.*` events place legal holds and request erasure."""
     zone: str = AMSTERDAM.key
+
+    def type_of(self, event: Event) -> EventType:
+        """Return what the event means; a `privacy.*` event keeps nothing and moves no clock."""
+        if self.rights and event["type"].startswith("privacy."):
+            return EventType()
+        return self.types[event["type"]]

@@ -31,6 +31,6 @@ def withdrawals(
     return sorted(
         instant(other["time"])
         for other in events
-        if schedule.types[other["type"]].withdraws == purpose
+        if schedule.type_of(other).withdraws == purpose
         and other["data"]["person"] == event["data"]["person"]
     )

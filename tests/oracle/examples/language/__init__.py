@@ -7,9 +7,12 @@ from tests.oracle.examples.language.conditions import CONDITIONS
 from tests.oracle.examples.language.dates import DATES
 from tests.oracle.examples.language.forms import LanguageExample
 from tests.oracle.examples.language.minimum import MINIMUM
+from tests.oracle.examples.language.notice_days import NOTICE_DAYS
+from tests.oracle.examples.language.notices import NOTICES
 from tests.oracle.examples.language.outcomes import OUTCOMES
 from tests.oracle.examples.language.purposes import PURPOSES
 from tests.oracle.examples.language.several_ends import SEVERAL_ENDS
+from tests.oracle.examples.language.transfers import TRANSFERS
 from tests.oracle.examples.language.withdrawals import WITHDRAWALS
 from tests.oracle.examples.language.years import ENDS_OF_YEARS
 
@@ -22,6 +25,9 @@ LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (
     *PURPOSES,
     *CONDITIONS,
     *WITHDRAWALS,
+    *NOTICES,
+    *NOTICE_DAYS,
+    *TRANSFERS,
 )
 
 __all__ = ["LANGUAGE_EXAMPLES", "LanguageExample"]

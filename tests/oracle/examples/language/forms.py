@@ -13,7 +13,7 @@ NOT_COMPARED = "not compared"
 
 
 class Row(NamedTuple):
-    """One holding that `explain` must print; `due` is the same for all its systems."""
+    """One holding that `explain` must print; `due` has each different instant of its systems, in order."""
 
     event: str
     rule: str
@@ -45,7 +45,7 @@ class LanguageExample:
                 row.anchor_at if row.anchor_at == NOT_COMPARED else full(row.anchor_at),
                 full(row.not_before),
                 full(row.erase_by),
-                full(row.due),
+                row.due and " ".join(full(due) or "" for due in row.due.split()),
                 row.state,
             )
             for row in self.explained
@@ -56,7 +56,8 @@ class LanguageExample:
         not_compared = {row.event for row in self.explained if row.anchor_at == NOT_COMPARED}
         rows: list[tuple[Any, ...]] = []
         for line in printed:
-            (due,) = set(line["due_at"].values())
+            dues = sorted({due for due in line["due_at"].values() if due})
+            due = " ".join(dues) if dues else None
             anchor_at = NOT_COMPARED if line["event"] in not_compared else line["anchor_at"]
             window = anchor_at, line["not_before"], line["erase_by"], due
             rows.append((line["event"], line["rule"], *window, line["state"]))
