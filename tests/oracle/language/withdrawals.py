@@ -8,7 +8,8 @@ from tests.oracle.language.terms import Window
 
 
 def is_until_withdrawal(rule: Rule) -> bool:
-    return rule.kind == "at_most" and {part.term for part in rule.parts} == {NEVER}
+    never = all(part.term == NEVER and not part.terms for part in rule.parts)
+    return rule.kind == "at_most" and never
 
 
 def cut(
