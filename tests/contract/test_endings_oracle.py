@@ -64,29 +64,30 @@ def check_commands(schedule: Schedule, events: list[Event]) -> None:
 def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines of which product and oracle must agree.
 
-    Left out are notices of a record once some of it has ended, of which two examples tell where the product
-    does otherwise, and restrictions that leave with a transfer: the product sends them for what has ended
-    longer, the oracle does not.
+    Left out is what examples tell that the product does otherwise: notices of a record once some of it has
+    ended, another notice of the same end, and an erasure by request after a transfer. Left out too are
+    restrictions that leave with a transfer: the product sends them for what has ended longer.
     """
     ended: dict[str, str] = {}
-    transfers = set()
+    transfers: dict[tuple[str, str], str] = {}
     for line in lines:
         if line["action"] in ("erase", "transfer"):
             first = ended.get(line["record"], line["issued_at"])
             ended[line["record"]] = min(first, line["issued_at"])
         if line["action"] == "transfer":
-            transfers.add((line["issued_at"], line["system"], line["record"]))
-    return alike(
-        [
-            line
-            for line in lines
-            if not (
-                line["action"] == "notify"
-                and ended.get(line["record"], line["issued_at"] + "Z") <= line["issued_at"]
-            )
-            and not (
-                line["action"] == "restrict"
-                and (line["issued_at"], line["system"], line["record"]) in transfers
-            )
-        ]
-    )
+            transfers[line["system"], line["record"]] = line["issued_at"]
+    told: set[tuple[str, ...]] = set()
+    kept: list[dict[str, Any]] = []
+    for line in lines:
+        at, handed_over = line["issued_at"], transfers.get((line["system"], line["record"]))
+        if line["action"] == "notify":
+            end = (line["system"], line["record"], *line["rules"], line["erase_by"])
+            if end in told or ended.get(line["record"], UNTIL) <= at:
+                continue
+            told.add(end)
+        if handed_over == at and line["action"] == "restrict":
+            continue
+        if handed_over and handed_over < at and line["action"] == "erase":
+            continue
+        kept.append(line)
+    return alike(kept)

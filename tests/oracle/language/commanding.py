@@ -108,6 +108,8 @@ def plan(events: list[Event], schedule: Schedule, journal: Journal, now: datetim
             action = last_action(record, serving, journal)
             if action is None:
                 finished.add(system)
+                staying = [] if record in journal.erased else erasure_after(record, serving)
+                steps += [each for each in staying if holds.around(now, over) is None]
                 continue
             for planned in steps_for(record, serving, action, journal, now):
                 last = planned.action == action
@@ -132,6 +134,13 @@ def last_action(record: Record, serving: list[Kept], journal: Journal) -> str | 
     if any(kept.transfers for kept in serving) and record not in journal.transferred:
         return "transfer"
     return "erase" if any(kept.erases for kept in serving) else None
+
+
+def erasure_after(record: Record, serving: list[Kept]) -> list[Step]:
+    """Return the erasure of what stays after a transfer, once a request for it is granted."""
+    granted = [kept.granted for kept in serving if kept.granted is not None]
+    due = min(granted, default=None)
+    return [] if due is None else [step(due, record, "erase", serving)._replace(erase_by=due)]
 
 
 def not_held(

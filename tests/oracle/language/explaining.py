@@ -30,7 +30,9 @@ class Kept(NamedTuple):
     erases: bool
     """At the end it is erased, after a transfer if there is one."""
     decided: bool
-    """A person's decision ends it before its term."""
+    """A person's decision ends it by its term."""
+    granted: datetime | None
+    """When a request to erase it was granted, also after its term."""
     notices: tuple[Notice, ...]
 
 
@@ -44,7 +46,7 @@ def kept_of(event: Event, events: list[Event], schedule: Schedule) -> list[Kept]
             continue
         subject = f"person:{event['data']['person']}"
         own = window(rule, systems, event, events, schedule)
-        span, decided = erased_on_request(own, rule, event, subject, events, schedule)
+        span, decided, granted = erased_on_request(own, rule, event, subject, events, schedule)
         if is_until_withdrawal(rule):
             span = cut(own, use.purpose, event, events, schedule)
             decided = span != own
@@ -62,6 +64,7 @@ def kept_of(event: Event, events: list[Event], schedule: Schedule) -> list[Kept]
                 transfers=rule.then != "erase" and not decided,
                 erases=rule.then != "transfer" or decided,
                 decided=decided,
+                granted=granted,
                 notices=rule.notices,
             )
         )

@@ -1,6 +1,7 @@
 """What a person's request for erasure and a legal hold change in a window of a schedule."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from tests.oracle import acts, holds
 from tests.oracle.instants import instant
@@ -8,10 +9,18 @@ from tests.oracle.language.rules import Event, Rule, Schedule
 from tests.oracle.language.terms import Window, lead
 
 
+class Requested(NamedTuple):
+    """The window after a request for erasure, whether that ends it by its term, and when it was granted."""
+
+    window: Window
+    decides: bool = False
+    granted: datetime | None = None
+
+
 def erased_on_request(
     window: Window, rule: Rule, event: Event, subject: str, events: list[Event], schedule: Schedule
-) -> tuple[Window, bool]:
-    """Return the window after the first granted request, and whether that ends it by its term.
+) -> Requested:
+    """Return what the first granted request changes.
 
     A duty is not ended by it, nor what a contract still needs: its clock is open. A minimum beside a
     maximum is kept nevertheless. The term of a rule in test ends nothing, so that the request does.
@@ -24,18 +33,18 @@ def erased_on_request(
         if at <= verified and (not has_clock or (anchor is not None and anchor <= verified))
     ]
     if rule.kind == "at_least" or not granted:
-        return window, False
+        return Requested(window)
     cut = min(granted)
     if rule.test:
         window = window._replace(erase_by=None, due_at=dict.fromkeys(window.due_at))
     if all(due is not None and due < cut for due in window.due_at.values()):
-        return window, False
+        return Requested(window, granted=cut)
     floor = window.not_before or cut
     due_at: dict[str, datetime | None] = {
         system: max(min(due or cut, cut), floor) for system, due in window.due_at.items()
     }
     erase_by = max(min(window.erase_by or cut, cut), floor)
-    return window._replace(erase_by=erase_by, due_at=due_at), True
+    return Requested(window._replace(erase_by=erase_by, due_at=due_at), True, cut)
 
 
 def put_off(

@@ -8,6 +8,7 @@ from tests.oracle.examples.language.dates import DATES
 from tests.oracle.examples.language.forms import LanguageExample
 from tests.oracle.examples.language.minimum import MINIMUM
 from tests.oracle.examples.language.notice_days import NOTICE_DAYS
+from tests.oracle.examples.language.notice_holdings import NOTICE_HOLDINGS
 from tests.oracle.examples.language.notices import NOTICES
 from tests.oracle.examples.language.outcomes import OUTCOMES
 from tests.oracle.examples.language.purposes import PURPOSES
@@ -27,6 +28,7 @@ LANGUAGE_EXAMPLES: tuple[LanguageExample, ...] = (
     *WITHDRAWALS,
     *NOTICES,
     *NOTICE_DAYS,
+    *NOTICE_HOLDINGS,
     *TRANSFERS,
 )
 

@@ -1,4 +1,4 @@
-"""Notices before the end: ends that move, legal holds, requests for erasure, and several holdings."""
+"""Notices before the end: ends that move, legal holds, and requests for erasure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from tests.oracle.examples.language.forms import (
     opened,
     schedule,
 )
-from tests.oracle.language import Anchor, EventType, Notice, Part, Rule, Schedule, Use
+from tests.oracle.language import Anchor, EventType, Move, Notice, Part, Rule, Schedule, Use
 
 DAYS_BEFORE = (Notice(before="P30D", system="mail"),)
 AT_EVENT = Anchor()
@@ -47,6 +47,16 @@ NOTICED, ERASED = (
 )
 # A year after the case: if it ended on 1 February 2022 due on 31 January 2023, 30 days after the 1st.
 AFTER_CASE = at_most("P1Y", CASE)
+# A permit's last word is its date: from 1 February 2022 due on 30 January 2023, 23:00 in UTC.
+AFTER_PERMIT = at_most(
+    "P1Y",
+    CASE,
+    types={
+        "permit.set": EventType(
+            moves=(Move(clock="case", ends=True, at="valid_until"),), dates=("valid_until",)
+        )
+    },
+)
 FEBRUARY_2022 = (opened("2022-01-05T10"), happened("c1", "case.ended", "2022-02-01T10"))
 NOTICED_ONCE = notice("2023-01-01T10", "2023-01-31T10")
 
@@ -89,6 +99,23 @@ MOVED = (
             NOTICED_ONCE,
             notice("2023-12-01T10:00:01", "2023-12-31T10:00:01"),
             erased("2023-12-31T10:00:01", "2024-01-01T10:00:01"),
+        ),
+    ),
+    LanguageExample(
+        name="an end that moves back to an earlier one is announced again",
+        schedule=AFTER_PERMIT,
+        events=(
+            opened("2022-01-05T10"),
+            happened("s1", "permit.set", "2022-01-06T10", valid_until="2022-02-01"),
+            happened("s2", "permit.set", "2023-01-10T10", valid_until="2022-02-10"),
+            happened("s3", "permit.set", "2023-01-15T10", valid_until="2022-02-01"),
+        ),
+        explained=(gone("2022-01-31T23", "2023-01-31T23", "2023-01-30T23"),),
+        sent=(
+            notice("2022-12-31T23", "2023-01-30T23"),
+            notice("2023-01-10T10", "2023-02-08T23"),
+            notice("2023-01-15T10", "2023-01-30T23"),
+            erased("2023-01-30T23", "2023-01-31T23"),
         ),
     ),
     LanguageExample(
@@ -203,16 +230,11 @@ BY_PERSONS = (
 )
 
 YEAR = Rule(kind="at_most", parts=(Part(term="P1Y"),), notices=DAYS_BEFORE)
-SOON = Rule(kind="at_most", parts=(Part(term="P1M"),))
 TAX = Rule(kind="at_least", parts=(Part(term="P7Y"),))
 IN_2020 = opened("2020-03-01T10")
 OF_YEAR = Row("e1", "a", "2020-03-01T10", None, "2021-03-01T10", "2021-02-28T10", "scheduled")
 OF_TAX = Row(
     "e1", "c", "2020-03-01T10", "2027-03-01T23", "2027-03-02T23", "2027-03-01T23", "scheduled"
-)
-ENDED_IN_BOOKS = (
-    Leaves("2021-02-28T10", "books", "restrict", "e1", "a", "care", "2021-03-01T10"),
-    Leaves("2027-03-01T23", "books", "erase", "e1", "a c", "care tax", "2027-03-02T23"),
 )
 
 
@@ -229,81 +251,4 @@ def uses(
     )
 
 
-OF_SEVERAL = (
-    LanguageExample(
-        name="a system that has erased its own copy still gives notice of the others",
-        schedule=uses(("service", "s", "mail"), ("care", "a", "app"), s=SOON, a=YEAR),
-        events=(IN_2020,),
-        explained=(
-            Row("e1", "s", "2020-03-01T10", None, "2020-04-01T09", "2020-03-31T09", "scheduled"),
-            OF_YEAR,
-        ),
-        sent=(
-            Leaves("2020-03-31T09", "mail", "erase", "e1", "s", "service", "2020-04-01T09"),
-            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
-            Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),
-        ),
-    ),
-    LanguageExample(
-        name="the first system that erases the data is announced, another keeps it for the tax",
-        schedule=uses(("care", "a", "app books"), ("tax", "c", "books"), a=YEAR, c=TAX),
-        events=(IN_2020,),
-        explained=(OF_YEAR, OF_TAX),
-        sent=(
-            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
-            Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),
-            *ENDED_IN_BOOKS,
-        ),
-    ),
-    LanguageExample(
-        name="where another purpose keeps the data, the end of the first is announced",
-        schedule=uses(("care", "a", "books"), ("tax", "c", "books"), a=YEAR, c=TAX),
-        events=(IN_2020,),
-        explained=(OF_YEAR, OF_TAX),
-        sent=(
-            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
-            *ENDED_IN_BOOKS,
-        ),
-    ),
-    LanguageExample(
-        name="a system that was retired before the event is not the first to erase",
-        schedule=uses(
-            ("care", "a", "app books"),
-            retired={"books": "2020-03-01T10:00:00Z"},
-            lead_hours={"books": 48},
-            a=YEAR,
-        ),
-        events=(IN_2020, happened("e0", "file.opened", "2020-03-01T09")),
-        explained=(
-            OF_YEAR,
-            Row(
-                "e0",
-                "a",
-                "2020-03-01T09",
-                None,
-                "2021-03-01T09",
-                "2021-02-27T09 2021-02-28T09",
-                "scheduled",
-            ),
-        ),
-        sent=(
-            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
-            Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),
-            Leaves("2021-01-28T09", "mail", "notify", "e0", "a", "care", "2021-02-27T09"),
-            Leaves("2021-02-27T09", "books", "erase", "e0", "a", "care", "2021-03-01T09"),
-            Leaves("2021-02-28T09", "app", "erase", "e0", "a", "care", "2021-03-01T09"),
-        ),
-    ),
-    LanguageExample(
-        name="what ends together is announced together",
-        schedule=uses(("care", "a", "app"), ("service", "b", "app"), a=YEAR, b=YEAR),
-        events=(IN_2020,),
-        explained=(OF_YEAR, OF_YEAR._replace(rule="b")),
-        sent=(
-            Leaves("2021-01-29T10", "mail", "notify", "e1", "a b", "care service", "2021-02-28T10"),
-            Leaves("2021-02-28T10", "app", "erase", "e1", "a b", "care service", "2021-03-01T10"),
-        ),
-    ),
-)
-
-NOTICES = (*MOVED, *BY_PERSONS, *OF_SEVERAL)
+NOTICES = (*MOVED, *BY_PERSONS)

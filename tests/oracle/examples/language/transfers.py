@@ -107,6 +107,27 @@ TRANSFERS = (
         sent=of("2020-12-02T10", "2020-12-02T10", "erase"),
     ),
     LanguageExample(
+        name="a request for erasure after a transfer erases at once what stayed",
+        schedule=one_rule(replace(YEAR, then="transfer"), rights=True),
+        events=(
+            IN_2020,
+            act(
+                "p1",
+                "request-received",
+                "2021-06-01T10",
+                "person:1",
+                request_id="r1",
+                right="erasure",
+            ),
+            act("p2", "identity-verified", "2021-06-02T10", "person:1", request_id="r1"),
+        ),
+        explained=(gone("2020-03-01T10", "2021-03-01T10", "2021-02-28T10", "ended"),),
+        sent=(
+            *of("2021-02-28T10", "2021-03-01T10", "transfer"),
+            *of("2021-06-02T10", "2021-06-02T10", "erase"),
+        ),
+    ),
+    LanguageExample(
         name="a request for erasure, and a duty that hands over: transferred at its end, then erased",
         schedule=schedule(
             {"a": replace(YEAR, then="transfer"), "c": replace(TAX, then="transfer")},

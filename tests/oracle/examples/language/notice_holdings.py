@@ -1,0 +1,89 @@
+"""Notices where several systems, purposes or rules have the data."""
+
+from tests.oracle.examples.forms import Leaves
+from tests.oracle.examples.language.forms import LanguageExample, Row, happened
+from tests.oracle.examples.language.notices import IN_2020, OF_TAX, OF_YEAR, TAX, YEAR, uses
+from tests.oracle.language import Part, Rule
+
+SOON = Rule(kind="at_most", parts=(Part(term="P1M"),))
+ENDED_IN_BOOKS = (
+    Leaves("2021-02-28T10", "books", "restrict", "e1", "a", "care", "2021-03-01T10"),
+    Leaves("2027-03-01T23", "books", "erase", "e1", "a c", "care tax", "2027-03-02T23"),
+)
+
+NOTICE_HOLDINGS = (
+    LanguageExample(
+        name="a system that has erased its own copy still gives notice of the others",
+        schedule=uses(("service", "s", "mail"), ("care", "a", "app"), s=SOON, a=YEAR),
+        events=(IN_2020,),
+        explained=(
+            Row("e1", "s", "2020-03-01T10", None, "2020-04-01T09", "2020-03-31T09", "scheduled"),
+            OF_YEAR,
+        ),
+        sent=(
+            Leaves("2020-03-31T09", "mail", "erase", "e1", "s", "service", "2020-04-01T09"),
+            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
+            Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),
+        ),
+    ),
+    LanguageExample(
+        name="the first system that erases the data is announced, another keeps it for the tax",
+        schedule=uses(("care", "a", "app books"), ("tax", "c", "books"), a=YEAR, c=TAX),
+        events=(IN_2020,),
+        explained=(OF_YEAR, OF_TAX),
+        sent=(
+            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
+            Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),
+            *ENDED_IN_BOOKS,
+        ),
+    ),
+    LanguageExample(
+        name="where another purpose keeps the data, the end of the first is announced",
+        schedule=uses(("care", "a", "books"), ("tax", "c", "books"), a=YEAR, c=TAX),
+        events=(IN_2020,),
+        explained=(OF_YEAR, OF_TAX),
+        sent=(
+            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
+            *ENDED_IN_BOOKS,
+        ),
+    ),
+    LanguageExample(
+        name="a system that was retired before the event is not the first to erase",
+        schedule=uses(
+            ("care", "a", "app books"),
+            retired={"books": "2020-03-01T10:00:00Z"},
+            lead_hours={"books": 48},
+            a=YEAR,
+        ),
+        events=(IN_2020, happened("e0", "file.opened", "2020-03-01T09")),
+        explained=(
+            OF_YEAR,
+            Row(
+                "e0",
+                "a",
+                "2020-03-01T09",
+                None,
+                "2021-03-01T09",
+                "2021-02-27T09 2021-02-28T09",
+                "scheduled",
+            ),
+        ),
+        sent=(
+            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
+            Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),
+            Leaves("2021-01-28T09", "mail", "notify", "e0", "a", "care", "2021-02-27T09"),
+            Leaves("2021-02-27T09", "books", "erase", "e0", "a", "care", "2021-03-01T09"),
+            Leaves("2021-02-28T09", "app", "erase", "e0", "a", "care", "2021-03-01T09"),
+        ),
+    ),
+    LanguageExample(
+        name="what ends together is announced together",
+        schedule=uses(("care", "a", "app"), ("service", "b", "app"), a=YEAR, b=YEAR),
+        events=(IN_2020,),
+        explained=(OF_YEAR, OF_YEAR._replace(rule="b")),
+        sent=(
+            Leaves("2021-01-29T10", "mail", "notify", "e1", "a b", "care service", "2021-02-28T10"),
+            Leaves("2021-02-28T10", "app", "erase", "e1", "a b", "care service", "2021-03-01T10"),
+        ),
+    ),
+)
