@@ -64,7 +64,7 @@ def check_commands(schedule: Schedule, events: list[Event]) -> None:
 def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines of which product and oracle must agree.
 
-    Left out is what examples tell that the product does otherwise: notices of a record once some of it has
+    Left out is what examples show that the product does otherwise: notices of a record once some of it has
     ended, another notice of the same end, and an erasure by request after a transfer. Left out too are
     restrictions that leave with a transfer: the product sends them for what has ended longer.
     """
@@ -76,15 +76,15 @@ def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
             ended[line["record"]] = min(first, line["issued_at"])
         if line["action"] == "transfer":
             transfers[line["system"], line["record"]] = line["issued_at"]
-    told: set[tuple[str, ...]] = set()
+    announced: set[tuple[str, ...]] = set()
     kept: list[dict[str, Any]] = []
     for line in lines:
         at, handed_over = line["issued_at"], transfers.get((line["system"], line["record"]))
         if line["action"] == "notify":
             end = (line["system"], line["record"], *line["rules"], line["erase_by"])
-            if end in told or ended.get(line["record"], UNTIL) <= at:
+            if end in announced or ended.get(line["record"], UNTIL) <= at:
                 continue
-            told.add(end)
+            announced.add(end)
         if handed_over == at and line["action"] == "restrict":
             continue
         if handed_over and handed_over < at and line["action"] == "erase":

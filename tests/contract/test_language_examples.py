@@ -16,7 +16,7 @@ from tests.oracle.instants import instant
 
 _NOT_YET = {
     "an end that moves back to an earlier one is announced again": (
-        "a person who was told a later end last is not told the earlier one again"
+        "an end that was announced before another one is not announced again"
     ),
     "a request for erasure after a transfer erases at once what stayed": (
         "the erasure is promised by the end before the request, so it is late as it leaves"

@@ -14,8 +14,8 @@ from tests.oracle.language.local_time import earlier_reading, minus, of_instant
 from tests.oracle.language.rules import Notice, Schedule
 
 
-class Told(NamedTuple):
-    """What a person is told of a holding: by a system, so long before."""
+class Announced(NamedTuple):
+    """A notice about a holding."""
 
     purpose: str
     rule: str
@@ -28,30 +28,30 @@ class Announcement(NamedTuple):
     due: datetime
     system: str
     end: datetime
-    of: tuple[Told, ...]
+    of: tuple[Announced, ...]
 
 
 def announcements(
     holdings: Iterable[Kept],
     finished: set[str],
-    told: Mapping[Told, datetime],
+    announced: Mapping[Announced, datetime],
     schedule: Schedule,
     now: datetime,
 ) -> list[Announcement]:
     """Return the notices of a record still to be given.
 
-    `finished` are the systems in which nothing is to be done any more, `told` is the end that was
+    `finished` are the systems in which nothing is to be done any more, `announced` is the end that was
     announced last.
     """
-    together: dict[tuple[datetime, str, datetime], list[Told]] = {}
+    together: dict[tuple[datetime, str, datetime], list[Announced]] = {}
     for kept in holdings:
         ends = {system: end for system, end in kept.window.due_at.items() if end is not None}
         to_come = [end for system, end in ends.items() if system not in finished]
         if kept.test or kept.decided or not to_come or min(ends.values()) <= now:
             continue
         for notice in kept.notices:
-            item, end = Told(kept.purpose, kept.rule, notice), min(to_come)
-            if told.get(item) != end:
+            item, end = Announced(kept.purpose, kept.rule, notice), min(to_come)
+            if announced.get(item) != end:
                 due = max(before(end, notice.before, schedule.zone), now)
                 together.setdefault((due, notice.system, end), []).append(item)
     return [
