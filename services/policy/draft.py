@@ -132,7 +132,8 @@ def _lines(draft: Draft) -> Iterator[str]:
     if used & {_CLOCK, *_CHANGES}:
         yield "clocks:"
         key = _subject_field(draft.events)
-        yield f"  {_CLOCK}: {{title: The relationship until it ends, key: [{_quote(key)}]}}"
+        title = f"title: The relationship until it ends, key: [{_quote(key)}]"
+        yield f"  {_CLOCK}: {{{title}, max_open: P3650D}}  # an alarm after ten years without an end"
     yield "rules:"
     yield from _rules(draft, used)
     yield "events:  # `sources`: who may publish what can forbid or cause an erasure; write your own"

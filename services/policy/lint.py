@@ -11,6 +11,7 @@ from services.policy.conditions import condition_fields, rules_of, variants
 from services.policy.derived_terms import PROOF, DerivedTerm, derived_terms
 from services.policy.lint_concept import concept_warnings
 from services.policy.lint_missing_events import missing_events
+from services.policy.lint_open_clocks import clocks_that_may_stay_open
 from services.policy.model import Policy
 from services.policy.placement import declared_systems
 from services.policy.retiring import list_retirements
@@ -48,12 +49,8 @@ def lint(policy: Policy, confirmed: Mapping[str, bool] | None = None) -> Iterato
     yield from _warn_of_conditions(policy)
     for section, name in _unused_names(policy):
         yield LintWarning(key=f"{section}.{name}", message="is defined and never used")
-    for name, clock in policy.clocks.items():
-        if clock.max_open is None and not _is_open_by_nature(name, policy):
-            yield LintWarning(
-                key=f"clocks.{name}",
-                message="may stay open permanently without an alarm; set `max_open`",
-            )
+    for key, message in clocks_that_may_stay_open(policy):
+        yield LintWarning(key=key, message=message)
     for key, message in missing_events(policy):
         yield LintWarning(key=key, message=message)
     for key, message in concept_warnings(policy):
@@ -207,17 +204,3 @@ def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:
                 yield section, name
     ends = {anchor.end_of for anchor in anchors}
     yield from (("controller.years", name) for name in policy.controller.years if name not in ends)
-
-
-def _is_open_by_nature(clock: str, policy: Policy) -> bool:
-    """Return whether a clock may stay open: an event restarts it, or one that changes it has holdings."""
-    moves = [
-        move for event in policy.events.values() for move in event.moves if move.clock == clock
-    ]
-    starts = any(move.move == "start" for move in moves)
-    holds_itself = any(
-        move.clock == clock and event.holdings
-        for event in policy.events.values()
-        for move in event.moves
-    )
-    return starts or holds_itself

@@ -106,7 +106,50 @@ def test_lint_warns_of_a_clock_that_no_event_ends() -> None:
         "clocks.membership: no event ends it, so what membership keeps is kept permanently:"
         " add an event with `moves`"
     ]
-    assert about(SMALL, "clocks.membership") == []
+    alarmed = replaced(
+        SMALL, "    key: [client_id]\n", "    key: [client_id]\n    max_open: P3650D\n"
+    )
+    assert about(alarmed, "clocks.membership") == []
+
+
+RARE = (
+    "clocks.membership: may stay open, and what membership keeps with it, without an alarm;"
+    " set `max_open`"
+)
+JOINS_CLUB = "      - {clock: membership, move: start}\n"
+
+
+@pytest.mark.parametrize("joined", ["", f"    moves:\n{JOINS_CLUB}"], ids=["", "started"])
+def test_lint_warns_of_a_clock_that_only_another_event_ends(joined: str) -> None:
+    """Whether an event starts it makes no difference: the one that ends it may never come."""
+    joins = (
+        "  club.renewed:\n    process: p\n    fields: {client_id: {}}\n"
+        "    subject: [{kind: client, field: client_id}]\n    categories: [contact]\n"
+        "    holdings: [{purpose: care, basis: contract, rule: membership, systems: [app]}]\n"
+    )
+    assert about(SMALL + joins + joined, "clocks.membership") == [RARE]
+
+
+@pytest.mark.parametrize(
+    ("field", "move", "warned"),
+    [
+        ("", "", False),
+        ("until: {type: date}", ", at: until", False),
+        ("until: {type: date, required: false}", ", at: until", True),
+        ("other: {}", ", key: {client_id: other}", True),
+    ],
+)
+def test_an_event_that_surely_ends_the_clock_of_its_own_data_needs_no_alarm(
+    field: str, move: str, warned: bool
+) -> None:
+    """As a last activity does; one without its date, or that ends another one's clock, does not."""
+    seen = (
+        f"  club.seen:\n    process: p\n    fields: {{client_id: {{}}, {field}}}\n"
+        "    subject: [{kind: client, field: client_id}]\n    categories: [contact]\n"
+        "    holdings: [{purpose: care, basis: contract, rule: membership, systems: [app]}]\n"
+        f"    moves: [{{clock: membership, move: end{move}}}]\n"
+    )
+    assert about(SMALL + seen, "clocks.membership") == ([RARE] if warned else [])
 
 
 def test_the_end_of_a_parent_ends_a_clock() -> None:

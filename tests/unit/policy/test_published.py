@@ -107,18 +107,42 @@ def oracle_events(case: Case, policy: Policy) -> list[Event]:
             {
                 ("rules.results", "is never erased"),
                 ("rules.academic-staff", "is never erased"),
+                (
+                    "clocks.relationship",
+                    "may stay open, and what student-files, staff, staff-temporary, registrar-staff"
+                    " keeps with it, without an alarm; set `max_open`",
+                ),
+                (
+                    "clocks.dispute",
+                    "may stay open, and what legal-cases keeps with it, without an alarm; set `max_open`",
+                ),
             },
         ),
         (
             "medical_protection",
             {
-                ("clocks.death", "may stay open permanently without an alarm; set `max_open`"),
-                ("clocks.last-birth", "may stay open permanently without an alarm; set `max_open`"),
+                (
+                    "clocks.death",
+                    "may stay open, and what mental-health keeps with it, without an alarm; set `max_open`",
+                ),
+                (
+                    "clocks.last-birth",
+                    "may stay open, and what maternity keeps with it, without an alarm; set `max_open`",
+                ),
             },
         ),
-        ("blackpool", set()),
+        (
+            "blackpool",
+            {
+                (
+                    "clocks.referral",
+                    "may stay open, and what designated-officer keeps with it, without an alarm;"
+                    " set `max_open`",
+                )
+            },
+        ),
     ],
 )
 def test_lint_has_these_remarks_and_no_others(name: str, remarks: set[tuple[str, str]]) -> None:
-    """Permanent records, and deaths and births that no one can expect within a time, are meant so."""
+    """Permanent records, and ends that no one can expect within a time, are meant so."""
     assert {(warning.key, warning.message) for warning in lint(policy_of(name))} == remarks
