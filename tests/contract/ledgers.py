@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import event as sqlalchemy_event
 
 from services.deleter.acknowledgement import Acknowledgement, Checked, Status
 from services.deleter.claim import claim_due
@@ -60,6 +62,23 @@ def run_as_role(ledger: Database, role: Role, work: Callable[[Connection], T]) -
         return work(connection)
 
     return ledger.run_in_transaction(limited)
+
+
+@contextmanager
+def acting_as(ledger: Database, role: Role) -> Iterator[None]:
+    """Do every transaction in the block as that role, on PostgreSQL with the role's rights alone."""
+
+    def limit(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL ROLE {group_name(role)}")
+
+    if ledger.is_sqlite:
+        yield
+        return
+    sqlalchemy_event.listen(ledger.engine, "begin", limit)
+    try:
+        yield
+    finally:
+        sqlalchemy_event.remove(ledger.engine, "begin", limit)
 
 
 def empty_database(ledger: Database) -> Database:
