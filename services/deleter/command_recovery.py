@@ -21,8 +21,13 @@ from services.deleter.sent_messages import FoundCommand, SentMessage, commands_i
 from services.ledger import state_changes, tables
 from services.ledger.command_draft import CommandDraft
 from services.ledger.command_state import NOT_CARRIED_OUT
-from services.ledger.lost_commands import insert_lost_commands, take_steps
+from services.ledger.lost_commands import (
+    find_needless,
+    insert_lost_commands,
+    take_steps,
+)
 from services.ledger.messages import insert_recovered_messages
+from services.ledger.outbox import cancel_or_recall
 from services.ledger.rows import (
     COMMAND_COLUMNS,
     CommandRow,
@@ -70,6 +75,7 @@ def recover_commands(
     3. Write the missing commands as they were before they were sent.
     4. Mark those as sent, and others that the ledger has as unsent or cancelled.
     5. Write the recalls.
+    6. Recall the missing commands that others do again: what follows later would recall only those.
     """
     # Step 1: find out what is missing.
     found = _last_attempts(commands_in(messages))
@@ -93,6 +99,10 @@ def recover_commands(
     # Step 5: write the recalls.
     known |= _load_commands(connection, sent)
     recalled = _restore_recalls(connection, recalls, known, now)
+    # Step 6: recall what others do again.
+    needless = _load_commands(connection, find_needless(connection, records)).values()
+    rows = [row for row in needless if row.state == "sent"]
+    cancel_or_recall(connection, rows, policy, now)
     return RecoveryResult(commands=frozenset({*sent, *recalled}), lost=len(missing) - len(records))
 
 

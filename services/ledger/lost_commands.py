@@ -78,6 +78,26 @@ def take_steps(connection: Connection, commands: Collection[UUID]) -> None:
             update_in(connection, taking, table.c.record_id, records)
 
 
+def find_needless(connection: Connection, commands: Collection[UUID]) -> set[UUID]:
+    """Return those of the commands of which others do every step, which are not being recalled."""
+    member, command = tables.member.c, tables.command.c
+    query = select(member.command_id, member.record_id, member.system, member.step, member.live)
+    rows = list(select_in(connection, query, member.command_id, commands))
+    done = (
+        select(member.record_id, member.system, member.step)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live, command.state != "recalling")
+    )
+    records = {row.record_id for row in rows}
+    steps = {tuple(row) for row in select_in(connection, done, member.record_id, records)}
+    needed = {
+        row.command_id
+        for row in rows
+        if row.live or (row.record_id, row.system, row.step) not in steps
+    }
+    return {row.command_id for row in rows} - needed
+
+
 def _taken_steps(
     connection: Connection, commands: Sequence[LostCommand]
 ) -> Mapping[UUID, Collection[Step]]:

@@ -20,6 +20,7 @@ from services.deleter.command_recovery import RecoveryResult
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import RetryPolicy
 from services.deleter.sent_commands_check import IN_FLIGHT
+from services.kafka.record_metadata import RecordMetadata
 from services.kafka.topic_state import Partition
 from services.ledger import tables
 from services.policy.model import Policy
@@ -291,6 +292,29 @@ def test_a_command_that_was_cancelled_and_found_sent_is_recalled_by_a_later_hold
     record_events(office.ledger, [event("h2", "privacy.hold-placed", after, **fields)], after)
     assert office.run(after) == ["recall"]
     assert list_commands(office.ledger, action="erase") == [("website", "erase", "recalling")]
+
+
+def test_of_what_is_sent_twice_the_lost_command_is_recalled_at_once(office: Office) -> None:
+    """It was under way at the first check. A later hold would recall only the one that stays."""
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    under_way, office.bus.places = office.bus.places, []
+    restore(office.ledger, backup)
+    record_events(office.ledger, [feedback("f0", "2020-01-09T09:00:00Z")], GIVEN)
+    office.start()
+    office.bus.places += [(RecordMetadata(topic="t", partition=0, offset=0), [])]
+    assert office.run(LATER) == ["erase", "erase"]
+    place, commands = under_way[0]
+    office.bus.places += [(place._replace(offset=len(office.bus.places)), commands)]
+    assert office.run((instant(LATER) + IN_FLIGHT).isoformat()) == ["recall"]
+    [recall] = select_rows(office.ledger, tables.command, action="recall")
+    assert recall.supersedes == command_id(office, 0)
+    assert list_commands(office.ledger) == [
+        ("website", "erase", "recalling"),
+        ("website", "erase", "sent"),
+        ("website", "erase", "sent"),
+        ("website", "recall", "sent"),
+    ]
 
 
 def test_a_recall_that_was_sent_is_not_forgotten(office: Office) -> None:
