@@ -20,6 +20,7 @@ from services.ledger import outbox, state_changes, tables
 from services.ledger.command_draft import CommandDraft
 from services.ledger.command_state import CARRIED_OUT, RESTORED
 from services.ledger.due import is_due
+from services.ledger.purpose_commands import release_members
 from services.ledger.rows import COMMAND_COLUMNS, CommandRow, command_rows
 from services.ledger.subject_lock import lock_subjects
 from services.policy.actions import CHANGING
@@ -92,6 +93,8 @@ def verify_commands(
         if row.command_id in changed_clocks:
             state_changes.schedule_rescan(connection, row.command_id, now)
     records = _load_records(connection, {row.command_id for row in to_repeat})
+    records = _without_steps_of_others(connection, to_repeat, records)
+    to_repeat = [row for row in to_repeat if records[row.command_id]]
     checks = [_verify_draft(row) for row in acknowledged]
     repetitions = [_repeat_draft(row, records, epochs, now) for row in to_repeat]
     command_ids = outbox.insert_commands(
@@ -188,6 +191,45 @@ def _load_records(
     for row in select_in(connection, query, member.command_id, commands):
         records[row.command_id].append(_MemberRecord(row.record_id, row.step))
     return records
+
+
+def _without_steps_of_others(
+    connection: Connection,
+    rows: Sequence[CommandRow],
+    records: Mapping[UUID, list[_MemberRecord]],
+) -> Mapping[UUID, list[_MemberRecord]]:
+    """Return the records of each command for which its step has to be repeated: by one command only.
+
+    Where another command has still to do it, that one does. One that has done it is contradicted too, and
+    is freed of the record. Of several to be repeated the last one is.
+    """
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.command_id, member.record_id, member.system, member.step, command.state)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live)
+    )
+    ids = {record.record_id for group in records.values() for record in group}
+    pending: set[tuple[UUID, str, str]] = set()
+    done: dict[tuple[UUID, str, str], UUID] = {}
+    for other in select_in(connection, query, member.record_id, ids):
+        step = (other.record_id, other.system, other.step)
+        if other.state in CARRIED_OUT:
+            done[step] = other.command_id
+        else:
+            pending.add(step)
+    repeated: dict[UUID, list[_MemberRecord]] = {}
+    freed: set[tuple[UUID, UUID]] = set()
+    for row in sorted(rows, key=lambda row: row.seq, reverse=True):
+        repeated[row.command_id] = []
+        for record in records[row.command_id]:
+            step = (record.record_id, row.system, record.step)
+            if step not in pending:
+                pending.add(step)
+                repeated[row.command_id].append(record)
+                freed |= {(done[step], record.record_id)} if step in done else set()
+    release_members(connection, freed)
+    return repeated
 
 
 def _verify_draft(row: CommandRow) -> CommandDraft:

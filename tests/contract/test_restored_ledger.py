@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from uuid import UUID
 
 import pytest
@@ -314,6 +315,42 @@ def test_of_what_is_sent_twice_the_lost_command_is_recalled_at_once(office: Offi
         ("website", "erase", "sent"),
         ("website", "erase", "sent"),
         ("website", "recall", "sent"),
+    ]
+
+
+@pytest.mark.parametrize("is_proven", [False, True], ids=["repetition out", "repetition proven"])
+def test_a_command_that_was_lost_with_its_repetition_is_repeated_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch, is_proven: bool
+) -> None:
+    """What it finds left is the repetition's to erase, or contradicts that too; two stopped the deleter."""
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    acknowledge(office.ledger, command_id(office, 0), "done", DUE, counts={"rows": 1})
+    verified, after, last = "2023-02-10T09:00:00Z", "2023-03-10T09:00:00Z", "2023-04-10T09:00:00Z"
+    assert office.run(verified) == ["verify"]
+    acknowledge(office.ledger, command_id(office, 1), "done", verified, counts={"rows": 1})
+    assert office.run(verified) == ["erase"]
+    first, repetition = command_id(office, 0), command_id(office, 2)
+    restore(office.ledger, backup)
+    read = office.bus.read
+    monkeypatch.setattr(office.bus, "read", lambda offsets: iter([list(chain(*read(offsets)))]))
+    office.start()
+    office.run(verified)
+    recall = find_command(office.ledger, action="recall")
+    acknowledge(office.ledger, recall, "already_done", verified)
+    office.run(after)
+    if is_proven:
+        acknowledge(office.ledger, repetition, "done", after, counts={"rows": 1})
+        office.run(last)
+        check = find_command(office.ledger, action="verify", supersedes=repetition)
+        acknowledge(office.ledger, check, "done", last, counts={"rows": 0})
+    check = find_command(office.ledger, action="verify", supersedes=first)
+    acknowledge(office.ledger, check, "done", last, counts={"rows": 1})
+    office.run(last)
+    assert list_commands(office.ledger, action="erase") == [
+        *([("website", "erase", "erased")] if is_proven else []),
+        ("website", "erase", "reopened"),
+        ("website", "erase", "sent"),
     ]
 
 
