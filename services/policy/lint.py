@@ -127,7 +127,8 @@ def _terms_of(rule: Rule) -> Iterator[str]:
 
 
 def _warn_of_what_may_stay(policy: Policy) -> Iterator[LintWarning]:
-    """Warn of data that no term ends."""
+    """Warn of data that no term ends, or that no request for erasure does."""
+    yield from _warn_of_stated_minimums(policy)
     for name, rule in policy.rules.items():
         if rule.is_never_erased:
             yield LintWarning(key=f"rules.{name}", message="is never erased")
@@ -144,6 +145,25 @@ def _warn_of_what_may_stay(policy: Policy) -> Iterator[LintWarning]:
                 if not event.fields[date].required:
                     message = f"has no end in an event without {date}, which is not required"
                     yield LintWarning(key=f"events.{name}.holdings.{index}", message=message)
+
+
+def _warn_of_stated_minimums(policy: Policy) -> Iterator[LintWarning]:
+    """Warn of minimums that only the statement gives, where a person may ask for erasure."""
+    found: dict[str, list[str]] = {}
+    for event_type, event in policy.events.items():
+        for holding in event.holdings:
+            for name in variants(holding.rule, policy.rules):
+                rule = policy.rules[name]
+                is_open = policy.bases[holding.basis].ground == "legitimate_interest"
+                if is_open and rule.kind == "at_least" and rule.term_from == "stated":
+                    found.setdefault(name, []).append(event_type)
+    for name, types in found.items():
+        message = (
+            f"is a minimum by the statement alone, and {', '.join(dict.fromkeys(types))} keeps data under"
+            " it on a legitimate interest: it also holds against a request for erasure; use `at_most` for"
+            " what is promised"
+        )
+        yield LintWarning(key=f"rules.{name}.kind", message=message)
 
 
 def _warn_of_conditions(policy: Policy) -> Iterator[LintWarning]:

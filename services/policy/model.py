@@ -262,7 +262,8 @@ class Policy(StrictModel):
     events: Mapping[str, EventType]
     """What each type of event means, by its CloudEvents type, which is also the name of its topic."""
     titles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Titles in other languages, for letters and certificates: by language, then by `section.name`."""
+    """Titles in other languages, for letters and certificates: by language, then by `section.name`;
+    of what a term names also `fields.name` and `outcomes.name`."""
     proof: Proof | None = field(default=None, repr=False)
     """How long the ledger keeps the proof under a person's name; without it, permanently."""
     verify_one_in: int = field(default=VERIFY_ONE_IN, repr=False)

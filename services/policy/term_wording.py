@@ -169,10 +169,18 @@ def _conditions_in_words(policy: Policy, name: str, language: Language) -> str:
     if not required:
         return words["otherwise"] if len(variants(name, policy.rules)) > 1 else ""
     parts = (
-        words["is_one_of"].format(field, words["or"].join(map(_value, sorted(values, key=str))))
+        words["is_one_of"].format(
+            _named(policy, "fields", field, language),
+            words["or"].join(map(_value, sorted(values, key=str))),
+        )
         for field, values in required.items()
     )
     return words["if"].format(f" {words['and']} ".join(parts))
+
+
+def _named(policy: Policy, section: str, name: str, language: Language) -> str:
+    """Return the title of a field or an outcome, or its name without one."""
+    return policy.titles.get(language, {}).get(f"{section}.{name}", name)
 
 
 def _value(value: str | bool) -> str:
@@ -200,7 +208,10 @@ def _part_in_words(policy: Policy, part: Part, language: Language) -> str:
     start = start_in_words(policy, part, language)
     text = _term_from(part.term, part, start, language)
     others = ", ".join(
-        words["if_outcome"].format(period_in_words(term, language) or words["none"], outcome)
+        words["if_outcome"].format(
+            period_in_words(term, language) or words["none"],
+            _named(policy, "outcomes", outcome, language),
+        )
         for outcome, term in part.terms.items()
     )
     return text + (f" ({others})" if others else "") + (words["if_any"] if part.if_any else "")
@@ -228,7 +239,7 @@ def start_in_words(policy: Policy, part: Part, language: Language) -> str:
     if anchor.kind == "clock" and anchor.clock:
         start = words["clock"].format(policy.title("clocks", anchor.clock, language))
     elif anchor.kind == "field":
-        start = words["field"].format(anchor.field)
+        start = words["field"].format(_named(policy, "fields", anchor.field or "", language))
     end_of = anchor.waits_for
     if end_of is None:
         return start

@@ -24,6 +24,8 @@ _YEAR_END = re.compile(r"(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])", re.ASCII)
 _NOT_A_YEAR_END = "is not a month and a day such as 12-31"
 _TITLED_SECTIONS = ("purposes", "bases", "categories", "subjects", "systems", "clocks", "rules")
 """The sections whose titles appear in letters, certificates and privacy statements."""
+_NAMED_IN_WORDS = ("fields", "outcomes")
+"""What the text of a term names, by its own name where it has no title."""
 
 
 def validate_policy(policy: Policy) -> Iterator[PolicyError]:
@@ -56,10 +58,15 @@ def _check_titles(policy: Policy) -> Iterator[PolicyError]:
     titled = {
         f"{section}.{name}" for section in _TITLED_SECTIONS for name in getattr(policy, section)
     }
+    for event in policy.events.values():
+        titled |= {f"fields.{name}" for name in event.fields}
+        titled |= {f"outcomes.{move.outcome}" for move in event.moves if move.outcome}
     for language, titles in policy.titles.items():
         for key in titles:
             if key not in titled:
+                sections = ", ".join((*_TITLED_SECTIONS, *_NAMED_IN_WORDS))
                 problem = f"no entry with a title has this name{did_you_mean(key, titled)}"
+                problem += f"; write `section.name`, of {sections}"
                 yield ("titles", language, key), problem
 
 

@@ -10,6 +10,7 @@ import click
 
 from schemas.schema_files import load as load_schemas
 from services.app.cli.options import json_option, show
+from services.app.cli.output import say
 from services.app.cli.policy_activation import activate, cancel_scheduled
 from services.app.cli.policy_cases import test
 from services.app.cli.policy_changes import diff
@@ -61,7 +62,10 @@ def lint(file: Path | None, directories: Sequence[Path], from_ledger: bool, as_j
     rows = [{"key": remark.key, "what": remark.message} for remark in remarks]
     outcome = "valid, with warnings" if rows else "valid, without warnings"
     title = f"{the_policy.policy} {the_policy.version}: {outcome}"
-    show(rows, as_json=as_json, title=title, columns=("key", "what"))
+    if rows or as_json:
+        show(rows, as_json=as_json, title=title, columns=("key", "what"))
+    else:
+        say(title)
     if directories:
         report_differences(the_policy, load_schemas(*directories), what=str(file or "policy"))
 

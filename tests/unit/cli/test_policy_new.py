@@ -295,3 +295,12 @@ def test_a_description_is_read_with_any_spaces() -> None:
 
 def test_fields_that_are_keys_are_known_by_their_names() -> None:
     assert draft.key_fields(_schema("a_id", "b", "id")) == ("a_id",)
+
+
+def test_lint_of_what_needs_no_look_is_one_line(termijn: Call, file: Path) -> None:
+    """The new policy, once its terms are those of the statement."""
+    assert termijn("policy", "new", file, *COMPANY).code == 0
+    text = file.read_text("utf-8").replace("_from: derived", "_from: stated")
+    file.write_text(text, "utf-8")
+    outcome = termijn("policy", "lint", file)
+    assert (outcome.code, outcome.out) == (0, "bakery 1: valid, without warnings\n")

@@ -232,3 +232,37 @@ def test_lint_warns_where_nobody_can_place_or_release_a_legal_hold() -> None:
 def test_lint_finds_nothing_missing_in_what_include_gdpr_adds() -> None:
     """The shipped policy includes it."""
     assert not [item for item in lint(load()) if "no event" in item.message]
+
+
+@pytest.mark.parametrize(
+    ("term_from", "basis", "warned"),
+    [
+        ("stated", "interest", True),
+        ("statute", "interest", False),
+        ("stated", "contract", False),
+    ],
+)
+def test_lint_warns_of_a_stated_minimum_on_a_legitimate_interest(
+    term_from: str, basis: str, warned: bool
+) -> None:
+    """A promise that was written as a minimum: a granted request for erasure would not end it."""
+    text = replaced(
+        SMALL,
+        "  law: {title: Law",
+        "  interest: {title: I, dpv: eu-gdpr:A6-1-f, article: GDPR 6(1)(f), ground:"
+        " legitimate_interest}\n  law: {title: Law",
+    )
+    rule = (
+        f"  photos: {{title: P, kind: at_least, term: P10Y, anchor: {{kind: event}}, source: s,"
+        f" term_from: {term_from}, anchor_from: stated}}\n"
+    )
+    text = replaced(text, "rules:\n", f"rules:\n{rule}")
+    text = replaced(
+        text, HOLDING, f"{{purpose: care, basis: {basis}, rule: photos, systems: [app]}}"
+    )
+    expected = (
+        "rules.photos.kind: is a minimum by the statement alone, and club.joined keeps data under it on a"
+        " legitimate interest: it also holds against a request for erasure; use `at_most` for what is"
+        " promised"
+    )
+    assert about(text, "rules.photos.kind") == ([expected] if warned else [])

@@ -116,3 +116,37 @@ def test_a_letter_states_a_term_of_hours_in_hours() -> None:
     """Half a day is not `no longer than needed`, and thirty minutes are not thirty months."""
     policy = with_rule("kind: at_most\n    term: PT30M\n    anchor: {kind: event}")
     assert length_in_words(policy.rules["year"], "en") == "at most 30 minutes"
+
+
+def test_fields_and_outcomes_have_the_titles_of_a_language() -> None:
+    """Without one they have their own names."""
+    text = replaced(
+        SMALL, "      - {clock: stay, move: end}", "      - {clock: stay, move: end, outcome: won}"
+    )
+    stay = (
+        "  year:\n    title: A year\n    kind: at_most\n    term: P1Y\n    terms: {won: P2Y}\n"
+        "    anchor: {kind: clock, clock: stay}\n"
+    )
+    text = replaced(text, RULE, stay)
+    text = replaced(
+        text, "rules:\n", "rules:\n  full: {extends: year, when: {level: [full]}, source: h}\n"
+    )
+    titled = text + "titles: {en: {outcomes.won: a win, fields.level: the kind of membership}}\n"
+    assert term_in_words(loader.load_text(text, "s"), "full", "en") == (
+        "at most 1 year after the end of “Stay” (2 years if the outcome is “won”), if level is full"
+    )
+    policy = loader.load_text(titled, "s")
+    assert term_in_words(policy, "full", "en") == (
+        "at most 1 year after the end of “Stay” (2 years if the outcome is “a win”), if the kind of"
+        " membership is full"
+    )
+    assert "“won”" in term_in_words(policy, "full", "nl")
+
+
+def test_a_title_of_nothing_names_what_can_have_one() -> None:
+    with pytest.raises(loader.InvalidPolicy) as refused:
+        loader.load_text(SMALL + "titles: {nl: {outcome.won: winst}}\n", "s")
+    assert [problem.why for problem in refused.value.problems] == [
+        "no entry with a title has this name; write `section.name`, of purposes, bases, categories,"
+        " subjects, systems, clocks, rules, fields, outcomes"
+    ]
