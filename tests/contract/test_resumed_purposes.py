@@ -292,6 +292,30 @@ class TestWhatWasRestricted:
         assert club.work(later) == []
 
 
+    def test_a_backup_from_before_two_restrictions_is_restricted_once(
+        self, ledger: Database
+    ) -> None:
+        """No clock tells that the first one is over: consent made the purpose go on meanwhile."""
+        holding = (
+            "purpose: care, basis: contract, rule: year, systems: [app],"
+            " on_consent: {basis: consent, rule: two-years}"
+        )
+        club = Club(ledger, small(holding, SERVICE, changed=LONG_SERVICE))
+        club.record_events([joined()], JOINED)
+        assert club.work("2021-01-01T10:00:00Z") == ["restrict care"]
+        consent = privacy("c1", "club.consented", "2021-02-01T10:00:00Z", purpose="care")
+        club.record_events([consent], "2021-02-01T10:00:00Z")
+        assert club.work("2021-02-01T10:00:00Z") == ["lift care"]
+        assert club.work(ENDED) == ["restrict care"]
+        run_as_role(
+            ledger,
+            "operators",
+            lambda c: recommand_since(c, "app", instant(JOINED), instant(BACK)),
+        )
+        assert "restrict care" in club.work(BACK)
+        assert club.work(BACK) == []
+
+
 class TestAContestedKey:
     """Another person's event has the same number; commands about either wait for a decision."""
 
