@@ -291,7 +291,6 @@ class TestWhatWasRestricted:
         assert club.work(later) == ["lift care"]
         assert club.work(later) == []
 
-
     def test_a_backup_from_before_two_restrictions_is_restricted_once(
         self, ledger: Database
     ) -> None:
