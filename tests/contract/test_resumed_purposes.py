@@ -294,7 +294,7 @@ class TestWhatWasRestricted:
     def test_a_backup_from_before_two_restrictions_is_restricted_once(
         self, ledger: Database
     ) -> None:
-        """No clock tells that the first one is over: consent made the purpose go on meanwhile."""
+        """No clock shows that the first one is over: consent made the purpose go on meanwhile."""
         holding = (
             "purpose: care, basis: contract, rule: year, systems: [app],"
             " on_consent: {basis: consent, rule: two-years}"
