@@ -58,6 +58,7 @@ _HINTS: Mapping[str, str] = {
     "is not a map": "; write its keys and values in { }",
 }
 """What to write instead of a text."""
+_MAX_SHOWN_CHARS = 40
 _MISSING = "is missing"
 _UNKNOWN_KEY = "is not a known key"
 _MESSAGES_WITHOUT_VALUE: Mapping[str, str] = {
@@ -73,7 +74,8 @@ def translate_errors(
     parts: DocumentParts,
     place: Callable[[tuple[int | str, ...]], DocumentPath],
 ) -> list[PolicyError]:
-    """Return each problem with its path; of a value only the kind, since it may be a secret.
+    """Return each problem with its path; of a value only the kind, since it may be a secret, unless few
+    are allowed.
 
     A key that is missing is not a problem of its own where another key is a misspelt one.
     """
@@ -115,10 +117,17 @@ def _message(error: Any) -> str:
         return _MESSAGES_WITHOUT_VALUE[kind]
     if kind == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"is not one of {allowed}{did_you_mean(str(error['input']), allowed.split(', '))}"
+        nearest = did_you_mean(str(error["input"]), allowed.split(", "))
+        return f"is not one of {allowed}, got {_shown(error['input'])}{nearest}"
     message = _MESSAGES.get(kind, "cannot be used here")
     hint = _HINTS.get(message, "") if isinstance(error["input"], str) else ""
     return f"{message}, got {_kind_name(error['input'])}{hint}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value where only a few are allowed; of a long one, which may be anything, the kind."""
+    is_short = isinstance(value, str) and value.isprintable() and len(value) <= _MAX_SHOWN_CHARS
+    return repr(value) if is_short else _kind_name(value)
 
 
 def _kind_name(value: Any) -> str:

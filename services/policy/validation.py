@@ -17,6 +17,7 @@ from services.policy.validation_events import check_event
 from services.policy.validation_fields import require_defined
 from services.policy.validation_periods import check_period
 from services.policy.validation_rules import check_rules
+from services.policy.validation_terms import check_anchor_fields
 from services.policy.validation_withdrawal import check_kept_until_withdrawal
 from services.policy.yaml_source import PolicyError
 
@@ -49,6 +50,7 @@ def validate_policy(policy: Policy) -> Iterator[PolicyError]:
     for name, event in policy.events.items():
         for path, problem in check_event(event, policy):
             yield ("events", name, *path), problem
+    yield from check_anchor_fields(policy)
     yield from check_kept_until_withdrawal(policy)
     yield from check_encryption(policy)
     yield from _check_titles(policy)

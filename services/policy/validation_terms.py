@@ -40,7 +40,10 @@ def check_term_of(
         keys = _clock_keys(variants(rule_name, policy.rules), policy)
         yield from _check_renamed_keys(path, holding, keys)
     for anchor in anchors:
-        yield from require_defined((*path, "rule"), anchor.field, event.fields)
+        date = anchor.field
+        if date and date not in event.fields and _is_known(date, rule_name, policy):
+            why = f"{rule_name} counts from {date!r}, which this event does not have"
+            yield (*path, "rule"), f"{why}; add it to `fields`, or take another rule"
         dated = event.fields.get(anchor.field or "")
         if dated and dated.type != "date":
             why = f"counts from {anchor.field!r}, which is a {dated.type}; give it type: date"
@@ -54,6 +57,39 @@ def check_term_of(
         )
     if rule and basis:
         yield from _check_withdrawal(path, holding, rule_name, policy)
+
+
+def _is_known(field: str, rule_name: str, policy: Policy) -> bool:
+    return any(field in kind.fields for kind in _types_under(rule_name, policy))
+
+
+def _types_under(rule_name: str, policy: Policy) -> list[EventType]:
+    """Return the event types whose data may be kept under a rule."""
+    return [
+        kind
+        for kind in policy.events.values()
+        if any(
+            rule_name in variants(part.rule, policy.rules)
+            for item in kind.holdings
+            for part in (item, item.on_withdrawal, item.on_consent)
+            if part
+        )
+    ]
+
+
+def check_anchor_fields(policy: Policy) -> Iterator[PolicyError]:
+    """Check that a rule counts from a date that an event has; where only one lacks it, that is reported."""
+    for name, rule in policy.rules.items():
+        if not any(part.anchor.field for part in rule.parts):
+            continue
+        types = _types_under(name, policy)
+        known = {field: None for kind in types for field in kind.fields}
+        for index, part in enumerate(rule.parts):
+            field = part.anchor.field
+            if types and field is not None and field not in known:
+                place: DocumentPath = ("of", index) if rule.of else ()
+                why = f"no event whose data is kept under the rule has the field {field!r}"
+                yield ("rules", name, *place, "anchor", "field"), why + did_you_mean(field, known)
 
 
 def _clock_keys(rules: Iterable[str], policy: Policy) -> Mapping[str, None]:

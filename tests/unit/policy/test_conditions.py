@@ -196,7 +196,7 @@ def test_a_mistake_in_a_base_is_told_once() -> None:
         text_with(GERMAN, GERMAN_BANK), "kind: at_most, term: P28D", "kind: most, term: P28D"
     )
     assert problems(text) == [
-        "rules.footage.kind: is not one of at_most, at_least; did you mean at_most?"
+        "rules.footage.kind: is not one of at_most, at_least, got 'most'; did you mean at_most?"
     ]
 
 

@@ -53,7 +53,7 @@ def lines(text: str) -> list[str]:
         (
             "https://w3id.org/dpv/2.3",
             "https://w3id.org/dpv",
-            "3: dpv: is not one of https://w3id.org/dpv/2.3; did you mean"
+            "3: dpv: is not one of https://w3id.org/dpv/2.3, got 'https://w3id.org/dpv'; did you mean"
             " https://w3id.org/dpv/2.3?",
         ),
         (
@@ -82,17 +82,17 @@ def lines(text: str) -> list[str]:
         (
             "kind: at_least",
             "kind: atleast",
-            "78: rules.books.kind: is not one of at_most, at_least; did you mean at_least?",
+            "78: rules.books.kind: is not one of at_most, at_least, got 'atleast'; did you mean at_least?",
         ),
         (
             "kind: at_least",
             "kind: minimum",
-            "78: rules.books.kind: is not one of at_most, at_least",
+            "78: rules.books.kind: is not one of at_most, at_least, got 'minimum'",
         ),
         (
             "term_from: statute",
             "term_from: law",
-            "81: rules.books.term_from: is not one of stated, statute, derived",
+            "81: rules.books.term_from: is not one of stated, statute, derived, got 'law'",
         ),
         (
             "    rationale: Long enough.\n",
@@ -103,7 +103,7 @@ def lines(text: str) -> list[str]:
             "anchor: {kind: book-year}",
             "anchor: {kind: bookyear}",
             "80: rules.books.anchor.kind: is not one of event, book-year, clock,"
-            " field; did you mean book-year?",
+            " field, got 'bookyear'; did you mean book-year?",
         ),
         (
             "anchor: {kind: book-year}",
@@ -229,7 +229,7 @@ def lines(text: str) -> list[str]:
         (
             "      - {clock: membership, move: end}",
             "      - {clock: membership, move: stop}",
-            "112: events.club.left.moves.0.move: is not one of start, end",
+            "112: events.club.left.moves.0.move: is not one of start, end, got 'stop'",
         ),
         (
             "      client_id: {business_key: true}",
@@ -246,7 +246,8 @@ def lines(text: str) -> list[str]:
         (
             "      guest_ids: {type: strings, required: false}",
             "      guest_ids: {type: list, required: false}",
-            "99: events.club.joined.fields.guest_ids.type: is not one of string, boolean, strings, date",
+            "99: events.club.joined.fields.guest_ids.type: is not one of string, boolean, strings,"
+            " date, got 'list'",
         ),
         (
             "  books: {title: Books, owner: us, lead_time: PT48H}",
@@ -280,7 +281,7 @@ def lines(text: str) -> list[str]:
             "ground: contract}",
             "ground: contracts}",
             "15: bases.contract.ground: is not one of consent, contract, legal_obligation,"
-            " vital_interests, public_task, legitimate_interest; did you mean contract?",
+            " vital_interests, public_task, legitimate_interest, got 'contracts'; did you mean contract?",
         ),
         (
             "  care: {title: Care, dpv",
@@ -384,7 +385,7 @@ def test_mistakes_of_shape_and_of_meaning_are_told_together() -> None:
     )
     assert [line.partition(": ")[2] for line in lines(text)] == [
         "controller.nam: is not a known key; did you mean name?",
-        "rules.books.kind: is not one of at_most, at_least; did you mean at_least?",
+        "rules.books.kind: is not one of at_most, at_least, got 'atleast'; did you mean at_least?",
         "events.club.left.moves.0.move: is missing",
         "rules.stay.term: '1 month' is not an ISO 8601 period such as P2Y, P1M or PT24H;"
         " did you mean P1M?",
@@ -417,7 +418,7 @@ def test_what_only_follows_from_another_mistake_is_not_told() -> None:
     )
     assert lines(text) == [
         f"{line_of(text, 'kind: klok')}: rules.membership.anchor.kind:"
-        " is not one of event, book-year, clock, field"
+        " is not one of event, book-year, clock, field, got 'klok'"
     ]
 
 

@@ -134,8 +134,8 @@ def test_both_conditions_must_hold() -> None:
         ),
         (
             "{reports: obtain}",
-            "events.club.joined.provenance.reports: is not one of obtained, contacted, disclosed, informed;"
-            " did you mean obtained?",
+            "events.club.joined.provenance.reports: is not one of obtained, contacted, disclosed, informed,"
+            " got 'obtain'; did you mean obtained?",
         ),
     ],
 )

@@ -147,7 +147,12 @@ def test_a_rule_without_a_clear_meaning_is_refused(rule: str, key: str, why: str
     ("old", "new", "key", "why"),
     [
         (DATE, "      born_on: {}\n", "rule", "counts from 'born_on', which is a string"),
-        (DATE, "", "rule", "'born_on' is not defined"),
+        (
+            DATE,
+            "",
+            "rules.a.anchor.field",
+            "no event whose data is kept under the rule has the field 'born_on'",
+        ),
         (
             DATE,
             DATE.replace("required: false", "default: x"),
@@ -359,3 +364,22 @@ def test_lint_names_a_notice_that_is_longer_than_the_term() -> None:
     found = {(each.key, each.message) for each in lint(policy_with({"brief": rule}))}
     message = "P30D is longer than the term (P2W): notice is given at once"
     assert ("rules.brief.notices.0.before", message) in found
+
+
+def test_a_date_that_one_event_of_several_lacks_is_reported_at_that_holding() -> None:
+    """The rule is named, and its line is not the one to change."""
+    other = (
+        "  club.renewed:\n    process: p\n    fields: {client_id: {}}\n"
+        "    subject: [{kind: client, field: client_id}]\n    categories: [contact]\n"
+        "    holdings: [{purpose: care, basis: contract, rule: a, systems: [app]}]\n"
+    )
+    text = policy_text({"a": f"kind: at_most, term: P1Y, {BORN}"}, fields=DATE, more=other)
+    with pytest.raises(InvalidPolicy) as refused:
+        load_text(text, "small.yaml")
+    assert [(problem.key, problem.why) for problem in refused.value.problems] == [
+        (
+            "events.club.renewed.holdings.0.rule",
+            "a counts from 'born_on', which this event does not have; add it to `fields`, or take another"
+            " rule",
+        )
+    ]
