@@ -18,11 +18,13 @@ from services.policy.calendar import DAY
 from services.policy.case_file import Case, CaseEvent, ExpectedCommand, ExpectedWindow
 from services.policy.explain import ExplainedHolding, explain_events
 from services.policy.model import Policy
+from services.policy.nearest_name import did_you_mean
 from services.policy.plans import compile_policy
 from services.policy.sources import check_source
 from services.policy.tagged_event import TaggedEvent
 from services.policy.tagging import MAX_EVENT_TIME
 from services.policy.tagging_error import TaggingFailed
+from services.policy.validation_fields import require_defined
 from services.policy.written_time import WrittenTime, format_local
 from services.policy.yaml_source import DocumentPath, PolicyError
 from services.storage.database import open_database
@@ -33,18 +35,13 @@ Expected = TypeVar("Expected")
 Actual = TypeVar("Actual")
 
 
-class _Refused(Exception):
-    def __init__(self, path: DocumentPath, why: str) -> None:
-        super().__init__(why)
-        self.problem: PolicyError = (path, why)
-
-
 def check_case(case: Case, policy: Policy) -> Iterator[PolicyError]:
     """Return every difference between what a case expects and what the policy gives, with its path."""
-    try:
-        events = _tag_events(case.events, policy)
-    except _Refused as cause:
-        yield cause.problem
+    refused: list[PolicyError] = []
+    events = _tag_events(case.events, policy, refused)
+    if refused:
+        yield from refused
+        yield from _unknown_names(case, policy)
         return
     if case.windows is not None:
         now = case.now.instant(policy.controller.zone) if case.now else None
@@ -57,13 +54,15 @@ def check_case(case: Case, policy: Policy) -> Iterator[PolicyError]:
 
 
 def _tag_events(
-    events: Sequence[CaseEvent], policy: Policy
+    events: Sequence[CaseEvent], policy: Policy, refused: list[PolicyError]
 ) -> list[tuple[CloudEvent, TaggedEvent]]:
+    """Return the events as they are tagged; the problems of others are added to `refused`."""
     tagged: dict[tuple[str, str, str], tuple[CloudEvent, TaggedEvent]] = {}
     for index, written in enumerate(events):
         place: DocumentPath = ("events", index)
         if written.time.value is None:
-            raise _Refused((*place, "time"), "is empty; write when the event happened")
+            refused.append(((*place, "time"), "is empty; write when the event happened"))
+            continue
         event = CloudEvent(
             id=written.id or str(index + 1),
             source=written.source or _permitted_source(written.type, policy),
@@ -73,14 +72,30 @@ def _tag_events(
         )
         identity = (event.type, event.source, event.id)
         if identity in tagged:
-            raise _Refused((*place, "id"), f"{event.id!r} is also the id of an earlier event")
+            refused.append(((*place, "id"), f"{event.id!r} is also the id of an earlier event"))
+            continue
         try:
             check_source(event, policy)
             tagged[identity] = (event, compile_policy(policy).tag(event))
         except TaggingFailed as cause:
             key = (cause.key,) if cause.key in _ATTRIBUTES else ("data", cause.key)
-            raise _Refused((*place, *key), cause.why) from cause
+            refused.append(((*place, *key), cause.why))
     return list(tagged.values())
+
+
+def _unknown_names(case: Case, policy: Policy) -> Iterator[PolicyError]:
+    """Return what no window or command can be about; the others are compared once the events are right."""
+    ids = {event.id or str(index + 1) for index, event in enumerate(case.events)}
+    for index, window in enumerate(case.windows or ()):
+        if window.event not in ids:
+            why = (
+                f"no event of the case has the id {window.event!r}{did_you_mean(window.event, ids)}"
+            )
+            yield ("windows", index, "event"), why
+        yield from require_defined(("windows", index, "purpose"), window.purpose, policy.purposes)
+        yield from require_defined(("windows", index, "rule"), window.rule, policy.rules)
+    for index, command in enumerate(case.commands or ()):
+        yield from require_defined(("commands", index, "system"), command.system, policy.systems)
 
 
 def _permitted_source(event_type: str, policy: Policy) -> str:

@@ -219,3 +219,30 @@ def test_a_date_in_an_events_data_is_text(termijn: Call, cases: Path) -> None:
     """YAML reads `2024-01-10` as a date; an event has it as text."""
     dated = dedent(FEEDBACK).replace("feedback_id: F1", "feedback_id: 2024-01-10")
     assert termijn("policy", "test", write(cases, dated + WINDOW)).code == 0
+
+
+def test_every_event_that_is_refused_is_reported_with_the_names_that_are_unknown(
+    termijn: Call, cases: Path
+) -> None:
+    """At once, and not one after another as each is corrected."""
+    text = (
+        "events:\n"
+        "  - {id: a, type: website.feedback-taken, time: 2024-01-01, data: {}}\n"
+        "  - {id: b, type: website.feedback-given, time: 2024-01-01, data: {}}\n"
+        "windows:\n"
+        "  - {event: c, purpose: website}\n"
+        "  - {event: b, purpose: website_experience, rule: D55}\n"
+        "commands:\n"
+        "  - {at: 2024-01-01, system: websit, action: erase}\n"
+    )
+    outcome = termijn("policy", "test", write(cases, text), "--json")
+    [row] = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [found["key"] for found in row["differences"]] == [
+        "cases.0.events.0.type",
+        "cases.0.events.1.data.visitor_id",
+        "cases.0.windows.0.event",
+        "cases.0.windows.0.purpose",
+        "cases.0.windows.1.rule",
+        "cases.0.commands.0.system",
+    ]
+    assert [found["line"] for found in row["differences"]] == [4, 5, 7, 7, 8, 10]
