@@ -34,8 +34,9 @@ def insert_lost_commands(
     """Write commands to the outbox that were sent before; the caller has locked their subjects.
 
     They are not leased, and marked as sent by the caller. Of records for which another command does the
-    same step, that one stays the one that does it.
+    same step, that one stays the one that does it, unless it is being recalled.
     """
+    _release_recalled_steps(connection, commands)
     drafts = [item.draft for item in commands]
     taken = _taken_steps(connection, commands)
     wordings = store_wordings(
@@ -96,6 +97,30 @@ def find_needless(connection: Connection, commands: Collection[UUID]) -> set[UUI
         if row.live or (row.record_id, row.system, row.step) not in steps
     }
     return {row.command_id for row in rows} - needed
+
+
+def _release_recalled_steps(connection: Connection, commands: Sequence[LostCommand]) -> None:
+    """Take from commands that are being recalled the steps that these commands do after them."""
+    steps = {
+        (record, item.draft.system, item.draft.step)
+        for item in commands
+        for record in item.draft.records
+    }
+    member, command = tables.member.c, tables.command.c
+    query = (
+        select(member.command_id, member.record_id, member.system, member.step)
+        .join(tables.command, command.command_id == member.command_id)
+        .where(member.live, command.state == "recalling")
+    )
+    records = {record for record, _, _ in steps}
+    for row in select_in(connection, query, member.record_id, records):
+        if (row.record_id, row.system, row.step) in steps:
+            for table in (tables.command, tables.command_record):
+                connection.execute(
+                    update(table)
+                    .where(table.c.command_id == row.command_id, table.c.record_id == row.record_id)
+                    .values(live=False)
+                )
 
 
 def _taken_steps(

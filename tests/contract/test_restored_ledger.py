@@ -400,6 +400,28 @@ def test_of_two_commands_about_one_record_the_later_one_counts(office: Office) -
     assert office.run(EVEN_LATER) == []
 
 
+def test_a_later_hold_recalls_the_second_of_two_lost_commands(office: Office) -> None:
+    """The first one, which is being recalled, gives its step away; a pause delays no recall."""
+    backup = back_up(office.ledger)
+    office.run(DUE)
+    released = event("r", "privacy.hold-released", LATER, subject="visitor:1", hold_id="h")
+    record_events(office.ledger, [hold(DUE)], DUE)
+    office.run(DUE)
+    acknowledge(office.ledger, command_id(office, 1), "recalled", DUE)
+    record_events(office.ledger, [released], LATER)
+    assert office.run(LATER) == ["erase"]
+    restore(office.ledger, backup)
+    record_events(office.ledger, [hold(DUE), released], LATER)
+    office.start()
+    office.run(LATER)
+    pause_deleter(office)
+    fields = {"subject": "visitor:1", "hold_id": "h2", "ground": "legal_claim"}
+    record_events(office.ledger, [event("h2", "privacy.hold-placed", LATER, **fields)], LATER)
+    office.run(EVEN_LATER)
+    [second] = select_rows(office.ledger, tables.command, command_id=command_id(office, 2))
+    assert second.state == "recalling"
+
+
 def test_a_recall_of_a_command_that_the_backup_has_is_not_forgotten(office: Office) -> None:
     office.run(DUE)
     backup = back_up(office.ledger)
