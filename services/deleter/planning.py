@@ -51,7 +51,8 @@ def without_awaiting(due: Collection[Obligation], transferred: Collection[str]) 
 def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Obligation]:
     """Return the due obligations that have no command yet.
 
-    An erasure makes every other obligation needless; a lift makes a restriction needless that was not sent.
+    An erasure makes every other obligation needless in its system, except a notice, which is about the ends
+    in other systems; a lift makes a restriction needless that was not sent.
     """
     due = list(due)
     erased = {system for system, key in active if key == "erase"}
@@ -66,7 +67,8 @@ def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Ob
         and (
             (obligation.system, "erase") not in active
             if obligation.action == "erase"
-            else obligation.system not in erased and _is_applicable(obligation, lifted, active)
+            else (obligation.action == "notify" or obligation.system not in erased)
+            and _is_applicable(obligation, lifted, active)
         )
     ]
 
@@ -116,7 +118,9 @@ def obsolete(due: Collection[Obligation], active: ActiveObligations) -> list[tup
     return [
         (system, key)
         for system, key in active
-        if (system, key) not in planned and system not in erasing and key != "recall"
+        if (system, key) not in planned
+        and (system not in erasing or key.startswith("notify "))
+        and key != "recall"
     ]
 
 

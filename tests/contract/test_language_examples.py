@@ -24,9 +24,6 @@ _NOT_YET = {
     "a case that ends again when all is erased is not announced": (
         "a notice announces the erasure of what is erased already"
     ),
-    "a system that has erased its own copy still gives notice of the others": (
-        "the notices of a record end with its erasure in the system that gives them"
-    ),
 }
 """Examples whose commands the product does not follow, with the reason."""
 
