@@ -68,7 +68,7 @@ def obligations_of_holdings(
             end = _delayed_by_holds(end, tagged, subject, facts, policy)
             pseudonymisation = _delayed_by_holds(pseudonymisation, tagged, subject, facts, policy)
         if end is not None:
-            obligations += _endings(end, system, serving, policy)
+            obligations += _endings(end, serving, tagged, subject, facts, policy)
         if pseudonymisation and not (end and end.due <= pseudonymisation.due):
             obligations.append(pseudonymisation)
     obligations += _notices(windows, tagged, subject, facts, policy)
@@ -136,22 +136,39 @@ def _pseudonymisation_due(
 
 
 def _endings(
-    end: Obligation, system: str, serving: list[HoldingWindow], policy: Policy
+    end: Obligation,
+    serving: list[HoldingWindow],
+    tagged: TaggedEvent,
+    subject: str,
+    facts: Facts,
+    policy: Policy,
 ) -> Iterator[Obligation]:
-    """Return what the end of these holdings is, a transfer, an erasure, or both.
+    """Return what the end of these holdings in a system is, a transfer, an erasure, or both.
 
-    What a person's own decision ends is erased, whatever its rule, also if its term had ended before.
+    What a person's own decision ends is erased, whatever its rule. If its term had ended before, it is due
+    at the decision's own instant.
     """
     rules = [policy.rules[item.holding.rule] for item in serving]
-    decided = [item.window.early_end.at for item in serving if item.window.early_end]
+    decided = min(
+        (item.window.early_end for item in serving if item.window.early_end),
+        key=lambda early_end: early_end.at,
+        default=None,
+    )
     transfers, _ = endings_of(
         [policy.rules[item.holding.rule] for item in serving if not item.window.early_end],
-        policy.systems[system],
+        policy.systems[end.system],
     )
-    _, erases = endings_of(rules, policy.systems[system])
+    _, erases = endings_of(rules, policy.systems[end.system])
     yield from with_transfer(end, transfers, erases)
-    if decided and not erases:
-        yield replace(end, due=max(end.due, *decided), awaits_transfer=transfers)
+    if decided is None or erases:
+        return
+    erasure: Obligation | None = end
+    if decided.at > end.due:
+        at = decided.at
+        own = replace(end, due=at, erase_by=at, reason=decided.reason)
+        erasure = _delayed_by_holds(own, tagged, subject, facts, policy)
+    if erasure is not None:
+        yield replace(erasure, awaits_transfer=transfers)
 
 
 def _end_obligation(system: str, serving: list[HoldingWindow]) -> Obligation | None:

@@ -65,8 +65,8 @@ def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines of which product and oracle must agree.
 
     Left out is what examples show that the product does otherwise: notices of a record once some of it has
-    ended, another notice of the same end, and an erasure by request after a transfer. Left out too are
-    restrictions that leave with a transfer: the product sends them for what has ended longer.
+    ended, and another notice of the same end. Left out too are restrictions that leave with a transfer: the
+    product sends them for what has ended longer.
     """
     ended: dict[str, str] = {}
     transfers: dict[tuple[str, str], str] = {}
@@ -86,8 +86,6 @@ def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 continue
             announced.add(end)
         if handed_over == at and line["action"] == "restrict":
-            continue
-        if handed_over and handed_over < at and line["action"] == "erase":
             continue
         kept.append(line)
     return alike(kept)

@@ -18,9 +18,6 @@ _NOT_YET = {
     "an end that moves back to an earlier one is announced again": (
         "an end that was announced before another one is not announced again"
     ),
-    "a request for erasure after a transfer erases at once what stayed": (
-        "the erasure is promised by the end before the request, so it is late as it leaves"
-    ),
     "a case that ends again when all is erased is not announced": (
         "a notice announces the erasure of what is erased already"
     ),
