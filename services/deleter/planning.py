@@ -51,8 +51,9 @@ def without_awaiting(due: Collection[Obligation], transferred: Collection[str]) 
 def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Obligation]:
     """Return the due obligations that have no command yet.
 
-    An erasure makes every other obligation needless in its system, except a notice, which is about the ends
-    in other systems; a lift makes a restriction needless that was not sent.
+    An erasure makes every other obligation needless in its system, except a notice: that is about the ends
+    in other systems, and needless once the data has ended in all of them. A lift makes needless a
+    restriction that was not sent.
     """
     due = list(due)
     erased = {system for system, key in active if key == "erase"}
@@ -64,6 +65,7 @@ def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Ob
         obligation
         for obligation in due
         if (obligation.system, obligation.key) not in active
+        and not obligation.announces_nothing(active)
         and (
             (obligation.system, "erase") not in active
             if obligation.action == "erase"

@@ -21,6 +21,11 @@ def endings_of(rules: Sequence[Rule], system: System) -> tuple[bool, bool]:
     return any(rule.transfers for rule in rules), any(rule.erases for rule in rules)
 
 
+def last_step(erases: bool) -> str:
+    """Return the key of the last obligation of an end; `erases` is whether it is an erasure."""
+    return "erase" if erases else "transfer"
+
+
 def with_transfer(erasure: Obligation, transfers: bool, erases: bool) -> Iterator[Obligation]:
     """Return the obligations of an end: the erasure, or a transfer, or one that the erasure waits for."""
     if transfers:

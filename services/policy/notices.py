@@ -23,6 +23,8 @@ class AnnouncedEnd(NamedTuple):
     at: datetime
     clocks: Sequence[ClockKey]
     """The clocks that decide it."""
+    last_steps: frozenset[tuple[str, str]]
+    """Its systems, and what the end of the record is there: `erase` or `transfer`."""
 
 
 def find_notices(
@@ -49,4 +51,5 @@ def find_notices(
             clocks=tuple(dict.fromkeys(clock for end in announced for clock in end.clocks)),
             reason=END_ANNOUNCED,
             before=before,
+            last_steps=frozenset[tuple[str, str]]().union(*(end.last_steps for end in announced)),
         )

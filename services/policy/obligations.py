@@ -13,7 +13,7 @@ from datetime import datetime
 
 from services.policy import rights_effects
 from services.policy.check_times import co_subjects_holdings
-from services.policy.endings import endings_of, with_transfer
+from services.policy.endings import endings_of, last_step, with_transfer
 from services.policy.model import Policy
 from services.policy.notices import AnnouncedEnd, find_notices
 from services.policy.obligation import (
@@ -83,6 +83,12 @@ def _notices(
     policy: Policy,
 ) -> Iterator[Obligation]:
     """Return the obligations to give notice; one that a legal hold delays beyond the end is none."""
+    last_steps: dict[str, str] = {}
+    for system in {system for item in windows for system in item.holding.systems}:
+        rules = [
+            policy.rules[item.holding.rule] for item in windows if system in item.holding.systems
+        ]
+        last_steps[system] = last_step(endings_of(rules, policy.systems[system])[1])
     ends = [
         AnnouncedEnd(
             item.holding.rule,
@@ -90,6 +96,7 @@ def _notices(
             item.holding.purpose,
             min(at for at in item.window.due_at.values() if at),
             item.window.clocks,
+            frozenset((system, last_steps[system]) for system in item.holding.systems),
         )
         for item in windows
         if any(item.window.due_at.values())

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.policy.check_times import co_subjects_holdings
-from services.policy.endings import endings_of, with_transfer
+from services.policy.endings import endings_of, last_step, with_transfer
 from services.policy.gap_text import GapText
 from services.policy.model import Policy
 from services.policy.notices import AnnouncedEnd
@@ -40,6 +40,8 @@ class TermPlan(NamedTuple):
     """How long before the end of a maximum the command is sent."""
     longest_lead: timedelta
     """The longest such time of the systems of the holding."""
+    last_steps: frozenset[tuple[str, str]] = frozenset()
+    """If notice is given of its end: its systems, and what the end is there, `erase` or `transfer`."""
 
     @property
     def clocks(self) -> tuple[int, ...]:
@@ -206,6 +208,7 @@ def announced_ends(
                 term.purpose,
                 window.due,
                 [clocks[position] for position in window.clocks],
+                term.last_steps,
             )
 
 
@@ -213,9 +216,17 @@ def plan_announced_terms(
     tagged: TaggedEvent, subject: str, policy: Policy, position: Callable[[ClockKey], int]
 ) -> tuple[TermPlan, ...]:
     """Return the terms of a subject's holdings of whose ends notice is given."""
+    own = tagged.by_subject.get(subject, ())
+
+    def step_in(system: str) -> str:
+        rules = [policy.rules[holding.rule] for holding in own if system in holding.systems]
+        return last_step(endings_of(rules, policy.systems[system])[1])
+
     return tuple(
-        _plan_term(holding, _slowest_system(holding, policy), policy, position)
-        for holding in tagged.by_subject.get(subject, ())
+        _plan_term(holding, _slowest_system(holding, policy), policy, position)._replace(
+            last_steps=frozenset((system, step_in(system)) for system in holding.systems)
+        )
+        for holding in own
         if policy.rules[holding.rule].notices
     )
 

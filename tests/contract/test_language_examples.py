@@ -18,9 +18,6 @@ _NOT_YET = {
     "an end that moves back to an earlier one is announced again": (
         "an end that was announced before another one is not announced again"
     ),
-    "a case that ends again when all is erased is not announced": (
-        "a notice announces the erasure of what is erased already"
-    ),
 }
 """Examples whose commands the product does not follow, with the reason."""
 
