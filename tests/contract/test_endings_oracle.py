@@ -64,9 +64,9 @@ def check_commands(schedule: Schedule, events: list[Event]) -> None:
 def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines of which product and oracle must agree.
 
-    Left out is what examples show that the product does otherwise: notices of a record once some of it has
-    ended, and another notice of the same end. Left out too are restrictions that leave with a transfer: the
-    product sends them for what has ended longer.
+    Left out is what the product does otherwise: another notice of the same end, as an example shows, and
+    notices once some of the record has ended, where it still counts a system that is done. Left out too are
+    restrictions that leave with a transfer: the product sends them for what has ended longer.
     """
     ended: dict[str, str] = {}
     transfers: dict[tuple[str, str], str] = {}
