@@ -116,6 +116,6 @@ def test_a_dry_run_and_the_roles_agree(fresh_kafka: KafkaCluster, tmp_path: Path
     assert [(result.line, parked[where[result.line]]) for result in parked_events] == [
         (result.line, result.reason) for result in parked_events
     ]
-    assert (len(results), len(conflicts)) == (879, 1)
+    assert (len(results), len(conflicts)) == (890, 1)
     assert len(accepted) > 100
     assert len(parked_events) > 250

@@ -63,7 +63,7 @@ def test_the_registered_schemas_agree_with_the_code(
 ) -> None:
     """There is a line for each topic, the watch's own among them, and registering again changes nothing."""
     assert registered.exit_code == 0
-    assert len(registered.stdout.splitlines()) == 75
+    assert len(registered.stdout.splitlines()) == 76
     assert check_faults(schema_registry) == []
     assert run_schemas(schema_registry, "register").stdout == registered.stdout
     assert check_faults(schema_registry) == []

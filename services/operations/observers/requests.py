@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from services.operations.observers.base import ConsumerObserver, WaitingObserver
+from services.policy.provenance import InformReason
 from services.requests.counts import RequestCounts
 from services.requests.provenance import DutyCounts
 
@@ -32,9 +34,8 @@ class RequestsObserver(ConsumerObserver, WaitingObserver):
     def duties_counted(self, counts: DutyCounts) -> None:
         """Note the people who are not informed yet where their data comes from."""
         metrics = self.metrics
-        metrics.replace_labels(
-            "termijn_provenance_open", {(reason,): count for reason, count in counts.open.items()}
-        )
+        number = dict.fromkeys(get_args(InformReason), 0) | dict(counts.open)
+        metrics.replace_labels("termijn_provenance_open", {(k,): n for k, n in number.items()})
         metrics.set("termijn_provenance_late", counts.late)
         metrics.replace_labels(
             "termijn_provenance_left_seconds",

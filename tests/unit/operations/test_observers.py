@@ -28,6 +28,7 @@ from services.operations.observers.requests import RequestsObserver
 from services.operations.observers.tagger import TaggerObserver
 from services.operations.status import LedgerStatus
 from services.requests.counts import RequestCounts as Rights
+from services.requests.provenance import DutyCounts
 from services.storage.dead_letters import DeadLetter
 from services.storage.gaps import OffsetGap
 from services.storage.offsets import PartitionId
@@ -203,6 +204,15 @@ def test_the_time_of_the_last_tagged_event_is_exported(tagger: TaggerObserver) -
     assert value(tagger, "termijn_holdings_tagged_total", rule="D4") == 4
     assert value(tagger, "termijn_holdings_tagged_total", rule="R5") == 2
     assert value(tagger, "termijn_last_tagged_timestamp_seconds") == 1_773_579_600
+
+
+def test_a_duty_that_is_met_is_a_zero_for_each_limit(rights: RequestsObserver) -> None:
+    """A panel without data would not show that no person waits."""
+    rights.duties_counted(DutyCounts(open={"month": 2}, late=1, time_left={}))
+    rights.duties_counted(DutyCounts(open={}, late=0, time_left={}))
+    for reason in ("month", "contacted", "disclosed"):
+        assert value(rights, "termijn_provenance_open", reason=reason) == 0
+    assert value(rights, "termijn_provenance_late") == 0
 
 
 def test_open_requests_are_gauges_until_they_are_answered(rights: RequestsObserver) -> None:
