@@ -9,13 +9,14 @@ from datetime import datetime
 from operator import attrgetter, itemgetter
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from services.ledger import tables
 from services.ledger.command_draft import CommandDraft
 from services.ledger.outbox import Step, active_obligations, command_row, insert_members
+from services.ledger.purpose_commands import release_members, set_live
 from services.ledger.wordings import store_wordings
-from services.storage.bulk import insert, select_in, update_each, update_in
+from services.storage.bulk import insert, select_in, update_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +69,12 @@ def take_steps(connection: Connection, commands: Collection[UUID]) -> None:
     rows = list(select_in(connection, query, member.command_id, commands))
     active = active_obligations(connection, {row.record_id for row in rows})
     taken = {(record, *step) for record, steps in active.items() for step in steps}
-    by_command: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    taking = set()
     for row in rows:
         if (step := (row.record_id, row.system, row.step)) not in taken:
             taken.add(step)
-            by_command[row.command_id].append(row.record_id)
-    for command_id, records in sorted(by_command.items()):
-        for table in (tables.command, tables.command_record):
-            taking = update(table).where(table.c.command_id == command_id).values(live=True)
-            update_in(connection, taking, table.c.record_id, records)
+            taking.add((row.command_id, row.record_id))
+    set_live(connection, taking, live=True)
 
 
 def find_needless(connection: Connection, commands: Collection[UUID]) -> set[UUID]:
@@ -113,14 +111,9 @@ def _release_recalled_steps(connection: Connection, commands: Sequence[LostComma
         .where(member.live, command.state == "recalling")
     )
     records = {record for record, _, _ in steps}
-    for row in select_in(connection, query, member.record_id, records):
-        if (row.record_id, row.system, row.step) in steps:
-            for table in (tables.command, tables.command_record):
-                connection.execute(
-                    update(table)
-                    .where(table.c.command_id == row.command_id, table.c.record_id == row.record_id)
-                    .values(live=False)
-                )
+    rows = list(select_in(connection, query, member.record_id, records))
+    recalled = [row for row in rows if (row.record_id, row.system, row.step) in steps]
+    release_members(connection, {(row.command_id, row.record_id) for row in recalled})
 
 
 def _taken_steps(

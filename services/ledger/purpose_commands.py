@@ -66,13 +66,18 @@ def load_purpose_commands(
 
 def release_members(connection: Connection, members: Collection[tuple[UUID, UUID]]) -> None:
     """Free records (the second id) of commands (the first), so that their steps can be commanded again."""
+    set_live(connection, members, live=False)
+
+
+def set_live(connection: Connection, members: Collection[tuple[UUID, UUID]], *, live: bool) -> None:
+    """Set whether commands (the first id) do their step to records (the second)."""
     by_command: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for command_id, record_id in sorted(members):
         by_command[command_id].append(record_id)
     for command_id, records in by_command.items():
         for table in (tables.command, tables.command_record):
-            release = update(table).where(table.c.command_id == command_id).values(live=False)
-            update_in(connection, release, table.c.record_id, records)
+            change = update(table).where(table.c.command_id == command_id).values(live=live)
+            update_in(connection, change, table.c.record_id, records)
 
 
 def restricted_subjects(connection: Connection, clocks: Collection[UUID]) -> set[str]:
