@@ -109,7 +109,9 @@ def select_in(
 ) -> Iterator[Row[Any]]:
     """Yield the rows of a query whose column has one of the values, for any number of values."""
     for chunk in _chunks(values):
-        yield from connection.execute(query.where(_in_clause(connection, column)), {"of": chunk})
+        yield from connection.execute(
+            query.where(_in_clause(connection, column)), {"of": chunk}
+        ).all()
 
 
 def update_in(

@@ -35,4 +35,4 @@ class UtcDateTime(TypeDecorator[datetime]):
         if dialect.name == "sqlite":
             return from_microseconds(value)
         aware: datetime = value
-        return aware.astimezone(UTC)
+        return aware if aware.tzinfo is UTC else aware.astimezone(UTC)

@@ -1,0 +1,44 @@
+"""Statements for many rows at once."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from services.storage.database import Database
+
+_FIRST = UUID("00000000-0000-0000-0000-000000000001")
+_LAST = UUID("ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("uuids", "received"),
+    [
+        (
+            [_FIRST, _LAST],
+            "{00000000-0000-0000-0000-000000000001,ffffffff-ffff-ffff-ffff-ffffffffffff}",
+        ),
+        ([_LAST, None], "{ffffffff-ffff-ffff-ffff-ffffffffffff,NULL}"),
+        ([None], "{NULL}"),
+        ([], "{}"),
+    ],
+)
+def test_postgres_receives_a_list_of_uuids_as_it_is(
+    postgres_ledger: Database, uuids: list[UUID | None], received: str
+) -> None:
+    with postgres_ledger.transaction() as connection:
+        query = text("SELECT CAST(CAST(:uuids AS uuid[]) AS text)")
+
+        assert connection.execute(query, {"uuids": uuids}).scalar_one() == received
+
+
+@pytest.mark.postgres
+def test_postgres_receives_other_lists_beside_lists_of_uuids(postgres_ledger: Database) -> None:
+    with postgres_ledger.transaction() as connection:
+        query = text("SELECT CAST(CAST(:uuids AS uuid[]) AS text), CAST(:names AS text[])")
+        row = connection.execute(query, {"uuids": [_FIRST], "names": ["a", 'b "c"', "", None]})
+
+        assert row.one() == ("{00000000-0000-0000-0000-000000000001}", ["a", 'b "c"', "", None])
