@@ -79,12 +79,13 @@ class AcknowledgedCommand(NamedTuple):
         """Return whether something may have to follow for its records, as it was carried out.
 
         After a transfer they may be erased. Purposes may have to be lifted or restricted again after a
-        lift, and after a restriction that was carried out although it had to be recalled.
+        lift, and after a restriction that was carried out although it had to be recalled. After such a
+        notice that of the end which is true may have to be given again.
         """
         was_carried_out = self.state in CARRIED_OUT and before.state not in CARRIED_OUT
         return was_carried_out and (
             self.action in ("lift", "transfer")
-            or (self.action == "restrict" and before.state == "recalling")
+            or (self.action in ("restrict", "notify") and before.state == "recalling")
         )
 
     @property

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,15 +21,18 @@ from services.deleter.planning import (
     without_awaiting,
     without_contested_keys,
 )
-from services.deleter.resumed_purposes import members, review_restrictions
+from services.deleter.repeated_notices import review_notices
+from services.deleter.resumed_purposes import review_restrictions
 from services.ledger import clocks, outbox, state_changes
 from services.ledger.command_draft import CommandDraft
 from services.ledger.conflicted_keys import load_conflicted_keys
 from services.ledger.facts import LedgerFacts, load_facts
+from services.ledger.given_notices import load_given_notices
 from services.ledger.purpose_commands import (
-    PurposeCommand,
     load_purpose_commands,
+    members,
     release_members,
+    steps,
 )
 from services.ledger.rows import RecordRow
 from services.ledger.subject_lock import lock_subjects
@@ -36,6 +40,7 @@ from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.obligation import Obligation
+from services.policy.obligations import obligations_of
 from services.policy.tagged_event import TaggedEvent
 
 IsPostponed = Callable[[Obligation, TaggedEvent, str], bool]
@@ -86,8 +91,8 @@ def plan_obligations(
     1. Lock the clocks of the records, then their subjects and `subjects`, until the transaction ends.
     2. Read the facts, the commands that are active or unsent, and the conflicts about keys.
     3. Plan each record.
-    4. Free records of restrictions that were lifted, and cancel or recall commands that facts or policy no
-       longer require.
+    4. Free records of restrictions that were lifted and of notices that are given again, and cancel or
+       recall commands that facts or policy no longer require.
     """
     # Step 1: lock clocks, then subjects.
     keys = {key for row in rows for key in clocks_of(events[row.event_id], row.subject, policy)}
@@ -107,12 +112,8 @@ def plan_obligations(
     with_privacy_events = {row.record_id for row in rows if facts.subject_state(row.subject)}
     transferred = outbox.transferred_records(connection, active.keys(), policy)
     unsent = outbox.unsent_erasures(connection, with_privacy_events & active.keys())
-    with_restrictions = {
-        id
-        for id, keys in active.items()
-        if any(key.startswith(("restrict ", "lift ")) for _, key in keys)
-    }
-    restricting = load_purpose_commands(connection, with_restrictions)
+    restricting = load_purpose_commands(connection, _records_with(active, "restrict ", "lift "))
+    given = load_given_notices(connection, _records_with(active, "notify "))
     conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
     # Step 3: plan each record.
     due_obligations = DueObligations(facts, policy, now)
@@ -120,7 +121,7 @@ def plan_obligations(
     withheld: set[UUID] = set()
     superseded: dict[UUID, str] = {}
     forbidden: list[tuple[UUID, str, str]] = []
-    over: list[PurposeCommand] = []
+    over: set[tuple[UUID, UUID]] = set()
     for row in rows:
         active_obligations = active.get(row.record_id, frozenset())
         event = events[row.event_id]
@@ -130,8 +131,13 @@ def plan_obligations(
         review = review_restrictions(
             restricting.get(row.record_id, ()), event, row.subject, facts, policy, now
         )
-        active_obligations -= {(command.system, command.step) for command in review.over}
-        over += review.over
+        notices = review_notices(
+            given.get(row.record_id, ()),
+            due,
+            partial(obligations_of, event, row.subject, facts, policy),
+        )
+        active_obligations -= steps(review.over) | steps(notices)
+        over |= members(review.over) | members(notices)
         is_contested = conflicted_keys.blocks(event)
         due = without_contested_keys(due) if is_contested else [*due, *review.lifts]
         forbidden += [
@@ -184,7 +190,7 @@ def plan_obligations(
                 )
             )
     # Step 4: free the records of commands that are over, and cancel or recall those no longer required.
-    release_members(connection, members(over))
+    release_members(connection, over)
     if forbidden:
         unwanted = outbox.commands_for_obligations(connection, forbidden)
         for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
@@ -192,6 +198,17 @@ def plan_obligations(
     return PlanningResult(
         obligations=planned, withheld=withheld, superseded=superseded, facts=facts
     )
+
+
+def _records_with(
+    active: Mapping[UUID, Collection[tuple[str, str]]], *beginnings: str
+) -> set[UUID]:
+    """Return the records with an active obligation whose key begins so."""
+    return {
+        record
+        for record, keys in active.items()
+        if any(key.startswith(beginnings) for _, key in keys)
+    }
 
 
 def group_into_commands(planned: Iterable[PlannedObligation]) -> list[CommandDraft]:

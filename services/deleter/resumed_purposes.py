@@ -7,10 +7,9 @@ policy. Nothing is lifted that a person's own objection or request restricts (GD
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from services.ledger.purpose_commands import PurposeCommand
 from services.policy import rights_effects
@@ -151,8 +150,3 @@ def _lift(
         clocks=[clock for item in resumed for clock in item.holding.clocks],
         reason=PURPOSE_RESUMED,
     )
-
-
-def members(commands: Iterable[PurposeCommand]) -> Set[tuple[UUID, UUID]]:
-    """Return the command and the record of each."""
-    return {(command.command_id, command.record_id) for command in commands}

@@ -9,10 +9,11 @@ from datetime import datetime
 from operator import attrgetter, itemgetter
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
 from services.ledger import tables
 from services.ledger.command_draft import CommandDraft
+from services.ledger.command_state import CARRIED_OUT
 from services.ledger.outbox import Step, active_obligations, command_row, insert_members
 from services.ledger.purpose_commands import release_members, set_live
 from services.ledger.wordings import store_wordings
@@ -35,9 +36,10 @@ def insert_lost_commands(
     """Write commands to the outbox that were sent before; the caller has locked their subjects.
 
     They are not leased, and marked as sent by the caller. Of records for which another command does the
-    same step, that one stays the one that does it, unless it is being recalled.
+    same step, that one stays the one that does it, unless it is being recalled, or is a notice that was
+    given again by one of these.
     """
-    _release_recalled_steps(connection, commands)
+    _release_steps(connection, commands)
     drafts = [item.draft for item in commands]
     taken = _taken_steps(connection, commands)
     wordings = store_wordings(
@@ -97,23 +99,29 @@ def find_needless(connection: Connection, commands: Collection[UUID]) -> set[UUI
     return {row.command_id for row in rows} - needed
 
 
-def _release_recalled_steps(connection: Connection, commands: Sequence[LostCommand]) -> None:
-    """Take from commands that are being recalled the steps that these commands do after them."""
+def _release_steps(connection: Connection, commands: Sequence[LostCommand]) -> None:
+    """Take from commands that are being recalled, and from notices given before, the steps of these."""
     steps = {
-        (record, item.draft.system, item.draft.step)
-        for item in commands
+        (record, item.draft.system, item.draft.step): item.seq
+        for item in sorted(commands, key=attrgetter("seq"))
         for record in item.draft.records
     }
     member, command = tables.member.c, tables.command.c
+    is_given = and_(command.action == "notify", command.state.in_(CARRIED_OUT))
     query = (
         select(member.command_id, member.record_id, member.system, member.step)
+        .add_columns(command.state, command.seq)
         .join(tables.command, command.command_id == member.command_id)
-        .where(member.live, command.state == "recalling")
+        .where(member.live, or_(command.state == "recalling", is_given))
     )
-    records = {record for record, _, _ in steps}
-    rows = list(select_in(connection, query, member.record_id, records))
-    recalled = [row for row in rows if (row.record_id, row.system, row.step) in steps]
-    release_members(connection, {(row.command_id, row.record_id) for row in recalled})
+    rows = select_in(connection, query, member.record_id, {record for record, _, _ in steps})
+    released = {
+        (row.command_id, row.record_id)
+        for row in rows
+        if (seq := steps.get((row.record_id, row.system, row.step))) is not None
+        and (row.state == "recalling" or row.seq < seq)
+    }
+    release_members(connection, released)
 
 
 def _taken_steps(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, select, update
@@ -62,6 +62,36 @@ def load_purpose_commands(
         if item.step.removesuffix(KEYLESS_SUFFIX) == purposes_key(item.action, item.purposes):
             by_record[item.record_id].append(item)
     return by_record
+
+
+class MemberCommand(Protocol):
+    """A command as it concerns one record."""
+
+    @property
+    def command_id(self) -> UUID:
+        """The command."""
+
+    @property
+    def record_id(self) -> UUID:
+        """The record."""
+
+    @property
+    def system(self) -> str:
+        """The system that does it."""
+
+    @property
+    def step(self) -> str:
+        """The key of the obligation that it meets."""
+
+
+def members(commands: Iterable[MemberCommand]) -> Set[tuple[UUID, UUID]]:
+    """Return the command and the record of each."""
+    return {(command.command_id, command.record_id) for command in commands}
+
+
+def steps(commands: Iterable[MemberCommand]) -> Set[tuple[str, str]]:
+    """Return the system and the step of each."""
+    return {(command.system, command.step) for command in commands}
 
 
 def release_members(connection: Connection, members: Collection[tuple[UUID, UUID]]) -> None:

@@ -64,9 +64,8 @@ def check_commands(schedule: Schedule, events: list[Event]) -> None:
 def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines of which product and oracle must agree.
 
-    Left out is what the product does otherwise: another notice of the same end, as an example shows, and
-    notices once some of the record has ended, where it still counts a system that is done. Left out too are
-    restrictions that leave with a transfer: the product sends them for what has ended longer.
+    Left out are notices once some of the record has ended, where the product still counts a system that is
+    done, and restrictions that leave with a transfer: the product sends them for what has ended longer.
     """
     ended: dict[str, str] = {}
     transfers: dict[tuple[str, str], str] = {}
@@ -76,15 +75,11 @@ def compared(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
             ended[line["record"]] = min(first, line["issued_at"])
         if line["action"] == "transfer":
             transfers[line["system"], line["record"]] = line["issued_at"]
-    announced: set[tuple[str, ...]] = set()
     kept: list[dict[str, Any]] = []
     for line in lines:
         at, handed_over = line["issued_at"], transfers.get((line["system"], line["record"]))
-        if line["action"] == "notify":
-            end = (line["system"], line["record"], *line["rules"], line["erase_by"])
-            if end in announced or ended.get(line["record"], UNTIL) <= at:
-                continue
-            announced.add(end)
+        if line["action"] == "notify" and ended.get(line["record"], UNTIL) <= at:
+            continue
         if handed_over == at and line["action"] == "restrict":
             continue
         kept.append(line)

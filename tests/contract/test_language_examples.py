@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -14,27 +13,9 @@ from tests.oracle.examples.forms import full
 from tests.oracle.examples.language import LANGUAGE_EXAMPLES, LanguageExample
 from tests.oracle.instants import instant
 
-_NOT_YET = {
-    "an end that moves back to an earlier one is announced again": (
-        "an end that was announced before another one is not announced again"
-    ),
-}
-"""Examples whose commands the product does not follow, with the reason."""
 
-
-def _by_name(
-    examples: Iterable[LanguageExample], not_yet: Mapping[str, str] = MappingProxyType({})
-) -> list[ParameterSet]:
-    return [
-        pytest.param(
-            example,
-            id=example.name,
-            marks=pytest.mark.xfail(reason=not_yet[example.name], strict=True)
-            if example.name in not_yet
-            else (),
-        )
-        for example in examples
-    ]
+def _by_name(examples: Iterable[LanguageExample]) -> list[ParameterSet]:
+    return [pytest.param(example, id=example.name) for example in examples]
 
 
 @pytest.mark.parametrize("example", _by_name(LANGUAGE_EXAMPLES))
@@ -45,7 +26,7 @@ def test_explain_gives_the_rows_of_an_example(example: LanguageExample) -> None:
 
 
 @pytest.mark.parametrize(
-    "example", _by_name((each for each in LANGUAGE_EXAMPLES if each.sent is not None), _NOT_YET)
+    "example", _by_name(each for each in LANGUAGE_EXAMPLES if each.sent is not None)
 )
 def test_simulate_sends_the_commands_of_an_example(
     ledger: Database, example: LanguageExample
