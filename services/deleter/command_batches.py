@@ -8,7 +8,7 @@ from typing import Final
 from zlib import crc32
 
 from schemas import limits
-from schemas.command_fields import COMMON_FIELDS, OWN_FIELDS
+from schemas.command_fields import COMMON_FIELDS
 from services.deleter.command_size import PAIR_FRAME, RECORD_FRAME, size_of_record, text_size
 from services.deleter.message import CommandMessage, Fields
 
@@ -42,10 +42,10 @@ class CommandBatch:
 
     @property
     def value(self) -> Fields:
-        """The fields of the `command` schema, and more in each command, which the codec leaves out."""
+        """The fields of the `command` schema."""
         return {
-            **self.commands[0].value,
-            "commands": [command.value for command in self.commands],
+            **self.commands[0].common,
+            "commands": [command.own for command in self.commands],
         }
 
     def has_room(self, records: int, size: int, max_records: int) -> bool:
@@ -56,7 +56,7 @@ class CommandBatch:
         """Add a command."""
         self.commands.append(command)
         self.positions.append(position)
-        self.records += len(command.value["records"])
+        self.records += len(command.own["records"])
         self.size += size
 
 
@@ -71,11 +71,15 @@ def group_into_batches(commands: Sequence[CommandMessage]) -> list[CommandBatch]
     batches: list[CommandBatch] = []
     open_batches: dict[Hashable, int] = {}
     last_batch: dict[tuple[str, str], int] = {}
+    common_keys: dict[int, Hashable] = {}
     for position, command in enumerate(commands):
         lane = lane_of(command.key)
-        max_records = _max_records(command.value["attempt"])
-        alike = (lane, max_records, *_common_key(command.value))
-        records, size = len(command.value["records"]), _size(command.value)
+        max_records = _max_records(command.own["attempt"])
+        common_key = common_keys.get(id(command.common))
+        if common_key is None:
+            common_key = common_keys[id(command.common)] = _common_key(command.common)
+        alike = (lane, max_records, command.own["subject"] is not None, common_key)
+        records, size = len(command.own["records"]), _size(command.own)
         index = open_batches.get(alike)
         earliest = last_batch.get((command.system, command.key), 0)
         if (
@@ -101,18 +105,16 @@ def _max_records(attempt: int) -> int:
     return max(1, limits.MAX_COMMAND_RECORDS >> min(3 * further_attempts, 16))
 
 
-def _common_key(value: Fields) -> tuple[Hashable, ...]:
-    common = (value[name] for name in COMMON_FIELDS)
-    named = value["subject"] is not None
-    return (named, *(tuple(part) if isinstance(part, list) else part for part in common))
+def _common_key(common_fields: Fields) -> tuple[Hashable, ...]:
+    common = (common_fields[name] for name in COMMON_FIELDS)
+    return tuple(tuple(part) if isinstance(part, list) else part for part in common)
 
 
-def _size(value: Fields) -> int:
+def _size(own: Fields) -> int:
     """Return how many bytes a command takes in its message, at most."""
-    own_texts = [value.get(name) for name in OWN_FIELDS]
-    size = 2 * RECORD_FRAME + sum(text_size(text) for text in own_texts if isinstance(text, str))
-    size += sum(PAIR_FRAME + text_size(name) for name in value.get("corrected_fields") or ())
+    size = 2 * RECORD_FRAME + sum(text_size(text) for text in own.values() if type(text) is str)
+    size += sum(PAIR_FRAME + text_size(name) for name in own.get("corrected_fields") or ())
     return size + sum(
         size_of_record((record["source"], record["id"], record["type"]), record["keys"])
-        for record in value["records"]
+        for record in own["records"]
     )

@@ -25,8 +25,9 @@ def record_size(tagged: TaggedEvent, policy: Policy) -> int:
 
 def size_of_record(texts: Iterable[str], keys: Mapping[str, str]) -> int:
     """Return how many bytes a record with these texts and keys takes, at most."""
-    pairs = sum(PAIR_FRAME + text_size(name) + text_size(text) for name, text in keys.items())
-    return RECORD_FRAME + pairs + sum(map(text_size, texts))
+    return (
+        RECORD_FRAME + PAIR_FRAME * len(keys) + text_size("".join((*texts, *keys, *keys.values())))
+    )
 
 
 def split_by_size(

@@ -60,8 +60,7 @@ class RetryPolicy:
         return backoff(self.base, self.cap, attempt)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentCommand:
+class SentCommand(NamedTuple):
     """A command that was sent, with the values that metrics and the terminal show; instants are UTC."""
 
     command_id: UUID

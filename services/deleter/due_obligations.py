@@ -13,7 +13,6 @@ from datetime import datetime
 from services.deleter.planning import due_obligations
 from services.policy.model import Policy
 from services.policy.obligation import Obligation
-from services.policy.plan import RecordPlan
 from services.policy.retention_windows import Facts
 from services.policy.rule_ends import anchor_instant
 from services.policy.tagged_event import TaggedEvent
@@ -47,19 +46,10 @@ class DueObligations:
         if record.has_dates or record.announced or tagged.time > self._now:
             return None  # a notice is never due before its event
         start = None
-        if record.open_for is not None and self._has_ended_term(record, tagged.time):
+        if record.open_for is not None and self._now >= tagged.time + record.open_for:
             if record.end_of_rule is None:
                 return None  # hardly any other event has the same time
             [part] = self._policy.rules[record.end_of_rule].parts
             start = anchor_instant(part.anchor, tagged.time, self._policy)
         clocks = tuple(plan.clocks[position].id for position in record.clocks)
         return (plan.plan, plan.subjects.index(subject), clocks, start)
-
-    def _has_ended_term(self, record: RecordPlan, event_time: datetime) -> bool:
-        """Return whether a command is due for a term that depends on no clock."""
-        assert record.open_for is not None
-        return self._now >= event_time + record.open_for and any(
-            at <= self._now
-            for term in record.first_terms
-            for at in term.check_times(event_time, self._policy)
-        )

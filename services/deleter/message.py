@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -17,6 +16,7 @@ from services.ledger.rows import CommandRow
 from services.policy.event_subject import business_keys
 from services.policy.model import Policy
 from services.policy.reasons import ARTICLES, VERIFICATION_REASONS
+from services.policy.tagged_event import TaggedEvent
 
 _VERIFIED_ACTIONS = {reason: action for action, reason in VERIFICATION_REASONS.items()}
 """By the reason of a `verify` command, the action that it checks."""
@@ -25,13 +25,20 @@ Fields = Mapping[str, Any]
 """Fields of the `command` schema."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandMessage:
+class CommandMessage(NamedTuple):
     """A command as it is sent to its system."""
 
     system: str
     key: str
-    value: Fields
+    common: Fields
+    """What its message states once; commands that are alike may share it."""
+    own: Fields
+    """What it alone states."""
+
+    @property
+    def value(self) -> Fields:
+        """All of its fields."""
+        return {**self.common, **self.own}
 
 
 class CommandPublisher(Protocol):
@@ -72,26 +79,49 @@ def build_messages(
     attached: Mapping[UUID, Fields | None] = MappingProxyType({}),
 ) -> list[CommandMessage]:
     """Return the messages of commands that are sent at `now`, UTC, and may be obeyed for `validity`."""
-    return [
-        _build_message(row, wanted, policy, now, validity, attached.get(row.command_id) or {})
-        for row in rows
-    ]
+    common: dict[Hashable, Fields] = {}
+    messages = []
+    for row in rows:
+        events = wanted.events_of(row)
+        types = frozenset(event.type for event in events)
+        validity_ends = _valid_until(row, now + validity)
+        alike = (row.system, row.action, row.wording, types, validity_ends)
+        if alike not in common:
+            common[alike] = _common_fields(row, types, policy, now, validity_ends)
+        own = _own_fields(row, events, wanted, policy)
+        own |= attached.get(row.command_id) or {}
+        key = row.subject if row.names_subject else events[0].id
+        messages.append(CommandMessage(row.system, key, common[alike], own))
+    return messages
 
 
-def _build_message(
-    row: CommandRow,
-    wanted: WantedCommands,
-    policy: Policy,
-    now: datetime,
-    validity: timedelta,
-    attached: Fields,
-) -> CommandMessage:
-    events = wanted.events_of(row)
-    value = {
-        "command_id": str(row.command_id),
+def _common_fields(
+    row: CommandRow, types: Collection[str], policy: Policy, now: datetime, valid_until: datetime
+) -> Fields:
+    """Return what commands state alike that are about events of the same types."""
+    wording = row.wording
+    return {
         "system": row.system,
-        "subject": row.subject if row.names_subject else None,
         "action": row.action,
+        "categories": sorted({name for type in types for name in policy.events[type].categories}),
+        "rules": list(wording.rules),
+        "purposes": list(wording.purposes),
+        "policy_version": wording.policy_version,
+        "article": ARTICLES[wording.reason],
+        "reason": wording.reason,
+        "valid_until": valid_until,
+        "issued_at": now,
+        "verifies": _VERIFIED_ACTIONS.get(wording.reason),
+    }
+
+
+def _own_fields(
+    row: CommandRow, events: Sequence[TaggedEvent], wanted: WantedCommands, policy: Policy
+) -> dict[str, Any]:
+    """Return what a command alone states."""
+    return {
+        "command_id": str(row.command_id),
+        "subject": row.subject if row.names_subject else None,
         "records": [
             {
                 "source": event.source,
@@ -108,28 +138,14 @@ def _build_message(
             }
             for event in events
         ],
-        "categories": sorted(
-            {name for event in events for name in policy.events[event.type].categories}
-        ),
-        "rules": list(row.wording.rules),
-        "purposes": list(row.wording.purposes),
-        "policy_version": row.wording.policy_version,
-        "article": ARTICLES[row.wording.reason],
-        "reason": row.wording.reason,
         "not_before": row.not_before,
         "erase_by": row.erase_by,
-        "valid_until": _valid_until(row, now + validity),
         "epoch": row.epoch,
         "seq": row.seq,
         "attempt": row.attempt + 1,
-        "issued_at": now,
         "supersedes": str(row.supersedes) if row.supersedes else None,
         "request": row.request,
-        "verifies": _VERIFIED_ACTIONS.get(row.wording.reason),
-        **attached,
     }
-    key = row.subject if row.names_subject else events[0].id
-    return CommandMessage(system=row.system, key=key, value=value)
 
 
 def _valid_until(row: CommandRow, validity_ends: datetime) -> datetime:

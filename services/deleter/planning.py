@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Set
-from dataclasses import replace
 from datetime import datetime
 
 from services.policy import obligations, rights_effects
@@ -106,7 +105,7 @@ def without_contested_keys(due: Iterable[Obligation]) -> list[Obligation]:
         (obligation.system, obligation.cause) for obligation in due if obligation.action == "lift"
     }
     return [
-        replace(obligation, keyless=True)
+        obligation._replace(keyless=True)
         for obligation in due
         if obligation.action == "restrict"
         and not (obligation.cause and (obligation.system, obligation.cause) in lifted)

@@ -59,17 +59,17 @@ class KafkaCommandPublisher:
 
     def _record_span(self, command: CommandMessage, issued_at: datetime) -> Trace:
         """Record the sending of a command in the command's own trace, and return its place in that."""
-        value = command.value
+        own = command.own
         attributes: dict[str, str | int] = {
             "termijn.system": command.system,
-            "termijn.action": value["action"],
-            "termijn.command_id": value["command_id"],
-            "termijn.attempt": value["attempt"],
-            "termijn.records": len(value["records"]),
+            "termijn.action": command.common["action"],
+            "termijn.command_id": own["command_id"],
+            "termijn.attempt": own["attempt"],
+            "termijn.records": len(own["records"]),
         }
-        if value["supersedes"]:
-            attributes["termijn.supersedes"] = value["supersedes"]
-        trace = trace_of_command(value["command_id"])
+        if own["supersedes"]:
+            attributes["termijn.supersedes"] = own["supersedes"]
+        trace = trace_of_command(own["command_id"])
         return self.spans.record_span(
             "command", trace, "producer", issued_at, issued_at, attributes
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -47,8 +47,7 @@ IsPostponed = Callable[[Obligation, TaggedEvent, str], bool]
 """Whether an obligation to the record of an event and a subject has to wait."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedObligation:
+class PlannedObligation(NamedTuple):
     """A due obligation to one record, and the version (epoch) of each clock it depends on."""
 
     record_id: UUID
@@ -173,6 +172,7 @@ def plan_obligations(
         new_obligations += [
             obligation for obligation in restrictions if obligation.system in unsent_systems
         ]
+        size = record_size(event, policy) if new_obligations else 0
         for obligation in new_obligations:
             epochs = tuple(
                 (str(key), clock_id(key), locked[clock_id(key)].epoch) for key in obligation.clocks
@@ -186,7 +186,7 @@ def plan_obligations(
                     names_subject=obligation.action != "erase"
                     or (obligation.system, "pseudonymise") not in active_obligations,
                     acts=acts[row.event_id],
-                    size=record_size(event, policy),
+                    size=size,
                 )
             )
     # Step 4: free the records of commands that are over, and cancel or recall those no longer required.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from services.ledger.rows import CommandRow
@@ -14,8 +14,7 @@ from services.policy.ids import fast_uuid5
 _COMMAND_NAMESPACE = UUID("5b0f6bb4-6d0d-5a4e-9a57-7b6b0f7a1c04").bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandDraft:
+class CommandDraft(NamedTuple):
     """A command before it has its id and its number; instants are UTC."""
 
     system: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from services.policy.model import System
 from services.policy.obligation import Obligation
@@ -29,6 +28,6 @@ def last_step(erases: bool) -> str:
 def with_transfer(erasure: Obligation, transfers: bool, erases: bool) -> Iterator[Obligation]:
     """Return the obligations of an end: the erasure, or a transfer, or one that the erasure waits for."""
     if transfers:
-        yield replace(erasure, action="transfer", reason=GOES_TO_ARCHIVE)
+        yield erasure._replace(action="transfer", reason=GOES_TO_ARCHIVE)
     if erases:
-        yield replace(erasure, awaits_transfer=transfers)
+        yield erasure._replace(awaits_transfer=True) if transfers else erasure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from services.policy.retention_windows import Window
 from services.policy.tagged_event import ClockKey, Holding
@@ -18,8 +18,7 @@ KEYLESS_SUFFIX = " without contested keys"
 """The end of the key of an obligation that is `keyless`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Obligation:
+class Obligation(NamedTuple):
     """One thing that one system must do to one record, from `due` on; instants are UTC."""
 
     system: str

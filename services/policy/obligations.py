@@ -8,7 +8,6 @@ As soon as only research and a statute need the person, the record is pseudonymi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from services.policy import rights_effects
@@ -107,7 +106,7 @@ def _notices(
         if released_at == notice.due:
             yield notice
         elif released_at and released_at < notice.erase_by:
-            yield replace(notice, due=released_at)
+            yield notice._replace(due=released_at)
 
 
 def _delayed_by_holds(
@@ -124,7 +123,7 @@ def _delayed_by_holds(
     erase_by = max(
         obligation.erase_by, released_at + policy.systems[obligation.system].lead_time_period.exact
     )
-    return replace(obligation, due=released_at, erase_by=erase_by, reason=HOLD_RELEASED)
+    return obligation._replace(due=released_at, erase_by=erase_by, reason=HOLD_RELEASED)
 
 
 def _pseudonymisation_due(
@@ -172,10 +171,10 @@ def _endings(
     erasure: Obligation | None = end
     if decided.at > end.due:
         at = decided.at
-        own = replace(end, due=at, erase_by=at, reason=decided.reason)
+        own = end._replace(due=at, erase_by=at, reason=decided.reason)
         erasure = _delayed_by_holds(own, tagged, subject, facts, policy)
     if erasure is not None:
-        yield replace(erasure, awaits_transfer=transfers)
+        yield erasure._replace(awaits_transfer=transfers)
 
 
 def _end_obligation(system: str, serving: list[HoldingWindow]) -> Obligation | None:

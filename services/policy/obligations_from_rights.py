@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from services.policy import rights_effects
@@ -107,4 +106,4 @@ def _requested_obligation(
     obligation = build_obligation(
         system, action, affected, at=at, erase_by=at, clocks=(), reason=reason
     )
-    return replace(obligation, cause=cause)
+    return obligation._replace(cause=cause)

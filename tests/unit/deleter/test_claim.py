@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -93,10 +92,10 @@ def test_records_with_the_same_instruction_are_one_command() -> None:
     [
         pytest.param(wanted(2, ERASE, subject="customer:2"), id="subject"),
         pytest.param(wanted(2, step("psp", "erase")), id="system"),
-        pytest.param(wanted(2, replace(ERASE, due=datetime(2025, 1, 1, tzinfo=UTC))), id="due"),
-        pytest.param(wanted(2, replace(ERASE, not_before=DUE)), id="not-before"),
+        pytest.param(wanted(2, ERASE._replace(due=datetime(2025, 1, 1, tzinfo=UTC))), id="due"),
+        pytest.param(wanted(2, ERASE._replace(not_before=DUE)), id="not-before"),
         pytest.param(wanted(2, ERASE, epoch=2), id="epoch"),
-        pytest.param(replace(wanted(2, ERASE), names_subject=False), id="naming"),
+        pytest.param(wanted(2, ERASE)._replace(names_subject=False), id="naming"),
     ],
 )
 def test_records_with_different_instructions_are_in_different_commands(
@@ -122,7 +121,7 @@ def test_a_command_is_split_where_its_records_would_be_too_large_for_kafka() -> 
     """A record that is too large alone has a command of its own; no record is left out."""
     sizes = [200_000, 200_000, 100_000, 1, 600_000, 1]
     drafts = group_into_commands(
-        replace(wanted(number, ERASE), size=size) for number, size in enumerate(sizes, start=1)
+        wanted(number, ERASE)._replace(size=size) for number, size in enumerate(sizes, start=1)
     )
     assert [[record.int for record in each.records] for each in drafts] == [
         [1, 2, 3],
@@ -141,7 +140,7 @@ def test_the_id_of_a_command_depends_on_its_action_and_records() -> None:
         *group_into_commands([wanted(1, RESTRICT), wanted(2, RESTRICT)]),
         *group_into_commands([wanted(1, step("psp", "erase")), wanted(2, step("psp", "erase"))]),
         *group_into_commands([wanted(1, ERASE)]),
-        replace(draft, supersedes=UUID(int=7)),
+        draft._replace(supersedes=UUID(int=7)),
     ]
     assert draft.command_id(1) == same.command_id(1)
     ids = {draft.command_id(1), draft.command_id(2), *(other.command_id(1) for other in others)}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas import topics
 from schemas.codec import Codec
+from schemas.command_fields import COMMON_FIELDS
 from schemas.schema_files import load
 from services.deleter.command_batches import group_into_batches, lane_of
 from services.deleter.message import CommandMessage
@@ -52,8 +53,9 @@ def command(number: int, subject: str | None = "customer:C1", **further: Any) ->
         "verifies": None,
         **further,
     }
+    common = {name: value.pop(name) for name in COMMON_FIELDS}
     key = subject or value["records"][0]["id"]
-    return CommandMessage(system=value["system"], key=key, value=value)
+    return CommandMessage(system=common["system"], key=key, common=common, own=value)
 
 
 def ids(*commands: CommandMessage) -> list[list[str]]:
@@ -98,8 +100,7 @@ def test_commands_that_differ_in_what_they_say_are_apart(other: dict[str, Any]) 
 
 def test_what_may_not_be_tied_to_a_person_is_apart() -> None:
     """Otherwise its neighbours would say about whom it probably is."""
-    unnamed = command(2, None)
-    unnamed = CommandMessage(system="crm", key=IN_ONE_LANE[1], value=unnamed.value)
+    unnamed = command(2, None)._replace(key=IN_ONE_LANE[1])
     assert ids(command(1), unnamed) == [["command-1"], ["command-2"]]
 
 
