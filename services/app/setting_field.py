@@ -13,6 +13,7 @@ from services.kafka.addresses import database_url_problem, secret_problem
 _LIFETIME = 100 * 365.25 * 86_400
 """Seconds in a hundred years."""
 _MAX_BATCH = 1_000_000  # messages that the Kafka client takes at once
+_MAX_FACTOR = 1_000
 _MAX_PER_HOUR = 1_000_000_000
 _MAX_SECONDS = 315_576_000.0  # ten years; a longer wait is a typing error
 _MAX_WAIT_SECONDS = 3_600.0  # the Kafka client counts milliseconds in 32 bits
@@ -78,6 +79,18 @@ def non_negative_int(text: str) -> int:
 def positive_int(text: str) -> int:
     """Parse the size of a batch."""
     return _integer(text, 1, _MAX_BATCH)
+
+
+def surge_factor(text: str) -> float:
+    """Parse how often as much as was forecast may be due; 0 means any amount."""
+    why = f"must be 0, or a number from 1 to {_MAX_FACTOR:,}"
+    try:
+        value = float(text)
+    except ValueError as cause:
+        raise ValueError(why) from cause
+    if value != 0 and not 1 <= value <= _MAX_FACTOR:
+        raise ValueError(why)
+    return value
 
 
 def port_number(text: str) -> int:

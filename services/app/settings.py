@@ -25,6 +25,7 @@ from services.app.setting_field import (
     seconds,
     setting,
     shown_url,
+    surge_factor,
 )
 
 _DATA = Path(".termijn")
@@ -111,6 +112,13 @@ class DeleterSettings:
         100_000,
         "The maximum of first attempts an hour; the deleter pauses there until resumed. 0: no limit.",
         non_negative_int,
+    )
+    surge_factor: float = setting(
+        "TERMIJN_SURGE_FACTOR",
+        3.0,
+        "How often as much as was forecast may be due of a rule in a system on a day; the deleter pauses"
+        " there until resumed. 0: any amount.",
+        surge_factor,
     )
     retry_seconds: float = setting(
         "TERMIJN_RETRY_SECONDS",

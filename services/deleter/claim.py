@@ -15,7 +15,11 @@ from sqlalchemy import Connection, or_, select
 
 from schemas import limits
 from services.deleter import subject_scan
-from services.deleter.record_planning import group_into_commands, plan_obligations
+from services.deleter.record_planning import (
+    PlannedObligation,
+    group_into_commands,
+    plan_obligations,
+)
 from services.deleter.withheld import is_withheld
 from services.ledger import clocks, outbox, tables
 from services.ledger.blind_spots import (
@@ -52,6 +56,8 @@ class ClaimResult:
     """The written commands that are to be dispatched at once."""
     events: Mapping[UUID, TaggedEvent]
     """The events of the records that were checked, by id."""
+    planned: Sequence[PlannedObligation]
+    """What the commands are for."""
     scanned: int
     """How many records, clocks and subjects were due."""
     more: bool
@@ -124,6 +130,7 @@ def claim_due(
         commands=result.commands,
         leased=result.leased,
         events=events,
+        planned=planned.obligations,
         scanned=len(due_records) + len(advanced) + len(scans),
         more=len(due_records) >= limit or bool(advanced) or bool(scans),
     )

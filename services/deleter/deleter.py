@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.crypto.tombstones import TombstoneCipher
+from services.deleter import surge_guard
 from services.deleter.claim import ClaimResult, claim_due
 from services.deleter.command_sender import CommandSender, CommandSenderObserver
 from services.deleter.dispatch import LEASE, RetryPolicy
@@ -30,10 +31,12 @@ from services.deleter.sent_commands_check import (
     RecoveryObserver,
     SentCommandsCheck,
 )
+from services.deleter.surge import Surge
+from services.deleter.surge_guard import SurgeFound
 from services.deleter.transactions import DeleterTransactions, checked_now
 from services.deleter.verification import VerificationResult, verify_commands
 from services.ledger import blind_spots
-from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots
+from services.ledger.blind_spots import BlindSpots
 from services.ledger.catch_up import CatchUpCheck, CatchUpObserver
 from services.ledger.outbox import LeaseRequest
 from services.policy.actions import HARMLESS, PROTECTIVE
@@ -57,6 +60,12 @@ class DeleterRunObserver(CatchUpObserver, CommandSenderObserver, RecoveryObserve
     def rate_cap_reached(self, cap: int) -> None:
         """The hourly cap was reached; the deleter has stopped until it is resumed."""
 
+    def surge_found(self, surges: Sequence[Surge]) -> None:
+        """Far more is due than was forecast; the deleter has stopped until it is resumed."""
+
+    def surge_not_compared(self) -> None:
+        """Much is claimed, and without a forecast it cannot be compared."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleterLimits:
@@ -66,6 +75,8 @@ class DeleterLimits:
     commands_per_dispatch: int = 1_000
     commands_per_hour: int = 100_000
     """Commands that are sent for the first time within an hour; 0 means no cap."""
+    surge_factor: float = 3
+    """How often as much as was forecast may be claimed on a day; 0 means no surge guard."""
     clock_tolerance: timedelta = timedelta(seconds=1)
     protect_every: timedelta = timedelta(seconds=1)
     """The time between two scans for commands that protect, while nothing is claimed."""
@@ -211,7 +222,8 @@ class Deleter:
                 is_caught_up = self._may_check(state, now) and self._is_caught_up(now)
                 nothing_due_at = self._last_empty_claim.nothing_due_at
                 if state == "running" and is_caught_up:
-                    claimed = self._claim(paused, parked)
+                    claimed = self._claim_or_stop(paused, parked)
+                    state = "running" if claimed else "paused"
             except Exception:  # what fails must not hold up commands that protect
                 self._protect_if_due(now)
                 raise
@@ -259,8 +271,27 @@ class Deleter:
         self.observer.waiting_for_catch_up(spots)
         return not spots
 
-    def _claim(self, paused: PausedSystems, parked: BlindSpots = NO_BLIND_SPOTS) -> ClaimResult:
-        def work(connection: Connection, room: int) -> tuple[ClaimResult, datetime]:
+    def _claim_or_stop(self, paused: PausedSystems, parked: BlindSpots) -> ClaimResult | None:
+        """Claim, or stop the deleters and return None if that would be a surge."""
+        try:
+            return self._claim(paused, parked)
+        except SurgeFound as cause:
+            found = cause
+        stopped = self._transactions.run(
+            lambda connection, now: surge_guard.stop(connection, found, self.policy, now)
+        )
+        if stopped:
+            self.observer.surge_found(found.surges)
+        return None
+
+    def _claim(self, paused: PausedSystems, parked: BlindSpots) -> ClaimResult:
+        """Claim under the cap and the surge guard.
+
+        Raises:
+            SurgeFound: nothing was claimed, since it would be a surge.
+        """
+
+        def work(connection: Connection, room: int) -> tuple[ClaimResult, datetime, bool]:
             now = database_now(connection)
             lease = LeaseRequest(
                 until=now + LEASE, room=room, stopped_systems=paused.paused | paused.drained
@@ -273,9 +304,14 @@ class Deleter:
                 lease=lease,
                 blind_spots=self.sender.blind_spots_now(connection, parked),
             )
-            return claimed, now
+            is_compared = surge_guard.check_claim(
+                connection, claimed.planned, self.limits.surge_factor, now
+            )
+            return claimed, now, is_compared
 
-        claimed, claimed_at = self._transactions.run_under_cap(work)
+        claimed, claimed_at, is_compared = self._transactions.run_under_cap(work)
+        if not is_compared:
+            self.observer.surge_not_compared()
         if not claimed.scanned:
             self._last_empty_claim.nothing_due_at = claimed_at
         return claimed

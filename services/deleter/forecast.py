@@ -8,21 +8,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection, exists, or_, select
 
-from services.deleter.due_obligations import DueObligations
-from services.deleter.planning import outstanding, without_awaiting
-from services.ledger import outbox, tables
-from services.ledger.clocks import clock_from_row
-from services.ledger.facts import load_facts, load_tagged_events
+from services.deleter.foreseen import foreseen_obligations
+from services.ledger import tables
 from services.ledger.rows import RECORD_COLUMNS, RecordRow, record_rows
-from services.policy.check_times import clocks_of
-from services.policy.ids import clock_id
 from services.policy.model import Policy
 from services.policy.reasons import IN_TEST
-from services.storage.bulk import select_in
 
 _CHUNK_SIZE = 5_000
 
@@ -62,26 +57,10 @@ def _count_due(
 ) -> Counter[tuple[str, str, str]]:
     """Return the number of records by system, rule and action."""
     count: Counter[tuple[str, str, str]] = Counter()
+    standing = attrgetter("standing_if_released")
     for rows in _backfill_records(connection, backfill):
-        events = load_tagged_events(connection, {row.event_id for row in rows}, policy)
-        keys = {
-            clock_id(key)
-            for row in rows
-            for key in clocks_of(events[row.event_id], row.subject, policy)
-        }
-        clock = tables.clock.c
-        standings = {
-            row.clock_id: clock_from_row(row).standing_if_released
-            for row in select_in(connection, select(tables.clock), clock.clock_id, keys)
-        }
-        subjects = {subject for tagged in events.values() for subject in tagged.subjects}
-        facts = load_facts(connection, standings, subjects, policy)
-        due_obligations = DueObligations(facts, policy, now)
-        active = outbox.active_obligations(connection, {row.record_id for row in rows})
-        for row in rows:
-            active_steps = active.get(row.record_id, frozenset())
-            due = due_obligations.of_record(events[row.event_id], row.subject)
-            for step in outstanding(without_awaiting(due, ()), active_steps):
+        for record in foreseen_obligations(connection, rows, policy, now, standing):
+            for step in record.obligations:
                 count.update((step.system, rule, step.action) for rule in step.rules)
     return count
 

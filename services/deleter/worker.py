@@ -36,6 +36,8 @@ class DeleterWorker:
     """Purge from the ledger persons whose proof term is over, at most every so many seconds."""
     measure_if_due: Callable[[], object]
     """Measure the ledger, at most every so many seconds."""
+    forecast_if_due: Callable[[], object]
+    """Forecast what becomes due, once a day; checked at most every so many seconds."""
     activate_if_due: Callable[[], object]
     """Activate the scheduled policy if its day has come; checked at most every so many seconds."""
     observer: WorkerObserver
@@ -51,7 +53,8 @@ class DeleterWorker:
     def run_once(self) -> float:
         """Do each kind of work once, and return how many seconds to wait before the next run.
 
-        1. Activate the scheduled policy, and measure, if either is due.
+        1. Activate the scheduled policy, measure, and forecast, if it is due: a claim is compared with the
+           forecast.
         2. If the last run erased something, more is probably waiting to be erased: seal only if it is due.
            Otherwise seal what is pending, without a pause while there is more, and purge if that is due.
         3. Erase.
@@ -59,9 +62,10 @@ class DeleterWorker:
         Raises:
             ClockSkew: the clocks of this machine and of the database differ; nothing was commanded.
         """
-        # Step 1: activate and measure.
+        # Step 1: activate, measure and forecast.
         self.activate_if_due()
         self.measure_if_due()
+        self.forecast_if_due()
         # Step 2: seal and purge.
         has_erased, has_sealed = self._erased > 0, self._sealed > 0
         self._sealed = (self.seal() if has_sealed and not has_erased else self.seal_if_due()) or 0

@@ -227,6 +227,15 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     gauge("termijn_stops", "Roles and systems that are paused or drained."),
     gauge(
+        "termijn_surge_obligations",
+        "Erasures that were about to be commanded in a day when the surge guard stopped the deleter.",
+        ("rule", "system"),
+    ),
+    gauge(
+        "termijn_forecast_timestamp_seconds",
+        "The time of the deleter's last forecast of what becomes due; 0 if it never made one.",
+    ),
+    gauge(
         "termijn_clocks_open_too_long",
         "Retention clocks that are open longer than their max_open, by kind.",
         ("clock",),

@@ -28,6 +28,10 @@ IN_TEST = "in test, not sent"
 POLICY_CHANGED = "what it waited for has changed"
 STILL_PRESENT = "it was still there when it was read again"
 BACKUP_RESTORED = "the system was restored from a backup"
+BY_PERSON = frozenset(
+    (CONSENT_WITHDRAWN, OBJECTION_RAISED, OBJECTION_UPHELD, ERASURE_REQUESTED, HOLD_RELEASED)
+)
+"""The reasons for erasures of all that one person has at once, whatever the terms."""
 VERIFICATION_REASONS: Mapping[str, str] = {
     "erase": "what was erased is read again",
     "pseudonymise": "what was pseudonymised is read again",

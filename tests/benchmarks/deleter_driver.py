@@ -16,6 +16,7 @@ from services.deleter.command_recovery import RecoveryResult
 from services.deleter.deleter import Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy, SentCommand
 from services.deleter.publisher import KafkaCommandPublisher
+from services.deleter.surge import Surge
 from services.kafka.client import KafkaClient
 from services.ledger.catch_up import KafkaCatchUpCheck
 from services.storage.database import Database
@@ -67,6 +68,13 @@ class SweepStats:
 
     def rate_cap_reached(self, cap: int) -> None:
         """Ignore it, since a benchmark has no cap."""
+
+    def surge_found(self, surges: Sequence[Surge]) -> None:
+        """Fail: a deleter that has stopped would measure nothing."""
+        raise RuntimeError(f"the deleter found a surge: {surges}")
+
+    def surge_not_compared(self) -> None:
+        """Ignore it, since a benchmark makes no forecast."""
 
 
 def current_time() -> datetime:

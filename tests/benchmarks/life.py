@@ -125,6 +125,7 @@ def _start_roles(
         "TERMIJN_POLICY": str(_POLICY),
         "TERMIJN_DATA": str(stage.directory / "life"),
         "TERMIJN_COMMANDS_PER_HOUR": "0",
+        "TERMIJN_SURGE_FACTOR": "0",
         "TERMIJN_RETRY_SECONDS": "3600",
         "TERMIJN_KEYS": str(keys.path),
     }

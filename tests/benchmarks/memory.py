@@ -46,6 +46,7 @@ def memory(stage: Stage) -> Iterator[Figure]:
         "TERMIJN_LEDGER_URL": url,
         "TERMIJN_DATA": str(stage.directory / "memory"),
         "TERMIJN_COMMANDS_PER_HOUR": "0",
+        "TERMIJN_SURGE_FACTOR": "0",
         "TERMIJN_KEYS": str(keys.path),
     }
     with ExitStack() as stack:

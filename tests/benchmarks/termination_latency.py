@@ -117,6 +117,7 @@ def _deleter(stage: Stage, ledger: Database) -> Role:
             "TERMIJN_LEDGER_URL": ledger.engine.url.render_as_string(hide_password=False),
             "TERMIJN_DATA": str(data),
             "TERMIJN_COMMANDS_PER_HOUR": "0",
+            "TERMIJN_SURGE_FACTOR": "0",
         },
         data / "log",
     )

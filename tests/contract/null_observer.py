@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.deleter.command_recovery import RecoveryResult
 from services.deleter.dispatch import SentCommand
+from services.deleter.surge import Surge
 
 
 class NullObserver:
@@ -35,3 +36,9 @@ class NullObserver:
 
     def rate_cap_reached(self, cap: int) -> None:
         """Ignore that the hourly cap was reached."""
+
+    def surge_found(self, surges: Sequence[Surge]) -> None:
+        """Ignore a surge."""
+
+    def surge_not_compared(self) -> None:
+        """Ignore that a forecast is missing."""

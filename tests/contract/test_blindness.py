@@ -26,6 +26,7 @@ from services.crypto.envelope import AeadCipher
 from services.crypto.tombstones import TombstoneCipher
 from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
+from services.deleter.surge import Surge
 from services.events.tagger import EventTagger
 from services.kafka.producer import OutgoingMessage
 from services.kafka.record_metadata import RecordMetadata
@@ -75,6 +76,8 @@ class NullRoleObserver:
     ) -> None: ...
     def commands_escalated(self, commands: Sequence[Any]) -> None: ...
     def rate_cap_reached(self, cap: int) -> None: ...
+    def surge_found(self, surges: Sequence[Surge]) -> None: ...
+    def surge_not_compared(self) -> None: ...
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ from services.deleter.deleter import Deleter
 from services.deleter.dispatch import SentCommand
 from services.deleter.publisher import KafkaCommandPublisher
 from services.deleter.settlement import AcknowledgementResult
+from services.deleter.surge import Surge
 from services.events.tagger import EventTagger
 from services.kafka.producer import OutgoingMessage
 from services.ledger import tables
@@ -223,6 +224,8 @@ class RecordingDeleterObserver:
     def commands_escalated(self, commands: Sequence[tuple[str, UUID]]) -> None: ...
     def commands_recovered(self, result: RecoveryResult) -> None: ...
     def rate_cap_reached(self, cap: int) -> None: ...
+    def surge_found(self, surges: Sequence[Surge]) -> None: ...
+    def surge_not_compared(self) -> None: ...
     def command_undeliverable(self, system: str, command: UUID, why: str) -> None:
         assert "too large" in why
         self.undeliverable_.append((system, command))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 from sqlalchemy import Connection
 
 from services.app.cli.options import format_instant, json_option, operator_option, show
 from services.app.cli.session import open_resources, run_in_transaction
+from services.deleter.flow_forecast import expect_released
 from services.deleter.forecast import forecast as forecast_backfill
-from services.ledger import backfills
+from services.ledger import active_policy, backfills
 from services.storage.database import database_now
 from services.storage.operator_log import log_operator_action
 
@@ -66,13 +65,22 @@ def show_forecast(name: str, *, as_json: bool) -> None:
 @operator_option
 @click.option("--reason", default="released after its forecast", help="Why; it is logged.")
 def release(name: str, operator: str, reason: str) -> None:
-    """Release the import BACKFILL, so that the deleter may act on its records."""
+    """Release the import BACKFILL, so that the deleter may act on its records.
 
-    def work(connection: Connection, now: datetime) -> None:
-        backfills.release(connection, name, operator, now)
-        log_operator_action(
-            connection, "backfill release", name, operator=operator, reason=reason, now=now
-        )
+    What it makes due counts as forecast: the surge guard does not stop the deleter because of it.
+    """
+    with open_resources() as opened:
+        ledger = opened.ledger()
+        policy = opened.active_policy(ledger)
 
-    run_in_transaction(work)
+        def work(connection: Connection) -> None:
+            now = database_now(connection)
+            active_policy.require_active(connection, policy, now)
+            expect_released(connection, name, policy, now)
+            backfills.release(connection, name, operator, now)
+            log_operator_action(
+                connection, "backfill release", name, operator=operator, reason=reason, now=now
+            )
+
+        ledger.run_in_transaction(work)
     click.echo(f"released {name}")

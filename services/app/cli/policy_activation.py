@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import click
 from sqlalchemy import Connection
@@ -22,6 +24,7 @@ from services.ledger.acceptance import (
     check_accepted,
     differences_from_active,
 )
+from services.ledger.forecasts import Flow, accept_shown, replace_shown
 from services.ledger.policy_references import Drop
 from services.ledger.policy_versions import active_version, find_version
 from services.ledger.scheduled_policy import (
@@ -88,6 +91,8 @@ def activate(
             now = database_now(connection)
             check_accepted(connection, policy, drops, accepted)
             at = _later(connection, policy, now)
+            if accepted is not None:
+                accept_shown(connection, accepted, at or now)
             action, target = "policy activate", f"{policy.policy} {policy.version}"
             target += "".join(f" --drop {drop}" for drop in sorted(drops))
             if at is None:
@@ -147,6 +152,7 @@ def _ask(ledger: Database, policy: Policy, drops: Sequence[Drop]) -> str | None:
     Raises:
         NotAccepted: no person does.
     """
+    effects: Sequence[Mapping[str, Any]] = ()
     with ledger.engine.connect() as connection:
         active_policy.check_activation(connection, policy, drops)
         digest = acceptance_digest(connection, policy, drops)
@@ -159,6 +165,22 @@ def _ask(ledger: Database, policy: Policy, drops: Sequence[Drop]) -> str | None:
             effects = list(effects_on(connection, before, policy, policy.effective_at))
             show_differences(before, policy, changes, effects, as_json=False)
         connection.rollback()
+    _store_shown(ledger, digest, effects)
     if not (sys.stdin.isatty() and click.confirm(f"accept {digest} and activate it?")):
         raise NotAccepted(digest, None)
     return digest
+
+
+def _store_shown(ledger: Database, digest: str, effects: Sequence[Mapping[str, Any]]) -> None:
+    """Store how many holdings were shown to end earlier or at once: who accepts them expects them."""
+    ending = {"earlier", "at once", "added"}
+    shown: Counter[Flow] = Counter()
+    for effect in effects:
+        if effect["effect"] in ending:
+            shown[Flow(effect["rule"], effect["system"])] += effect["holdings"]
+
+    def store(connection: Connection) -> None:
+        now = database_now(connection)
+        replace_shown(connection, digest, now.date(), shown, now)
+
+    ledger.run_in_transaction(store)

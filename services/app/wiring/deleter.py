@@ -12,6 +12,7 @@ from services.app.wiring.telemetry import open_observer
 from services.deleter.command_topics import KafkaCommandTopics
 from services.deleter.deleter import ROLE, Deleter, DeleterLimits
 from services.deleter.dispatch import RetryPolicy
+from services.deleter.flow_forecast import make_daily_forecast
 from services.deleter.publisher import KafkaCommandPublisher
 from services.deleter.scheduled_activation import ScheduledActivation
 from services.deleter.worker import DeleterWorker
@@ -19,6 +20,7 @@ from services.evidence.purge.purger import Purger
 from services.evidence.sealer import PATIENCE_SECONDS, EvidenceSealer, KafkaHeadPublisher
 from services.evidence.self_check import ChainSelfCheck
 from services.ledger import active_policy
+from services.ledger.forecasts import last_daily_at, load_open_surges
 from services.operations.holding_counts import HoldingCounter
 from services.operations.observers.deleter import DeleterObserver
 from services.operations.status import read_status
@@ -34,6 +36,8 @@ _PURGE_INTERVAL = 2.0
 """Between two runs of the purge."""
 _ACTIVATION_INTERVAL = 5.0
 """Between two checks of whether the scheduled policy's day has come."""
+_FORECAST_INTERVAL = 5.0
+"""Between two checks of whether a forecast is due."""
 
 
 def run_deleter(settings: Settings, stop: Event) -> None:
@@ -103,6 +107,9 @@ def run_deleter(settings: Settings, stop: Event) -> None:
                 observer.status_measured(read_status(connection, policy, at, history=False))
                 observer.holdings_counted(counter.advance(connection, at))
                 observer.audit_log_checked(self_check.check_next(connection))
+                observer.surges_measured(load_open_surges(connection))
+                if deleting.surge_factor:
+                    observer.forecast_measured(last_daily_at(connection))
 
         measurement = Throttled(
             run=measure, interval_seconds=settings.operating.metrics_interval_seconds
@@ -113,12 +120,18 @@ def run_deleter(settings: Settings, stop: Event) -> None:
         throttled_activation = Throttled(
             run=scheduled.run_once, interval_seconds=_ACTIVATION_INTERVAL
         )
+
+        def forecast() -> None:
+            if deleting.surge_factor and make_daily_forecast(ledger, policy):
+                observer.forecast_made()
+
         DeleterWorker(
             erase=deleter.run_once,
             seal=sealer.run_once,
             seal_if_due=throttled_sealing.run_if_due,
             purge_if_due=throttled_purge.run_if_due,
             measure_if_due=measurement.run_if_due,
+            forecast_if_due=Throttled(run=forecast, interval_seconds=_FORECAST_INTERVAL).run_if_due,
             activate_if_due=throttled_activation.run_if_due,
             observer=observer,
             idle_seconds=deleting.idle_seconds,
@@ -130,6 +143,7 @@ def _limits(deleting: DeleterSettings) -> DeleterLimits:
         records_per_claim=deleting.claim_records,
         commands_per_dispatch=deleting.dispatch_batch,
         commands_per_hour=deleting.commands_per_hour,
+        surge_factor=deleting.surge_factor,
         clock_tolerance=timedelta(seconds=deleting.clock_tolerance_seconds),
     )
 

@@ -21,6 +21,10 @@ from services.ledger.tables.facts import clock as clock
 from services.ledger.tables.facts import event as event
 from services.ledger.tables.facts import hanging as hanging
 from services.ledger.tables.facts import record as record
+from services.ledger.tables.forecasts import claimed_obligation as claimed_obligation
+from services.ledger.tables.forecasts import forecast as forecast
+from services.ledger.tables.forecasts import forecast_line as forecast_line
+from services.ledger.tables.forecasts import surge as surge
 from services.ledger.tables.policies import active_policy as active_policy
 from services.ledger.tables.policies import confirmation as confirmation
 from services.ledger.tables.policies import scheduled_policy as scheduled_policy

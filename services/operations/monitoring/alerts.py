@@ -43,6 +43,23 @@ def _promises(scale: TimeScale) -> list[Alert]:
             description="The deleter claims nothing, or cannot keep up; within a day erase_by is past.",
         ),
         Alert(
+            name="TermijnSurge",
+            expr="max by (rule, system) (termijn_surge_obligations) > 0",
+            for_="0s",
+            severity="critical",
+            summary="Far more is due of rule {{ $labels.rule }} in {{ $labels.system }} than was forecast",
+            description="The deleter has stopped, and commands nothing until a named person resumes it.",
+        ),
+        Alert(
+            name="TermijnForecastMissing",
+            expr="time() - max(termijn_forecast_timestamp_seconds)"
+            f" > {scale.promql_seconds(7 * DAY)}",
+            for_=scale.for_duration(15 * MINUTE),
+            severity="warning",
+            summary="The deleter has made no forecast for {{ $value | humanizeDuration }}",
+            description="A surge of erasures is compared with an old forecast, or not stopped at all.",
+        ),
+        Alert(
             name="TermijnKeyConflict",
             expr="max(termijn_key_conflicts) > 0",
             for_="0s",
@@ -295,7 +312,7 @@ def _roles(scale: TimeScale) -> list[Alert]:
             for_=scale.for_duration(HOUR),
             severity="warning",
             summary="{{ $value }} roles or systems are paused or drained",
-            description="An operator or the hourly cap paused them: their work waits.",
+            description="An operator, the hourly cap or the surge guard paused them: their work waits.",
         ),
     ]
 

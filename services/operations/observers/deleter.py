@@ -11,12 +11,14 @@ from uuid import UUID
 
 from services.deleter.command_recovery import RecoveryResult
 from services.deleter.dispatch import SentCommand
+from services.deleter.surge import Surge
 from services.events.history import event_type_of_group
 from services.evidence.purge.scan import KINDS
 from services.evidence.self_check import SelfCheckResult
 from services.kafka.record_metadata import RecordMetadata
 from services.ledger.blind_spots import Reach
 from services.ledger.command_state import OUTSTANDING
+from services.ledger.forecasts import OpenSurge
 from services.operations.holding_counts import HoldingCounts
 from services.operations.observers.base import RoleObserver, WaitingObserver
 from services.operations.status import LedgerStatus
@@ -84,6 +86,38 @@ class DeleterObserver(WaitingObserver):
     def rate_cap_reached(self, cap: int) -> None:
         """Log that the hourly cap on commands was reached."""
         self.log.error("reached the hourly cap and paused", commands_per_hour=cap)
+
+    def surge_found(self, surges: Sequence[Surge]) -> None:
+        """Log the surges, and note them at once: the next measurement may be a while away."""
+        for surge in surges:
+            self.log.error(
+                "found a surge and paused",
+                rule=surge.flow.rule,
+                system=surge.flow.system,
+                due_today=surge.claimed,
+                forecast=surge.expectation.obligations,
+                forecast_at=surge.expectation.forecast_at.isoformat(),
+            )
+        self._note_surges({(s.flow.rule, s.flow.system): s.claimed for s in surges})
+
+    def surges_measured(self, surges: Sequence[OpenSurge]) -> None:
+        """Note the surges that no operator has released yet."""
+        self._note_surges({(surge.rule, surge.system): surge.claimed for surge in surges})
+
+    def _note_surges(self, obligations: Mapping[tuple[str, str], int]) -> None:
+        self.metrics.replace_labels("termijn_surge_obligations", obligations)
+
+    def surge_not_compared(self) -> None:
+        """Log that the surge guard has no forecast, and so does not act."""
+        self.log.warning("has no forecast to compare what is due with, so a surge is not stopped")
+
+    def forecast_made(self) -> None:
+        """Log that the daily forecast was made."""
+        self.log.info("made a forecast of what becomes due")
+
+    def forecast_measured(self, at: datetime | None) -> None:
+        """Note when the last forecast was made, UTC; None if there is none."""
+        self.metrics.set("termijn_forecast_timestamp_seconds", at.timestamp() if at else 0.0)
 
     def clock_skewed(self, seconds: float) -> None:
         """Note how far this machine's clock is ahead of the database's, in seconds."""

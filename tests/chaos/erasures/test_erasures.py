@@ -68,6 +68,7 @@ def running(
         TERMIJN_VAULT_URL=postgres_server.fresh_database(),
         TERMIJN_MASTER_KEYS=str(directory / "masters"),
         TERMIJN_COMMANDS_PER_HOUR="0",
+        TERMIJN_SURGE_FACTOR="0",
         TERMIJN_RETRY_SECONDS="10",
     )
     assert running.run("ledger", "migrate").returncode == 0

@@ -38,6 +38,7 @@ def running(
         fresh_kafka.bootstrap,
         postgres(),
         TERMIJN_COMMANDS_PER_HOUR="0",
+        TERMIJN_SURGE_FACTOR="0",
         TERMIJN_RETRY_SECONDS="15",
     )
     assert running.run("ledger", "migrate").returncode == 0

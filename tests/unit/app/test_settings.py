@@ -289,7 +289,7 @@ def test_each_setting_shows_where_it_comes_from(file: Path) -> None:
 def test_each_setting_has_its_own_variable_and_an_explanation() -> None:
     """No two read the same; all are explained."""
     settings = list(list_settings({}))
-    assert len({setting.variable for setting in settings}) == len(settings) == 44
+    assert len({setting.variable for setting in settings}) == len(settings) == 45
     assert all(setting.meaning.endswith(".") for setting in settings)
 
 

@@ -76,6 +76,21 @@ def test_a_pause_is_listed_and_a_resume_ends_it(termijn: Call, ledger: Database)
     ]
 
 
+def test_a_resume_names_the_surges_that_go_on(termijn: Call, ledger: Database) -> None:
+    """A pause that is not the deleter's leaves them."""
+    at = datetime(2026, 3, 20, 12, tzinfo=UTC)
+    surge = {"rule": "D5", "system": "website", "claimed": 1_200, "expected": 7, "found_at": at}
+    with ledger.transaction() as connection:
+        connection.execute(tables.surge.insert().values(forecast_at=at, policy_number=1, **surge))
+    assert termijn("resume", "tagger", *BY_ME).out == "tagger: running\n"
+    assert termijn("pause", "deleter", *BY_ME).out == "deleter: paused\n"
+    assert termijn("resume", "deleter", *BY_ME).out == (
+        "goes on: rule D5 in website, at least 1200 due on a day, 7 forecast on 2026-03-20\n"
+        "deleter: running\n"
+    )
+    assert termijn("resume", "deleter", *BY_ME).out == "deleter: running\n"
+
+
 @pytest.mark.parametrize("scope", ["deletr", "crm", "system:cmr", "system:"])
 def test_pausing_an_unknown_scope_is_refused(termijn: Call, ledger: Database, scope: str) -> None:
     """An operator who pauses `crm` instead of `system:crm` must not believe that it is paused."""
@@ -203,6 +218,11 @@ def test_an_import_is_forecast_and_released_once(termijn: Call, ledger: Database
     )
     assert termijn("backfill", "release", "2019", "--operator", "night-shift").code == 1
     assert termijn("backfill", "list", "--json").rows == []
+    with ledger.transaction() as connection:
+        lines = connection.execute(tables.forecast_line.select()).all()
+    assert {(line.rule, line.system, line.obligations) for line in lines} == {
+        ("R1", system, 1) for system in ("crm", "lease", "orders", "printer", "psp", "website")
+    }
     assert actions(ledger) == [
         ("night-shift", "backfill release", "2019", "released after its forecast"),
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import select
 
 from services.ledger import active_policy, tables
 from services.ledger.recording import record
@@ -98,6 +99,47 @@ def test_with_the_digest_that_was_shown_it_is_activated(
     outcome = termijn("policy", "activate", *BY_ME, "--accept", digest)
     assert (outcome.code, outcome.out, outcome.err) == (0, "active: small 2\n", "")
     assert active(termijn) == [(2, "2", "officer"), (1, "1", None)]
+
+
+def forecasts(ledger: Database) -> list[tuple[str, str, str, int]]:
+    """Kind, rule, system and number of each line of a forecast."""
+    header, line = tables.forecast.c, tables.forecast_line.c
+    query = select(header.kind, line.rule, line.system, line.obligations)
+    with ledger.transaction() as connection:
+        joined = query.where(line.forecast == header.number).order_by(header.number)
+        return [tuple(row) for row in connection.execute(joined)]
+
+
+SHORTER = LONGER.replace("P100Y", "P7D")
+
+
+def test_what_is_shown_to_end_at_once_counts_as_forecast_once_accepted(
+    termijn: Call, ledger: Database, configure: Configure
+) -> None:
+    """What is shown twice counts once."""
+    last_month = (datetime.now(UTC) - timedelta(days=30)).isoformat()
+    joined = event("j2", "club.joined", last_month, client_id="1", stay_id="1")
+    ledger.run_in_transaction(lambda c: record(c, [arrival(joined, FIRST)], FIRST, NOW))
+    configure(SHORTER)
+    termijn("policy", "activate", *BY_ME)
+    shown = termijn("policy", "activate", *BY_ME)
+    assert "  rule year in app: holdings that end at once: 1" in shown.out.splitlines()
+    assert forecasts(ledger) == [("shown", "year", "app", 1)]
+    assert termijn("policy", "activate", *BY_ME, "--accept", digest_in(shown.err)).code == 0
+    assert forecasts(ledger) == [("accepted", "year", "app", 1)]
+
+
+def test_a_digest_that_was_never_shown_here_makes_nothing_expected(
+    termijn: Call, ledger: Database, configure: Configure
+) -> None:
+    """It was worked out on another machine, with other records."""
+    configure(SHORTER)
+    shown = termijn("policy", "activate", *BY_ME)
+    with ledger.transaction() as connection:
+        connection.execute(tables.forecast_line.delete())
+        connection.execute(tables.forecast.delete())
+    assert termijn("policy", "activate", *BY_ME, "--accept", digest_in(shown.err)).code == 0
+    assert forecasts(ledger) == []
 
 
 def test_what_was_accepted_is_what_is_activated(

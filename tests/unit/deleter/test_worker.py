@@ -43,6 +43,7 @@ class Journal:
             seal_if_due=self.seal_if_due,
             purge_if_due=lambda: self.call("purge if due"),
             measure_if_due=lambda: self.call("measure if due"),
+            forecast_if_due=lambda: self.call("forecast if due"),
             activate_if_due=lambda: self.call("activate if due"),
             observer=self,
             idle_seconds=5.0,
@@ -67,6 +68,7 @@ def test_an_idle_worker_appends_evidence_and_purges_first() -> None:
     assert journal.calls == [
         "activate if due",
         "measure if due",
+        "forecast if due",
         "seal if due",
         "purge if due",
         "erase",
@@ -79,7 +81,13 @@ def test_while_records_are_due_evidence_waits_and_nothing_is_purged() -> None:
     assert worker.run_once() == 0.0
     journal.calls.clear()
     assert worker.run_once() == 5.0
-    assert journal.calls == ["activate if due", "measure if due", "seal if due", "erase"]
+    assert journal.calls == [
+        "activate if due",
+        "measure if due",
+        "forecast if due",
+        "seal if due",
+        "erase",
+    ]
 
 
 def test_a_worker_that_appended_evidence_continues_at_once() -> None:
@@ -88,7 +96,14 @@ def test_a_worker_that_appended_evidence_continues_at_once() -> None:
     assert worker.run_once() == 0.0
     journal.calls.clear()
     assert worker.run_once() == 5.0
-    assert journal.calls == ["activate if due", "measure if due", "seal", "purge if due", "erase"]
+    assert journal.calls == [
+        "activate if due",
+        "measure if due",
+        "forecast if due",
+        "seal",
+        "purge if due",
+        "erase",
+    ]
 
 
 def test_a_wrong_clock_is_measured_and_the_run_fails() -> None:

@@ -17,6 +17,7 @@ BASE_UNITS = ("_seconds", "_ratio", "_total", "_info")
 # Counts of things that are there now have no unit; each is named here, so that a new one is a choice.
 UNITLESS = {
     "termijn_agent_commands_open",
+    "termijn_surge_obligations",
     "termijn_clocks_open_too_long",
     "termijn_key_conflicts",
     "termijn_commands_escalated",

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_commands()
     _create_requests()
     _create_policies()
+    _create_forecasts()
     _create_purge()
     _create_evidence()
 
@@ -530,6 +531,48 @@ def _create_policies() -> None:
         sa.Column("effective_at", UtcDateTime(), nullable=False),
         sa.Column("scheduled_at", UtcDateTime(), nullable=False),
         sa.Column("problem", sa.Text()),
+        sa.PrimaryKeyConstraint("number"),
+    )
+
+
+def _create_forecasts() -> None:
+    op.create_table(
+        "forecast",
+        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("made_at", UtcDateTime(), nullable=False),
+        sa.Column("digest", sa.Text()),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_table(
+        "forecast_line",
+        sa.Column("forecast", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("system", sa.Text(), nullable=False),
+        sa.Column("obligations", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("forecast", "day", "rule", "system"),
+    )
+    op.create_table(
+        "claimed_obligation",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("system", sa.Text(), nullable=False),
+        sa.Column("obligations", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "rule", "system"),
+    )
+    op.create_table(
+        "surge",
+        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("system", sa.Text(), nullable=False),
+        sa.Column("claimed", sa.BigInteger(), nullable=False),
+        sa.Column("expected", sa.BigInteger(), nullable=False),
+        sa.Column("forecast_at", UtcDateTime(), nullable=False),
+        sa.Column("found_at", UtcDateTime(), nullable=False),
+        sa.Column("policy_number", sa.Integer(), nullable=False),
+        sa.Column("released_at", UtcDateTime()),
+        sa.Column("operator", sa.Text()),
         sa.PrimaryKeyConstraint("number"),
     )
 
