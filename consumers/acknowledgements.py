@@ -45,8 +45,10 @@ ROLE: Final = "acknowledgements"
 class AcknowledgementObserver(DeadLetterObserver, Protocol):
     """Receives what was done with acknowledgements: metrics and logs."""
 
-    def acknowledged(self, acknowledgement: Acknowledgement, result: AcknowledgementResult) -> None:
-        """An acknowledgement was applied to its command."""
+    def acknowledged(
+        self, applied: Sequence[tuple[Acknowledgement, AcknowledgementResult]]
+    ) -> None:
+        """Acknowledgements were applied to their commands."""
 
     def signature_rejected(self, system: str, reason: str) -> None:
         """A message on a system's topic is not signed by that system."""
@@ -118,9 +120,9 @@ class AcknowledgementHandler:
             return applied, parked
 
         applied, parked = self.ledger.run_in_transaction(write)
-        for message, acknowledgement, result in applied:
-            self.observer.acknowledged(acknowledgement, result)
-            if self.tracer is not NO_TRACER:
+        self.observer.acknowledged([of_message[1:] for of_message in applied])
+        if self.tracer is not NO_TRACER:
+            for message, acknowledgement, result in applied:
                 self._record_span(extract_trace(message), acknowledgement, result, started)
         for system, reason in forged:
             self.observer.signature_rejected(system, reason)

@@ -59,10 +59,12 @@ class AcknowledgedCommand(NamedTuple):
         state = next_state(self.state, event)
         if state == self.state and (outcome is None or state in SETTLED):
             return self
-        changes: dict[str, Any] = {} if outcome is None else {"outcome": outcome}
+        changes = state_changes.columns_for_state(state, now)
+        if outcome is not None:
+            changes["outcome"] = outcome
         if state == "acknowledged":
             changes["acknowledged_at"] = now
-        return self._replace(**state_changes.columns_for_state(state, now), **changes)
+        return self._replace(**changes)
 
     def frees_records(self, before: AcknowledgedCommand) -> bool:
         """Return whether its records are free for another command, and were not before.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from schemas import limits
@@ -17,8 +17,7 @@ from services.ledger.command_state import IllegalTransition
 Status = Literal["done", "nothing_held", "partial", "refused", "failed", "recalled", "already_done"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(NamedTuple):
     """A second reading of erased records by their system, after the erasure was committed."""
 
     records: int
@@ -27,8 +26,7 @@ class Checked:
     """The rows that were still there, by table or kind, zeros included."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgement:
+class Acknowledgement(NamedTuple):
     """A system's report about a command; `at` is the time of the report, UTC."""
 
     command_id: UUID
@@ -140,16 +138,17 @@ def _acknowledgement(
 
 def _limit_problem(value: Mapping[str, Any]) -> str | None:
     """Return which part of an acknowledgement is beyond a limit, and how; None if nothing is."""
-    counts: Mapping[str, int] = value["counts"]
-    ground, disclosure = value["ground"] or "", value["disclosure"] or ""
+    if value["ground"] and (problem := limits.line_problem(value["ground"])):
+        return f"ground {problem}"
     found: Mapping[str, int] = value["checked"]["found"] if value["checked"] else {}
-    checks = [
-        ("ground", limits.line_problem(ground)),
-        ("counts", limits.count_problem(counts, limits.MAX_COUNTS)),
-        *(("counts", limits.identifier_problem(name)) for name in counts),
-        ("checked", limits.count_problem(found, limits.MAX_COUNTS)),
-        *(("checked", limits.identifier_problem(name)) for name in found),
-        ("disclosure", None if disclosure.isascii() else "is not a JWE"),
-        ("disclosure", limits.control_character_problem(disclosure)),
-    ]
-    return next((f"{name} {problem}" for name, problem in checks if problem), None)
+    for field, counts in (("counts", value["counts"]), ("checked", found)):
+        if problem := limits.count_problem(counts, limits.MAX_COUNTS):
+            return f"{field} {problem}"
+        for name in counts:
+            if problem := limits.identifier_problem(name):
+                return f"{field} {problem}"
+    disclosure = value["disclosure"] or ""
+    if not disclosure.isascii():
+        return "disclosure is not a JWE"
+    problem = limits.control_character_problem(disclosure) if disclosure else None
+    return f"disclosure {problem}" if problem else None

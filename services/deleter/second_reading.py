@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, func, select
@@ -19,12 +20,29 @@ from services.ledger import tables
 from services.policy.model import Policy
 from services.storage.bulk import select_in
 
+_DRAWN_AT_ONCE: Final = 512
+
+
+class RandomSample:
+    """Chooses one in so many at random, which no system can foresee; numbers are drawn for many at once."""
+
+    def __init__(self, one_in: int) -> None:
+        self._one_in = one_in
+        self._drawn: list[int] = []
+
+    def chooses(self) -> bool:
+        """Return whether the next is chosen."""
+        if not self._drawn:
+            self._drawn = memoryview(secrets.token_bytes(8 * _DRAWN_AT_ONCE)).cast("Q").tolist()
+        return self._drawn.pop() % self._one_in == 0
+
 
 def apply_second_reading(
     command: AcknowledgedCommand,
     acknowledgement: Acknowledgement,
     policy: Policy,
     records: int,
+    sample: RandomSample,
     now: datetime,
 ) -> AcknowledgedCommand:
     """Return an erasure of so many records, just acknowledged, proven or contradicted by what was read.
@@ -43,7 +61,7 @@ def apply_second_reading(
         return command
     if any(checked.found.values()):
         return command.after("still_present", now)
-    if secrets.randbelow(policy.verify_one_in) == 0:
+    if sample.chooses():
         return command
     return command.after("proven", now)
 

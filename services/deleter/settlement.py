@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select, update
@@ -24,7 +23,7 @@ from services.deleter.acknowledgement import (
     UnknownCommand,
     UnusableAcknowledgement,
 )
-from services.deleter.second_reading import apply_second_reading, count_records
+from services.deleter.second_reading import RandomSample, apply_second_reading, count_records
 from services.deleter.stored_acknowledgement import audit_body, hash_content, to_row
 from services.ledger import state_changes, tables
 from services.ledger.command_state import (
@@ -52,8 +51,7 @@ _RECALL_EVENTS: Final[Mapping[Status, CommandEvent]] = {
 data that it has erased."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcknowledgementResult:
+class AcknowledgementResult(NamedTuple):
     """The changes made by an acknowledgement."""
 
     state: State
@@ -139,6 +137,7 @@ class _AcknowledgementBatch:
         self._record_counts = count_records(
             connection, [self._before[id] for id in checked & self._before.keys()]
         )
+        self._sample = RandomSample(policy.verify_one_in)
         self._message_rows: list[dict[str, object]] = []
         self._log = StepLog()
 
@@ -215,6 +214,7 @@ class _AcknowledgementBatch:
                 acknowledgement,
                 self._policy,
                 self._record_counts.get(command.command_id, 0),
+                self._sample,
                 self._now,
             )
             reopened = changed[0].state == "reopened"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from services.operations.histograms import Histogram
 from services.operations.metric_catalogue import CATALOGUE, Metric
 
 
@@ -36,9 +37,9 @@ class Metrics:
         """Set a gauge to what a function returns at each scrape."""
         self._with_labels(name, labels).set_function(value)
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        """Add to a histogram; a time below zero counts as zero."""
-        self._find_series(name, labels).observe(max(0.0, value))
+    def observe(self, name: str, value: float, times: int = 1, /, **labels: str) -> None:
+        """Add a value to a histogram so many times; a time below zero counts as zero."""
+        self._find_series(name, labels).observe(max(0.0, value), times)
 
     def replace_labels(
         self,
@@ -77,6 +78,6 @@ class Metrics:
             case "gauge":
                 return Gauge(name, metric.help, labels, registry=self.registry)
             case "histogram":
-                return Histogram(
-                    name, metric.help, labels, registry=self.registry, buckets=metric.buckets
-                )
+                histogram = Histogram(name, metric.help, labels, metric.buckets)
+                self.registry.register(histogram)
+                return histogram

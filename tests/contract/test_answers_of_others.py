@@ -5,6 +5,7 @@ Each on SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -74,8 +75,10 @@ class Role:
     read: int = 0
     tracer: Tracer = NO_TRACER
 
-    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
-        self.repeated.append(settled.repeated)
+    def acknowledged(
+        self, applied: Sequence[tuple[Acknowledgement, AcknowledgementResult]]
+    ) -> None:
+        self.repeated += [result.repeated for _, result in applied]
 
     def signature_rejected(self, system: str, reason: str) -> None:
         raise AssertionError(reason)

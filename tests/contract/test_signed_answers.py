@@ -5,7 +5,7 @@ Each on SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,7 +57,9 @@ class Role:
     reasons: list[tuple[str, str]] = field(default_factory=list)
     read: int = 0
 
-    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
+    def acknowledged(
+        self, applied: Sequence[tuple[Acknowledgement, AcknowledgementResult]]
+    ) -> None:
         """Count an accepted acknowledgement."""
 
     def signature_rejected(self, system: str, reason: str) -> None:

@@ -360,7 +360,9 @@ class RecordingAcknowledgementObserver:
 
     parked_: list[DeadLetter] = field(default_factory=list)
 
-    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None: ...
+    def acknowledged(
+        self, applied: Sequence[tuple[Acknowledgement, AcknowledgementResult]]
+    ) -> None: ...
     def signature_rejected(self, system: str, reason: str) -> None: ...
     def dead_lettered(self, letter: DeadLetter) -> None:
         self.parked_.append(letter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,32 +23,32 @@ class AcknowledgementsObserver(ConsumerObserver):
         "termijn_proof_seconds",
     )
 
-    def acknowledged(self, answer: Acknowledgement, settled: AcknowledgementResult) -> None:
-        """Count and log an acknowledgement that was applied to its command."""
-        system, metrics = answer.system, self.metrics
-        metrics.count("termijn_acknowledgements_total", system=system, status=answer.status)
-        if settled.reopened:
-            metrics.count("termijn_erasures_reopened_total", system=system)
-            self.log.error(
-                "found data that was reported erased",
-                system=system,
-                command=str(answer.command_id),
-            )
-        if settled.duration is not None:
-            seconds = settled.duration.total_seconds()
-            metrics.observe("termijn_acknowledgement_seconds", seconds, system=system)
-        if settled.verified_after is not None:
-            seconds = settled.verified_after.total_seconds()
-            metrics.observe("termijn_proof_seconds", seconds, system=system)
-        if settled.is_unexpected:
-            metrics.count("termijn_acknowledgements_suspicious_total", system=system)
-        self.log.debug(
-            "applied an acknowledgement",
-            system=system,
-            command=str(answer.command_id),
-            status=answer.status,
-            state=settled.state,
-        )
+    def acknowledged(
+        self, applied: Sequence[tuple[Acknowledgement, AcknowledgementResult]]
+    ) -> None:
+        """Count and log acknowledgements that were applied to their commands."""
+        metrics = self.metrics
+        alike = Counter((answer.system, answer.status, result) for answer, result in applied)
+        for (system, status, result), count in alike.items():
+            metrics.count("termijn_acknowledgements_total", count, system=system, status=status)
+            if result.reopened:
+                metrics.count("termijn_erasures_reopened_total", count, system=system)
+            if result.duration is not None:
+                seconds = result.duration.total_seconds()
+                metrics.observe("termijn_acknowledgement_seconds", seconds, count, system=system)
+            if result.verified_after is not None:
+                seconds = result.verified_after.total_seconds()
+                metrics.observe("termijn_proof_seconds", seconds, count, system=system)
+            if result.is_unexpected:
+                metrics.count("termijn_acknowledgements_suspicious_total", count, system=system)
+        self.log.debug("applied acknowledgements", acknowledgements=len(applied))
+        for answer, result in applied:
+            if result.reopened:
+                self.log.error(
+                    "found data that was reported erased",
+                    system=answer.system,
+                    command=str(answer.command_id),
+                )
 
     def signature_rejected(self, system: str, reason: str) -> None:
         """Count and log a message on a system's topic without a valid signature of the system."""

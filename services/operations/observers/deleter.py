@@ -49,13 +49,17 @@ class DeleterObserver(WaitingObserver):
         A command that was due by `nothing_due_at` became known only after that instant: it was overdue on
         arrival, which is counted apart, so its lateness counts from then.
         """
-        for command in commands:
-            system, action = command.system, command.action
-            self.metrics.count("termijn_commands_sent_total", system=system, action=action)
-            if command.attempt == 1:
-                since = max(command.due_at, nothing_due_at or command.due_at)
-                late = (command.at - since).total_seconds()
-                self.metrics.observe("termijn_lateness_seconds", late, system=system)
+        sent = Counter((command.system, command.action) for command in commands)
+        for (system, action), count in sent.items():
+            self.metrics.count("termijn_commands_sent_total", count, system=system, action=action)
+        first_sent = Counter(
+            (command.system, command.due_at, command.at)
+            for command in commands
+            if command.attempt == 1
+        )
+        for (system, due_at, at), count in first_sent.items():
+            late = (at - max(due_at, nothing_due_at or due_at)).total_seconds()
+            self.metrics.observe("termijn_lateness_seconds", late, count, system=system)
         if commands:
             self.log.info("sent commands", commands=len(commands))
 

@@ -177,6 +177,8 @@ def test_a_metric_or_label_that_is_not_in_the_catalogue_is_refused() -> None:
         metrics.count("termijn_surprises_total")
     with pytest.raises(ValueError, match="label"):
         metrics.count("termijn_commands_sent_total", subject="customer:C1")
+    with pytest.raises(ValueError, match="label"):
+        metrics.observe("termijn_batch_seconds", 1.0, role="tagger", subject="customer:C1")
 
 
 def test_each_role_has_its_own_port() -> None:
@@ -190,3 +192,18 @@ def test_each_role_has_its_own_port() -> None:
         "watch": 9506,
         "agent": 9510,
     }
+
+
+def test_a_value_that_is_observed_several_times_counts_as_often() -> None:
+    """It is counted in each bucket whose bound it does not exceed."""
+    metrics = Metrics()
+    metrics.observe("termijn_batch_seconds", 0.5, 3, role="tagger")
+    metrics.observe("termijn_batch_seconds", 0.1, role="tagger")
+    metrics.observe("termijn_batch_seconds", 1e9, role="tagger")
+
+    def bucket(bound: str) -> float | None:
+        return value(metrics, "termijn_batch_seconds_bucket", role="tagger", le=bound)
+
+    assert [bucket(bound) for bound in ("0.02", "0.1", "0.5", "2.0", "+Inf")] == [0, 1, 4, 4, 5]
+    assert value(metrics, "termijn_batch_seconds_count", role="tagger") == 5
+    assert value(metrics, "termijn_batch_seconds_sum", role="tagger") == 3 * 0.5 + 0.1 + 1e9

@@ -297,12 +297,10 @@ def test_a_suspicious_answer_is_counted_separately(
         ground=None,
         at=NOW,
     )
-    acknowledgements.acknowledged(
-        answer,
-        AcknowledgementResult(
-            state="acknowledged", is_unexpected=True, repeated=False, duration=timedelta(seconds=40)
-        ),
+    result = AcknowledgementResult(
+        state="acknowledged", is_unexpected=True, repeated=False, duration=timedelta(seconds=40)
     )
+    acknowledgements.acknowledged([(answer, result)])
     assert value(acknowledgements, "termijn_acknowledgement_seconds_sum", system="crm") == 40
     assert (
         value(
