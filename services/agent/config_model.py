@@ -80,7 +80,8 @@ class LimitsConfig(StrictModel):
     at_once: int = 4
     """How many commands may run in parallel; those of one subject run one after the other."""
     batch: int = 200
-    """How many commands the adapter `sql` carries out in one transaction on PostgreSQL."""
+    """How many commands are carried out at once: by `sql` on PostgreSQL, in one transaction, and by a hook
+    or webhook with `batch: true`."""
     per_second: float = 50.0
     burst: int = 50
     tries: int = 5
@@ -101,6 +102,8 @@ class HookConfig(StrictModel):
     timeout_seconds: float = 60.0
     environment: tuple[str, ...] = ()
     """Environment variables of the agent that the hook gets too, besides PATH, HOME and LANG."""
+    batch: bool = False
+    """Whether one run carries out many commands with one action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,8 @@ class Webhook(StrictModel):
     ca_file: str | None = None
     """The CA certificates to trust; by default those of the machine."""
     callback: Callback | None = None
+    batch: bool = False
+    """Whether one call carries out many commands with one action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Event
 from typing import Any, Protocol
 
@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 
 from schemas.errors import RegistryUnavailable, TermijnError
 from services.agent.acknowledgement_sender import AcknowledgementSender, SenderObserver
-from services.agent.adapters.base import Adapter, BatchAdapter, CommandTask
+from services.agent.adapters.base import Adapter, BatchAdapter, CommandTask, Outcome
+from services.agent.attempts import AttemptObserver, AttemptRecorder
 from services.agent.command import Command
 from services.agent.execution_batches import group_into_batches
 from services.agent.inbox import Inbox
@@ -36,20 +37,16 @@ from services.agent.result import (
 )
 from services.crypto import jwe
 from services.kafka.spans import NO_TRACER, Tracer
-from services.kafka.trace_context import trace_of_command
 
 _IDLE_SECONDS = 0.1
 _ERROR_DELAY_SECONDS = 1.0
 
 
-class ExecutorObserver(SenderObserver, OutcomeObserver, Protocol):
+class ExecutorObserver(SenderObserver, OutcomeObserver, AttemptObserver, Protocol):
     """Receives what the executor did: metrics and logs."""
 
     def heartbeat(self) -> None:
         """The loop completed a round."""
-
-    def attempt_failed(self, command_id: str, action: str, reason: str) -> None:
-        """An attempt gave no result; the command is tried again, or acknowledged as `failed`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,11 +67,20 @@ class CommandExecutor:
     """How many commands with one action a batch adapter carries out at once."""
     spans: Tracer = NO_TRACER
     outcomes: OutcomeStore = field(init=False)
+    _attempts: AttemptRecorder = field(init=False)
     _running: dict[str, Future[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Store outcomes in the same inbox."""
+        """Store outcomes and attempts in the same inbox."""
         self.outcomes = OutcomeStore(inbox=self.inbox, observer=self.observer, now=self.now)
+        self._attempts = AttemptRecorder(
+            inbox=self.inbox,
+            outcomes=self.outcomes,
+            observer=self.observer,
+            retries=self.retries,
+            spans=self.spans,
+            now=self.now,
+        )
 
     def run(self, stop: Event) -> None:
         """Run until `stop` is set; commands that are running then are finished and acknowledged."""
@@ -108,19 +114,17 @@ class CommandExecutor:
             return  # completed meanwhile: by a recall, or by a callback of the system
         command = self.inbox.command(started).command
         if command.valid_until <= now:
-            self._expire(started, command, now)
+            self._attempts.expire(started, command, now)
             return
         try:
             result = self._result(started, command, now)
         except (RetryLater, InvalidResult) as cause:
-            self._retry(started, command, cause, now)
+            self._attempts.retry(started, command, cause, now)
         else:
-            outcome = "pending" if isinstance(result, Pending) else result.status
-            self._record_span(command, started, outcome, now)
             if isinstance(result, Pending):
-                at = result.ask_again_at
-                self.inbox.update_open(entry.command_id, lambda current: current.delegated(at))
+                self._attempts.delegate(started, command, result, now)
             else:
+                self._attempts.record(command, started, result.status, now)
                 self.outcomes.answer(started, command, result)
 
     def execute_together(self, entries: Sequence[InboxEntry]) -> None:
@@ -135,23 +139,25 @@ class CommandExecutor:
         for entry in started:
             command = self.inbox.command(entry).command
             if command.valid_until <= now:
-                self._expire(entry, command, now)
+                self._attempts.expire(entry, command, now)
             else:
                 alike[command.verifies].append((entry, command))
         for members in alike.values():
             results = self._results(members, now)
             answers = []
             for (entry, command), result in zip(members, results, strict=True):
-                if isinstance(result, RetryLater):
-                    self._retry(entry, command, result, now)
+                if isinstance(result, RetryLater | InvalidResult):
+                    self._attempts.retry(entry, command, result, now)
+                elif isinstance(result, Pending):
+                    self._attempts.delegate(entry, command, result, now)
                 else:
-                    self._record_span(command, entry, result.status, now)
+                    self._attempts.record(command, entry, result.status, now)
                     answers.append((entry, command, result))
             self.outcomes.answer_all(answers)
 
     def _results(
         self, members: Sequence[tuple[InboxEntry, Command]], now: datetime
-    ) -> Sequence[Result | RetryLater]:
+    ) -> Sequence[Outcome]:
         assert isinstance(self.adapter, BatchAdapter)
         tasks = [self._task(entry, command, now) for entry, command in members]
         try:
@@ -161,46 +167,6 @@ class CommandExecutor:
         except Exception as cause:  # a bug in an adapter must not stop the other commands
             why = f"the adapter failed ({type(cause).__name__})"
             return [RetryLater(why) for _ in members]
-
-    def _expire(self, started: InboxEntry, command: Command, now: datetime) -> None:
-        """Acknowledge a command that may not be carried out any more, unless the system is at it."""
-        if started.state == "waiting":
-            self.outcomes.answer(
-                started, command, failed_result("it expired before it could be carried out")
-            )
-        else:  # the system is asked again when the controller repeats the command
-            at = now + self.retries.cap
-            self.inbox.update_open(started.command_id, lambda current: current.delegated(at))
-
-    def _retry(
-        self,
-        started: InboxEntry,
-        command: Command,
-        cause: RetryLater | InvalidResult,
-        now: datetime,
-    ) -> None:
-        self._record_span(command, started, "no answer", now)
-        self.observer.attempt_failed(command.command_id, command.action, cause.why)
-        self._postpone(started, command, cause)
-
-    def _record_span(
-        self, command: Command, begun: InboxEntry, outcome: str, started: datetime
-    ) -> None:
-        """Record an attempt at a command as a span of its trace."""
-        self.spans.record_span(
-            "obey",
-            trace_of_command(command.command_id),
-            "client",
-            started,
-            self.now(),
-            {
-                "termijn.system": command.system,
-                "termijn.action": command.action,
-                "termijn.command_id": command.command_id,
-                "termijn.run": begun.runs,
-                "termijn.outcome": outcome,
-            },
-        )
 
     def complete(self, command_id: str, result: Result) -> bool:
         """Store a result that the system reports later; return whether the command was still open."""
@@ -262,21 +228,6 @@ class CommandExecutor:
             except jwe.DisclosureUndecryptable:
                 continue
         return None
-
-    def _postpone(
-        self, entry: InboxEntry, command: Command, cause: RetryLater | InvalidResult
-    ) -> None:
-        pause = self.retries.delay_after(entry.tries)
-        requested_seconds = cause.after_seconds if isinstance(cause, RetryLater) else None
-        if pause is None or isinstance(cause, InvalidResult):
-            self.outcomes.answer(entry, command, failed_result(cause.why))
-            return
-        now = self.now()
-        # The system may ask for a longer pause, but not for one that outlasts the command.
-        longest = max(timedelta(), command.valid_until - now)
-        requested = timedelta(seconds=min(requested_seconds or 0, longest.total_seconds()))
-        retry_at = now + max(pause, requested)
-        self.inbox.update_open(entry.command_id, lambda current: current.postponed(retry_at))
 
     def _start(self, pool: ThreadPoolExecutor) -> int:
         self._collect()

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from services.agent.command import Command
-from services.agent.result import Pending, Result, RetryLater
+from services.agent.result import InvalidResult, Pending, Result, RetryLater
 from services.kafka.trace_context import Trace, trace_of_command
 
 
@@ -36,6 +36,10 @@ class CommandTask:
         return trace_of_command(self.command.command_id)
 
 
+Reply = Result | RetryLater | InvalidResult
+"""The content of a system's reply about a command; an error takes the place of a result."""
+Outcome = Reply | Pending
+"""What became of a command that was carried out with others."""
 SaveCheckpoints = Callable[[Mapping[str, Mapping[str, int]]], None]
 """Saves counts of commands, by id, before anything is changed."""
 
@@ -65,8 +69,8 @@ class BatchAdapter(Protocol):
 
     def execute_together(
         self, tasks: Sequence[CommandTask], save_checkpoints: SaveCheckpoints
-    ) -> Sequence[Result | RetryLater]:
-        """Carry out commands with one action, about different people; return the result of each.
+    ) -> Sequence[Outcome]:
+        """Carry out commands with one action, about different people; return the outcome of each.
 
         A command that fails changes nothing for the others. `RetryLater` in the place of a result: the
         system could not be asked, and the outcome is not known.

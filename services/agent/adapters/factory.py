@@ -95,6 +95,7 @@ def hook_adapter(loaded: LoadedConfig) -> HookAdapter:
             for name in (*_INHERITED_VARIABLES, *hook.environment)
             if name in loaded.environment
         },
+        batch=hook.batch,
     )
 
 
@@ -136,6 +137,7 @@ def webhook_adapter(
         sign=sign,
         timeout_seconds=timeout,
         callback_config=callback_config,
+        batch=webhook.batch,
     )
 
 

@@ -1,25 +1,32 @@
 """The webhook adapter: calls a service of the team, or of a processor, over HTTP for each command.
 
 The service gets the same as a hook, in a signed POST. 200: the result is in the body. 202: it reports
-later, to the callback in the request. 408, 425, 429 and 5xx: the same request comes again. Anything else:
-failed.
+later, to the callback of each command in the request. 408, 425, 429 and 5xx: the same request comes again.
+Anything else: failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
 
 from schemas.errors import TermijnError
-from services.agent.adapters.base import CommandTask
+from services.agent.adapters.base import CommandTask, Outcome, SaveCheckpoints
 from services.agent.adapters.payload import command_payload
+from services.agent.adapters.shared_calls import (
+    BATCHED,
+    commands_payload,
+    execute_in_calls,
+    parse_results,
+)
 from services.agent.result import (
     MAX_RESULT_BYTES,
     InvalidResult,
@@ -88,22 +95,52 @@ class WebhookAdapter:
     timeout_seconds: float
     """For the whole of a call, from the DNS lookup to the last byte of the response."""
     callback_config: CallbackConfig | None = None
+    batch: bool = False
+    """Whether one call carries out many commands."""
 
     def execute(self, task: CommandTask) -> Result | Pending:
         """Call the service. Raises `RetryLater` and `InvalidResult`."""
-        callback = (
-            {"callback": self.callback_config.headers_for(task.command.command_id)}
-            if self.callback_config
-            else {}
+        if self.is_batched(task.command.action):
+            [outcome] = self._call_for([task])
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        body = command_payload(task, **self._callback(task))
+        answer = self._call(body, {TRACEPARENT: task.trace.parent}, task.now)
+        return (
+            answer
+            if isinstance(answer, Pending | Result)
+            else parse_result_json(answer, task.command.action)
         )
-        body = command_payload(task, **callback)
+
+    def is_batched(self, action: str) -> bool:
+        """Return whether one call may carry out several commands with an action."""
+        return self.batch and action in BATCHED
+
+    def execute_together(
+        self, tasks: Sequence[CommandTask], _: SaveCheckpoints
+    ) -> Sequence[Outcome]:
+        """Call the service for many commands; a status code other than 200 is about all of them."""
+        return execute_in_calls(tasks, self._call_for)
+
+    def _call_for(self, tasks: Sequence[CommandTask]) -> Sequence[Outcome]:
+        answer = self._call(commands_payload(tasks, self._callback), {}, tasks[0].now)
+        if isinstance(answer, Pending | Result):
+            return [answer for _ in tasks]
+        return parse_results(answer, tasks)
+
+    def _callback(self, task: CommandTask) -> Mapping[str, Any]:
+        if self.callback_config is None:
+            return {}
+        return {"callback": self.callback_config.headers_for(task.command.command_id)}
+
+    def _call(
+        self, body: bytes, further: Mapping[str, str], now: datetime
+    ) -> Result | Pending | bytes:
+        """Call the service, with `further` headers; return the body of a response with results."""
         try:
-            headers = {
-                "content-type": "application/json",
-                TRACEPARENT: task.trace.parent,
-                **self.sign(body, task.now),
-            }
-            answer, read = asyncio.run(self._call(body, headers))
+            headers = {"content-type": "application/json", **further, **self.sign(body, now)}
+            answer, read = asyncio.run(self._post(body, headers))
         except TimeoutError as cause:
             raise RetryLater(
                 f"the service did not respond within {self.timeout_seconds:g} s"
@@ -114,9 +151,9 @@ class WebhookAdapter:
             raise
         except TermijnError as cause:  # no key to sign with at present
             raise RetryLater(str(cause)) from cause
-        return self._read(task, answer, read)
+        return self._read(now, answer, read)
 
-    async def _call(self, body: bytes, headers: Mapping[str, str]) -> tuple[httpx2.Response, bytes]:
+    async def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[httpx2.Response, bytes]:
         # One deadline for the whole call: the client's own time-outs start again with every byte.
         read = bytearray()
         async with (
@@ -133,19 +170,21 @@ class WebhookAdapter:
                         raise TooLarge
         return answer, bytes(read)
 
-    def _read(self, task: CommandTask, answer: httpx2.Response, body: bytes) -> Result | Pending:
+    def _read(
+        self, now: datetime, answer: httpx2.Response, body: bytes
+    ) -> Result | Pending | bytes:
         code = answer.status_code
         if code == httpx2.codes.ACCEPTED:
             if self.callback_config is None:
                 raise InvalidResult("HTTP 202 needs `callback` in the agent's file")
-            return Pending(ask_again_at=task.now + self.callback_config.callback_timeout)
+            return Pending(ask_again_at=now + self.callback_config.callback_timeout)
         if code in _RETRYABLE_STATUSES or code >= httpx2.codes.INTERNAL_SERVER_ERROR:
             raise RetryLater(
-                f"the service responded with HTTP status {code}", _seconds(answer, task.now)
+                f"the service responded with HTTP status {code}", _seconds(answer, now)
             )
         if code != httpx2.codes.OK:
             return Result(status="failed", detail=f"the service responded with HTTP status {code}")
-        return parse_result_json(body, task.command.action)
+        return body
 
 
 def _seconds(answer: httpx2.Response, now: datetime) -> float | None:

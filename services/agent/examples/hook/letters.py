@@ -1,5 +1,7 @@
 """An example of a hook: the letters of orders are files in a directory, named by the number of the order.
 
+The agent's file has `batch: true`, so that one run carries out many commands.
+
 A letter may have another name; its first line then is `Order NUMBER`.
 
 It imports nothing of Termijn: it reads a command as JSON, and writes a result as JSON.
@@ -18,10 +20,18 @@ NUMBER = re.compile(r"[A-Za-z0-9-]+")
 
 
 def main() -> None:
-    """Carry out the command on stdin, and write the result on stdout."""
-    command = json.load(sys.stdin)["command"]
+    """Carry out the commands on stdin, and write their results on stdout."""
+    request = json.load(sys.stdin)
     directory = Path(os.environ["LETTERS"])
-    json.dump(carry_out(command, directory), sys.stdout)
+    if "commands" not in request:  # a recall, or a command to disclose or rectify, comes alone
+        json.dump(carry_out(request["command"], directory), sys.stdout)
+        return
+    commands = [item["command"] for item in request["commands"]]
+    results = [
+        {"command_id": command["command_id"], **carry_out(command, directory)}
+        for command in commands
+    ]
+    json.dump({"results": results}, sys.stdout)
 
 
 def carry_out(command: dict[str, Any], directory: Path) -> dict[str, Any]:
