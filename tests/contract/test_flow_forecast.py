@@ -15,6 +15,7 @@ from services.deleter.flow_forecast import DAYS_AHEAD, make_daily_forecast
 from services.deleter.surge_guard import Exemptions
 from services.ledger import active_policy, tables
 from services.policy.loader import load
+from services.policy.model import Policy
 from services.storage import pause
 from services.storage.database import Database
 from tests.contract.event_builders import (
@@ -27,6 +28,7 @@ from tests.contract.event_builders import (
 )
 from tests.contract.ledgers import acting_as, claim_all, new_ledger, record_events, select_rows
 from tests.contract.test_scale import query_plans
+from tests.unit.policy.small import small
 
 POLICY = load()
 TODAY = datetime.now(UTC).date()
@@ -47,10 +49,10 @@ def ending_in(days: int) -> str:
     return at(end.replace(year=end.year - 1))
 
 
-def forecast(ledger: Database) -> Counter[Line]:
+def forecast(ledger: Database, policy: Policy = POLICY) -> Counter[Line]:
     """Make a forecast, and return its lines."""
     with acting_as(ledger, "deleter"):
-        assert make_daily_forecast(ledger, POLICY)
+        assert make_daily_forecast(ledger, policy)
     last = select_rows(ledger, tables.forecast)[-1]
     assert last.kind == "daily"
     lines: Counter[Line] = Counter()
@@ -113,6 +115,30 @@ def test_the_records_of_a_clock_are_expected_once(ledger: Database) -> None:
     of_customer = {line: n for line, n in lines.items() if line[1] != "D5"}
     assert of_customer
     assert {(day, n) for (day, _, _), n in of_customer.items()} == {(4, 30)}
+
+
+def test_a_record_of_several_ends_is_expected_once(ledger: Database) -> None:
+    """Its own term and both of its clocks come within the horizon: the last of them erases it."""
+    policy = small(
+        "purpose: care, basis: contract, rule: year, systems: [app]",
+        "purpose: service, basis: contract, rule: membership, systems: [app]",
+        "purpose: tax, basis: contract, rule: stay, systems: [app]",
+    )
+    joined, left, out = (ending_in(day) for day in (2, 4, 3))
+    last_month = (datetime.fromisoformat(out) + timedelta(days=330)).isoformat()
+    record_events(
+        ledger,
+        [
+            event("j1", "club.joined", joined, client_id="C1", stay_id="S1"),
+            event("l1", "club.left", left, client_id="C1"),
+            event("o1", "club.checked-out", last_month, stay_id="S1"),
+        ],
+        joined,
+        policy=policy,
+    )
+    assert forecast(ledger, policy) == {
+        (4, rule, "app"): 1 for rule in ("membership", "stay", "year")
+    }
 
 
 def test_an_import_and_a_legal_hold_are_not_expected(ledger: Database) -> None:

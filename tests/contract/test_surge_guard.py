@@ -198,6 +198,15 @@ def test_a_surge_goes_on_when_a_person_resumes_and_does_not_stop_again(
     assert forecast == pytest.approx(MANY, rel=0.1)
 
 
+def test_what_was_due_at_the_release_is_not_counted_any_more(seven_years: Database) -> None:
+    """It goes on also where everything beyond the forecast would be a surge."""
+    activate(seven_years, SEVEN_DAYS)
+    before, _ = run(seven_years, SEVEN_DAYS, factor=1)
+    resume(seven_years)
+    bus, watched = run(seven_years, SEVEN_DAYS, factor=1)
+    assert (len(before.sent) + len(bus.sent), watched.surges) == (MANY, [])
+
+
 def test_a_release_is_only_for_the_policy_that_was_active(seven_years: Database) -> None:
     """Under another policy the same rule may make other data due."""
     activate(seven_years, SEVEN_DAYS)
@@ -268,43 +277,53 @@ def test_clocks_that_end_by_mistake_are_stopped(ledger: Database) -> None:
     assert pause_row(ledger) is not None
 
 
-def accept(ledger: Database, policy: Policy, shown: int) -> None:
-    """Activate a policy that was accepted when so many holdings were shown to end at once."""
-
-    def show(connection: Any) -> None:
-        now = database_now(connection)
-        forecasts.replace_shown(connection, "digest", now.date(), {FLOW: shown}, now)
+def show(ledger: Database, digest: str, holdings: int) -> None:
+    """Show an operator that so many holdings end at once, as `termijn policy activate` does."""
 
     def work(connection: Any) -> None:
         now = database_now(connection)
-        forecasts.accept_shown(connection, "digest", now)
+        forecasts.replace_shown(connection, digest, now.date(), {FLOW: holdings}, now)
+
+    run_as_role(ledger, "operators", work)
+
+
+def accept(ledger: Database, digest: str, policy: Policy) -> None:
+    """Activate a policy whose differences an operator has accepted by their digest."""
+
+    def work(connection: Any) -> None:
+        now = database_now(connection)
+        forecasts.accept_shown(connection, digest, now)
         activation.activate(connection, policy, now, operator="officer")
 
-    run_as_role(ledger, "operators", show)
     run_as_role(ledger, "operators", work)
 
 
 def test_what_was_shown_and_accepted_is_no_surge(seven_years: Database) -> None:
-    accept(seven_years, SEVEN_DAYS, MANY)
+    show(seven_years, "digest", MANY)
+    accept(seven_years, "digest", SEVEN_DAYS)
     bus, watched = run(seven_years, SEVEN_DAYS)
     assert (len(bus.sent), watched.surges) == (MANY, [])
 
 
 def test_an_acceptance_counts_only_as_far_as_what_was_shown(seven_years: Database) -> None:
     """It was shown when nothing was recorded yet that ends earlier."""
-    accept(seven_years, SEVEN_DAYS, 0)
+    show(seven_years, "digest", 0)
+    accept(seven_years, "digest", SEVEN_DAYS)
+    _, watched = run(seven_years, SEVEN_DAYS)
+    assert [surge.flow for surge in watched.surges] == [FLOW]
+
+
+def test_what_was_shown_of_other_differences_is_not_accepted(seven_years: Database) -> None:
+    """Two operators compare two files, and one of them is accepted."""
+    show(seven_years, "digest", 0)
+    show(seven_years, "other digest", MANY)
+    accept(seven_years, "digest", SEVEN_DAYS)
     _, watched = run(seven_years, SEVEN_DAYS)
     assert [surge.flow for surge in watched.surges] == [FLOW]
 
 
 def test_what_was_shown_and_not_accepted_does_not_count(seven_years: Database) -> None:
-    run_as_role(
-        seven_years,
-        "operators",
-        lambda c: forecasts.replace_shown(
-            c, "digest", datetime.now(UTC).date(), {FLOW: MANY}, database_now(c)
-        ),
-    )
+    show(seven_years, "digest", MANY)
     activate(seven_years, SEVEN_DAYS)
     _, watched = run(seven_years, SEVEN_DAYS)
     assert [surge.flow for surge in watched.surges] == [FLOW]
