@@ -11,13 +11,7 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import DeadLetterObserver, park_message
-from consumers.messages import (
-    UnprocessableMessage,
-    build_dead_letter,
-    extract_trace,
-    headers,
-    to_bytes,
-)
+from consumers.messages import UnprocessableMessage, build_dead_letter, extract_trace
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
@@ -29,6 +23,7 @@ from services.deleter.acknowledgement import (
     decode_acknowledgements,
 )
 from services.deleter.settlement import AcknowledgementResult, apply_acknowledgements
+from services.kafka.message_fields import headers, to_bytes
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace, trace_of_command
 from services.ledger import active_policy

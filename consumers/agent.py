@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import DeadLetterObserver, park_message
-from consumers.messages import build_dead_letter, headers, to_bytes
+from consumers.messages import build_dead_letter
 from schemas import topics
 from schemas.codec import Codec
 from schemas.command_fields import split_commands
@@ -22,6 +22,7 @@ from services.agent.inbox import Inbox, ReceivedCommand
 from services.agent.intake import take_commands
 from services.crypto.envelope import AeadCipher
 from services.crypto.signing import SignatureInvalid, VerifierProtocol
+from services.kafka.message_fields import headers, to_bytes
 from services.storage import dead_letters, offsets
 from services.storage.dead_letters import DeadLetter
 from services.storage.offsets import OffsetAdvance

@@ -11,12 +11,13 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import DeadLetterObserver, park_message
-from consumers.messages import build_dead_letter, to_bytes
+from consumers.messages import build_dead_letter
 from schemas import limits
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
 from services.crypto.envelope import AeadCipher
+from services.kafka.message_fields import to_bytes
 from services.requests.disclosures import store_corrections
 from services.requests.request_keys import RequestKeys
 from services.storage import dead_letters, offsets

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from operator import methodcaller
-from typing import cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
@@ -22,15 +20,12 @@ from services.deleter.acknowledgement import (
 from services.events.dead_letter_replay import first_arrival
 from services.events.refusals import TaggingError, rejection_reason
 from services.events.tagged_message import Headers
+from services.kafka.message_fields import headers, to_bytes
 from services.kafka.trace_context import Trace, extract
 from services.ledger.command_state import IllegalTransition
 from services.policy.tagging_error import TaggingFailed
 from services.storage.dead_letters import DeadLetter
 
-# For a name that is not UTF-8, confluent-kafka returns a list with holes and sets an error beside it. A
-# call in Python no longer checks for that error once it has run often, and then the first hole crashes the
-# process; a call through C always checks.
-_headers_of = methodcaller("headers")
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last millisecond since 1970 that a `datetime` can hold, in the year 9999."""
 
@@ -128,21 +123,6 @@ def trusted_arrival_time(
     return arrived_at if first_arrived_at is None else min(first_arrived_at, arrived_at)
 
 
-def headers(message: Message) -> list[tuple[str, bytes | None]]:
-    """Return a message's headers, in order.
-
-    Raises:
-        MalformedEvent: a header's name is not UTF-8; then none of them can be read.
-    """
-    try:
-        header_list = _headers_of(message)
-    except SystemError as cause:
-        # The client has kept a list with holes in it: the next call would return that, and crash.
-        message.set_headers([])
-        raise MalformedEvent(key="headers", why="a name is not UTF-8; none was kept") from cause
-    return cast(list[tuple[str, bytes | None]], header_list or [])
-
-
 def extract_trace(message: Message) -> Trace | None:
     """Return the trace of a message, if its headers can be read and contain one."""
     return extract(_decode_header(message))
@@ -161,8 +141,3 @@ def _timestamp(message: Message) -> datetime | None:
     if milliseconds is None or not 0 < milliseconds <= _LAST_MILLISECOND:
         return None
     return EPOCH + timedelta(milliseconds=milliseconds)
-
-
-def to_bytes(data: str | bytes | None) -> bytes | None:
-    """Return a key, value or header as bytes."""
-    return data.encode() if isinstance(data, str) else data

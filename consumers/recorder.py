@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import DeadLetterObserver, park_message
-from consumers.messages import build_dead_letter, extract_trace, to_bytes
+from consumers.messages import build_dead_letter, extract_trace
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, UnknownSchema
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic, event_type_from_topic
@@ -20,6 +20,7 @@ from services.crypto.envelope import AeadCipher, DecryptionFailed
 from services.crypto.tombstones import TombstoneCipher
 from services.events.incoming_event import IncomingEvent, TaggedEventRow
 from services.events.ingestion import TaggedEventReader, decode_storable
+from services.kafka.message_fields import to_bytes
 from services.kafka.spans import NO_TRACER, Tracer
 from services.kafka.trace_context import Trace
 from services.ledger import active_policy, blind_spots

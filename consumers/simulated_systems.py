@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from consumers.messages import headers, to_bytes
 from schemas.cloudevents import CloudEvent, from_headers
 from schemas.codec import Codec
 from schemas.command_fields import split_commands
@@ -22,6 +21,7 @@ from schemas.topics import Topic
 from services.agent.simulated.systems import DelayedAcknowledgement, SimulatedSystems
 from services.crypto.signing import SignatureInvalid, SignerProtocol, VerifierProtocol
 from services.kafka.client import KafkaClient
+from services.kafka.message_fields import headers, to_bytes
 from services.kafka.producer import KafkaProducer, OutgoingMessage
 from services.policy.plans import compile_policy
 from services.policy.tagging_error import TaggingFailed

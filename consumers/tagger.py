@@ -16,14 +16,7 @@ from confluent_kafka import Message
 from sqlalchemy import Connection
 
 from consumers.batch_application import DeadLetterObserver, park_message
-from consumers.messages import (
-    arrival_time,
-    build_dead_letter,
-    headers,
-    is_dated,
-    to_bytes,
-    trusted_arrival_time,
-)
+from consumers.messages import arrival_time, build_dead_letter, is_dated, trusted_arrival_time
 from schemas import limits
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, MalformedEvent
@@ -31,6 +24,7 @@ from schemas.topics import DEAD_LETTERS, TAGGED, event_type_from_topic
 from services.crypto.envelope import AeadCipher
 from services.events.tagged_message import Headers, TaggedMessage
 from services.events.tagger import EventTagger
+from services.kafka.message_fields import headers, to_bytes
 from services.kafka.producer import BulkProducer, KafkaProducer, OutgoingMessage
 from services.kafka.record_metadata import RecordMetadata
 from services.kafka.spans import NO_TRACER, Tracer

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import methodcaller
 from time import monotonic
 from typing import Final
+from uuid import UUID
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from schemas.codec import Codec
 from schemas.command_fields import split_commands
-from schemas.errors import DecodingFailed
+from schemas.errors import DecodingFailed, MalformedEvent
 from schemas.topics import Topic
 from services.crypto.signing import SignatureInvalid, VerifierProtocol
+from services.deleter.message import Fields
 from services.deleter.sent_messages import SentMessage
 from services.kafka.client import KafkaClient
 from services.kafka.errors import KafkaUnavailable
+from services.kafka.message_fields import headers, to_bytes
 from services.kafka.record_metadata import RecordMetadata
 from services.kafka.topic_state import Partition
 
@@ -103,19 +105,26 @@ class KafkaCommandTopics:
         for message in messages:
             (topic, partition), offset = _place_of(message)
             metadata = RecordMetadata(topic=topic, partition=partition, offset=offset)
-            key, value = _to_bytes(message.key()), _to_bytes(message.value())
+            key, value = to_bytes(message.key()), to_bytes(message.value())
             try:
                 fields = self.codec.decode(topics[topic], value)
-                headers = _headers_of(message) or []
-                self.verifier.verify(topic, key, value, headers, _issued_at(fields))
-            except (DecodingFailed, SignatureInvalid, SystemError) as cause:
+                self.verifier.verify(topic, key, value, headers(message), _issued_at(fields))
+                commands = split_commands(fields)
+                _check_ids(commands)
+            except (DecodingFailed, SignatureInvalid, MalformedEvent) as cause:
                 self.unreadable(metadata, str(cause))
                 continue
-            yield SentMessage(place=metadata, commands=split_commands(fields))
+            yield SentMessage(place=metadata, commands=commands)
 
 
-# A call through C checks for a header whose name is not UTF-8 (`consumers.messages`).
-_headers_of = methodcaller("headers")
+def _check_ids(commands: Sequence[Fields]) -> None:
+    """Raise `MalformedEvent` where an id is none: where nothing is signed, anybody may have sent it."""
+    try:
+        for command in commands:
+            UUID(command["command_id"])
+            UUID(command["supersedes"] or command["command_id"])
+    except ValueError as cause:
+        raise MalformedEvent(key="commands", why="an id is not a UUID") from cause
 
 
 def _issued_at(fields: Mapping[str, object]) -> datetime:
@@ -148,7 +157,3 @@ def _place_of(message: Message) -> tuple[Partition, int]:
     if error is not None and error.code() != KafkaError._PARTITION_EOF:
         raise KafkaUnavailable(f"read {place[0]}[{place[1]}]", error.str())
     return place, -1 if offset is None else offset
-
-
-def _to_bytes(data: str | bytes | None) -> bytes | None:
-    return data.encode() if isinstance(data, str) else data

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Message, TopicPartition
 
-from consumers.messages import headers, to_bytes
 from schemas.codec import Codec
 from schemas.schema_files import load
 from schemas.topics import acknowledgement_topic, business_topic, command_topic
@@ -19,6 +18,7 @@ from services.crypto.key_directory import KeyDirectory
 from services.crypto.signing import SignatureInvalid
 from services.events.sample_events import sample_events
 from services.kafka.client import KafkaClient
+from services.kafka.message_fields import headers, to_bytes
 from services.kafka.producer import OutgoingMessage
 from services.policy.loader import load as load_policy
 from tests.batches import decode_commands, encode_acknowledgements

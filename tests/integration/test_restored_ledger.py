@@ -86,6 +86,7 @@ def test_a_hold_after_the_restore_recalls_what_was_sent_before_it(
     assert {why for _, why in observer.unreadable} == {
         "signature: cannot be verified: unknown-key",
         "retention.commands.website.v1: is not Avro with a fingerprint or a schema id",
+        "commands: an id is not a UUID",
     }
     states = [state for _, action, state in list_commands(ledger) if action == "erase"]
     assert (states.count("sent"), states.count("recalling")) == (39, 1)
@@ -94,16 +95,22 @@ def test_a_hold_after_the_restore_recalls_what_was_sent_before_it(
 
 
 def forge(environment: Environment) -> None:
-    """Put two messages on the topic that no deleter has sent."""
+    """Put messages on the topic that no deleter has sent; one is signed as by a deleter."""
     [erase] = read_commands(environment)[:1]
     common = {"command_id": "00000000-0000-0000-0000-000000000007"}
     value = CODEC.encode(
         TOPIC, {**erase, **common, "commands": [{**erase, **common}]}, trusted=True
     )
     headers = Signer(lambda: Keyring((new_key(),))).sign(TOPIC.name, b"1", value, now())
+    nameless = {"command_id": "7"}
+    other = CODEC.encode(
+        TOPIC, {**erase, **nameless, "commands": [{**erase, **nameless}]}, trusted=True
+    )
+    signed = Signer(lambda: Keyring((SIGNING,))).sign(TOPIC.name, b"1", other, now())
     environment.sender.send(
         [
             OutgoingMessage(topic=TOPIC.name, key=b"1", value=value, headers=headers),
             OutgoingMessage(topic=TOPIC.name, key=b"1", value=b"noise"),
+            OutgoingMessage(topic=TOPIC.name, key=b"1", value=other, headers=signed),
         ]
     )

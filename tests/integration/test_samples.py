@@ -16,7 +16,6 @@ import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from consumers.messages import headers, to_bytes
 from schemas.cloudevents import CloudEvent, from_headers, to_headers
 from schemas.codec import Codec
 from schemas.registry import Registry
@@ -27,6 +26,7 @@ from services.agent.adapters.hook import HookAdapter
 from services.agent.command import CommandRecord
 from services.kafka import schema_registration
 from services.kafka.embedded_broker import EmbeddedBroker
+from services.kafka.message_fields import headers, to_bytes
 from services.policy import loader
 from tests.integration.controlling import Controller, fresh, running
 from tests.integration.whole_way import whole_way

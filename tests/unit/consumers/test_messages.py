@@ -8,16 +8,11 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from consumers.messages import (
-    arrival_time,
-    build_dead_letter,
-    headers,
-    is_dated,
-    trusted_arrival_time,
-)
+from consumers.messages import arrival_time, build_dead_letter, is_dated, trusted_arrival_time
 from schemas.errors import DecodingFailed, MalformedEvent
 from services.crypto.envelope import AeadCipher, OriginalMessage
 from services.events.dead_letter_replay import ARRIVAL_HEADER, replay_headers
+from services.kafka.message_fields import headers
 
 NOW = datetime(2026, 3, 15, 13, tzinfo=UTC)
 SEAL = AeadCipher(bytes(32))
