@@ -49,26 +49,27 @@ def find_surge(
 def expected_on(history: FlowHistory, now: datetime) -> Expectation | None:
     """Return what is expected on the day of `now`, UTC; None without a forecast.
 
-    That is what was forecast for the day, with what was forecast for the days before and not claimed then.
-    Data that came and goes within the week is in no forecast of a week ago: as much as was claimed on any
-    day of the last week is expected too.
+    1. What was forecast for the day.
+    2. What was forecast for the days before, and not claimed until now.
+    3. As much as was claimed beyond that on any day of the last week: data that comes and goes within the
+       week is in no forecast of a week ago.
     """
     reference = _reference(history, now)
     if reference is None:
         return None
     today = now.date()
     since = max(reference.made_at.date(), today - timedelta(days=LATE_DAYS))
-    later = [forecast for forecast in history.further if forecast.made_at > reference.made_at]
-    days = [since + timedelta(days=number) for number in range((today - since).days + 1)]
-    expected = {day: sum(_on(forecast, day) for forecast in (reference, *later)) for day in days}
-    late = sum(expected[day] - history.claimed.get(day, 0) for day in days[:-1])
-    usual = max(
-        history.claimed.get(day, 0) - sum(_on(forecast, day) for forecast in history.further)
-        for day in (today - timedelta(days=number) for number in range(1, 8))
-    )
-    return Expectation(
-        obligations=max(expected[today] + max(0, late), usual), forecast_at=reference.made_at
-    )
+    later = [f for f in history.further if f.made_at > reference.made_at]
+    late, beyond = 0, 0
+    for day in (today - timedelta(days=number) for number in range(LATE_DAYS, 0, -1)):
+        claimed = history.claimed.get(day, 0)
+        known = [reference, *later] if day >= since else history.further
+        expected = late + sum(_on(forecast, day) for forecast in known)
+        if day >= since:
+            late = max(0, expected - claimed)
+        beyond = max(beyond, claimed - expected)
+    forecast = sum(_on(part, today) for part in (reference, *later))
+    return Expectation(obligations=forecast + late + beyond, forecast_at=reference.made_at)
 
 
 def _reference(history: FlowHistory, now: datetime) -> FlowForecast | None:

@@ -85,10 +85,24 @@ def test_what_was_forecast_long_ago_is_not_expected() -> None:
     assert expected(known, datetime(2027, 3, 20, tzinfo=UTC)) == 0
 
 
-def test_as_much_as_on_any_day_of_the_last_week_is_expected() -> None:
-    """Data that came and goes within the week is in no forecast of a week ago."""
-    known = history(forecast(11, {}), claimed={12: 9_000, 13: 500, 19: 700, 20: 8_000})
+def test_as_much_as_came_unforecast_on_any_day_of_the_last_week_is_expected() -> None:
+    """Data that comes and goes within the week is in no forecast of a week ago."""
+    known = history(forecast(11, {}), claimed={11: 9_000, 13: 500, 19: 700, 20: 8_000})
     assert expected(known) == 700
+    both = history(forecast(13, {19: 300, 20: 40}), claimed={19: 700})
+    assert expected(both) == 40 + 400
+
+
+def test_a_day_that_was_forecast_is_not_expected_again() -> None:
+    """The end of a book year makes a million due at once, and the days after it hardly any."""
+    known = history(forecast(13, {18: 1_000_000, 20: 6}), claimed={18: 1_000_000})
+    assert expected(known) == 6
+
+
+def test_what_was_late_and_then_claimed_is_not_expected_again() -> None:
+    """After two days without claims all of three days were claimed together."""
+    known = history(forecast(13, dict.fromkeys(range(16, 21), 100)), claimed={16: 100, 19: 300})
+    assert expected(known) == 100
 
 
 def test_what_an_operator_released_or_accepted_is_expected_on_its_day_and_after() -> None:
