@@ -7,7 +7,7 @@ due.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from datetime import datetime
 
 from services.deleter.planning import due_obligations
@@ -27,12 +27,20 @@ class DueObligations:
         self._now = now
         self._obligations: dict[Hashable, list[Obligation]] = {}
 
-    def of_record(self, tagged: TaggedEvent, subject: str) -> list[Obligation]:
-        """Return the obligations to a record that are due by now; other records may share the list."""
+    def of_record(
+        self, tagged: TaggedEvent, subject: str, active: Iterable[tuple[str, str]] = ()
+    ) -> list[Obligation]:
+        """Return the obligations to a record that are due by now; other records may share the list.
+
+        `active` are its obligations that commands carry out or have carried out: what has ended is not
+        announced.
+        """
         key = self._cache_key(tagged, subject)
         obligations = self._obligations.get(key) if key else None
         if obligations is None:
-            obligations = due_obligations(tagged, subject, self._facts, self._policy, self._now)
+            obligations = due_obligations(
+                tagged, subject, self._facts, self._policy, self._now, active
+            )
             if key:
                 self._obligations[key] = obligations
         return obligations

@@ -174,7 +174,16 @@ def _drop_unwanted(
     contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
     record_ids = {record.record_id for record in changed_records}
     transferred = outbox.transferred_records(connection, record_ids, policy)
-    planned = _plan_records(changed_records, events, due_obligations, contested, transferred)
+    announced = {
+        record.record_id
+        for row in rows
+        if row.action == "notify"
+        for record in records[row.command_id]
+    }
+    active = outbox.active_obligations(connection, announced)
+    planned = _plan_records(
+        changed_records, events, due_obligations, contested, transferred, active
+    )
     # Step 4: cancel or recall unwanted commands.
     lifts = _wanted_lifts(rows, records, events, contested, facts, policy, now)
     unwanted = _unwanted_commands(connection, rows, records, planned, lifts)
@@ -285,14 +294,19 @@ def _plan_records(
     due_obligations: DueObligations,
     contested: Collection[UUID],
     transferred: Mapping[UUID, Collection[str]],
+    active: Mapping[UUID, Collection[tuple[str, str]]],
 ) -> Mapping[UUID, frozenset[tuple[str, str]]]:
-    """Return, by record, the systems and steps that are due; none are while an import is held back."""
+    """Return, by record, the systems and steps that are due; none are while an import is held back.
+
+    `active` are the obligations that commands carry out or have carried out, of records with notices.
+    """
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for record in records:
         if record.record_id not in planned:
             is_held = record.backfill is not None
             event = events[record.event_id]
-            due = [] if is_held else due_obligations.of_record(event, record.subject)
+            active_steps = active.get(record.record_id, ())
+            due = [] if is_held else due_obligations.of_record(event, record.subject, active_steps)
             due = without_awaiting(due, transferred.get(record.record_id, ()))
             if record.event_id in contested:
                 due = without_contested_keys(due)

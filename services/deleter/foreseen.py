@@ -60,6 +60,7 @@ def foreseen_obligations(
     due_obligations = DueObligations(facts, policy, until)
     active = outbox.active_obligations(connection, {row.record_id for row in rows})
     for row in rows:
-        due = due_obligations.of_record(events[row.event_id], row.subject)
-        obligations = outstanding(without_awaiting(due, ()), active.get(row.record_id, frozenset()))
+        steps = active.get(row.record_id, frozenset())
+        due = due_obligations.of_record(events[row.event_id], row.subject, steps)
+        obligations = outstanding(without_awaiting(due, ()), steps)
         yield ForeseenRecord(row=row, obligations=obligations, clocks=clocks)

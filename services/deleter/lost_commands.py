@@ -21,6 +21,7 @@ from services.ledger.clocks import ClockState
 from services.ledger.command_draft import CommandDraft
 from services.ledger.facts import load_facts, load_tagged_events
 from services.ledger.lost_commands import LostCommand
+from services.ledger.outbox import active_obligations
 from services.ledger.rows import (
     RECORD_COLUMNS,
     RecordRow,
@@ -43,6 +44,8 @@ class LockedFacts:
     events: Mapping[UUID, TaggedEvent]
     clocks: Mapping[UUID, ClockState]
     due: DueObligations
+    active: Mapping[UUID, Collection[tuple[str, str]]]
+    """The obligations to each record that commands carry out or have carried out."""
 
     def epochs(
         self, rows: Sequence[RecordRow], policy: Policy
@@ -59,7 +62,8 @@ class LockedFacts:
         action, purposes = fields["action"], fields["purposes"]
         if action in ENDING and action != "notify":
             return str(action)
-        for obligation in self.due.of_record(self.events[row.event_id], row.subject):
+        active = self.active.get(row.record_id, ())
+        for obligation in self.due.of_record(self.events[row.event_id], row.subject, active):
             if _is_met(obligation, fields):
                 return obligation.key
         if fields["request"]:
@@ -96,7 +100,12 @@ def lock_facts(
     co_subjects = {name for event in events.values() for name in event.subjects}
     standings = {id: clock.standing for id, clock in locked.items()}
     facts = load_facts(connection, standings, own_subjects | co_subjects, policy)
-    return LockedFacts(events=events, clocks=locked, due=DueObligations(facts, policy, now))
+    return LockedFacts(
+        events=events,
+        clocks=locked,
+        due=DueObligations(facts, policy, now),
+        active=active_obligations(connection, {row.record_id for row in rows}),
+    )
 
 
 def restore_command(

@@ -8,6 +8,7 @@ from datetime import datetime
 from services.policy import obligations, rights_effects
 from services.policy.actions import ENDING
 from services.policy.model import Policy
+from services.policy.notices import ended_systems
 from services.policy.obligation import KEYLESS_SUFFIX, Obligation
 from services.policy.retention_windows import Facts
 from services.policy.tagged_event import TaggedEvent
@@ -17,15 +18,23 @@ ActiveObligations = Collection[tuple[str, str]]
 
 
 def due_obligations(
-    tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy, now: datetime
+    tagged: TaggedEvent,
+    subject: str,
+    facts: Facts,
+    policy: Policy,
+    now: datetime,
+    active: Iterable[tuple[str, str]] = (),
 ) -> list[Obligation]:
     """Return the obligations to a record that are due now; an open legal hold keeps even overdue data.
 
-    Nothing is announced while a hold keeps it, nor once the end has come.
+    Nothing is announced while a hold keeps it, nor once the end has come, nor what has ended or is ending
+    by `active` obligations.
     """
     due = [
         obligation
-        for obligation in obligations.obligations_of(tagged, subject, facts, policy)
+        for obligation in obligations.obligations_of(
+            tagged, subject, facts, policy, ended_systems(active)
+        )
         if obligation.due <= now and not obligation.is_missed(now)
     ]
     state = facts.subject_state(subject)
@@ -51,8 +60,7 @@ def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Ob
     """Return the due obligations that have no command yet.
 
     An erasure makes every other obligation needless in its system, except a notice: that is about the ends
-    in other systems, and needless once the data has ended in all of them. A lift makes needless a
-    restriction that was not sent.
+    in other systems. A lift makes needless a restriction that was not sent.
     """
     due = list(due)
     erased = {system for system, key in active if key == "erase"}
@@ -64,7 +72,6 @@ def outstanding(due: Iterable[Obligation], active: ActiveObligations) -> list[Ob
         obligation
         for obligation in due
         if (obligation.system, obligation.key) not in active
-        and not obligation.announces_nothing(active)
         and (
             (obligation.system, "erase") not in active
             if obligation.action == "erase"

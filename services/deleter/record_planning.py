@@ -39,6 +39,7 @@ from services.ledger.subject_lock import lock_subjects
 from services.policy.check_times import clocks_of
 from services.policy.ids import clock_id
 from services.policy.model import Policy
+from services.policy.notices import ended_systems
 from services.policy.obligation import Obligation
 from services.policy.obligations import obligations_of
 from services.policy.tagged_event import TaggedEvent
@@ -125,7 +126,8 @@ def plan_obligations(
         active_obligations = active.get(row.record_id, frozenset())
         event = events[row.event_id]
         due = without_awaiting(
-            due_obligations.of_record(event, row.subject), transferred.get(row.record_id, ())
+            due_obligations.of_record(event, row.subject, active_obligations),
+            transferred.get(row.record_id, ()),
         )
         review = review_restrictions(
             restricting.get(row.record_id, ()), event, row.subject, facts, policy, now
@@ -133,7 +135,9 @@ def plan_obligations(
         notices = review_notices(
             given.get(row.record_id, ()),
             due,
-            partial(obligations_of, event, row.subject, facts, policy),
+            partial(
+                obligations_of, event, row.subject, facts, policy, ended_systems(active_obligations)
+            ),
         )
         active_obligations -= steps(review.over) | steps(notices)
         over |= members(review.over) | members(notices)

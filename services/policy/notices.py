@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.policy.calendar import parse_period, time_of_notice
 from services.policy.model import Policy
@@ -13,18 +13,45 @@ from services.policy.reasons import END_ANNOUNCED
 from services.policy.rule import Rule
 from services.policy.tagged_event import ClockKey
 
+EndedSystems = frozenset[tuple[str, str]]
+"""The systems in which commands end a record's data or have ended it, each with `erase` or `transfer`."""
+NONE_ENDED: Final[EndedSystems] = frozenset()
+
+
+def ended_systems(active: Iterable[tuple[str, str]]) -> EndedSystems:
+    """Return those of the systems and steps that end the data."""
+    return frozenset(pair for pair in active if pair[1] in ("erase", "transfer"))
+
 
 class AnnouncedEnd(NamedTuple):
-    """The end of a holding: when the first of its systems is commanded to erase it, UTC."""
+    """The end of a holding: when the first system, of those where it is to come, is commanded; UTC."""
 
     rule_name: str
     rule: Rule
     purpose: str
     at: datetime
+    first_end: datetime
+    """When the first of all its systems is commanded; nothing is announced once that has come."""
     clocks: Sequence[ClockKey]
     """The clocks that decide it."""
-    last_steps: frozenset[tuple[str, str]]
-    """Its systems, and what the end of the record is there: `erase` or `transfer`."""
+
+
+def first_end_to_come(
+    ends: Mapping[str, datetime], last_steps: Mapping[str, str], ended: EndedSystems
+) -> datetime | None:
+    """Return the first end of a holding in a system where the data has not ended; None if there is none.
+
+    `ends` and `last_steps` are by system. It does not end twice in a system: where another end follows, as
+    a clock has moved, the first one that is still to come is announced.
+    """
+    return min(
+        (
+            at
+            for system, at in ends.items()
+            if (system, last_steps[system]) not in ended and (system, "erase") not in ended
+        ),
+        default=None,
+    )
 
 
 def find_notices(
@@ -32,13 +59,15 @@ def find_notices(
 ) -> Iterator[Obligation]:
     """Return the obligations to give notice of the ends of a record's holdings.
 
-    Holdings that end at one instant are announced together. A notice is never due before the event.
+    Holdings that end at one instant are announced together, if they also begin to end at one instant. A
+    notice is never due before the event.
     """
-    grouped: dict[tuple[str, str, datetime], list[AnnouncedEnd]] = {}
+    grouped: dict[tuple[str, str, datetime, datetime], list[AnnouncedEnd]] = {}
     for end in ends:
         for notice in end.rule.notices:
-            grouped.setdefault((notice.system, notice.before, end.at), []).append(end)
-    for (system, before, at), announced in grouped.items():
+            key = (notice.system, notice.before, end.at, end.first_end)
+            grouped.setdefault(key, []).append(end)
+    for (system, before, at, first_end), announced in grouped.items():
         notice_at = time_of_notice(at, parse_period(before), policy.controller.zone)
         yield Obligation(
             system=system,
@@ -51,5 +80,5 @@ def find_notices(
             clocks=tuple(dict.fromkeys(clock for end in announced for clock in end.clocks)),
             reason=END_ANNOUNCED,
             before=before,
-            last_steps=frozenset[tuple[str, str]]().union(*(end.last_steps for end in announced)),
+            first_end=first_end,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -41,8 +41,8 @@ class Obligation(NamedTuple):
     """For `erase`: whether the system has to have handed the data over to an archive before."""
     before: str = ""
     """For `notify`: how long before the end it is due, as an ISO 8601 period."""
-    last_steps: frozenset[tuple[str, str]] = frozenset()
-    """For `notify`: the systems with the data, and what the end is there: `erase` or `transfer`."""
+    first_end: datetime | None = None
+    """For `notify`: when the first system is commanded, also one in which the data has ended already."""
 
     @property
     def key(self) -> str:
@@ -64,17 +64,7 @@ class Obligation(NamedTuple):
 
     def is_missed(self, now: datetime) -> bool:
         """Return whether it announces an end that has come, so that it is too late for it."""
-        return self.action == "notify" and self.erase_by <= now
-
-    def announces_nothing(self, active: Collection[tuple[str, str]]) -> bool:
-        """Return whether it announces the end of what has ended in every system, or is ending there.
-
-        `active` are the systems and keys of the obligations that commands carry out or have carried out.
-        """
-        return self.action == "notify" and all(
-            (system, step) in active or (system, "erase") in active
-            for system, step in self.last_steps
-        )
+        return self.action == "notify" and (self.first_end or self.erase_by) <= now
 
     @property
     def request(self) -> str | None:

@@ -14,7 +14,13 @@ from services.policy import rights_effects
 from services.policy.check_times import co_subjects_holdings
 from services.policy.endings import endings_of, last_step, with_transfer
 from services.policy.model import Policy
-from services.policy.notices import AnnouncedEnd, find_notices
+from services.policy.notices import (
+    NONE_ENDED,
+    AnnouncedEnd,
+    EndedSystems,
+    find_notices,
+    first_end_to_come,
+)
 from services.policy.obligation import (
     HoldingWindow,
     Obligation,
@@ -35,20 +41,29 @@ from services.policy.tagged_event import Holding, TaggedEvent
 
 
 def obligations_of(
-    tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
+    tagged: TaggedEvent,
+    subject: str,
+    facts: Facts,
+    policy: Policy,
+    ended: EndedSystems = NONE_ENDED,
 ) -> tuple[Obligation, ...]:
     """Return every obligation whose time is known, for one subject's record, earliest first.
 
-    They follow from the plan of the event's shape, unless one of its subjects has privacy events.
+    They follow from the plan of the event's shape, unless one of its subjects has privacy events. In the
+    systems `ended` the record's data has ended, which notices do not announce.
     """
     plan = tagged.plan
     if plan and not any(facts.subject_state(name) for name in plan.subjects):
-        return plan.obligations(subject, tagged.time, facts, policy)
-    return obligations_of_holdings(tagged, subject, facts, policy)
+        return plan.obligations(subject, tagged.time, facts, policy, ended)
+    return obligations_of_holdings(tagged, subject, facts, policy, ended)
 
 
 def obligations_of_holdings(
-    tagged: TaggedEvent, subject: str, facts: Facts, policy: Policy
+    tagged: TaggedEvent,
+    subject: str,
+    facts: Facts,
+    policy: Policy,
+    ended: EndedSystems = NONE_ENDED,
 ) -> tuple[Obligation, ...]:
     """Return the same without a plan, whatever privacy events the event's subjects have."""
     windows = []
@@ -70,7 +85,7 @@ def obligations_of_holdings(
             obligations += _endings(end, serving, tagged, subject, facts, policy)
         if pseudonymisation and not (end and end.due <= pseudonymisation.due):
             obligations.append(pseudonymisation)
-    obligations += _notices(windows, tagged, subject, facts, policy)
+    obligations += _notices(windows, tagged, subject, facts, policy, ended)
     return tuple(sorted(obligations, key=sort_key))
 
 
@@ -80,32 +95,32 @@ def _notices(
     subject: str,
     facts: Facts,
     policy: Policy,
+    ended: EndedSystems,
 ) -> Iterator[Obligation]:
-    """Return the obligations to give notice; one that a legal hold delays beyond the end is none."""
+    """Return the obligations to give notice of ends by terms, not of those that the person has decided.
+
+    One that a legal hold delays beyond the end is none.
+    """
     last_steps: dict[str, str] = {}
     for system in {system for item in windows for system in item.holding.systems}:
         rules = [
             policy.rules[item.holding.rule] for item in windows if system in item.holding.systems
         ]
         last_steps[system] = last_step(endings_of(rules, policy.systems[system])[1])
-    ends = [
-        AnnouncedEnd(
-            item.holding.rule,
-            policy.rules[item.holding.rule],
-            item.holding.purpose,
-            min(at for at in item.window.due_at.values() if at),
-            item.window.clocks,
-            frozenset((system, last_steps[system]) for system in item.holding.systems),
-        )
-        for item in windows
-        if any(item.window.due_at.values())
-    ]
+    ends = []
+    for item in windows:
+        dues = {system: due for system, due in item.window.due_at.items() if due}
+        at = first_end_to_come(dues, last_steps, ended)
+        if at is not None and not item.window.early_end:
+            rule, purpose = item.holding.rule, item.holding.purpose
+            first_end, clocks = min(dues.values()), item.window.clocks
+            ends.append(AnnouncedEnd(rule, policy.rules[rule], purpose, at, first_end, clocks))
     state = facts.subject_state(subject)
     for notice in find_notices(ends, tagged.time, policy):
         released_at = rights_effects.released_at(notice.due, tagged.id, state)
         if released_at == notice.due:
             yield notice
-        elif released_at and released_at < notice.erase_by:
+        elif released_at and not notice.is_missed(released_at):
             yield notice._replace(due=released_at)
 
 

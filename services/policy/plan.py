@@ -23,12 +23,12 @@ from services.policy.event_subject import KeyFields, find_key_fields
 from services.policy.gap_text import GapText, has_placeholder
 from services.policy.ids import ClockRef, clock_ref
 from services.policy.model import Policy
-from services.policy.notices import find_notices
+from services.policy.notices import NONE_ENDED, EndedSystems, find_notices
 from services.policy.obligation import Obligation, sort_key
 from services.policy.plan_obligations import (
+    AnnouncedTerm,
     SystemPlan,
     TermContext,
-    TermPlan,
     announced_ends,
     fill_starts,
     plan_announced_terms,
@@ -136,7 +136,7 @@ class RecordPlan:
     has_dates: bool
     """Whether one of these terms starts at a date in the event."""
     systems: tuple[SystemPlan, ...]
-    announced: tuple[TermPlan, ...]
+    announced: tuple[AnnouncedTerm, ...]
     """The terms of its holdings of whose ends notice is given."""
 
 
@@ -277,14 +277,19 @@ class _KnownObligations(NamedTuple):
     standings: Sequence[ClockStanding]
     """Those of the event's clocks, in their order."""
     policy: Policy
+    ended: EndedSystems
     obligations: tuple[Obligation, ...]
 
     def is_for(
-        self, event_time: datetime, standings: Sequence[ClockStanding], policy: Policy
+        self,
+        event_time: datetime,
+        standings: Sequence[ClockStanding],
+        policy: Policy,
+        ended: EndedSystems,
     ) -> bool:
         """Return whether they were computed from these."""
         is_same = (self.event_time, self.standings) == (event_time, standings)
-        return is_same and self.policy is policy
+        return is_same and self.policy is policy and self.ended == ended
 
 
 class FilledPlan(NamedTuple):
@@ -362,19 +367,29 @@ class FilledPlan(NamedTuple):
         )
 
     def obligations(
-        self, subject: str, event_time: datetime, facts: Facts, policy: Policy
+        self,
+        subject: str,
+        event_time: datetime,
+        facts: Facts,
+        policy: Policy,
+        ended: EndedSystems,
     ) -> tuple[Obligation, ...]:
         """Return the obligations about the record of a subject whose time is known, earliest first.
 
         This holds while none of the event's subjects has a privacy event.
         """
+        record = self.record_of(subject)
+        if record is None or not record.announced:
+            ended = NONE_ENDED
         clocks = [ref.clock for ref in self.clocks]
         standings = [facts.standing(clock) for clock in clocks]
         known = self.known.get(subject)
-        if known and known.is_for(event_time, standings, policy):
+        if known and known.is_for(event_time, standings, policy, ended):
             return known.obligations
-        obligations = self._compute_obligations(subject, event_time, clocks, standings, policy)
-        self.known[subject] = _KnownObligations(event_time, standings, policy, obligations)
+        obligations = self._compute_obligations(
+            subject, event_time, clocks, standings, policy, ended
+        )
+        self.known[subject] = _KnownObligations(event_time, standings, policy, ended, obligations)
         return obligations
 
     def _compute_obligations(
@@ -384,6 +399,7 @@ class FilledPlan(NamedTuple):
         clocks: Sequence[ClockKey],
         standings: Sequence[ClockStanding],
         policy: Policy,
+        ended: EndedSystems,
     ) -> tuple[Obligation, ...]:
         record = self.record_of(subject)
         if record is None:
@@ -400,6 +416,6 @@ class FilledPlan(NamedTuple):
             for system in record.systems
             for obligation in system.obligations(context, clocks)
         ]
-        ends = announced_ends(record.announced, context, clocks)
+        ends = announced_ends(record.announced, context, clocks, ended)
         obligations += find_notices(ends, event_time, policy)
         return tuple(sorted(obligations, key=sort_key))

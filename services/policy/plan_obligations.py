@@ -6,7 +6,7 @@ a privacy event: then an obligation depends on nothing but the terms of the reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from services.policy.check_times import co_subjects_holdings
 from services.policy.endings import endings_of, last_step, with_transfer
 from services.policy.gap_text import GapText
 from services.policy.model import Policy
-from services.policy.notices import AnnouncedEnd
+from services.policy.notices import AnnouncedEnd, EndedSystems, first_end_to_come
 from services.policy.obligation import Action, Obligation
 from services.policy.reasons import (
     LAST_PURPOSE_ENDED,
@@ -40,8 +40,6 @@ class TermPlan(NamedTuple):
     """How long before the end of a maximum the command is sent."""
     longest_lead: timedelta
     """The longest such time of the systems of the holding."""
-    last_steps: frozenset[tuple[str, str]] = frozenset()
-    """If notice is given of its end: its systems, and what the end is there, `erase` or `transfer`."""
 
     @property
     def clocks(self) -> tuple[int, ...]:
@@ -196,25 +194,41 @@ class SystemPlan(NamedTuple):
             yield build("pseudonymise", self.research, due, erase_by, ONLY_RESEARCH, positions)
 
 
+class AnnouncedTerm(NamedTuple):
+    """The term of a holding of whose end notice is given."""
+
+    by_system: Mapping[str, TermPlan]
+    last_steps: Mapping[str, str]
+    """What the end of the record is in each system: `erase` or `transfer`."""
+
+
 def announced_ends(
-    terms: Iterable[TermPlan], context: TermContext, clocks: Sequence[ClockKey]
+    announced: Iterable[AnnouncedTerm],
+    context: TermContext,
+    clocks: Sequence[ClockKey],
+    ended: EndedSystems,
 ) -> Iterator[AnnouncedEnd]:
     """Return the ends of which notice is given, as far as they are known; `clocks` are the plan's."""
-    for term in terms:
-        if window := term.window(context):
-            yield AnnouncedEnd(
-                term.rule_name,
-                term.rule,
-                term.purpose,
-                window.due,
-                [clocks[position] for position in window.clocks],
-                term.last_steps,
-            )
+    for item in announced:
+        windows = {system: term.window(context) for system, term in item.by_system.items()}
+        ends = {system: window.due for system, window in windows.items() if window}
+        at = first_end_to_come(ends, item.last_steps, ended)
+        if at is None:
+            continue
+        window = next(window for window in windows.values() if window)
+        yield AnnouncedEnd(
+            window.term.rule_name,
+            window.term.rule,
+            window.term.purpose,
+            at,
+            min(ends.values()),
+            [clocks[position] for position in window.clocks],
+        )
 
 
 def plan_announced_terms(
     tagged: TaggedEvent, subject: str, policy: Policy, position: Callable[[ClockKey], int]
-) -> tuple[TermPlan, ...]:
+) -> tuple[AnnouncedTerm, ...]:
     """Return the terms of a subject's holdings of whose ends notice is given."""
     own = tagged.by_subject.get(subject, ())
 
@@ -223,8 +237,9 @@ def plan_announced_terms(
         return last_step(endings_of(rules, policy.systems[system])[1])
 
     return tuple(
-        _plan_term(holding, _slowest_system(holding, policy), policy, position)._replace(
-            last_steps=frozenset((system, step_in(system)) for system in holding.systems)
+        AnnouncedTerm(
+            {system: _plan_term(holding, system, policy, position) for system in holding.systems},
+            {system: step_in(system) for system in holding.systems},
         )
         for holding in own
         if policy.rules[holding.rule].notices

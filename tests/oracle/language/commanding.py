@@ -7,7 +7,7 @@ holdings lives again, the purpose is lifted at once.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tests.oracle import holds
@@ -178,14 +178,17 @@ def steps_for(
     system = record.system
     erase_due = latest([due_of(kept, system) for kept in serving])
     steps = [] if erase_due is None else [step(erase_due, record, action, serving)]
-    erase_leaves = None if erase_due is None else max(erase_due, now)
+    # What is erased at once is not restricted first; what is handed over has to wait for that.
+    at_once = now if action == "erase" else datetime.min.replace(tzinfo=UTC)
     restricted = journal.restricted(record)
     together: dict[datetime, list[Kept]] = {}
     living: list[Kept] = []
     for purpose in sorted({kept.purpose for kept in serving}):
         own = [kept for kept in serving if kept.purpose == purpose]
         ended = latest([due_of(kept, system) for kept in own])
-        if ended is not None and (erase_leaves is None or max(ended, now) < erase_leaves):
+        if ended is not None and (
+            erase_due is None or max(ended, at_once) < max(erase_due, at_once)
+        ):
             together.setdefault(ended, []).extend(own)
         if purpose in restricted and (ended is None or ended > now):
             living += own

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from tests.oracle import acts, holds
 from tests.oracle.instants import instant
+from tests.oracle.language.clock_ends import state_of
 from tests.oracle.language.rules import Event, Rule, Schedule
 from tests.oracle.language.terms import Window, lead
 
@@ -23,16 +24,19 @@ def erased_on_request(
     """Return what the first granted request changes.
 
     A duty is not ended by it, nor what a contract still needs: its clock is open. A minimum beside a
-    maximum is kept nevertheless. The term of a rule in test ends nothing, so that the request does.
+    maximum is kept nevertheless, and lasts while its start is not known. The term of a rule in test ends
+    nothing, so that the request does.
     """
-    at, anchor = instant(event["time"]), window.anchor_at
-    has_clock = any(part.anchor.kind == "clock" for part in rule.parts)
+    at = instant(event["time"])
+    names = {part.anchor.name for part in rule.parts if part.anchor.kind == "clock"}
+    ends = [state_of(name, event, events, schedule).end for name in names]
     granted = [
         verified
         for verified in acts.erasures_granted(events, subject)
-        if at <= verified and (not has_clock or (anchor is not None and anchor <= verified))
+        if at <= verified and all(end is not None and end.at <= verified for end in ends)
     ]
-    if rule.kind == "at_least" or not granted:
+    lasts = bool(rule.minimum) and window.not_before is None
+    if rule.kind == "at_least" or lasts or not granted:
         return Requested(window)
     cut = min(granted)
     if rule.test:

@@ -2,7 +2,17 @@
 
 from tests.oracle.examples.forms import Leaves
 from tests.oracle.examples.language.forms import LanguageExample, Row, happened
-from tests.oracle.examples.language.notices import IN_2020, OF_TAX, OF_YEAR, TAX, YEAR, uses
+from tests.oracle.examples.language.notices import (
+    CASE,
+    DAYS_BEFORE,
+    FEBRUARY_2022,
+    IN_2020,
+    OF_TAX,
+    OF_YEAR,
+    TAX,
+    YEAR,
+    uses,
+)
 from tests.oracle.language import Part, Rule
 
 SOON = Rule(kind="at_most", parts=(Part(term="P1M"),))
@@ -11,7 +21,31 @@ ENDED_IN_BOOKS = (
     Leaves("2027-03-01T23", "books", "erase", "e1", "a c", "care tax", "2027-03-02T23"),
 )
 
+AFTER_THE_CASE = Rule(kind="at_most", parts=(Part(term="P1Y", anchor=CASE),), notices=DAYS_BEFORE)
+
 NOTICE_HOLDINGS = (
+    LanguageExample(
+        name="an end that moves once one system has erased is announced as it comes in the other",
+        schedule=uses(("care", "a", "app books"), lead_hours={"app": 48}, a=AFTER_THE_CASE),
+        events=(*FEBRUARY_2022, happened("c2", "case.ended", "2023-01-30T20")),
+        explained=(
+            Row(
+                "e1",
+                "a",
+                "2023-01-30T20",
+                None,
+                "2024-01-30T20",
+                "2024-01-28T20 2024-01-29T20",
+                "scheduled",
+            ),
+        ),
+        sent=(
+            Leaves("2022-12-31T10", "mail", "notify", "e1", "a", "care", "2023-01-30T10"),
+            Leaves("2023-01-30T10", "app", "erase", "e1", "a", "care", "2023-02-01T10"),
+            Leaves("2023-12-30T20", "mail", "notify", "e1", "a", "care", "2024-01-29T20"),
+            Leaves("2024-01-29T20", "books", "erase", "e1", "a", "care", "2024-01-30T20"),
+        ),
+    ),
     LanguageExample(
         name="a system that has erased its own copy still gives notice of the others",
         schedule=uses(("service", "s", "mail"), ("care", "a", "app"), s=SOON, a=YEAR),

@@ -227,6 +227,38 @@ BY_PERSONS = (
         explained=(gone("2022-01-10T10", "2023-11-02T10", "2023-11-02T10", "ended"),),
         sent=(erased("2023-11-02T10", "2023-11-02T10"),),
     ),
+    LanguageExample(
+        name="an end that the person has decided and a minimum puts off is not announced",
+        schedule=one_rule(
+            Rule(
+                kind="at_most",
+                parts=(Part(term="P2Y"),),
+                minimum="P1Y",
+                notices=DAYS_BEFORE,
+            ),
+            rights=True,
+        ),
+        events=(
+            JANUARY_2022,
+            act(
+                "p1",
+                "request-received",
+                "2022-06-01T10",
+                "person:1",
+                request_id="r1",
+                right="erasure",
+            ),
+            act("p2", "identity-verified", "2022-06-01T10", "person:1", request_id="r1"),
+        ),
+        # Kept through 10 January 2023.
+        explained=(
+            Row(
+                *("e1", "main", "2022-01-10T10", "2023-01-10T23"),
+                *("2023-01-10T23", "2023-01-10T23", "scheduled"),
+            ),
+        ),
+        sent=(erased("2023-01-10T23", "2023-01-10T23"),),
+    ),
 )
 
 YEAR = Rule(kind="at_most", parts=(Part(term="P1Y"),), notices=DAYS_BEFORE)
