@@ -8,7 +8,7 @@ from datetime import datetime
 from services.policy import obligations, rights_effects
 from services.policy.actions import ENDING
 from services.policy.model import Policy
-from services.policy.notices import ended_systems
+from services.policy.notices import ended_systems, only_nearest
 from services.policy.obligation import KEYLESS_SUFFIX, Obligation
 from services.policy.retention_windows import Facts
 from services.policy.tagged_event import TaggedEvent
@@ -28,7 +28,7 @@ def due_obligations(
     """Return the obligations to a record that are due now; an open legal hold keeps even overdue data.
 
     Nothing is announced while a hold keeps it, nor once the end has come, nor what has ended or is ending
-    by `active` obligations.
+    by `active` obligations. Of several notices of one end the nearest one is given.
     """
     due = [
         obligation
@@ -37,6 +37,7 @@ def due_obligations(
         )
         if obligation.due <= now and not obligation.is_missed(now)
     ]
+    due = only_nearest(due, policy.controller.zone)
     state = facts.subject_state(subject)
     if state.holds and rights_effects.is_under_legal_hold(now, tagged.id, state):
         return [obligation for obligation in due if obligation.action not in ENDING]

@@ -138,9 +138,12 @@ def plan_obligations(
             partial(
                 obligations_of, event, row.subject, facts, policy, ended_systems(active_obligations)
             ),
+            now,
         )
-        active_obligations -= steps(review.over) | steps(notices)
-        over |= members(review.over) | members(notices)
+        active_obligations = notices.given | (
+            active_obligations - steps(review.over) - steps(notices.over)
+        )
+        over |= members(review.over) | members(notices.over)
         is_contested = conflicted_keys.blocks(event)
         due = without_contested_keys(due) if is_contested else [*due, *review.lifts]
         forbidden += [

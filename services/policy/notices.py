@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from services.policy.calendar import parse_period, time_of_notice
 from services.policy.model import Policy
@@ -52,6 +53,31 @@ def first_end_to_come(
         ),
         default=None,
     )
+
+
+def only_nearest(due: Collection[Obligation], zone: ZoneInfo) -> list[Obligation]:
+    """Return the due obligations without notices that a nearer one of the same end makes needless.
+
+    Nearer is the one of the same system, and of all its purposes, that is due later.
+    """
+    notices = [obligation for obligation in due if obligation.action == "notify"]
+    if len(notices) < 2:
+        return list(due)
+
+    def nearness(notice: Obligation) -> tuple[datetime, str]:
+        at = time_of_notice(notice.erase_by, parse_period(notice.before), zone)
+        return at, notice.before
+
+    return [
+        obligation
+        for obligation in due
+        if not any(
+            (other.system, other.erase_by) == (obligation.system, obligation.erase_by)
+            and set(other.purposes) >= set(obligation.purposes)
+            and nearness(other) > nearness(obligation)
+            for other in (notices if obligation.action == "notify" else ())
+        )
+    ]
 
 
 def find_notices(

@@ -48,7 +48,7 @@ class Obligation(NamedTuple):
     def key(self) -> str:
         """The key that distinguishes a record's obligations in one system.
 
-        Several may be restrictions; a notice of another end is another one.
+        Several may be restrictions; a notice of another end, or of other purposes, is another one.
         """
         return f"{self._key}{KEYLESS_SUFFIX}" if self.keyless else self._key
 
@@ -59,8 +59,13 @@ class Obligation(NamedTuple):
         if self.action in ("restrict", "lift"):
             return purposes_key(self.action, self.purposes)
         if self.action == "notify":
-            return f"notify {self.before} {self.erase_by.isoformat()}"
+            return f"{self.announcement} {' '.join(self.purposes)}"
         return self.action
+
+    @property
+    def announcement(self) -> str:
+        """The beginning of the keys of notices of this end so long before it, whatever their purposes."""
+        return f"notify {self.before} {self.erase_by.isoformat()}"
 
     def is_missed(self, now: datetime) -> bool:
         """Return whether it announces an end that has come, so that it is too late for it."""

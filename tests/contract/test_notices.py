@@ -293,3 +293,20 @@ def test_rules_in_test_announce_nothing(ledger: Database) -> None:
     run(ledger, bus, DUE, policy)
     assert to_mail(ledger) == []
     assert select_rows(ledger, tables.command, system="crm") == []
+
+
+def test_a_notice_that_is_still_out_is_recalled_when_the_nearer_one_is_due(
+    ledger: Database,
+) -> None:
+    """A person needs one; two that wait in a system would reach them together."""
+    policy = announcing(Notice(before="P30D", system="mail"), Notice(before="P1W", system="mail"))
+    bus = FakeBus()
+    take(ledger, JOINED, invoice("i1", JOINED), policy=policy)
+    take(ledger, ENDED, terminated("t1", ENDED), policy=policy)
+    run(ledger, bus, NOTICE, policy)
+    run(ledger, bus, "2022-05-24T12:00:00Z", policy)
+    assert sorted(to_mail(ledger)) == [
+        ("notify", "recalling"),
+        ("notify", "sent"),
+        ("recall", "sent"),
+    ]

@@ -45,9 +45,11 @@ def endings(draw: st.DrawFn, schedule: Schedule) -> Schedule:
 
 @st.composite
 def _notices(draw: st.DrawFn) -> tuple[Notice, ...]:
-    """Return up to two notices, by a system that may itself hold data."""
-    systems = draw(st.lists(st.sampled_from(("mail", "post")), max_size=2, unique=True))
-    return tuple(Notice(before=draw(st.sampled_from(BEFORE)), system=each) for each in systems)
+    """Return up to two notices, also by one system, that may itself hold data."""
+    notices = st.builds(
+        Notice, before=st.sampled_from(BEFORE), system=st.sampled_from(("mail", "mail", "post"))
+    )
+    return tuple(draw(st.lists(notices, max_size=2, unique=True)))
 
 
 @st.composite

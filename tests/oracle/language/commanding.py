@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tests.oracle import holds
 from tests.oracle.holdings import once_each
 from tests.oracle.instants import instant, written
-from tests.oracle.language.announcing import Announced, Announcement, announcements
+from tests.oracle.language.announcing import Announcement, announcements
 from tests.oracle.language.explaining import Kept, kept_of
 from tests.oracle.language.rules import Event, Schedule
 from tests.oracle.language.terms import lead
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     rules: tuple[str, ...]
     purposes: tuple[str, ...]
     erase_by: datetime
-    announced: tuple[Announced, ...] = ()
+    announced: Announcement | None = None
 
 
 class Journal:
@@ -50,8 +50,8 @@ class Journal:
     def __init__(self) -> None:
         self.erased: set[Record] = set()
         self.transferred: set[Record] = set()
-        self.announced: dict[tuple[str, str], dict[Announced, datetime]] = {}
-        """By source and id of the event, the end of each holding that was announced last."""
+        self.announced: dict[tuple[str, str], list[Announcement]] = {}
+        """By source and id of the event, the notices that were given, in their order."""
         self.restrictions: dict[Record, list[set[str]]] = {}
 
     def restricted(self, record: Record) -> set[str]:
@@ -62,8 +62,9 @@ class Journal:
             self.erased.add(step.record)
         if step.action == "transfer":
             self.transferred.add(step.record)
-        announced = self.announced.setdefault((step.record.source, step.record.event), {})
-        announced.update(dict.fromkeys(step.announced, step.erase_by))
+        if step.announced:
+            event = (step.record.source, step.record.event)
+            self.announced.setdefault(event, []).append(step.announced)
         in_force = self.restrictions.setdefault(step.record, [])
         if step.action == "restrict":
             in_force.append(set(step.purposes))
@@ -115,7 +116,7 @@ def plan(events: list[Event], schedule: Schedule, journal: Journal, now: datetim
                 last = planned.action == action
                 leaving = not_held(planned, over, now, schedule) if last else planned
                 steps += [] if leaving is None else [leaving]
-        announced = journal.announced.get((event["source"], event["id"]), {})
+        announced = journal.announced.get((event["source"], event["id"]), [])
         if holds.around(now, over) is None:
             steps += [
                 notify(each, event, holdings[0].subject)
@@ -161,10 +162,10 @@ def notify(planned: Announcement, event: Event, subject: str) -> Step:
         due=planned.due,
         record=Record(event["source"], event["id"], subject, planned.system),
         action="notify",
-        rules=tuple(sorted({announced.rule for announced in planned.of})),
-        purposes=tuple(sorted({announced.purpose for announced in planned.of})),
+        rules=tuple(sorted(planned.rules)),
+        purposes=tuple(sorted(planned.purposes)),
         erase_by=planned.end,
-        announced=planned.of,
+        announced=planned,
     )
 
 

@@ -1,7 +1,7 @@
 """Notices where several systems, purposes or rules have the data."""
 
 from tests.oracle.examples.forms import Leaves
-from tests.oracle.examples.language.forms import LanguageExample, Row, happened
+from tests.oracle.examples.language.forms import LanguageExample, Row, happened, schedule
 from tests.oracle.examples.language.notices import (
     CASE,
     DAYS_BEFORE,
@@ -13,7 +13,7 @@ from tests.oracle.examples.language.notices import (
     YEAR,
     uses,
 )
-from tests.oracle.language import Part, Rule
+from tests.oracle.language import Anchor, EventType, Move, Part, Rule, Use
 
 SOON = Rule(kind="at_most", parts=(Part(term="P1M"),))
 ENDED_IN_BOOKS = (
@@ -23,7 +23,49 @@ ENDED_IN_BOOKS = (
 
 AFTER_THE_CASE = Rule(kind="at_most", parts=(Part(term="P1Y", anchor=CASE),), notices=DAYS_BEFORE)
 
+AFTER_THE_REPORT = Rule(
+    kind="at_most",
+    parts=(Part(term="P1Y", anchor=Anchor(kind="clock", name="report")),),
+    notices=DAYS_BEFORE,
+)
+
+
+def set_on(clock: str) -> EventType:
+    """Return an event type that ends a clock on a date."""
+    return EventType(moves=(Move(clock=clock, ends=True, at="on"),), dates=("on",))
+
+
 NOTICE_HOLDINGS = (
+    LanguageExample(
+        name="a purpose that later turns out to end with another is announced together with it",
+        schedule=schedule(
+            {"a": AFTER_THE_CASE, "b": AFTER_THE_REPORT},
+            EventType(
+                uses=(
+                    Use(purpose="care", rule="a", systems=("app",)),
+                    Use(purpose="service", rule="b", systems=("app",)),
+                )
+            ),
+            types={"case.set": set_on("case"), "report.set": set_on("report")},
+        ),
+        events=(
+            happened("e1", "file.opened", "2022-01-05T10"),
+            happened("s1", "case.set", "2022-01-06T10", on="2022-02-01"),
+            happened("s2", "report.set", "2023-01-10T10", on="2022-02-01"),
+        ),
+        explained=tuple(
+            Row(
+                *("e1", rule, "2022-01-31T23", None),
+                *("2023-01-31T23", "2023-01-30T23", "scheduled"),
+            )
+            for rule in "ab"
+        ),
+        sent=(
+            Leaves("2022-12-31T23", "mail", "notify", "e1", "a", "care", "2023-01-30T23"),
+            Leaves("2023-01-10T10", "mail", "notify", "e1", "a b", "care service", "2023-01-30T23"),
+            Leaves("2023-01-30T23", "app", "erase", "e1", "a b", "care service", "2023-01-31T23"),
+        ),
+    ),
     LanguageExample(
         name="an end that moves once one system has erased is announced as it comes in the other",
         schedule=uses(("care", "a", "app books"), lead_hours={"app": 48}, a=AFTER_THE_CASE),

@@ -171,6 +171,65 @@ MOVED = (
     ),
 )
 
+TWO_BY_MAIL = (*DAYS_BEFORE, Notice(before="P1W", system="mail"))
+SEVERAL = (
+    LanguageExample(
+        name="two notices of one end, by one system, each in its time",
+        schedule=at_most("P2Y", notices=TWO_BY_MAIL),
+        events=(JANUARY_2022,),
+        explained=(OF_TWO_YEARS,),
+        sent=(NOTICED, notice("2024-01-02T10", "2024-01-09T10"), ERASED),
+    ),
+    LanguageExample(
+        name="of two notices that an end is nearer than only one is given",
+        schedule=at_most("P6D", notices=TWO_BY_MAIL),
+        events=(opened("2024-02-20T10"),),
+        explained=(gone("2024-02-20T10", "2024-02-26T10", "2024-02-25T10"),),
+        sent=(
+            notice("2024-02-20T10", "2024-02-25T10"),
+            erased("2024-02-25T10", "2024-02-26T10"),
+        ),
+    ),
+    LanguageExample(
+        name="an end that is between two notices when it becomes known is announced at once and then",
+        schedule=at_most("P2W", notices=TWO_BY_MAIL),
+        events=(opened("2024-02-20T10"),),
+        explained=(gone("2024-02-20T10", "2024-03-05T10", "2024-03-04T10"),),
+        sent=(
+            notice("2024-02-20T10", "2024-03-04T10"),
+            notice("2024-02-26T10", "2024-03-04T10"),
+            erased("2024-03-04T10", "2024-03-05T10"),
+        ),
+    ),
+    LanguageExample(
+        name="an end that comes back within two notices is announced again once",
+        schedule=at_most(
+            "P1Y",
+            CASE,
+            TWO_BY_MAIL,
+            types={
+                "permit.set": EventType(
+                    moves=(Move(clock="case", ends=True, at="valid_until"),), dates=("valid_until",)
+                )
+            },
+        ),
+        events=(
+            opened("2022-01-05T10"),
+            happened("s1", "permit.set", "2022-01-06T10", valid_until="2022-02-01"),
+            happened("s2", "permit.set", "2023-01-25T10", valid_until="2022-02-10"),
+            happened("s3", "permit.set", "2023-01-26T10", valid_until="2022-02-01"),
+        ),
+        explained=(gone("2022-01-31T23", "2023-01-31T23", "2023-01-30T23"),),
+        sent=(
+            notice("2022-12-31T23", "2023-01-30T23"),
+            notice("2023-01-23T23", "2023-01-30T23"),
+            notice("2023-01-25T10", "2023-02-08T23"),
+            notice("2023-01-26T10", "2023-01-30T23"),
+            erased("2023-01-30T23", "2023-01-31T23"),
+        ),
+    ),
+)
+
 BY_PERSONS = (
     LanguageExample(
         name="a legal hold keeps a notice back until it is released",
@@ -283,4 +342,4 @@ def uses(
     )
 
 
-NOTICES = (*MOVED, *BY_PERSONS)
+NOTICES = (*MOVED, *SEVERAL, *BY_PERSONS)
