@@ -35,6 +35,14 @@ Expected = TypeVar("Expected")
 Actual = TypeVar("Actual")
 
 
+def check_case_names(case: Case, policy: Policy) -> Iterator[PolicyError]:
+    """Return the events of a case that are refused and the names that are unknown; nothing is compared."""
+    refused: list[PolicyError] = []
+    _tag_events(case.events, policy, refused)
+    yield from refused
+    yield from _unknown_names(case, policy)
+
+
 def check_case(case: Case, policy: Policy) -> Iterator[PolicyError]:
     """Return every difference between what a case expects and what the policy gives, with its path."""
     refused: list[PolicyError] = []

@@ -6,17 +6,25 @@ zone; a date that is expected admits any instant of that day.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from services.policy.partial_check import check_document
+from services.policy.pydantic_errors import list_errors
 from services.policy.strict_model import StrictModel
 from services.policy.written_time import OptionalTimeText, TimeText
-from services.policy.yaml_file import read_yaml_text, validate_yaml
-from services.policy.yaml_source import InvalidFile, SourceLines
+from services.policy.yaml_file import read_yaml_text
+from services.policy.yaml_source import (
+    InvalidFile,
+    PolicyError,
+    SourceLines,
+    parse_yaml,
+    validation_path,
+)
 
 
 class InvalidCases(InvalidFile):
@@ -122,11 +130,49 @@ class CaseFile(StrictModel):
 _ADAPTER = TypeAdapter(CaseFile)
 
 
-def load_cases(path: Path) -> tuple[CaseFile, SourceLines]:
-    """Return the cases of a file, and its lines for messages.
+CheckPart = Callable[[Case], Iterable[PolicyError]]
+"""Returns the problems of a case of which some parts are wrong, as far as they do not follow from these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseDocument:
+    """A file of cases as it was read; its shape is not checked yet."""
+
+    document: Any
+    lines: SourceLines
+
+    @property
+    def policy(self) -> str | None:
+        """The policy that it names."""
+        named = self.document.get("policy") if isinstance(self.document, dict) else None
+        return named if isinstance(named, str) else None
+
+    def cases(self, check: CheckPart, check_part: CheckPart) -> CaseFile:
+        """Return the cases; where the shape of some is wrong, the others are tried all the same.
+
+        Raises:
+            InvalidCases: naming every problem of the shape, what `check` finds in the other cases, and what
+                `check_part` finds beside the wrong parts.
+        """
+        try:
+            return _ADAPTER.validate_python(self.document)
+        except ValidationError as cause:
+            paths = [validation_path(error["loc"]) for error in list_errors(cause)]
+        wrong = {path[1] for path in paths if path[1:]}
+
+        def check_all(file: CaseFile) -> Iterator[PolicyError]:
+            for index, case in enumerate(file.cases):
+                for path, why in (check_part if index in wrong else check)(case):
+                    yield ("cases", index, *path), why
+
+        return check_document(_ADAPTER, self.document, self.lines, InvalidCases, check_all)
+
+
+def read_cases(path: Path) -> CaseDocument:
+    """Read a file of cases.
 
     Raises:
-        InvalidCases: naming every problem that was found.
+        InvalidCases: it cannot be read, or is not YAML.
     """
-    text = read_yaml_text(path, InvalidCases)
-    return validate_yaml(_ADAPTER, text, str(path), InvalidCases)
+    document, lines = parse_yaml(read_yaml_text(path, InvalidCases), str(path), InvalidCases)
+    return CaseDocument(document=document, lines=lines)

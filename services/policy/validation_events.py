@@ -22,6 +22,7 @@ from services.policy.subject_state import CLOSING_EVENTS
 from services.policy.validation_fields import (
     check_no_date,
     require_defined,
+    require_key_field,
     require_possible_value,
 )
 from services.policy.validation_terms import (
@@ -192,7 +193,8 @@ def _check_move(
     yield from require_defined((*path, "clock"), move.clock, policy.clocks)
     clock = policy.clocks.get(move.clock)
     for name in clock.key if clock else ():
-        yield from require_defined((*path, "key", name), move.key.get(name, name), event.fields)
+        field_name = move.key.get(name, name)
+        yield from require_key_field((*path, "key", name), move.clock, name, field_name, event)
     yield from check_no_date(path, (move.key.get(n, n) for n in clock.key) if clock else (), event)
     for key in ("at", "outcome"):
         if getattr(move, key) is not None and move.move == "start":

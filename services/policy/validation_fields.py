@@ -17,6 +17,20 @@ def require_defined(
         yield path, f"{name!r} is not defined{did_you_mean(name, defined)}"
 
 
+def require_key_field(
+    path: DocumentPath, clock: str, name: str, field: str, event: EventType
+) -> Iterator[PolicyError]:
+    """Check that an event has the field with a key field of a clock, under whatever name."""
+    if field in event.fields:
+        return
+    renamed = "" if field == name else f", by `key` {field!r}"
+    yield (
+        path,
+        f"the clock {clock} has the key field {name!r}{renamed}, which this event does not have;"
+        f" add it to `fields`, or name its field in `key`{did_you_mean(field, event.fields)}",
+    )
+
+
 def require_possible_value(
     path: DocumentPath, values: Iterable[str | bool], field: Field | None
 ) -> Iterator[PolicyError]:

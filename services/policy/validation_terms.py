@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import product
 
 from services.policy.conditions import base_of, common_conditions, variants
@@ -10,7 +10,7 @@ from services.policy.event_type import ConsentFallback, EventType, HoldingRule
 from services.policy.model import Policy
 from services.policy.nearest_name import did_you_mean
 from services.policy.rule import Rule
-from services.policy.validation_fields import check_no_date, require_defined
+from services.policy.validation_fields import check_no_date, require_defined, require_key_field
 from services.policy.yaml_source import DocumentPath, PolicyError
 
 
@@ -31,10 +31,9 @@ def check_term_of(
     """Check that a rule that a holding can have, by its conditions, fits the event and the basis."""
     rule = policy.rules.get(rule_name)
     anchors = [part.anchor for part in rule.parts] if rule else []
-    keys = _clock_keys([rule_name], policy)
-    for name in keys:
+    for name, clock in _clock_keys([rule_name], policy).items():
         field_name = holding.key.get(name, name)
-        yield from require_defined((*path, "rule"), field_name, event.fields)
+        yield from require_key_field((*path, "rule"), clock, name, field_name, event)
         yield from check_no_date((*path, "rule"), [field_name], event)
     if rule_name == holding.rule:
         keys = _clock_keys(variants(rule_name, policy.rules), policy)
@@ -92,17 +91,24 @@ def check_anchor_fields(policy: Policy) -> Iterator[PolicyError]:
                 yield ("rules", name, *place, "anchor", "field"), why + did_you_mean(field, known)
 
 
-def _clock_keys(rules: Iterable[str], policy: Policy) -> Mapping[str, None]:
-    """Return the key fields of the clocks of rules, in order."""
-    anchors = (
-        part.anchor for name in rules if name in policy.rules for part in policy.rules[name].parts
-    )
-    clocks = (policy.clocks[at.clock] for at in anchors if at.clock and at.clock in policy.clocks)
-    return dict.fromkeys(name for clock in clocks for name in clock.key)
+def _clock_keys(rules: Iterable[str], policy: Policy) -> Mapping[str, str]:
+    """Return the key fields of the clocks of rules, in order, each with the first clock that has it."""
+    clocks = [
+        part.anchor.clock
+        for name in rules
+        if name in policy.rules
+        for part in policy.rules[name].parts
+        if part.anchor.clock in policy.clocks
+    ]
+    keys: dict[str, str] = {}
+    for clock in filter(None, clocks):
+        for name in policy.clocks[clock].key:
+            keys.setdefault(name, clock)
+    return keys
 
 
 def _check_renamed_keys(
-    path: DocumentPath, holding: HoldingRule, keys: Mapping[str, None]
+    path: DocumentPath, holding: HoldingRule, keys: Collection[str]
 ) -> Iterator[PolicyError]:
     for name in holding.key:
         if name not in keys:

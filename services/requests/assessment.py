@@ -217,7 +217,7 @@ class _AssessmentBuilder:
                     why="legal_obligation" if by_law else "contract",
                     article="GDPR 17(3)(b)" if by_law else "GDPR 17(1)(a)",
                     until=view.due_at[system],
-                    is_permanent=self.policy.rules[view.holding.rule].is_never_erased,
+                    never_ends=self.policy.rules[view.holding.rule].never_ends,
                     records=0,
                     rule=view.holding.rule,
                 )

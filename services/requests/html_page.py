@@ -128,10 +128,7 @@ def _processing(processing: ProcessingSummary, words: Translator) -> Mapping[str
         "recipients": words.named("systems", processing.systems),
         "source": ", ".join(processing.processes),
         "term": words.term(processing.rule),
-        "until": words.until(
-            processing.until,
-            is_permanent=words.policy.rules[processing.rule].is_never_erased,
-        ),
+        "until": words.until(processing.until, processing.rule),
         "records": processing.records,
     }
 

@@ -46,8 +46,8 @@ class RetainedData:
     article: str
     until: datetime | None
     """When the data becomes due for erasure, UTC; None while that is open."""
-    is_permanent: bool = False
-    """Whether its rule never ends."""
+    never_ends: bool = False
+    """Whether no term of its rule ever ends: it is kept permanently, or until consent is withdrawn."""
     records: int
     rule: str | None = field(default=None, compare=False)
     """The rule from which `until` follows; None for a legal hold."""

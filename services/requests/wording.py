@@ -105,10 +105,17 @@ class Translator:
         is_confirmed = self.confirmed.get(rule or "")
         return "" if is_confirmed is None else f" ({_READINGS[self.language][is_confirmed]})"
 
-    def until(self, at: datetime | None, *, is_permanent: bool) -> str:
-        """Return until when data is kept: a local date, or that it is kept permanently."""
-        permanently = {"nl": "blijvend", "en": "permanently"}[self.language]
-        return permanently if is_permanent else self.date(at)
+    def until(self, at: datetime | None, rule: str | None) -> str:
+        """Return until when data is kept under a rule: a local date, or what else ends it, or nothing."""
+        if at is None and rule is not None:
+            if self.policy.rules[rule].is_never_erased:
+                return {"nl": "blijvend", "en": "permanently"}[self.language]
+            if self.policy.rules[rule].lasts_until_withdrawal:
+                return {
+                    "nl": "intrekking van uw toestemming",
+                    "en": "withdrawal of your consent",
+                }[self.language]
+        return self.date(at)
 
     def system(self, name: str) -> str:
         """Return a system's title, with its owner where that is outside the company."""
@@ -172,8 +179,7 @@ def retained_lines(report: Report, words: Translator) -> list[LetterLine]:
             system=words.system(retained.system),
             text=f"{words.named('purposes', [retained.purpose])}: {words.why(retained)}",
             records=retained.records,
-            until=words.until(retained.until, is_permanent=retained.is_permanent)
-            + words.reading(retained.rule),
+            until=words.until(retained.until, retained.rule) + words.reading(retained.rule),
         )
         for retained in report.kept
     ]

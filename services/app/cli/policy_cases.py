@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,8 +11,8 @@ from services.app import settings_loader
 from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import json_option
 from services.app.cli.output import say, say_json
-from services.deleter.case_check import check_case
-from services.policy.case_file import load_cases
+from services.deleter.case_check import check_case, check_case_names
+from services.policy.case_file import read_cases
 from services.policy.loader import load
 
 
@@ -28,13 +29,17 @@ def test(file: Path, policy: Path | None, as_json: bool) -> None:
 
     Each difference is shown with its line; the exit code is 1 if there is one. Needs no server.
     """
-    cases, lines = load_cases(file)
-    named = file.parent / cases.policy if cases.policy else settings_loader.load().storage.policy
-    the_policy = load(policy or named)
+    document = read_cases(file)
+    named = document.policy
+    configured = file.parent / named if named else settings_loader.load().storage.policy
+    the_policy = load(policy or configured)
+    cases = document.cases(
+        partial(check_case, policy=the_policy), partial(check_case_names, policy=the_policy)
+    )
     differing = 0
     for index, case in enumerate(cases.cases):
         problems = [
-            lines.problem_at(("cases", index, *path), why)
+            document.lines.problem_at(("cases", index, *path), why)
             for path, why in check_case(case, the_policy)
         ]
         differing += bool(problems)

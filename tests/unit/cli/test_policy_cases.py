@@ -158,7 +158,8 @@ def test_a_case_that_differs_does_not_hide_the_others(termijn: Call, cases: Path
             id="unknown key",
         ),
         pytest.param(
-            "cases:\n  - case: a\n    events: [{type: b, time: noon, data: {}}]\n",
+            "cases:\n  - case: a\n    events: [{type: website.feedback-given, time: noon,"
+            " data: {feedback_id: F, visitor_id: V}}]\n",
             "3: cases.0.events.0.time: is not a date or time such as 2032-01-01, 2032-01-01 14:00 or"
             " 2032-01-01T13:00:00Z, got text",
             id="no time",
@@ -246,3 +247,23 @@ def test_every_event_that_is_refused_is_reported_with_the_names_that_are_unknown
         "cases.0.commands.0.system",
     ]
     assert [found["line"] for found in row["differences"]] == [4, 5, 7, 7, 8, 10]
+
+
+def test_a_mistake_in_the_shape_hides_no_other_problem(termijn: Call, cases: Path) -> None:
+    """Neither in its own case, nor what differs in the others; only what may follow from it is left out."""
+    wrong = (
+        FEEDBACK
+        + "commands: [{when: 2025-01-09, system: websit, action: erase}]\n"
+        + WINDOW.replace("2025-01-10", "2099-01-01").replace("website_experience", "website")
+    )
+    other = FEEDBACK + WINDOW.replace("2025-01-10", "2025-01-11")
+    outcome = termijn("policy", "test", write(cases, wrong, FEEDBACK + WINDOW, other))
+    assert (outcome.code, outcome.out) == (1, "")
+    lines = [line.partition("cases.yaml:")[2] for line in outcome.err.splitlines()]
+    assert lines == [
+        "5: cases.0.commands.0.at: is missing",
+        "5: cases.0.commands.0.when: is not a known key",
+        "6: cases.0.windows.0.purpose: 'website' is not defined",
+        "5: cases.0.commands.0.system: 'websit' is not defined; did you mean website?",
+        "14: cases.2.windows.0.erase_by: expected 2025-01-11, got 2025-01-10 10:00:00",
+    ]

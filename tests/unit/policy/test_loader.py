@@ -313,7 +313,7 @@ def test_the_small_policy_is_valid() -> None:
             "{clock: membership, move: end}",
             "{clock: membership, move: end}\nLAST",
             "events.club.checked-out.moves.0.key.client_id",
-            "'client_id' is not defined",
+            "the clock membership has the key field 'client_id', which this event does not have; add it",
             id="move-key",
         ),
         pytest.param(

@@ -502,3 +502,16 @@ def test_no_mistake_is_told_in_the_words_of_a_library() -> None:
                 continue
             reported = "\n".join(lines(text))
             assert not [word for word in foreign if word in reported], reported
+
+
+def test_an_event_without_the_key_of_a_clock_is_named_with_clock_and_field() -> None:
+    """Where its data waits for the clock, and where it ends the clock."""
+    text = replaced(SMALL, "rule: year, systems", "rule: stay, systems")
+    why = (
+        "the clock stay has the key field 'stay_nr', which this event does not have; add it to"
+        " `fields`, or name its field in `key`; did you mean stay_id?"
+    )
+    assert lines(replaced(text, "    key: [stay_id]", "    key: [stay_nr]")) == [
+        f"106: events.club.joined.holdings.0.rule: {why}",
+        f"124: events.club.checked-out.moves.0.key.stay_nr: {why}",
+    ]

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.cloudevents import format_rfc3339
 from services.deleter.case_check import check_case
-from services.policy.case_file import Case, load_cases
+from services.policy.case_file import Case, CaseFile, read_cases
 from services.policy.lint import lint
 from services.policy.loader import load
 from services.policy.model import Policy
@@ -26,10 +26,17 @@ _KEYS = {"person": "1", "file": "1"}
 """What every event of the oracle has."""
 FOLDER = Path(__file__).parents[2] / "published"
 SCHEDULES = {"essex": ESSEX, "medical_protection": MEDICAL, "blackpool": BLACKPOOL}
+
+
+def cases_of(name: str) -> CaseFile:
+    """The cases of a published schedule."""
+    return read_cases(FOLDER / f"{name}.cases.yaml").cases(lambda _: (), lambda _: ())
+
+
 CASES = [
     pytest.param(name, case, id=f"{name}: {case.case}")
     for name in SCHEDULES
-    for case in load_cases(FOLDER / f"{name}.cases.yaml")[0].cases
+    for case in cases_of(name).cases
 ]
 
 
@@ -48,7 +55,7 @@ def instant_of(time: WrittenTime | None, policy: Policy) -> str | None:
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_each_schedule_names_its_cases_and_every_rule_is_in_one(name: str) -> None:
     """What no case shows could be wrong."""
-    cases, _ = load_cases(FOLDER / f"{name}.cases.yaml")
+    cases = cases_of(name)
     assert cases.policy == f"{name}.yaml"
     shown = {window.rule for case in cases.cases for window in case.windows or ()}
     assert shown == policy_of(name).rules.keys()

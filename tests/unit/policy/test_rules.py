@@ -325,10 +325,12 @@ def test_letters_state_how_long_a_rule_keeps(rule: str, english: str, dutch: str
 
 def test_letters_state_that_data_is_kept_permanently() -> None:
     """Not that the end is not known yet."""
-    policy = policy_with({"a": "kind: at_least, term: never"})
+    clock = "kind: at_least, term: P1Y, anchor: {kind: clock, clock: membership}"
+    policy = policy_with({"a": "kind: at_least, term: never", "b": clock})
     words = Translator(policy=policy, language="en")
-    assert words.until(None, is_permanent=True) == "permanently"
-    assert words.until(None, is_permanent=False) == "not known yet"
+    assert words.until(None, "a") == "permanently"
+    assert words.until(None, "b") == "not known yet"
+    assert words.until(None, None) == "not known yet"
 
 
 def test_a_clock_that_was_never_moved_does_not_count_if_any() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from services.policy.documents.concept import term_matrix
@@ -10,6 +12,7 @@ from services.policy.documents.statement import statement_document
 from services.policy.lint import lint
 from services.policy.loader import InvalidPolicy, load_text, policy_text
 from services.policy.term_wording import Language, length_in_words, term_in_words
+from services.requests.wording import Translator
 
 TEXT = """\
 policy: p
@@ -145,3 +148,19 @@ def test_the_concept_and_the_linked_register_tell_it_from_what_is_permanent() ->
 def test_lint_does_not_say_that_it_is_never_erased() -> None:
     warnings = [warning.message for warning in lint(load_text(TEXT, "p.yaml"))]
     assert "is never erased" not in warnings
+
+
+@pytest.mark.parametrize(
+    ("language", "until", "withdrawn"),
+    [
+        ("en", "withdrawal of your consent", "1 May 2026"),
+        ("nl", "intrekking van uw toestemming", "1 mei 2026"),
+    ],
+)
+def test_letters_state_that_data_is_kept_until_consent_is_withdrawn(
+    language: Language, until: str, withdrawn: str
+) -> None:
+    """Not that the end is not known yet; once it is withdrawn, the day."""
+    words = Translator(policy=load_text(TEXT, "p.yaml"), language=language)
+    assert words.until(None, "news") == until
+    assert words.until(datetime(2026, 5, 1, 10, tzinfo=UTC), "news") == withdrawn
