@@ -15,6 +15,7 @@ from sqlalchemy import Connection, or_, select
 
 from schemas import limits
 from services.deleter import subject_scan
+from services.deleter.command_records import Claimed
 from services.deleter.record_planning import (
     PlannedObligation,
     group_into_commands,
@@ -54,8 +55,8 @@ class ClaimResult:
     commands: tuple[UUID, ...]
     leased: tuple[UUID, ...]
     """The written commands that are to be dispatched at once."""
-    events: Mapping[UUID, TaggedEvent]
-    """The events of the records that were checked, by id."""
+    known: Claimed
+    """What is known of the written commands."""
     planned: Sequence[PlannedObligation]
     """What the commands are for."""
     scanned: int
@@ -129,7 +130,7 @@ def claim_due(
     return ClaimResult(
         commands=result.commands,
         leased=result.leased,
-        events=events,
+        known=Claimed.from_drafts(result.commands, drafts, records, events, policy),
         planned=planned.obligations,
         scanned=len(due_records) + len(advanced) + len(scans),
         more=len(due_records) >= limit or bool(advanced) or bool(scans),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from services.crypto.tombstones import TombstoneCipher
+from services.deleter.command_records import NOTHING_CLAIMED, Claimed
 from services.deleter.dispatch import RetryPolicy, SentCommand, dispatch, lease
 from services.deleter.message import CommandAttachments, CommandPublisher
 from services.deleter.paused_systems import PausedSystems
@@ -21,7 +21,6 @@ from services.kafka.batch_bisection import BatchBisection
 from services.kafka.error_classification import describe_without_values
 from services.ledger.blind_spots import NO_BLIND_SPOTS, BlindSpots, load_blind_spots
 from services.policy.actions import PROTECTIVE
-from services.policy.tagged_event import TaggedEvent
 from services.storage.database import database_now
 
 _MAX_RECORDS = 20_000
@@ -75,7 +74,7 @@ class CommandSender:
         self,
         leased: Collection[UUID],
         parked: BlindSpots = NO_BLIND_SPOTS,
-        claimed: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
+        claimed: Claimed = NOTHING_CLAIMED,
         nothing_due_at: datetime | None = None,
     ) -> int:
         """Send the leased commands that are still wanted; return how many were leased."""

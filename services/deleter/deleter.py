@@ -228,7 +228,7 @@ class Deleter:
                 self._protect_if_due(now)
                 raise
             if claimed is not None:
-                self.sender.send(claimed.leased, parked, claimed.events, nothing_due_at)
+                self.sender.send(claimed.leased, parked, claimed.known, nothing_due_at)
                 handled += claimed.scanned + self._verify().handled
             else:
                 handled += self._protect_if_due(now)

@@ -12,13 +12,18 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, not_, select
 
-from services.deleter.emission import ReferencingCommand, referenced_command, wanted_commands
+from services.deleter.command_records import (
+    NOTHING_CLAIMED,
+    Claimed,
+    ReferencingCommand,
+    referenced_command,
+)
+from services.deleter.emission import wanted_commands
 from services.deleter.message import (
     NO_ATTACHMENTS,
     CommandAttachments,
@@ -35,7 +40,6 @@ from services.ledger.messages import MessageItem, insert_messages
 from services.ledger.rows import CommandRow
 from services.policy.model import Policy
 from services.policy.retry import backoff
-from services.policy.tagged_event import TaggedEvent
 from services.storage.bulk import select_in
 
 _MAX_RECORDS = 10_000
@@ -124,7 +128,7 @@ def dispatch(
     policy: Policy,
     now: datetime,
     retry_policy: RetryPolicy,
-    known_events: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
+    claimed: Claimed = NOTHING_CLAIMED,
     attachments: CommandAttachments = NO_ATTACHMENTS,
     blind_spots: BlindSpots = NO_BLIND_SPOTS,
 ) -> list[SentCommand]:
@@ -136,13 +140,13 @@ def dispatch(
     3. Send, and wait for the delivery reports.
     4. Store each message with its place on the topic, and mark its commands as sent.
 
-    `known_events` are events by id that were tagged under this policy just now; the others are read.
+    Some of the commands may be `claimed` just now, so that less is read again.
 
     Raises:
         DeliveryFailed: the broker did not confirm every command; the caller's transaction is rolled back.
     """
     # Step 1: lock the facts, and drop commands that are no longer wanted.
-    wanted = wanted_commands(connection, leased, policy, now, known_events)
+    wanted = wanted_commands(connection, leased, policy, now, claimed)
     # Step 2: leave out commands that wait. Pauses are read under the locks: waiting for those takes time.
     paused = PausedSystems.load(connection)
     rows = [
@@ -161,16 +165,16 @@ def dispatch(
     if not rows:
         return []
     # Step 3: send, and wait for the delivery reports.
+    counts = wanted.record_counts
     deliveries = [
         delivery
-        for chunk in _chunks_by_records(rows, wanted.record_counts, _MAX_RECORDS)
+        for chunk in _chunks_by_records(rows, counts, _MAX_RECORDS)
         for delivery in publisher.send(
             build_messages(chunk, wanted, policy, now, retry_policy.validity, attached)
         )
     ]
     # Step 4: store the messages, and mark the commands as sent.
-    by_original = wanted.record_counts
-    record_counts = {row.command_id: by_original[referenced_command(row)] for row in rows}
+    record_counts = {row.command_id: counts[referenced_command(row)] for row in rows}
     items = insert_messages(connection, rows, deliveries, record_counts, now)
     _mark_sent(connection, rows, items, now, retry_policy)
     return [

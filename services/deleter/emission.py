@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
-from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from services.deleter.command_records import MemberRecord, load_records, with_changed_clocks
+from services.deleter.command_records import (
+    NOTHING_CLAIMED,
+    Claimed,
+    MemberRecord,
+    read_commands,
+    referenced_command,
+    with_changed_clocks,
+)
 from services.deleter.due_obligations import DueObligations
 from services.deleter.planning import without_awaiting, without_contested_keys
 from services.deleter.resumed_purposes import may_lift, usable_purposes
@@ -39,31 +44,6 @@ from services.storage.bulk import select_in
 _ABOUT_TO_LEAVE = ("sending", "sent")
 
 
-class ReferencingCommand(Protocol):
-    """A command that may be about another command's records."""
-
-    @property
-    def command_id(self) -> UUID:
-        """Its own id."""
-
-    @property
-    def action(self) -> str:
-        """What the system has to do, such as `erase`."""
-
-    @property
-    def supersedes(self) -> UUID | None:
-        """The command that it recalls, verifies or repeats."""
-
-
-class _UnlockedCommand(NamedTuple):
-    """The columns of a command by which the facts about it are found; they never change."""
-
-    command_id: UUID
-    action: str
-    supersedes: UUID | None
-    subject: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedCommands:
     """Locked commands that facts and policy require, with the events of their records."""
@@ -78,6 +58,8 @@ class WantedCommands:
 
     def keys_left_out(self, command: CommandRow, event: TaggedEvent) -> Collection[str]:
         """Return the keys of an event that a command does not carry."""
+        if not self.disowned and not self.contested:
+            return ()
         identity = (event.source, event.id)
         contested = self.contested.get(identity, ()) if command.action == "restrict" else ()
         return {*self.disowned.get(identity, ()), *contested}
@@ -92,33 +74,26 @@ class WantedCommands:
         return {command: len(events) for command, events in self.events.items()}
 
 
-def referenced_command(command: ReferencingCommand) -> UUID:
-    """Return the command whose records a command names: itself, or the one that it recalls or verifies."""
-    if command.action in ABOUT_COMMANDS and command.supersedes is not None:
-        return command.supersedes
-    return command.command_id
-
-
 def wanted_commands(
     connection: Connection,
     commands: Collection[UUID],
     policy: Policy,
     now: datetime,
-    known_events: Mapping[UUID, TaggedEvent] = MappingProxyType({}),
+    claimed: Claimed = NOTHING_CLAIMED,
 ) -> WantedCommands:
     """Return those of the commands that may be sent at `now`, UTC; the others are cancelled or recalled.
 
-    The facts are locked until the transaction ends. `known_events` are events by id that were tagged under
-    this policy before.
+    The facts are locked until the transaction ends. Some of the commands may be `claimed` just now: if this
+    policy was the active one then, what never changes about them is not read again.
     """
-    return _drop_unwanted(connection, commands, policy, now, _ABOUT_TO_LEAVE, known_events)
+    return _drop_unwanted(connection, commands, policy, now, _ABOUT_TO_LEAVE, claimed)
 
 
 def cancel_unwanted(
     connection: Connection, commands: Collection[UUID], policy: Policy, now: datetime
 ) -> None:
     """Cancel or recall commands that are not carried out yet and that facts and policy do not require."""
-    _drop_unwanted(connection, commands, policy, now, NOT_CARRIED_OUT, {})
+    _drop_unwanted(connection, commands, policy, now, NOT_CARRIED_OUT, NOTHING_CLAIMED)
 
 
 def _drop_unwanted(
@@ -127,7 +102,7 @@ def _drop_unwanted(
     policy: Policy,
     now: datetime,
     states: Collection[str],
-    known_events: Mapping[UUID, TaggedEvent],
+    claimed: Claimed,
 ) -> WantedCommands:
     """Decide about commands in one of the states.
 
@@ -139,26 +114,23 @@ def _drop_unwanted(
     5. Leave out, for now, commands that are not due yet, and a `verify` whose keys are contested.
     """
     # Step 1: read without a lock.
-    column = tables.command.c
-    named = select(*(column[name] for name in _UnlockedCommand._fields))
-    unlocked = [
-        _UnlockedCommand._make(row)
-        for row in select_in(connection, named, column.command_id, commands)
-    ]
-    records = load_records(connection, {referenced_command(row) for row in unlocked})
+    known = claimed.commands if claimed.policy is policy else {}
+    known_events = claimed.events if claimed.policy is policy else {}
+    unlocked, records = read_commands(connection, commands, known)
     event_ids = {record.event_id for group in records.values() for record in group}
     read = load_tagged_events(connection, event_ids - known_events.keys(), policy)
-    events = {**known_events, **read}
-    changed_records = [
-        record
+    events = {**known_events, **read} if read else known_events
+    changed_records = {
+        record.record_id: record
         for row in unlocked
         if row.action not in ABOUT_COMMANDS
         for record in records[row.command_id]
-    ]
+    }.values()
     # Step 2: lock the facts.
     subjects = {row.subject for row in unlocked}
     subjects |= {name for record in changed_records for name in events[record.event_id].subjects}
     standings = _lock_facts(connection, changed_records, events, subjects, policy)
+    column = tables.command.c
     locking = select(*COMMAND_COLUMNS).order_by(column.subject, column.seq).with_for_update()
     rows = [
         row
@@ -170,8 +142,14 @@ def _drop_unwanted(
     # Step 3: plan each record again.
     facts = load_facts(connection, standings, subjects, policy)
     due_obligations = DueObligations(facts, policy, now)
-    conflicted_keys = load_conflicted_keys(connection, events.values(), policy)
-    contested = {event for event in event_ids if conflicted_keys.blocks(events[event])}
+    conflicted_keys = load_conflicted_keys(
+        connection, [events[event] for event in event_ids], policy
+    )
+    contested = (
+        {event for event in event_ids if conflicted_keys.blocks(events[event])}
+        if conflicted_keys.contested
+        else set()
+    )
     record_ids = {record.record_id for record in changed_records}
     transferred = outbox.transferred_records(connection, record_ids, policy)
     announced = {
@@ -186,7 +164,13 @@ def _drop_unwanted(
     )
     # Step 4: cancel or recall unwanted commands.
     lifts = _wanted_lifts(rows, records, events, contested, facts, policy, now)
-    unwanted = _unwanted_commands(connection, rows, records, planned, lifts)
+    depending = {
+        row.command_id
+        for row in rows
+        if row.command_id not in known or known[row.command_id].depends_on_clocks
+    }
+    with_changed_clock = with_changed_clocks(connection, depending)
+    unwanted = _unwanted_commands(rows, records, planned, lifts, with_changed_clock)
     for command in outbox.cancel_or_recall(connection, unwanted, policy, now):
         state_changes.schedule_rescan(connection, command, now)
     # Step 5: leave out commands that must wait. A `verify` would count the rows of another subject
@@ -232,17 +216,16 @@ def _lock_facts(
 
 
 def _unwanted_commands(
-    connection: Connection,
     rows: Collection[CommandRow],
     records: Mapping[UUID, Sequence[MemberRecord]],
     planned: Mapping[UUID, Collection[tuple[str, str]]],
     lifts: Collection[UUID],
+    with_changed_clock: Collection[UUID],
 ) -> list[CommandRow]:
     """Return the commands that are not planned for each record, or whose clocks have changed.
 
     Lifts of purposes that go on again are not planned: `lifts` has those that are wanted.
     """
-    with_changed_clock = with_changed_clocks(connection, {row.command_id for row in rows})
     return [
         row
         for row in rows
@@ -302,13 +285,12 @@ def _plan_records(
     """
     planned: dict[UUID, frozenset[tuple[str, str]]] = {}
     for record in records:
-        if record.record_id not in planned:
-            is_held = record.backfill is not None
-            event = events[record.event_id]
-            active_steps = active.get(record.record_id, ())
-            due = [] if is_held else due_obligations.of_record(event, record.subject, active_steps)
-            due = without_awaiting(due, transferred.get(record.record_id, ()))
-            if record.event_id in contested:
-                due = without_contested_keys(due)
-            planned[record.record_id] = frozenset((step.system, step.key) for step in due)
+        is_held = record.backfill is not None
+        event = events[record.event_id]
+        active_steps = active.get(record.record_id, ())
+        due = [] if is_held else due_obligations.of_record(event, record.subject, active_steps)
+        due = without_awaiting(due, transferred.get(record.record_id, ()))
+        if record.event_id in contested:
+            due = without_contested_keys(due)
+        planned[record.record_id] = frozenset((step.system, step.key) for step in due)
     return planned

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from services.deleter.claim import ClaimResult, claim_due
+from services.deleter.command_records import NOTHING_CLAIMED
 from services.deleter.dispatch import RetryPolicy, dispatch, lease
 from services.deleter.message import CommandMessage
 from services.deleter.paused_systems import PausedSystems
@@ -34,11 +35,9 @@ def _claim(ledger: Database, *, room: int, stopped: frozenset[str] = frozenset()
 
 def _sent(ledger: Database, claimed: ClaimResult, *, sent: bool) -> list[CommandMessage]:
     bus = FakeBus()
-    tagged_events = claimed.events if sent else {}
+    known = claimed.known if sent else NOTHING_CLAIMED
     ledger.run_in_transaction(
-        lambda c: dispatch(
-            c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), tagged_events
-        )
+        lambda c: dispatch(c, list(claimed.leased), bus, POLICY, instant(FAR), RetryPolicy(), known)
     )
     return bus.sent
 

@@ -106,7 +106,9 @@ class FakeSystems:
         )
         before = len(self.bus.sent)
         self.ledger.run_in_transaction(
-            lambda c: dispatch(c, leased, self.bus, POLICY, at, RetryPolicy(), {}, enclosures)
+            lambda c: dispatch(
+                c, leased, self.bus, POLICY, at, RetryPolicy(), attachments=enclosures
+            )
         )
         answers = [
             self._answer(command.value, at)
