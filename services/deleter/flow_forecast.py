@@ -15,7 +15,7 @@ from math import ceil
 from operator import attrgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select
 
 from services.deleter.foreseen import ForeseenRecord, foreseen_obligations
 from services.deleter.paused_systems import SCOPE
@@ -35,6 +35,11 @@ DAYS_AHEAD = 16
 """A forecast is at least a week old when it is used, and may have to do for another week."""
 _DAILY_SAMPLE, _IMPORT_SAMPLE, _RECORDS_OF_CLOCK = 1_000, 10_000, 10
 """How many rows a forecast looks at: of each day, of an import, and of each clock among them."""
+_RECORD_SHARE, _CLOCK_SHARE = 200, 20
+"""Of a large part it looks at one record, and one clock, in so many: so a rule with a thousand is found."""
+_MAX_RECORDS, _MAX_CLOCKS = 50_000, 5_000
+_MAX_LATE = _MAX_RECORDS * _RECORD_SHARE
+"""With more records due at once, as after an activation in a very large ledger, the forecast waits."""
 _IDS, _PLACES = 1 << 128, 16
 
 
@@ -53,14 +58,23 @@ class _Part:
     records_of_clocks: ColumnElement[bool]
     """Which records of the clocks count; an import holds the others back."""
     sample: int
-    """How many records are looked at, and about as many that depend on clocks."""
+    """How many records are looked at, at least, and a fifth as many clocks."""
+
+    def record_sample(self, number: int) -> int:
+        """Return how many of so many records are looked at."""
+        return min(_MAX_RECORDS, max(self.sample, number // _RECORD_SHARE))
+
+    def clock_sample(self, number: int) -> int:
+        """Return how many of so many clocks are looked at."""
+        return min(_MAX_CLOCKS, max(self.sample // 5, number // _CLOCK_SHARE))
 
 
 def make_daily_forecast(ledger: Database, policy: Policy) -> bool:
     """Make and store the deleter's forecast if there is none of today, or none since a release.
 
     Days are counted in a transaction each, so that no role waits for long. Returns whether one was made.
-    None is made while the deleter is stopped: a mistake that stays without effect for a week could become
+    None is made while a very large ledger is being checked again after an activation, or while the deleter
+    is stopped: a mistake that stays without effect for a week could become
     what is expected.
 
     Raises:
@@ -69,6 +83,8 @@ def make_daily_forecast(ledger: Database, policy: Policy) -> bool:
     with ledger.transaction() as connection:
         now = database_now(connection)
         if pause.pause_state(connection, SCOPE) != "running" or not _is_due(connection, now):
+            return False
+        if _has_too_many_due(connection, now):
             return False
         exemptions = Exemptions.load(connection)
         claimed = forecasts.claimed_on(connection, now.date())
@@ -114,6 +130,13 @@ def _is_due(connection: Connection, now: datetime) -> bool:
         return True
     releases = forecasts.load_releases(connection).values()
     return any(last < release.through <= now for release in releases)
+
+
+def _has_too_many_due(connection: Connection, now: datetime) -> bool:
+    """Return whether so much is to be checked now that a sample of it would find no rare rule."""
+    is_late = _is_due_between(tables.record, None, now)
+    some = select(literal(1)).where(is_late).limit(_MAX_LATE + 1).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one()) > _MAX_LATE
 
 
 def _days(now: datetime, horizon: datetime) -> Iterator[_Part]:
@@ -169,10 +192,10 @@ def _count(
                 if not exemptions.covers(flow, obligation.due):
                     counts[FlowDay(day, flow)] += weight
 
-    rows, weight = _sample_records(connection, part.records, part.sample)
+    rows, weight = _sample_records(connection, part)
     for record in foreseen_obligations(connection, rows, policy, until, part.standing):
         add(record, weight, None)
-    samples = _sample_clocks(connection, part.clocks, part.sample // _RECORDS_OF_CLOCK * 2)
+    samples = _sample_clocks(connection, part)
     for record in _foreseen_by_clock(connection, samples, policy, until, part):
         for clock, clock_weight in samples[record.row.record_id]:
             add(record, clock_weight, clock)
@@ -193,25 +216,25 @@ def _foreseen_by_clock(
     yield from foreseen_obligations(connection, rows, policy, until, part.standing)
 
 
-def _sample_records(
-    connection: Connection, where: ColumnElement[bool], size: int
-) -> tuple[Sequence[RecordRow], float]:
+def _sample_records(connection: Connection, part: _Part) -> tuple[Sequence[RecordRow], float]:
     """Return some records of a part, evenly by id, and how many of the part each speaks for."""
-    number = _count_rows(connection, tables.record, where)
-    query = select(*RECORD_COLUMNS).where(where, *_share(tables.record.c.record_id, number, size))
+    number = _count_rows(connection, tables.record, part.records)
+    size = part.record_sample(number)
+    share = _share(tables.record.c.record_id, number, size)
+    query = select(*RECORD_COLUMNS).where(part.records, *share)
     rows = record_rows(connection.execute(query.limit(size * 2)))
     return rows, number / len(rows) if rows else 0.0
 
 
 def _sample_clocks(
-    connection: Connection, where: ColumnElement[bool], size: int
+    connection: Connection, part: _Part
 ) -> Mapping[UUID, Sequence[tuple[UUID, float]]]:
     """Return some records of some clocks of a part: their clocks, and how many each speaks for."""
-    number = _count_rows(connection, tables.clock, where)
+    number = _count_rows(connection, tables.clock, part.clocks)
     if not number:
         return {}
-    column, hanging = tables.clock.c.clock_id, tables.hanging.c
-    query = select(column).where(where, *_share(column, number, size))
+    column, hanging, size = tables.clock.c.clock_id, tables.hanging.c, part.clock_sample(number)
+    query = select(column).where(part.clocks, *_share(column, number, size))
     clocks = connection.execute(query.limit(size * 2)).scalars().all()
     if not clocks:
         return {}

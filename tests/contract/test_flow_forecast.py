@@ -171,6 +171,18 @@ def test_a_stopped_deleter_makes_no_forecast(ledger: Database, state: pause.Stat
     assert make_daily_forecast(ledger, POLICY)
 
 
+def test_no_forecast_is_made_while_very_many_records_are_to_be_checked(
+    ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an activation a sample of all records would find hardly any of what is due."""
+    monkeypatch.setattr(flow_forecast, "_MAX_LATE", 2)
+    late = [feedback(f"f{n}", ending_in(-3), str(n)) for n in range(3)]
+    record_events(ledger, late, at(TODAY - timedelta(days=300)))
+    assert not make_daily_forecast(ledger, POLICY)
+    claim_all(ledger, datetime.now(UTC))
+    assert make_daily_forecast(ledger, POLICY)
+
+
 def test_a_forecast_from_the_future_is_followed_by_one_of_today(ledger: Database) -> None:
     """A clock that was ahead was set back."""
     forecast(ledger)
@@ -202,11 +214,13 @@ def test_a_forecast_under_a_policy_that_is_not_active_is_not_stored(ledger: Data
     assert select_rows(ledger, tables.forecast) == []
 
 
+@pytest.mark.parametrize(("least", "share"), [(200, 200), (20, 10)])
 def test_a_sample_speaks_for_all_of_a_day(
-    ledger: Database, monkeypatch: pytest.MonkeyPatch
+    ledger: Database, monkeypatch: pytest.MonkeyPatch, least: int, share: int
 ) -> None:
-    """Of 2,000 records of a day some 200 are looked at; 1,600 of them are invoices of a past year."""
-    monkeypatch.setattr(flow_forecast, "_DAILY_SAMPLE", 200)
+    """Of 2,000 records of a day some 200 are looked at, at least so many or one in ten."""
+    monkeypatch.setattr(flow_forecast, "_DAILY_SAMPLE", least)
+    monkeypatch.setattr(flow_forecast, "_RECORD_SHARE", share)
     late = ending_in(-3)
     events = [
         *(feedback(f"f{n}", late, str(n)) for n in range(400)),
