@@ -23,7 +23,7 @@ from schemas.schema_files import load
 from schemas.topics import DEAD_LETTERS, TAGGED, business_topic
 from services.agent.adapters.base import CommandTask
 from services.agent.adapters.hook import HookAdapter
-from services.agent.command import CommandRecord
+from services.agent.command import Command, CommandRecord
 from services.kafka import schema_registration
 from services.kafka.embedded_broker import EmbeddedBroker
 from services.kafka.message_fields import headers, to_bytes
@@ -179,26 +179,35 @@ def test_a_sample_erases_as_a_hook(sample: Path, tmp_path: Path) -> None:
     assert [path.name for path in store.iterdir()] == ["F2.json"]
 
 
-def test_a_sample_discloses_as_a_hook(sample: Path, tmp_path: Path) -> None:
-    """The disclosure is exact in whatever locale."""
-    feedback = {"feedback_id": "F1", "text": TEXT}
-    (tmp_path / "F1.json").write_text(json.dumps(feedback, ensure_ascii=False), "utf-8")
+def hook_of(sample: Path, store: Path, **environment: str) -> HookAdapter:
+    """The sample's hook for the feedback in a directory."""
     document = yaml.safe_load((sample / "agent.yaml").read_text("utf-8"))
-    hook = HookAdapter(
+    return HookAdapter(
         command=tuple(document["adapter"]["hook"]["command"]),
         directory=sample,
         timeout_seconds=30,
-        environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C"},
+        environment={"FEEDBACK": str(store), "PATH": os.environ["PATH"], **environment},
     )
-    disclosure = fresh("d", subject="visitor:V1", action="disclose", records=(RECORD,))
-    task = CommandTask(
-        command=disclosure,
+
+
+def task_of(command: Command) -> CommandTask:
+    """The first run of a command."""
+    return CommandTask(
+        command=command,
         run=1,
         checkpoint=None,
         save_checkpoint=lambda _: None,
         now=datetime.now(UTC),
     )
-    result = hook.execute(task)
+
+
+def test_a_sample_discloses_as_a_hook(sample: Path, tmp_path: Path) -> None:
+    """The disclosure is exact in whatever locale."""
+    feedback = {"feedback_id": "F1", "text": TEXT}
+    (tmp_path / "F1.json").write_text(json.dumps(feedback, ensure_ascii=False), "utf-8")
+    hook = hook_of(sample, tmp_path, LANG="C")
+    disclosure = fresh("d", subject="visitor:V1", action="disclose", records=(RECORD,))
+    result = hook.execute(task_of(disclosure))
     assert (result.status, result.counts) == ("done", {"feedback": 1})
     assert [(record.type, record.id, record.data) for record in result.records] == [
         ("feedback", "feedback-given-F1", feedback)
@@ -209,21 +218,57 @@ def test_a_sample_distinguishes_records_by_source_and_id(sample: Path, tmp_path:
     """Two sources' events with one id are two pieces of feedback."""
     for name in ("F1", "F2"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"feedback_id": name}), "utf-8")
-    document = yaml.safe_load((sample / "agent.yaml").read_text("utf-8"))
-    hook = HookAdapter(
-        command=tuple(document["adapter"]["hook"]["command"]),
-        directory=sample,
-        timeout_seconds=30,
-        environment={"FEEDBACK": str(tmp_path), "PATH": os.environ["PATH"]},
-    )
+    hook = hook_of(sample, tmp_path)
     other = replace(RECORD, source="urn:example:app", keys={"feedback_id": "F2"})
     erasure = fresh("e", subject="visitor:V1", records=(RECORD, other))
-    task = CommandTask(
-        command=erasure,
-        run=1,
-        checkpoint=None,
-        save_checkpoint=lambda _: None,
-        now=datetime.now(UTC),
-    )
-    assert hook.execute(task).counts == {"feedback": 2}
+    assert hook.execute(task_of(erasure)).counts == {"feedback": 2}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_gives_notice_and_hands_over(sample: Path, tmp_path: Path) -> None:
+    """A repetition does nothing twice; the data stays, and is erased by a command of its own."""
+    text = json.dumps({"feedback_id": "F1", "text": TEXT}, ensure_ascii=False)
+    (tmp_path / "F1.json").write_text(text, "utf-8")
+    hook = hook_of(sample, tmp_path)
+    end = datetime(2032, 1, 1, tzinfo=UTC)
+    fields = {"subject": "visitor:V1", "records": (RECORD,)}
+    notice = fresh("n", action="notify", erase_by=end, **fields)
+    transfer = fresh("t", action="transfer", **fields)
+    for command in (notice, notice, transfer, transfer):
+        result = hook.execute(task_of(command))
+        assert (result.status, result.counts) == ("done", {"feedback": 1})
+    [letter] = (tmp_path / "outbox").iterdir()
+    assert json.loads(letter.read_text("utf-8")) == {
+        "feedback": ["F1"],
+        "ends": "2032-01-01T00:00:00Z",
+    }
+    [copy] = (tmp_path / "archive").iterdir()
+    assert copy.read_text("utf-8") == text
+    verify = fresh("v", action="verify", verifies="erase", **fields)
+    assert hook.execute(task_of(verify)).counts == {"feedback": 1}
+    erasure = fresh("e", action="erase", **fields)
+    assert hook.execute(task_of(erasure)).status == "done"
+    assert hook.execute(task_of(verify)).counts == {"feedback": 0}
+    assert hook.execute(task_of(notice)).status == "nothing_held"
+
+
+def test_a_sample_recalls_a_notice_until_it_is_mailed(sample: Path, tmp_path: Path) -> None:
+    """A transfer is not undone, and an erasure that was not carried out yet is not."""
+    (tmp_path / "F1.json").write_text(json.dumps({"feedback_id": "F1"}), "utf-8")
+    hook = hook_of(sample, tmp_path)
+    fields = {"subject": "visitor:V1", "records": (RECORD,)}
+    end = datetime(2032, 1, 1, tzinfo=UTC)
+    first, second = (fresh(n, action="notify", erase_by=end, **fields) for n in ("n1", "n2"))
+    transfer = fresh("t", action="transfer", **fields)
+    for command in (first, second, transfer):
+        hook.execute(task_of(command))
+    outbox = tmp_path / "outbox"
+    (outbox / f"{second.command_id}.json").rename(outbox / f"{second.command_id}.sent")
+    statuses = [
+        hook.execute(
+            task_of(fresh(f"recall {name}", action="recall", supersedes=name, **fields))
+        ).status
+        for name in ("n1", "n2", "t", "e")
+    ]
+    assert statuses == ["recalled", "already_done", "already_done", "recalled"]
+    assert [path.suffix for path in outbox.iterdir()] == [".sent"]

@@ -112,7 +112,8 @@ def plan(events: list[Event], schedule: Schedule, journal: Journal, now: datetim
                 staying = [] if record in journal.erased else erasure_after(record, serving)
                 steps += [each for each in staying if holds.around(now, over) is None]
                 continue
-            for planned in steps_for(record, serving, action, journal, now):
+            held = holds.around(now, over) is not None
+            for planned in steps_for(record, serving, action, journal, now, held):
                 last = planned.action == action
                 leaving = not_held(planned, over, now, schedule) if last else planned
                 steps += [] if leaving is None else [leaving]
@@ -170,17 +171,23 @@ def notify(planned: Announcement, event: Event, subject: str) -> Step:
 
 
 def steps_for(
-    record: Record, serving: list[Kept], action: str, journal: Journal, now: datetime
+    record: Record,
+    serving: list[Kept],
+    action: str,
+    journal: Journal,
+    now: datetime,
+    held: bool,
 ) -> list[Step]:
     """Return what is still to be done to a record in the system that holds it for these holdings.
 
-    `action` is what is to be done as all of them have ended.
+    `action` is what is to be done as all of them have ended; nothing while the record is `held`.
     """
     system = record.system
     erase_due = latest([due_of(kept, system) for kept in serving])
     steps = [] if erase_due is None else [step(erase_due, record, action, serving)]
-    # What is erased at once is not restricted first; what is handed over has to wait for that.
-    at_once = now if action == "erase" else datetime.min.replace(tzinfo=UTC)
+    # What is erased at once is not restricted first; what a hold keeps or is handed over has to wait.
+    is_erased = action == "erase" and not held
+    at_once = now if is_erased else datetime.min.replace(tzinfo=UTC)
     restricted = journal.restricted(record)
     together: dict[datetime, list[Kept]] = {}
     living: list[Kept] = []

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -15,6 +16,10 @@ import java.util.stream.Stream;
  * directory FEEDBACK. A command comes in as JSON, and its result goes out as JSON.
  *
  * <p>Whatever goes wrong ends it with an exit code that is not 0: then the command comes again.
+ *
+ * <p>A notice is a file in outbox/, {@code <command_id>.json}, which a mailer sends and then renames to
+ * {@code <command_id>.sent}. A transfer copies each file to archive/, as {@code
+ * <command_id>.<feedback_id>.json}.
  */
 public final class EraseFeedback {
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -36,6 +41,7 @@ public final class EraseFeedback {
       files.add(Map.entry(record.get("id").asText(), store.resolve(feedback + ".json")));
     }
     String action = command.get("action").asText();
+    String commandId = command.get("command_id").asText();
     if (action.equals("verify")) {
       return Map.of("status", "done", "counts", Map.of("feedback", left(store, command)));
     }
@@ -57,11 +63,48 @@ public final class EraseFeedback {
         }
         String status = records.isEmpty() ? "nothing_held" : "done";
         return Map.of("status", status, "counts", counts, "records", records);
+      case "notify":
+        if (!files.isEmpty() && Files.notExists(in(store, "outbox", commandId + ".sent"))) {
+          Map<String, Object> notice =
+              Map.of(
+                  "feedback", files.stream().map(one -> feedbackOf(one.getValue())).toList(),
+                  "ends", command.get("erase_by").asText());
+          JSON.writeValue(in(store, "outbox", commandId + ".json").toFile(), notice);
+        }
+        return Map.of("status", files.isEmpty() ? "nothing_held" : "done", "counts", counts);
+      case "transfer":
+        for (var one : files) {
+          String name = commandId + "." + one.getValue().getFileName();
+          Files.copy(
+              one.getValue(), in(store, "archive", name), StandardCopyOption.REPLACE_EXISTING);
+        }
+        return Map.of("status", files.isEmpty() ? "nothing_held" : "done", "counts", counts);
       case "recall":
-        return Map.of("status", files.isEmpty() ? "already_done" : "recalled");
+        boolean isRecalled = recall(store, command.get("supersedes").asText(), !files.isEmpty());
+        return Map.of("status", isRecalled ? "recalled" : "already_done");
       default:
         return Map.of("status", "failed", "detail", "feedback knows no " + action);
     }
+  }
+
+  /** A recall does not name the action of the command that it recalls: that one has left a file. */
+  private static boolean recall(Path store, String recalledId, boolean isHeld) throws IOException {
+    if (Files.deleteIfExists(in(store, "outbox", recalledId + ".json"))) {
+      return true; // not mailed yet
+    }
+    try (Stream<Path> copies = Files.list(in(store, "archive", "."))) {
+      boolean isCopied =
+          copies.anyMatch(copy -> copy.getFileName().toString().startsWith(recalledId + "."));
+      return isHeld && !isCopied && Files.notExists(in(store, "outbox", recalledId + ".sent"));
+    }
+  }
+
+  private static Path in(Path store, String folder, String name) throws IOException {
+    return Files.createDirectories(store.resolve(folder)).resolve(name);
+  }
+
+  private static String feedbackOf(Path file) {
+    return file.getFileName().toString().replaceFirst("\\.json$", "");
   }
 
   /** Reads again by another way than it was erased by: by what every file says that it is. */
@@ -70,7 +113,8 @@ public final class EraseFeedback {
     command.get("records").forEach(one -> wanted.add(one.get("keys").get("feedback_id").asText()));
     int found = 0;
     try (Stream<Path> files = Files.list(store)) {
-      for (Path file : (Iterable<Path>) files::iterator) {
+      for (Path file :
+          (Iterable<Path>) files.filter(one -> one.toString().endsWith(".json"))::iterator) {
         if (wanted.contains(JSON.readTree(file.toFile()).path("feedback_id").asText())) {
           found++;
         }
