@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -245,3 +246,50 @@ def test_exactly_the_named_rows_are_erased_and_counted(
     ]
     gone = {number for numbers in own for number in numbers}
     assert crm.column("orders", "order_no") == [number for number in usable if number not in gone]
+
+
+def test_notices_write_the_end_of_each_command(crm: Crm) -> None:
+    """Two of one end, one of another; a person without a row is not given notice."""
+    crm.fill(customers=[customer_row(f"C{number}") for number in (1, 2, 3, 5)])
+    notices = erasures(*([signed_up(f"C{number}")] for number in (1, 2, 3, 4)), action="notify")
+    ends = (
+        datetime(2026, 3, 15, 13, tzinfo=UTC),
+        datetime(2026, 3, 16, 13, tzinfo=UTC),
+        datetime(2026, 3, 15, 13, tzinfo=UTC),
+        datetime(2026, 3, 15, 13, tzinfo=UTC),
+    )
+    notices = [replace(item, erase_by=end) for item, end in zip(notices, ends, strict=True)]
+    results = execute(crm, *notices)
+    assert [(result.status, dict(result.counts)) for result in results] == [
+        ("done", {"customers": 1}),
+        ("done", {"customers": 1}),
+        ("done", {"customers": 1}),
+        ("nothing_held", {"customers": 0}),
+    ]
+    with crm.engine.connect() as connection:
+        query = text("SELECT customer_no, erased_on FROM customers ORDER BY customer_no")
+        assert connection.execute(query).all() == [
+            ("C1", "2026-03-15T13:00:00Z"),
+            ("C2", "2026-03-16T13:00:00Z"),
+            ("C3", "2026-03-15T13:00:00Z"),
+            ("C5", None),
+        ]
+
+
+def test_transfers_copy_the_rows_of_each_command_once(crm: Crm) -> None:
+    """However often they come; of a row that the archive cannot take only that one fails."""
+    crm.fill(tickets=[ticket_row(f"T{number}") for number in (21, 22, 23)])
+    transfers = erasures([ticket("T21")], [ticket("T22")], [ticket("T29")], action="transfer")
+    for _ in range(2):
+        results = execute(crm, *transfers)
+        assert [result.status for result in results] == ["done", "done", "nothing_held"]
+    crm.fill(tickets=[{**ticket_row("T21"), "answer": "it has arrived"}, ticket_row("T23")])
+    again = erasures([ticket("T21")], [ticket("T23")], action="transfer")
+    assert [result.status for result in execute(crm, *again)] == ["failed", "done"]
+    with crm.engine.connect() as connection:
+        query = text(
+            "SELECT ticket_no, answer FROM archived_tickets"
+            " WHERE ticket_no LIKE 'T2_' ORDER BY ticket_no"
+        )
+        answer = "at the neighbours"
+        assert connection.execute(query).all() == [(f"T{n}", answer) for n in (21, 22, 23)]

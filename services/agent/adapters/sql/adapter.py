@@ -33,7 +33,7 @@ _RETRYABLE_SQLSTATES = ("40P01", "40001", "55P03", "57")
 """Deadlock, serialisation failure, lock not available, operator intervention."""
 
 
-_BATCHED_ACTIONS = ("erase", "restrict", "lift", "verify")
+_BATCHED_ACTIONS = ("erase", "restrict", "lift", "notify", "transfer", "verify")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

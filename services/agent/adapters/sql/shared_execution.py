@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
+from schemas.cloudevents import format_rfc3339
 from services.agent.adapters.base import CommandTask, SaveCheckpoints
 from services.agent.adapters.sql import statements
 from services.agent.adapters.sql.binding import BoundTable
 from services.agent.adapters.sql.column_values import to_column_value
-from services.agent.adapters.sql.config import ColumnChange, RestrictionFlag
+from services.agent.adapters.sql.config import ColumnChange, NoticeColumn, RestrictionFlag
 from services.agent.adapters.sql.results import RowsRemaining, failed_result, result_of_change
 from services.agent.adapters.sql.statements import CommandSelection
 from services.agent.adapters.sql.together import (
     DIALECT,
+    Parameters,
     SharedTable,
     count_by_command,
     share_tables,
@@ -64,8 +68,7 @@ class SharedExecution:
             if found:
                 save_checkpoints(found)  # before any change, in case this run is cut short
             for table in tables:
-                new_values = self._new_values(table, action)
-                for statement, parameters in table.change_statements(new_values):
+                for statement, parameters in self._changes(table, tasks):
                     connection.execute(statement, parameters)
             for table in tables:
                 deletes = action == "erase" and table.bound.declared.erase == "delete"
@@ -79,6 +82,36 @@ class SharedExecution:
             for task, selection, counted in zip(tasks, selections, counts, strict=True)
         ]
         return self._with_second_reading(tasks, results) if action in VERIFIED else results
+
+    def _changes(
+        self, table: SharedTable, tasks: Sequence[CommandTask]
+    ) -> Iterator[tuple[Executable, Parameters]]:
+        """Yield the statements that carry the commands out in a table."""
+        action = tasks[0].command.action
+        if action == "transfer":
+            yield from table.transfer_statements()
+        elif action == "notify":
+            yield from self._notices(table, [task.command.erase_by for task in tasks])
+        else:
+            yield from table.change_statements(self._new_values(table, action))
+
+    @staticmethod
+    def _notices(
+        table: SharedTable, ends: Sequence[datetime | None]
+    ) -> Iterator[tuple[Executable, Parameters]]:
+        """Yield the statements that write the announced ends; those of one end are one statement."""
+        notice = table.bound.declared.notify
+        assert isinstance(notice, NoticeColumn), "a table that writes nothing is not in the plan"
+        numbers: defaultdict[datetime, set[int]] = defaultdict(set)
+        for number, end in enumerate(ends):
+            if end is not None:
+                numbers[end].add(number)
+        column = table.table.c[notice.column]
+        for end, commands in numbers.items():
+            part = table.of_commands(commands)
+            if part.value_sets:
+                value = to_column_value(column, format_rfc3339(end), DIALECT)
+                yield from part.change_statements({notice.column: value})
 
     @staticmethod
     def _new_values(table: SharedTable, action: str) -> Mapping[str, Any] | None:

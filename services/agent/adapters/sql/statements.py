@@ -191,19 +191,25 @@ def transfer_statement(part: TableSelection) -> Iterator[Insert]:
     What is in the archive is never changed: of a row that was erased in place since, it has another
     content. Several rows may have the same keys.
     """
-    table, archive = part.table, part.bound.archive
-    if archive is None:
+    if part.bound.archive is None:
         return
-    columns = archived_columns(part.bound.declared)
-    same_keys = (archive.c[name] == table.c[name] for name in part.bound.declared.match)
-    same_content = and_(
-        *(equals_column(archive.c[name], table.c[name], part.dialect) for name in columns)
-    )
-    is_same = or_(same_content, _is_erased(part.bound, part.dialect))
-    is_archived = exists().where(*same_keys, is_same).correlate(table)
     for condition in part.conditions:
-        rows = select(*(table.c[name] for name in columns)).where(condition, ~is_archived)
-        yield archive.insert().from_select(columns, rows)
+        yield copy_to_archive(part.bound, part.bound.archive, condition, part.dialect)
+
+
+def copy_to_archive(
+    bound: BoundTable, archive: Table, condition: ColumnElement[bool], dialect: str
+) -> Insert:
+    """Return the statement that copies the rows that meet a condition, unless the archive has them."""
+    table, columns = bound.table, archived_columns(bound.declared)
+    same_keys = (archive.c[name] == table.c[name] for name in bound.declared.match)
+    same_content = and_(
+        *(equals_column(archive.c[name], table.c[name], dialect) for name in columns)
+    )
+    is_same = or_(same_content, _is_erased(bound, dialect))
+    is_archived = exists().where(*same_keys, is_same).correlate(table)
+    rows = select(*(table.c[name] for name in columns)).where(condition, ~is_archived)
+    return archive.insert().from_select(columns, rows)
 
 
 def _is_erased(bound: BoundTable, dialect: str) -> ColumnElement[bool]:

@@ -6,8 +6,8 @@ Each command keeps its own count. All commands have the same action, and are abo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -27,6 +27,7 @@ from sqlalchemy import (
     cast,
     column,
     delete,
+    exists,
     func,
     select,
     update,
@@ -41,7 +42,7 @@ from services.agent.adapters.sql.column_values import (
     key_value,
 )
 from services.agent.adapters.sql.columns import equals_value
-from services.agent.adapters.sql.statements import CommandSelection
+from services.agent.adapters.sql.statements import CommandSelection, copy_to_archive
 
 _COMMAND = "command_number"
 DIALECT: Final = "postgresql"
@@ -81,6 +82,20 @@ class SharedTable:
                 yield delete(self.table).where(equals), parameters
             else:
                 yield update(self.table).where(equals).values(new_values), parameters
+
+    def of_commands(self, numbers: Container[int]) -> SharedTable:
+        """Return the rows of some of the commands only."""
+        sets = tuple(pair for pair in self.value_sets if pair[0] in numbers)
+        return replace(self, value_sets=sets)
+
+    def transfer_statements(self) -> Iterator[tuple[Executable, Parameters]]:
+        """Yield statements that copy the rows to the archive, unless it has them."""
+        if self.bound.archive is None:
+            return
+        keys = self._keys_table()
+        is_named = exists().select_from(keys).where(self._equals(keys)).correlate(self.table)
+        for parameters in self._parameters():
+            yield copy_to_archive(self.bound, self.bound.archive, is_named, DIALECT), parameters
 
     @property
     def _names(self) -> list[str]:
