@@ -153,6 +153,16 @@ NOTICE_HOLDINGS = (
         ),
     ),
     LanguageExample(
+        name="a retired system still gives notice, also where it would have held the data itself",
+        schedule=uses(("care", "a", "app mail"), retired={"mail": "2020-03-01T10:00:00Z"}, a=YEAR),
+        events=(IN_2020,),
+        explained=(OF_YEAR,),
+        sent=(
+            Leaves("2021-01-29T10", "mail", "notify", "e1", "a", "care", "2021-02-28T10"),
+            Leaves("2021-02-28T10", "app", "erase", "e1", "a", "care", "2021-03-01T10"),
+        ),
+    ),
+    LanguageExample(
         name="what ends together is announced together",
         schedule=uses(("care", "a", "app"), ("service", "b", "app"), a=YEAR, b=YEAR),
         events=(IN_2020,),
