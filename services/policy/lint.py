@@ -49,6 +49,7 @@ def lint(policy: Policy, confirmed: Mapping[str, bool] | None = None) -> Iterato
     yield from _warn_of_conditions(policy)
     for section, name in _unused_names(policy):
         yield LintWarning(key=f"{section}.{name}", message="is defined and never used")
+    yield from _warn_of_clocks_without_effect(policy)
     for key, message in clocks_that_may_stay_open(policy):
         yield LintWarning(key=key, message=message)
     for key, message in missing_events(policy):
@@ -196,6 +197,24 @@ def _rules_by_system(policy: Policy) -> set[tuple[str, str]]:
 def _shortest_length(period: Period) -> timedelta:
     """Return the shortest length of a period: each month has 28 days."""
     return timedelta(days=28 * period.months + period.days) + period.exact
+
+
+def _warn_of_clocks_without_effect(policy: Policy) -> Iterator[LintWarning]:
+    """Warn of clocks from which no rule counts, though events move them; privacy events may."""
+    counted = {part.anchor.clock for rule in policy.rules.values() for part in rule.parts}
+    for clock in policy.clocks.values():
+        counted.add(clock.parent)
+    for name in policy.clocks:
+        moving = [
+            kind
+            for kind, event in policy.events.items()
+            if not kind.startswith("privacy.") and any(move.clock == name for move in event.moves)
+        ]
+        if moving and name not in counted:
+            message = (
+                f"no rule counts from it, and what moves it has no effect: {', '.join(moving)}"
+            )
+            yield LintWarning(key=f"clocks.{name}", message=message)
 
 
 def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:

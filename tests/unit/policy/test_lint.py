@@ -266,3 +266,11 @@ def test_lint_warns_of_a_stated_minimum_on_a_legitimate_interest(
         " promised"
     )
     assert about(text, "rules.photos.kind") == ([expected] if warned else [])
+
+
+def test_lint_warns_of_a_clock_from_which_no_rule_counts() -> None:
+    """Its events do nothing; a parent of a clock that counts does, and those of requests may."""
+    assert remarks("{kind: clock, clock: membership}", "{kind: event}") == [
+        "clocks.membership: no rule counts from it, and what moves it has no effect:"
+        " club.left, club.returned"
+    ]
