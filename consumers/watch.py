@@ -20,6 +20,12 @@ from faust import App
 from faust.tables.wrappers import WindowWrapper
 from faust.types import EventT, StreamT
 
+from consumers.watch_rereading import (
+    StalledPartitions,
+    acknowledged,
+    read_again,
+    unacknowledged,
+)
 from consumers.watched_topics import WatchedTopic, watched_topics
 from schemas.codec import Codec
 from schemas.errors import DecodingFailed, TermijnError
@@ -53,6 +59,8 @@ _TABLES = ("watched", "counted")
 _WINDOW_STEP = timedelta(minutes=1)
 _RETENTION = timedelta(hours=1)
 _SUMMARY_SECONDS = 1.0
+_STALLED_SECONDS = 15.0
+"""Between two looks for partitions of which nothing is processed; Faust commits five times as often."""
 _EXPIRY_PAGE = timedelta(minutes=10)
 
 
@@ -107,7 +115,8 @@ class WatchApp:
     def app(self) -> App:
         """Return a new Faust app, for each start; nothing is created at import.
 
-        Its topics are created before that, with the brokers' default replication factor.
+        Its topics are created before that, with the brokers' default replication factor. Its agents
+        acknowledge events themselves: left to it, Faust does so too for an event in which it cancels them.
         """
         app = App(
             self.group,
@@ -142,28 +151,41 @@ class WatchApp:
 
         @app.agent(source_topics, name=f"{self.group}-see")
         async def read_topics(stream: StreamT[bytes]) -> None:
-            async for event in stream.events():
-                for observation in self._observations_of(sources[event.message.topic], event):
-                    await send(observation)
+            async for event in unacknowledged(stream):
+                with acknowledged(event):
+                    for observation in self._observations_of(sources[event.message.topic], event):
+                        await send(observation)
 
         @app.agent(observations, name=f"{self.group}-fold")
         async def count_observations(stream: StreamT[bytes]) -> None:
-            async for event in stream.events():
-                observation = parse_observation(self.codec.decode(SIGHTINGS, event.message.value))
-                partition = event.message.partition
-                self._expire(watched, partition)
-                row = watched.get(observation.command_id)
-                previous = from_row(row) if row else None
-                result = observe(previous, observation)
-                if result.watched != previous:
-                    watched[observation.command_id] = to_row(result.watched, partition)
-                for counter in result.counted:
-                    counted[f"{observation.system}|{counter}|{partition}"] += 1
-                if result.took_seconds is not None:
-                    counted[f"{observation.system}|took|{partition}"] += result.took_seconds
-                if result.follow_up is not None:
-                    await send(result.follow_up)
-                self.observer.observed(observation.system, result)
+            async for event in unacknowledged(stream):
+                with acknowledged(event):
+                    observation = parse_observation(
+                        self.codec.decode(SIGHTINGS, event.message.value)
+                    )
+                    partition = event.message.partition
+                    self._expire(watched, partition)
+                    row = watched.get(observation.command_id)
+                    previous = from_row(row) if row else None
+                    result = observe(previous, observation)
+                    if result.watched != previous:
+                        watched[observation.command_id] = to_row(result.watched, partition)
+                    for counter in result.counted:
+                        counted[f"{observation.system}|{counter}|{partition}"] += 1
+                    if result.took_seconds is not None:
+                        counted[f"{observation.system}|took|{partition}"] += result.took_seconds
+                    if result.follow_up is not None:
+                        await send(result.follow_up)
+                    self.observer.observed(observation.system, result)
+
+        stalled = StalledPartitions()
+
+        @app.timer(_STALLED_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
+        async def read_stalled_again() -> None:
+            if app.rebalancing or app.in_recovery:
+                return
+            if stalled.find(app.monitor.tp_end_offsets, app.monitor.tp_committed_offsets):
+                await read_again(app)
 
         @app.timer(_SUMMARY_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
         async def summarize_now() -> None:
