@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from services.policy.nearest_name import nearest_name
 from services.policy.yaml_source import DocumentPath
 
 Schema = Mapping[str, Any]
@@ -23,10 +24,17 @@ class DocumentParts:
         part = self._part_at(path)
         return tuple(part.get("properties", ())) if part else ()
 
-    def sample_at(self, path: DocumentPath) -> Any:
-        """Return a value that fits the schema of a part; None if there is none."""
+    def sample_at(self, path: DocumentPath, wrong: str = "") -> Any:
+        """Return a value that fits the schema of a part; None if there is none.
+
+        Of a few values that is the one most like the `wrong` one, if one is like it.
+        """
         part = self._part_at(path)
-        return self._sample(part) if part else None
+        if part is None:
+            return None
+        values = [value for value in self._resolve(part).get("enum", ()) if isinstance(value, str)]
+        meant = nearest_name(wrong, values) if wrong else None
+        return meant or self._sample(part)
 
     def _part_at(self, path: DocumentPath) -> Schema | None:
         part: Schema | None = self._resolve(self._schema)

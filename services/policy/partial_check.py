@@ -71,8 +71,9 @@ def _all_problems(
                 yield from translate_errors(cause, parts, validation_path)
             current = deepcopy(current)
             wrong = {validation_path(error["loc"]) for error in list_errors(cause)}
+            renamed: set[DocumentPath] = set()
             for path in sorted(wrong, key=_by_text):
-                if not _replace(current, path, parts):
+                if path not in renamed and not _replace(current, path, parts, renamed):
                     return
             replaced |= wrong
             continue
@@ -86,8 +87,13 @@ def _by_text(path: DocumentPath) -> tuple[str, ...]:
     return tuple(map(str, path))
 
 
-def _replace(document: Any, path: DocumentPath, parts: DocumentParts) -> bool:
-    """Replace what is at a path by a sample, or remove an unknown key; return whether that is possible."""
+def _replace(
+    document: Any, path: DocumentPath, parts: DocumentParts, renamed: set[DocumentPath]
+) -> bool:
+    """Replace what is at a path by a sample, or remove an unknown key; return whether that is possible.
+
+    What an unknown key was meant to be is added to `renamed`: that is not missing then.
+    """
     if not path or not isinstance(document, dict):
         return False
     place = document
@@ -101,10 +107,12 @@ def _replace(document: Any, path: DocumentPath, parts: DocumentParts) -> bool:
     if isinstance(place, dict) and keys and last not in keys:
         value = place.pop(last, None)
         meant = nearest_name(str(last), keys, _CERTAINLY_MEANT)
-        if meant and value is not None:
-            place.setdefault(meant, value)
+        if meant and value is not None and meant not in place:
+            place[meant] = value
+            renamed.add((*path[:-1], meant))
         return True
-    sample = parts.sample_at(path)
+    value = place.get(last) if isinstance(place, dict) else None
+    sample = parts.sample_at(path, value if isinstance(value, str) else "")
     if sample is None or not isinstance(place, dict | list):
         return False
     if isinstance(place, list) and not (isinstance(last, int) and last < len(place)):
@@ -118,6 +126,7 @@ def _follows(path: DocumentPath, replaced: Collection[DocumentPath], document: A
     if any(path[: len(wrong)] == wrong or wrong[: len(path)] == path for wrong in replaced):
         return True
     names = {wrong[1] for wrong in replaced if len(wrong) > _ENTRY_DEPTH - 1}
+    names |= {wrong[3] for wrong in replaced if wrong[2:3] == ("fields",) and wrong[3:]}
     part = document
     for step in path[: _PART_DEPTH if path[:1] == ("events",) else _ENTRY_DEPTH]:
         try:

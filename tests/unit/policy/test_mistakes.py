@@ -515,3 +515,39 @@ def test_an_event_without_the_key_of_a_clock_is_named_with_clock_and_field() -> 
         f"106: events.club.joined.holdings.0.rule: {why}",
         f"124: events.club.checked-out.moves.0.key.stay_nr: {why}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reported"),
+    [
+        pytest.param(
+            "      - {clock: stay, move: end}\n",
+            "      - {clock: stay, move: ended, outcome: paid}\n",
+            [
+                "124: events.club.checked-out.moves.0.move: is not one of start, end, got 'ended'; did you"
+                " mean end?"
+            ],
+            id="outcome of an end that is written otherwise",
+        ),
+        pytest.param(
+            "      stay_id: {}\n    moves:\n      - {clock: stay, move: end}\n",
+            "      stay_id: {}\n      left_on: {type: datetime}\n    moves:\n"
+            "      - {clock: stay, move: end, at: left_on}\n",
+            [
+                "123: events.club.checked-out.fields.left_on.type: is not one of string, boolean,"
+                " strings, date, got 'datetime'"
+            ],
+            id="a field of another type",
+        ),
+        pytest.param(
+            "systems:\n",
+            "system:\n",
+            ["22: system: is not a known key; did you mean systems?"],
+            id="a section that is written otherwise",
+        ),
+    ],
+)
+def test_what_follows_from_a_mistake_is_not_reported_beside_it(
+    old: str, new: str, reported: list[str]
+) -> None:
+    assert lines(replaced(SMALL, old, new)) == reported
