@@ -65,12 +65,12 @@ def insert_commands(
     """
     numbers = _next_seq(connection, drafts)
     ids = [draft.command_id(number) for draft, number in zip(drafts, numbers, strict=True)]
-    wordings = store_wordings(connection, {draft.wording(policy_version) for draft in drafts})
+    wordings = [draft.wording(policy_version) for draft in drafts]
+    wording_ids = store_wordings(connection, set(wordings))
     leased: list[UUID] = []
     rows = []
-    for command_id, draft, number in zip(ids, drafts, numbers, strict=True):
-        wording_id = wordings[draft.wording(policy_version)]
-        row = command_row(command_id, draft, number, wording_id, now)
+    for command_id, draft, number, wording in zip(ids, drafts, numbers, wordings, strict=True):
+        row = command_row(command_id, draft, number, wording_ids[wording], now)
         if lease is not None and (
             draft.action in PROTECTIVE
             or (draft.system not in lease.stopped_systems and len(leased) < lease.room)

@@ -37,7 +37,10 @@ _LONGEST_WAITS = {None: 0, "quarter": 92, "month": 31}
 
 
 class EventTerm(NamedTuple):
-    """A term that starts at the event itself or at a date in it, with a system that it concerns."""
+    """A term that starts at the event itself or at a date in it, with a system that it concerns.
+
+    Of a holding's systems with the same lead time one stands for all.
+    """
 
     rule: str | None
     """None for a term that ends at once."""
@@ -92,7 +95,8 @@ def _terms_of_rule(
         waits = part.anchor.kind == "clock" or (part.anchor.kind == "field" and start is None)
         if not waits and part.period() is not None:
             date = start if isinstance(start, str) else None
-            for system in systems:
+            by_lead = {policy.systems[system].lead_time_period: system for system in systems}
+            for system in by_lead.values():
                 yield EventTerm(name, system, position, date)
 
 

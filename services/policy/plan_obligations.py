@@ -108,7 +108,7 @@ def fill_starts(
 
 
 class SystemPlan(NamedTuple):
-    """What one system must do to a record, and the terms on which that depends."""
+    """What one system, or several, must do to a record, and the terms on which that depends."""
 
     system: str
     terms: tuple[TermPlan, ...]
@@ -121,13 +121,20 @@ class SystemPlan(NamedTuple):
     """Whether the end of the last term is a transfer to an archive."""
     erases: bool
     """Whether it is an erasure."""
+    alike: tuple[str, ...] = ()
+    """Other systems that must do the same."""
 
-    def obligations(
-        self,
-        context: TermContext,
-        clocks: Sequence[ClockKey],
-    ) -> Iterator[Obligation]:
+    def obligations(self, context: TermContext, clocks: Sequence[ClockKey]) -> Iterator[Obligation]:
         """Return the obligations whose time is known; `clocks` are the plan's."""
+        for obligation in self._own_obligations(context, clocks):
+            yield obligation
+            for system in self.alike:
+                yield obligation._replace(system=system)
+
+    def _own_obligations(
+        self, context: TermContext, clocks: Sequence[ClockKey]
+    ) -> Iterator[Obligation]:
+        """Return those of the first of the systems."""
         windows = [term.window(context) for term in self.terms]
         known = [window for window in windows if window is not None]
 
@@ -165,6 +172,8 @@ class SystemPlan(NamedTuple):
                 max((window.not_before for window in known if window.not_before), default=None),
             )
             yield from with_transfer(erasure, self.transfers, self.erases)
+            if all(window.due == erased_at for window in known) and not self.research:
+                return  # nothing ends earlier
         open_purposes = {
             term.purpose for term, window in zip(self.terms, windows, strict=True) if not window
         }
@@ -300,21 +309,25 @@ def plan_systems(
     def terms(holdings: Iterable[Holding], system: str) -> tuple[TermPlan, ...]:
         return tuple(shared(_plan_term(holding, system, policy, position)) for holding in holdings)
 
-    planned = []
+    planned: list[SystemPlan] = []
     for system in sorted({system for holding in own for system in holding.systems}):
         serving = [holding for holding in own if system in holding.systems]
         research = [part for part in serving if policy.rules[part.rule].pseudonymises]
         transfers, erases = endings_of(
             [policy.rules[part.rule] for part in serving], policy.systems[system]
         )
-        planned.append(
-            SystemPlan(
-                system=system,
-                terms=terms(serving, system),
-                research=terms(research, system),
-                identifying=terms(identifying, system) if research else (),
-                transfers=transfers,
-                erases=erases,
-            )
+        plan = SystemPlan(
+            system=system,
+            terms=terms(serving, system),
+            research=terms(research, system),
+            identifying=terms(identifying, system) if research else (),
+            transfers=transfers,
+            erases=erases,
         )
+        for place, first in enumerate(planned):
+            if first._replace(system=system, alike=()) == plan:
+                planned[place] = first._replace(alike=(*first.alike, system))
+                break
+        else:
+            planned.append(plan)
     return tuple(planned)
