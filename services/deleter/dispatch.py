@@ -20,7 +20,6 @@ from sqlalchemy import Connection, and_, func, not_, select
 from services.deleter.command_records import (
     NOTHING_CLAIMED,
     Claimed,
-    ReferencingCommand,
     referenced_command,
 )
 from services.deleter.emission import wanted_commands
@@ -116,7 +115,8 @@ def lease(
     entries: Sequence[_OutboxEntry] = [_OutboxEntry._make(row) for row in connection.execute(query)]
     if records is not None:
         counts = _count_records(connection, entries)
-        entries = next(_chunks_by_records(entries, counts, records), [])
+        sizes = [counts.get(referenced_command(entry), 0) for entry in entries]
+        entries = next(_chunks_by_records(entries, sizes, records), [])
     state_changes.transition(connection, entries, "sending", now, next_attempt_at=now + LEASE)
     return [entry.command_id for entry in entries]
 
@@ -161,21 +161,21 @@ def dispatch(
     attached = attachments.for_commands(
         connection, [row for row in rows if row.request is not None]
     )
-    rows = [row for row in rows if attached.get(row.command_id, {}) is not None]
+    if attached:
+        rows = [row for row in rows if attached.get(row.command_id, {}) is not None]
     if not rows:
         return []
     # Step 3: send, and wait for the delivery reports.
-    counts = wanted.record_counts
+    sizes = [len(wanted.events_of(row)) for row in rows]
     deliveries = [
         delivery
-        for chunk in _chunks_by_records(rows, counts, _MAX_RECORDS)
+        for chunk in _chunks_by_records(rows, sizes, _MAX_RECORDS)
         for delivery in publisher.send(
             build_messages(chunk, wanted, policy, now, retry_policy.validity, attached)
         )
     ]
     # Step 4: store the messages, and mark the commands as sent.
-    record_counts = {row.command_id: counts[referenced_command(row)] for row in rows}
-    items = insert_messages(connection, rows, deliveries, record_counts, now)
+    items = insert_messages(connection, rows, deliveries, sizes, now)
     _mark_sent(connection, rows, items, now, retry_policy)
     return [
         SentCommand(
@@ -216,18 +216,21 @@ def _count_records(connection: Connection, entries: Sequence[_OutboxEntry]) -> M
     return {row.command_id: row.records for row in select_in(connection, query, column, commands)}
 
 
-C = TypeVar("C", bound=ReferencingCommand)
+C = TypeVar("C")
 
 
 def _chunks_by_records(
-    commands: Sequence[C], counts: Mapping[UUID, int], max_records: int
+    commands: Sequence[C], sizes: Sequence[int], max_records: int
 ) -> Iterator[Sequence[C]]:
-    """Return the commands in chunks that name at most so many records, except for the last command."""
+    """Return the commands in chunks that name at most so many records, except for the last command.
+
+    `sizes` are how many records each of them names.
+    """
     chunk: list[C] = []
     records = 0
-    for command in commands:
+    for command, size in zip(commands, sizes, strict=True):
         chunk.append(command)
-        records += counts.get(referenced_command(command), 0)
+        records += size
         if records >= max_records:
             yield chunk
             chunk, records = [], 0

@@ -68,11 +68,6 @@ class WantedCommands:
         """Return the events of the records that a command is about."""
         return self.events[referenced_command(command)]
 
-    @property
-    def record_counts(self) -> Mapping[UUID, int]:
-        """Return how many records each command names."""
-        return {command: len(events) for command, events in self.events.items()}
-
 
 def wanted_commands(
     connection: Connection,

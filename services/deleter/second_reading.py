@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 from services.deleter.acknowledged_command import AcknowledgedCommand
 from services.deleter.acknowledgement import Acknowledgement
 from services.ledger import tables
+from services.policy.actions import VERIFIED
 from services.policy.model import Policy
 from services.storage.bulk import select_in
 
@@ -69,9 +70,12 @@ def apply_second_reading(
 def count_records(
     connection: Connection, commands: Collection[AcknowledgedCommand]
 ) -> Mapping[UUID, int]:
-    """Count the records of each command."""
+    """Count the records of each of the commands that names several and may be read again."""
     column = tables.command_record.c.command_id
     query = select(column, func.count().label("records")).group_by(column)
-    several = [command.command_id for command in commands if command.record_id is None]
-    counts = {row.command_id: row.records for row in select_in(connection, query, column, several)}
-    return counts | {command.command_id: 1 for command in commands if command.record_id}
+    several = [
+        command.command_id
+        for command in commands
+        if command.record_id is None and command.action in VERIFIED
+    ]
+    return {row.command_id: row.records for row in select_in(connection, query, column, several)}

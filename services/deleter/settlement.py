@@ -133,10 +133,7 @@ class _AcknowledgementBatch:
             (row.system, row.acknowledgement_id): row.content
             for row in select_in(connection, select(tables.acknowledgement), column, ids)
         }
-        checked = {item.command_id for item in acknowledgements if item.checked is not None}
-        self._record_counts = count_records(
-            connection, [self._before[id] for id in checked & self._before.keys()]
-        )
+        self._record_counts = count_records(connection, self._before.values())
         self._sample = RandomSample(policy.verify_one_in)
         self._message_rows: list[dict[str, object]] = []
         self._log = StepLog()
@@ -213,7 +210,7 @@ class _AcknowledgementBatch:
                 changed_command,
                 acknowledgement,
                 self._policy,
-                self._record_counts.get(command.command_id, 0),
+                1 if command.record_id else self._record_counts.get(command.command_id, 0),
                 self._sample,
                 self._now,
             )
@@ -221,9 +218,10 @@ class _AcknowledgementBatch:
             verified_after = (
                 self._now - command.created_at if changed[0].state == "erased" else None
             )
-        changed = [self._without_proof_if_restored(item) for item in changed]
         # Step 3: schedule a verification or repetition.
-        changed = [self._schedule_follow_up(item) for item in changed]
+        changed = [
+            self._schedule_follow_up(self._without_proof_if_restored(item)) for item in changed
+        ]
         changed_command, *other_commands = changed
         # Step 4: store the changes.
         self._log.add(
@@ -236,7 +234,8 @@ class _AcknowledgementBatch:
         for other_command in other_commands:
             if other_command.state != self._commands[other_command.command_id].state:
                 self._log.add("state", other_command, other_command.state, {})
-        self._commands.update((item.command_id, item) for item in changed)
+        for item in changed:
+            self._commands[item.command_id] = item
         is_settled = changed_command.settled_at is not None and command.settled_at is None
         return AcknowledgementResult(
             state=changed_command.state,
@@ -257,7 +256,8 @@ class _AcknowledgementBatch:
         )
         insert(self._connection, tables.acknowledgement, self._message_rows)
         self._log.enqueue(self._connection, self._now)
-        pairs = [(before, self._commands[id]) for id, before in sorted(self._before.items())]
+        commands = sorted(self._before.items(), key=lambda item: item[0].int)
+        pairs = [(before, self._commands[command_id]) for command_id, before in commands]
         self._update([after for before, after in pairs if after != before])
         released = [after for before, after in pairs if after.frees_records(before)]
         state_changes.release_records(

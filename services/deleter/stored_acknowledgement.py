@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from hashlib import sha256
 
 from services.deleter.acknowledgement import Acknowledgement, AcknowledgementMessage
-
-_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
 
 def hash_content(message: AcknowledgementMessage) -> bytes:
     """Return a hash of a message's content, by which it is recognised; the times do not count."""
     content = [
         (
-            str(item.command_id),
+            item.command_id.int,
             item.attempt,
             item.status,
-            item.counts,
+            sorted(item.counts.items()),
             item.ground,
-            item.checked and (item.checked.records, item.checked.found),
+            item.checked and (item.checked.records, sorted(item.checked.found.items())),
         )
         for item in message.acknowledgements
     ]
-    return sha256(_JSON.encode(content).encode()).digest()[:16]
+    return sha256(repr(content).encode()).digest()[:16]
 
 
 def to_row(message: AcknowledgementMessage, content: bytes, now: datetime) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -42,17 +43,19 @@ def insert_messages(
     connection: Connection,
     commands: Sequence[CommandRow],
     deliveries: Sequence[RecordMetadata],
-    record_counts: Mapping[UUID, int],
+    record_counts: Sequence[int],
     now: datetime,
 ) -> Mapping[UUID, MessageItem]:
     """Store the messages of commands that were sent, and return the place of each command.
 
     `deliveries` are the places on Kafka, one for each command: commands with the same place are one
-    message, in their order. `record_counts` are by command; `now` is UTC.
+    message, in their order. `record_counts` are how many records each names; `now` is UTC.
     """
     messages: dict[RecordMetadata, list[CommandRow]] = {}
-    for command, delivery in zip(commands, deliveries, strict=True):
+    records: Counter[RecordMetadata] = Counter()
+    for command, delivery, count in zip(commands, deliveries, record_counts, strict=True):
         messages.setdefault(delivery, []).append(command)
+        records[delivery] += count
     rows = [
         {
             **_message_row(
@@ -65,11 +68,8 @@ def insert_messages(
         for delivery, members in messages.items()
     ]
     bodies = [
-        {
-            **_decision(members),
-            "records": sum(record_counts.get(command.command_id, 0) for command in members),
-        }
-        for members in messages.values()
+        {**_decision(members), "records": records[delivery]}
+        for delivery, members in messages.items()
     ]
     return _insert(connection, list(messages.values()), rows, bodies, now)
 

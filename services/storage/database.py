@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, select, t
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
-from services.storage import database_roles, uuid_arrays
+from services.storage import array_dumpers, database_roles
 from services.storage.database_roles import Role
 from services.storage.files import create_private_file
 
@@ -95,7 +95,7 @@ def open_database(url: str, role: Role | None = None, *, secure_delete: bool = F
                 " -c plan_cache_mode=force_custom_plan"
             },
         )
-        event.listen(engine, "connect", lambda driver, _: uuid_arrays.register(driver))
+        event.listen(engine, "connect", lambda driver, _: array_dumpers.register(driver))
         if role is not None:
             event.listen(
                 engine, "connect", lambda driver, _: database_roles.become_role(driver, role)

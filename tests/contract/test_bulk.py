@@ -42,3 +42,23 @@ def test_postgres_receives_other_lists_beside_lists_of_uuids(postgres_ledger: Da
         row = connection.execute(query, {"uuids": [_FIRST], "names": ["a", 'b "c"', "", None]})
 
         assert row.one() == ("{00000000-0000-0000-0000-000000000001}", ["a", 'b "c"', "", None])
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("type_", "numbers", "received"),
+    [
+        ("smallint", [1, -32768], "{1,-32768}"),
+        ("int", [2147483647, None], "{2147483647,NULL}"),
+        ("bigint", [1, 9223372036854775807], "{1,9223372036854775807}"),
+        ("numeric", [9223372036854775808], "{9223372036854775808}"),
+        ("boolean", [True, False], "{t,f}"),
+    ],
+)
+def test_postgres_receives_a_list_of_numbers_as_it_is(
+    postgres_ledger: Database, type_: str, numbers: list[int | None], received: str
+) -> None:
+    with postgres_ledger.transaction() as connection:
+        query = text(f"SELECT CAST(CAST(:numbers AS {type_}[]) AS text)")
+
+        assert connection.execute(query, {"numbers": numbers}).scalar_one() == received

@@ -1,4 +1,4 @@
-"""Sends lists of UUIDs to PostgreSQL as a whole; psycopg writes them one UUID after the other."""
+"""Sends lists of UUIDs or numbers to PostgreSQL as a whole, not element by element as psycopg does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from psycopg.pq import Format
 from psycopg.types.array import BaseListDumper, ListDumper
 
 _UUID: Final = postgres.types["uuid"]
+_NUMBERS: Final = {postgres.types[name].array_oid for name in ("int2", "int4", "int8")}
 _SIZE: Final = struct.pack("!i", 16)
 _NULL: Final = struct.pack("!i", -1)
 _header = struct.Struct("!iiiii").pack
@@ -36,15 +37,27 @@ class _UuidListDumper(Dumper):
         return _header(1, 0, _UUID.oid, len(uuids), 1) + _SIZE + _SIZE.join(uuids)
 
 
+class _NumberListDumper(ListDumper):
+    """Writes a list of whole numbers as text, without looking for characters to escape."""
+
+    def dump(self, obj: Sequence[int | None]) -> bytes:
+        return ("{" + ",".join(["NULL" if n is None else str(n) for n in obj]) + "}").encode()
+
+
 class _ListDumper(ListDumper):
-    """Writes a list as psycopg does, except one of UUIDs."""
+    """Writes a list as psycopg does, except one of UUIDs or of whole numbers."""
 
     def upgrade(self, obj: list[Any], format: PyFormat) -> BaseListDumper:
         dumper = super().upgrade(obj, format)
-        is_of_uuids = dumper.oid == _UUID.array_oid
-        return _UuidListDumper(self.cls, self._tx) if is_of_uuids else dumper  # type: ignore[return-value]
+        if dumper.oid == _UUID.array_oid:
+            return _UuidListDumper(self.cls, self._tx)  # type: ignore[return-value]
+        if dumper.oid in _NUMBERS:
+            numbers = _NumberListDumper(self.cls, self._tx)
+            numbers.oid = dumper.oid
+            return numbers
+        return dumper
 
 
 def register(connection: Connection[Any]) -> None:
-    """Let a connection send lists of UUIDs as a whole."""
+    """Let a connection send lists of UUIDs or whole numbers as a whole."""
     connection.adapters.register_dumper(list, _ListDumper)
