@@ -12,6 +12,7 @@ from schemas.cloudevents import CloudEvent
 from schemas.topics import TAGGED
 from tests.benchmarks.engines import streams
 from tests.benchmarks.engines.environments import PEERS, Peer, PeerMissing
+from tests.benchmarks.engines.job import WAYS, Way
 from tests.benchmarks.environment import Stage
 from tests.benchmarks.figures import Figure, ResultsDiffer, lower
 from tests.benchmarks.roles import Program
@@ -26,12 +27,14 @@ _SETTLE_SECONDS = 1.0
 
 
 def competitors(stage: Stage) -> Iterator[Figure]:
-    """Measure events a CPU second of the tagger and of each peer that can be installed."""
+    """Measure events a CPU second of the tagger, and of each peer that can be installed, in both ways."""
     # A partition a topic: Bytewax opens a consumer for each, and is to be spared what it need not do.
     traffic = Traffic.made(stage, companies=stage.size(_QUICK, _FULL), partitions=1)
     peers = list(_install_peers())
     termijn_figures: list[float] = []
-    theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    theirs: dict[tuple[str, Way], list[float]] = {
+        (peer.name, way): [] for peer in peers for way in WAYS
+    }
     for run in range(stage.runs):
         traffic.begin()
         traffic.go_on()
@@ -40,15 +43,23 @@ def competitors(stage: Stage) -> Iterator[Figure]:
         )
         expected = traffic.read(TAGGED.name)
         for peer in peers:
-            sink = f"benchmark.{peer.name}.{run}"
-            theirs[peer.name].append(_measure_peer(stage, traffic, peer, sink))
-            check_same(expected, traffic.read(sink), peer.name)
+            for way in WAYS:
+                sink = f"benchmark.{peer.name}.{way}.{run}"
+                theirs[peer.name, way].append(_measure_peer(stage, traffic, peer, way, sink))
+                check_same(expected, traffic.read(sink), f"{peer.name}, {way}")
     for peer in peers:
         yield Figure(
             name=f"tagger.{peer.name}",
             value=median(termijn_figures),
-            unit=f"events a CPU second; against {peer.requirements[0]}, the same job",
-            baseline=median(theirs[peer.name]),
+            unit=f"events a CPU second; against {peer.requirements[0]}, with the same function",
+            baseline=median(theirs[peer.name, "shared"]),
+            runs=stage.runs,
+        )
+        yield Figure(
+            name=f"tagger.{peer.name}.plain",
+            value=median(termijn_figures),
+            unit=f"events a CPU second; against {peer.requirements[0]}, written plainly",
+            baseline=median(theirs[peer.name, "plain"]),
             reach=lower(peer.bar),
             runs=stage.runs,
         )
@@ -115,8 +126,8 @@ def _install_peers() -> Iterator[Peer]:
             yield peer
 
 
-def _measure_peer(stage: Stage, traffic: Traffic, peer: Peer, sink: str) -> float:
-    command = peer.command(traffic.broker.bootstrap, sink, sink)
+def _measure_peer(stage: Stage, traffic: Traffic, peer: Peer, way: Way, sink: str) -> float:
+    command = peer.command(way, traffic.broker.bootstrap, sink, sink)
     return _measure_pass_rate(stage, traffic, command, peer.settings, sink)
 
 

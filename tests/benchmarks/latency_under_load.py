@@ -94,7 +94,7 @@ def latency_under_load(stage: Stage, bus: KafkaClient, sizes: LatencySizes) -> I
         name="punctual",
         value=float(rate) if last.on_time else 0.0,
         unit=f"due rows/s, one a subject, held for {sizes.held_seconds} s, p99 late by under 1 s",
-        reach=lower(5_000, subject="value"),
+        reach=lower(10_000, subject="value"),
     )
     yield Figure(
         name="punctual.p99",

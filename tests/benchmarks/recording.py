@@ -77,7 +77,7 @@ def measure_recording(stage: Stage, messages: Sequence[bytes], *, batch: int) ->
         value=events / median(thought),
         unit="events/s: tagged messages to committed rows; against the same statements alone",
         baseline=events / median(bare),
-        reach=lower(0.5),
+        reach=lower(0.35),
         runs=stage.runs,
     )
     yield Figure(

@@ -55,7 +55,7 @@ def tagging(stage: Stage) -> Iterator[Figure]:
         value=_microseconds([tagged_event.cpu_seconds for tagged_event in tagged], traffic),
         unit="CPU µs an event, positions in PostgreSQL; against a copier of bytes",
         baseline=_microseconds([tagged_event.cpu_seconds for tagged_event in copied], traffic),
-        reach=upper(3),
+        reach=upper(9),
         runs=stage.runs,
     )
     yield Figure(

@@ -1,4 +1,4 @@
 """The tagger's job in other frameworks; each program runs in an environment of its own.
 
-All of them call the same function as the tagger, and write to a topic of their own.
+Each does it twice: by the tagger's own function, and plainly. It writes to a topic of its own.
 """

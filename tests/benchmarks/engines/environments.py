@@ -33,7 +33,7 @@ class Peer:
     """The program, in this package."""
     requirements: tuple[str, ...]
     bar: float
-    """How many times more events a CPU second the tagger is to do."""
+    """How many times more events a CPU second the tagger is to do than the peer does plainly."""
 
     @property
     def installed(self) -> bool:
@@ -57,7 +57,7 @@ class Peer:
         (self._home / "requirements.txt").write_text(self._requirements_text)
 
     def command(self, *arguments: str) -> Sequence[str]:
-        """Return the command that starts it, with broker, group and sink."""
+        """Return the command that starts it, with way, broker, group and sink."""
         return [*self._python, "-m", f"{__package__}.{self.module}", *arguments]
 
     @property
@@ -83,7 +83,7 @@ PEERS = (
         name="faust",
         module="faust_agent",
         requirements=("faust-streaming==0.15.3", "aiokafka[lz4]==0.14.0", "pydantic==2.14.3"),
-        bar=15,
+        bar=20,
     ),
     Peer(name="quix", module="quix_frame", requirements=("quixstreams==3.28.0",), bar=3),
     Peer(
