@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from services.policy.explain import HoldingState
 from services.policy.partial_check import check_document
 from services.policy.pydantic_errors import list_errors
 from services.policy.strict_model import StrictModel
@@ -71,7 +72,7 @@ class ExpectedWindow(StrictModel):
     """By when it must be gone; `null`: that is not known yet."""
     due_at: Mapping[str, OptionalTimeText] = field(default_factory=dict)
     """When the command is sent, by system; systems that are absent are not compared."""
-    state: Literal["open", "scheduled", "held", "ended"] | None = None
+    state: HoldingState | None = None
     """Its state at `now` of the case."""
 
 

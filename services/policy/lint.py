@@ -50,6 +50,7 @@ def lint(policy: Policy, confirmed: Mapping[str, bool] | None = None) -> Iterato
     for section, name in _unused_names(policy):
         yield LintWarning(key=f"{section}.{name}", message="is defined and never used")
     yield from _warn_of_clocks_without_effect(policy)
+    yield from _warn_of_optional_keys(policy)
     for key, message in clocks_that_may_stay_open(policy):
         yield LintWarning(key=key, message=message)
     for key, message in missing_events(policy):
@@ -215,6 +216,26 @@ def _warn_of_clocks_without_effect(policy: Policy) -> Iterator[LintWarning]:
                 f"no rule counts from it, and what moves it has no effect: {', '.join(moving)}"
             )
             yield LintWarning(key=f"clocks.{name}", message=message)
+
+
+def _warn_of_optional_keys(policy: Policy) -> Iterator[LintWarning]:
+    """Warn of fields without which an event's data waits for no clock: such an event is parked."""
+    for kind, event in policy.events.items():
+        needed: dict[str, str] = {}
+        for holding in event.holdings:
+            if holding.when or holding.for_kinds:
+                continue  # perhaps made of those events only that have the field
+            for part in policy.rules[holding.rule].parts:
+                clock = policy.clocks.get(part.anchor.clock or "")
+                for name in clock.key if clock else ():
+                    needed.setdefault(holding.key.get(name, name), part.anchor.clock or "")
+        for name, clock_name in needed.items():
+            field = event.fields[name]
+            if not field.required and field.default is None:
+                message = (
+                    f"is optional, and a key field of {clock_name}: an event without it is parked"
+                )
+                yield LintWarning(key=f"events.{kind}.fields.{name}", message=message)
 
 
 def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:

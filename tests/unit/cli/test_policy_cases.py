@@ -267,3 +267,19 @@ def test_a_mistake_in_the_shape_hides_no_other_problem(termijn: Call, cases: Pat
         "5: cases.0.commands.0.system: 'websit' is not defined; did you mean website?",
         "14: cases.2.windows.0.erase_by: expected 2025-01-11, got 2025-01-10 10:00:00",
     ]
+
+
+def test_a_case_may_expect_a_window_of_a_rule_in_test(
+    termijn: Call, cases: Path, tmp_path: Path
+) -> None:
+    """It has its dates and the state `test`; nothing is commanded."""
+    text = (SHIPPED.parent / "optimum_pos.yaml").read_text("utf-8")
+    start = text.index("  D5:")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        text[:start] + text[start:].replace("    term: P1Y", "    status: test\n    term: P1Y", 1),
+        "utf-8",
+    )
+    window = WINDOW.replace("}]", ", state: test}]")
+    write(cases, FEEDBACK + window + "commands: []\n")
+    assert termijn("policy", "test", cases, "--policy", policy).code == 0

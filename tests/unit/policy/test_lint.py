@@ -274,3 +274,22 @@ def test_lint_warns_of_a_clock_from_which_no_rule_counts() -> None:
         "clocks.membership: no rule counts from it, and what moves it has no effect:"
         " club.left, club.returned"
     ]
+
+
+def test_lint_warns_of_an_optional_field_without_which_an_event_is_parked() -> None:
+    """Its data would wait for a clock that the event does not name."""
+    text = replaced(SMALL, "rule: year, systems", "rule: stay, systems")
+    optional = replaced(
+        text,
+        "      stay_id: {business_key: true}",
+        "      stay_id: {business_key: true, required: false}",
+    )
+    new = [
+        f"{warning.key}: {warning.message}"
+        for warning in lint(load_text(optional, "small.yaml"))
+        if warning not in list(lint(load_text(text, "small.yaml")))
+    ]
+    assert new == [
+        "events.club.joined.fields.stay_id: is optional, and a key field of stay: an event without it"
+        " is parked"
+    ]
