@@ -14,6 +14,8 @@ from services.evidence.certificate import (
     RetainedItem,
 )
 from services.evidence.certificate import as_json as for_machines
+from services.policy.conditions import variants
+from services.policy.model import Policy
 from services.requests.pdf import render_pdf
 from services.requests.template_environment import template_environment
 from services.requests.wording import Language, Translator, strip_control_characters
@@ -223,8 +225,21 @@ def _retained_row(item: RetainedItem, words: Translator) -> Mapping[str, object]
         "data": _data(item, words),
         "records": item.records,
         "ground": reason,
-        "until": words.date(item.until),
+        "until": words.until(item.until, _only_rule(item, words.policy)),
     }
+
+
+def _only_rule(item: RetainedItem, policy: Policy) -> str | None:
+    """Return the rule by which data is kept, if its type, purpose and basis have only one there."""
+    kind = policy.events.get(item.type)
+    rules = {
+        rule
+        for holding in (kind.holdings if kind else ())
+        for rule in variants(holding.rule, policy.rules)
+        if (holding.purpose, holding.basis) == (item.purpose, item.basis)
+        and item.system in holding.systems
+    }
+    return rules.pop() if len(rules) == 1 and item.why == "basis" else None
 
 
 def _outstanding(item: OutstandingItem, words: Translator) -> Mapping[str, object]:

@@ -305,6 +305,18 @@ def test_a_long_list_of_entries_fits_into_the_pdf(ledger: Database) -> None:
     assert certificate_files(long, "en")["certificate.pdf"].startswith(b"%PDF")
 
 
+def test_a_certificate_states_what_is_kept_permanently(ledger: Database) -> None:
+    """Not that its end is not known yet, as for a clock that is open."""
+    record_events(ledger, [invoice("i1", JOINED)], JOINED)
+    seal(ledger)
+    certificate = certify(ledger, "customer:1")
+    kept = tuple(replace(item, until=None) for item in certificate.kept)
+    never = {**POLICY.rules, "R5": replace(POLICY.rules["R5"], term="never")}
+    permanent = replace(certificate, kept=kept, policy=replace(POLICY, rules=never))
+    assert "permanently" in render_certificate(permanent, "en")
+    assert "permanently" not in render_certificate(replace(certificate, kept=kept), "en")
+
+
 @pytest.mark.parametrize(
     ("status", "certified", "outstanding"),
     [
