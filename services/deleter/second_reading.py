@@ -7,7 +7,7 @@ the policy), at random, so that no system knows which.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -17,7 +17,6 @@ from sqlalchemy import Connection, func, select
 from services.deleter.acknowledged_command import AcknowledgedCommand
 from services.deleter.acknowledgement import Acknowledgement
 from services.ledger import tables
-from services.policy.actions import VERIFIED
 from services.policy.model import Policy
 from services.storage.bulk import select_in
 
@@ -68,14 +67,14 @@ def apply_second_reading(
 
 
 def count_records(
-    connection: Connection, commands: Collection[AcknowledgedCommand]
+    connection: Connection,
+    commands: Collection[AcknowledgedCommand],
+    acknowledgements: Iterable[Acknowledgement],
 ) -> Mapping[UUID, int]:
-    """Count the records of each of the commands that names several and may be read again."""
+    """Count the records of each of the commands that names several and was read again."""
     column = tables.command_record.c.command_id
     query = select(column, func.count().label("records")).group_by(column)
-    several = [
-        command.command_id
-        for command in commands
-        if command.record_id is None and command.action in VERIFIED
-    ]
+    several = {command.command_id for command in commands if command.record_id is None}
+    if several:
+        several &= {item.command_id for item in acknowledgements if item.checked is not None}
     return {row.command_id: row.records for row in select_in(connection, query, column, several)}

@@ -133,7 +133,7 @@ class _AcknowledgementBatch:
             (row.system, row.acknowledgement_id): row.content
             for row in select_in(connection, select(tables.acknowledgement), column, ids)
         }
-        self._record_counts = count_records(connection, self._before.values())
+        self._record_counts = count_records(connection, self._before.values(), acknowledgements)
         self._sample = RandomSample(policy.verify_one_in)
         self._message_rows: list[dict[str, object]] = []
         self._log = StepLog()
