@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.policy import obligations, rights_effects
 from services.policy.actions import ENDING
+from services.policy.endings import endings_of
 from services.policy.model import Policy
 from services.policy.notices import ended_systems, only_nearest
 from services.policy.obligation import KEYLESS_SUFFIX, Obligation
@@ -54,6 +55,38 @@ def without_awaiting(due: Collection[Obligation], transferred: Collection[str]) 
         obligation
         for obligation in due
         if not obligation.awaits_transfer or obligation.system in transferred
+    ]
+
+
+def without_handed_over(
+    due: Collection[Obligation],
+    transferred: Collection[str],
+    tagged: TaggedEvent,
+    subject: str,
+    policy: Policy,
+) -> list[Obligation]:
+    """Return the obligations without those by terms about what stays in a system after its transfer.
+
+    `transferred` are the systems that have handed the record over. Where its end is not an erasure, what
+    stays is theirs: no purpose of it is restricted or lifted any more, unless a person asks for that.
+    """
+    if not transferred:
+        return list(due)
+    own = tagged.by_subject.get(subject, ())
+    final = {
+        system
+        for system in transferred
+        if not endings_of(
+            [policy.rules[item.rule] for item in own if system in item.systems],
+            policy.systems[system],
+        )[1]
+    }
+    return [
+        obligation
+        for obligation in due
+        if obligation.system not in final
+        or obligation.cause
+        or obligation.action not in ("restrict", "lift")
     ]
 
 

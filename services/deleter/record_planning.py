@@ -20,6 +20,7 @@ from services.deleter.planning import (
     outstanding,
     without_awaiting,
     without_contested_keys,
+    without_handed_over,
 )
 from services.deleter.repeated_notices import review_notices
 from services.deleter.resumed_purposes import review_restrictions
@@ -145,7 +146,13 @@ def plan_obligations(
         )
         over |= members(review.over) | members(notices.over)
         is_contested = conflicted_keys.blocks(event)
-        due = without_contested_keys(due) if is_contested else [*due, *review.lifts]
+        due = without_handed_over(
+            without_contested_keys(due) if is_contested else [*due, *review.lifts],
+            transferred.get(row.record_id, ()),
+            event,
+            row.subject,
+            policy,
+        )
         forbidden += [
             (row.record_id, system, key) for system, key in obsolete(due, active_obligations)
         ]

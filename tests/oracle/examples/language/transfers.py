@@ -26,6 +26,7 @@ from tests.oracle.examples.language.notices import (
 from tests.oracle.language import Anchor, EventType, Part, Rule, Use
 
 YEAR = Rule(kind="at_most", parts=(Part(term="P1Y"),))
+REPORT = Anchor(kind="clock", name="report")
 THREE = Rule(kind="at_most", parts=(Part(term="P3Y"),))
 AFTER_CASE = Rule(kind="at_most", parts=(Part(term="P1Y", anchor=CASE),), then="transfer")
 MINUTES = Rule(
@@ -64,6 +65,33 @@ TRANSFERS = (
         ),
         explained=(gone("2025-06-01T10", "2026-06-01T10", "2026-05-31T10"),),
         sent=of("2025-02-27T10", "2025-02-28T10", "transfer"),
+    ),
+    LanguageExample(
+        name="nothing is lifted or restricted in what was handed over, whatever lives again",
+        schedule=uses(
+            ("care", "a", "app"),
+            ("tax", "b", "app"),
+            a=AFTER_CASE,
+            b=Rule(
+                kind="at_most",
+                parts=(Part(term="P1M"), Part(term="P1Y", anchor=REPORT, if_any=True)),
+                then="transfer",
+            ),
+        ),
+        # A month later in summer time.
+        events=(
+            IN_2020,
+            happened("c1", "case.ended", "2020-04-01T10"),
+            happened("r1", "report.started", "2022-01-01T10"),
+        ),
+        explained=(
+            Row("e1", "a", "2020-04-01T10", None, "2021-04-01T10", "2021-03-31T10", "ended"),
+            Row("e1", "b", None, None, None, None, "open"),
+        ),
+        sent=(
+            Leaves("2020-03-31T09", "app", "restrict", "e1", "b", "tax", "2020-04-01T09"),
+            Leaves("2021-03-31T10", "app", "transfer", "e1", "a b", "care tax", "2021-04-01T10"),
+        ),
     ),
     LanguageExample(
         name="an end that moves before it comes moves the transfer",
