@@ -48,6 +48,8 @@ class Draft:
     zone: str
     year_end: str
     """The last day of the financial year, as month-day."""
+    years: tuple[tuple[str, str], ...]
+    """The other years, each by its name with its last day as month-day."""
     statement: str
     subject: str
     """The kind of data subject."""
@@ -114,6 +116,9 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield f"  contact: {_quote(draft.contact)}"
     yield f"  time_zone: {_quote(draft.zone)}"
     yield f"  book_year_end: {_quote(draft.year_end)}"
+    if draft.years:
+        years = ", ".join(f"{_quote(name)}: {_quote(end)}" for name, end in draft.years)
+        yield f"  years: {{{years}}}"
     yield f"  statement: {source}"
     yield "purposes:"
     if used & {"event", _CLOCK}:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -18,8 +16,15 @@ from schemas.topics import event_type_from_topic
 from services.app.cli.check_failed import CheckFailed
 from services.app.cli.options import show
 from services.app.cli.output import say
+from services.app.cli.policy_answers import (
+    read_month_day,
+    read_owners,
+    read_period,
+    read_text,
+    read_year_ends,
+    read_zone,
+)
 from services.app.cli.session import open_resources
-from services.policy import calendar
 from services.policy.draft import (
     EFFECTS,
     Draft,
@@ -52,6 +57,13 @@ _EXAMPLES = (
 @click.option(
     "--year-end", help="The last day of its financial year as month-day; by default 12-31."
 )
+@click.option(
+    "--year",
+    "years",
+    multiple=True,
+    metavar="NAME=MM-DD",
+    help="Another year that terms refer to (`end_of`), with its last day; repeat it.",
+)
 @click.option("--statement", help="Its privacy statement, with the version.")
 @click.option("--subject", help="The kind of data subject; by default customer.")
 @click.option(
@@ -81,6 +93,7 @@ _EXAMPLES = (
 def new(
     file: Path,
     systems: Sequence[str],
+    years: Sequence[str],
     events: Sequence[str],
     directory: Path | None,
     from_registry: bool,
@@ -94,9 +107,8 @@ def new(
     if file.exists():
         raise CheckFailed(f"{file}: exists already; choose another name")
     asks = sys.stdin.isatty()
-    draft = _draft(
-        file, answers, systems, _all_events(events, directory, from_registry, asks), asks
-    )
+    described = _all_events(events, directory, from_registry, asks)
+    draft = _draft(file, answers, systems, years, described, asks)
     text = write_policy(draft)
     policy = load_text(text, str(file))
     try:
@@ -113,6 +125,7 @@ def _draft(
     file: Path,
     answers: dict[str, str | None],
     systems: Sequence[str],
+    years: Sequence[str],
     events: tuple[DraftEvent, ...],
     asks: bool,
 ) -> Draft:
@@ -127,16 +140,17 @@ def _draft(
         return _checked(check, f"{option}: ")(given if given is not None else str(default))
 
     def term(effect: Effect, question: str, default: str) -> str:
-        return answer(f"{effect}_term", question, default, _period)
+        return answer(f"{effect}_term", question, default, read_period)
 
-    controller = answer("controller", "Name of the company", None, _text)
-    contact = answer("contact", "Where a data subject can reach it (mail address)", None, _text)
-    zone = answer("zone", "Time zone", "Europe/Amsterdam", _zone)
-    year_end = answer("year_end", "Last day of the financial year", "12-31", _month_day)
+    controller = answer("controller", "Name of the company", None, read_text)
+    contact = answer("contact", "Where a data subject can reach it (mail address)", None, read_text)
+    zone = answer("zone", "Time zone", "Europe/Amsterdam", read_zone)
+    year_end = answer("year_end", "Last day of the financial year", "12-31", read_month_day)
+    named_years = _years(years, asks)
     statement = answer(
-        "statement", "Privacy statement and its version", "Privacy statement 1", _text
+        "statement", "Privacy statement and its version", "Privacy statement 1", read_text
     )
-    subject = answer("subject", "Kind of data subject", "customer", _text)
+    subject = answer("subject", "Kind of data subject", "customer", read_text)
     pairs = _systems(systems, asks)
     return Draft(
         name=file.name.partition(".")[0],
@@ -144,10 +158,11 @@ def _draft(
         contact=contact,
         zone=zone,
         year_end=year_end,
+        years=named_years,
         statement=statement,
         subject=subject,
         systems=pairs,
-        books=answer("books", "System with the books", pairs[-1][0], _text),
+        books=answer("books", "System with the books", pairs[-1][0], read_text),
         terms={
             "event": term("event", "How long data is kept after an event", "P1Y"),
             "relationship": term("relationship", "How long after a relationship has ended", "P2Y"),
@@ -161,10 +176,22 @@ def _systems(given: Sequence[str], asks: bool) -> tuple[tuple[str, str], ...]:
     if not given and asks:
         question = "Systems that hold the data, as NAME=OWNER, separated by commas"
         pairs: tuple[tuple[str, str], ...] = click.prompt(
-            question, default="shop=web team, books=finance", value_proc=_checked(_pairs, "")
+            question, default="shop=web team, books=finance", value_proc=_checked(read_owners, "")
         )
         return pairs
-    return _checked(_pairs, "--system: ")(", ".join(given) or "shop=web team, books=finance")
+    return _checked(read_owners, "--system: ")(", ".join(given) or "shop=web team, books=finance")
+
+
+def _years(given: Sequence[str], asks: bool) -> tuple[tuple[str, str], ...]:
+    if not given and asks:
+        question = (
+            "Other years, as NAME=MM-DD, separated by commas (such as school=07-31), or nothing"
+        )
+        pairs: tuple[tuple[str, str], ...] = click.prompt(
+            question, default="", show_default=False, value_proc=_checked(read_year_ends, "")
+        )
+        return pairs
+    return _checked(read_year_ends, "--year: ")(", ".join(given))
 
 
 def _all_events(
@@ -237,45 +264,3 @@ def _checked(check: Callable[[str], T], place: str) -> Callable[[str], T]:
             raise click.UsageError(f"{place}{cause}") from cause
 
     return read
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("is empty")
-    return text
-
-
-def _period(text: str) -> str:
-    calendar.parse_period(text)
-    return text
-
-
-def _month_day(text: str) -> str:
-    try:
-        date.fromisoformat(f"2024-{text}")  # a leap year
-    except ValueError as cause:
-        raise ValueError(f"{text!r} is not a month and a day such as 12-31") from cause
-    return text
-
-
-def _zone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (KeyError, ValueError, OSError) as cause:
-        raise ValueError(f"{text!r} is not a time zone such as Europe/Amsterdam") from cause
-    return text
-
-
-def _pairs(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple(_pair(part) for part in _without_empty(text.split(",")))
-
-
-def _without_empty(parts: Iterable[str]) -> list[str]:
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, _, owner = (part.strip() for part in text.partition("="))
-    if not name or not owner:
-        raise ValueError(f"is not NAME=OWNER, got {text!r}")
-    return name, owner

@@ -66,6 +66,15 @@ def test_options_are_enough(termijn: Call, file: Path) -> None:
     }
 
 
+def test_a_company_may_have_several_years(termijn: Call, file: Path) -> None:
+    """Each may be the end of a term."""
+    options = ("--year-end", "08-31", "--year", "calendar=12-31", "--year", "school=07-31")
+    assert termijn("policy", "new", file, *COMPANY, *options).code == 0
+    controller = written(file).controller
+    assert controller.book_year_end == "08-31"
+    assert controller.years == {"calendar": "12-31", "school": "07-31"}
+
+
 def test_it_is_linted_at_once(termijn: Call, file: Path) -> None:
     """Every term is to be confirmed; nothing is unused."""
     outcome = termijn("policy", "new", file, *COMPANY)
@@ -149,13 +158,15 @@ def test_what_no_option_gives_is_asked_on_a_terminal(
     """An answer that does not fit is asked again; no answer is the default."""
     on_a_terminal(
         monkeypatch,
-        *("Bakery", "privacy@bakery.example", "Amsterdam", "Europe/Amsterdam", "31-12", "", ""),
+        *("Bakery", "privacy@bakery.example", "Amsterdam", "Europe/Amsterdam", "31-12", ""),
+        *("school", "school=07-31", ""),
         *("guest", "till", "till=shop", "", "2 years", "P3M", "", ""),
         *("a.sold client_id", "a.sold: client_id -> event", ""),  # event types
     )
     assert termijn("policy", "new", file).code == 0
     policy = written(file)
     assert (policy.controller.name, policy.controller.time_zone) == ("Bakery", "Europe/Amsterdam")
+    assert policy.controller.years == {"school": "07-31"}
     assert list(policy.subjects) == ["guest"]
     assert {name: rule.term for name, rule in policy.rules.items()} == {"event": "P3M"}
     assert list(policy.systems) == ["till"]
@@ -176,6 +187,11 @@ def test_what_no_option_gives_is_asked_on_a_terminal(
         (
             (*COMPANY, "--year-end", "31-12"),
             "--year-end: '31-12' is not a month and a day such as 12-31",
+        ),
+        ((*COMPANY, "--year", "school"), "--year: is not NAME=MM-DD, got 'school'"),
+        (
+            (*COMPANY, "--year", "school=31-07"),
+            "--year: '31-07' is not a month and a day such as 12-31",
         ),
         ((*COMPANY, "--system", "till"), "--system: is not NAME=OWNER, got 'till'"),
         ((*COMPANY, "--event", "sold"), "--event: is not TYPE: FIELD, FIELD -> EFFECT, got 'sold'"),
@@ -273,6 +289,7 @@ def test_any_text_stays_what_it_is(name: str, contact: str, owner: str) -> None:
         contact=contact,
         zone="UTC",
         year_end="12-31",
+        years=(),
         statement="b",
         subject="guest",
         systems=(("till", owner),),
