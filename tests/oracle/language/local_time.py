@@ -87,7 +87,6 @@ def maximum(start: Start, term: str, zone: str) -> datetime:
     day = plus(start.day, term)
     if start.last_day is not None:
         day = min(day, plus(start.last_day, term) + timedelta(days=1))
-        return begins(day, zone)
     return earlier_reading(day, start.wall, zone)
 
 
