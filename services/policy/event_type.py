@@ -102,7 +102,7 @@ class HoldingRule(StrictModel):
     on_withdrawal: ConsentFallback | None = None
     """What it changes to when consent is withdrawn; without it the holding ends."""
     on_consent: ConsentFallback | None = None
-    """What it changes to when consent is given later."""
+    """What it changes to when consent is given later, in an event of its own."""
     survives_withdrawal: str | None = field(default=None, repr=False)
     """The ground on which a minimum term on consent goes on when consent is withdrawn (GDPR 17(3))."""
 

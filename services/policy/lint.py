@@ -49,6 +49,9 @@ def lint(policy: Policy, confirmed: Mapping[str, bool] | None = None) -> Iterato
     yield from _warn_of_conditions(policy)
     for section, name in _unused_names(policy):
         yield LintWarning(key=f"{section}.{name}", message="is defined and never used")
+    for name in _unused_systems(policy):
+        message = "holds no data and gives no notice: nothing is ever commanded there"
+        yield LintWarning(key=f"systems.{name}", message=message)
     yield from _warn_of_clocks_without_effect(policy)
     yield from _warn_of_optional_keys(policy)
     for key, message in clocks_that_may_stay_open(policy):
@@ -236,6 +239,18 @@ def _warn_of_optional_keys(policy: Policy) -> Iterator[LintWarning]:
                     f"is optional, and a key field of {clock_name}: an event without it is parked"
                 )
                 yield LintWarning(key=f"events.{kind}.fields.{name}", message=message)
+
+
+def _unused_systems(policy: Policy) -> Iterator[str]:
+    """Yield the systems that hold no data and give no notice, and that are not retired."""
+    holdings = [holding for event in policy.events.values() for holding in event.holdings]
+    if any(holding.systems_from for holding in holdings):
+        return  # an event may name any of them
+    used = {name for holding in holdings for name in declared_systems(holding)}
+    used |= {notice.system for rule in policy.rules.values() for notice in rule.notices}
+    for name, system in policy.systems.items():
+        if name not in used and system.retired is None:
+            yield name
 
 
 def _unused_names(policy: Policy) -> Iterator[tuple[str, str]]:

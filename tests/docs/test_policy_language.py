@@ -62,13 +62,15 @@ def _keys_below(value: Any, part: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=TITLES)
 def test_a_recipe_does_what_it_promises(recipe: str, tmp_path: Path) -> None:
-    """Added to the policy above the recipes, it passes the case below its line."""
+    """Added to the policy above the recipes, it passes the cases below its line."""
     policy, cases = recipe.split("---\n")
     document = {**yaml.safe_load(BASE), **yaml.safe_load(policy)}
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
     (tmp_path / "cases.yaml").write_text(f"policy: policy.yaml\ncases:\n{cases}", "utf-8")
     result = CliRunner().invoke(termijn, ["policy", "test", str(tmp_path / "cases.yaml")])
-    assert (result.exit_code, result.stdout.count("as expected: ")) == (0, 1), result.stdout
+    passed = result.stdout.count("as expected: ")
+    assert (result.exit_code, passed) == (0, cases.count("- case: ")), result.stdout
+    assert passed
 
 
 def test_the_page_has_the_sources_that_a_new_policy_has(tmp_path: Path) -> None:

@@ -96,6 +96,22 @@ def test_what_only_a_change_of_consent_names_is_used(holding: str, change: str) 
     assert "is defined and never used" in "".join(about(SMALL, "rules.two-years"))
 
 
+@pytest.mark.parametrize(
+    ("system", "warnings"),
+    [
+        (
+            "museum: {title: Museum, owner: them, role: controller}",
+            ["systems.museum: holds no data and gives no notice: nothing is ever commanded there"],
+        ),
+        ("museum: {title: Museum, owner: them, retired: 2020-01-01T00:00:00Z}", []),
+    ],
+)
+def test_lint_warns_of_a_system_that_holds_nothing(system: str, warnings: list[str]) -> None:
+    """One that is retired may be empty."""
+    text = replaced(SMALL, "  app: {title: App", f"  {system}\n  app: {{title: App")
+    assert about(text, "systems.museum", "systems.app") == warnings
+
+
 def test_lint_warns_of_a_clock_that_no_event_ends() -> None:
     text = replaced(
         SMALL,
