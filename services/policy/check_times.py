@@ -43,7 +43,7 @@ class EventTerm(NamedTuple):
     """
 
     rule: str | None
-    """None for a term that ends at once."""
+    """None for what is due at the event."""
     system: str
     part: int = 0
     """The position of the term among the parts of the rule."""
@@ -79,6 +79,9 @@ def event_terms(tagged: TaggedEvent, subject: str, policy: Policy) -> frozenset[
         rules = [holding.rule, *([holding.alternative.rule] if holding.alternative else [])]
         for rule in rules:
             terms.update(_terms_of_rule(rule, holding.starts, holding.systems, policy))
+        if any(policy.rules[rule].notices for rule in rules):
+            # A notice of a near end is due at the event, whose time may be ahead of its arrival.
+            terms.add(EventTerm(None, holding.systems[0]))
         if policy.rules[holding.rule].pseudonymise:
             identifying = co_subjects_holdings(tagged, policy)
             for other in identifying:

@@ -114,6 +114,21 @@ def test_a_notice_is_sent_so_long_before_the_first_system_is_told(ledger: Databa
     )
 
 
+def test_a_record_that_is_ahead_of_its_arrival_is_announced_at_its_own_time(
+    ledger: Database,
+) -> None:
+    """A publisher's clock is fast by six hours, and the end is nearer than the notice asks for."""
+    bus = FakeBus()
+    take(ledger, ENDED, terminated("t1", ENDED))
+    arrived, own_time = "2022-05-20T12:00:00Z", "2022-05-20T18:00:00Z"
+    take(ledger, arrived, invoice("i1", own_time))
+    run(ledger, bus, arrived)
+    run(ledger, bus, "2022-05-20T17:59:59Z")
+    assert bus.sent == []
+    run(ledger, bus, own_time)
+    assert [(sent.system, sent.value["action"]) for sent in bus.sent] == [("mail", "notify")]
+
+
 def test_an_answered_notice_is_not_repeated_and_the_end_does_not_wait_for_it(
     announced: tuple[Database, FakeBus],
 ) -> None:
