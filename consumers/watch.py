@@ -178,14 +178,18 @@ class WatchApp:
                         await send(result.follow_up)
                     self.observer.observed(observation.system, result)
 
-        stalled = StalledPartitions()
+        stalled, is_settled = StalledPartitions(), False
 
         @app.timer(_STALLED_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
-        async def read_stalled_again() -> None:
+        async def read_missed_again() -> None:
+            nonlocal is_settled
             if app.rebalancing or app.in_recovery:
+                is_settled = False
                 return
-            if stalled.find(app.monitor.tp_end_offsets, app.monitor.tp_committed_offsets):
-                await read_again(app)
+            ends, committed = app.monitor.tp_end_offsets, app.monitor.tp_committed_offsets
+            if stalled.find(ends, committed) or not is_settled:
+                is_settled = True
+                await read_again(app, {*sources, SIGHTINGS.name})
 
         @app.timer(_SUMMARY_SECONDS)  # type: ignore[untyped-decorator]  # Faust's has no types
         async def summarize_now() -> None:

@@ -1,22 +1,27 @@
-"""Read messages again that Faust has passed by.
+"""Read messages again that Faust has passed by: the last ones after a rebalance, and where nothing goes on.
 
 A message that was fetched as a rebalance ends is skipped by Faust's stream, which neither processes nor
 acknowledges it. Its partition then commits nothing further, and the message is read at the next rebalance
-only, if there is one. Since an observation counts once, reading messages twice changes nothing.
+only, if there is one. What was in progress as a process ended, or lost a partition, may count as processed.
+Since an observation counts once, reading messages twice changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 from faust import App
 from faust.streams import Stream
+from faust.transport.consumer import Consumer
 from faust.types import TP, EventT, StreamT
 
+OVERLAP: Final = 50
+"""How many messages of a partition are read again."""
+_LONGEST_SECONDS: Final = 20.0
 _FETCH_SECONDS: Final = 1.5
 """Longer than Faust waits in one fetch: whatever was being fetched has been dropped by then."""
 
@@ -60,12 +65,22 @@ def acknowledged(event: EventT[bytes]) -> Iterator[None]:
     event.ack()
 
 
-async def read_again(app: App) -> None:
-    """Continue at the committed offsets: after the last messages that were processed without a gap."""
-    app.consumer.stop_flow()
+async def read_again(app: App, topics: Collection[str]) -> None:
+    """Continue `OVERLAP` messages before the committed offsets of the partitions of topics."""
+    consumer = cast(Consumer, app.consumer)
+    consumer.stop_flow()
     try:
-        await asyncio.sleep(_FETCH_SECONDS)
-        await app.consumer.perform_seek()
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            await asyncio.sleep(_FETCH_SECONDS)
+            await consumer.perform_seek()
+            committed = await consumer.seek_to_committed()
+            own = {tp: offset for tp, offset in committed.items() if offset and tp.topic in topics}
+            earliest = await consumer.earliest_offsets(*own)
+            await consumer.seek_wait(
+                {tp: max(earliest.get(tp) or 0, offset - OVERLAP) for tp, offset in own.items()}
+            )
+    except TimeoutError:
+        pass  # the next look is soon
     finally:
         if not app.rebalancing and not app.in_recovery:  # else Faust resumes it
             app.consumer.resume_flow()
