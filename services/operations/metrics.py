@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from services.operations.histograms import Histogram
 from services.operations.metric_catalogue import CATALOGUE, Metric
 
 
@@ -39,7 +38,9 @@ class Metrics:
 
     def observe(self, name: str, value: float, times: int = 1, /, **labels: str) -> None:
         """Add a value to a histogram so many times; a time below zero counts as zero."""
-        self._find_series(name, labels).observe(max(0.0, value), times)
+        series = self._find_series(name, labels)
+        for _ in range(times):
+            series.observe(max(0.0, value))
 
     def replace_labels(
         self,
@@ -78,6 +79,6 @@ class Metrics:
             case "gauge":
                 return Gauge(name, metric.help, labels, registry=self.registry)
             case "histogram":
-                histogram = Histogram(name, metric.help, labels, metric.buckets)
-                self.registry.register(histogram)
-                return histogram
+                return Histogram(
+                    name, metric.help, labels, registry=self.registry, buckets=metric.buckets
+                )
