@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Values]) -> None
         connection.execute(table.insert(), list(rows))
     else:
         names = list(rows[0])
-        _copy(connection, table, names, list(map(itemgetter(*names), rows)))
+        _copy(connection, table, names, [[row[name] for name in names] for row in rows])
 
 
 def insert_tuples(

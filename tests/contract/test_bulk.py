@@ -7,10 +7,21 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from services.ledger import tables
+from services.storage.bulk import insert
 from services.storage.database import Database
+from tests.contract.ledgers import select_rows
 
 _FIRST = UUID("00000000-0000-0000-0000-000000000001")
 _LAST = UUID("ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+
+def test_rows_of_one_column_are_inserted(ledger: Database) -> None:
+    """A text is not taken for a row of characters."""
+    with ledger.transaction() as connection:
+        insert(connection, tables.subject, [{"subject": "customer:1"}, {"subject": "customer:2"}])
+    subjects = [row.subject for row in select_rows(ledger, tables.subject)]
+    assert sorted(subjects) == ["customer:1", "customer:2"]
 
 
 @pytest.mark.postgres
