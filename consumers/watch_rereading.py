@@ -72,7 +72,7 @@ async def read_again(app: App, topics: Collection[str]) -> None:
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
             await asyncio.sleep(_FETCH_SECONDS)
-            await consumer.perform_seek()
+            await consumer.perform_seek()  # forgets what was read since
             committed = await consumer.seek_to_committed()
             own = {tp: offset for tp, offset in committed.items() if offset and tp.topic in topics}
             earliest = await consumer.earliest_offsets(*own)
@@ -83,4 +83,4 @@ async def read_again(app: App, topics: Collection[str]) -> None:
         pass  # the next look is soon
     finally:
         if not app.rebalancing and not app.in_recovery:  # else Faust resumes it
-            app.consumer.resume_flow()
+            consumer.resume_flow()
