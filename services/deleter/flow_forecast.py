@@ -74,8 +74,7 @@ def make_daily_forecast(ledger: Database, policy: Policy) -> bool:
 
     Days are counted in a transaction each, so that no role waits for long. Returns whether one was made.
     None is made while a very large ledger is being checked again after an activation, or while the deleter
-    is stopped: a mistake that stays without effect for a week could become
-    what is expected.
+    is stopped: a mistake that stays without effect for a week could become what is expected.
 
     Raises:
         PolicyMismatch: another policy has become the active one meanwhile.
@@ -100,7 +99,7 @@ def make_daily_forecast(ledger: Database, policy: Policy) -> bool:
             total[flow_day] += number_of_day
 
     def store(connection: Connection) -> None:
-        active_policy.is_active(connection, policy)
+        active_policy.require_active(connection, policy, now)
         forecasts.store_forecast(connection, "daily", now, _rounded(total))
         forecasts.delete_old_forecasts(connection, now.date())
 
