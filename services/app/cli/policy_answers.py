@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -42,27 +42,17 @@ def read_zone(text: str) -> str:
 
 def read_owners(text: str) -> tuple[tuple[str, str], ...]:
     """Return systems with their owners, from NAME=OWNER separated by commas. Raises `ValueError`."""
-    return tuple(_pair(part) for part in _without_empty(text.split(",")))
-
-
-def _without_empty(parts: Iterable[str]) -> list[str]:
-    return [part.strip() for part in parts if part.strip()]
+    return tuple(_pairs(text, "NAME=OWNER"))
 
 
 def read_year_ends(text: str) -> tuple[tuple[str, str], ...]:
     """Return years with their last days, from NAME=MM-DD separated by commas. Raises `ValueError`."""
-    return tuple(_year_end(part) for part in _without_empty(text.split(",")))
+    return tuple((name, read_month_day(end)) for name, end in _pairs(text, "NAME=MM-DD"))
 
 
-def _year_end(text: str) -> tuple[str, str]:
-    name, _, end = (part.strip() for part in text.partition("="))
-    if not name or not end:
-        raise ValueError(f"is not NAME=MM-DD, got {text!r}")
-    return name, read_month_day(end)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, _, owner = (part.strip() for part in text.partition("="))
-    if not name or not owner:
-        raise ValueError(f"is not NAME=OWNER, got {text!r}")
-    return name, owner
+def _pairs(text: str, form: str) -> Iterator[tuple[str, str]]:
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = (side.strip() for side in part.partition("="))
+        if not name or not value:
+            raise ValueError(f"is not {form}, got {part!r}")
+        yield name, value

@@ -40,6 +40,7 @@ from services.policy.lint import lint
 from services.policy.loader import load_text
 
 T = TypeVar("T")
+Pairs = tuple[tuple[str, str], ...]
 _SCHEMA_FILE = "policy.schema.json"
 _EXAMPLES = (
     "shop.account-opened: customer_id -> relationship, starts",
@@ -146,12 +147,26 @@ def _draft(
     contact = answer("contact", "Where a data subject can reach it (mail address)", None, read_text)
     zone = answer("zone", "Time zone", "Europe/Amsterdam", read_zone)
     year_end = answer("year_end", "Last day of the financial year", "12-31", read_month_day)
-    named_years = _years(years, asks)
+    named_years = _pairs(
+        "--year",
+        years,
+        "Other years, as NAME=MM-DD, separated by commas (such as school=07-31), or nothing",
+        "",
+        read_year_ends,
+        asks,
+    )
     statement = answer(
         "statement", "Privacy statement and its version", "Privacy statement 1", read_text
     )
     subject = answer("subject", "Kind of data subject", "customer", read_text)
-    pairs = _systems(systems, asks)
+    pairs = _pairs(
+        "--system",
+        systems,
+        "Systems that hold the data, as NAME=OWNER, separated by commas",
+        "shop=web team, books=finance",
+        read_owners,
+        asks,
+    )
     return Draft(
         name=file.name.partition(".")[0],
         controller=controller,
@@ -172,26 +187,21 @@ def _draft(
     )
 
 
-def _systems(given: Sequence[str], asks: bool) -> tuple[tuple[str, str], ...]:
-    if not given and asks:
-        question = "Systems that hold the data, as NAME=OWNER, separated by commas"
-        pairs: tuple[tuple[str, str], ...] = click.prompt(
-            question, default="shop=web team, books=finance", value_proc=_checked(read_owners, "")
-        )
-        return pairs
-    return _checked(read_owners, "--system: ")(", ".join(given) or "shop=web team, books=finance")
-
-
-def _years(given: Sequence[str], asks: bool) -> tuple[tuple[str, str], ...]:
-    if not given and asks:
-        question = (
-            "Other years, as NAME=MM-DD, separated by commas (such as school=07-31), or nothing"
-        )
-        pairs: tuple[tuple[str, str], ...] = click.prompt(
-            question, default="", show_default=False, value_proc=_checked(read_year_ends, "")
-        )
-        return pairs
-    return _checked(read_year_ends, "--year: ")(", ".join(given))
+def _pairs(
+    option: str,
+    given: Sequence[str],
+    question: str,
+    default: str,
+    read: Callable[[str], Pairs],
+    asks: bool,
+) -> Pairs:
+    """Return what an option gives, else what is answered on a terminal, else the default."""
+    if given or not asks:
+        return _checked(read, f"{option}: ")(", ".join(given) or default)
+    answered: Pairs = click.prompt(
+        question, default=default, show_default=bool(default), value_proc=_checked(read, "")
+    )
+    return answered
 
 
 def _all_events(
